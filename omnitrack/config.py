@@ -1,0 +1,150 @@
+"""Settings to TOML and back: defaults < preset < omnitrack.toml < flags, unknown keys refused with a did-you-mean."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omnitrack.errors import OmnitrackError
+from omnitrack.settings import Settings
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
+
+T = TypeVar("T")
+
+
+def load_settings(
+    path: Path | None = None,
+    overrides: Mapping[str, object] | None = None,
+    base: Settings | None = None,
+) -> Settings:
+    """Read a project's settings.
+
+    Args:
+        path: An ``omnitrack.toml``; None or a missing file gives the defaults.
+        overrides: Dotted keys from the command line, ``{"fit.steps": 500}``; None values are ignored. A value given
+            as text is read as TOML where that is possible (``"true"``, ``"0.5"``, ``"[1, 2]"``).
+        base: What the file and the overrides are laid over (a preset); the defaults where None.
+
+    Raises:
+        OmnitrackError: An unreadable file, an unknown key, or a value of the wrong type or range.
+    """
+    settings = base or Settings()
+    if path is not None and path.exists():
+        settings = _merge(settings, read_toml(path), "", str(path))
+    for key, value in (overrides or {}).items():
+        if value is not None:
+            nested: Any = value
+            for part in reversed(key.split(".")):
+                nested = {part: nested}
+            settings = _merge(settings, nested, "", f"setting {key}")
+    return settings
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Parse a TOML file; an unreadable one is an `OmnitrackError` that names the line."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise OmnitrackError(f"{path} is not valid TOML: {error}", "correct that line") from error
+
+
+def dump_settings(settings: Settings) -> str:
+    """Write settings as commented TOML, every key with its explanation; `load_settings` reads it back."""
+    lines = ["# omnitrack settings; flags on the command line win over this file."]
+    _dump_table(settings, "", lines)
+    return "\n".join(lines) + "\n"
+
+
+def as_dict(settings: Any) -> dict[str, Any]:
+    """A dataclass of settings as plain JSON values (tuples become lists)."""
+    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(settings)))
+    return plain
+
+
+def fingerprint(*parts: object) -> str:
+    """A short stable hash of plain values: what a product was made from."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def parse_assignments(assignments: list[str]) -> dict[str, str]:
+    """Split the command line's repeated ``--set a.b=c`` into ``{"a.b": "c"}``."""
+    pairs = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals or not key.strip():
+            raise OmnitrackError(f"--set {assignment!r} is not KEY=VALUE", "for example --set fit.steps=500")
+        pairs[key.strip()] = value.strip()
+    return pairs
+
+
+def _merge(settings: T, values: Any, prefix: str, where: str) -> T:
+    if not isinstance(values, Mapping):
+        raise OmnitrackError(f"{where}: {prefix.rstrip('.') or 'the file'} must be a table of settings")
+    hints = typing.get_type_hints(type(settings))
+    fields = {f.name: f for f in dataclasses.fields(settings)}  # type: ignore[arg-type]
+    changes = {}
+    for key, value in values.items():
+        if key not in fields:
+            raise _unknown(prefix + key, prefix, list(fields), where)
+        current = getattr(settings, key)
+        if dataclasses.is_dataclass(current):
+            changes[key] = _merge(current, value, f"{prefix}{key}.", where)
+        else:
+            changes[key] = _convert(value, hints[key], fields[key].metadata, prefix + key, where)
+    return dataclasses.replace(settings, **changes)  # type: ignore[type-var]
+
+
+def _unknown(key: str, prefix: str, known: list[str], where: str) -> OmnitrackError:
+    close = difflib.get_close_matches(key.removeprefix(prefix), known, n=1, cutoff=0.5)
+    if close:
+        return OmnitrackError(f"{where}: unknown setting {key}", f"did you mean {prefix}{close[0]}?")
+    return OmnitrackError(f"{where}: unknown setting {key}", f"known here: {', '.join(known)}")
+
+
+def _convert(value: Any, kind: Any, metadata: Mapping[str, Any], key: str, where: str) -> Any:
+    if isinstance(value, str) and kind is not str:
+        try:
+            value = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            pass  # left as text: the type check below names what was expected
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if kind is float and is_number:
+        value = float(value)
+    origin = typing.get_origin(kind) or kind
+    if origin is tuple and isinstance(value, list):
+        item = typing.get_args(kind)[0]
+        value = tuple(_convert(v, item, {}, key, where) for v in value)
+    right_type = isinstance(value, origin) and not (isinstance(value, bool) and origin is not bool)
+    if not right_type or value != value:
+        expected = f"a list of {typing.get_args(kind)[0].__name__}" if origin is tuple else origin.__name__
+        raise OmnitrackError(f"{where}: {key} must be {expected}, not {value!r}")
+    if metadata.get("choices") and value not in metadata["choices"]:
+        raise OmnitrackError(f"{where}: {key} must be one of {', '.join(metadata['choices'])}, not {value!r}")
+    if metadata.get("low") is not None and value < metadata["low"]:
+        raise OmnitrackError(f"{where}: {key} must be at least {metadata['low']:g}, not {value!r}")
+    return value
+
+
+def _dump_table(settings: Any, prefix: str, lines: list[str]) -> None:
+    nested = []
+    for f in dataclasses.fields(settings):
+        value = getattr(settings, f.name)
+        if dataclasses.is_dataclass(value):
+            nested.append((f, value))
+        else:
+            lines.append(f"# {f.metadata['text']}")
+            lines.append(f"{f.name} = {json.dumps(value)}")
+    for f, value in nested:
+        lines += ["", f"# {f.metadata['text']}", f"[{prefix}{f.name}]"]
+        _dump_table(value, f"{prefix}{f.name}.", lines)

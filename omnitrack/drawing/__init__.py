@@ -1,0 +1,1 @@
+"""Pictures of tracks, flow and depth: arrays in, arrays out."""

@@ -1,0 +1,1 @@
+"""TAP-Vid data sets, metrics and baselines."""

@@ -1,0 +1,37 @@
+"""How a stage tells its caller how far it is; the silent default is the base class itself."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+
+class Task:
+    """One piece of work with a known number of steps; a context manager."""
+
+    def advance(self, steps: int = 1, **values: float | str) -> None:
+        """Report `steps` more steps done, with values worth showing beside the bar (``loss=0.3``)."""
+
+    def __enter__(self) -> Task:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the task, done or not."""
+
+
+class Progress:
+    """Receives what a stage has to say while it works. Stages never print; the command line overrides this."""
+
+    def task(self, name: str, total: int, done: int = 0, unit: str = "steps") -> Task:
+        """Begin a task of `total` steps of which `done` were finished by an earlier run."""
+        return Task()
+
+    def note(self, text: str) -> None:
+        """Say something worth knowing in one line."""
+
+    def warn(self, text: str) -> None:
+        """Say something that may be wrong but does not stop the work."""
+
+
+SILENT = Progress()

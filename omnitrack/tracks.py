@@ -1,0 +1,41 @@
+"""The answer to a query: where N points are in T frames, in one structure that every room shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Trajectories of N query points through T frames.
+
+    Convention:
+        Pixels are (x, y) of the original video resolution, x right, y down, centres at integers.
+
+    Attributes:
+        queries: (N, 3) float32 rows (t, x, y); t is a frame index of the project.
+        tracks: (N, T, 2) float32 pixels.
+        visible: (N, T) bool.
+        confidence: (N, T) float32 in [0, 1].
+        depth: (N, T) float32, the field's depth of the point in each frame (arbitrary unit, smaller is nearer).
+        frames: (T,) int64 frame indices of the project that the T columns stand for.
+        size: (width, height) of the original video in pixels.
+        fps: Frames per second of the project.
+        meta: What the tracks were made from (plain JSON values).
+    """
+
+    queries: NDArray[np.float32]
+    tracks: NDArray[np.float32]
+    visible: NDArray[np.bool_]
+    confidence: NDArray[np.float32]
+    depth: NDArray[np.float32]
+    frames: NDArray[np.int64]
+    size: tuple[int, int]
+    fps: float
+    meta: dict[str, object] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.queries)

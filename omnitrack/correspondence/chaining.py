@@ -1,0 +1,121 @@
+"""Flow over any distance as the best of many compositions: chaining over several gaps.
+
+Going outward from a source frame, every point reaches frame j by the cheapest of several last hops: from frame
+j - 1, j - 2, j - 4, ... A hop costs its squared forward-backward error, so a point that drifts or is covered in one
+composition is carried by another, and a long hop can jump over an occlusion.
+
+Source:
+    MFT (Neoral et al., WACV 2024), with forward-backward error in place of a learned uncertainty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.correspondence.consistency import reliable_occlusion, take_hop
+from omnitrack.correspondence.flows import Array, FlowSource, raster_scale
+
+HOP_COST = 0.05  # per hop: of two equally consistent ways take the one with fewer hops
+OCCLUDED_COST = 50.0  # for leaving from a frame in which the point is hidden
+INCONSISTENT_COST = 20.0  # for a hop whose error is over the threshold
+MAX_ERROR_PX = 20.0  # errors above this (at 256 x 256) say nothing more
+MAX_RELIABLE_GAP = 2  # flow into occlusion is believed over this many frames
+
+
+@dataclass(frozen=True)
+class ChainState:
+    """Where P points of the source frame are in one frame.
+
+    Attributes:
+        pixels: (P, 2) positions.
+        visible: (P,) bool, the chain reached the point by consistent hops.
+        reliable: (P,) bool, the position may be believed: visible, or just gone behind something that is matched well.
+        cost: (P,) accumulated cost of the way.
+        variance: (P,) accumulated squared cycle error of the way, in squared pixels at 256 x 256.
+    """
+
+    pixels: Array
+    visible: NDArray[np.bool_]
+    reliable: NDArray[np.bool_]
+    cost: Array
+    variance: Array
+
+
+def outward(source: int, num_frames: int, window: int = 0) -> list[list[int]]:
+    """The two sequences of frames to visit from `source`, later ones and earlier ones (0: no limit on the distance)."""
+    reach = window or num_frames
+    later = list(range(source + 1, min(num_frames, source + reach + 1)))
+    earlier = list(range(source - 1, max(-1, source - reach - 1), -1))
+    return [later, earlier]
+
+
+def chain(
+    flows: FlowSource,
+    source: int,
+    pixels: Array,
+    targets: Sequence[int],
+    gaps: Sequence[int],
+    threshold_px: float,
+) -> Iterator[tuple[int, ChainState]]:
+    """Follow points from a source frame outward in one direction.
+
+    Args:
+        flows: Pairwise flow; hops whose pair it does not have are not tried.
+        source: Frame of the points.
+        pixels: (P, 2) float32 positions in the source frame.
+        targets: Consecutive frames going away from `source`, as `outward` gives them.
+        gaps: Lengths of the hops to try.
+        threshold_px: Largest cycle error of a visible point, at 256 x 256.
+
+    Yields:
+        (target, state), in the order of `targets`.
+    """
+    count, scale = len(pixels), raster_scale(flows.size)
+    yes = np.ones(count, bool)
+    zero = np.zeros(count, np.float32)
+    states = {source: ChainState(np.asarray(pixels, np.float32), yes, yes, zero, zero)}
+    longest = max(gaps)
+    for target in targets:
+        direction = 1 if target > source else -1
+        best: ChainState | None = None
+        for gap in gaps:
+            start = target - direction * gap
+            if start in states and flows.has(start, target) and flows.has(target, start):
+                candidate = _extend(flows, states[start], start, target, threshold_px, scale)
+                best = candidate if best is None else _cheaper(best, candidate)
+        if best is None:  # no measured way: the point is kept where it was, as lost
+            last = states[target - direction]
+            no = np.zeros(count, bool)
+            best = ChainState(last.pixels, no, no, last.cost + OCCLUDED_COST, last.variance + MAX_ERROR_PX**2)
+        states[target] = best
+        states.pop(target - direction * longest, None)
+        yield target, best
+
+
+def _extend(
+    flows: FlowSource, state: ChainState, start: int, target: int, threshold_px: float, scale: float
+) -> ChainState:
+    hop = take_hop(flows, start, target, state.pixels)
+    error = np.minimum(hop.cycle_error / scale, MAX_ERROR_PX)
+    inconsistent = error > threshold_px
+    visible = state.visible & ~inconsistent & hop.inside
+    reliable = visible
+    if abs(target - start) <= MAX_RELIABLE_GAP:
+        reliable = visible | (state.visible & reliable_occlusion(hop, threshold_px * scale))
+    cost = state.cost + HOP_COST + error**2 + OCCLUDED_COST * ~state.visible + INCONSISTENT_COST * inconsistent
+    return ChainState(hop.pixels, visible, reliable, cost.astype(np.float32), state.variance + error**2)
+
+
+def _cheaper(a: ChainState, b: ChainState) -> ChainState:
+    better = b.cost < a.cost
+    return ChainState(
+        np.where(better[:, None], b.pixels, a.pixels),
+        np.where(better, b.visible, a.visible),
+        np.where(better, b.reliable, a.reliable),
+        np.where(better, b.cost, a.cost),
+        np.where(better, b.variance, a.variance),
+    )

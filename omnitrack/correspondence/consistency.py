@@ -1,0 +1,67 @@
+"""Whether a flow vector may be believed: there and back again, and there, back and there again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.correspondence.flows import Array, FlowSource, inside, sample
+
+
+@dataclass(frozen=True)
+class Hop:
+    """One measured step of P points from a frame to another.
+
+    Attributes:
+        pixels: (P, 2) where the points land.
+        cycle_error: (P,) distance from the start after going there and back, in pixels of the frame.
+        double_cycle_error: (P,) distance of the landing point from where there-back-there lands, in pixels; small
+            where the surface that lies there now is itself matched well.
+        inside: (P,) bool, whether the landing point is on the frame.
+    """
+
+    pixels: Array
+    cycle_error: Array
+    double_cycle_error: Array
+    inside: NDArray[np.bool_]
+
+
+def take_hop(flows: FlowSource, source: int, target: int, pixels: Array) -> Hop:
+    """Move points from frame `source` to frame `target` along the flow and measure its consistency.
+
+    The cycle error is e1 = |F(x) + B(x + F(x))|; with x' = x + F(x) + B(x + F(x)) the double-cycle error is
+    e2 = |x' + F(x') - (x + F(x))| (F there, B back).
+
+    Args:
+        flows: Has both directions of the pair.
+        source: Frame of `pixels`.
+        target: Frame to go to.
+        pixels: (P, 2) positions in `source`.
+
+    Source:
+        OmniMotion (ICCV 2023), supplement: flow filtering.
+    """
+    forward = flows.flow(source, target)
+    landed = pixels + sample(forward, pixels)
+    returned = landed + sample(flows.flow(target, source), landed)
+    landed_again = returned + sample(forward, returned)
+    return Hop(
+        pixels=landed,
+        cycle_error=np.linalg.norm(returned - pixels, axis=-1),
+        double_cycle_error=np.linalg.norm(landed_again - landed, axis=-1),
+        inside=inside(landed, flows.size),
+    )
+
+
+def reliable_occlusion(hop: Hop, threshold_px: float) -> NDArray[np.bool_]:
+    """Points whose flow leads behind something but is believable: (P,) bool.
+
+    The landing place is covered (going back leads elsewhere: e1 > 1.5 threshold) by a surface that is itself
+    matched well (e2 < threshold).
+
+    Source:
+        OmniMotion (ICCV 2023), supplement: occluded points in flow filtering (used for gaps under 3 frames).
+    """
+    return (hop.double_cycle_error < threshold_px) & (hop.cycle_error > 1.5 * threshold_px) & hop.inside

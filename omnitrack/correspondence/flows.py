@@ -1,0 +1,117 @@
+"""Where flow comes from, and how to read it between pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from omnitrack.correspondence.estimators import FlowEstimator
+
+Array = NDArray[np.float32]
+_REMAP_COLUMNS = 512  # cv2.remap refuses maps longer than 32767 along one side
+
+
+class FlowSource(Protocol):
+    """Pairwise flow by frame indices; `omnitrack.project.store.FlowStore` is one."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of every flow in pixels."""
+
+    def has(self, source: int, target: int) -> bool:
+        """Whether the flow from `source` to `target` can be had."""
+
+    def flow(self, source: int, target: int) -> Array:
+        """(H, W, 2) float32 displacement in pixels from `source` to `target`."""
+
+
+class OnDemandFlows:
+    """Flow for any pair of frames, computed when it is asked for; the `direct` baseline's supply.
+
+    Args:
+        frame: Gives frame t as (H, W, 3) uint8.
+        estimator: Computes the flow of one pair.
+        size: (width, height) of the frames in pixels.
+    """
+
+    def __init__(
+        self, frame: Callable[[int], NDArray[np.uint8]], estimator: FlowEstimator, size: tuple[int, int]
+    ) -> None:
+        self._frame = frame
+        self._estimator = estimator
+        self.size = size
+        self._nearest: dict[tuple[int, bool], tuple[int, Array]] = {}
+
+    def has(self, source: int, target: int) -> bool:
+        return source != target
+
+    def flow(self, source: int, target: int) -> Array:
+        """(H, W, 2) flow, started from the last flow asked for with this source and direction (going outward)."""
+        side = (source, target > source)
+        last = self._nearest.get(side)
+        nearer = last is not None and abs(last[0] - source) < abs(target - source)
+        initial = last[1] if last is not None and nearer else None
+        flow = self._estimator.estimate(self._frame(source), self._frame(target), initial)
+        self._nearest[side] = (target, flow)
+        return flow
+
+
+def sample(image: NDArray[np.generic], pixels: Array) -> Array:
+    """Read an image between its pixels (bilinear; beyond the border the border's value).
+
+    Convention:
+        Pixels are (x, y), centres at integers.
+
+    Args:
+        image: (H, W) or (H, W, C), a type that OpenCV remaps (uint8, float32).
+        pixels: (P, 2) positions.
+
+    Returns:
+        (P,) or (P, C) values, of the image's type.
+    """
+    count = len(pixels)
+    columns = min(_REMAP_COLUMNS, max(count, 1))
+    rows = -(-count // columns)
+    maps = np.zeros((rows * columns, 2), np.float32)
+    maps[:count] = pixels
+    maps = maps.reshape(rows, columns, 2)
+    values = cv2.remap(image, maps, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return values.reshape(rows * columns, *image.shape[2:])[:count]
+
+
+def inside(pixels: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Whether pixels (..., 2) lie on the frame of `size` (width, height): within half a pixel of a centre."""
+    return np.asarray(
+        (pixels[..., 0] >= -0.5)
+        & (pixels[..., 0] <= size[0] - 0.5)
+        & (pixels[..., 1] >= -0.5)
+        & (pixels[..., 1] <= size[1] - 0.5)
+    )
+
+
+def raster_scale(size: tuple[int, int]) -> float:
+    """Pixels of a frame of `size` (width, height) per pixel of the 256 x 256 raster (geometric mean of x and y)."""
+    return float(np.sqrt(size[0] * size[1]) / 256.0)
+
+
+def pixel_grid(size: tuple[int, int], stride: int = 1) -> Array:
+    """The centres of a regular grid of pixels, row by row.
+
+    Returns:
+        (rows * columns, 2) float32 pixels; `grid_shape` gives (rows, columns).
+    """
+    rows, columns = grid_shape(size, stride)
+    offset = (stride - 1) // 2
+    y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
+    return np.stack([x * stride + offset, y * stride + offset], -1).reshape(-1, 2)
+
+
+def grid_shape(size: tuple[int, int], stride: int = 1) -> tuple[int, int]:
+    """(rows, columns) of `pixel_grid`."""
+    offset = (stride - 1) // 2
+    return -(-(size[1] - offset) // stride), -(-(size[0] - offset) // stride)

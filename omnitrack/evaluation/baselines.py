@@ -1,0 +1,86 @@
+"""Trackers that need no fit, on the same flow: what a fitted field has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.correspondence.chaining import chain, outward
+from omnitrack.correspondence.consistency import take_hop
+from omnitrack.correspondence.flows import Array, FlowSource, raster_scale
+
+DIRECT_THRESHOLD_PX = 3.0
+CHAIN_THRESHOLD_PX = 1.5
+MULTIGAP_THRESHOLD_PX = 2.0
+MULTIGAP_GAPS = (1, 2, 4, 8, 16)
+
+Baseline = Callable[[FlowSource, NDArray[np.floating], int], tuple[Array, NDArray[np.bool_]]]
+
+
+def track_direct(flows: FlowSource, queries: NDArray[np.floating], num_frames: int) -> tuple[Array, NDArray[np.bool_]]:
+    """Flow straight from the query frame to each frame; occluded where the cycle error is over 3 px at 256 x 256.
+
+    Args:
+        flows: Has every pair with a query frame in it, both ways.
+        queries: (N, 3) rows (t, x, y), pixels.
+        num_frames: T.
+
+    Returns:
+        tracks (N, T, 2) in pixels and visible (N, T).
+    """
+    threshold = DIRECT_THRESHOLD_PX * raster_scale(flows.size)
+    tracks, visible = _at_query(queries, num_frames)
+    for source, rows in _by_frame(queries):
+        for targets in outward(source, num_frames):
+            for target in targets:
+                hop = take_hop(flows, source, target, tracks[rows, source])
+                tracks[rows, target] = hop.pixels
+                visible[rows, target] = (hop.cycle_error < threshold) & hop.inside
+    return tracks, visible
+
+
+def track_chain(flows: FlowSource, queries: NDArray[np.floating], num_frames: int) -> tuple[Array, NDArray[np.bool_]]:
+    """Adjacent flows composed; occluded for good after a cycle error over 1.5 px at 256 x 256.
+
+    Arguments and result as `track_direct`; `flows` has the adjacent pairs.
+    """
+    return _track_chained(flows, queries, num_frames, (1,), CHAIN_THRESHOLD_PX)
+
+
+def track_multigap(
+    flows: FlowSource, queries: NDArray[np.floating], num_frames: int
+) -> tuple[Array, NDArray[np.bool_]]:
+    """The best of many compositions over gaps of 1, 2, 4, 8 and 16 frames (`omnitrack.correspondence.chaining`).
+
+    Arguments and result as `track_direct`; `flows` has the pairs at those gaps, both ways.
+    """
+    return _track_chained(flows, queries, num_frames, MULTIGAP_GAPS, MULTIGAP_THRESHOLD_PX)
+
+
+BASELINES: dict[str, Baseline] = {"direct": track_direct, "chain": track_chain, "multigap": track_multigap}
+
+
+def _track_chained(
+    flows: FlowSource, queries: NDArray[np.floating], num_frames: int, gaps: tuple[int, ...], threshold_px: float
+) -> tuple[Array, NDArray[np.bool_]]:
+    tracks, visible = _at_query(queries, num_frames)
+    for source, rows in _by_frame(queries):
+        for targets in outward(source, num_frames):
+            for target, state in chain(flows, source, tracks[rows, source], targets, gaps, threshold_px):
+                tracks[rows, target] = state.pixels
+                visible[rows, target] = state.visible
+    return tracks, visible
+
+
+def _at_query(queries: NDArray[np.floating], num_frames: int) -> tuple[Array, NDArray[np.bool_]]:
+    """Tracks (N, T, 2) that stand still at their queries, visible everywhere."""
+    start = np.asarray(queries, np.float32)[:, None, 1:]
+    return np.repeat(start, num_frames, axis=1), np.ones((len(queries), num_frames), bool)
+
+
+def _by_frame(queries: NDArray[np.floating]) -> list[tuple[int, NDArray[np.int64]]]:
+    """(query frame, rows of `queries` in that frame)."""
+    times = np.asarray(queries)[:, 0].astype(int)
+    return [(int(t), np.flatnonzero(times == t)) for t in np.unique(times)]

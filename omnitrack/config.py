@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import hashlib
 import json
+import math
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,7 +48,7 @@ def load_settings(
             nested: Any = value
             for part in reversed(key.split(".")):
                 nested = {part: nested}
-            settings = _merge(settings, nested, "", f"setting {key}")
+            settings = _merge(settings, nested, "", "")
     return settings
 
 
@@ -56,11 +58,19 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise OmnitrackError(f"{path} is not valid TOML: {error}", "correct that line") from error
+    except OSError as error:
+        raise OmnitrackError(f"{path} cannot be read: {error.strerror}", "check its permissions") from error
 
 
 def dump_settings(settings: Settings) -> str:
-    """Write settings as commented TOML, every key with its explanation; `load_settings` reads it back."""
-    lines = ["# omnitrack settings; flags on the command line win over this file."]
+    """Write settings as commented TOML, every key with its explanation; `load_settings` reads it back.
+
+    A setting at its default is written commented out, so that the file overrides a preset only where somebody meant it.
+    """
+    lines = [
+        "# omnitrack settings. A line like #key = value shows the default: remove the # and change the value.",
+        "# Flags on the command line win over this file, and this file wins over --preset.",
+    ]
     _dump_table(settings, "", lines)
     return "\n".join(lines) + "\n"
 
@@ -88,52 +98,57 @@ def parse_assignments(assignments: list[str]) -> dict[str, str]:
     return pairs
 
 
-def _merge(settings: T, values: Any, prefix: str, where: str) -> T:
+def _merge(settings: T, values: Any, prefix: str, path: str) -> T:
+    """Lay nested `values` over `settings`; `prefix` is where in the tree, `path` the file they come from, if any."""
     if not isinstance(values, Mapping):
-        raise OmnitrackError(f"{where}: {prefix.rstrip('.') or 'the file'} must be a table of settings")
+        raise _wrong(path, f"{prefix.rstrip('.') or 'the file'} must be a table of settings, not {values!r}")
     hints = typing.get_type_hints(type(settings))
     fields = {f.name: f for f in dataclasses.fields(settings)}  # type: ignore[arg-type]
     changes = {}
     for key, value in values.items():
         if key not in fields:
-            raise _unknown(prefix + key, prefix, list(fields), where)
+            close = difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
+            hint = f"did you mean {prefix}{close[0]}?" if close else f"known here: {', '.join(fields)}"
+            raise _wrong(path, f"unknown setting {prefix}{key}", hint)
         current = getattr(settings, key)
         if dataclasses.is_dataclass(current):
-            changes[key] = _merge(current, value, f"{prefix}{key}.", where)
+            changes[key] = _merge(current, value, f"{prefix}{key}.", path)
         else:
-            changes[key] = _convert(value, hints[key], fields[key].metadata, prefix + key, where)
+            changes[key] = _convert(value, hints[key], fields[key].metadata, prefix + key, path)
     return dataclasses.replace(settings, **changes)  # type: ignore[type-var]
 
 
-def _unknown(key: str, prefix: str, known: list[str], where: str) -> OmnitrackError:
-    close = difflib.get_close_matches(key.removeprefix(prefix), known, n=1, cutoff=0.5)
-    if close:
-        return OmnitrackError(f"{where}: unknown setting {key}", f"did you mean {prefix}{close[0]}?")
-    return OmnitrackError(f"{where}: unknown setting {key}", f"known here: {', '.join(known)}")
+def _wrong(path: str, message: str, hint: str | None = None) -> OmnitrackError:
+    return OmnitrackError(f"{path}: {message}" if path else message, hint)
 
 
-def _convert(value: Any, kind: Any, metadata: Mapping[str, Any], key: str, where: str) -> Any:
+def _convert(value: Any, kind: Any, metadata: Mapping[str, Any], key: str, path: str) -> Any:
+    """Check one value against its declared type, choices and lowest value; text is read as TOML first."""
     if isinstance(value, str) and kind is not str:
-        try:
+        with contextlib.suppress(tomllib.TOMLDecodeError):  # stays text: the check below names what was expected
             value = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            pass  # left as text: the type check below names what was expected
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if kind is float and is_number:
         value = float(value)
+    if kind is int and isinstance(value, float) and value.is_integer():
+        value = int(value)  # 1e4 is how people write large step counts
     origin = typing.get_origin(kind) or kind
     if origin is tuple and isinstance(value, list):
-        item = typing.get_args(kind)[0]
-        value = tuple(_convert(v, item, {}, key, where) for v in value)
+        value = tuple(_convert(item, typing.get_args(kind)[0], {}, key, path) for item in value)
     right_type = isinstance(value, origin) and not (isinstance(value, bool) and origin is not bool)
-    if not right_type or value != value:
-        expected = f"a list of {typing.get_args(kind)[0].__name__}" if origin is tuple else origin.__name__
-        raise OmnitrackError(f"{where}: {key} must be {expected}, not {value!r}")
+    if not right_type or (isinstance(value, float) and not math.isfinite(value)):
+        raise _wrong(path, f"{key} must be {_expected(kind)}, not {value!r}")
     if metadata.get("choices") and value not in metadata["choices"]:
-        raise OmnitrackError(f"{where}: {key} must be one of {', '.join(metadata['choices'])}, not {value!r}")
+        raise _wrong(path, f"{key} must be one of {', '.join(metadata['choices'])}, not {value!r}")
     if metadata.get("low") is not None and value < metadata["low"]:
-        raise OmnitrackError(f"{where}: {key} must be at least {metadata['low']:g}, not {value!r}")
+        raise _wrong(path, f"{key} must be at least {metadata['low']:g}, not {value!r}")
     return value
+
+
+def _expected(kind: Any) -> str:
+    if typing.get_origin(kind) is tuple:
+        return f"a list, each {_expected(typing.get_args(kind)[0])}"
+    return {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[kind]
 
 
 def _dump_table(settings: Any, prefix: str, lines: list[str]) -> None:
@@ -144,7 +159,8 @@ def _dump_table(settings: Any, prefix: str, lines: list[str]) -> None:
             nested.append((f, value))
         else:
             lines.append(f"# {f.metadata['text']}")
-            lines.append(f"{f.name} = {json.dumps(value)}")
+            mark = "#" if value == f.default else ""
+            lines.append(f"{mark}{f.name} = {json.dumps(value, ensure_ascii=False)}")
     for f, value in nested:
         lines += ["", f"# {f.metadata['text']}", f"[{prefix}{f.name}]"]
         _dump_table(value, f"{prefix}{f.name}.", lines)

@@ -1,0 +1,218 @@
+"""Tracks to files and back: .npz, .csv, .json and .h5, all with the same names inside.
+
+npz    arrays `queries`, `tracks`, `visible`, `confidence`, `depth`, `frames`, `size`, `fps`, and `meta` as JSON text.
+h5     the same arrays as chunked, compressed datasets; `format`, `size`, `fps` and `meta` are attributes of the file.
+json   one object with the same names, arrays as nested lists, one track a line; an unknown depth is null.
+csv    columns `track,frame,x,y,visible,confidence`, one row per track and frame, four decimals. It has no room for the
+       depth (read back as NaN), the query (read back as the first visible row), the size and the fps (read back as 0).
+
+npz, json and h5 keep every float32 exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from omnitrack.errors import OmnitrackError
+from omnitrack.project.atomic import atomic_path
+from omnitrack.project.tracks_text import read_csv, read_json, write_csv, write_json
+from omnitrack.tracks import Tracks
+
+H5_FORMAT = "omnitrack-tracks-1"
+ARRAYS = ("queries", "tracks", "visible", "confidence", "depth", "frames")
+# One compressed chunk of an .h5 holds about this many elements: whole tracks, so that a slab of tracks is one read.
+H5_CHUNK_ELEMENTS = 1 << 18
+
+
+def save_tracks(tracks: Tracks, path: Path | None, format: str | None = None) -> None:
+    """Write tracks to a file that is either whole or not there, or to standard output.
+
+    Args:
+        tracks: N tracks over T frames.
+        path: The file; missing parents are made. None writes to standard output.
+        format: npz, csv, json or h5; where None, the suffix of `path` decides, and csv on standard output.
+
+    Raises:
+        OmnitrackError: A format nobody knows, arrays that do not fit together, or a file that cannot be written.
+    """
+    name = _format_of(path, format)
+    check_tracks(tracks, "the tracks to write")
+    if path is not None:
+        with atomic_path(path) as part:
+            if name == "h5":
+                _write_h5(tracks, part)
+            else:
+                with part.open("wb") as file:
+                    _WRITERS[name](tracks, file)
+        return
+    if name == "h5":
+        raise OmnitrackError("h5 cannot go to standard output", "name a file: -o tracks.h5")
+    if name == "npz" and sys.stdout.isatty():
+        raise OmnitrackError("npz is binary and standard output is a terminal", "name a file: -o tracks.npz")
+    sys.stdout.flush()
+    _WRITERS[name](tracks, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
+
+
+def load_tracks(path: str | Path) -> Tracks:
+    """Read tracks that `save_tracks` or another tracker wrote.
+
+    Only `queries`, `tracks` and `visible` are required of an npz, json or h5: without `confidence` the visibility
+    stands in (0 or 1), without `depth` it is NaN, without `frames` they are 0..T-1, and an absent `size` or
+    `fps` is 0.
+
+    Args:
+        path: A .npz, .csv, .json or .h5 file.
+
+    Raises:
+        OmnitrackError: A missing, truncated, damaged or foreign file, wrong shapes, or numbers that are not finite.
+    """
+    path = Path(path)
+    name = _format_of(path, None)
+    if not path.is_file():
+        raise OmnitrackError(f"there are no tracks at {path}", f"make them: omnitrack query PROJECT -o {path}")
+    try:
+        raw = _READERS[name](path)
+    except OmnitrackError:
+        raise
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise OmnitrackError(
+            f"{path} is not a readable {name} file of tracks, or is truncated: {error}",
+            f"make it again: omnitrack query PROJECT -o {path}",
+        ) from error
+    return _build(raw, str(path))
+
+
+def check_tracks(tracks: Tracks, where: str) -> None:
+    """Raise an `OmnitrackError` that names `where` unless all shapes agree and all numbers (but a depth) are finite."""
+    count, length = len(tracks.queries), len(tracks.frames)
+    expected = {
+        "queries": (count, 3),
+        "tracks": (count, length, 2),
+        "visible": (count, length),
+        "confidence": (count, length),
+        "depth": (count, length),
+        "frames": (length,),
+    }
+    for key, shape in expected.items():
+        found = np.shape(getattr(tracks, key))
+        if found != shape:
+            raise OmnitrackError(
+                f"{where}: {key} has shape {found} where {count} tracks over {length} frames need {shape}",
+                "each of the arrays has one row per track",
+            )
+    if length and (tracks.frames[0] < 0 or (np.diff(tracks.frames) <= 0).any()):
+        raise OmnitrackError(f"{where}: frames must be indices from 0 that increase")
+    for key in ("tracks", "queries", "confidence"):
+        values = getattr(tracks, key)
+        bad = ~np.isfinite(values).reshape(count, -1).all(axis=1) if count else np.zeros(0, bool)
+        if bad.any():
+            raise OmnitrackError(
+                f"{where}: {key} of track {int(np.argmax(bad))} is not finite ({int(bad.sum())} of {count} tracks)"
+            )
+
+
+def _format_of(path: Path | None, format: str | None) -> str:
+    name = format or ("csv" if path is None else path.suffix.lower().lstrip("."))
+    if name not in _READERS:
+        what = f"unknown format {format!r} of tracks" if format else f"{path} does not end in a format of tracks"
+        raise OmnitrackError(what, f"one of .{', .'.join(_READERS)}")
+    return name
+
+
+def _build(raw: Mapping[str, object], where: str) -> Tracks:
+    """Typed and checked tracks from the arrays of a file, with the documented stand-ins for what it lacks."""
+    missing = [key for key in ("queries", "tracks", "visible") if key not in raw]
+    if missing:
+        raise OmnitrackError(f"{where} holds no tracks: it lacks {', '.join(missing)}", "give a file that query wrote")
+    try:
+        points = np.asarray(raw["tracks"], np.float32)
+        visible = np.asarray(raw["visible"]).astype(bool)
+        length = points.shape[1] if points.ndim == 3 else 0
+        size = np.asarray(raw.get("size", (0, 0)), np.int64).reshape(2)
+        meta = json.loads(str(raw.get("meta", "{}")))
+        if not isinstance(meta, dict):
+            raise ValueError("meta is not a JSON object")
+        tracks = Tracks(
+            queries=np.asarray(raw["queries"], np.float32),
+            tracks=points,
+            visible=visible,
+            confidence=np.asarray(raw.get("confidence", visible), np.float32),
+            depth=np.asarray(raw.get("depth", np.full(visible.shape, np.nan)), np.float32),
+            frames=np.asarray(raw.get("frames", np.arange(length)), np.int64),
+            size=(int(size[0]), int(size[1])),
+            fps=float(np.asarray(raw.get("fps", 0.0))),
+            meta=meta,
+        )
+        check_tracks(tracks, where)
+    except (ValueError, TypeError) as error:
+        raise OmnitrackError(f"{where} is damaged: {error}", "give a file that query wrote") from error
+    return tracks
+
+
+def _write_npz(tracks: Tracks, file: BinaryIO) -> None:
+    # Uncompressed: deflate gains a tenth on such numbers and takes twenty times as long.
+    np.savez(
+        file,
+        queries=tracks.queries,
+        tracks=tracks.tracks,
+        visible=tracks.visible,
+        confidence=tracks.confidence,
+        depth=tracks.depth,
+        frames=tracks.frames,
+        size=np.array(tracks.size),
+        fps=np.array(tracks.fps),
+        meta=np.array(json.dumps(tracks.meta)),
+    )
+
+
+def _read_npz(path: Path) -> dict[str, object]:
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise ValueError("no zip directory at its end")
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as archive:
+            return {key: archive[key] for key in (*ARRAYS, "size", "fps", "meta") if key in archive.files}
+
+
+def _write_h5(tracks: Tracks, path: Path) -> None:
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file.attrs["format"] = H5_FORMAT
+        file.attrs["size"] = tracks.size
+        file.attrs["fps"] = tracks.fps
+        file.attrs["meta"] = json.dumps(tracks.meta)
+        for key in ARRAYS:
+            array = getattr(tracks, key)
+            if array.size == 0:
+                file.create_dataset(key, data=array)
+                continue
+            rows = max(1, H5_CHUNK_ELEMENTS * len(array) // array.size)
+            chunks = (min(len(array), rows), *array.shape[1:])
+            file.create_dataset(key, data=array, chunks=chunks, compression="gzip", compression_opts=1, shuffle=True)
+
+
+def _read_h5(path: Path) -> dict[str, object]:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        raw: dict[str, object] = {key: file[key][()] for key in ARRAYS if key in file}
+        return {**raw, **{key: file.attrs[key] for key in ("size", "fps", "meta") if key in file.attrs}}
+
+
+_WRITERS: dict[str, Callable[[Tracks, BinaryIO], None]] = {"npz": _write_npz, "csv": write_csv, "json": write_json}
+_READERS: dict[str, Callable[[Path], dict[str, object]]] = {
+    "npz": _read_npz,
+    "csv": read_csv,
+    "json": read_json,
+    "h5": _read_h5,
+}

@@ -1,0 +1,204 @@
+"""Where to start tracks: the command line's --point, --points, --grid, --mask and --dense as rows (t, x, y).
+
+SPEC@t    t is a frame of the project, counted from 0; without `@t` it is frame 0.
+x,y@t     one point.
+N@t       a regular grid, N columns across and the same distance down, centred.
+M.png@t   the marked pixels of a mask: its alpha where it has transparency, else every pixel that is not black.
+t         every working pixel of a frame, row by row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.errors import OmnitrackError, UsageError
+from omnitrack.project.points_io import read_points
+from omnitrack.project.project import Project
+
+OPTIONS_HINT = "give --point X,Y@T, --points FILE, --grid N@T, --mask M.png@T or --dense T"
+
+
+def build_queries(
+    project: Project,
+    points: Sequence[str] = (),
+    points_file: str | Path | None = None,
+    grids: Sequence[str] = (),
+    masks: Sequence[str] = (),
+    dense: Sequence[int | str] = (),
+    mask_spacing: int = 1,
+) -> NDArray[np.float32]:
+    """Gather queries from every way to give them, in the order of the arguments; the same point twice is two tracks.
+
+    Convention:
+        Pixels are (x, y) of the original video, centres at integers: a frame of width W spans x from -0.5 to W - 0.5.
+
+    Args:
+        project: The project that says how many frames there are and how large.
+        points: Texts ``x,y@t``.
+        points_file: A .csv (header with t, x and y in any order, or rows t,x,y), .npy (N, 3) or .npz (``queries`` or
+            ``points``, so any file of tracks) of rows (t, x, y).
+        grids: Texts ``N@t``.
+        masks: Texts ``M.png@t``; a mask has the video's size or the working size.
+        dense: Frames of which every working pixel is a query.
+        mask_spacing: Take every n-th marked pixel of a mask, across and down.
+
+    Returns:
+        (N, 3) float32 rows (t, x, y).
+
+    Raises:
+        UsageError: No queries at all, or a text that is not of its form.
+        OmnitrackError: A file that is missing or damaged, or a query outside of the video.
+    """
+    parts = [_points(project, text) for text in points]
+    if points_file is not None:
+        rows, describe = read_points(Path(points_file))
+        parts.append(_checked(project, rows, describe))
+    parts += [_grid(project, text) for text in grids]
+    parts += [_mask(project, text, mask_spacing) for text in masks]
+    parts += [_dense(project, frame) for frame in dense]
+    if not parts:
+        raise UsageError("there is nothing to track", OPTIONS_HINT)
+    return np.concatenate(parts).astype(np.float32)
+
+
+def parse_frames(text: str, num_frames: int) -> range:
+    """The frames of ``a:b``: from a (default 0) up to but without b (default: all to the end).
+
+    Raises:
+        UsageError: Not of that form.
+        OmnitrackError: No frame in it, or beyond the last of `num_frames`.
+    """
+    match = re.fullmatch(r"\s*(\d*)\s*:\s*(\d*)\s*", text)
+    if not match:
+        raise UsageError(f"--frames {text!r} is not A:B with frames counted from 0", "for example --frames 0:30")
+    start, stop = int(match[1] or 0), int(match[2] or num_frames)
+    if not 0 <= start < stop <= num_frames:
+        raise OmnitrackError(
+            f"--frames {text} has no frame or ends beyond the project's {num_frames} frames",
+            f"A:B takes frame A up to but without B: at most 0:{num_frames}",
+        )
+    return range(start, stop)
+
+
+def _points(project: Project, text: str) -> NDArray[np.float64]:
+    body, frame = _split(text)
+    try:
+        x, y = (float(part) for part in body.split(","))
+    except ValueError as error:
+        raise UsageError(f"--point {text!r} is not X,Y@T", "for example --point 120.5,64@0") from error
+    return _checked(project, np.array([[frame, x, y]]), lambda _: f"--point {text}")
+
+
+def _grid(project: Project, text: str) -> NDArray[np.float64]:
+    body, frame = _split(text)
+    width, height = project.meta.original_size
+    if not re.fullmatch(r"\s*\d+\s*", body) or not 1 <= int(body) <= width:
+        raise UsageError(
+            f"--grid {text!r} is not N@T with N columns, 1 to {width} (one per pixel)", "for example --grid 20@0"
+        )
+    columns = int(body)
+    spacing = width / columns
+    rows = max(1, round(height / spacing))
+    x = (np.arange(columns) - (columns - 1) / 2) * spacing + (width - 1) / 2
+    y = (np.arange(rows) - (rows - 1) / 2) * spacing + (height - 1) / 2
+    return _checked(project, _rows(frame, _row_major(x, y)), lambda _: f"--grid {text}")
+
+
+def _dense(project: Project, text: int | str) -> NDArray[np.float64]:
+    try:
+        frame = int(text)
+    except ValueError as error:
+        raise UsageError(f"--dense {text!r} is not a frame", "for example --dense 0") from error
+    width, height = project.size
+    pixels = project.to_original(_row_major(np.arange(width), np.arange(height)))
+    return _checked(project, _rows(frame, pixels), lambda _: f"--dense {text}")
+
+
+def _mask(project: Project, text: str, spacing: int) -> NDArray[np.float64]:
+    if spacing < 1:
+        raise UsageError(f"a mask spacing of {spacing} is less than one pixel")
+    body, frame = _split(text)
+    marked = _read_mask(Path(body))
+    size, original = marked.shape[::-1], project.meta.original_size
+    if size not in (original, project.size):
+        allowed = " or ".join(f"{w}x{h}" for w, h in dict.fromkeys([original, project.size]))
+        raise OmnitrackError(f"mask {body} is {size[0]}x{size[1]}", f"give one of the frames' size: {allowed}")
+    middle = spacing // 2
+    # The kept pixels form a lattice over the whole frame, so that two masks of one frame share it.
+    y, x = np.nonzero(marked[middle::spacing, middle::spacing])
+    pixels = np.column_stack([x, y]).astype(np.float64) * spacing + middle
+    if not len(pixels):
+        if not marked.any():
+            raise OmnitrackError(
+                f"mask {body} is empty: no pixel of it is marked", "mark the object in any colour but black"
+            )
+        raise OmnitrackError(f"mask {body} has no marked pixel left at a spacing of {spacing}", "use a smaller spacing")
+    if size != original:
+        pixels = project.to_original(pixels)
+    return _checked(project, _rows(frame, pixels), lambda _: f"--mask {text}")
+
+
+def _read_mask(path: Path) -> NDArray[np.bool_]:
+    """The (H, W) marked pixels of an image file of any depth and number of channels."""
+    import cv2
+
+    if not path.is_file():
+        raise OmnitrackError(f"there is no mask at {path}", "--mask is FILE@T, for example --mask cat.png@0")
+    data = np.fromfile(path, np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    if image is None:
+        raise OmnitrackError(f"mask {path} is not a readable image", "save it as PNG")
+    if image.ndim == 2:
+        return np.asarray(image != 0)
+    if image.shape[2] in (2, 4):
+        alpha = image[..., -1]
+        if (alpha != alpha.flat[0]).any():
+            return np.asarray(alpha != 0)
+        image = image[..., :-1]
+    return np.asarray((image != 0).any(axis=-1))
+
+
+def _split(text: str) -> tuple[str, int]:
+    """``BODY@t`` as (BODY, t). An @ that no whole number follows belongs to the body: a mask may be named a@2x.png."""
+    match = re.fullmatch(r"(.*)@\s*([+-]?\d+)\s*", text, re.DOTALL)
+    return (match[1], int(match[2])) if match else (text, 0)
+
+
+def _row_major(x: NDArray, y: NDArray) -> NDArray[np.float64]:
+    """The (len(y) * len(x), 2) pixels of a lattice, x fastest."""
+    return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2).astype(np.float64)
+
+
+def _rows(frame: int, pixels: NDArray) -> NDArray[np.float64]:
+    return np.column_stack([np.full(len(pixels), frame, np.float64), pixels])
+
+
+def _checked(project: Project, rows: NDArray[np.float64], describe: Callable[[int], str]) -> NDArray[np.float64]:
+    """The rows (t, x, y), or an error that names the first one that is not in the video."""
+    width, height = project.meta.original_size
+    last = project.num_frames - 1
+    t, x, y = rows.T
+    finite = np.asarray(np.isfinite(rows).all(axis=1))
+    checks: Iterable[tuple[NDArray, str]] = (
+        (finite, "has a number that is not finite"),
+        (t == np.floor(t), "has a frame that is not a whole number"),
+        ((t >= 0) & (t <= last), f"is on a frame that the project lacks: its frames are 0 to {last}"),
+        (
+            (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5),
+            f"is outside of the frame of {width}x{height}: x is -0.5 to {width - 0.5}, y is -0.5 to {height - 0.5}",
+        ),
+    )
+    for good, cause in checks:
+        if not good.all():
+            index = int(np.argmin(good))
+            row_t, row_x, row_y = rows[index]
+            raise OmnitrackError(
+                f"{describe(index)} (t={row_t:g}, x={row_x:g}, y={row_y:g}) {cause}",
+                "a query is frame t and pixel x, y of the original video, all counted from 0",
+            )
+    return rows

@@ -1,0 +1,59 @@
+"""OpenCV's dense inverse search, at every frame size.
+
+Source:
+    Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.settings import DisSettings
+
+_MIN_PATCHES = 4  # patches along the shortest side at the finest level; with fewer OpenCV refuses or picks other levels
+
+
+class DisEstimator:
+    """Dense inverse search: the medium preset of OpenCV with `DisSettings` laid over it.
+
+    The result does not depend on the number of threads (OpenCV cuts the image into a fixed number of stripes).
+    """
+
+    def __init__(self, settings: DisSettings) -> None:
+        self._settings = settings
+        self._own = threading.local()  # an OpenCV search holds buffers: one for each thread
+
+    def estimate(
+        self, source: NDArray[np.uint8], target: NDArray[np.uint8], initial: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """(H, W, 2) flow from `source` to `target`; see `FlowEstimator`."""
+        height, width = source.shape[:2]
+        side = _MIN_PATCHES * self._settings.patch_size * 2**self._settings.finest_scale
+        pad = (max(0, side - height), max(0, side - width))
+        flow = np.zeros((*source.shape[:2], 2), np.float32) if initial is None else np.array(initial, np.float32)
+        images = [_pad(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), pad) for frame in (source, target)]
+        flow = np.asarray(self._search().calc(images[0], images[1], _pad(flow, pad)), np.float32)
+        return np.ascontiguousarray(flow[:height, :width])
+
+    def _search(self) -> cv2.DISOpticalFlow:
+        search: cv2.DISOpticalFlow | None = getattr(self._own, "search", None)
+        if search is None:
+            search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+            search.setFinestScale(self._settings.finest_scale)
+            search.setPatchSize(self._settings.patch_size)
+            search.setPatchStride(min(self._settings.patch_stride, self._settings.patch_size))
+            search.setGradientDescentIterations(self._settings.gradient_descent_iterations)
+            search.setVariationalRefinementIterations(self._settings.variational_iterations)
+            self._own.search = search
+        return search
+
+
+def _pad(image: NDArray[Any], pad: tuple[int, int]) -> NDArray[Any]:
+    if pad == (0, 0):
+        return image
+    return np.pad(image, [(0, pad[0]), (0, pad[1]), (0, 0)][: image.ndim], mode="edge")

@@ -1,0 +1,161 @@
+"""Reading ``correspondences.h5``: the flow of every matched pair of frames.
+
+Layout::
+
+    /                    attributes format, size (width, height), num_frames, flow_stamp, filter_stamp (JSON text)
+    /flow/000003_000007  attributes complete, steps_per_px
+        deltas           (2, H, W) int16, see `omnitrack.project.flow_codec`
+    /filtered/...        what `omnitrack filter` makes of it
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.errors import OmnitrackError
+from omnitrack.project.flow_codec import EncodedFlow, decode
+from omnitrack.project.project import Project
+from omnitrack.project.shards import COMPLETE, STORE_FORMAT
+
+FLOW_GROUP = "flow"
+FILTERED_GROUP = "filtered"
+CACHE_BYTES = 512 * 2**20
+Pair = tuple[int, int]
+
+
+class FlowStore:
+    """The measured flow of a project, read-only; a context manager.
+
+    Args:
+        project: The project.
+        cache_bytes: Decoded flow to keep in memory.
+        any_frames: Accept flow that was made from other frames than the project has now.
+
+    Raises:
+        OmnitrackError: No flow yet, a damaged or foreign file, another format version, or flow of other frames.
+    """
+
+    def __init__(self, project: Project, cache_bytes: int = CACHE_BYTES, any_frames: bool = False) -> None:
+        self._path = project.correspondences_path
+        self._command = f"omnitrack flow {project.root}"
+        self._cache: OrderedDict[Pair, NDArray[np.float32]] = OrderedDict()
+        self._cache_bytes = cache_bytes
+        self._file = self._open()
+        try:
+            width, height = self._file.attrs["size"]
+            self.size = int(width), int(height)
+            self.flow_stamp = self._read_stamp("flow_stamp")
+            self.filter_stamp = self._read_stamp("filter_stamp")
+            self._pairs = {pair_of(name) for name, group in self._file[FLOW_GROUP].items() if group.attrs.get(COMPLETE)}
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+            self.close()
+            raise self._damaged(str(error)) from error
+        made_from = (self.flow_stamp or {}).get("inputs", {}).get("frames")
+        if not any_frames and made_from != project.meta.fingerprint:
+            self.close()
+            raise OmnitrackError(
+                f"the flow of project {project.root} was computed from other frames than it has now",
+                f"compute it again: {self._command}",
+            )
+
+    def __enter__(self) -> FlowStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; cached flow goes too."""
+        self._cache.clear()
+        self._file.close()
+
+    def pairs(self) -> list[Pair]:
+        """The ordered pairs (source, target) whose flow is there, by source and then by target."""
+        return sorted(self._pairs)
+
+    def has(self, source: int, target: int) -> bool:
+        """Whether the flow from `source` to `target` is there."""
+        return (source, target) in self._pairs
+
+    def flow(self, source: int, target: int) -> NDArray[np.float32]:
+        """(H, W, 2) float32 displacement in working pixels from `source` to `target`; read-only, shared with the cache.
+
+        Raises:
+            OmnitrackError: The pair was not matched, or its data are damaged.
+        """
+        pair = (source, target)
+        cached = self._cache.pop(pair, None)
+        if cached is None:
+            cached = self._read(pair)
+            cached.setflags(write=False)
+        self._cache[pair] = cached  # youngest last
+        while len(self._cache) > 1 and len(self._cache) * cached.nbytes > self._cache_bytes:
+            self._cache.popitem(last=False)
+        return cached
+
+    # --- the file -----------------------------------------------------------------------------------------------
+    def _open(self) -> h5py.File:
+        if not self._path.exists():
+            raise OmnitrackError(f"there is no flow yet: {self._path} is missing", f"compute it: {self._command}")
+        try:
+            file = h5py.File(self._path, "r")
+        except OSError as error:
+            raise self._damaged(str(error)) from error
+        found = file.attrs.get("format")
+        if found is None or FLOW_GROUP not in file:
+            file.close()
+            raise self._damaged("it is not a correspondence file of omnitrack")
+        if found != STORE_FORMAT:
+            file.close()
+            raise OmnitrackError(
+                f"{self._path} has format {found}, this omnitrack reads format {STORE_FORMAT}",
+                f"update omnitrack, or compute the flow again: {self._command}",
+            )
+        return file
+
+    def _damaged(self, cause: str) -> OmnitrackError:
+        return OmnitrackError(f"{self._path} cannot be read: {cause}", f"compute the flow again: {self._command}")
+
+    def _read_stamp(self, name: str) -> dict[str, Any] | None:
+        text = self._file.attrs.get(name)
+        return None if text is None else dict(json.loads(text))
+
+    def _read(self, pair: Pair) -> NDArray[np.float32]:
+        if pair not in self._pairs:
+            raise OmnitrackError(
+                f"the flow from frame {pair[0]} to frame {pair[1]} was not computed", f"compute it: {self._command}"
+            )
+        group = self._file[FLOW_GROUP][group_name(pair)]
+        try:
+            return decode(EncodedFlow(group["deltas"][()], float(group.attrs["steps_per_px"])))
+        except (OSError, KeyError) as error:
+            raise self._damaged(f"pair {group_name(pair)}: {error}") from error
+
+
+def write_flow(group: h5py.Group, encoded: EncodedFlow) -> None:
+    """Put one flow into the empty group of its pair."""
+    planes = (1, *encoded.deltas.shape[1:])
+    group.create_dataset(
+        "deltas", data=encoded.deltas, chunks=planes, shuffle=True, compression="gzip", compression_opts=1
+    )
+    group.attrs["steps_per_px"] = encoded.steps_per_px
+
+
+def group_name(pair: Pair) -> str:
+    """Name of a pair's group, which sorts like the pair."""
+    return f"{pair[0]:06d}_{pair[1]:06d}"
+
+
+def pair_of(name: str) -> Pair:
+    """The pair that `group_name` gave this name."""
+    source, target = name.split("_")
+    return int(source), int(target)

@@ -12,6 +12,13 @@ from numpy.typing import NDArray
 from omnitrack.errors import OmnitrackError
 
 FORMAT = 1
+SETTINGS_NAME = "omnitrack.toml"
+FRAMES_NAME = "frames"
+
+
+def frame_name(index: int) -> str:
+    """File name of working frame `index` in the frames directory."""
+    return f"{index:06d}.png"
 
 
 @dataclass(frozen=True)
@@ -63,11 +70,11 @@ class Project:
     # --- where things are ---------------------------------------------------------------------------------------
     @property
     def settings_path(self) -> Path:
-        return self.root / "omnitrack.toml"
+        return self.root / SETTINGS_NAME
 
     @property
     def frames_dir(self) -> Path:
-        return self.root / "frames"
+        return self.root / FRAMES_NAME
 
     @property
     def meta_path(self) -> Path:
@@ -102,7 +109,7 @@ class Project:
         return self.root / "eval"
 
     def frame_path(self, index: int) -> Path:
-        return self.frames_dir / f"{index:06d}.png"
+        return self.frames_dir / frame_name(index)
 
     # --- what they hold -----------------------------------------------------------------------------------------
     @property

@@ -1,0 +1,70 @@
+"""One image file to an 8-bit RGB frame, whatever its depth and channels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.errors import OmnitrackError
+
+# OpenCV fills what is missing of a truncated file with grey, or complains past us on the terminal: look for the end
+# marker of the format first. Files may carry a little after it.
+_END_MARKERS = {b"\x89PNG": b"IEND", b"\xff\xd8\xff": b"\xff\xd9"}
+_TRAILER_BYTES = 1 << 16
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Read an image as (H, W, 3) uint8 RGB.
+
+    Grey becomes RGB; 16 bits are scaled to 8; alpha is blended over black; a photo's orientation is applied.
+
+    Raises:
+        OmnitrackError: The file is missing, damaged, no image, or holds floating-point values.
+    """
+    import cv2
+
+    hint = "repair or remove that file"
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise OmnitrackError(f"cannot read image {path}: {error.strerror}", hint) from error
+    if not data:
+        raise OmnitrackError(f"image {path} is empty", hint)
+    for magic, end in _END_MARKERS.items():
+        if data.startswith(magic) and end not in data[-_TRAILER_BYTES:]:
+            raise OmnitrackError(f"image {path} is truncated", hint)
+    buffer = np.frombuffer(data, np.uint8)
+    is_jpeg = data.startswith(b"\xff\xd8\xff")  # the only format of ours with an orientation; it has no alpha
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        image = cv2.imdecode(buffer, cv2.IMREAD_COLOR if is_jpeg else cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        image = None
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+    if image is None:
+        raise OmnitrackError(f"image {path} is damaged or not an image", hint)
+    if image.dtype not in (np.uint8, np.uint16):
+        raise OmnitrackError(
+            f"image {path} holds {image.dtype} values, which have no fixed range", "convert it to 8 or 16 bits"
+        )
+    return _to_rgb8(image)
+
+
+def _to_rgb8(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """(H, W), (H, W, 1), (H, W, 3) BGR or (H, W, 4) BGRA of 8 or 16 bits to (H, W, 3) uint8 RGB."""
+    top = float(np.iinfo(image.dtype).max)
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.shape[2] == 4:
+        colour = image[..., :3] * (image[..., 3:].astype(np.float32) / top)
+    elif image.dtype == np.uint8:
+        return np.ascontiguousarray(np.broadcast_to(image[..., ::-1], (*image.shape[:2], 3)))
+    else:
+        colour = image.astype(np.float32)
+    eight_bit = np.rint(colour * (255.0 / top)).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(eight_bit[..., ::-1], (*image.shape[:2], 3)))

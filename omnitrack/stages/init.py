@@ -1,0 +1,256 @@
+"""`omnitrack init`: a video becomes a project directory of losslessly kept working frames and commented settings."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from operator import length_hint
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.config import dump_settings
+from omnitrack.errors import OmnitrackError
+from omnitrack.progress import SILENT, Progress
+from omnitrack.project.project import FRAMES_NAME, SETTINGS_NAME, FramesMeta, frame_name, write_meta
+from omnitrack.project.video import default_name, open_video
+from omnitrack.settings import InitSettings, Settings
+
+PARTIAL_NAME = f"{FRAMES_NAME}.partial"
+
+
+@dataclass(frozen=True)
+class InitReport:
+    """What `init` made.
+
+    Attributes:
+        project: The project directory.
+        source: The video as it was named.
+        frames: Number of frames.
+        fps: Frames per second of the project.
+        size: (width, height) of the working frames in pixels.
+        original_size: (width, height) of the video after its rotation in pixels.
+        seconds: Wall time.
+    """
+
+    project: str
+    source: str
+    frames: int
+    fps: float
+    size: tuple[int, int]
+    original_size: tuple[int, int]
+    seconds: float
+
+
+def init_project(video: str | Path, root: Path | None, settings: Settings, progress: Progress = SILENT) -> InitReport:
+    """Turn a video file, a folder of images or a glob into a project.
+
+    Args:
+        video: What to read, see `omnitrack.project.video.open_video`.
+        root: The project directory to make; None takes the video's name without its suffix, in the current directory.
+        settings: `settings.init` says which frames and what size; all of it is written to ``omnitrack.toml``.
+        progress: Receives one step per frame, and a warning where the video is damaged.
+
+    Raises:
+        OmnitrackError: An unreadable video, fewer than two frames, a directory that is in use, or a full disk.
+    """
+    root = Path(default_name(video)) if root is None else root
+    _check_free(root)
+    with open_video(video) as reader:
+        report = init_from_frames(reader, root, settings, reader.fps, str(video), progress)
+        if reader.damage:
+            progress.warn(f"{video} may be damaged ({reader.damage}): the {report.frames} frames taken are kept")
+    return report
+
+
+def init_from_frames(
+    frames: Iterable[NDArray[np.uint8]],
+    root: Path,
+    settings: Settings,
+    fps: float,
+    source: str,
+    progress: Progress = SILENT,
+) -> InitReport:
+    """Make a project from frames in memory or from a stream; memory does not grow with the number of frames.
+
+    Args:
+        frames: (H, W, 3) uint8 RGB frames of one size, in order. `settings.init` selects among them.
+        root: The project directory to make.
+        settings: See `init_project`.
+        fps: Frames per second of `frames`, before `settings.init.stride`.
+        source: What the frames came from, for messages and `info`.
+        progress: Receives one step per frame.
+
+    Raises:
+        OmnitrackError: Fewer than two frames, frames of mixed sizes, a directory that is in use, or a full disk.
+    """
+    began = time.perf_counter()
+    chosen = settings.init
+    _check_free(root)
+    with _partial_directory(root) as partial:
+        total = length_hint(frames, 0)
+        selected = islice(enumerate(frames), chosen.start, chosen.end or None, chosen.stride)
+        steps = len(range(chosen.start, min(chosen.end or total, total), chosen.stride))
+        kept = _keep_frames(selected, partial, chosen.max_size, source, progress, steps)
+        if len(kept.indices) < 2:
+            raise _too_few(source, len(kept.indices), total, chosen)
+        meta = FramesMeta(
+            source=source,
+            count=len(kept.indices),
+            fps=chosen.fps or fps / chosen.stride,
+            size=kept.size,
+            original_size=kept.original_size,
+            indices=kept.indices,
+            fingerprint=kept.fingerprint,
+        )
+        write_meta(partial, meta)
+        (root / SETTINGS_NAME).write_text(dump_settings(settings), encoding="utf-8")
+    seconds = time.perf_counter() - began
+    return InitReport(str(root), source, meta.count, meta.fps, meta.size, meta.original_size, seconds)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    indices: list[int]
+    size: tuple[int, int]
+    original_size: tuple[int, int]
+    fingerprint: str
+
+
+def _keep_frames(
+    selected: Iterator[tuple[int, NDArray[np.uint8]]],
+    directory: Path,
+    max_size: int,
+    source: str,
+    progress: Progress,
+    steps: int,
+) -> _Kept:
+    workers = os.cpu_count() or 1
+    digest = hashlib.sha256()
+    indices: list[int] = []
+    original_size, size = (0, 0), (0, 0)
+    pending: deque[Future[None]] = deque()
+    with ThreadPoolExecutor(workers) as pool, progress.task("frames", steps, unit="frames") as task:
+        for index, frame in selected:
+            if not indices:
+                original_size = (frame.shape[1], frame.shape[0])
+                size = working_size(original_size, max_size)
+            _check_frame(frame, index, original_size, source)
+            working = _resize(frame, size)
+            digest.update(working.data)
+            pending.append(pool.submit(_write_png, directory / frame_name(len(indices)), working))
+            indices.append(index)
+            if len(pending) > 2 * workers:  # bounds the frames in memory, and surfaces a full disk early
+                pending.popleft().result()
+            task.advance()
+        for future in pending:
+            future.result()
+    return _Kept(indices, size, original_size, digest.hexdigest()[:16])
+
+
+def working_size(original: tuple[int, int], max_size: int) -> tuple[int, int]:
+    """(width, height) of the working frames: the longest side at most `max_size` pixels, never enlarged; 0 keeps."""
+    scale = min(1.0, max_size / max(original)) if max_size else 1.0
+    return max(1, round(original[0] * scale)), max(1, round(original[1] * scale))
+
+
+def _resize(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    if (frame.shape[1], frame.shape[0]) == size:
+        return np.ascontiguousarray(frame)
+    import cv2
+
+    small: Any = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(small)
+
+
+def _write_png(path: Path, frame: NDArray[np.uint8]) -> None:
+    import cv2
+
+    _, data = cv2.imencode(".png", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))  # OpenCV's default is its fast setting
+    path.write_bytes(data.tobytes())  # not imwrite: that one hides why it failed
+
+
+def _check_frame(frame: NDArray[np.uint8], index: int, size: tuple[int, int], source: str) -> None:
+    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+        raise OmnitrackError(f"frame {index} of {source} is {frame.dtype} {frame.shape}, not (H, W, 3) uint8")
+    found = (frame.shape[1], frame.shape[0])
+    if found != size:
+        raise OmnitrackError(
+            f"frame {index} of {source} is {found[0]}x{found[1]}, the frames before it are {size[0]}x{size[1]}",
+            "all frames must have one size: cut the video there with --start or --end",
+        )
+
+
+def _too_few(source: str, taken: int, total: int, chosen: InitSettings) -> OmnitrackError:
+    if chosen.start or chosen.end or chosen.stride > 1:
+        bounds = f"--start {chosen.start} --end {chosen.end or 'of the video'} --stride {chosen.stride}"
+        about = f", it has about {total} frames" if total else ""
+        return OmnitrackError(
+            f"{bounds} takes {taken} frame{'s' * (taken != 1)} of {source}{about}",
+            "at least 2 frames are needed: widen the range or lower the stride",
+        )
+    return OmnitrackError(
+        f"{source} has {taken} frame{'s' * (taken != 1)}, there is no motion in it", "give a video of 2 frames or more"
+    )
+
+
+# --- the directory is made whole or not at all ------------------------------------------------------------------
+def _check_free(root: Path) -> None:
+    if root.is_dir():
+        if (root / FRAMES_NAME).exists():
+            raise OmnitrackError(
+                f"{root} is already a project",
+                "name another directory: omnitrack init VIDEO PROJECT, or remove this one",
+            )
+        left_by_killed_init = (root / PARTIAL_NAME).is_dir()
+        if any(root.iterdir()) and not left_by_killed_init:
+            raise OmnitrackError(
+                f"{root} is not empty", "name a new directory for the project: omnitrack init VIDEO PROJECT"
+            )
+    elif root.exists() or root.is_symlink():
+        raise OmnitrackError(f"{root} is a file", "name a new directory for the project: omnitrack init VIDEO PROJECT")
+
+
+@contextmanager
+def _partial_directory(root: Path) -> Iterator[Path]:
+    """Yield a directory that becomes the project's frames if the block succeeds, and vanishes if it fails.
+
+    A killed process leaves only this directory, which the next `init` of the same project replaces.
+    """
+    existed = root.is_dir()
+    partial = root / PARTIAL_NAME
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        yield partial
+        partial.rename(root / FRAMES_NAME)
+    except BaseException as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        (root / SETTINGS_NAME).unlink(missing_ok=True)
+        if not existed:
+            shutil.rmtree(root, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise _cannot_write(root, error) from error
+        raise
+
+
+def _cannot_write(root: Path, error: OSError) -> OmnitrackError:
+    if error.errno == errno.ENOSPC:
+        return OmnitrackError(
+            f"the disk is full: cannot write project {root}; what was written of it is removed",
+            "free some space, or make a smaller project with --max-size, --end or --stride",
+        )
+    return OmnitrackError(
+        f"cannot write project {root}: {error.strerror or error}", "name a directory that you may write to"
+    )

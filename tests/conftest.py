@@ -1,0 +1,67 @@
+"""Shared fixtures: a tiny textured clip with known motion, as frames, as a video file and as a project."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from omnitrack.project.project import Project
+from omnitrack.settings import Settings
+from omnitrack.stages.init import init_from_frames
+
+CLIP_FRAMES, CLIP_SIZE, CLIP_FPS, CLIP_SHIFT = 8, (64, 48), 12.0, (2, 1)
+
+
+def textured_clip(
+    count: int = CLIP_FRAMES, size: tuple[int, int] = CLIP_SIZE, shift: tuple[int, int] = CLIP_SHIFT
+) -> NDArray[np.uint8]:
+    """(T, H, W, 3) uint8 RGB: a smooth random texture that moves by exactly `shift` = (x, y) pixels a frame."""
+    width, height = size
+    reach = np.abs(shift) * count
+    noise = np.random.default_rng(7).random((height + reach[1] + 8, width + reach[0] + 8, 3))
+    kernel = np.array([1, 4, 6, 4, 1]) / 16  # binomial: enough blur for flow to follow, enough contrast to see
+    for axis in (0, 1):
+        noise = np.apply_along_axis(np.convolve, axis, noise, kernel, "same")
+    low, high = noise.min(), noise.max()
+    canvas = np.rint(255 * (noise - low) / (high - low)).astype(np.uint8)
+    x0 = [4 + (reach[0] if shift[0] > 0 else 0) - shift[0] * t for t in range(count)]
+    y0 = [4 + (reach[1] if shift[1] > 0 else 0) - shift[1] * t for t in range(count)]
+    return np.stack([canvas[y : y + height, x : x + width] for x, y in zip(x0, y0, strict=True)])
+
+
+def encode_clip(path: Path, frames: NDArray[np.uint8], *options: str, fps: float = CLIP_FPS) -> Path:
+    """Encode (T, H, W, 3) frames with ffmpeg itself, so that readers are tested on files that are not our own."""
+    height, width = frames.shape[1:3]
+    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps), "-i", "pipe:0"]
+    run_ffmpeg(*raw, *options, str(path), stdin=frames.tobytes())
+    return path
+
+
+def run_ffmpeg(*arguments: str, stdin: bytes = b"") -> None:
+    program = imageio_ffmpeg.get_ffmpeg_exe()
+    subprocess.run([program, "-v", "error", "-y", *arguments], input=stdin, check=True, capture_output=True)
+
+
+@pytest.fixture
+def clip() -> NDArray[np.uint8]:
+    """(8, 48, 64, 3) uint8 RGB; every point moves by (2, 1) pixels a frame."""
+    return textured_clip()
+
+
+@pytest.fixture
+def video_file(tmp_path: Path, clip: NDArray[np.uint8]) -> Path:
+    """`clip` at 12 frames per second in a losslessly encoded .mp4."""
+    return encode_clip(tmp_path / "clip.mp4", clip, "-c:v", "libx264rgb", "-qp", "0")
+
+
+@pytest.fixture
+def project(tmp_path: Path, clip: NDArray[np.uint8]) -> Project:
+    """A project of `clip` at its own size, with default settings."""
+    root = tmp_path / "project"
+    init_from_frames(clip, root, Settings(), CLIP_FPS, "clip")
+    return Project(root)

@@ -1,0 +1,70 @@
+"""Which colour stands for what: a place, a direction of motion, a depth."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Oklch (Ottosson 2020): equal steps look equally large, so no part of the frame gets louder colours than another.
+HUE_RANGE_DEG = (20.0, 320.0)  # across the frame, short of a full turn so that the left differs from the right
+LIGHTNESS_RANGE = (0.9, 0.68)  # from the top of the frame to the bottom
+CHROMA = 0.19
+# Hues of Baker et al., "A Database and Evaluation Methodology for Optical Flow", IJCV 2011, and the steps between them.
+WHEEL_STEPS = (15, 6, 4, 11, 13, 6)
+WHEEL_CORNERS = ((255, 0, 0), (255, 255, 0), (0, 255, 0), (0, 255, 255), (0, 0, 255), (255, 0, 255))
+
+
+def position_colours(points: NDArray[np.floating], box: tuple[float, float, float, float]) -> NDArray[np.uint8]:
+    """Colour places so that neighbours look alike and far ones differ: hue by x, lightness by y.
+
+    Args:
+        points: (N, 2) pixels.
+        box: (left, top, right, bottom) in pixels, what the colours spread over.
+
+    Returns:
+        (N, 3) uint8 RGB.
+    """
+    left, top, right, bottom = box
+    u = np.clip((points[:, 0] - left) / max(right - left, 1e-6), 0, 1)
+    v = np.clip((points[:, 1] - top) / max(bottom - top, 1e-6), 0, 1)
+    hue = np.deg2rad(HUE_RANGE_DEG[0] + (HUE_RANGE_DEG[1] - HUE_RANGE_DEG[0]) * u)
+    lightness = LIGHTNESS_RANGE[0] + (LIGHTNESS_RANGE[1] - LIGHTNESS_RANGE[0]) * v
+    return oklab_to_rgb(np.stack([lightness, CHROMA * np.cos(hue), CHROMA * np.sin(hue)], -1))
+
+
+def oklab_to_rgb(lab: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Oklab (..., 3) to sRGB (..., 3) uint8, clipped to what a screen can show.
+
+    Source:
+        Björn Ottosson, "A perceptual color space for image processing", 2020.
+    """
+    to_lms = np.array(
+        [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.2914855480]]
+    )
+    to_linear = np.array(
+        [
+            [4.0767416621, -3.3077115913, 0.2309699292],
+            [-1.2684380046, 2.6097574011, -0.3413193965],
+            [-0.0041960863, -0.7034186147, 1.7076147010],
+        ]
+    )
+    linear = np.clip((lab @ to_lms.T) ** 3 @ to_linear.T, 0, 1)
+    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.rint(255 * encoded).astype(np.uint8)
+
+
+def flow_wheel() -> NDArray[np.float32]:
+    """(55, 3) RGB in [0, 255] once around the colour wheel of Baker et al., from red over yellow, green and blue."""
+    corners = np.array((*WHEEL_CORNERS, WHEEL_CORNERS[0]), np.float32)
+    parts = [
+        begin + (end - begin) * np.floor(255 * np.arange(steps) / steps)[:, None] / 255
+        for begin, end, steps in zip(corners[:-1], corners[1:], WHEEL_STEPS, strict=True)
+    ]
+    return np.concatenate(parts).astype(np.float32)
+
+
+def marker_radius(size: tuple[int, int]) -> float:
+    """Radius in pixels at which a point of a (width, height) picture reads well without hiding what is under it."""
+    return max(2.0, 0.2 * math.sqrt(min(size)))

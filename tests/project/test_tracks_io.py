@@ -96,8 +96,9 @@ def test_csv_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tracks: 
 
 def test_csv_from_a_spreadsheet(tmp_path: Path) -> None:
     """Shuffled rows and columns, a byte-order mark, CRLF, track numbers with gaps."""
-    text = "\ufeffframe,track,visible,y,x,confidence\r\n1,7,1,40,30,0.5\r\n0,2,1,2.5,1.5,1\r\n0,7,0,20,10,0\r\n1,2,1,4,3,1\r\n"
-    (tmp_path / "t.csv").write_bytes(text.encode())
+    header = "\ufeffframe,track,visible,y,x,confidence\r\n"
+    rows = "1,7,1,40,30,0.5\r\n0,2,1,2.5,1.5,1\r\n0,7,0,20,10,0\r\n1,2,1,4,3,1\r\n"
+    (tmp_path / "t.csv").write_bytes((header + rows).encode())
     found = load_tracks(tmp_path / "t.csv")
     np.testing.assert_array_equal(found.tracks, np.float32([[[1.5, 2.5], [3, 4]], [[10, 20], [30, 40]]]))
     np.testing.assert_array_equal(found.queries, np.float32([[0, 1.5, 2.5], [1, 30, 40]]))

@@ -109,6 +109,7 @@ class Project:
         return self.root / "eval"
 
     def frame_path(self, index: int) -> Path:
+        """The file of working frame `index`."""
         return self.frames_dir / frame_name(index)
 
     # --- what they hold -----------------------------------------------------------------------------------------

@@ -1,0 +1,224 @@
+"""What is written about the package is true: docstrings are there, and commands that texts name exist and parse."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from functools import cache
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from omnitrack.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted((ROOT / "omnitrack").rglob("*.py"))
+TEXTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "examples").glob("*"))]
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def public(nodes: list[ast.stmt]) -> Iterator[Function | ast.ClassDef]:
+    """The functions and classes among `nodes` whose names say that others may use them."""
+    for node in nodes:
+        if isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_"):
+            yield node
+
+
+def decorators(node: Function) -> set[str]:
+    return {ast.unparse(decorator) for decorator in node.decorator_list}
+
+
+@cache
+def documented_methods() -> set[str]:
+    """Names of methods that a class or protocol of the package documents: who implements it need not repeat it."""
+    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in MODULES)
+    classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    return {node.name for owner in classes for node in public(owner.body) if ast.get_docstring(node)}
+
+
+def undocumented(tree: ast.Module) -> list[str]:
+    """Public functions, classes and methods without a docstring; properties and implementations need none."""
+    bare = [node.name for node in public(tree.body) if not ast.get_docstring(node)]
+    for owner in (node for node in public(tree.body) if isinstance(node, ast.ClassDef)):
+        for node in public(owner.body):
+            plain = isinstance(node, Function) and not decorators(node) & {"property", "cached_property"}
+            if plain and node.name not in documented_methods() and not ast.get_docstring(node):
+                bare.append(f"{owner.name}.{node.name}")
+    return bare if ast.get_docstring(tree) else ["the module", *bare]
+
+
+def unannotated(tree: ast.Module) -> list[str]:
+    """Functions with an argument or a result that has no annotation; `self` and `cls` need none."""
+    methods = {
+        id(node): "staticmethod" not in decorators(node)
+        for owner in ast.walk(tree)
+        if isinstance(owner, ast.ClassDef)
+        for node in owner.body
+        if isinstance(node, Function)
+    }
+    found = []
+    for node in (node for node in ast.walk(tree) if isinstance(node, Function)):
+        arguments = [*node.args.posonlyargs, *node.args.args][methods.get(id(node), False) :]
+        arguments += [*node.args.kwonlyargs, *filter(None, [node.args.vararg, node.args.kwarg])]
+        if node.returns is None or any(argument.annotation is None for argument in arguments):
+            found.append(f"{node.name} (line {node.lineno})")
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_public_names_are_documented(path: Path) -> None:
+    assert undocumented(ast.parse(path.read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize("path", [*MODULES, *sorted((ROOT / "examples").glob("*.py"))], ids=name_of)
+def test_functions_are_annotated(path: Path) -> None:
+    assert unannotated(ast.parse(path.read_text(encoding="utf-8"))) == []
+
+
+def test_the_checks_can_fail() -> None:
+    source = (
+        "def a(x: int) -> int: return x\n"
+        "class B:\n    '''Text.'''\n    def c(self, y): '''Text.'''\n    def d(self) -> None: pass\n"
+        "    @property\n    def e(self) -> int: return 1\n    def _f(self) -> None: pass\n"
+    )
+    assert undocumented(ast.parse(source)) == ["the module", "a", "B.d"]
+    assert unannotated(ast.parse(source)) == ["c (line 4)"]
+
+
+# --- commands that texts name -----------------------------------------------------------------------------------
+@cache
+def command_line() -> Any:
+    from typer.main import get_command
+
+    from omnitrack.cli.app import app
+
+    return get_command(app)
+
+
+def code_blocks(text: str) -> str:
+    """The fenced blocks of a Markdown text, lines continued by a backslash joined."""
+    blocks = re.findall(r"^ *(?:```|~~~)[^\n]*\n(.*?)^ *(?:```|~~~) *$", text, re.DOTALL | re.MULTILINE)
+    return "\n".join(blocks).replace("\\\n", " ")
+
+
+def command_lines(code: str) -> list[list[str]]:
+    """The words after `omnitrack` of each call in a block of shell, up to the next pipe, redirection or `&&`."""
+    found = []
+    for line in code.splitlines():
+        if not re.match(r"[ \t]*(?:[$>] +)?(?:.*?(?:&&|;|\|) *)?(?:python3? -m )?omnitrack(?: |$)", line):
+            continue
+        words = shlex.shlex(line.strip().removeprefix("$ "), posix=True, punctuation_chars=True)
+        words.whitespace_split = True
+        current: list[str] | None = None
+        for word in words:
+            if set(word) <= set("();<>|&"):
+                current = None
+            elif current is not None:
+                current.append(word)
+            elif word == "omnitrack":
+                current = []
+                found.append(current)
+    return found
+
+
+def wrong_line(words: list[str]) -> str | None:
+    """Why the command line would refuse these words; None if it would not."""
+    import typer
+
+    from omnitrack.cli.failures import explain
+    from omnitrack.config import load_settings, parse_assignments
+
+    root = command_line()
+    name = words[0] if words else "-h"
+    if not name.startswith("-") and name not in root.commands:
+        return f"there is no command {name!r}"
+    try:  # parses and checks, runs nothing
+        whole = root.make_context("omnitrack", list(words or ["-h"]))
+        given = root.commands[name].make_context(name, list(words[1:]), parent=whole).params
+        load_settings(overrides=parse_assignments(given.get("assignments") or []))
+    except typer.Exit:  # --help or --version
+        return None
+    except Exception as error:
+        return f"omnitrack {shlex.join(words)}: {explain(error, words).message}"
+    return None
+
+
+def named_commands(text: str) -> set[str]:
+    """Words after `omnitrack` where a sentence names a command: in backquotes, or in a hint after a colon."""
+    return set(re.findall(r"(?:`|: )omnitrack ([a-z][a-z-]*)", text))
+
+
+def unknown_settings(text: str) -> list[str]:
+    """The `table.key` of each ``--set table.key=`` in a text that is no setting; ``--set a.b=c`` names no table."""
+    settings = Settings()
+    keys = re.findall(r"--set ([a-z_]+(?:\.[a-z_]+)+)=", text)
+    return [key for key in keys if hasattr(settings, key.partition(".")[0]) and not has_setting(settings, key)]
+
+
+def has_setting(settings: Settings, key: str) -> bool:
+    try:
+        attrgetter(key)(settings)
+    except AttributeError:
+        return False
+    return True
+
+
+def literals(path: Path) -> str:
+    """All text in a module's strings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return "\n".join(node.value for node in nodes)
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name_of)
+def test_command_lines_of_texts_parse(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    code = code_blocks(text) if path.suffix == ".md" else text
+    assert [wrong for words in command_lines(code) if (wrong := wrong_line(words))] == []
+    assert named_commands(text) <= set(command_line().commands)
+    assert unknown_settings(text) == []
+
+
+def test_examples_of_the_help_parse() -> None:
+    for name, command in command_line().commands.items():
+        # two spaces set an example apart from what is said about it
+        lines = [re.split(" {2,}", line.strip())[0] for line in command.epilog.splitlines()]
+        examples = command_lines("\n".join(lines))
+        assert examples, name
+        assert [wrong for words in examples if (wrong := wrong_line(words))] == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_hints_name_commands_and_settings_that_exist(path: Path) -> None:
+    assert named_commands(literals(path)) <= set(command_line().commands)
+    assert unknown_settings(literals(path)) == []
+
+
+def test_wrong_command_lines_are_found() -> None:
+    text = (
+        "# Title\n```sh\npip install . && omnitrack demo\n$ omnitrack init clip.mp4 clip --max-size 480  # half\n"
+        "omnitrack query clip --point 1,2@0 -o - \\\n  | head\n```\nomnitrack nonsense in prose\n"
+        "```python\nimport omnitrack\nomnitrack.open('clip')\n```\n"
+    )
+    lines = command_lines(code_blocks(text))
+    assert lines == [
+        ["demo"],
+        ["init", "clip.mp4", "clip", "--max-size", "480"],
+        ["query", "clip", "--point", "1,2@0", "-o", "-"],
+    ]
+    assert [wrong_line(words) for words in lines] == [None, None, None]
+    assert wrong_line(["--version"]) is None and wrong_line([]) is None and wrong_line(["fit", "-h"]) is None
+    assert wrong_line(["fti"]) == "there is no command 'fti'"
+    assert "--stpes" in str(wrong_line(["fit", "clip", "--stpes", "5"]))
+    assert "VIDEO" in str(wrong_line(["init"]))
+    assert "fit.stpes" in str(wrong_line(["fit", "clip", "--set", "fit.stpes=5"]))
+    assert unknown_settings("--set a.b=c --set fit.steps=1 --set flow.dis.patch=8") == ["flow.dis.patch"]
+    assert named_commands("see `omnitrack info`, or make one: omnitrack init VIDEO") == {"info", "init"}

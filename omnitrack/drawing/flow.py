@@ -22,9 +22,10 @@ def flow_colours(flow: NDArray[np.floating], limit_px: float) -> NDArray[np.uint
     wheel = flow_wheel()
     u, v = flow[..., 0] / max(limit_px, 1e-6), flow[..., 1] / max(limit_px, 1e-6)
     radius = np.hypot(u, v)[..., None]
-    place = (np.arctan2(-v, -u) / np.pi + 1) / 2 * (len(wheel) - 1)
+    # Their code divides the turn into 54 steps instead of 55, which leaves a seam in motion to the right.
+    place = (np.arctan2(-v, -u) / np.pi + 1) / 2 * len(wheel)
     below = np.floor(place).astype(int)
     share = (place - below)[..., None]
-    colour = ((1 - share) * wheel[below] + share * wheel[(below + 1) % len(wheel)]) / 255
+    colour = ((1 - share) * wheel[below % len(wheel)] + share * wheel[(below + 1) % len(wheel)]) / 255
     colour = np.where(radius <= 1, 1 - radius * (1 - colour), 0.75 * colour)
     return np.floor(255 * colour).astype(np.uint8)

@@ -56,6 +56,11 @@ def test_flow_colours_by_hand() -> None:
     assert beyond == [191, 0, 0]
 
 
+def test_the_wheel_has_no_seam() -> None:
+    up, down = flow_colours(np.array([[[1, -1e-3], [1, 1e-3]]]), 1.01)[0].astype(int)
+    assert np.abs(up - down).max() <= 3
+
+
 def test_opposite_directions_have_different_hues() -> None:
     angles = np.linspace(0, 2 * np.pi, 9)[:8]
     colours = flow_colours(np.stack([np.cos(angles), np.sin(angles)], -1)[None], 1.0)

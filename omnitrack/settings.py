@@ -61,9 +61,23 @@ class QuerySettings:
 
 
 @dataclass(frozen=True)
+class RenderSettings:
+    """Pictures of tracks, flow and depth."""
+
+    min_side: int = setting(480, "enlarge small frames until their shorter side has this many pixels", low=0)
+    brightness: float = setting(0.8, "of the frame under points, trails and grids, 0 to 1", low=0)
+    radius_px: float = setting(0.0, "radius of a point in pixels of the output; 0 chooses by its size", low=0)
+    hidden: bool = setting(True, "draw occluded points, as rings")
+    trail: int = setting(12, "frames that a trail reaches back", low=1)
+    remove_camera: bool = setting(False, "take the camera's motion out of the trails")
+    grid: int = setting(32, "columns of the grid that is drawn when no tracks are given", low=2)
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings of a project, as `omnitrack.toml` holds them."""
 
     init: InitSettings = table(InitSettings, "which frames of the video become the project")
     flow: FlowSettings = table(FlowSettings, "pairwise optical flow")
     query: QuerySettings = table(QuerySettings, "tracks from a fitted field")
+    render: RenderSettings = table(RenderSettings, "pictures of tracks, flow and depth")

@@ -1,0 +1,119 @@
+"""`omnitrack render`: tracks, flow and depth of a project as a video."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from omnitrack.errors import OmnitrackError
+from omnitrack.progress import SILENT, Progress
+from omnitrack.project.project import Project
+from omnitrack.settings import Settings
+from omnitrack.stages.render_styles import FIELD_STYLES, STYLES, TRACK_STYLES, Canvas, Painter, TrackView
+from omnitrack.tracks import Tracks
+
+
+@dataclass(frozen=True)
+class RenderReport:
+    """What `render` drew.
+
+    Attributes:
+        style: One of `omnitrack.stages.render_styles.STYLES`.
+        output: The file, or the pattern of a sequence of images.
+        frames: Number of frames in it.
+        size: (width, height) of its frames in pixels.
+        points: Number of tracks drawn; 0 for flow and depth.
+        seconds: Wall time.
+    """
+
+    style: str
+    output: str
+    frames: int
+    size: tuple[int, int]
+    points: int
+    seconds: float
+
+
+def render(
+    project: Project,
+    settings: Settings,
+    tracks: Tracks | None,
+    style: str,
+    output: Path | None,
+    device: str = "auto",
+    progress: Progress = SILENT,
+) -> RenderReport:
+    """Draw a project's tracks, flow or depth over its frames and write them as a video.
+
+    Args:
+        project: The project.
+        settings: Uses the table ``render``.
+        tracks: What to draw, in pixels of the original video; None tracks a grid of the first frame. Not used by the
+            styles ``flow`` and ``depth``, which draw the fitted field itself.
+        style: points, trails, grid, compare, flow or depth.
+        output: The file to make, its suffix says what kind; None makes ``renders/STYLE.mp4`` in the project.
+        device: Where the field is evaluated.
+        progress: Receives one step per frame.
+
+    Raises:
+        OmnitrackError: A style nobody knows, tracks of another video, no fitted field where one is needed, or a file
+            that cannot be written.
+    """
+    from omnitrack.project.video_writer import VideoWriter
+
+    began = time.perf_counter()
+    if style not in STYLES:
+        raise OmnitrackError(f"there is no style {style!r}", f"known: {', '.join(STYLES)}")
+    path = output or project.renders_dir / f"{style}.mp4"
+    canvas = Canvas(project, settings.render)
+    frames = list(range(project.num_frames))
+    painter: Painter
+    if style in TRACK_STYLES:
+        tracks = _default_grid(project, settings, device, progress) if tracks is None else tracks
+        _check_tracks(project, tracks)
+        frames = tracks.frames.tolist()
+        painter = TRACK_STYLES[style](TrackView(canvas, tracks))
+        points = len(tracks)
+    else:
+        from omnitrack.stages.fit import load_field
+
+        painter = FIELD_STYLES[style](canvas, load_field(project, device))
+        points = 0
+    height, width = painter(frames[0]).shape[:2]
+    with VideoWriter(path, project.meta.fps, (width, height)) as writer, progress.task(style, len(frames)) as task:
+        for frame in frames:
+            writer.write(painter(frame))
+            task.advance()
+    return RenderReport(style, str(path), len(frames), (width, height), points, time.perf_counter() - began)
+
+
+def _default_grid(project: Project, settings: Settings, device: str, progress: Progress) -> Tracks:
+    from omnitrack.stages.query import query_tracks
+    from omnitrack.stages.query_points import build_queries
+
+    queries = build_queries(project, grids=[f"{settings.render.grid}@0"])
+    return query_tracks(project, queries, settings, device=device, progress=progress)
+
+
+def _check_tracks(project: Project, tracks: Tracks) -> None:
+    """Refuse tracks that cannot be of this project; a file that does not say its size is taken at its word."""
+    hint = f"track points of this project: omnitrack query {project.root} --grid 20@0"
+    if not len(tracks) or not len(tracks.frames):
+        raise OmnitrackError("there are no tracks to draw", hint)
+    size = project.meta.original_size
+    if tuple(tracks.size) not in (size, (0, 0)):
+        raise OmnitrackError(
+            f"the tracks are of a video of {tracks.size[0]}x{tracks.size[1]}, "
+            f"the video of project {project.root} is {size[0]}x{size[1]}",
+            hint,
+        )
+    mentioned = np.concatenate([tracks.frames, tracks.queries[:, 0]])
+    if mentioned.min() < 0 or mentioned.max() >= project.num_frames:
+        raise OmnitrackError(
+            f"the tracks mention frames {mentioned.min():g} to {mentioned.max():g}, "
+            f"project {project.root} has {project.num_frames} frames",
+            hint,
+        )

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from omnitrack.errors import OmnitrackError
+from omnitrack.motion.field import FieldTracks
+from omnitrack.project.project import Project
+from omnitrack.project.video import open_video
+from omnitrack.settings import RenderSettings, Settings
+from omnitrack.stages.init import init_from_frames
+from omnitrack.stages.render import render
+from omnitrack.synthetic import SyntheticScene, occluder_scene
+from omnitrack.tracks import Tracks
+
+SETTINGS = Settings(render=RenderSettings(min_side=192, brightness=1.0))
+TRACK_STYLES = ("points", "trails", "grid", "compare")
+
+
+@pytest.fixture(scope="module")
+def scene() -> SyntheticScene:
+    return occluder_scene((96, 64), num_frames=6)
+
+
+@pytest.fixture(scope="module")
+def project(scene: SyntheticScene, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    root = tmp_path_factory.mktemp("render") / "project"
+    init_from_frames(scene.frames(), root, Settings(), 12.0, "occluder")
+    return Project(root)
+
+
+@pytest.fixture
+def tracks(scene: SyntheticScene) -> Tracks:
+    """A 6 x 4 grid of the first frame, exactly tracked."""
+    queries = np.array([[0, x, y] for y in range(8, 64, 16) for x in range(8, 96, 16)], np.float32)
+    pixels, visible = scene.tracks(queries)
+    frames = np.arange(scene.num_frames)
+    return Tracks(queries, pixels, visible, visible.astype(np.float32), 0 * pixels[..., 0], frames, (96, 64), 12.0)
+
+
+class TrueField:
+    """The scene itself in the place of a fitted field."""
+
+    occlusion_tolerance = 0.5
+
+    def __init__(self, scene: SyntheticScene) -> None:
+        self.scene, self.num_frames = scene, scene.num_frames
+
+    def track(self, source: int, pixels: NDArray[np.floating], targets: list[int]) -> FieldTracks:
+        queries = np.column_stack([np.full(len(pixels), source), pixels])
+        tracks, visible = self.scene.tracks(queries)
+        margin = np.where(visible, 0.0, -1.0).astype(np.float32)[:, targets]
+        return FieldTracks(tracks[:, targets], margin * 0, margin)
+
+    def depth_map(self, frame: int) -> NDArray[np.float32]:
+        return self.scene.depth_order(frame).astype(np.float32)
+
+
+@pytest.fixture
+def fitted(scene: SyntheticScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("omnitrack.stages.fit.load_field", lambda project, device="auto": TrueField(scene))
+
+
+def pictures(folder: Path) -> list[NDArray[np.uint8]]:
+    return [cv2.imread(str(path))[..., ::-1] for path in sorted(folder.glob("*.png"))]
+
+
+@pytest.mark.parametrize("style", TRACK_STYLES)
+def test_every_style_makes_a_video(project: Project, tracks: Tracks, style: str) -> None:
+    report = render(project, SETTINGS, tracks, style, None)
+    path = project.renders_dir / f"{style}.mp4"
+    width = 582 if style == "compare" else 288  # two pictures and the gap between them
+    assert (report.output, report.style, report.frames, report.points) == (str(path), style, 6, 24)
+    assert report.size == (width, 192)
+    with open_video(path) as reader:
+        frames = list(reader)
+        assert reader.fps == pytest.approx(12.0)
+    assert [frame.shape for frame in frames] == [(192, width, 3)] * 6
+
+
+def test_points_are_drawn_where_they_are(project: Project, tracks: Tracks, tmp_path: Path) -> None:
+    one = replace(
+        tracks, **{name: getattr(tracks, name)[7:8] for name in ("queries", "tracks", "visible", "confidence", "depth")}
+    )
+    render(project, SETTINGS, one, "points", tmp_path / "pngs")
+    for frame, picture in enumerate(pictures(tmp_path / "pngs")):
+        plain = cv2.resize(project.frame(frame), (288, 192), interpolation=cv2.INTER_CUBIC)
+        changed = np.abs(picture.astype(int) - plain).max(-1) > 8
+        rows, columns = np.nonzero(changed)
+        expected = (one.tracks[0, frame] + 0.5) * 3 - 0.5  # frames are enlarged three times
+        assert [columns.mean(), rows.mean()] == pytest.approx(expected, abs=0.5)
+
+
+def test_frames_of_a_part_of_the_clip(project: Project, tracks: Tracks, tmp_path: Path) -> None:
+    part = replace(
+        tracks,
+        frames=tracks.frames[2:4],
+        **{name: getattr(tracks, name)[:, 2:4] for name in ("tracks", "visible", "confidence", "depth")},
+    )
+    assert render(project, SETTINGS, part, "trails", tmp_path / "part").frames == 2
+    whole, cut = tmp_path / "whole", tmp_path / "part"
+    render(project, replace(SETTINGS, render=replace(SETTINGS.render, trail=1)), tracks, "trails", whole)
+    np.testing.assert_array_equal(pictures(cut)[1], pictures(whole)[3])
+
+
+def test_compare_shows_the_query_frame_beside_the_current_one(project: Project, tracks: Tracks, tmp_path: Path) -> None:
+    render(project, SETTINGS, tracks, "compare", tmp_path / "pngs")
+    first, *_, last = pictures(tmp_path / "pngs")
+    np.testing.assert_array_equal(first[:, :288], first[:, -288:])  # nothing has moved yet
+    np.testing.assert_array_equal(first[:, :288], last[:, :288])
+    assert (last[:, :288] != last[:, -288:]).any()
+
+
+def test_removing_the_camera_changes_trails_only_where_it_moved(
+    project: Project, tracks: Tracks, tmp_path: Path
+) -> None:
+    steady = replace(SETTINGS, render=replace(SETTINGS.render, remove_camera=True))
+    render(project, SETTINGS, tracks, "trails", tmp_path / "plain")
+    render(project, steady, tracks, "trails", tmp_path / "steady")
+    for plain, still in zip(pictures(tmp_path / "plain"), pictures(tmp_path / "steady"), strict=True):
+        assert np.abs(plain.astype(int) - still).max() < 40  # the scene's camera stands still
+
+
+@pytest.mark.usefixtures("fitted")
+def test_flow_has_the_direction_of_the_motion(project: Project, tmp_path: Path) -> None:
+    report = render(project, SETTINGS, None, "flow", tmp_path / "flow")
+    assert (report.frames, report.points) == (6, 0)
+    first, *_, last = pictures(tmp_path / "flow")
+    for picture, x in ((first, 34), (last, 62)):  # on the disc, left and right of the pole
+        disc = picture[96, 3 * x].astype(int)
+        assert disc[0] > 240  # it moves right: red
+        assert disc[2] < 60
+        assert picture[5, 5].min() > 250  # the rest stands still: white
+
+
+@pytest.mark.usefixtures("fitted")
+def test_depth_orders_the_layers(project: Project, tmp_path: Path) -> None:
+    render(project, SETTINGS, None, "depth", tmp_path / "depth")
+    picture = pictures(tmp_path / "depth")[0].astype(int)
+    pole, disc, background = picture[20, 144], picture[96, 90], picture[5, 5]
+    assert pole[0] > 2 * pole[2]  # red: nearest
+    assert disc[1] > max(disc[0], disc[2])  # green: between
+    assert background[0] < 100  # dark blue: farthest
+
+
+def test_a_style_nobody_knows(project: Project, tracks: Tracks) -> None:
+    with pytest.raises(OmnitrackError, match="no style 'arrows'") as caught:
+        render(project, SETTINGS, tracks, "arrows", None)
+    assert "points, trails" in str(caught.value.hint)
+
+
+def test_tracks_of_another_video(project: Project, tracks: Tracks) -> None:
+    with pytest.raises(OmnitrackError, match=r"of a video of 640x480.* is 96x64") as caught:
+        render(project, SETTINGS, replace(tracks, size=(640, 480)), "points", None)
+    assert "omnitrack query" in str(caught.value.hint)
+    with pytest.raises(OmnitrackError, match=r"mention frames 0 to 9, .* has 6 frames"):
+        render(project, SETTINGS, replace(tracks, frames=tracks.frames + 4), "points", None)
+    none = {name: getattr(tracks, name)[:0] for name in ("queries", "tracks", "visible", "confidence", "depth")}
+    with pytest.raises(OmnitrackError, match="no tracks to draw"):
+        render(project, SETTINGS, replace(tracks, **none), "points", None)
+
+
+def test_tracks_from_a_file_without_a_size_are_drawn(project: Project, tracks: Tracks, tmp_path: Path) -> None:
+    assert render(project, SETTINGS, replace(tracks, size=(0, 0), fps=0.0), "points", tmp_path / "a.mp4").frames == 6
+
+
+def test_a_mesh_needs_a_grid(project: Project, tracks: Tracks) -> None:
+    scattered = replace(tracks, queries=tracks.queries + np.random.default_rng(0).uniform(0, 3, (24, 1)) * [0, 1, 1])
+    with pytest.raises(OmnitrackError, match="do not start on a grid") as caught:
+        render(project, SETTINGS, scattered, "grid", None)
+    assert "--grid" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("style", ["points", "flow", "depth"])
+def test_without_a_fit_the_next_command_is_named(project: Project, style: str) -> None:
+    with pytest.raises(OmnitrackError) as caught:
+        render(project, SETTINGS, None, style, None)
+    assert "omnitrack fit" in f"{caught.value.hint}"

@@ -20,22 +20,28 @@ def atomic_path(path: Path) -> Iterator[Path]:
         path: The file to make; its missing parents are made.
 
     Yields:
-        A name in the same directory with the same suffix, for the block to write.
+        A name in the same directory with the same suffix, for the block to write. Where `path` is a device or a named
+        pipe, `path` itself.
 
     Raises:
         OmnitrackError: `path` is a directory, or the block met an `OSError` (full disk, no permission).
     """
     if path.is_dir():
         raise OmnitrackError(f"cannot write {path}: it is a directory", "name a file inside it")
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    # A link keeps leading to the file; a device or a named pipe is written to, not replaced.
+    target = path.resolve()
+    direct = path.exists() and not path.is_file()
+    part = path if direct else target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         yield part
-        part.replace(path)
+        if not direct:
+            part.replace(target)
     except OSError as error:
         raise OmnitrackError(
             f"cannot write {path}: {error.strerror or error}", "free some space, or name another place"
         ) from error
     finally:
-        with suppress(OSError):  # it is not there: it was renamed, or could not be made
-            part.unlink()
+        if not direct:
+            with suppress(OSError):  # it is not there: it was renamed, or could not be made
+                part.unlink()

@@ -6,6 +6,8 @@ import csv
 import dataclasses
 import io
 import json
+import os
+import threading
 from pathlib import Path
 
 import h5py
@@ -300,6 +302,20 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
         part.write_bytes(b"half")
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_link_and_a_pipe_stay_what_they_are(tracks: Tracks, tmp_path: Path) -> None:
+    (tmp_path / "link.csv").symlink_to(tmp_path / "elsewhere.csv")
+    save_tracks(tracks, tmp_path / "link.csv")
+    assert (tmp_path / "link.csv").is_symlink() and not (tmp_path / "elsewhere.csv").is_symlink()
+    os.mkfifo(tmp_path / "pipe.npz")
+    writer = threading.Thread(target=save_tracks, args=(tracks, tmp_path / "pipe.npz"), daemon=True)
+    writer.start()
+    (tmp_path / "received.npz").write_bytes((tmp_path / "pipe.npz").read_bytes())
+    writer.join()
+    assert (tmp_path / "pipe.npz").is_fifo()
+    assert_same(load_tracks(tmp_path / "received.npz"), tracks)
 
 
 def test_a_directory_is_no_file(tracks: Tracks, tmp_path: Path) -> None:

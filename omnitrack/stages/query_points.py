@@ -3,7 +3,8 @@
 SPEC@t    t is a frame of the project, counted from 0; without `@t` it is frame 0.
 x,y@t     one point.
 N@t       a regular grid, N columns across and the same distance down, centred.
-M.png@t   the marked pixels of a mask: its alpha where it has transparency, else every pixel that is not black.
+M.png@t   the marked pixels of a mask: its alpha where it has transparency, else every pixel that is not black (in a
+          JPEG: brighter than half).
 t         every working pixel of a frame, row by row.
 """
 
@@ -153,14 +154,16 @@ def _read_mask(path: Path) -> NDArray[np.bool_]:
     image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     if image is None:
         raise OmnitrackError(f"mask {path} is not a readable image", "save it as PNG")
+    # JPEG leaves traces of the object in the black around it.
+    black = 127 if path.suffix.lower() in (".jpg", ".jpeg") else 0
     if image.ndim == 2:
-        return np.asarray(image != 0)
+        return np.asarray(image > black)
     if image.shape[2] in (2, 4):
         alpha = image[..., -1]
         if (alpha != alpha.flat[0]).any():
             return np.asarray(alpha != 0)
         image = image[..., :-1]
-    return np.asarray((image != 0).any(axis=-1))
+    return np.asarray((image > black).any(axis=-1))
 
 
 def _split(text: str) -> tuple[str, int]:

@@ -183,6 +183,16 @@ def test_mask_kinds(project: Project, tmp_path: Path, kind: str) -> None:
     np.testing.assert_array_equal(queries[:, 1:], [(4, 1), (5, 1), (4, 2), (5, 2)])
 
 
+def test_jpeg_mask(tmp_path: Path) -> None:
+    """Lossy black is not quite black: some of it would count as marked."""
+    project = make_project(tmp_path / "project", (96, 64), (96, 64))
+    area = np.zeros((64, 96), np.uint8)
+    area[21:43, 35:50] = 255
+    path = save_mask(tmp_path / "m.jpg", area)
+    assert (cv2.imread(path, cv2.IMREAD_GRAYSCALE)[area == 0] > 0).any()
+    assert len(build_queries(project, masks=[path])) == 22 * 15
+
+
 def test_bad_masks(project: Project, tmp_path: Path) -> None:
     empty = save_mask(tmp_path / "empty.png", np.zeros((8, 12), np.uint8))
     other = save_mask(tmp_path / "other.png", np.ones((8, 8), np.uint8))

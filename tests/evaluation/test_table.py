@@ -1,0 +1,85 @@
+"""Tables show what the results say, cell by cell."""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from omnitrack.evaluation.table import markdown_table, rich_table, title
+
+KEYS = ("average_jaccard", "average_pts_within_thresh", "occlusion_accuracy", "temporal_coherence")
+
+
+def values(*numbers: float | None, **seconds: float) -> dict[str, Any]:
+    return dict(zip(KEYS, numbers, strict=True)) | {"seconds": seconds}
+
+
+@pytest.fixture
+def results() -> dict[str, Any]:
+    cat, dog = values(0.5, 0.6004, 0.7, 1.25, init=1.0, flow=2.0), values(0.7, 0.8, 0.9, 0.756, init=2.0, flow=4.0)
+    mean = dict(zip(KEYS, (0.6, 0.7002, 0.8, 1.003), strict=True))
+    nothing = dict.fromkeys(KEYS)
+    return {
+        "dataset": "tapvid_davis",
+        "query_mode": "strided",
+        "resolution": "256x256",
+        "methods": {
+            "chain": {"mean": mean, "videos": {"cat": cat, "dog": dog}},
+            "my|own[b]": {
+                "mean": nothing,
+                "videos": {"cat": nothing | {"seconds": {}}, "dog": nothing | {"seconds": {}}},
+            },
+        },
+    }
+
+
+def test_markdown(results: dict[str, Any]) -> None:
+    heading, _, *rows = markdown_table(results).splitlines()
+    assert heading.startswith("tapvid_davis: 2 videos, strided queries, 256x256. AJ, delta_avg, OA in per cent")
+    assert rows == [
+        "| method | AJ | delta_avg | OA | TC | seconds |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| chain | 60.0 | 70.0 | 80.0 | 1.00 | 4.5 |",
+        r"| my\|own[b] | - | - | - | - | - |",
+    ]
+
+
+def test_markdown_per_video(results: dict[str, Any]) -> None:
+    rows = markdown_table(results, per_video=True).splitlines()[4:7]
+    assert rows == [
+        "| chain | cat | 50.0 | 60.0 | 70.0 | 1.25 | 3.0 |",
+        "| chain | dog | 70.0 | 80.0 | 90.0 | 0.76 | 6.0 |",
+        "| chain | mean | 60.0 | 70.0 | 80.0 | 1.00 | 4.5 |",
+    ]
+
+
+def test_published_numbers_on_strided_davis_only(results: dict[str, Any]) -> None:
+    table = markdown_table(results, published=True)
+    assert "| OmniMotion (published, full-length DAVIS) | 51.7 | 67.5 | 85.3 | 0.74 | - |" in table
+    assert "| CaDeX++ (published, full-length DAVIS) | 59.4 | 77.4 | 85.9 | 0.68 | - |" in table
+    assert "| DINO-Tracker (published, full-length DAVIS) | 62.3 | 78.2 | 87.5 | - | - |" in table
+    assert "| ProTracker (published, full-length DAVIS) | 65.3 | 80.8 | 88.7 | - | - |" in table
+    assert "| CaDeX++ (published, full-length DAVIS) | mean | 59.4 |" in markdown_table(results, True, True)
+    assert "published" not in markdown_table(results)
+    assert "published" not in markdown_table(results | {"query_mode": "first"}, published=True)
+    assert "published" not in markdown_table(results | {"dataset": "kinetics"}, published=True)
+
+
+def test_rich_table_on_a_terminal(results: dict[str, Any]) -> None:
+    for per_video in (False, True):
+        console = Console(file=StringIO(), width=120)
+        console.print(rich_table(results, per_video, published=True))
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        lines = [line.replace("│", " ").split() for line in text.splitlines()]
+        mean = ["mean"] if per_video else []
+        assert ["chain", *mean, "60.0", "70.0", "80.0", "1.00", "4.5"] in lines
+        assert ["my|own[b]", *mean, *"-----"] in lines
+        assert (["chain", "dog", "70.0", "80.0", "90.0", "0.76", "6.0"] in lines) == per_video
+
+
+def test_title_of_one_video(results: dict[str, Any]) -> None:
+    del results["methods"]["chain"]["videos"]["dog"], results["methods"]["my|own[b]"]
+    assert title(results) == "tapvid_davis: 1 video, strided queries, 256x256"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -43,8 +44,27 @@ def encode_clip(path: Path, frames: NDArray[np.uint8], *options: str, fps: float
 
 
 def run_ffmpeg(*arguments: str, stdin: bytes = b"") -> None:
+    """Run ffmpeg on its own; a failure is an error."""
     program = imageio_ffmpeg.get_ffmpeg_exe()
     subprocess.run([program, "-v", "error", "-y", *arguments], input=stdin, check=True, capture_output=True)
+
+
+@pytest.fixture(name="textured_clip")
+def textured_clip_fixture() -> Callable[..., NDArray[np.uint8]]:
+    """`textured_clip`, for clips of other lengths, sizes and motions."""
+    return textured_clip
+
+
+@pytest.fixture(name="encode_clip")
+def encode_clip_fixture() -> Callable[..., Path]:
+    """`encode_clip`."""
+    return encode_clip
+
+
+@pytest.fixture(name="run_ffmpeg")
+def run_ffmpeg_fixture() -> Callable[..., None]:
+    """`run_ffmpeg`."""
+    return run_ffmpeg
 
 
 @pytest.fixture

@@ -1,49 +1,84 @@
-"""The ffmpeg program that comes with imageio: how it is found, started, and what it complains about."""
+"""The ffmpeg program that comes with imageio: how it is started, ended, and what it complains about."""
 
 from __future__ import annotations
 
 import re
 import subprocess
+import tempfile
+from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 from typing import IO
 
 from omnitrack.errors import OmnitrackError
 
-_PREFIX = re.compile(r"^(\[[^\]]* @ 0x[0-9a-f]+\] )*\[(error|fatal|panic)\] ")
+_COMPLAINT = re.compile(r"^(?:\[[^\]]* @ 0x[0-9a-f]+\] )*\[(?:error|fatal|panic)\] (.*)")
 
 
-def start_ffmpeg(arguments: list[str], log: IO[bytes], stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
-    """Start ffmpeg with its standard output piped and its messages going to `log` instead of the terminal.
+class Ffmpeg:
+    """A running ffmpeg whose messages stay off the terminal; a context manager that ends it, done or not.
+
+    Attributes:
+        stdin: What it reads, to write to.
+        stdout: What it writes, to read from.
 
     Args:
         arguments: What follows the program's name.
-        log: An open binary file that receives the messages, each with its level.
-        stdin: As for `subprocess.Popen`.
 
     Raises:
         OmnitrackError: There is no ffmpeg.
     """
-    import imageio_ffmpeg
 
-    try:
-        program = imageio_ffmpeg.get_ffmpeg_exe()
-        command = [program, "-hide_banner", "-nostats", "-loglevel", "level+info", *arguments]
-        return subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=log)
-    except (RuntimeError, OSError) as error:
-        raise OmnitrackError(f"ffmpeg cannot be started: {error}", "pip install --upgrade imageio-ffmpeg") from error
+    stdin: IO[bytes]
+    stdout: IO[bytes]
+
+    def __init__(self, *arguments: str) -> None:
+        import imageio_ffmpeg
+
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process; a pipe could fill up and block
+        try:
+            command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostats", "-loglevel", "level+info"]
+            pipe = subprocess.PIPE
+            self._process = subprocess.Popen([*command, *arguments], stdin=pipe, stdout=pipe, stderr=self._log)
+        except (RuntimeError, OSError) as error:
+            self._log.close()
+            raise OmnitrackError(
+                f"ffmpeg cannot be started: {error}", "pip install --upgrade imageio-ffmpeg"
+            ) from error
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self.stdin, self.stdout = self._process.stdin, self._process.stdout
+
+    def wait(self) -> int:
+        """Let it finish with the input it has; returns its exit status."""
+        with suppress(BrokenPipeError):  # it ended early: the status tells
+            self.stdin.close()
+        return self._process.wait()
+
+    def log(self) -> str:
+        """Everything it said so far."""
+        self._log.seek(0)
+        return self._log.read().decode("utf-8", "replace")
+
+    def complaints(self) -> list[str]:
+        """The errors in its log, first to last, without their prefixes."""
+        return [found[1].strip() for line in self.log().splitlines() if (found := _COMPLAINT.match(line))]
+
+    def stop(self) -> None:
+        """End it now."""
+        self._process.kill()
+
+    def __enter__(self) -> Ffmpeg:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        self.wait()
+        self.stdout.close()
+        self._log.close()
 
 
 def local_file(path: Path) -> str:
     """A path as ffmpeg takes it: never read as an option, a URL or one of its own protocols."""
     return f"file:{path}"
-
-
-def read_log(log: IO[bytes]) -> str:
-    """Everything ffmpeg said so far."""
-    log.seek(0)
-    return log.read().decode("utf-8", "replace")
-
-
-def error_lines(text: str) -> list[str]:
-    """The complaints in a log, first to last, without their prefixes."""
-    return [_PREFIX.sub("", line).strip() for line in text.splitlines() if _PREFIX.match(line)]

@@ -1,4 +1,4 @@
-"""One image file to an 8-bit RGB frame, whatever its depth and channels."""
+"""One image file in or out: read from any depth and channels to 8-bit RGB, written losslessly as PNG."""
 
 from __future__ import annotations
 
@@ -52,19 +52,28 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         raise OmnitrackError(
             f"image {path} holds {image.dtype} values, which have no fixed range", "convert it to 8 or 16 bits"
         )
-    return _to_rgb8(image)
-
-
-def _to_rgb8(image: NDArray[Any]) -> NDArray[np.uint8]:
-    """(H, W), (H, W, 1), (H, W, 3) BGR or (H, W, 4) BGRA of 8 or 16 bits to (H, W, 3) uint8 RGB."""
-    top = float(np.iinfo(image.dtype).max)
     if image.ndim == 2:
-        image = image[..., None]
-    if image.shape[2] == 4:
-        colour = image[..., :3] * (image[..., 3:].astype(np.float32) / top)
-    elif image.dtype == np.uint8:
-        return np.ascontiguousarray(np.broadcast_to(image[..., ::-1], (*image.shape[:2], 3)))
-    else:
-        colour = image.astype(np.float32)
-    eight_bit = np.rint(colour * (255.0 / top)).astype(np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(eight_bit[..., ::-1], (*image.shape[:2], 3)))
+        return to_rgb8(image[..., None])
+    return to_rgb8(cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB))
+
+
+def write_image(path: Path, frame: NDArray[np.uint8]) -> None:
+    """Write an (H, W, 3) uint8 RGB frame as PNG.
+
+    Raises:
+        OSError: The disk is full, or the directory cannot be written to.
+    """
+    import cv2
+
+    _, data = cv2.imencode(".png", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))  # OpenCV's default is its fast setting
+    path.write_bytes(data.tobytes())  # not imwrite: that one hides why it failed
+
+
+def to_rgb8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Bring 8- or 16-bit grey (H, W, 1), RGB (H, W, 3) or RGBA (H, W, 4) to RGB (H, W, 3) uint8, alpha over black."""
+    colour = pixels[..., :3]
+    if pixels.shape[2] == 4 or pixels.dtype != np.uint8:
+        top = float(np.iinfo(pixels.dtype).max)
+        share = pixels[..., 3:] / np.float32(top) if pixels.shape[2] == 4 else np.float32(1)
+        colour = np.rint(colour * share * np.float32(255.0 / top)).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(colour, (*colour.shape[:2], 3)))

@@ -124,7 +124,7 @@ class Project:
 
     @property
     def scale(self) -> NDArray[np.float64]:
-        """(2,) original pixels per working pixel, x and y. Centres at integers: original = (working + .5) * scale - .5."""
+        """(2,) original pixels per working pixel, x and y: original = (working + 0.5) * scale - 0.5."""
         return np.array(self.meta.original_size, np.float64) / np.array(self.meta.size, np.float64)
 
     def to_original(self, pixels: NDArray[np.floating]) -> NDArray[np.float64]:

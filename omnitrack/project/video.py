@@ -1,11 +1,13 @@
-"""Videos in: a file, a folder of images or a glob becomes a stream of (H, W, 3) uint8 RGB frames."""
+"""Videos in: a file, a folder of images or a glob becomes a stream of (H, W, 3) uint8 RGB frames.
+
+`VideoWriter`, the way out, is in its own file and can be had from here.
+"""
 
 from __future__ import annotations
 
 import glob
+import math
 import re
-import subprocess
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -17,8 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
-from omnitrack.project.ffmpeg import error_lines, local_file, read_log, start_ffmpeg
-from omnitrack.project.images import read_image
+from omnitrack.project.ffmpeg import Ffmpeg, local_file
+from omnitrack.project.images import read_image, to_rgb8
+from omnitrack.project.video_writer import VideoWriter
+
+__all__ = ["VideoReader", "VideoWriter", "default_name", "open_video"]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm", ".jp2")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".webm", ".gif", ".mkv", ".m4v", ".mpg", ".mpeg", ".wmv")
@@ -150,15 +155,17 @@ class VideoFile(VideoReader):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._process: subprocess.Popen[bytes] | None = None
+        self._running: Ffmpeg | None = None
         if path.stat().st_size == 0:
             raise OmnitrackError(f"{path} is empty (0 bytes)", "copy or export the video again")
-        about = self._probe()
-        self.fps = _rate(about)
-        seconds = _duration(about)
+        stream, seconds = self._probe()
+        self.fps = _rate(stream)
         self.count = round(seconds * self.fps) if seconds else None
-        pixel_format = re.search(r"Stream #.*?: Video: [^,]*(?:\([^)]*\))*, (\w+)", about)
-        self._has_alpha = bool(pixel_format) and pixel_format[1].startswith(_ALPHA_FORMATS)  # type: ignore[index]
+        if ": Video: gif" in stream and seconds:  # each frame has a delay of its own; ffmpeg's guess is up to 10 % off
+            self.count = self._count_stored()
+            self.fps = self.count / seconds
+        pixel_format = re.search(r": Video: [^,]*, (\w+)", stream)
+        self._has_alpha = pixel_format is not None and pixel_format[1].startswith(_ALPHA_FORMATS)
         with closing(self._decode("-frames:v", "1")) as frames:
             first = next(frames, None)
         if first is None:
@@ -176,18 +183,26 @@ class VideoFile(VideoReader):
 
     def close(self) -> None:
         """Stop ffmpeg where an iteration was left unfinished."""
-        if self._process:
-            self._process.kill()
+        if self._running:
+            self._running.stop()
 
-    def _probe(self) -> str:
-        with tempfile.TemporaryFile() as log:
-            start_ffmpeg(["-i", local_file(self.path)], log).communicate()
-            about = read_log(log)
+    def _probe(self) -> tuple[str, float | None]:
+        """What ffmpeg says of the video stream, and the duration in seconds where the file tells it."""
+        with Ffmpeg("-i", local_file(self.path)) as probe:
+            probe.wait()
+            about, complaints = probe.log(), probe.complaints()
         if "Input #0" not in about:
-            raise self._unreadable(next(iter(error_lines(about)), None))
-        if ": Video:" not in about:
-            raise OmnitrackError(f"{self.path} has no picture, only sound", "give a file that holds a video")
-        return about
+            raise self._unreadable(next(iter(complaints), None))
+        streams = [line for line in about.splitlines() if ": Video: " in line and "(attached pic)" not in line]
+        if not streams:
+            raise OmnitrackError(f"{self.path} holds no video (only sound?)", "give a file that holds a video")
+        return streams[0], _duration(about)
+
+    def _count_stored(self) -> int:
+        """Number of frames in the file, from a pass that decodes none."""
+        with Ffmpeg("-i", local_file(self.path), "-map", "0:V:0", "-c", "copy", "-f", "null", "-") as reading:
+            reading.wait()
+            return int(re.findall(r"frame= *(\d+)", reading.log())[-1])
 
     def _unreadable(self, cause: str | None) -> OmnitrackError:
         return OmnitrackError(
@@ -197,35 +212,33 @@ class VideoFile(VideoReader):
 
     def _decode(self, *limits: str) -> Generator[NDArray[np.uint8], None, None]:
         """Yield frames until ffmpeg ends, then keep its first complaint as `damage`."""
-        filters = "format=gbrap,premultiply=inplace=1,format=rgb24" if self._has_alpha else "format=rgb24"
-        select = ["-i", local_file(self.path), "-map", "0:V:0", "-vf", filters, "-fps_mode", "passthrough", *limits]
-        with tempfile.TemporaryFile() as log:
-            self._process = start_ffmpeg([*select, "-f", "image2pipe", "-c:v", "ppm", "pipe:1"], log)
-            try:
-                assert self._process.stdout is not None
-                while (frame := _read_ppm(self._process.stdout)) is not None:
-                    yield frame
-                self._process.wait()
-                self.damage = next(iter(error_lines(read_log(log))), None)
-            finally:
-                self._process.kill()
-                self._process.communicate()
-                self._process = None
+        stream = ["-i", local_file(self.path), "-map", "0:V:0", "-fps_mode", "passthrough", *limits]
+        images = ["-f", "image2pipe", "-c:v", "pam", "-pix_fmt", "rgba" if self._has_alpha else "rgb24", "pipe:1"]
+        with Ffmpeg(*stream, *images) as self._running:
+            while (pixels := _read_pam(self._running.stdout)) is not None:
+                yield to_rgb8(pixels)
+            self._running.wait()
+            self.damage = next(iter(self._running.complaints()), None)
+        self._running = None
 
 
-def _read_ppm(stream: IO[bytes]) -> NDArray[np.uint8] | None:
-    """The next frame of a stream of binary PPM images, None at its end."""
-    if stream.readline() != b"P6\n":
+def _read_pam(stream: IO[bytes]) -> NDArray[np.uint8] | None:
+    """The next image (H, W, 3 or 4) of a stream of PAM images, None at its end."""
+    if stream.readline() != b"P7\n":
         return None
-    width, height = map(int, stream.readline().split())
-    stream.readline()  # the largest value, 255
-    data = stream.read(width * height * 3)
-    return np.frombuffer(data, np.uint8).reshape(height, width, 3) if len(data) == width * height * 3 else None
+    header = {}
+    while (line := stream.readline().split()) != [b"ENDHDR"] and line:
+        header[line[0]] = line[-1]
+    if not line:
+        return None
+    shape = (int(header[b"HEIGHT"]), int(header[b"WIDTH"]), int(header[b"DEPTH"]))
+    data = stream.read(math.prod(shape))
+    return np.frombuffer(data, np.uint8).reshape(shape) if len(data) == math.prod(shape) else None
 
 
-def _rate(about: str) -> float:
-    """Frames per second from what ffmpeg says of a file: its mean rate, else its nominal one."""
-    found = re.search(r": Video: .*?([\d.]+)(k?) fps", about) or re.search(r": Video: .*?([\d.]+)(k?) tbr", about)
+def _rate(stream: str) -> float:
+    """Frames per second from what ffmpeg says of a stream: its mean rate, else its nominal one."""
+    found = re.search(r"([\d.]+)(k?) fps", stream) or re.search(r"([\d.]+)(k?) tbr", stream)
     if not found:
         return DEFAULT_FPS
     printed = float(found[1]) * (1000 if found[2] else 1)
@@ -246,6 +259,6 @@ def _is_glob(source: str | Path) -> bool:
 
 def _natural_order(paths: Iterator[Path]) -> list[Path]:
     def key(path: Path) -> list[tuple[int, str]]:
-        return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", path.name)]
+        return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", str(path))]
 
     return sorted(paths, key=key)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from omnitrack.config import dump_settings
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import SILENT, Progress
+from omnitrack.project.images import write_image
 from omnitrack.project.project import FRAMES_NAME, SETTINGS_NAME, FramesMeta, frame_name, write_meta
 from omnitrack.project.video import default_name, open_video
 from omnitrack.settings import InitSettings, Settings
@@ -66,7 +67,6 @@ def init_project(video: str | Path, root: Path | None, settings: Settings, progr
         OmnitrackError: An unreadable video, fewer than two frames, a directory that is in use, or a full disk.
     """
     root = Path(default_name(video)) if root is None else root
-    _check_free(root)
     with open_video(video) as reader:
         report = init_from_frames(reader, root, settings, reader.fps, str(video), progress)
         if reader.damage:
@@ -101,7 +101,8 @@ def init_from_frames(
     with _partial_directory(root) as partial:
         total = length_hint(frames, 0)
         selected = islice(enumerate(frames), chosen.start, chosen.end or None, chosen.stride)
-        steps = len(range(chosen.start, min(chosen.end or total, total), chosen.stride))
+        stop = min(chosen.end, total) if chosen.end and total else chosen.end or total
+        steps = len(range(chosen.start, stop, chosen.stride))
         kept = _keep_frames(selected, partial, chosen.max_size, source, progress, steps)
         if len(kept.indices) < 2:
             raise _too_few(source, len(kept.indices), total, chosen)
@@ -149,7 +150,7 @@ def _keep_frames(
             _check_frame(frame, index, original_size, source)
             working = _resize(frame, size)
             digest.update(working.data)
-            pending.append(pool.submit(_write_png, directory / frame_name(len(indices)), working))
+            pending.append(pool.submit(write_image, directory / frame_name(len(indices)), working))
             indices.append(index)
             if len(pending) > 2 * workers:  # bounds the frames in memory, and surfaces a full disk early
                 pending.popleft().result()
@@ -174,13 +175,6 @@ def _resize(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
     return np.ascontiguousarray(small)
 
 
-def _write_png(path: Path, frame: NDArray[np.uint8]) -> None:
-    import cv2
-
-    _, data = cv2.imencode(".png", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))  # OpenCV's default is its fast setting
-    path.write_bytes(data.tobytes())  # not imwrite: that one hides why it failed
-
-
 def _check_frame(frame: NDArray[np.uint8], index: int, size: tuple[int, int], source: str) -> None:
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
         raise OmnitrackError(f"frame {index} of {source} is {frame.dtype} {frame.shape}, not (H, W, 3) uint8")
@@ -193,33 +187,27 @@ def _check_frame(frame: NDArray[np.uint8], index: int, size: tuple[int, int], so
 
 
 def _too_few(source: str, taken: int, total: int, chosen: InitSettings) -> OmnitrackError:
-    if chosen.start or chosen.end or chosen.stride > 1:
-        bounds = f"--start {chosen.start} --end {chosen.end or 'of the video'} --stride {chosen.stride}"
-        about = f", it has about {total} frames" if total else ""
-        return OmnitrackError(
-            f"{bounds} takes {taken} frame{'s' * (taken != 1)} of {source}{about}",
-            "at least 2 frames are needed: widen the range or lower the stride",
-        )
+    frames = f"{taken} frame" if taken == 1 else f"{taken} frames"
+    flags = {"--start": chosen.start, "--end": chosen.end, "--stride": chosen.stride if chosen.stride > 1 else 0}
+    given = " ".join(f"{flag} {value}" for flag, value in flags.items() if value)
+    if not given:
+        return OmnitrackError(f"{source} has only {frames}: there is no motion in it", "give a video of 2 or more")
+    about = f", which has about {total}" if total else ""
     return OmnitrackError(
-        f"{source} has {taken} frame{'s' * (taken != 1)}, there is no motion in it", "give a video of 2 frames or more"
+        f"{given} leaves {frames} of {source}{about}", "at least 2 are needed: widen the range or lower the stride"
     )
 
 
 # --- the directory is made whole or not at all ------------------------------------------------------------------
 def _check_free(root: Path) -> None:
+    hint = "name a new directory for the project: omnitrack init VIDEO PROJECT"
     if root.is_dir():
-        if (root / FRAMES_NAME).exists():
-            raise OmnitrackError(
-                f"{root} is already a project",
-                "name another directory: omnitrack init VIDEO PROJECT, or remove this one",
-            )
         left_by_killed_init = (root / PARTIAL_NAME).is_dir()
         if any(root.iterdir()) and not left_by_killed_init:
-            raise OmnitrackError(
-                f"{root} is not empty", "name a new directory for the project: omnitrack init VIDEO PROJECT"
-            )
+            state = "already a project" if (root / SETTINGS_NAME).exists() else "not empty"
+            raise OmnitrackError(f"{root} is {state}", hint)
     elif root.exists() or root.is_symlink():
-        raise OmnitrackError(f"{root} is a file", "name a new directory for the project: omnitrack init VIDEO PROJECT")
+        raise OmnitrackError(f"{root} is a file", hint)
 
 
 @contextmanager

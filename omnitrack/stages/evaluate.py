@@ -1,0 +1,176 @@
+"""`omnitrack eval`: trackers on a TAP-Vid dataset, each beside the baselines on the same flow."""
+
+from __future__ import annotations
+
+import difflib
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omnitrack.errors import OmnitrackError
+from omnitrack.evaluation.metrics import METRICS, mean_metrics, score_video
+from omnitrack.evaluation.predictions import load_prediction
+from omnitrack.evaluation.tapvid import Queries, TapvidVideo, file_stem, sample_queries
+from omnitrack.progress import SILENT, Progress
+from omnitrack.settings import Settings
+from omnitrack.stages.evaluate_video import METHODS, Plan, Score, VideoRun, plain_metrics, write_json
+
+Scores = dict[str, dict[str, Score]]  # method -> video -> score
+
+
+@dataclass(frozen=True)
+class EvalReport:
+    """What an evaluation found.
+
+    Attributes:
+        results: ``{"dataset", "query_mode", "resolution", "methods": {NAME: {"mean": {METRIC: value}, "videos": {VIDEO:
+            {METRIC: value, ..., "seconds": {STAGE: s}}}}}}``; shares in [0, 1], temporal coherence in px at 256 x 256,
+            null where a metric is undefined.
+        videos: Number of videos.
+        queries: Number of queries in all of them.
+        output: Where the results were written; None for nowhere.
+        seconds: Wall time.
+    """
+
+    results: dict[str, Any]
+    videos: int
+    queries: int
+    output: str | None
+    seconds: float
+
+
+def evaluate(
+    videos: Iterable[TapvidVideo],
+    methods: Sequence[str],
+    settings: Settings,
+    query_mode: str = "strided",
+    resolution: tuple[int, int] | None = (256, 256),
+    predictions: Mapping[str, Path] | None = None,
+    work: Path | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    dataset: str = "",
+    progress: Progress = SILENT,
+    output: Path | None = None,
+) -> EvalReport:
+    """Score trackers on videos with known tracks.
+
+    Args:
+        videos: As `omnitrack.evaluation.tapvid.load_tapvid` reads them; one at a time is held.
+        methods: Names of `METHODS`: fitted fields and the baselines direct, chain and multigap.
+        settings: Of the stages that the methods use. ``settings.init`` is not read: `resolution` decides.
+        query_mode: ``strided`` or ``first``, see `omnitrack.evaluation.tapvid.sample_queries`.
+        resolution: (width, height) that frames are resized to; None keeps each video's own size. Scores are at
+            256 x 256 scale in any case.
+        predictions: Other trackers: name and directory of saved tracks, see `omnitrack.evaluation.predictions`.
+        work: Keeps a project per video, ``work/VIDEO``, and takes up finished stages and scores that it finds there;
+            None uses temporary directories.
+        device: Where to fit: auto, cpu, cuda or cuda:n.
+        seed: Of the fits.
+        dataset: Its name in the results.
+        progress: Hears of every video, method and stage.
+        output: Results file, rewritten after each video.
+
+    Raises:
+        OmnitrackError: Unknown methods or no video; any failure of a stage or a prediction, with the names of the
+            video and the method. What was finished by then is in `work` and `output`.
+    """
+    begin = time.perf_counter()
+    predictions = dict(predictions or {})
+    methods = list(dict.fromkeys(methods))
+    _check_names(methods, predictions)
+    plan = Plan(settings, query_mode, resolution, device, seed, progress)
+    scores: Scores = {name: {} for name in (*methods, *predictions)}
+    count, results = 0, {}
+    for video in videos:
+        queries = sample_queries(video.points, video.occluded, query_mode)
+        count += len(queries)
+        with tempfile.TemporaryDirectory(prefix="omnitrack-eval-") as temporary:
+            root = (work or Path(temporary)) / file_stem(video.name)
+            for name, score in _score_video(video, queries, methods, predictions, plan, root).items():
+                scores[name][video.name] = score
+        results = _results(dataset, query_mode, resolution, scores)
+        if output is not None:
+            write_json(output, results)
+    if not results:
+        raise OmnitrackError(f"there is no video to evaluate in {dataset or 'the dataset'}", "choose others: --videos")
+    number = len(next(iter(scores.values())))
+    return EvalReport(results, number, count, str(output) if output else None, time.perf_counter() - begin)
+
+
+def _check_names(methods: Sequence[str], predictions: Mapping[str, Path]) -> None:
+    for method in methods:
+        if method not in METHODS:
+            close = difflib.get_close_matches(method, METHODS, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(METHODS)}"
+            raise OmnitrackError(f"there is no method {method}", hint)
+    for name, directory in predictions.items():
+        if name in methods:
+            raise OmnitrackError(f"predictions {name} have the name of a method", f"rename: my-{name}={directory}")
+        if not directory.is_dir():
+            raise OmnitrackError(f"predictions {name}: there is no directory {directory}", "name one: NAME=DIR")
+    if not methods and not predictions:
+        raise OmnitrackError("there is nothing to evaluate", f"name a method ({', '.join(METHODS)}) or predictions")
+
+
+def _score_video(
+    video: TapvidVideo,
+    queries: Queries,
+    methods: Sequence[str],
+    predictions: Mapping[str, Path],
+    plan: Plan,
+    root: Path,
+) -> dict[str, Score]:
+    if not len(queries):
+        plan.progress.warn(f"video {video.name} has no visible point to ask for: its metrics are undefined")
+        return {name: Score(dict.fromkeys(METRICS, float("nan")), {}) for name in (*methods, *predictions)}
+    scores = {}
+    # Predictions first: a missing file should not be found out after the hours of a fit.
+    for name, directory in predictions.items():
+        with _about(video.name, name):
+            scores[name] = _score_prediction(directory, video.name, queries, plan.query_mode)
+    if methods:
+        with _about(video.name):
+            run = VideoRun(video, queries, plan, root)
+        for name in methods:
+            with _about(video.name, name):
+                scores[name] = run.score(name)
+            plan.progress.note(_sentence(video.name, name, scores[name]))
+    return scores
+
+
+@contextmanager
+def _about(video: str, *method: str) -> Iterator[None]:
+    """Name the video, and the method, in an error of the block."""
+    try:
+        yield
+    except OmnitrackError as error:
+        raise OmnitrackError(f"video {', '.join((video, *method))}: {error.message}", error.hint) from error
+
+
+def _score_prediction(directory: Path, video: str, queries: Queries, query_mode: str) -> Score:
+    tracks, visible = load_prediction(directory, video, queries)
+    return Score(score_video(queries.points, queries.occluded, tracks, visible, queries.frames, query_mode), {})
+
+
+def _sentence(video: str, method: str, score: Score) -> str:
+    metrics = score.metrics
+    return (
+        f"{video} {method}: AJ {100 * metrics['average_jaccard']:.1f}, "
+        f"delta_avg {100 * metrics['average_pts_within_thresh']:.1f}, OA {100 * metrics['occlusion_accuracy']:.1f}, "
+        f"TC {metrics['temporal_coherence']:.2f}, {sum(score.seconds.values()):.1f} s"
+    )
+
+
+def _results(dataset: str, query_mode: str, resolution: tuple[int, int] | None, scores: Scores) -> dict[str, Any]:
+    methods = {}
+    for name, videos in scores.items():
+        mean = mean_metrics([score.metrics for score in videos.values()])
+        each = {video: {**plain_metrics(score.metrics), "seconds": score.seconds} for video, score in videos.items()}
+        methods[name] = {"mean": plain_metrics(mean), "videos": each}
+    size = f"{resolution[0]}x{resolution[1]}" if resolution else "native"
+    return {"dataset": dataset, "query_mode": query_mode, "resolution": size, "methods": methods}

@@ -1,0 +1,215 @@
+"""One video of a dataset on its way through the stages, each of which runs once for all methods that need it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.config import as_dict, fingerprint
+from omnitrack.correspondence.estimators import get_estimator
+from omnitrack.correspondence.flows import OnDemandFlows
+from omnitrack.errors import OmnitrackError
+from omnitrack.evaluation.baselines import BASELINES
+from omnitrack.evaluation.metrics import score_video
+from omnitrack.evaluation.tapvid import Queries, TapvidVideo, pixels_to_raster
+from omnitrack.progress import Progress
+from omnitrack.project.atomic import atomic_path
+from omnitrack.project.project import FRAMES_NAME, Project
+from omnitrack.project.stamps import make_stamp
+from omnitrack.project.store import FlowStore
+from omnitrack.settings import Settings
+from omnitrack.stages.filter import filter_flow
+from omnitrack.stages.fit import fit_field
+from omnitrack.stages.flow import compute_flow, flow_stamp
+from omnitrack.stages.init import init_from_frames
+from omnitrack.stages.query import query_tracks
+
+FIT_METHODS = ("cadex",)
+METHODS = (*FIT_METHODS, *BASELINES)
+FPS = 24.0  # datasets do not say; only renders of the project would show it
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How every video of an evaluation is treated.
+
+    Attributes:
+        settings: Of all stages; the frames are used at `resolution`, so `settings.init` is not read.
+        query_mode: ``strided`` or ``first``.
+        resolution: (width, height) that frames are resized to; None keeps each video's size.
+        device: Where to fit.
+        seed: Of the fit.
+        progress: Receives what the stages report.
+    """
+
+    settings: Settings
+    query_mode: str
+    resolution: tuple[int, int] | None
+    device: str
+    seed: int
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Score:
+    """One method on one video: its metrics, and the seconds of each stage that it used, shared ones in full."""
+
+    metrics: dict[str, float]
+    seconds: dict[str, float]
+
+
+class VideoRun:
+    """A video as a project, its queries, and what was finished of it before.
+
+    The project holds besides its usual products ``eval/METHOD.json``, the score of a finished method with a stamp of
+    all that it depends on, and ``eval/seconds.json``, how long each stage took in the run that finished it.
+
+    Args:
+        video: The video and its truth.
+        queries: What is asked of it.
+        plan: See `Plan`.
+        root: The project directory, to be made or made by an earlier run from the same frames.
+
+    Raises:
+        OmnitrackError: `root` holds something else.
+    """
+
+    def __init__(self, video: TapvidVideo, queries: Queries, plan: Plan, root: Path) -> None:
+        self.queries, self.plan = queries, plan
+        self.settings = replace(plan.settings, init=replace(plan.settings.init, start=0, end=0, stride=1, max_size=0))
+        self._timings: dict[str, Any] = {}
+        self.project = self._open(video, root)
+
+    def score(self, method: str) -> Score:
+        """Track the queries with a method of `METHODS` and score them, or take the score that an earlier run saved."""
+        settings = self.settings
+        if method in FIT_METHODS:
+            settings = replace(settings, fit=replace(settings.fit, method=method))
+        path = self.project.eval_dir / f"{method}.json"
+        stamp = self._stamp(method, settings)
+        saved = _read_json(path)
+        if saved.get("stamp") == stamp:
+            metrics = {name: float("nan") if value is None else value for name, value in saved["metrics"].items()}
+            return Score(metrics, saved["seconds"])
+        stages = self._run_stages(method, settings)
+        begin = time.perf_counter()
+        tracks, visible = self._track(method, settings)
+        seconds = {stage: self._timings[stage]["seconds"] for stage in stages}
+        seconds["query"] = time.perf_counter() - begin
+        if not np.isfinite(tracks).all():
+            raise OmnitrackError(f"{method} gave positions that are not finite (NaN)", "try another --seed")
+        asked, raster = self.queries, pixels_to_raster(tracks, self.project.size)
+        metrics = score_video(asked.points, asked.occluded, raster, visible, asked.frames, self.plan.query_mode)
+        write_json(path, {"stamp": stamp, "metrics": plain_metrics(metrics), "seconds": seconds})
+        return Score(metrics, seconds)
+
+    def _stamp(self, method: str, settings: Settings) -> dict[str, Any]:
+        truth = hashlib.sha256(self.queries.points.tobytes() + self.queries.occluded.tobytes()).hexdigest()[:16]
+        used: dict[str, Any] = {"method": method, "query_mode": self.plan.query_mode}
+        if method in FIT_METHODS:
+            tables = {name: as_dict(getattr(settings, name)) for name in ("filter", "fit", "query")}
+            used |= tables | {"seed": self.plan.seed}
+        return make_stamp({"flow": fingerprint(flow_stamp(self.project, settings.flow)), "truth": truth}, used)
+
+    # --- the stages ---------------------------------------------------------------------------------------------
+    def _open(self, video: TapvidVideo, root: Path) -> Project:
+        frames = resize_frames(video.frames, self.plan.resolution)
+        if not (root / FRAMES_NAME).exists():
+            begin = time.perf_counter()
+            init_from_frames(frames, root, self.settings, FPS, f"TAP-Vid video {video.name}", self.plan.progress)
+            project = Project(root)
+            self._record(project, "init", {"frames": project.meta.fingerprint}, time.perf_counter() - begin)
+            return project
+        project = Project(root)
+        if not _has_frames(project, frames):
+            raise OmnitrackError(
+                f"{root} was made from other frames or at another resolution", "name another directory with --work"
+            )
+        self._timings = _read_json(project.eval_dir / "seconds.json")
+        self._timings.setdefault("init", {"seconds": 0.0})  # where the run that made the frames was killed right after
+        return project
+
+    def _run_stages(self, method: str, settings: Settings) -> list[str]:
+        """Run what the method needs; the names of the stages."""
+        project, plan = self.project, self.plan
+        if method == "direct":  # asks for pairs of frames that the project's flow does not have
+            return ["init"]
+        flow = flow_stamp(project, settings.flow)
+        self._run("flow", flow, lambda: compute_flow(project, settings, plan.progress))
+        if method not in FIT_METHODS:
+            return ["init", "flow"]
+        filtered = make_stamp({"flow": fingerprint(flow)}, settings.filter)
+        fitted = make_stamp({"filter": fingerprint(filtered), "seed": plan.seed}, settings.fit)
+        self._run("filter", filtered, lambda: filter_flow(project, settings, plan.progress))
+        self._run("fit", fitted, lambda: fit_field(project, settings, plan.device, plan.seed, progress=plan.progress))
+        return ["init", "flow", "filter", "fit"]
+
+    def _run(self, stage: str, stamp: dict[str, Any], job: Callable[[], object]) -> None:
+        """Run a stage unless it ran with the same stamp, now or in an earlier run, and keep how long it took."""
+        if self._timings.get(stage, {}).get("stamp") == stamp:
+            return
+        begin = time.perf_counter()
+        job()
+        self._record(self.project, stage, stamp, time.perf_counter() - begin)
+
+    def _record(self, project: Project, stage: str, stamp: dict[str, Any], seconds: float) -> None:
+        self._timings[stage] = {"stamp": stamp, "seconds": seconds}
+        write_json(project.eval_dir / "seconds.json", self._timings)
+
+    def _track(self, method: str, settings: Settings) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
+        """Tracks (Q, T, 2) in pixels of the project and visible (Q, T)."""
+        project, plan, pixels = self.project, self.plan, self.queries.pixels(self.project.size)
+        if method in FIT_METHODS:
+            answer = query_tracks(project, pixels, settings, device=plan.device, progress=plan.progress)
+            return answer.tracks, answer.visible
+        if method == "direct":
+            estimator = get_estimator(settings.flow.estimator, settings.flow)
+            flows = OnDemandFlows(project.frame, estimator, project.size)
+            return BASELINES[method](flows, pixels, project.num_frames)
+        with FlowStore(project) as store:
+            return BASELINES[method](store, pixels, project.num_frames)
+
+
+def plain_metrics(metrics: dict[str, float]) -> dict[str, float | None]:
+    """Metrics as JSON has them: an undefined one (NaN) is null."""
+    return {name: None if np.isnan(value) else value for name, value in metrics.items()}
+
+
+def resize_frames(frames: NDArray[np.uint8], size: tuple[int, int] | None) -> NDArray[np.uint8]:
+    """Frames (T, H, W, 3) at `size` (width, height): sides that shrink by area, sides that grow by cubic splines."""
+    height, width = frames.shape[1:3]
+    if size is None or size == (width, height):
+        return frames
+    smaller = (min(size[0], width), min(size[1], height))
+    resized = (cv2.resize(frame, smaller, interpolation=cv2.INTER_AREA) for frame in frames)
+    return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC) for frame in resized])
+
+
+def _has_frames(project: Project, frames: NDArray[np.uint8]) -> bool:
+    if (project.num_frames, *project.size) != (len(frames), frames.shape[2], frames.shape[1]):
+        return False
+    return all(np.array_equal(project.frame(index), frame) for index, frame in enumerate(frames))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write plain values to a file that is whole or not there."""
+    with atomic_path(path) as part:
+        part.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """What an earlier run saved; nothing where there is nothing or it cannot be read."""
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return loaded if isinstance(loaded, dict) else {}

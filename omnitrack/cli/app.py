@@ -1,0 +1,78 @@
+"""The executable: its subcommands, and what it does when one of them fails."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+from typer.main import get_command
+
+from omnitrack.cli import demo, doctor, eval, filter, fit, flow, info, init, query, render, run
+from omnitrack.cli.command import Group, add_command
+from omnitrack.cli.console import make_console, show_error
+from omnitrack.cli.failures import explain
+
+COMMANDS = (init, flow, filter, fit, query, render, eval, run, demo, info, doctor)
+
+EXAMPLES = """
+omnitrack demo                    a clip of known motion, and how well it is tracked
+omnitrack run clip.mp4            everything at once: tracks and an overlay video
+omnitrack init clip.mp4 clip      or step by step: `omnitrack info clip` names the next
+"""
+
+HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+app = typer.Typer(cls=Group, rich_markup_mode=None, context_settings=HELP)
+for _module in COMMANDS:
+    add_command(app, _module.__name__.rpartition(".")[2], _module.command, _module.EXAMPLES)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from omnitrack import __version__
+
+        typer.echo(f"omnitrack {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True, epilog=EXAMPLES)
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """The motion of every pixel of a video, through the whole clip and through occlusions."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def execute(arguments: list[str]) -> int:
+    """Run one command line.
+
+    Args:
+        arguments: The words after the program's name.
+
+    Returns:
+        The exit status: 0 done, 1 a known error, 2 a wrong command line, 130 interrupted.
+    """
+    try:
+        status = get_command(app).main(arguments, prog_name="omnitrack", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # whoever read our output has enough; without this the interpreter would complain about the unflushed rest
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        failure = explain(error, arguments)
+        if failure.exit_status == 1 and any(re.fullmatch("-[vq]*v[vq]*|--verbose", word) for word in arguments):
+            traceback.print_exception(error)
+        show_error(make_console(), failure)
+        return failure.exit_status
+    return status if isinstance(status, int) else 0

@@ -1,0 +1,112 @@
+"""How a function becomes a subcommand: common options, examples under its help, and a session as its first argument."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from omnitrack.cli.complete import DEVICES, values
+from omnitrack.cli.failures import Interrupted
+from omnitrack.cli.session import Session
+
+
+def _device(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+        raise typer.BadParameter(f"{value!r} is not auto, cpu, cuda or cuda:N")
+    return value
+
+
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Tell more; show tracebacks.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Tell nothing but errors.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Write the report to stdout as JSON.")]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|cpu|cuda[:n]", help="Where to compute.", callback=_device, autocompletion=values(*DEVICES)
+    ),
+]
+Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Seed of everything random.")]
+
+
+def _common(
+    verbose: Verbose = False, quiet: Quiet = False, as_json: AsJson = False, device: Device = "auto", seed: Seed = 0
+) -> None:
+    """Carries the options that every command has."""
+
+
+COMMON = tuple(inspect.signature(_common).parameters)
+
+
+class _Examples:
+    """Help that ends with the epilog as it stands, as its Examples block."""
+
+    epilog: str | None
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the examples; click would join their lines."""
+        formatter.write_paragraph()
+        formatter.write(f"Examples:\n{textwrap.indent(inspect.cleandoc(self.epilog or ''), '  ')}\n")
+
+
+class Group(_Examples, TyperGroup):
+    """The executable itself."""
+
+
+class Command(_Examples, TyperCommand):
+    """A subcommand whose help keeps the common options apart."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments, the command's own options and the common ones as three lists."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": [], "Common options": []}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            kind = "Common options" if param.name in (*COMMON, "help") else "Options"
+            if record is not None:
+                sections["Arguments" if param.param_type_name == "argument" else kind].append(record)
+        for title, records in sections.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; typer would turn Ctrl-C into a silent exit."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted from None
+
+
+def add_command(app: typer.Typer, name: str, function: Callable[..., None], examples: str) -> None:
+    """Register `function(session, ...)` as the subcommand `name` with the common options added.
+
+    Args:
+        app: Where to register.
+        name: What the user types.
+        function: First argument a `Session`; its docstring is the help.
+        examples: Lines for the help's Examples block.
+    """
+    own = _parameters(function)[1:]
+    common = _parameters(_common)
+
+    def run(**arguments: Any) -> None:
+        session = Session(**{key: arguments.pop(key) for key in COMMON})
+        function(session, **arguments)
+
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own, *common)]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    run.__doc__ = function.__doc__
+    app.command(name, cls=Command, epilog=examples)(run)
+
+
+def _parameters(function: Callable[..., None]) -> list[inspect.Parameter]:
+    """The parameters of `function` with their annotations evaluated, as typer wants them."""
+    hints = typing.get_type_hints(function, include_extras=True)
+    return [p.replace(annotation=hints[p.name]) for p in inspect.signature(function).parameters.values()]

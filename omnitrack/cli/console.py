@@ -1,0 +1,44 @@
+"""Everything a person reads: messages and errors, on stderr."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from omnitrack.errors import OmnitrackError
+
+
+def make_console() -> Console:
+    """A console on stderr that never guesses at colours inside text."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, emoji=False)
+
+
+def say(console: Console, text: str, label: str = "", style: str = "") -> None:
+    """Print `text` as it is, without markup or wrapping, after a coloured label."""
+    from rich.text import Text
+
+    console.print(Text.assemble((label, style), text), soft_wrap=True)
+
+
+def show_error(console: Console, error: OmnitrackError) -> None:
+    """Print ``error: MESSAGE`` and, after a blank line, ``hint: HINT``."""
+    say(console, error.message, "error: ", "bold red")
+    if error.hint:
+        say(console, "")
+        say(console, error.hint, "hint: ", "bold cyan")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as ``m:ss`` or ``h:mm:ss``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def number(value: float | str) -> str:
+    """A value beside a bar: four significant digits, text as it is."""
+    return value if isinstance(value, str) else f"{value:.4g}"

@@ -1,0 +1,30 @@
+"""`omnitrack demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from omnitrack.cli.options import Assignments
+from omnitrack.cli.session import Session
+
+EXAMPLES = """
+omnitrack demo                                  project ./omnitrack-demo
+omnitrack demo /tmp/demo --json
+"""
+
+Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Project directory to make.")]
+
+
+def command(session: Session, directory: Directory = Path("omnitrack-demo"), assignments: Assignments = None) -> None:
+    """Run everything on a clip whose motion is known.
+
+    The clip is generated, so the demo ends with its own accuracy beside that of chained flow.
+    """
+    from omnitrack.stages.demo import run_demo
+
+    settings = session.settings(None, assignments)
+    report = run_demo(directory, settings, session.device, session.seed, session.progress)
+    session.report(report)

@@ -1,0 +1,112 @@
+"""`omnitrack eval`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from omnitrack.cli.complete import values
+from omnitrack.cli.options import Assignments, Preset, Steps, one_of
+from omnitrack.cli.session import Session
+from omnitrack.errors import UsageError
+
+EXAMPLES = """
+omnitrack eval tapvid_davis.pkl                 the fitted field beside chained flow
+omnitrack eval tapvid_davis.pkl --videos goat,dog --work work -o results.json
+omnitrack eval tapvid_davis.pkl --method direct --method chain --query-mode first
+omnitrack eval tapvid_davis.pkl --predictions cotracker=saved/cotracker
+"""
+BASELINES = ("direct", "chain", "multigap")
+QUERY_MODES = ("first", "strided")
+
+Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="A TAP-Vid pickle, a folder of its shards or a glob.")]
+Methods = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--method",
+        metavar="NAME",
+        help=f"cadex, or a baseline on the same flow: {', '.join(BASELINES)} (repeatable).",
+        show_default="cadex and chain",
+        autocompletion=values("cadex", *BASELINES),
+    ),
+]
+Predictions = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=DIR", help="Score another tracker's saved tracks (repeatable)."),
+]
+QueryMode = Annotated[
+    str,
+    typer.Option(
+        metavar="|".join(QUERY_MODES),
+        help="Where tracks start.",
+        callback=one_of(*QUERY_MODES),
+        autocompletion=values(*QUERY_MODES),
+    ),
+]
+Resolution = Annotated[str, typer.Option(metavar="WxH", help="Resize frames to this; native keeps their size.")]
+Videos = Annotated[str | None, typer.Option(metavar="A,B", help="Only these videos of the dataset.")]
+Work = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Keep every video's project here, and go on from what is there.")
+]
+Results = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the results as JSON, after every video.")
+]
+
+
+def command(
+    session: Session,
+    dataset: Dataset,
+    method: Methods = None,
+    predictions: Predictions = None,
+    query_mode: QueryMode = "strided",
+    resolution: Resolution = "256x256",
+    videos: Videos = None,
+    preset: Preset = None,
+    steps: Steps = None,
+    work: Work = None,
+    output: Results = None,
+    assignments: Assignments = None,
+) -> None:
+    """Score trackers on a TAP-Vid dataset.
+
+    One table of AJ, delta_avg, OA, TC and seconds; baselines use the same flow.
+    """
+    size, directories = _size(resolution), _named_directories(predictions or [])
+    from omnitrack.evaluation.tapvid import load_tapvid
+    from omnitrack.stages.evaluate import evaluate
+
+    report = evaluate(
+        load_tapvid(dataset, videos.split(",") if videos else None),
+        method or ([] if predictions else ["cadex", "chain"]),
+        session.settings(None, assignments, {"fit.steps": steps}, preset),
+        query_mode,
+        size,
+        directories,
+        work,
+        session.device,
+        session.seed,
+        Path(dataset).stem,
+        session.progress,
+        output,
+    )
+    session.table(report.results)
+
+
+def _size(text: str) -> tuple[int, int] | None:
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if match is None and text != "native":
+        raise UsageError(f"--resolution {text!r} is not WxH", "for example --resolution 256x256, or native")
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def _named_directories(texts: list[str]) -> dict[str, Path]:
+    found = {}
+    for text in texts:
+        name, equals, directory = text.partition("=")
+        if not (name and equals and directory):
+            raise UsageError(f"--predictions {text!r} is not NAME=DIR", "for example --predictions mine=saved/mine")
+        found[name] = Path(directory)
+    return found

@@ -1,0 +1,31 @@
+"""`omnitrack flow`."""
+
+from __future__ import annotations
+
+from omnitrack.cli.options import HERE, Assignments, Estimator, Pairs, ProjectArgument
+from omnitrack.cli.session import Session, command_line
+
+EXAMPLES = """
+omnitrack flow clip                             the default pairs, DIS flow
+omnitrack flow clip --pairs exhaustive          every pair of a short clip
+omnitrack flow clip --set flow.dis.patch_size=12
+"""
+
+
+def command(
+    session: Session,
+    project: ProjectArgument = HERE,
+    estimator: Estimator = None,
+    pairs: Pairs = None,
+    assignments: Assignments = None,
+) -> None:
+    """Compute optical flow between pairs of frames.
+
+    Pairs that are there already are kept, so an interrupted run goes on where it stopped.
+    """
+    from omnitrack.stages.flow import compute_flow
+
+    opened = session.project(project)
+    flags = {"flow.estimator": estimator, "flow.pairs": pairs}
+    settings = session.settings(opened.settings_path, assignments, flags)
+    session.report(compute_flow(opened, settings, session.progress), command_line("filter", project))

@@ -1,0 +1,35 @@
+"""`omnitrack init`."""
+
+from __future__ import annotations
+
+from omnitrack.cli.options import Assignments, End, Fps, MaxSize, NewProjectArgument, Start, Stride, VideoArgument
+from omnitrack.cli.session import Session, command_line
+
+EXAMPLES = """
+omnitrack init clip.mp4                         project ./clip
+omnitrack init clip.mp4 work --end 100          its first 100 frames
+omnitrack init 'frames/*.png' work --fps 25     a glob of images
+"""
+
+
+def command(
+    session: Session,
+    video: VideoArgument,
+    project: NewProjectArgument = None,
+    start: Start = None,
+    end: End = None,
+    stride: Stride = None,
+    max_size: MaxSize = None,
+    fps: Fps = None,
+    assignments: Assignments = None,
+) -> None:
+    """Make a project directory of a video.
+
+    It holds the frames and a commented omnitrack.toml. An existing project is never overwritten.
+    """
+    from omnitrack.stages.init import init_project
+
+    flags = {"start": start, "end": end, "stride": stride, "max_size": max_size, "fps": fps}
+    settings = session.settings(None, assignments, {f"init.{name}": value for name, value in flags.items()})
+    report = init_project(video, project, settings, session.progress)
+    session.report(report, command_line("flow", report.project))

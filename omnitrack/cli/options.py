@@ -1,0 +1,120 @@
+"""Arguments and options that several commands share; those of every command are in `omnitrack.cli.command`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from omnitrack.cli import complete
+
+HERE = Path()
+METHODS = ("cadex", "omnimotion")
+PRESETS = ("fast", "accurate", "paper")
+STYLES = ("points", "trails", "grid", "compare", "flow", "depth")
+
+Value = TypeVar("Value", str, list[str], None)
+
+
+def one_of(*choices: str) -> Callable[[Value], Value]:
+    """A check that every given value is among `choices`; anything else is a usage error with a did-you-mean."""
+
+    def check(value: Value) -> Value:
+        words: list[str] = [value] if isinstance(value, str) else value or []
+        for word in words:
+            if word not in choices:
+                close = difflib.get_close_matches(word, choices, n=1)
+                guess = f". Did you mean {close[0]}?" if close else ""
+                raise typer.BadParameter(f"{word!r} is not one of {', '.join(choices)}{guess}")
+        return value
+
+    return check
+
+
+ProjectArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PROJECT",
+        help="Project directory.",
+        show_default="the current directory",
+        autocompletion=complete.projects,
+    ),
+]
+VideoArgument = Annotated[str, typer.Argument(metavar="VIDEO", help="A video file, a folder of images or a glob.")]
+NewProjectArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="PROJECT", help="Project directory to make.", show_default="the video's name"),
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any setting of omnitrack.toml, as table.key=value (repeatable).",
+        autocompletion=complete.setting_keys,
+    ),
+]
+
+# --- which frames (init, run) -----------------------------------------------------------------------------------
+Start = Annotated[int | None, typer.Option(min=0, metavar="N", help="First frame to take.")]
+End = Annotated[int | None, typer.Option(min=0, metavar="N", help="Frame to stop before.")]
+Stride = Annotated[int | None, typer.Option(min=1, metavar="N", help="Take every n-th frame.")]
+MaxSize = Annotated[
+    int | None, typer.Option(min=0, metavar="PX", help="Longest side of the working frames; 0 keeps the video's.")
+]
+Fps = Annotated[float | None, typer.Option(min=0, metavar="FPS", help="Frames per second of the project.")]
+
+# --- how to measure and fit (flow, fit, run, eval) --------------------------------------------------------------
+Estimator = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Flow estimator: dis, or a plug-in.", autocompletion=complete.estimators),
+]
+Pairs = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPEC",
+        help="Frame pairs: auto, log, exhaustive, window:N or keyframe.",
+        autocompletion=complete.values(*complete.PAIRS),
+    ),
+]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        metavar="|".join(METHODS),
+        help="The motion model.",
+        callback=one_of(*METHODS),
+        autocompletion=complete.values(*METHODS),
+    ),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="|".join(PRESETS),
+        help="Settings to start from: quick, best, or as published.",
+        callback=one_of(*PRESETS),
+        autocompletion=complete.values(*PRESETS),
+    ),
+]
+Steps = Annotated[int | None, typer.Option(min=1, metavar="N", help="Optimisation steps.")]
+Style = Annotated[
+    str,
+    typer.Option(
+        metavar="STYLE",
+        help=f"What to draw: {', '.join(STYLES)}.",
+        callback=one_of(*STYLES),
+        autocompletion=complete.values(*STYLES),
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Where to write: .mp4, .gif, .webm, or a folder for PNG.",
+        show_default="PROJECT/renders/STYLE.mp4",
+    ),
+]

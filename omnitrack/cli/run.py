@@ -1,0 +1,59 @@
+"""`omnitrack run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from omnitrack.cli.options import (
+    Assignments,
+    End,
+    Estimator,
+    Fps,
+    MaxSize,
+    Method,
+    NewProjectArgument,
+    Output,
+    Pairs,
+    Preset,
+    Start,
+    Steps,
+    Stride,
+    Style,
+    VideoArgument,
+)
+from omnitrack.cli.session import Session, command_line
+
+EXAMPLES = """
+omnitrack run clip.mp4                          project ./clip, tracks and clip/renders/trails.mp4
+omnitrack run clip.mp4 work --end 60 --preset accurate
+omnitrack run clip.mp4 --grid 40@10 --style points -o points.gif
+"""
+
+
+def command(
+    session: Session,
+    video: VideoArgument,
+    project: NewProjectArgument = None,
+    start: Start = None,
+    end: End = None,
+    stride: Stride = None,
+    max_size: MaxSize = None,
+    fps: Fps = None,
+    estimator: Estimator = None,
+    pairs: Pairs = None,
+    method: Method = None,
+    preset: Preset = None,
+    steps: Steps = None,
+    grid: Annotated[str, typer.Option(metavar="N@T", help="Points to follow: N columns on frame T.")] = "20@0",
+    style: Style = None,
+    output: Output = None,
+    assignments: Assignments = None,
+) -> None:
+    """Do everything in one go, from a video to a render.
+
+    init, flow, filter, fit, query and render; what is done already is kept.
+    """
+    from omnitrack.stages.run import Job, open_or_init, run_all

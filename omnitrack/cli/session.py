@@ -1,0 +1,128 @@
+"""What every command shares: its common options, where it reports, and how it reads a project and its settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omnitrack.cli.console import make_console, number, say
+from omnitrack.config import load_settings, parse_assignments
+from omnitrack.errors import OmnitrackError
+
+if TYPE_CHECKING:
+    from omnitrack.progress import Progress
+    from omnitrack.project.project import Project
+    from omnitrack.settings import Settings
+
+
+class Session:
+    """One run of one command.
+
+    Args:
+        verbose: Tell more, and show tracebacks.
+        quiet: Tell nothing but errors.
+        as_json: Reports go to stdout as JSON.
+        device: Where to compute: auto, cpu, cuda or cuda:N.
+        seed: Seed of everything random.
+    """
+
+    def __init__(self, verbose: bool, quiet: bool, as_json: bool, device: str, seed: int) -> None:
+        from omnitrack.cli.progress import make_progress
+
+        self.quiet, self.as_json = quiet, as_json
+        self.device, self.seed = device, seed
+        self.console = make_console()
+        self.progress: Progress = make_progress(self.console, quiet, verbose)
+        if device.startswith("cuda"):
+            _require_cuda(device)
+
+    def project(self, root: Path) -> Project:
+        """Open the project that the command line names."""
+        from omnitrack.project.project import Project
+
+        return Project(root)
+
+    def settings(
+        self,
+        path: Path | None,
+        assignments: list[str] | None,
+        flags: Mapping[str, object] | None = None,
+        preset: str | None = None,
+    ) -> Settings:
+        """Settings: the preset where one is named, then the file at `path`, ``--set``, and a command's own flags.
+
+        Flags that were not given are None.
+        """
+        given = {key: value for key, value in (flags or {}).items() if value is not None}
+        overrides = {**parse_assignments(assignments or []), **given}
+        settings = load_settings(path, overrides)
+        if preset is None:
+            return settings
+        from omnitrack.optimize.presets import preset_settings
+
+        return load_settings(path, overrides, preset_settings(preset, settings.fit.method))
+
+    def report(self, report: Any, next_command: str | None = None) -> None:
+        """Show what a stage returned (a dataclass or a dict): JSON to stdout if asked for, else lines to stderr."""
+        values = report if isinstance(report, dict) else dataclasses.asdict(report)
+        if self.as_json:
+            self.data(values)
+            return
+        self._lines(values, "  ")
+        if next_command:
+            self.say(next_command, "next: ", "bold green")
+
+    def table(self, results: dict[str, Any]) -> None:
+        """Show evaluation results: a table to stderr (markdown where that is no terminal), JSON to stdout if asked."""
+        from omnitrack.evaluation.table import markdown_table, rich_table
+
+        if self.as_json:
+            self.data(results)
+        elif self.console.is_terminal and not self.quiet:
+            self.console.print(rich_table(results, published=True))
+        else:
+            self.say(markdown_table(results, published=True))
+
+    def data(self, values: Any) -> None:
+        """Write plain values to stdout as JSON."""
+        json.dump(values, sys.stdout, indent=2, default=str)
+        sys.stdout.write("\n")
+
+    def say(self, text: str, label: str = "", style: str = "") -> None:
+        """Tell the person at the terminal, unless that one wants quiet."""
+        if not self.quiet:
+            say(self.console, text, label, style)
+
+    def _lines(self, values: Mapping[str, Any], indent: str) -> None:
+        width = max((len(name) for name in values), default=0)
+        for name, value in values.items():
+            label = f"{indent}{name.replace('_', ' '):<{width}}  "
+            if isinstance(value, dict) and value:
+                self.say(f"{indent}{name}", style="bold")
+                self._lines(value, indent + "  ")
+            elif isinstance(value, (list, tuple)) and name.endswith("size"):
+                self.say(label + "x".join(map(str, value)))
+            elif isinstance(value, (str, int, float)) and value != "":
+                self.say(label + (number(value) if isinstance(value, float) else str(value)))
+
+
+def command_line(command: str, project: str | Path, *more: str) -> str:
+    """What to type for `command` on `project`; the current directory needs no naming."""
+    named = [] if str(project) == "." else [str(project)]
+    return shlex.join(["omnitrack", command, *named, *more])
+
+
+def _require_cuda(device: str) -> None:
+    import torch
+
+    have = torch.cuda.device_count()
+    if int(device.partition(":")[2] or 0) >= have:
+        reason = f"this computer has {have} of them" if have else "torch sees no CUDA device on this computer"
+        raise OmnitrackError(
+            f"no device {device}: {reason}", "use --device cpu, or see what there is: omnitrack doctor"
+        )

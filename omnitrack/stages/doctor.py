@@ -1,0 +1,106 @@
+"""`omnitrack doctor`: what this computer has of what omnitrack can use."""
+
+from __future__ import annotations
+
+import platform
+import re
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, entry_points, metadata, version
+
+import omnitrack
+
+MODULES = ("torch", "numpy", "cv2", "h5py", "imageio", "typer", "rich")
+
+
+@dataclass(frozen=True)
+class DoctorReport:
+    """What was found, each a mapping from a name to a text.
+
+    Attributes:
+        versions: The program, the interpreter, the system, every required module, and ffmpeg; or why there is none.
+        devices: What ``--device`` takes: name and memory.
+        extras: The optional extras of the package: present, or the command that gets them.
+        estimators: What ``--estimator`` takes: where each comes from.
+    """
+
+    versions: dict[str, str]
+    devices: dict[str, str]
+    extras: dict[str, str]
+    estimators: dict[str, str]
+
+
+def examine() -> DoctorReport:
+    """Look at the installation; nothing that is missing is an error here."""
+    return DoctorReport(_versions(), _devices(), _extras(), _estimators())
+
+
+def _versions() -> dict[str, str]:
+    found = {"omnitrack": omnitrack.__version__, "python": sys.version.split()[0], "system": platform.platform()}
+    return found | {name: _module_version(name) for name in MODULES} | {"ffmpeg": _ffmpeg()}
+
+
+def _module_version(name: str) -> str:
+    try:
+        module = import_module(name)
+    except (ImportError, OSError) as error:  # OSError: a shared library of it that does not load
+        return f"cannot be imported: {error}"
+    return str(getattr(module, "__version__", "present"))
+
+
+def _ffmpeg() -> str:
+    try:
+        import imageio_ffmpeg
+
+        return f"{imageio_ffmpeg.get_ffmpeg_version()} ({imageio_ffmpeg.get_ffmpeg_exe()})"
+    except (ImportError, RuntimeError) as error:
+        return f"missing, no video can be read: {error} (pip install imageio-ffmpeg)"
+
+
+def _devices() -> dict[str, str]:
+    try:
+        import torch
+    except (ImportError, OSError):
+        return {}
+    found = {"cpu": f"{platform.machine()}, {torch.get_num_threads()} threads"}
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        found[f"cuda:{index}"] = f"{properties.name}, {properties.total_memory / 2**30:.1f} GiB"
+    return found
+
+
+def _extras() -> dict[str, str]:
+    """The extras that the installed package declares; a source tree that is not installed declares none."""
+    try:
+        declared = metadata("omnitrack")
+    except PackageNotFoundError:
+        return {}
+    requirements = [line.replace("'", '"') for line in declared.get_all("Requires-Dist") or []]
+    found = {}
+    for extra in declared.get_all("Provides-Extra") or []:
+        names = [_distribution(line) for line in requirements if f'extra == "{extra}"' in line]
+        missing = [name for name in names if not _installed(name)]
+        found[extra] = f'without {", ".join(missing)}: pip install "omnitrack[{extra}]"' if missing else "present"
+    return found
+
+
+def _distribution(requirement: str) -> str:
+    """The name in front of ``pytest>=7; extra == "test"``."""
+    name = re.match(r"[\w.-]+", requirement)
+    return name[0] if name else requirement
+
+
+def _installed(package: str) -> bool:
+    try:
+        return bool(version(package))
+    except PackageNotFoundError:
+        return False
+
+
+def _estimators() -> dict[str, str]:
+    try:
+        from omnitrack.correspondence.estimators import BUILT_IN, ENTRY_POINTS
+    except (ImportError, OSError):
+        return {}
+    return dict.fromkeys(BUILT_IN, "built in") | {entry.name: entry.value for entry in entry_points(group=ENTRY_POINTS)}

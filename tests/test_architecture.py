@@ -1,0 +1,108 @@
+"""The walls of the house: imports point one way, maths stays pure, and the command line starts light."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import omnitrack
+
+PACKAGE = Path(omnitrack.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+GROUND = {"config", "settings", "errors", "progress", "tracks", "omnitrack"}
+# What each room may import from, besides itself and the ground floor.
+MIDDLE = {"project", "correspondence", "optimize", "evaluation", "drawing", "motion"}
+ALLOWED = {
+    "__main__": {"cli"},
+    "cli": {"stages", *MIDDLE},
+    "api": {"stages", *MIDDLE},
+    "stages": {"synthetic", *MIDDLE},
+    "project": MIDDLE,
+    "correspondence": MIDDLE,
+    "optimize": MIDDLE,
+    "evaluation": MIDDLE,
+    "drawing": MIDDLE,
+    "synthetic": {"motion", "drawing"},
+    "motion": set(),
+    "omnitrack": {"api"},
+    **{name: set() for name in GROUND - {"omnitrack"}},
+}
+HEAVY = {"torch", "cv2", "h5py", "imageio", "imageio_ffmpeg", "numpy"}
+FORBIDDEN_IN_MATHS = {"h5py", "pathlib", "rich", "logging", "cv2", "typer"}
+
+
+def imports(path: Path, top_only: bool = False) -> Iterator[tuple[int, str]]:
+    """Line and dotted module of every import; `top_only` leaves out those in functions and for type checkers."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in _top_nodes(tree) if top_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            yield node.lineno, str(node.module)
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def _top_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        for_checkers = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test)
+        if not for_checkers and not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield child
+            yield from _top_nodes(child)
+
+
+def room(path: Path) -> str:
+    """``omnitrack/stages/fit.py`` is in the room stages, ``omnitrack/config.py`` in config."""
+    first = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    return "omnitrack" if first == "__init__" else first
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_imports_point_one_way(path: Path) -> None:
+    here = room(path)
+    assert here in ALLOWED, f"a new room {here}: say in ALLOWED what it may import"
+    for line, module in imports(path):
+        parts = module.split(".")
+        if parts[0] == "omnitrack" and len(parts) > 1:
+            other = parts[1] if parts[1] in ALLOWED else "omnitrack"  # `from omnitrack import __version__`
+            assert other in {here, *GROUND, *ALLOWED[here]}, f"{path}:{line}: {here} imports {module}"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if room(path) == "motion"], ids=name)
+def test_maths_never_sees_files_or_terminals(path: Path) -> None:
+    for line, module in imports(path):
+        assert module.split(".")[0] not in FORBIDDEN_IN_MATHS, f"{path}:{line}: {module}"
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if room(p) in {"cli", "omnitrack", "__main__", "api"}], ids=name)
+def test_the_command_line_imports_nothing_heavy_at_its_top(path: Path) -> None:
+    for line, module in imports(path, top_only=True):
+        assert module.split(".")[0] not in HEAVY, f"{path}:{line}: {module}"
+
+
+def test_this_test_sees_what_it_should(tmp_path: Path) -> None:
+    path = tmp_path / "sample.py"
+    path.write_text(
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    import torch\n"
+        "try:\n    import cv2\nexcept ImportError:\n    pass\n"
+        "def f():\n    import h5py\n",
+        encoding="utf-8",
+    )
+    assert {module for _, module in imports(path, top_only=True)} == {"typing", "typing.TYPE_CHECKING", "cv2"}
+    assert {"torch", "cv2", "h5py"} <= {module for _, module in imports(path)}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_functions_fit_on_a_screen(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            length = (node.end_lineno or 0) - node.lineno + 1
+            assert length <= 80, f"{path}:{node.lineno}: {node.name} has {length} lines"

@@ -7,19 +7,9 @@ tracks.tracks  # (1, T, 2)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from omnitrack.api import OpenProject
+from omnitrack.api import OpenProject
+from omnitrack.api import OpenProject as open
+from omnitrack.api import make_project as init
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "open"]
-
-
-def open(project: str | Path) -> OpenProject:
-    """Open a project directory for queries; see `omnitrack.api.OpenProject`."""
-    from omnitrack.api import OpenProject
-
-    return OpenProject(project)
+__all__ = ["OpenProject", "__version__", "init", "open"]

@@ -28,7 +28,7 @@ class InitSettings:
     end: int = setting(0, "frame to stop before; 0 takes all to the end", low=0)
     stride: int = setting(1, "take every n-th frame", low=1)
     max_size: int = setting(854, "longest side of the working frames in pixels; 0 keeps the video's size", low=0)
-    fps: float = setting(0.0, "frames per second of the project; 0 keeps the video's (divided by the stride)", low=0)
+    fps: float = setting(0.0, "frames per second of the project; 0 keeps the video's divided by the stride (24 for images)", low=0)
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,51 @@ class FlowSettings:
 
 
 @dataclass(frozen=True)
+class FilterSettings:
+    """Which flow to believe, and chaining it over any distance."""
+
+    cycle_threshold_px: float = setting(2.0, "largest forward-backward error of a believed hop, at 256 x 256", low=0.1)
+    gaps: tuple[int, ...] = setting((1, 2, 4, 8, 16), "lengths of the hops that chains are composed of, in frames")
+    window: int = setting(0, "farthest target of a chain, in frames; 0 sets no limit below 100 frames, 50 above", low=0)
+    grid_points: int = setting(16384, "grid points per source frame, at most", low=64)
+    appearance_threshold: float = setting(0.3, "least patch similarity, -1 to 1, of a believed chain; -1 switches off")
+
+
+@dataclass(frozen=True)
+class CadexSettings:
+    """The CaDeX++ field and its losses."""
+
+    projection: str = setting("orthographic", "camera model", choices=("orthographic", "perspective"))
+    plane_resolutions: tuple[int, ...] = setting((12, 96), "sides of each coupling layer's feature planes")
+    plane_channels: int = setting(32, "features per plane, a multiple of 4", low=4)
+    time_channels: int = setting(16, "features per time grid", low=1)
+    hidden: tuple[int, ...] = setting((56, 28), "widths of each coupling layer's network")
+    depth_weight: float = setting(1.0, "agreement of a point's depth with the surface it lands on", low=0)
+    depth_prior_weight: float = setting(0.01, "agreement of that depth with the initial depth", low=0)
+    depth_gradient_weight: float = setting(0.01, "agreement of depth steps with those of the initial depth", low=0)
+    occlusion_weight: float = setting(1.0, "a hidden point must be behind the surface that hides it", low=0)
+    occlusion_margin: float = setting(0.05, "... by at least this depth", low=0)
+    occlusion_tolerance: float = setting(0.1, "depth behind the surface that still counts as on it", low=0)
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """The optimisation."""
+
+    method: str = setting("cadex", "motion field to fit")
+    steps: int = setting(1500, "optimisation steps", low=1)
+    anchors: int = setting(1024, "source points per step", low=1)
+    targets: int = setting(4, "target frames per source point", low=1)
+    learning_rate: float = setting(5e-3, "of the deformation, at the start", low=0)
+    depth_learning_rate: float = setting(5e-3, "of the depth maps, at the start", low=0)
+    depth_clip: float = setting(10.0, "largest norm of the depth maps' gradient", low=0)
+    hard_share: float = setting(0.5, "share of the samples drawn where the fit is poor, the rest evenly", low=0)
+    regions: int = setting(16, "regions per side of a frame whose error is followed", low=1)
+    checkpoint_seconds: float = setting(30.0, "time between checkpoints", low=0)
+    cadex: CadexSettings = table(CadexSettings, "the CaDeX++ field and its losses")
+
+
+@dataclass(frozen=True)
 class QuerySettings:
     """Tracks from a fitted field."""
 
@@ -71,6 +116,7 @@ class RenderSettings:
     trail: int = setting(12, "frames that a trail reaches back", low=1)
     remove_camera: bool = setting(False, "take the camera's motion out of the trails")
     grid: int = setting(32, "columns of the grid that is drawn when no tracks are given", low=2)
+    fps: float = setting(0.0, "frames per second; 0 keeps the project's", low=0)
 
 
 @dataclass(frozen=True)
@@ -79,5 +125,7 @@ class Settings:
 
     init: InitSettings = table(InitSettings, "which frames of the video become the project")
     flow: FlowSettings = table(FlowSettings, "pairwise optical flow")
+    filter: FilterSettings = table(FilterSettings, "which flow to believe, and chaining it over any distance")
+    fit: FitSettings = table(FitSettings, "the optimisation")
     query: QuerySettings = table(QuerySettings, "tracks from a fitted field")
     render: RenderSettings = table(RenderSettings, "pictures of tracks, flow and depth")

@@ -83,7 +83,8 @@ def render(
         painter = FIELD_STYLES[style](canvas, load_field(project, device))
         points = 0
     height, width = painter(frames[0]).shape[:2]
-    with VideoWriter(path, project.meta.fps, (width, height)) as writer, progress.task(style, len(frames)) as task:
+    fps = settings.render.fps or project.meta.fps
+    with VideoWriter(path, fps, (width, height)) as writer, progress.task(style, len(frames), unit="frames") as task:
         for frame in frames:
             writer.write(painter(frame))
             task.advance()

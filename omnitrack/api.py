@@ -1,0 +1,161 @@
+"""A project as one object: a method per stage, each documented with shapes.
+
+import omnitrack
+
+clip = omnitrack.init("clip.mp4", "clip")   # or omnitrack.open("clip")
+clip.flow(), clip.filter(), clip.fit()
+tracks = clip.query([(0, 120.0, 64.0)])     # rows (t, x, y), pixels of the video
+tracks.tracks, tracks.visible               # (1, T, 2), (1, T)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omnitrack.config import load_settings
+from omnitrack.errors import OmnitrackError
+from omnitrack.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from omnitrack.project.project import Project
+    from omnitrack.settings import Settings
+    from omnitrack.stages.filter import FilterReport
+    from omnitrack.stages.fit import FitReport
+    from omnitrack.stages.flow import FlowReport
+    from omnitrack.stages.info import InfoReport
+    from omnitrack.stages.render import RenderReport
+    from omnitrack.tracks import Tracks
+
+
+class OpenProject:
+    """An existing project and the settings to work on it with.
+
+    Args:
+        project: The project directory.
+        settings: Dotted settings that win over the project's ``omnitrack.toml``: ``{"fit.steps": 500}``.
+        device: Where to fit and query: auto, cpu, cuda or cuda:n.
+        seed: Seed of everything random.
+        progress: Hears of the work; silent by default.
+
+    Attributes:
+        project: Where things are (`omnitrack.project.project.Project`).
+        settings: All settings (`omnitrack.settings.Settings`).
+
+    Raises:
+        OmnitrackError: Not a project, or a setting that nobody knows.
+    """
+
+    def __init__(
+        self,
+        project: str | Path,
+        settings: Mapping[str, object] | None = None,
+        device: str = "auto",
+        seed: int = 0,
+        progress: Progress = SILENT,
+    ) -> None:
+        from omnitrack.project.project import Project
+
+        self.project: Project = Project(project)
+        self.settings: Settings = load_settings(self.project.settings_path, settings)
+        self._device, self._seed, self._progress = device, seed, progress
+
+    def flow(self) -> FlowReport:
+        """Compute the optical flow of the selected pairs of frames, skipping those that are there."""
+        from omnitrack.stages.flow import compute_flow
+
+        return compute_flow(self.project, self.settings, self._progress)
+
+    def filter(self) -> FilterReport:
+        """Decide which flow to believe, and chain it over any distance."""
+        from omnitrack.stages.filter import filter_flow
+
+        return filter_flow(self.project, self.settings, self._progress)
+
+    def fit(self, resume: bool = False) -> FitReport:
+        """Fit the motion field.
+
+        Args:
+            resume: Go on from the last checkpoint.
+        """
+        from omnitrack.stages.fit import fit_field
+
+        return fit_field(self.project, self.settings, self._device, self._seed, resume, self._progress)
+
+    def query(self, queries: ArrayLike, frames: range | None = None) -> Tracks:
+        """Follow points through the clip.
+
+        Convention:
+            Pixels are (x, y) of the original video, x right, y down, centres at integers; a point is exactly where it
+            was put in its own frame.
+
+        Args:
+            queries: (N, 3) rows (t, x, y), t a frame of the project counted from 0.
+            frames: The T frames to track through; None for all.
+
+        Returns:
+            `tracks` (N, T, 2) float32 pixels, `visible` (N, T) bool, `confidence` (N, T) in [0, 1], `depth` (N, T).
+
+        Raises:
+            OmnitrackError: Queries of another shape or outside of the video, or no fitted field.
+        """
+        import numpy as np
+
+        from omnitrack.stages.query import query_tracks
+
+        rows = np.asarray(queries, np.float32)
+        if rows.ndim != 2 or rows.shape[1] != 3:
+            raise OmnitrackError(f"queries have the shape {rows.shape}, not (N, 3)", "give rows (t, x, y)")
+        return query_tracks(self.project, rows, self.settings, frames, self._device, self._progress)
+
+    def render(
+        self, style: str = "trails", tracks: Tracks | None = None, output: str | Path | None = None
+    ) -> RenderReport:
+        """Draw tracks, flow or depth as a video.
+
+        Args:
+            style: points, trails, grid, compare, flow or depth.
+            tracks: What to draw, as `query` returned it; None tracks a grid of the first frame.
+            output: A .mp4, .gif or .webm file, or a folder for PNG; None makes ``renders/STYLE.mp4`` in the project.
+        """
+        from omnitrack.stages.render import render
+
+        path = None if output is None else Path(output)
+        return render(self.project, self.settings, tracks, style, path, self._device, self._progress)
+
+    def info(self) -> InfoReport:
+        """Say what the project holds, what of it is stale, and what to do next."""
+        from omnitrack.stages.info import inspect_project
+
+        return inspect_project(self.project)
+
+
+def make_project(
+    video: str | Path,
+    project: str | Path | None = None,
+    settings: Mapping[str, object] | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> OpenProject:
+    """Make a project of a video and open it.
+
+    Args:
+        video: A video file, a folder of images or a glob.
+        project: The directory to make; None takes the video's name.
+        settings: As for `OpenProject`; those of the table ``init`` say which frames, ``{"init.stride": 2}``.
+        device: As for `OpenProject`.
+        seed: As for `OpenProject`.
+        progress: As for `OpenProject`.
+
+    Raises:
+        OmnitrackError: An unreadable video, or a directory that is in use.
+    """
+    from omnitrack.stages.init import init_project
+
+    root = None if project is None else Path(project)
+    report = init_project(video, root, load_settings(overrides=settings), progress)
+    return OpenProject(report.project, settings, device, seed, progress)

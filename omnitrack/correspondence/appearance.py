@@ -1,0 +1,49 @@
+"""Whether two places look alike, without learned weights: patches compared after removing their mean.
+
+    s = 1 - sum (a - b)^2 / (sum a^2 + sum b^2 + n),    a, b: patches less their means, n: noise floor
+
+s is 1 for equal patches, near 0 for unrelated ones, and stays near 1 for two patches without texture, of which nothing
+can be said. Unlike a plain correlation it also tells a contrast that has changed.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.correspondence.flows import Array, raster_scale, sample
+
+PATCH_SIDE = 5  # samples per side
+SPACING_PX = 1.5  # between samples, at 256 x 256
+NOISE = 4.0  # standard deviation of grey values that are the same
+
+
+class PatchSimilarity:
+    """Compares patches of frames.
+
+    Args:
+        size: (width, height) of the frames in pixels.
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        spacing = SPACING_PX * raster_scale(size)
+        steps = (np.arange(PATCH_SIDE) - PATCH_SIDE // 2) * spacing
+        self._offsets = np.stack(np.meshgrid(steps, steps), -1).reshape(1, -1, 2).astype(np.float32)
+        self._blur = spacing / 2
+
+    def prepare(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A frame (H, W, 3) as `patches` wants it: grey, and blurred to the spacing of the samples."""
+        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+        return np.asarray(cv2.GaussianBlur(grey, (0, 0), max(self._blur, 0.3)), np.uint8)
+
+    def patches(self, prepared: NDArray[np.uint8], pixels: Array) -> Array:
+        """Patches around pixels (P, 2), less their means: (P, samples)."""
+        positions = (pixels[:, None] + self._offsets).reshape(-1, 2)
+        values = sample(prepared, positions).astype(np.float32).reshape(len(pixels), -1)
+        return values - values.mean(-1, keepdims=True)
+
+    def compare(self, a: Array, b: Array) -> Array:
+        """Similarity of patches (P, samples), in [-1, 1]."""
+        noise = 2 * NOISE**2 * a.shape[-1]
+        return 1 - ((a - b) ** 2).sum(-1) / ((a**2).sum(-1) + (b**2).sum(-1) + noise)

@@ -1,0 +1,91 @@
+"""CaDeX++: one surface point per pixel, carried through the canonical volume.
+
+A pixel is lifted by its frame's depth map to one 3D point, the warp takes that point from frame i to the canonical
+volume and on to frame j, where its projection is the tracked pixel and its depth, beside frame j's depth map, says
+whether it is hidden.
+
+Source:
+    Song et al., "Track Everything Everywhere Fast and Robustly", ECCV 2024.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from omnitrack.motion.depth import DepthMaps
+from omnitrack.motion.field import FieldTracks
+from omnitrack.motion.geometry import Camera
+from omnitrack.motion.warp import CanonicalWarp
+
+CHUNK_POINTS = 1 << 16  # points per pass of a query: bounds its memory
+
+
+class CadexField(nn.Module):
+    """The CaDeX++ motion field.
+
+    Args:
+        camera: How pixels and local points belong together.
+        warp: Local to canonical and back.
+        depth: The visible surfaces.
+        occlusion_tolerance: Depth behind the surface that still counts as on it.
+    """
+
+    def __init__(self, camera: Camera, warp: CanonicalWarp, depth: DepthMaps, occlusion_tolerance: float) -> None:
+        super().__init__()
+        self.camera = camera
+        self.warp = warp
+        self.depth = depth
+        self.occlusion_tolerance = occlusion_tolerance
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.depth.maps)
+
+    def lift(self, pixels: Tensor, frames: Tensor) -> Tensor:
+        """The surface points (P, 3) seen at pixels (P, 2) of frames (P,)."""
+        return self.camera.lift(pixels, self.depth(pixels, frames))
+
+    @torch.no_grad()
+    def track(self, source: int, pixels: NDArray[np.floating], targets: Sequence[int]) -> FieldTracks:
+        """See `omnitrack.motion.field.MotionField.track`; the canonical pass is shared by all targets."""
+        device = self.depth.maps.device
+        columns = self.warp.time_columns()
+        chunks = [
+            self._track_chunk(torch.as_tensor(part, dtype=torch.float32, device=device), source, targets, columns)
+            for part in np.array_split(np.asarray(pixels), max(1, -(-len(pixels) // CHUNK_POINTS)))
+        ]
+        return FieldTracks(*(np.concatenate(parts) for parts in zip(*chunks, strict=True)))
+
+    def depth_map(self, frame: int) -> NDArray[np.float32]:
+        """See `omnitrack.motion.field.MotionField.depth_map`."""
+        return np.asarray(self.depth.full(frame).detach().cpu().numpy(), np.float32)
+
+    def _track_chunk(
+        self, pixels: Tensor, source: int, targets: Sequence[int], columns: list[Tensor]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        in_frame = torch.full((len(pixels),), source, device=pixels.device)
+        canonical = self.warp(self.lift(pixels, in_frame), in_frame, columns)
+        positions, depths, margins = [], [], []
+        for target in targets:
+            frames = torch.full_like(in_frame, target)
+            points = self.warp.inverse(canonical, frames, columns)
+            landed = self.camera.project(points)
+            margin = self.depth(landed, frames) - points[:, 2]
+            margins.append(torch.where(self._on_frame(landed), margin, torch.nan))
+            positions.append(landed)
+            depths.append(points[:, 2])
+        return (
+            torch.stack(positions, 1).cpu().numpy(),
+            torch.stack(depths, 1).cpu().numpy(),
+            torch.stack(margins, 1).cpu().numpy(),
+        )
+
+    def _on_frame(self, pixels: Tensor) -> Tensor:
+        width, height = self.camera.size
+        x, y = pixels.unbind(-1)
+        return (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)

@@ -1,0 +1,52 @@
+"""One optimisable depth map per frame: the surface that is seen there."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class DepthMaps(nn.Module):
+    """Depth of the visible surface in every frame, at a resolution below the frames'.
+
+    Args:
+        initial: (T, h, w) depths to start from; smaller is nearer.
+        size: (width, height) of the frames in pixels.
+    """
+
+    initial: Tensor
+
+    def __init__(self, initial: Tensor, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.maps = nn.Parameter(initial.clone())
+        self.register_buffer("initial", initial.clone())
+        self.size = size
+
+    def forward(self, pixels: Tensor, frames: Tensor) -> Tensor:
+        """Depth at pixels (P, 2) of frames (P,): that of the nearest texel, so that surfaces do not mix. (P,)"""
+        return self.maps.flatten()[self.texel(pixels, frames)]
+
+    def texel(self, pixels: Tensor, frames: Tensor) -> Tensor:
+        """Flat index (P,) of the texel that holds each pixel; beyond the frame the nearest one."""
+        _, height, width = self.maps.shape
+        x = ((pixels[:, 0] + 0.5) * (width / self.size[0])).long().clamp(0, width - 1)
+        y = ((pixels[:, 1] + 0.5) * (height / self.size[1])).long().clamp(0, height - 1)
+        return (frames * height + y) * width + x
+
+    def gradient_at(self, texels: Tensor) -> tuple[Tensor, Tensor]:
+        """Differences to the left and upper texel, now and at the start: two (P, 2)."""
+        _, height, width = self.maps.shape
+        left = torch.where(texels % width > 0, texels - 1, texels)
+        above = torch.where(texels // width % height > 0, texels - width, texels)
+
+        def differences(maps: Tensor) -> Tensor:
+            flat = maps.flatten()
+            return torch.stack([flat[left] - flat[texels], flat[above] - flat[texels]], -1)
+
+        return differences(self.maps), differences(self.initial)
+
+    def full(self, frame: int) -> Tensor:
+        """Depth of one frame at its full size, (H, W)."""
+        depth = F.interpolate(self.maps[frame][None, None], size=self.size[::-1], mode="nearest")
+        return depth[0, 0]

@@ -1,0 +1,56 @@
+"""Pixels to local 3D points and back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+FIELD_OF_VIEW_DEGREES = 40.0  # horizontal, of the pinhole camera (CaDeX++)
+
+
+@dataclass(frozen=True)
+class Camera:
+    """How a frame's pixels and its local 3D points belong together.
+
+    Local x and y are measured in half the longer side of the frame from its centre, so that the frame fits in
+    [-1, 1]. Orthographic: (x, y, depth). Perspective: (x, y) is scaled by depth / focal length, the focal length
+    being that of a 40 degree horizontal field of view; depth is then relative to a plane at distance
+    `plane_distance`, where both projections agree on the scale of x and y.
+
+    Attributes:
+        size: (width, height) in pixels.
+        perspective: Pinhole rather than orthographic.
+    """
+
+    size: tuple[int, int]
+    perspective: bool = False
+
+    @property
+    def half_extent_px(self) -> float:
+        """Half of the longer side, in pixels: one local unit."""
+        return max(self.size) / 2.0
+
+    @property
+    def plane_distance(self) -> float:
+        """Distance from the pinhole at which one local unit is `half_extent_px` pixels."""
+        return self.size[0] / (2 * math.tan(math.radians(FIELD_OF_VIEW_DEGREES / 2))) / self.half_extent_px
+
+    def lift(self, pixels: Tensor, depth: Tensor) -> Tensor:
+        """Pixels (..., 2) with depths (...) to local points (..., 3)."""
+        xy = (pixels - self._centre(pixels)) / self.half_extent_px
+        if self.perspective:
+            xy = xy * (1 + depth / self.plane_distance).unsqueeze(-1)
+        return torch.cat([xy, depth.unsqueeze(-1)], -1)
+
+    def project(self, points: Tensor) -> Tensor:
+        """Local points (..., 3) to pixels (..., 2); points behind the pinhole are taken to be just before it."""
+        xy = points[..., :2]
+        if self.perspective:
+            xy = xy / (1 + points[..., 2:] / self.plane_distance).clamp_min(1e-2)
+        return xy * self.half_extent_px + self._centre(points)
+
+    def _centre(self, like: Tensor) -> Tensor:
+        return like.new_tensor([(self.size[0] - 1) / 2, (self.size[1] - 1) / 2])

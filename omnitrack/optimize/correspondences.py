@@ -1,0 +1,73 @@
+"""All correspondences of a clip as one compact array on the device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Correspondences:
+    """Where a regular grid of points of every source frame is in some other frames.
+
+    S source frames, K targets for each, P grid points of every frame. An entry is (s, k, p).
+
+    Attributes:
+        sources: (S,) frame of each source.
+        targets: (S, K) frame of each target; -1 where a source has fewer than K.
+        grid: (P, 2) float32 pixels of the grid, the same in every frame.
+        grid_shape: (rows, columns), P = rows * columns.
+        displacement: (S, K, P, 2) int16, in `unit_px`.
+        confidence: (S, K, P) uint8, 255 the surest, 0 no correspondence.
+        occluded: (S, K, P) bool: believed, but hidden in the target.
+        unit_px: Pixels per unit of `displacement`.
+        size: (width, height) of the frames in pixels.
+        num_frames: T.
+    """
+
+    sources: Tensor
+    targets: Tensor
+    grid: Tensor
+    grid_shape: tuple[int, int]
+    displacement: Tensor
+    confidence: Tensor
+    occluded: Tensor
+    unit_px: float
+    size: tuple[int, int]
+    num_frames: int
+
+    @staticmethod
+    def from_numpy(
+        sources: NDArray[np.integer],
+        targets: NDArray[np.integer],
+        grid: NDArray[np.float32],
+        grid_shape: tuple[int, int],
+        displacement: NDArray[np.int16],
+        confidence: NDArray[np.uint8],
+        occluded: NDArray[np.bool_],
+        unit_px: float,
+        size: tuple[int, int],
+        num_frames: int,
+        device: torch.device,
+    ) -> Correspondences:
+        """The same fields as arrays, moved to a device."""
+        return Correspondences(
+            sources=torch.as_tensor(sources, dtype=torch.long, device=device),
+            targets=torch.as_tensor(targets, dtype=torch.long, device=device),
+            grid=torch.as_tensor(grid, device=device),
+            grid_shape=grid_shape,
+            displacement=torch.as_tensor(displacement, device=device),
+            confidence=torch.as_tensor(confidence, device=device),
+            occluded=torch.as_tensor(occluded, device=device),
+            unit_px=unit_px,
+            size=size,
+            num_frames=num_frames,
+        )
+
+    def landing(self, source: Tensor, slot: Tensor, point: Tensor) -> Tensor:
+        """Pixels (..., 2) of entries given by their three indices (...)."""
+        return self.grid[point] + self.displacement[source, slot, point] * self.unit_px

@@ -1,0 +1,182 @@
+"""Where a fit starts: the camera's motion, and depth from motion and occlusion.
+
+With all depths equal a moving object cannot part from what it covers, because a bijection of one surface is
+continuous. So, without a depth prior, depth starts from motion: what moves against the camera's motion is taken to be
+nearer, and what is seen to cover something is nearer than what it covers.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from omnitrack.motion.geometry import Camera
+from omnitrack.optimize.correspondences import Correspondences
+
+FAR, NEAR = 0.5, -0.5
+HALF_WAY_PX = 3.0  # residual motion, at 256 x 256, that puts a point half way between far and near
+REACH = 8  # frames: residual motion is measured against targets up to this far away
+RANSAC_PX = 2.0
+SMOOTHING_ROUNDS = 4
+
+
+def camera_motion(data: Correspondences, camera: Camera) -> Tensor:
+    """The dominant motion as one affine map per frame.
+
+    Adjacent frames are related by a RANSAC affine through their correspondences; the maps are accumulated to the
+    middle frame and scaled so that the frames' union fits in [-1, 1].
+
+    Returns:
+        (T, 2, 3) float32 maps from a frame's local (x, y, 1) to canonical (x, y).
+    """
+    num_frames = data.num_frames
+    steps = [_adjacent_affine(data, camera, t) for t in range(num_frames - 1)]  # t -> t + 1
+    middle = num_frames // 2
+    to_middle = {middle: np.eye(3)}
+    for t in range(middle - 1, -1, -1):
+        to_middle[t] = to_middle[t + 1] @ steps[t]
+    for t in range(middle + 1, num_frames):
+        to_middle[t] = to_middle[t - 1] @ np.linalg.inv(steps[t - 1])
+    maps = np.stack([to_middle[t] for t in range(num_frames)])
+    width, height = np.array(data.size) / max(data.size)
+    corners = np.array([[x, y, 1.0] for x in (-width, width) for y in (-height, height)]).T
+    extent = (maps @ corners)[:, :2]
+    low, high = extent.min(axis=(0, 2)), extent.max(axis=(0, 2))
+    fit = np.diag([*(2 / (high - low)).min(keepdims=True).repeat(2), 1.0])
+    fit[:2, 2] = -fit[0, 0] * (low + high) / 2
+    return torch.as_tensor((fit @ maps)[:, :2], dtype=torch.float32)
+
+
+def depth_from_motion(data: Correspondences, camera: Camera, affine: Tensor) -> Tensor:
+    """Initial depth of every grid point of every frame, (T, rows, columns), from FAR (0.5) to NEAR (-0.5).
+
+    Args:
+        data: Correspondences; sources that are missing take their depth from the nearest source frame.
+        camera: The frames' camera.
+        affine: `camera_motion`.
+    """
+    residual = torch.stack([_residual_motion(data, camera, affine, s) for s in range(len(data.sources))])
+    share = residual / (residual + HALF_WAY_PX)
+    depth = FAR + (NEAR - FAR) * share
+    depth = _carry_along_tracks(data, depth)
+    depth = _order_by_occlusion(data, depth)
+    rows, columns = data.grid_shape
+    depth = _median(depth.view(-1, 1, rows, columns))[:, 0]
+    nearest = (torch.arange(data.num_frames)[:, None] - data.sources.cpu()[None]).abs().argmin(1)
+    return depth[nearest]
+
+
+def _adjacent_affine(data: Correspondences, camera: Camera, frame: int) -> NDArray[np.float64]:
+    """3 x 3 map of local coordinates from `frame` to the next; the identity where too little is known."""
+    for source, target in ((frame, frame + 1), (frame + 1, frame)):
+        entry = torch.nonzero((data.sources[:, None] == source) & (data.targets == target))
+        if not len(entry):
+            continue
+        s, k = entry[0].tolist()
+        valid = torch.nonzero((data.confidence[s, k] > 0) & ~data.occluded[s, k]).flatten()
+        here = data.grid[valid]
+        there = data.landing(torch.full_like(valid, s), torch.full_like(valid, k), valid)
+        zeros = torch.zeros(len(valid), device=here.device)
+        a = camera.lift(here, zeros)[:, :2].contiguous().cpu().numpy()
+        b = camera.lift(there, zeros)[:, :2].contiguous().cpu().numpy()
+        if len(a) < 16:
+            continue
+        threshold = RANSAC_PX * max(data.size) / 256 / camera.half_extent_px
+        affine, _ = cv2.estimateAffine2D(a, b, method=cv2.RANSAC, ransacReprojThreshold=threshold)
+        if affine is not None and 0.5 < np.linalg.det(affine[:, :2]) < 2.0:
+            whole = np.vstack([affine, [0, 0, 1]])
+            return whole if source == frame else np.linalg.inv(whole)
+    return np.eye(3)
+
+
+def _residual_motion(data: Correspondences, camera: Camera, affine: Tensor, s: int) -> Tensor:
+    """Largest motion of each grid point against the camera's, over targets within reach; (P,) pixels at 256."""
+    points = camera.lift(data.grid, torch.zeros(len(data.grid), device=data.grid.device))[:, :2]
+    source = int(data.sources[s])
+    scale = camera.half_extent_px * 256 / max(data.size)
+    total = torch.zeros(len(points), device=points.device)
+    weight = torch.zeros_like(total)
+    for k, target in enumerate(data.targets[s].tolist()):
+        if target < 0 or abs(target - source) > REACH:
+            continue
+        there = data.grid + data.displacement[s, k] * data.unit_px
+        there = camera.lift(there, torch.zeros(len(there), device=there.device))[:, :2]
+        gap = _apply(affine[target].to(there), there) - _apply(affine[source].to(points), points)
+        linear = affine[source, :, :2].det().abs().sqrt()
+        length = gap.norm(dim=-1) / linear.to(gap) * scale
+        sure = data.confidence[s, k] / 255.0
+        total += sure * length
+        weight += sure
+    return total / weight.clamp_min(1e-3)
+
+
+def _apply(affine: Tensor, points: Tensor) -> Tensor:
+    return points @ affine[:, :2].T + affine[:, 2]
+
+
+def _texel(data: Correspondences, pixels: Tensor) -> Tensor:
+    """Index of the grid point nearest to pixels (..., 2)."""
+    rows, columns = data.grid_shape
+    x = ((pixels[..., 0] + 0.5) * (columns / data.size[0])).long().clamp(0, columns - 1)
+    y = ((pixels[..., 1] + 0.5) * (rows / data.size[1])).long().clamp(0, rows - 1)
+    return y * columns + x
+
+
+def _source_of_frame(data: Correspondences) -> dict[int, int]:
+    return {int(frame): s for s, frame in enumerate(data.sources.tolist())}
+
+
+def _carry_along_tracks(data: Correspondences, depth: Tensor) -> Tensor:
+    """Give every point the mean depth of its whereabouts in other frames: one surface, one depth. (S, P)"""
+    row_of = _source_of_frame(data)
+    carried = torch.empty_like(depth)
+    for s in range(len(data.sources)):
+        total, weight = depth[s].clone(), torch.ones_like(depth[s])
+        for k, target in enumerate(data.targets[s].tolist()):
+            if target not in row_of:
+                continue
+            there = data.grid + data.displacement[s, k] * data.unit_px
+            sure = data.confidence[s, k] / 255.0 * ~data.occluded[s, k]
+            total += sure * depth[row_of[target]][_texel(data, there)]
+            weight += sure
+        carried[s] = total / weight
+    return carried
+
+
+def _order_by_occlusion(data: Correspondences, depth: Tensor) -> Tensor:
+    """Push what is seen to be covered behind what covers it. (S, P)
+
+    A believed but hidden entry (s, k, p) lands where frame k shows the surface that covers p. Where that surface is
+    not nearer already, the two are parted around their mean.
+    """
+    row_of = _source_of_frame(data)
+    margin = 0.2 * (FAR - NEAR)
+    for _ in range(SMOOTHING_ROUNDS):
+        total, weight = torch.zeros_like(depth), torch.zeros_like(depth)
+        for s in range(len(data.sources)):
+            for k, target in enumerate(data.targets[s].tolist()):
+                if target not in row_of:
+                    continue
+                hidden = torch.nonzero(data.occluded[s, k] & (data.confidence[s, k] > 0)).flatten()
+                if not len(hidden):
+                    continue
+                there = data.landing(torch.full_like(hidden, s), torch.full_like(hidden, k), hidden)
+                cover, at = row_of[target], _texel(data, there)
+                push = torch.relu(margin + depth[cover][at] - depth[s][hidden]) / 2
+                total[s].index_add_(0, hidden, push)
+                weight[s].index_add_(0, hidden, torch.ones_like(push))
+                total[cover].index_add_(0, at, -push)
+                weight[cover].index_add_(0, at, torch.ones_like(push))
+        depth = depth + total / weight.clamp_min(1)
+        depth = _carry_along_tracks(data, depth)
+    return depth.clamp(NEAR - margin, FAR + margin)
+
+
+def _median(maps: Tensor) -> Tensor:
+    """3 x 3 median of (n, 1, h, w)."""
+    patches = F.unfold(F.pad(maps, (1, 1, 1, 1), mode="replicate"), 3)
+    return patches.median(dim=1, keepdim=True).values.view(maps.shape)

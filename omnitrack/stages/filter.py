@@ -1,0 +1,209 @@
+"""Filter and chain: of pairwise flow, correspondences over any distance that may be believed."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.config import fingerprint
+from omnitrack.correspondence.appearance import PatchSimilarity
+from omnitrack.correspondence.chaining import ChainState, chain, outward
+from omnitrack.correspondence.flows import grid_shape, pixel_grid
+from omnitrack.progress import SILENT, Progress
+from omnitrack.project.filtered import STATISTICS, SourceCorrespondences, write_source
+from omnitrack.project.project import Project
+from omnitrack.project.shards import Shards
+from omnitrack.project.stamps import make_stamp
+from omnitrack.project.store import FILTERED_GROUP, FLOW_GROUP, FlowStore
+from omnitrack.settings import FilterSettings, Settings
+
+LONG_CLIP_FRAMES = 100
+LONG_CLIP_WINDOW = 50
+TARGET_GROWTH = 1.2  # ratio of the distances of stored targets: T log T pairs
+APPEARANCE_FROM_GAP = 3  # nearer frames look alike, and flow between them is better than a patch comparison
+CACHE_BYTES = 2 * 2**30
+CACHED_FRAMES = 256
+
+
+@dataclass(frozen=True)
+class FilterReport:
+    """What `filter_flow` did.
+
+    Attributes:
+        sources: Source frames.
+        pairs: Ordered pairs of frames with correspondences.
+        correspondences: Believed correspondences.
+        valid_share: Of all grid points and pairs, the share that is believed.
+        occluded_share: Of the believed, the share that is hidden in the target.
+        mean_confidence: Of the believed.
+        appearance_rejected_share: Of the consistent, the share that looked too different.
+        seconds: Wall time.
+        bytes: Size of ``correspondences.h5``.
+    """
+
+    sources: int
+    pairs: int
+    correspondences: int
+    valid_share: float
+    occluded_share: float
+    mean_confidence: float
+    appearance_rejected_share: float
+    seconds: float
+    bytes: int
+
+
+def filter_stamp(flow_stamp: dict[str, Any], settings: FilterSettings) -> dict[str, Any]:
+    """What filtered correspondences are made from: the flow and the settings of the filter."""
+    return make_stamp({"flow": fingerprint(flow_stamp)}, settings)
+
+
+def filter_flow(project: Project, settings: Settings, progress: Progress = SILENT) -> FilterReport:
+    """Chain the flow from a grid of points of every frame, and keep what is consistent and looks right.
+
+    A chain is believed where its hops pass the cycle check and, from three frames on, its end looks like its start.
+    Its confidence falls with the accumulated squared cycle error v, in pixels at 256 x 256, as 1 / (1 + v), times the
+    similarity. Points just gone behind something are kept as occluded.
+
+    Args:
+        project: Has flow.
+        settings: Uses the table ``filter``.
+        progress: Hears of it.
+
+    Raises:
+        OmnitrackError: No flow, damaged flow, or a full disk.
+    """
+    begin = time.perf_counter()
+    with FlowStore(project, cache_bytes=CACHE_BYTES) as flows:
+        stamp = filter_stamp(flows.flow_stamp or {}, settings.filter)
+        shards = Shards(project, "filter", stamp)
+        done = set(shards.done())
+        left = [source for source in range(project.num_frames) if source not in done]
+        work = _Chaining(project, flows, settings.filter)
+        with (
+            progress.task("filter", project.num_frames, done=len(done), unit="frames") as task,
+            ThreadPoolExecutor(os.cpu_count() or 1) as pool,
+        ):
+            jobs = [pool.submit(shards.write, source, work.writer(source)) for source in left]
+            try:
+                for job in as_completed(jobs):
+                    job.result()
+                    task.advance()
+            except BaseException:  # finished source frames stay
+                pool.shutdown(cancel_futures=True)
+                raise
+    shards.merge(FILTERED_GROUP, {"filter_stamp": json.dumps(stamp)}, keep=(FLOW_GROUP,))
+    return _report(project, time.perf_counter() - begin)
+
+
+def target_distances(num_frames: int, window: int) -> set[int]:
+    """Distances of the targets that are kept: every one nearby, then ever sparser, up to the window."""
+    farthest = window or (num_frames if num_frames <= LONG_CLIP_FRAMES else LONG_CLIP_WINDOW)
+    distances = [1]
+    while distances[-1] < min(farthest, num_frames - 1):
+        distances.append(max(distances[-1] + 1, round(distances[-1] * TARGET_GROWTH)))
+    return set(distances)
+
+
+class _Chaining:
+    """Chains from one source frame at a time; shared by the threads."""
+
+    def __init__(self, project: Project, flows: FlowStore, settings: FilterSettings) -> None:
+        self._project = project
+        self._flows = flows
+        self._settings = settings
+        self._similarity = PatchSimilarity(project.size)
+        self._stride = 1
+        while np.prod(grid_shape(project.size, self._stride)) > settings.grid_points:
+            self._stride += 1
+        self._grid = pixel_grid(project.size, self._stride)
+        self._distances = target_distances(project.num_frames, settings.window)
+        self._prepared = lru_cache(CACHED_FRAMES)(lambda t: self._similarity.prepare(project.frame(t)))
+
+    def writer(self, source: int) -> Any:
+        """The job of one source frame, for `Shards.write`."""
+
+        def write(file: h5py.File) -> None:
+            write_source(file, self._correspondences(source), self._project.size)
+
+        return write
+
+    def _correspondences(self, source: int) -> SourceCorrespondences:
+        patches = self._similarity.patches(self._prepared(source), self._grid)
+        targets, displacement, confidence, occluded, statistics = [], [], [], [], []
+        for target, state in self._chains(source):
+            sure, rejected = self._confidence(patches, abs(target - source), target, state)
+            targets.append(target)
+            displacement.append(state.pixels - self._grid)
+            confidence.append(sure)
+            occluded.append(state.reliable & ~state.visible)
+            statistics.append(_statistics(sure, occluded[-1], state, rejected))
+        return SourceCorrespondences(
+            source=source,
+            targets=targets,
+            grid_stride=self._stride,
+            displacement=np.stack(displacement),
+            confidence=np.stack(confidence),
+            occluded=np.stack(occluded),
+            statistics=np.array(statistics, STATISTICS),
+        )
+
+    def _chains(self, source: int) -> Iterator[tuple[int, ChainState]]:
+        s = self._settings
+        for targets in outward(source, self._project.num_frames, max(self._distances)):
+            for target, state in chain(self._flows, source, self._grid, targets, s.gaps, s.cycle_threshold_px):
+                if abs(target - source) in self._distances:
+                    yield target, state
+
+    def _confidence(
+        self, patches: NDArray[np.float32], gap: int, target: int, state: ChainState
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Confidence (P,) in [0, 1], and which consistent points (P,) look too different."""
+        confidence = (state.reliable / (1 + state.variance)).astype(np.float32)
+        rejected = np.zeros(len(confidence), bool)
+        if gap >= APPEARANCE_FROM_GAP and self._settings.appearance_threshold > -1:
+            there = self._similarity.patches(self._prepared(target), state.pixels)
+            similarity = self._similarity.compare(patches, there)
+            rejected = state.visible & (similarity < self._settings.appearance_threshold)
+            alike = np.where(state.visible, similarity.clip(0, 1), 1)
+            confidence = np.where(rejected, 0, confidence * alike)
+        return confidence, rejected
+
+
+def _statistics(
+    confidence: NDArray[np.float32], occluded: NDArray[np.bool_], state: ChainState, rejected: NDArray[np.bool_]
+) -> tuple[int, int, int, float, float]:
+    valid = confidence > 0
+    count = int(valid.sum())
+    error = float(np.sqrt(np.median(state.variance[valid]))) if count else float("nan")
+    mean = float(confidence[valid].mean()) if count else 0.0
+    return count, int((occluded & valid).sum()), int(rejected.sum()), mean, error
+
+
+def _report(project: Project, seconds: float) -> FilterReport:
+    with h5py.File(project.correspondences_path, "r") as file:
+        groups = list(file[FILTERED_GROUP].values())
+        statistics = np.concatenate([group["statistics"][()] for group in groups])
+        points = groups[0]["count"].size
+    valid = int(statistics["valid"].sum())
+    rejected = int(statistics["rejected"].sum())
+    return FilterReport(
+        sources=len(groups),
+        pairs=len(statistics),
+        correspondences=valid,
+        valid_share=valid / max(1, len(statistics) * points),
+        occluded_share=int(statistics["occluded"].sum()) / max(1, valid),
+        mean_confidence=float((statistics["mean_confidence"] * statistics["valid"]).sum() / max(1, valid)),
+        appearance_rejected_share=rejected / max(1, valid + rejected),
+        seconds=seconds,
+        bytes=project.correspondences_path.stat().st_size,
+    )

@@ -61,7 +61,7 @@ class Ffmpeg:
 
     def complaints(self) -> list[str]:
         """The errors in its log, first to last, without their prefixes."""
-        return [found[1].strip() for line in self.log().splitlines() if (found := _COMPLAINT.match(line))]
+        return [found[1].strip(" .") for line in self.log().splitlines() if (found := _COMPLAINT.match(line))]
 
     def stop(self) -> None:
         """End it now."""

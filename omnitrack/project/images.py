@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,9 @@ from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
 
-# OpenCV fills what is missing of a truncated file with grey, or complains past us on the terminal: look for the end
-# marker of the format first. Files may carry a little after it.
-_END_MARKERS = {b"\x89PNG": b"IEND", b"\xff\xd8\xff": b"\xff\xd9"}
-_TRAILER_BYTES = 1 << 16
+_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+_JPEG_END = b"\xff\xd9"
+_TRAILER_BYTES = 1 << 16  # what cameras may append after the end of a JPEG
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -33,11 +33,10 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         raise OmnitrackError(f"cannot read image {path}: {error.strerror}", hint) from error
     if not data:
         raise OmnitrackError(f"image {path} is empty", hint)
-    for magic, end in _END_MARKERS.items():
-        if data.startswith(magic) and end not in data[-_TRAILER_BYTES:]:
-            raise OmnitrackError(f"image {path} is truncated", hint)
+    if not _is_whole(data):
+        raise OmnitrackError(f"image {path} is damaged or truncated", hint)
     buffer = np.frombuffer(data, np.uint8)
-    is_jpeg = data.startswith(b"\xff\xd8\xff")  # the only format of ours with an orientation; it has no alpha
+    is_jpeg = data.startswith(_JPEG)  # the only format of ours with an orientation; it has no alpha
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
@@ -55,6 +54,26 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     if image.ndim == 2:
         return to_rgb8(image[..., None])
     return to_rgb8(cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB))
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether a PNG or JPEG is complete; True for other formats.
+
+    OpenCV, depending on its version, fills what is missing with grey, or complains past us on the terminal.
+    """
+    if data.startswith(_JPEG):
+        return _JPEG_END in data[-_TRAILER_BYTES:]
+    if not data.startswith(_PNG):
+        return True
+    chunk = len(_PNG)
+    while chunk + 12 <= len(data):  # length (4), type (4), content (length), checksum of type and content (4)
+        end = chunk + 8 + int.from_bytes(data[chunk : chunk + 4], "big")
+        if zlib.crc32(data[chunk + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            return False
+        if data[chunk + 4 : chunk + 8] == b"IEND":
+            return True
+        chunk = end + 4
+    return False
 
 
 def write_image(path: Path, frame: NDArray[np.uint8]) -> None:

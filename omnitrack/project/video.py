@@ -161,9 +161,8 @@ class VideoFile(VideoReader):
         stream, seconds = self._probe()
         self.fps = _rate(stream)
         self.count = round(seconds * self.fps) if seconds else None
-        if ": Video: gif" in stream and seconds:  # each frame has a delay of its own; ffmpeg's guess is up to 10 % off
-            self.count = self._count_stored()
-            self.fps = self.count / seconds
+        if ": Video: gif" in stream and seconds and (stored := self._count_stored()):
+            self.count, self.fps = stored, stored / seconds  # each frame has a delay; ffmpeg's rate is up to 10 % off
         pixel_format = re.search(r": Video: [^,]*, (\w+)", stream)
         self._has_alpha = pixel_format is not None and pixel_format[1].startswith(_ALPHA_FORMATS)
         with closing(self._decode("-frames:v", "1")) as frames:
@@ -198,11 +197,12 @@ class VideoFile(VideoReader):
             raise OmnitrackError(f"{self.path} holds no video (only sound?)", "give a file that holds a video")
         return streams[0], _duration(about)
 
-    def _count_stored(self) -> int:
+    def _count_stored(self) -> int | None:
         """Number of frames in the file, from a pass that decodes none."""
         with Ffmpeg("-i", local_file(self.path), "-map", "0:V:0", "-c", "copy", "-f", "null", "-") as reading:
             reading.wait()
-            return int(re.findall(r"frame= *(\d+)", reading.log())[-1])
+            counts = re.findall(r"frame= *(\d+)", reading.log())
+        return int(counts[-1]) if counts else None
 
     def _unreadable(self, cause: str | None) -> OmnitrackError:
         return OmnitrackError(
@@ -214,12 +214,12 @@ class VideoFile(VideoReader):
         """Yield frames until ffmpeg ends, then keep its first complaint as `damage`."""
         stream = ["-i", local_file(self.path), "-map", "0:V:0", "-fps_mode", "passthrough", *limits]
         images = ["-f", "image2pipe", "-c:v", "pam", "-pix_fmt", "rgba" if self._has_alpha else "rgb24", "pipe:1"]
-        with Ffmpeg(*stream, *images) as self._running:
-            while (pixels := _read_pam(self._running.stdout)) is not None:
+        with Ffmpeg(*stream, *images) as decoder:
+            self._running = decoder
+            while (pixels := _read_pam(decoder.stdout)) is not None:
                 yield to_rgb8(pixels)
-            self._running.wait()
-            self.damage = next(iter(self._running.complaints()), None)
-        self._running = None
+            decoder.wait()
+            self.damage = next(iter(decoder.complaints()), None)
 
 
 def _read_pam(stream: IO[bytes]) -> NDArray[np.uint8] | None:
@@ -242,9 +242,8 @@ def _rate(stream: str) -> float:
     if not found:
         return DEFAULT_FPS
     printed = float(found[1]) * (1000 if found[2] else 1)
-    nominal = round(printed * 1.001)
-    ntsc = nominal * 1000 / 1001  # ffmpeg prints two decimals: 29.97 stands for 30000 / 1001
-    return ntsc if round(ntsc, 2) == printed else printed
+    ntsc = round(printed * 1.001) * 1000 / 1001  # ffmpeg prints two decimals: 29.97 stands for 30000 / 1001
+    return ntsc if round(ntsc, 2) == printed and not printed.is_integer() else printed
 
 
 def _duration(about: str) -> float | None:

@@ -136,7 +136,10 @@ def test_variable_rate_gives_each_stored_frame_once(
     np.testing.assert_array_equal(read(path), clip)
 
 
-@pytest.mark.parametrize(("rate", "exact"), [("30000/1001", 30000 / 1001), ("24000/1001", 24000 / 1001), ("25", 25.0)])
+@pytest.mark.parametrize(
+    ("rate", "exact"),
+    [("30000/1001", 30000 / 1001), ("24000/1001", 24000 / 1001), ("25", 25.0), ("4", 4.0), ("5/2", 2.5)],
+)
 def test_rate_is_exact(
     tmp_path: Path, clip: NDArray[np.uint8], rate: str, exact: float, encode_clip: Callable[..., Path]
 ) -> None:
@@ -257,6 +260,18 @@ def test_truncated_image_is_named(
     second = tmp_path / f"2{suffix}"
     second.write_bytes(second.read_bytes()[: second.stat().st_size // 2])
     assert str(second) in failure(tmp_path).message
+    assert capfd.readouterr() == ("", "")
+
+
+def test_flipped_bit_of_a_png_is_noticed(
+    tmp_path: Path, clip: NDArray[np.uint8], capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_images(tmp_path, clip[:2], ["1.png", "2.png"])
+    second = tmp_path / "2.png"
+    data = bytearray(second.read_bytes())
+    data[len(data) // 2] ^= 1
+    second.write_bytes(data)
+    assert failure(tmp_path).message == f"image {second} is damaged or truncated"
     assert capfd.readouterr() == ("", "")
 
 

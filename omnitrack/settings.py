@@ -28,7 +28,7 @@ class InitSettings:
     end: int = setting(0, "frame to stop before; 0 takes all to the end", low=0)
     stride: int = setting(1, "take every n-th frame", low=1)
     max_size: int = setting(854, "longest side of the working frames in pixels; 0 keeps the video's size", low=0)
-    fps: float = setting(0.0, "frames per second of the project; 0 keeps the video's divided by the stride (24 for images)", low=0)
+    fps: float = setting(0.0, "frames per second; 0 keeps the video's (24 for images), divided by the stride", low=0)
 
 
 @dataclass(frozen=True)

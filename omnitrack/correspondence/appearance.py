@@ -40,7 +40,7 @@ class PatchSimilarity:
     def patches(self, prepared: NDArray[np.uint8], pixels: Array) -> Array:
         """Patches around pixels (P, 2), less their means: (P, samples)."""
         positions = (pixels[:, None] + self._offsets).reshape(-1, 2)
-        values = sample(prepared, positions).astype(np.float32).reshape(len(pixels), -1)
+        values = sample(prepared, positions).astype(np.float32).reshape(len(pixels), PATCH_SIDE**2)
         return values - values.mean(-1, keepdims=True)
 
     def compare(self, a: Array, b: Array) -> Array:

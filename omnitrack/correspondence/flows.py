@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import cv2
 import numpy as np
@@ -61,7 +61,7 @@ class OnDemandFlows:
         return flow
 
 
-def sample(image: NDArray[np.generic], pixels: Array) -> Array:
+def sample(image: NDArray[Any], pixels: Array) -> NDArray[Any]:
     """Read an image between its pixels (bilinear; beyond the border the border's value).
 
     Convention:
@@ -76,12 +76,12 @@ def sample(image: NDArray[np.generic], pixels: Array) -> Array:
     """
     count = len(pixels)
     columns = min(_REMAP_COLUMNS, max(count, 1))
-    rows = -(-count // columns)
+    rows = max(-(-count // columns), 1)  # OpenCV refuses an empty map
     maps = np.zeros((rows * columns, 2), np.float32)
     maps[:count] = pixels
-    maps = maps.reshape(rows, columns, 2)
-    values = cv2.remap(image, maps, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return values.reshape(rows * columns, *image.shape[2:])[:count]
+    x, y = maps.T.reshape(2, rows, columns)
+    values = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(values).reshape(rows * columns, *image.shape[2:])[:count]
 
 
 def inside(pixels: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.bool_]:

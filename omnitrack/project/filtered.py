@@ -8,12 +8,14 @@ Layout::
         confidence       (K, P) uint8, 255 the surest, 0 not believed
         occluded         (K, P) bool: believed to be hidden there
         count            (P,) uint16: in how many targets a point is believed
-        statistics       (K,) records: valid, occluded, rejected by appearance (points), mean_confidence, median_error_px (at 256 x 256)
+        statistics       (K,) records: points valid, occluded, rejected by appearance; mean_confidence;
+                         median_error_px (at 256 x 256)
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import h5py
 import numpy as np
@@ -71,7 +73,7 @@ def write_source(file: h5py.File, found: SourceCorrespondences, size: tuple[int,
     steps_per_px = STEPS_PER_PX
     while np.abs(displacement).max(initial=0) * steps_per_px > _LARGEST:
         steps_per_px /= 2
-    packed = {
+    packed: dict[str, NDArray[Any]] = {
         "displacement": np.rint(displacement * steps_per_px).astype(np.int16),
         "confidence": confidence,
         "occluded": found.occluded & (confidence > 0),

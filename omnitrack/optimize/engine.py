@@ -1,0 +1,160 @@
+"""The loop: draw, judge, step; look at the result now and then, and go back when it is not finite."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from omnitrack.errors import OmnitrackError
+from omnitrack.optimize.correspondences import Correspondences
+from omnitrack.optimize.methods import get_method
+from omnitrack.optimize.sampler import HardMiningSampler
+from omnitrack.optimize.schedule import active_frames, learning_rate_factor
+from omnitrack.settings import FitSettings
+
+LOOK_EVERY = 25  # steps between looks at the losses: the only host synchronisations
+MOST_ROLLBACKS = 10
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen at one look.
+
+    Attributes:
+        step: Steps done.
+        losses: Mean of each weighted term since the last look, and their sum as ``loss``.
+        error_px: Mean distance of predictions from correspondences, at 256 x 256.
+        steps_per_second: Since the last look.
+        learning_rate: Of the first group, now.
+        rolled_back: The steps since the last look were not finite and have been undone.
+    """
+
+    step: int
+    losses: dict[str, float]
+    error_px: float
+    steps_per_second: float
+    learning_rate: float
+    rolled_back: bool = False
+
+
+class Engine:
+    """Fits one field; its whole state can be saved and loaded at any look.
+
+    Args:
+        data: What to fit to; the fit runs on its device.
+        settings: The method and how to fit it.
+        seed: Reproduces a run on a CPU.
+    """
+
+    def __init__(self, data: Correspondences, settings: FitSettings, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.settings = settings
+        self._method = get_method(settings.method)
+        self.field = self._method.build(data, settings)
+        self.sampler = HardMiningSampler(data, settings.regions, settings.hard_share)
+        self._generator = torch.Generator(data.grid.device).manual_seed(seed)
+        groups = self._method.groups(self.field, settings)
+        self._optimizer = torch.optim.Adam([{"params": parameters, "lr": rate} for parameters, rate, _ in groups])
+        self._rates = [rate for _, rate, _ in groups]
+        self._clips = [clip for _, _, clip in groups]
+        self._num_frames = data.num_frames
+        self.step = 0
+        self._rate_scale = 1.0
+        self._rollbacks = 0
+        self._good = self._state()
+
+    def run(self) -> Iterator[Look]:
+        """Fit up to `settings.steps`, giving way at every look.
+
+        Raises:
+            OmnitrackError: The fit stays infinite however small the steps.
+        """
+        while self.step < self.settings.steps:
+            begin = time.perf_counter()
+            until = min(self.settings.steps, (self.step // LOOK_EVERY + 1) * LOOK_EVERY)
+            count = until - self.step
+            sums = self._steps(until)
+            losses = {name: float(total) / count for name, total in sums.items()}
+            error = losses.pop("error_px")
+            losses["loss"] = sum(losses.values())
+            finite = math.isfinite(losses["loss"]) and self._parameters_finite()
+            rate = self._rates[0] * self._rate_scale * learning_rate_factor(self.step, self.settings.steps)
+            seen = Look(until, losses, error, count / (time.perf_counter() - begin), rate, not finite)
+            if finite:
+                self._good = self._state()
+            else:
+                self._roll_back()
+            yield seen
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a run needs to go on exactly as it would have: that of the last finite look."""
+        return self._good
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state of a run with the same data and settings."""
+        self.field.load_state_dict(state["field"])
+        # a copy: the optimiser steps its moments in place, and the saved ones must stay
+        self._optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+        self._generator.set_state(state["generator"].cpu())
+        self.sampler.error.copy_(state["region_error"])
+        self.step = int(state["step"])
+        self._rate_scale = float(state["rate_scale"])
+        self._good = state
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "rate_scale": self._rate_scale,
+            "field": {name: value.detach().clone() for name, value in self.field.state_dict().items()},
+            "optimizer": copy.deepcopy(self._optimizer.state_dict()),
+            "generator": self._generator.get_state(),
+            "region_error": self.sampler.error.clone(),
+        }
+
+    def _steps(self, until: int) -> dict[str, Tensor]:
+        """Step up to `until` without a host synchronisation; sums of each term and of the error."""
+        sums: dict[str, Tensor] = {}
+        s = self.settings
+        while self.step < until:
+            factor = self._rate_scale * learning_rate_factor(self.step, s.steps)
+            for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
+                group["lr"] = rate * factor
+            active = active_frames(self.step, s.steps, self._num_frames)
+            batch = self.sampler.draw(s.anchors, s.targets, active, self._generator)
+            terms, errors = self._method.losses(self.field, batch, s)
+            self._optimizer.zero_grad(set_to_none=True)
+            torch.stack(list(terms.values())).sum().backward()
+            for group, clip in zip(self._optimizer.param_groups, self._clips, strict=True):
+                if clip > 0:
+                    torch.nn.utils.clip_grad_norm_(group["params"], clip)
+            self._optimizer.step()
+            self.sampler.update(batch.cells, errors)
+            for name, value in {**terms, "error_px": errors.mean()}.items():
+                sums[name] = sums.get(name, 0) + value.detach()
+            self.step += 1
+        return sums
+
+    def _parameters_finite(self) -> bool:
+        finite = [torch.isfinite(p).all() for group in self._optimizer.param_groups for p in group["params"]]
+        return bool(torch.stack(finite).all())
+
+    def _roll_back(self) -> None:
+        self._rollbacks += 1
+        if self._rollbacks > MOST_ROLLBACKS:
+            raise OmnitrackError(
+                f"the fit is not finite from step {self.step} on, {MOST_ROLLBACKS} restarts with smaller steps included",
+                "look at the filtered correspondences (omnitrack info -v), or lower --set fit.learning_rate",
+            )
+        generator = self._generator.get_state()  # goes on: the same samples would lead to the same end
+        scale = self._rate_scale / 2
+        self.load_state_dict(self._good)
+        self._generator.set_state(generator)
+        self._rate_scale = scale
+        self._good = self._state()

@@ -1,0 +1,188 @@
+"""Fit a motion field to the filtered correspondences, with checkpoints that a run goes on from exactly."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, TextIO
+
+from omnitrack.config import fingerprint
+from omnitrack.device import pick_device
+from omnitrack.errors import OmnitrackError
+from omnitrack.motion.field import MotionField
+from omnitrack.optimize.engine import Engine, Look
+from omnitrack.optimize.methods import get_method
+from omnitrack.progress import SILENT, Progress
+from omnitrack.project.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from omnitrack.project.filtered import read_correspondences
+from omnitrack.project.project import Project
+from omnitrack.project.stamps import make_stamp
+from omnitrack.project.store import FlowStore
+from omnitrack.settings import FitSettings, Settings
+
+MOST_CORRESPONDENCES = 60_000_000  # entries on the device: 6 bytes each
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What `fit_field` did.
+
+    Attributes:
+        method: Name of the method.
+        steps: Steps of the whole run.
+        resumed_from: Step that an earlier run had reached, 0 where there was none.
+        seconds: Time of the whole run, earlier parts included.
+        loss: At the end.
+        error_px: Mean distance of predictions from correspondences at the end, at 256 x 256.
+        rollbacks: How often the fit became infinite and was taken back to its last good state.
+        device: Where it ran.
+        checkpoint: The file of the result.
+    """
+
+    method: str
+    steps: int
+    resumed_from: int
+    seconds: float
+    loss: float
+    error_px: float
+    rollbacks: int
+    device: str
+    checkpoint: str
+
+
+def fit_stamp(filter_stamp: dict[str, Any], settings: FitSettings, seed: int) -> dict[str, Any]:
+    """What a fit is made from: the filtered correspondences, the settings that change the result, and the seed."""
+    stamp = make_stamp({"filter": fingerprint(filter_stamp), "seed": seed}, settings)
+    del stamp["settings"]["checkpoint_seconds"]
+    return stamp
+
+
+def fit_field(
+    project: Project,
+    settings: Settings,
+    device: str = "auto",
+    seed: int = 0,
+    resume: bool = False,
+    progress: Progress = SILENT,
+) -> FitReport:
+    """Fit a motion field, from its start or from the last checkpoint of the same run.
+
+    Args:
+        project: Has been filtered.
+        settings: Uses the table ``fit``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        seed: Reproduces a run on a CPU.
+        resume: Go on from the last checkpoint where that was made from the same data, settings and seed.
+        progress: Hears of it, with the losses.
+
+    Raises:
+        OmnitrackError: Nothing filtered, a checkpoint that does not fit, no such device, or a fit that diverges.
+    """
+    where = pick_device(device)
+    with FlowStore(project) as flows:
+        stamp = fit_stamp(flows.filter_stamp or {}, settings.fit, seed)
+    data = read_correspondences(project, where, MOST_CORRESPONDENCES)
+    if not bool((data.confidence > 0).any()):
+        raise OmnitrackError(
+            f"no correspondence of project {project.root} is believed", "allow more: --set filter.cycle_threshold_px=4"
+        )
+    engine = Engine(data, settings.fit, seed)
+    earlier_seconds = _resume(project, engine, stamp, progress) if resume else 0.0
+    first, begin, rollbacks = engine.step, time.perf_counter(), 0
+    last: Look | None = None
+
+    def save() -> str:
+        seconds = earlier_seconds + time.perf_counter() - begin
+        return str(save_checkpoint(project, stamp, seconds, engine.state_dict()))
+
+    saved_at = time.perf_counter()
+    with _metrics_file(project, first) as metrics, progress.task("fit", settings.fit.steps, done=first) as task:
+        shown = first
+        try:
+            for look in engine.run():
+                if look.rolled_back:
+                    rollbacks += 1
+                    progress.warn(f"not finite before step {look.step}: back to step {engine.step} with half the step")
+                else:
+                    last = look
+                    metrics.write(json.dumps(asdict(look)) + "\n")
+                task.advance(engine.step - shown, error_px=look.error_px, **look.losses)
+                shown = engine.step
+                if time.perf_counter() - saved_at > settings.fit.checkpoint_seconds:
+                    metrics.flush()
+                    save()
+                    saved_at = time.perf_counter()
+        except KeyboardInterrupt:
+            progress.note(f"saved the fit at step {engine.state_dict()['step']}: {save()}")
+            raise
+    path = save()
+    return FitReport(
+        method=settings.fit.method,
+        steps=settings.fit.steps,
+        resumed_from=first,
+        seconds=earlier_seconds + time.perf_counter() - begin,
+        loss=last.losses["loss"] if last else float("nan"),
+        error_px=last.error_px if last else float("nan"),
+        rollbacks=rollbacks,
+        device=str(where),
+        checkpoint=path,
+    )
+
+
+def load_field(project: Project, device: str = "auto") -> MotionField:
+    """The field of the newest checkpoint.
+
+    Raises:
+        OmnitrackError: No checkpoint, or one that is damaged or belongs to other frames.
+    """
+    checkpoint = load_checkpoint(project)
+    settings = settings_of(checkpoint.stamp)
+    try:
+        field = get_method(settings.method).restore(checkpoint.state["field"], project.size, settings)
+    except (KeyError, RuntimeError) as error:
+        raise OmnitrackError(
+            f"{checkpoint.path} does not hold a field of method {settings.method}: {error}",
+            f"fit again: omnitrack fit {project.root}",
+        ) from error
+    fitted: MotionField = field.to(pick_device(device)).eval()
+    return fitted
+
+
+def settings_of(stamp: dict[str, Any]) -> FitSettings:
+    """The settings that a fit was made with, from its stamp."""
+    from omnitrack.config import load_settings
+
+    return load_settings(overrides={f"fit.{key}": value for key, value in stamp["settings"].items()}).fit
+
+
+def _resume(project: Project, engine: Engine, stamp: dict[str, Any], progress: Progress) -> float:
+    """Load the last checkpoint into the engine; the seconds that were spent on it."""
+    if newest_checkpoint(project) is None:
+        progress.note("there is no checkpoint to resume from: starting at step 0")
+        return 0.0
+    checkpoint = load_checkpoint(project)
+    if checkpoint.stamp != stamp:
+        raise OmnitrackError(
+            f"{checkpoint.path} was made from other data, settings or seed than this run",
+            "use the same ones to resume, or start again without --resume",
+        )
+    engine.load_state_dict(checkpoint.state)
+    progress.note(f"resuming at step {engine.step}")
+    return checkpoint.seconds
+
+
+@contextmanager
+def _metrics_file(project: Project, first: int) -> Iterator[TextIO]:
+    """``fit/metrics.jsonl`` open for more lines, without those of steps after `first`."""
+    path = project.metrics_path
+    path.parent.mkdir(exist_ok=True)
+    kept = []
+    if first and path.exists():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= first]
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in kept)
+        yield file

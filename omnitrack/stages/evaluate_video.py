@@ -14,26 +14,27 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.config import as_dict, fingerprint
+from omnitrack.config import fingerprint
 from omnitrack.correspondence.estimators import get_estimator
 from omnitrack.correspondence.flows import OnDemandFlows
 from omnitrack.errors import OmnitrackError
 from omnitrack.evaluation.baselines import BASELINES
 from omnitrack.evaluation.metrics import score_video
 from omnitrack.evaluation.tapvid import Queries, TapvidVideo, pixels_to_raster
+from omnitrack.optimize.methods import METHODS as FIT_METHODS
 from omnitrack.progress import Progress
 from omnitrack.project.atomic import atomic_path
+from omnitrack.project.checkpoint import load_checkpoint, newest_checkpoint
 from omnitrack.project.project import FRAMES_NAME, Project
 from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import FlowStore
 from omnitrack.settings import Settings
-from omnitrack.stages.filter import filter_flow
-from omnitrack.stages.fit import fit_field
+from omnitrack.stages.filter import filter_flow, filter_stamp
+from omnitrack.stages.fit import fit_field, fit_stamp
 from omnitrack.stages.flow import compute_flow, flow_stamp
 from omnitrack.stages.init import init_from_frames
-from omnitrack.stages.query import query_tracks
+from omnitrack.stages.query import query_stamp, query_tracks
 
-FIT_METHODS = ("cadex",)
 METHODS = (*FIT_METHODS, *BASELINES)
 FPS = 24.0  # datasets do not say; only renders of the project would show it
 
@@ -114,20 +115,21 @@ class VideoRun:
 
     def _stamp(self, method: str, settings: Settings) -> dict[str, Any]:
         truth = hashlib.sha256(self.queries.points.tobytes() + self.queries.occluded.tobytes()).hexdigest()[:16]
-        used: dict[str, Any] = {"method": method, "query_mode": self.plan.query_mode}
+        made = flow_stamp(self.project, settings.flow)
         if method in FIT_METHODS:
-            tables = {name: as_dict(getattr(settings, name)) for name in ("filter", "fit", "query")}
-            used |= tables | {"seed": self.plan.seed}
-        return make_stamp({"flow": fingerprint(flow_stamp(self.project, settings.flow)), "truth": truth}, used)
+            made = fit_stamp(filter_stamp(made, settings.filter), settings.fit, self.plan.seed)
+            made = query_stamp(made, settings.query)
+        inputs = {"tracker": fingerprint(made), "truth": truth}
+        return make_stamp(inputs, {"method": method, "query_mode": self.plan.query_mode})
 
     # --- the stages ---------------------------------------------------------------------------------------------
     def _open(self, video: TapvidVideo, root: Path) -> Project:
         frames = resize_frames(video.frames, self.plan.resolution)
         if not (root / FRAMES_NAME).exists():
-            begin = time.perf_counter()
-            init_from_frames(frames, root, self.settings, FPS, f"TAP-Vid video {video.name}", self.plan.progress)
+            source = f"TAP-Vid video {video.name}"
+            report = init_from_frames(frames, root, self.settings, FPS, source, self.plan.progress)
             project = Project(root)
-            self._record(project, "init", {"frames": project.meta.fingerprint}, time.perf_counter() - begin)
+            self._record(project, "init", {"frames": project.meta.fingerprint}, report.seconds)
             return project
         project = Project(root)
         if not _has_frames(project, frames):
@@ -144,22 +146,25 @@ class VideoRun:
         if method == "direct":  # asks for pairs of frames that the project's flow does not have
             return ["init"]
         flow = flow_stamp(project, settings.flow)
-        self._run("flow", flow, lambda: compute_flow(project, settings, plan.progress))
+        self._run("flow", flow, lambda: compute_flow(project, settings, plan.progress).seconds)
         if method not in FIT_METHODS:
             return ["init", "flow"]
-        filtered = make_stamp({"flow": fingerprint(flow)}, settings.filter)
-        fitted = make_stamp({"filter": fingerprint(filtered), "seed": plan.seed}, settings.fit)
-        self._run("filter", filtered, lambda: filter_flow(project, settings, plan.progress))
-        self._run("fit", fitted, lambda: fit_field(project, settings, plan.device, plan.seed, progress=plan.progress))
+        filtered = filter_stamp(flow, settings.filter)
+        self._run("filter", filtered, lambda: filter_flow(project, settings, plan.progress).seconds)
+        fitted = fit_stamp(filtered, settings.fit, plan.seed)
+        self._run("fit", fitted, lambda: self._fit(settings, fitted))
         return ["init", "flow", "filter", "fit"]
 
-    def _run(self, stage: str, stamp: dict[str, Any], job: Callable[[], object]) -> None:
-        """Run a stage unless it ran with the same stamp, now or in an earlier run, and keep how long it took."""
-        if self._timings.get(stage, {}).get("stamp") == stamp:
-            return
-        begin = time.perf_counter()
-        job()
-        self._record(self.project, stage, stamp, time.perf_counter() - begin)
+    def _fit(self, settings: Settings, stamp: dict[str, Any]) -> float:
+        """Fit, from where a killed run of the same fit had come to; the seconds of all of it."""
+        project, plan = self.project, self.plan
+        resume = newest_checkpoint(project) is not None and load_checkpoint(project).stamp == stamp
+        return fit_field(project, settings, plan.device, plan.seed, resume, plan.progress).seconds
+
+    def _run(self, stage: str, stamp: dict[str, Any], job: Callable[[], float]) -> None:
+        """Run a stage unless it ran with the same stamp, now or in an earlier run, and keep the seconds it took."""
+        if self._timings.get(stage, {}).get("stamp") != stamp:
+            self._record(self.project, stage, stamp, job())
 
     def _record(self, project: Project, stage: str, stamp: dict[str, Any], seconds: float) -> None:
         self._timings[stage] = {"stamp": stamp, "seconds": seconds}

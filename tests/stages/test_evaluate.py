@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -50,8 +51,9 @@ def stages_seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name in ("init_from_frames", "compute_flow"):
         job = getattr(evaluate_video, name)
         monkeypatch.setattr(evaluate_video, name, lambda *a, job=job, name=name: (seen.append(name), job(*a))[1])
-    monkeypatch.setattr(evaluate_video, "filter_flow", lambda *a: seen.append("filter_flow"))
-    monkeypatch.setattr(evaluate_video, "fit_field", lambda *a, **k: seen.append("fit_field"))
+    for name in ("filter_flow", "fit_field"):
+        took = SimpleNamespace(seconds=1.5)
+        monkeypatch.setattr(evaluate_video, name, lambda *_, name=name, took=took: (seen.append(name), took)[1])
 
     def oracle(project: Project, queries: NDArray, settings: Settings, **_: Any) -> Tracks:
         seen.append("query_tracks")
@@ -94,7 +96,9 @@ def test_baselines_follow_a_translation(video: TapvidVideo, resolution: tuple[in
 def test_exact_tracks_have_perfect_scores(video: TapvidVideo, stages_seen: list[str], mode: str) -> None:
     values = run([video], ["cadex"], query_mode=mode).results["methods"]["cadex"]["videos"]["pan"]
     assert stages_seen == ["init_from_frames", "compute_flow", "filter_flow", "fit_field", "query_tracks"]
-    assert list(values.pop("seconds")) == ["init", "flow", "filter", "fit", "query"]
+    seconds = values.pop("seconds")
+    assert list(seconds) == ["init", "flow", "filter", "fit", "query"]
+    assert seconds["filter"] == seconds["fit"] == 1.5
     assert values.pop("temporal_coherence") == pytest.approx(0, abs=1e-4)
     assert set(values.values()) == {1.0}
 

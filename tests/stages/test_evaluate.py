@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
+from omnitrack.config import load_settings
 from omnitrack.errors import OmnitrackError
 from omnitrack.evaluation.metrics import METRICS
 from omnitrack.evaluation.tapvid import TapvidVideo, sample_queries
@@ -101,6 +103,19 @@ def test_exact_tracks_have_perfect_scores(video: TapvidVideo, stages_seen: list[
     assert seconds["filter"] == seconds["fit"] == 1.5
     assert values.pop("temporal_coherence") == pytest.approx(0, abs=1e-4)
     assert set(values.values()) == {1.0}
+
+
+def test_a_real_fit(video: TapvidVideo) -> None:
+    """Not how well two steps fit, but that the stages themselves are called as they want to be."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        settings = load_settings(overrides={"fit.steps": 2, "fit.anchors": 64})
+        values = run([video], ["cadex"], settings=settings).results["methods"]["cadex"]["videos"]["pan"]
+    finally:
+        torch.set_num_threads(threads)
+    assert values["pts_within_16"] > 0.9
+    assert all(seconds > 0 for seconds in values["seconds"].values())
 
 
 def test_mean_over_videos(video: TapvidVideo, stages_seen: list[str]) -> None:

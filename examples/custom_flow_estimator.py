@@ -36,11 +36,11 @@ class FarnebackEstimator:
         self, source: NDArray[np.uint8], target: NDArray[np.uint8], initial: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
         """The flow (H, W, 2) that takes pixel p of `source` to p + flow[p] in `target`; frames are (H, W, 3) RGB."""
-        pair = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (source, target)]
+        first, second = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (source, target))
         flow = np.zeros((*source.shape[:2], 2), np.float32) if initial is None else initial.copy()
         flags = 0 if initial is None else cv2.OPTFLOW_USE_INITIAL_FLOW
-        flow = cv2.calcOpticalFlowFarneback(*pair, flow, 0.5, 4, self.window_px, 5, 7, 1.5, flags)
-        return np.nan_to_num(flow).astype(np.float32)
+        found = cv2.calcOpticalFlowFarneback(first, second, flow, 0.5, 4, self.window_px, 5, 7, 1.5, flags)
+        return np.nan_to_num(np.asarray(found, np.float32))
 
 
 def main() -> None:

@@ -17,9 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.config import load_settings
-from omnitrack.project.project import Project
-from omnitrack.stages.query import query_tracks
+import omnitrack
 from omnitrack.stages.query_points import build_queries
 from omnitrack.tracks import Tracks
 
@@ -53,10 +51,8 @@ def main() -> None:
     parser.add_argument("--spacing", type=int, default=4, help="take every n-th pixel of the mask")
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
-    project = Project(given.project)
-    settings = load_settings(project.settings_path)
-    queries = build_queries(project, masks=[given.mask], mask_spacing=given.spacing)
-    tracks = query_tracks(project, queries, settings, device=given.device)
+    clip = omnitrack.open(given.project, device=given.device)
+    tracks = clip.query(build_queries(clip.project, masks=[given.mask], mask_spacing=given.spacing))
     with given.output.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(HEADER)

@@ -1,4 +1,4 @@
-"""Track points through a video with the Python API: each command of omnitrack is one function.
+"""Track points through a video with the Python API: each command of omnitrack is one method.
 
     python examples/track_points.py clip.mp4 tracks.npz 320,180@0 100.5,64@12
 
@@ -9,17 +9,13 @@ A query is X,Y@T: pixel (x, y) of the video, centres at integers, in frame T. Th
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
-from omnitrack.config import load_settings
+import omnitrack
+from omnitrack.config import parse_assignments
 from omnitrack.progress import Progress, Task
-from omnitrack.project.project import Project
 from omnitrack.project.tracks_io import save_tracks
-from omnitrack.stages.filter import filter_flow
-from omnitrack.stages.fit import fit_field
-from omnitrack.stages.flow import compute_flow
-from omnitrack.stages.init import init_project
-from omnitrack.stages.query import query_tracks
 from omnitrack.stages.query_points import build_queries
 from omnitrack.tracks import Tracks
 
@@ -32,18 +28,16 @@ class Announce(Progress):
         return Task()
 
 
-def track(video: Path, root: Path, points: list[str], steps: int | None = None, device: str = "auto") -> Tracks:
+def track(video: Path, root: Path, points: list[str], settings: Mapping[str, object], device: str = "auto") -> Tracks:
     """Tracks of `points` (texts X,Y@T) through `video`; the project directory `root` keeps what was computed."""
-    settings = load_settings(overrides={"fit.steps": steps})  # None keeps the default
-    progress = Announce()
     if not root.exists():
-        init_project(video, root, settings, progress)
-    project = Project(root)
-    queries = build_queries(project, points)  # before the long work, so that a typing error shows at once
-    compute_flow(project, settings, progress)  # skips the pairs that are there
-    filter_flow(project, settings, progress)
-    fit_field(project, settings, device=device, progress=progress)
-    return query_tracks(project, queries, settings, device=device, progress=progress)
+        omnitrack.init(video, root, settings)
+    clip = omnitrack.open(root, settings, device, progress=Announce())
+    queries = build_queries(clip.project, points)  # before the long work, so that a typing error shows at once
+    clip.flow()  # skips the pairs that are there
+    clip.filter()
+    clip.fit()
+    return clip.query(queries)
 
 
 def main() -> None:
@@ -52,11 +46,11 @@ def main() -> None:
     parser.add_argument("output", type=Path, help=".npz, .csv, .json or .h5")
     parser.add_argument("points", nargs="+", metavar="X,Y@T")
     parser.add_argument("--project", type=Path, help="directory for what is computed (default: beside the output)")
-    parser.add_argument("--steps", type=int, help="optimisation steps")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting: fit.steps=500")
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
     root = given.project or given.output.with_suffix(".project")
-    tracks = track(given.video, root, given.points, given.steps, given.device)
+    tracks = track(given.video, root, given.points, parse_assignments(given.set), given.device)
     save_tracks(tracks, given.output)
     for query, path, visible in zip(tracks.queries, tracks.tracks, tracks.visible, strict=True):
         print(f"{query.tolist()} -> {path[-1].round(1).tolist()}, visible in {visible.sum()} of {len(visible)} frames")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,14 @@ from omnitrack.settings import Settings
 from omnitrack.stages.init import init_from_frames
 
 CLIP_FRAMES, CLIP_SIZE, CLIP_FPS, CLIP_SHIFT = 8, (64, 48), 12.0, (2, 1)
+
+
+def pytest_configure() -> None:
+    """Keep torch to one thread, here and in programs that tests start.
+
+    On arrays this small threads bring nothing, and on a busy machine they wait for each other: 100 times as long.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def textured_clip(

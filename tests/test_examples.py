@@ -131,7 +131,8 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for index, frame in enumerate(translating_scene(VELOCITY).frames()):
         assert cv2.imwrite(str(folder / "clip" / f"{index}.png"), frame[..., ::-1])
     query = ("40,30@0", "50.5,40@2")
-    run_script("track_points.py", folder / "clip", folder / "tracks.npz", *query, "--steps", 20, "--device", "cpu")
+    small = ("--set", "fit.steps=5", "--set", "fit.anchors=64", "--device", "cpu")
+    run_script("track_points.py", folder / "clip", folder / "tracks.npz", *query, *small)
     return folder
 
 

@@ -24,6 +24,20 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         OmnitrackError: The file is missing, damaged, no image, or holds floating-point values.
     """
+    image = read_pixels(path)
+    if image.dtype not in (np.uint8, np.uint16):
+        raise OmnitrackError(
+            f"image {path} holds {image.dtype} values, which have no fixed range", "convert it to 8 or 16 bits"
+        )
+    return to_rgb8(image)
+
+
+def read_pixels(path: Path) -> NDArray[Any]:
+    """Read an image as it is stored: (H, W, 1) grey, (H, W, 3) RGB or (H, W, 4) RGBA of any depth.
+
+    Raises:
+        OmnitrackError: The file is missing, damaged or no image.
+    """
     import cv2
 
     hint = "repair or remove that file"
@@ -47,13 +61,9 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         cv2.utils.logging.setLogLevel(level)
     if image is None:
         raise OmnitrackError(f"image {path} is damaged or not an image", hint)
-    if image.dtype not in (np.uint8, np.uint16):
-        raise OmnitrackError(
-            f"image {path} holds {image.dtype} values, which have no fixed range", "convert it to 8 or 16 bits"
-        )
     if image.ndim == 2:
-        return to_rgb8(image[..., None])
-    return to_rgb8(cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB))
+        return image[..., None]
+    return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB)
 
 
 def _is_whole(data: bytes) -> bool:

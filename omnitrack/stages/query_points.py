@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError, UsageError
+from omnitrack.project.images import read_pixels
 from omnitrack.project.points_io import read_points
 from omnitrack.project.project import Project
 
@@ -146,24 +147,15 @@ def _mask(project: Project, text: str, spacing: int) -> NDArray[np.float64]:
 
 def _read_mask(path: Path) -> NDArray[np.bool_]:
     """The (H, W) marked pixels of an image file of any depth and number of channels."""
-    import cv2
-
     if not path.is_file():
         raise OmnitrackError(f"there is no mask at {path}", "--mask is FILE@T, for example --mask cat.png@0")
-    data = np.fromfile(path, np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    if image is None:
-        raise OmnitrackError(f"mask {path} is not a readable image", "save it as PNG")
+    image = read_pixels(path)
+    colour, alpha = image[..., :3], image[..., 3:]
+    if alpha.size and (alpha != alpha.flat[0]).any():
+        return np.asarray(alpha[..., 0] != 0)
     # JPEG leaves traces of the object in the black around it.
     black = 127 if path.suffix.lower() in (".jpg", ".jpeg") else 0
-    if image.ndim == 2:
-        return np.asarray(image > black)
-    if image.shape[2] in (2, 4):
-        alpha = image[..., -1]
-        if (alpha != alpha.flat[0]).any():
-            return np.asarray(alpha != 0)
-        image = image[..., :-1]
-    return np.asarray((image > black).any(axis=-1))
+    return np.asarray((colour > black).any(axis=-1))
 
 
 def _split(text: str) -> tuple[str, int]:

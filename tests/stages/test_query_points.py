@@ -199,13 +199,15 @@ def test_bad_masks(project: Project, tmp_path: Path) -> None:
     good = save_mask(tmp_path / "good.png", np.ones((8, 12), np.uint8))
     (tmp_path / "text.png").write_text("not an image")
     (tmp_path / "none.png").touch()
+    (tmp_path / "half.png").write_bytes(Path(good).read_bytes()[:-8])
     for name, cause in (
         (empty, "is empty: no pixel of it is marked"),
         (other, "is 8x8"),
         (str(tmp_path / "missing.png"), "there is no mask at"),
         (str(tmp_path), "there is no mask at"),
-        (str(tmp_path / "text.png"), "is not a readable image"),
-        (str(tmp_path / "none.png"), "is not a readable image"),
+        (str(tmp_path / "text.png"), "text.png is damaged or not an image"),
+        (str(tmp_path / "none.png"), "none.png is empty"),
+        (str(tmp_path / "half.png"), "half.png is damaged or truncated"),
         (good + "@x", "there is no mask at .*@x"),
         (good + "@7", "its frames are 0 to 4"),
     ):

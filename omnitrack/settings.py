@@ -116,6 +116,7 @@ class RenderSettings:
     trail: int = setting(12, "frames that a trail reaches back", low=1)
     remove_camera: bool = setting(False, "take the camera's motion out of the trails")
     grid: int = setting(32, "columns of the grid that is drawn when no tracks are given", low=2)
+    frame: int = setting(0, "frame on which that grid is laid", low=0)
     fps: float = setting(0.0, "frames per second; 0 keeps the project's", low=0)
 
 

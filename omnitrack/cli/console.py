@@ -40,5 +40,16 @@ def duration(seconds: float) -> str:
 
 
 def number(value: float | str) -> str:
-    """A value beside a bar: four significant digits, text as it is."""
-    return value if isinstance(value, str) else f"{value:.4g}"
+    """A value beside a bar: four significant digits, large ones whole, text as it is."""
+    if isinstance(value, str):
+        return value
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def size_text(count: int) -> str:
+    """Bytes as people write them: ``812 B``, ``1.5 kB``, ``20.7 GB``."""
+    size, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    while size >= 999.5 and len(units) > 1:
+        size /= 1000
+        units.pop(0)
+    return f"{size:.3g} {units[0]}"

@@ -27,4 +27,8 @@ def command(session: Session, directory: Directory = Path("omnitrack-demo"), ass
 
     settings = session.settings(None, assignments)
     report = run_demo(directory, settings, session.device, session.seed, session.progress)
-    session.report(report)
+    if session.as_json:
+        session.report(report)
+        return
+    session.table(report.results)
+    session.report({"overlays": ", ".join(report.overlays), "tracks": report.tracks}, report.next_command)

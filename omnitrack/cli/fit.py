@@ -13,7 +13,7 @@ EXAMPLES = """
 omnitrack fit clip
 omnitrack fit clip --preset accurate --device cuda
 omnitrack fit clip --resume                     go on after Ctrl-C
-omnitrack fit clip --steps 500 --set fit.batch=1024
+omnitrack fit clip --steps 500 --set fit.anchors=512
 """
 
 

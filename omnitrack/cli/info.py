@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from omnitrack.cli.console import size_text
 from omnitrack.cli.options import HERE, ProjectArgument
 from omnitrack.cli.session import Session
 
@@ -9,6 +10,7 @@ EXAMPLES = """
 omnitrack info clip
 omnitrack info clip --json
 """
+COLOURS = {"ready": "green", "missing": "dim", "unfinished": "yellow", "stale": "yellow", "damaged": "red"}
 
 
 def command(session: Session, project: ProjectArgument = HERE) -> None:
@@ -18,4 +20,16 @@ def command(session: Session, project: ProjectArgument = HERE) -> None:
     """
     from omnitrack.stages.info import inspect_project
 
-    session.project(project)
+    report = inspect_project(session.project(project))
+    if session.as_json:
+        session.report(report)
+        return
+    width, height = report.size
+    session.say(f"{report.project}: {report.frames} frames of {width}x{height} at {report.fps:g} fps, {report.source}")
+    longest = max(len(product.name) for product in report.products)
+    for product in report.products:
+        about = product.reason if product.reason else size_text(product.bytes)
+        renew = f" ({product.command})" if product.state in ("stale", "unfinished", "damaged") else ""
+        session.say(f"{about}{renew}", f"  {product.name:<{longest}}  {product.state:<10}  ", COLOURS[product.state])
+    session.say(f"  {size_text(report.bytes)} in all")
+    session.say(report.next_command, "next: ", "bold green")

@@ -10,10 +10,10 @@ from typing import Annotated, TypeVar
 import typer
 
 from omnitrack.cli import complete
+from omnitrack.optimize.presets import PRESETS
 
 HERE = Path()
-METHODS = ("cadex", "omnimotion")
-PRESETS = ("fast", "accurate", "paper")
+METHODS = ("cadex",)
 STYLES = ("points", "trails", "grid", "compare", "flow", "depth")
 
 Value = TypeVar("Value", str, list[str], None)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
@@ -46,9 +46,13 @@ class _Clock:
         """Steps per second of this run; what an earlier run did does not count."""
         return (self.done - self._first_done) / max(self.elapsed, 1e-9)
 
-    @property
-    def left(self) -> float | None:
-        return max(self.total - self.done, 0) / self.rate if self.rate > 0 else None
+    def pace(self) -> list[str]:
+        """Speed, and the time left or, at the end, the time it took."""
+        left = max(self.total - self.done, 0)
+        speed = [f"{number(self.rate)}/s"]
+        if not left:
+            return [*speed, duration(self.elapsed)]
+        return [*speed, f"{duration(left / self.rate)} left"] if self.rate > 0 else speed
 
 
 class _ConsoleProgress(Progress):
@@ -95,9 +99,7 @@ class _LineTask(Task):
 
 
 def _line(clock: _Clock, values: dict[str, float | str]) -> str:
-    parts = [f"{clock.done}/{clock.total} {clock.unit}", f"{number(clock.rate)}/s", duration(clock.elapsed)]
-    if clock.left:
-        parts.append(f"{duration(clock.left)} left")
+    parts = [f"{clock.done}/{clock.total} {clock.unit}", *clock.pace()]
     parts += [f"{name} {number(value)}" for name, value in values.items()]
     return f"{clock.name}: {10 * clock.tenths} % ({', '.join(parts)})"
 
@@ -129,13 +131,13 @@ class BarProgress(_ConsoleProgress):
 class _BarTask(Task):
     def __init__(self, progress: BarProgress, bars: _Bars, clock: _Clock) -> None:
         self._progress, self._bars, self._clock = progress, bars, clock
-        self._id: TaskID = bars.add_task(clock.name, total=clock.total, completed=clock.done, unit=clock.unit, speed="")
+        self._id: TaskID = bars.add_task(clock.name, total=clock.total, completed=clock.done, unit=clock.unit, pace="")
         self._shown = clock.tenths
 
     def advance(self, steps: int = 1, **values: float | str) -> None:
         clock = self._clock
         clock.done += steps
-        self._bars.update(self._id, completed=clock.done, speed=f"{number(clock.rate)}/s")
+        self._bars.update(self._id, completed=clock.done, pace=", ".join(clock.pace()))
         if values:
             self._bars.show_values(clock, values, keep=clock.tenths > self._shown)
             self._shown = clock.tenths
@@ -157,8 +159,7 @@ class _Bars(RichProgress):
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=24),
             TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[unit]}"),
-            TextColumn("{task.fields[speed]}", style="dim"),
-            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+            TextColumn("{task.fields[pace]}", style="dim"),
             console=console,
         )
 

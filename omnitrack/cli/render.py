@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from omnitrack.cli.options import HERE, Assignments, Output, ProjectArgument, Style
 from omnitrack.cli.session import Session
-
-if TYPE_CHECKING:
-    from omnitrack.project.project import Project
-    from omnitrack.settings import Settings
-    from omnitrack.tracks import Tracks
 
 EXAMPLES = """
 omnitrack render clip                           the tracks of the last query as an overlay
@@ -46,23 +41,13 @@ def command(
 
     Hidden points are drawn as rings.
     """
+    from omnitrack.project.tracks_io import load_tracks
     from omnitrack.stages.render import render
 
     opened = session.project(project)
-    flags = {"render.fps": fps, "render.remove_camera": remove_camera_motion or None}
+    flags = {"render.fps": fps, "render.frame": frame, "render.remove_camera": remove_camera_motion or None}
     settings = session.settings(opened.settings_path, assignments, flags)
-    drawn = None if style in ("flow", "depth") else _tracks(session, opened, settings, tracks, frame)
+    path = tracks or opened.tracks_dir / "tracks.npz"
+    last_query = frame is None and style not in ("flow", "depth") and path.exists()
+    drawn = load_tracks(path) if tracks or last_query else None  # None draws a grid
     session.report(render(opened, settings, drawn, style, output, session.device, session.progress))
-
-
-def _tracks(session: Session, project: Project, settings: Settings, path: Path | None, frame: int | None) -> Tracks:
-    """The tracks that were named, else a grid on the frame that was named, else those of the last query."""
-    from omnitrack.project.tracks_io import load_tracks
-    from omnitrack.stages.query import query_tracks
-    from omnitrack.stages.query_points import build_queries
-
-    default = project.tracks_dir / "tracks.npz"
-    if path is None and (frame is not None or not default.exists()):
-        queries = build_queries(project, grids=[f"{settings.render.grid}@{frame or 0}"])
-        return query_tracks(project, queries, settings, device=session.device, progress=session.progress)
-    return load_tracks(path or default)

@@ -48,7 +48,7 @@ def command(
     preset: Preset = None,
     steps: Steps = None,
     grid: Annotated[str, typer.Option(metavar="N@T", help="Points to follow: N columns on frame T.")] = "20@0",
-    style: Style = None,
+    style: Style = "trails",
     output: Output = None,
     assignments: Assignments = None,
 ) -> None:
@@ -56,4 +56,15 @@ def command(
 
     init, flow, filter, fit, query and render; what is done already is kept.
     """
-    from omnitrack.stages.run import Job, open_or_init, run_all
+    from omnitrack.project.project import SETTINGS_NAME
+    from omnitrack.project.video import default_name
+    from omnitrack.stages.run import run_all
+
+    root = project or Path(default_name(video))
+    flags = {
+        **{"init.start": start, "init.end": end, "init.stride": stride, "init.max_size": max_size, "init.fps": fps},
+        **{"flow.estimator": estimator, "flow.pairs": pairs, "fit.method": method, "fit.steps": steps},
+    }
+    settings = session.settings(root / SETTINGS_NAME, assignments, flags, preset)
+    report = run_all(video, root, settings, grid, style, output, session.device, session.seed, session.progress)
+    session.report(report, command_line("query", report.project, "--point", "X,Y@T"))

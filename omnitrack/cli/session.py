@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omnitrack.cli.console import make_console, number, say
+from omnitrack.cli.console import make_console, number, say, size_text
 from omnitrack.config import load_settings, parse_assignments
-from omnitrack.errors import OmnitrackError
 
 if TYPE_CHECKING:
     from omnitrack.progress import Progress
@@ -39,7 +38,9 @@ class Session:
         self.console = make_console()
         self.progress: Progress = make_progress(self.console, quiet, verbose)
         if device.startswith("cuda"):
-            _require_cuda(device)
+            from omnitrack.device import pick_device
+
+            pick_device(device)  # a GPU that is not there is said at once, by every command
 
     def project(self, root: Path) -> Project:
         """Open the project that the command line names."""
@@ -105,6 +106,8 @@ class Session:
             if isinstance(value, dict) and value:
                 self.say(f"{indent}{name}", style="bold")
                 self._lines(value, indent + "  ")
+            elif name == "bytes":
+                self.say(label + size_text(value))
             elif isinstance(value, (list, tuple)) and name.endswith("size"):
                 self.say(label + "x".join(map(str, value)))
             elif isinstance(value, (str, int, float)) and value != "":
@@ -115,14 +118,3 @@ def command_line(command: str, project: str | Path, *more: str) -> str:
     """What to type for `command` on `project`; the current directory needs no naming."""
     named = [] if str(project) == "." else [str(project)]
     return shlex.join(["omnitrack", command, *named, *more])
-
-
-def _require_cuda(device: str) -> None:
-    import torch
-
-    have = torch.cuda.device_count()
-    if int(device.partition(":")[2] or 0) >= have:
-        reason = f"this computer has {have} of them" if have else "torch sees no CUDA device on this computer"
-        raise OmnitrackError(
-            f"no device {device}: {reason}", "use --device cpu, or see what there is: omnitrack doctor"
-        )

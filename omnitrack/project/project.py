@@ -105,6 +105,11 @@ class Project:
         return self.root / "renders"
 
     @property
+    def renders_index_path(self) -> Path:
+        """What each file in `renders_dir` was made from."""
+        return self.renders_dir / "renders.json"
+
+    @property
     def eval_dir(self) -> Path:
         return self.root / "eval"
 

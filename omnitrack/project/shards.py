@@ -34,7 +34,7 @@ class Shards:
         self._project = project
         self._kind = kind
         self._stamp = json.dumps(stamp, sort_keys=True)
-        self._dir = project.correspondences_path.with_suffix(".partial") / kind
+        self._dir = _directory(project, kind)
 
     def done(self) -> list[int]:
         """Indices of the finished jobs of this stamp; anything else that lies there is removed."""
@@ -120,6 +120,15 @@ def _copy_complete(source: h5py.Group, target: h5py.Group) -> None:
     for name, group in source.items():
         if group.attrs.get(COMPLETE) and name not in target:
             source.copy(group, target, name)
+
+
+def has_shards(project: Project, kind: str) -> bool:
+    """Whether an interrupted run of a stage left finished jobs behind."""
+    return any(_directory(project, kind).glob("*"))
+
+
+def _directory(project: Project, kind: str) -> Path:
+    return project.correspondences_path.with_suffix(".partial") / kind
 
 
 @contextmanager

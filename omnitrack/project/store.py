@@ -102,6 +102,15 @@ class FlowStore:
             self._cache.popitem(last=False)
         return cached
 
+    def stored_bytes(self, group: str) -> int:
+        """Bytes on disk of the arrays in a top-level group; 0 where there is no such group."""
+        sizes: list[int] = []
+        if group in self._file:
+            self._file[group].visititems(
+                lambda _, item: sizes.append(item.id.get_storage_size()) if isinstance(item, h5py.Dataset) else None
+            )
+        return sum(sizes)
+
     # --- the file -----------------------------------------------------------------------------------------------
     def _open(self) -> h5py.File:
         if not self._path.exists():

@@ -91,6 +91,22 @@ def load_tracks(path: str | Path) -> Tracks:
     return _build(raw, str(path))
 
 
+def load_meta(path: Path) -> dict[str, object]:
+    """What the tracks of a file were made from (`Tracks.meta`); of an .npz without reading the tracks themselves.
+
+    Raises:
+        OmnitrackError: Not a file of tracks, or a damaged one.
+    """
+    if _format_of(path, None) != "npz":
+        return load_tracks(path).meta
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return dict(json.loads(str(archive["meta"])))
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        hint = f"make it again: omnitrack query PROJECT -o {path}"
+        raise OmnitrackError(f"{path} is damaged: {error}", hint) from error
+
+
 def check_tracks(tracks: Tracks, where: str) -> None:
     """Raise an `OmnitrackError` that names `where` unless all shapes agree and all numbers (but a depth) are finite."""
     count, length = len(tracks.queries), len(tracks.frames)

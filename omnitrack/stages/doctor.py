@@ -46,7 +46,7 @@ def _module_version(name: str) -> str:
         module = import_module(name)
     except (ImportError, OSError) as error:  # OSError: a shared library of it that does not load
         return f"cannot be imported: {error}"
-    return str(getattr(module, "__version__", "present"))
+    return str(getattr(module, "__version__", "")) or version(name)
 
 
 def _ffmpeg() -> str:

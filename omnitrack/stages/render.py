@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from omnitrack.config import as_dict, fingerprint
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.project import Project
+from omnitrack.project.renders import record_render
+from omnitrack.project.stamps import make_stamp
 from omnitrack.settings import Settings
 from omnitrack.stages.render_styles import FIELD_STYLES, STYLES, TRACK_STYLES, Canvas, Painter, TrackView
 from omnitrack.tracks import Tracks
@@ -88,14 +92,29 @@ def render(
         for frame in frames:
             writer.write(painter(frame))
             task.advance()
+    drawn = tracks if style in TRACK_STYLES else None
+    record_render(project, path, _stamp(project, style, settings, drawn))
     return RenderReport(style, str(path), len(frames), (width, height), points, time.perf_counter() - began)
+
+
+def _stamp(project: Project, style: str, settings: Settings, tracks: Tracks | None) -> dict[str, Any] | None:
+    """What a render is made from: the fit, be it through tracks; None where that is unknown."""
+    if tracks is None:
+        from omnitrack.project.checkpoint import load_checkpoint, newest_checkpoint
+
+        path = newest_checkpoint(project)
+        inputs: Any = {"fit": fingerprint(load_checkpoint(project, path).stamp)} if path else None
+    else:
+        made: Any = tracks.meta.get("stamp") or {}
+        inputs = made.get("inputs")
+    return make_stamp(inputs, {**as_dict(settings.render), "style": style}) if inputs else None
 
 
 def _default_grid(project: Project, settings: Settings, device: str, progress: Progress) -> Tracks:
     from omnitrack.stages.query import query_tracks
     from omnitrack.stages.query_points import build_queries
 
-    queries = build_queries(project, grids=[f"{settings.render.grid}@0"])
+    queries = build_queries(project, grids=[f"{settings.render.grid}@{settings.render.frame}"])
     return query_tracks(project, queries, settings, device=device, progress=progress)
 
 
@@ -111,6 +130,8 @@ def _check_tracks(project: Project, tracks: Tracks) -> None:
             f"the video of project {project.root} is {size[0]}x{size[1]}",
             hint,
         )
+    if tracks.meta.get("frames", project.meta.fingerprint) != project.meta.fingerprint:
+        raise OmnitrackError(f"the tracks were made from other frames than those of project {project.root}", hint)
     mentioned = np.concatenate([tracks.frames, tracks.queries[:, 0]])
     if mentioned.min() < 0 or mentioned.max() >= project.num_frames:
         raise OmnitrackError(

@@ -47,9 +47,11 @@ def test_settings_are_offered_as_assignments() -> None:
 
 def test_choices_are_those_that_the_stages_know() -> None:
     from omnitrack.correspondence.estimators import BUILT_IN, ENTRY_POINTS
+    from omnitrack.optimize.methods import METHODS
     from omnitrack.stages.render_styles import STYLES
 
-    assert list(STYLES) == list(options.STYLES)
+    assert set(STYLES) == set(options.STYLES)
+    assert set(METHODS) == set(options.METHODS)
     assert complete.ESTIMATOR_ENTRY_POINTS == ENTRY_POINTS
     assert set(complete.estimators("")) >= set(BUILT_IN)
 

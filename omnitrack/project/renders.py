@@ -1,0 +1,34 @@
+"""What each file among a project's renders was made from: pictures have no room to say it themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omnitrack.project.atomic import atomic_path
+from omnitrack.project.project import Project
+
+
+def record_render(project: Project, path: Path, stamp: Mapping[str, Any] | None) -> None:
+    """Keep the stamp of a render; None where it is unknown. A file outside of the project's renders is the user's own.
+
+    Raises:
+        OmnitrackError: The index cannot be written.
+    """
+    if path.parent.resolve() != project.renders_dir.resolve():
+        return
+    index = {name: made for name, made in read_renders(project).items() if (project.renders_dir / name).exists()}
+    index.pop(path.name, None)
+    with atomic_path(project.renders_index_path) as part:
+        part.write_text(json.dumps(index if stamp is None else {**index, path.name: stamp}, indent=1) + "\n", "utf-8")
+
+
+def read_renders(project: Project) -> dict[str, Any]:
+    """The stamps of the project's renders by file name; empty where the index is missing or cannot be read."""
+    try:
+        index = json.loads(project.renders_index_path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return index if isinstance(index, dict) else {}

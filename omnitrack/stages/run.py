@@ -1,0 +1,144 @@
+"""`omnitrack run`: from a video to tracks and a render in one go, keeping what an earlier run finished."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from omnitrack.errors import OmnitrackError
+from omnitrack.progress import SILENT, Progress
+from omnitrack.project.checkpoint import load_checkpoint, newest_checkpoint
+from omnitrack.project.project import Project
+from omnitrack.project.store import FlowStore
+from omnitrack.project.tracks_io import save_tracks
+from omnitrack.settings import Settings
+from omnitrack.stages.filter import filter_flow, filter_stamp
+from omnitrack.stages.fit import fit_field, fit_stamp
+from omnitrack.stages.flow import compute_flow
+from omnitrack.stages.init import init_project
+from omnitrack.stages.query import query_tracks
+from omnitrack.stages.query_points import build_queries
+from omnitrack.stages.render import render
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What `run_all` made.
+
+    Attributes:
+        project: The project directory.
+        frames: Number of frames.
+        kept: Stages that an earlier run had finished.
+        tracks: File of the tracks.
+        points: Number of tracks.
+        output: The rendered video.
+        seconds: Wall time.
+    """
+
+    project: str
+    frames: int
+    kept: list[str]
+    tracks: str
+    points: int
+    output: str
+    seconds: float
+
+
+def run_all(
+    video: str | Path,
+    root: Path,
+    settings: Settings,
+    grid: str = "20@0",
+    style: str = "trails",
+    output: Path | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> RunReport:
+    """Take a video through init, flow, filter, fit, query and render.
+
+    Args:
+        video: As for `omnitrack.stages.init.init_project`.
+        root: The project directory, to be made or made by an earlier run of the same video.
+        settings: Of all stages. The new project's ``omnitrack.toml`` gets the table ``init`` only, so that the others
+            stay open to presets and flags.
+        grid: The points to follow, ``N@t``.
+        style: What to draw, one of `omnitrack.stages.render_styles.STYLES`.
+        output: As for `omnitrack.stages.render.render`.
+        device: Where to fit and query.
+        seed: Of the fit.
+        progress: Hears of every stage.
+
+    Raises:
+        OmnitrackError: `root` holds another video or other frames of it; any failure of a stage. What was finished
+            stays, and the same call goes on from there.
+    """
+    begin = time.perf_counter()
+    existed = (root / "frames").exists()
+    project = _existing(video, root, settings) if existed else _made(video, root, settings, progress)
+    queries = build_queries(project, grids=[grid])  # before the long work, so that a typing error shows at once
+    kept = ["init"] * existed + _fitted(project, settings, device, seed, progress)
+    tracks = query_tracks(project, queries, settings, device=device, progress=progress)
+    path = project.tracks_dir / "tracks.npz"
+    save_tracks(tracks, path)
+    rendered = render(project, settings, tracks, style, output, device, progress)
+    seconds = time.perf_counter() - begin
+    return RunReport(str(root), project.num_frames, kept, str(path), len(tracks), rendered.output, seconds)
+
+
+def _made(video: str | Path, root: Path, settings: Settings, progress: Progress) -> Project:
+    init_project(video, root, replace(Settings(), init=settings.init), progress)
+    return Project(root)
+
+
+def _existing(video: str | Path, root: Path, settings: Settings) -> Project:
+    """The project of an earlier run; refused where it holds another video, or other frames than are asked for now."""
+    from omnitrack.config import load_settings
+
+    project = Project(root)
+    source = project.meta.source
+    if source != str(video) and Path(source).resolve() != Path(video).resolve():
+        raise OmnitrackError(
+            f"{root} is the project of another video, {source}",
+            f"name another directory: omnitrack run {video} PROJECT",
+        )
+    if load_settings(project.settings_path).init != settings.init:
+        raise OmnitrackError(
+            f"project {root} holds other frames of {source} than the flags ask for",
+            f"leave out the flags to go on with it, or name another directory: omnitrack run {video} PROJECT",
+        )
+    return project
+
+
+def _fitted(project: Project, settings: Settings, device: str, seed: int, progress: Progress) -> list[str]:
+    """Bring flow, filter and fit up to these settings; the names of those that were already."""
+    kept = []
+    if compute_flow(project, settings, progress).computed == 0:
+        kept.append("flow")
+    with FlowStore(project) as store:
+        wanted, found = filter_stamp(store.flow_stamp or {}, settings.filter), store.filter_stamp
+    if found == wanted:
+        kept.append("filter")
+    else:
+        filter_flow(project, settings, progress)
+    state = _fit_state(project, fit_stamp(wanted, settings.fit, seed), settings.fit.steps)
+    if state == "finished":
+        kept.append("fit")
+    else:
+        fit_field(project, settings, device, seed, resume=state == "begun", progress=progress)
+    return kept
+
+
+def _fit_state(project: Project, wanted: dict[str, Any], steps: int) -> str:
+    """Whether the newest checkpoint is this very fit: finished, begun or other."""
+    if newest_checkpoint(project) is None:
+        return "other"
+    try:
+        checkpoint = load_checkpoint(project)
+    except OmnitrackError:
+        return "other"  # it will be written anew
+    if checkpoint.stamp != wanted:
+        return "other"
+    return "finished" if checkpoint.state["step"] >= steps else "begun"

@@ -1,0 +1,149 @@
+"""`omnitrack demo`: the whole way from frames to tracks on a clip whose truth is known, scored beside the baselines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.errors import OmnitrackError
+from omnitrack.evaluation.baselines import BASELINES
+from omnitrack.evaluation.tapvid import TapvidVideo, pixels_to_raster, sample_queries
+from omnitrack.progress import SILENT, Progress
+from omnitrack.project.tracks_io import save_tracks
+from omnitrack.settings import Settings
+from omnitrack.stages.evaluate_video import Plan, Score, VideoRun, plain_metrics
+from omnitrack.stages.query import query_tracks
+from omnitrack.stages.query_points import build_queries
+from omnitrack.stages.render import render
+from omnitrack.synthetic import SyntheticScene, demo_scene
+
+POINTS_PER_LAYER = 32  # true tracks on each thing in the clip, so that the background does not outvote the rest
+OVERLAY_STYLES = ("points", "trails")
+GRID = "24@0"  # columns of the tracked grid, and its frame
+NEXT_COMMAND = "omnitrack run YOUR_VIDEO.mp4"
+
+
+@dataclass(frozen=True)
+class DemoReport:
+    """What the demo made and how well it did.
+
+    Attributes:
+        project: The project directory.
+        frames: Number of frames of the clip.
+        size: (width, height) of the clip in pixels.
+        queries: Number of scored queries, strided as in TAP-Vid.
+        results: Metrics of the fitted field and of each baseline, in the form of `omnitrack eval`.
+        seconds: Wall time of each stage.
+        tracks: File of the tracked grid.
+        overlay: Video of the grid's trails.
+        overlays: All videos.
+        next_command: What to type for a video of one's own.
+    """
+
+    project: str
+    frames: int
+    size: tuple[int, int]
+    queries: int
+    results: dict[str, Any]
+    seconds: dict[str, float]
+    tracks: str
+    overlay: str
+    overlays: list[str]
+    next_command: str
+
+
+def run_demo(
+    root: Path,
+    settings: Settings,
+    device: str = "auto",
+    seed: int = 0,
+    progress: Progress = SILENT,
+    scene: SyntheticScene | None = None,
+) -> DemoReport:
+    """Generate a clip, fit a motion field to it, draw its tracks, and measure them against the exact truth.
+
+    Args:
+        root: The project directory to make; one that an earlier demo left is taken up where it stopped.
+        settings: Of all stages.
+        device: Where to fit.
+        seed: Of the fit and of the points that are scored.
+        progress: Hears of every stage.
+        scene: The clip; None takes `omnitrack.synthetic.demo_scene`.
+
+    Raises:
+        OmnitrackError: `root` holds something else, or a stage failed.
+    """
+    seconds: dict[str, float] = {}
+    with _timed("generate", seconds):
+        scene = scene or demo_scene()
+        video = scene_as_video(scene, seed)
+    queries = sample_queries(video.points, video.occluded, "strided")
+    try:
+        run = VideoRun(video, queries, Plan(settings, "strided", None, device, seed, progress), root)
+    except OmnitrackError as error:
+        raise OmnitrackError(error.message, "name another directory: omnitrack demo DIR") from error
+    method = settings.fit.method
+    scores = {name: run.score(name) for name in (method, *BASELINES)}
+    seconds |= scores[method].seconds
+    seconds["baselines"] = sum(scores[name].seconds["query"] for name in BASELINES)
+    project, path = run.project, run.project.tracks_dir / "tracks.npz"
+    with _timed("render", seconds):
+        tracks = query_tracks(project, build_queries(project, grids=[GRID]), settings, device=device, progress=progress)
+        save_tracks(tracks, path)
+        renders = [render(project, settings, tracks, style, None, device, progress) for style in OVERLAY_STYLES]
+    return DemoReport(
+        project=str(root),
+        frames=project.num_frames,
+        size=project.size,
+        queries=len(queries),
+        results=_results(scores, project.size),
+        seconds=seconds,
+        tracks=str(path),
+        overlay=renders[-1].output,
+        overlays=[report.output for report in renders],
+        next_command=NEXT_COMMAND,
+    )
+
+
+def scene_as_video(scene: SyntheticScene, seed: int) -> TapvidVideo:
+    """A scene's frames with the exact tracks of random points, equally many on each of its layers."""
+    frames = scene.frames()
+    tracks, visible = scene.tracks(_spread_points(scene, np.random.default_rng(seed)))
+    return TapvidVideo("demo", frames, pixels_to_raster(tracks, scene.size).astype(np.float32), ~visible)
+
+
+def _spread_points(scene: SyntheticScene, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Queries (N, 3) at random pixels of random frames, `POINTS_PER_LAYER` on each layer that is seen at all."""
+    order = np.stack([scene.depth_order(t) for t in range(scene.num_frames)])
+    chosen = []
+    for layer in range(len(scene.layers)):
+        places = np.argwhere(order == layer)
+        chosen.append(places[rng.permutation(len(places))[:POINTS_PER_LAYER]])
+    return np.concatenate(chosen)[:, [0, 2, 1]].astype(np.float64)
+
+
+def _results(scores: Mapping[str, Score], size: tuple[int, int]) -> dict[str, Any]:
+    methods = {}
+    for name, score in scores.items():
+        metrics = plain_metrics(score.metrics)
+        methods[name] = {"mean": metrics, "videos": {"demo": {**metrics, "seconds": score.seconds}}}
+    return {
+        "dataset": "demo clip, exact truth",
+        "query_mode": "strided",
+        "resolution": f"{size[0]}x{size[1]}",
+        "methods": methods,
+    }
+
+
+@contextmanager
+def _timed(stage: str, seconds: dict[str, float]) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    seconds[stage] = time.perf_counter() - began

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from omnitrack.errors import OmnitrackError
+from omnitrack.project.tracks_io import load_tracks
+from omnitrack.settings import Settings
+from omnitrack.stages.demo import POINTS_PER_LAYER, run_demo, scene_as_video
+from omnitrack.synthetic import occluder_scene
+
+
+def small(settings: Settings) -> Settings:
+    fit = replace(settings.fit, steps=12, anchors=128)
+    return replace(settings, fit=fit, render=replace(settings.render, min_side=0))
+
+
+def test_truth_of_the_clip_in_tapvid_s_raster() -> None:
+    scene = occluder_scene((80, 60), num_frames=6, turn=0.0)
+    video = scene_as_video(scene, seed=3)
+    assert video.frames.shape == (6, 60, 80, 3)
+    assert video.points.shape == (3 * POINTS_PER_LAYER, 6, 2)
+    steps = np.diff(video.points * (80, 60), axis=1)
+    pole, disc, ground = steps.reshape(3, POINTS_PER_LAYER, 5, 2)  # the layers in their order
+    np.testing.assert_allclose(disc, np.broadcast_to([4.0, 0.0], disc.shape), atol=1e-4)
+    np.testing.assert_allclose([pole, ground], np.zeros((2, POINTS_PER_LAYER, 5, 2)), atol=1e-4)
+    assert (~video.occluded).any(1).all()
+    assert not video.occluded[:POINTS_PER_LAYER].any()  # nothing is nearer than the pole
+    assert video.occluded[POINTS_PER_LAYER:].any()
+    assert np.abs((video.points * (80, 60)) % 1 - 0.5).max() < 1e-3  # pixel centres, in a raster that counts edges
+
+
+def test_the_demo_goes_all_the_way_and_is_taken_up_again(tmp_path: Path) -> None:
+    scene = occluder_scene((80, 60), num_frames=6)
+    settings, root = small(Settings()), tmp_path / "demo"
+    report = run_demo(root, settings, device="cpu", scene=scene)
+    assert list(report.results["methods"]) == ["cadex", "direct", "chain", "multigap"]
+    for method in report.results["methods"].values():
+        assert 0 <= method["mean"]["average_jaccard"] <= 1
+    assert report.results["methods"]["multigap"]["mean"]["average_jaccard"] > 0.5
+    assert {"generate", "flow", "filter", "fit", "query", "baselines", "render"} <= set(report.seconds)
+    assert load_tracks(report.tracks).tracks.shape[1] == 6
+    assert report.overlay in report.overlays
+    assert all(Path(path).stat().st_size > 1000 for path in report.overlays)
+    assert report.next_command.startswith("omnitrack run ")
+    again = run_demo(root, settings, device="cpu", scene=scene)
+    assert again.results == report.results  # the fit was not run twice: its seconds are those of the first run
+
+
+def test_a_directory_that_holds_something_else(tmp_path: Path) -> None:
+    (tmp_path / "letters.txt").write_text("dear")
+    with pytest.raises(OmnitrackError, match="not empty") as caught:
+        run_demo(tmp_path, Settings(), scene=occluder_scene((80, 60), num_frames=6))
+    assert "omnitrack demo DIR" in str(caught.value.hint)

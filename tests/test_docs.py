@@ -50,7 +50,10 @@ def undocumented(tree: ast.Module) -> list[str]:
     for owner in (node for node in public(tree.body) if isinstance(node, ast.ClassDef)):
         for node in public(owner.body):
             plain = isinstance(node, Function) and not decorators(node) & {"property", "cached_property"}
-            if plain and node.name not in documented_methods() and not ast.get_docstring(node):
+            stub = (
+                isinstance(node, Function) and ast.unparse(node.body[-1]) == "..."
+            )  # a protocol's word for a method that others document
+            if plain and not stub and node.name not in documented_methods() and not ast.get_docstring(node):
                 bare.append(f"{owner.name}.{node.name}")
     return bare if ast.get_docstring(tree) else ["the module", *bare]
 

@@ -28,6 +28,7 @@ from omnitrack.tracks import Tracks
 
 H5_FORMAT = "omnitrack-tracks-1"
 ARRAYS = ("queries", "tracks", "visible", "confidence", "depth", "frames")
+FACTS = ("size", "fps", "meta")
 # One compressed chunk of an .h5 holds about this many elements: whole tracks, so that a slab of tracks is one read.
 H5_CHUNK_ELEMENTS = 1 << 18
 
@@ -75,36 +76,16 @@ def load_tracks(path: str | Path) -> Tracks:
     Raises:
         OmnitrackError: A missing, truncated, damaged or foreign file, wrong shapes, or numbers that are not finite.
     """
-    path = Path(path)
-    name = _format_of(path, None)
-    if not path.is_file():
-        raise OmnitrackError(f"there are no tracks at {path}", f"make them: omnitrack query PROJECT -o {path}")
-    try:
-        raw = _READERS[name](path)
-    except OmnitrackError:
-        raise
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise OmnitrackError(
-            f"{path} is not a readable {name} file of tracks, or is truncated: {error}",
-            f"make it again: omnitrack query PROJECT -o {path}",
-        ) from error
-    return _build(raw, str(path))
+    return _build(_read(Path(path)), str(path))
 
 
 def load_meta(path: Path) -> dict[str, object]:
-    """What the tracks of a file were made from (`Tracks.meta`); of an .npz without reading the tracks themselves.
+    """What the tracks of a file were made from (`Tracks.meta`); of .npz and .h5 without reading the tracks themselves.
 
     Raises:
         OmnitrackError: Not a file of tracks, or a damaged one.
     """
-    if _format_of(path, None) != "npz":
-        return load_tracks(path).meta
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return dict(json.loads(str(archive["meta"])))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        hint = f"make it again: omnitrack query PROJECT -o {path}"
-        raise OmnitrackError(f"{path} is damaged: {error}", hint) from error
+    return _meta(_read(path, ("meta",)), str(path))
 
 
 def check_tracks(tracks: Tracks, where: str) -> None:
@@ -144,6 +125,32 @@ def _format_of(path: Path | None, format: str | None) -> str:
     return name
 
 
+def _read(path: Path, keys: tuple[str, ...] = (*ARRAYS, *FACTS)) -> dict[str, object]:
+    """Those of the named arrays and facts that a file has, and maybe more of them."""
+    name = _format_of(path, None)
+    if not path.is_file():
+        raise OmnitrackError(f"there are no tracks at {path}", f"make them: omnitrack query PROJECT -o {path}")
+    try:
+        return _READERS[name](path, keys)
+    except OmnitrackError:
+        raise
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise OmnitrackError(
+            f"{path} is not a readable {name} file of tracks, or is truncated: {error}",
+            f"make it again: omnitrack query PROJECT -o {path}",
+        ) from error
+
+
+def _meta(raw: Mapping[str, object], where: str) -> dict[str, object]:
+    try:
+        meta = json.loads(str(raw.get("meta", "{}")))
+    except ValueError:
+        meta = None
+    if not isinstance(meta, dict):
+        raise OmnitrackError(f"{where} is damaged: its meta is not a JSON object", "give a file that query wrote")
+    return meta
+
+
 def _build(raw: Mapping[str, object], where: str) -> Tracks:
     """Typed and checked tracks from the arrays of a file, with the documented stand-ins for what it lacks."""
     missing = [key for key in ("queries", "tracks", "visible") if key not in raw]
@@ -154,9 +161,6 @@ def _build(raw: Mapping[str, object], where: str) -> Tracks:
         visible = np.asarray(raw["visible"]).astype(bool)
         length = points.shape[1] if points.ndim == 3 else 0
         size = np.asarray(raw.get("size", (0, 0)), np.int64).reshape(2)
-        meta = json.loads(str(raw.get("meta", "{}")))
-        if not isinstance(meta, dict):
-            raise ValueError("meta is not a JSON object")
         tracks = Tracks(
             queries=np.asarray(raw["queries"], np.float32),
             tracks=points,
@@ -166,7 +170,7 @@ def _build(raw: Mapping[str, object], where: str) -> Tracks:
             frames=np.asarray(raw.get("frames", np.arange(length)), np.int64),
             size=(int(size[0]), int(size[1])),
             fps=float(np.asarray(raw.get("fps", 0.0))),
-            meta=meta,
+            meta=_meta(raw, where),
         )
         check_tracks(tracks, where)
     except (ValueError, TypeError) as error:
@@ -190,13 +194,13 @@ def _write_npz(tracks: Tracks, file: BinaryIO) -> None:
     )
 
 
-def _read_npz(path: Path) -> dict[str, object]:
+def _read_npz(path: Path, keys: tuple[str, ...]) -> dict[str, object]:
     with path.open("rb") as file:
         if not zipfile.is_zipfile(file):
             raise ValueError("no zip directory at its end")
         file.seek(0)
         with np.load(file, allow_pickle=False) as archive:
-            return {key: archive[key] for key in (*ARRAYS, "size", "fps", "meta") if key in archive.files}
+            return {key: archive[key] for key in keys if key in archive.files}
 
 
 def _write_h5(tracks: Tracks, path: Path) -> None:
@@ -217,18 +221,18 @@ def _write_h5(tracks: Tracks, path: Path) -> None:
             file.create_dataset(key, data=array, chunks=chunks, compression="gzip", compression_opts=1, shuffle=True)
 
 
-def _read_h5(path: Path) -> dict[str, object]:
+def _read_h5(path: Path, keys: tuple[str, ...]) -> dict[str, object]:
     import h5py
 
     with h5py.File(path, "r") as file:
-        raw: dict[str, object] = {key: file[key][()] for key in ARRAYS if key in file}
-        return {**raw, **{key: file.attrs[key] for key in ("size", "fps", "meta") if key in file.attrs}}
+        arrays: dict[str, object] = {key: file[key][()] for key in ARRAYS if key in keys and key in file}
+        return {**arrays, **{key: file.attrs[key] for key in FACTS if key in file.attrs}}
 
 
 _WRITERS: dict[str, Callable[[Tracks, BinaryIO], None]] = {"npz": _write_npz, "csv": write_csv, "json": write_json}
-_READERS: dict[str, Callable[[Path], dict[str, object]]] = {
+_READERS: dict[str, Callable[[Path, tuple[str, ...]], dict[str, object]]] = {
     "npz": _read_npz,
-    "csv": read_csv,
-    "json": read_json,
+    "csv": lambda path, keys: read_csv(path),
+    "json": lambda path, keys: read_json(path),
     "h5": _read_h5,
 }

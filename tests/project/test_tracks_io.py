@@ -16,7 +16,7 @@ import pytest
 
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.atomic import atomic_path
-from omnitrack.project.tracks_io import load_tracks, save_tracks
+from omnitrack.project.tracks_io import load_meta, load_tracks, save_tracks
 from omnitrack.tracks import Tracks
 
 FORMATS = ("npz", "csv", "json", "h5")
@@ -104,6 +104,22 @@ def test_csv_from_a_spreadsheet(tmp_path: Path) -> None:
     found = load_tracks(tmp_path / "t.csv")
     np.testing.assert_array_equal(found.tracks, np.float32([[[1.5, 2.5], [3, 4]], [[10, 20], [30, 40]]]))
     np.testing.assert_array_equal(found.queries, np.float32([[0, 1.5, 2.5], [1, 30, 40]]))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_meta_alone(tracks: Tracks, tmp_path: Path, format: str) -> None:
+    save_tracks(tracks, tmp_path / f"t.{format}")
+    assert load_meta(tmp_path / f"t.{format}") == ({} if format == "csv" else tracks.meta)
+
+
+@pytest.mark.parametrize("meta", ["{half", "[1]"])
+def test_damaged_meta(tmp_path: Path, meta: str) -> None:
+    np.savez(tmp_path / "t.npz", queries=[[0, 2, 3]], tracks=[[[2, 3]]], visible=[[True]], meta=meta)
+    for load in (load_meta, load_tracks):
+        with pytest.raises(OmnitrackError, match=r"t\.npz is damaged: its meta"):
+            load(tmp_path / "t.npz")
+    with pytest.raises(OmnitrackError, match="there are no tracks at"):
+        load_meta(tmp_path / "missing.npz")
 
 
 def test_names_inside(tracks: Tracks, tmp_path: Path) -> None:

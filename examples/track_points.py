@@ -15,7 +15,7 @@ from pathlib import Path
 import omnitrack
 from omnitrack.config import parse_assignments
 from omnitrack.progress import Progress, Task
-from omnitrack.project.tracks_io import save_tracks
+from omnitrack.project.tracks_io import output_format, save_tracks
 from omnitrack.stages.query_points import build_queries
 from omnitrack.tracks import Tracks
 
@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting: fit.steps=500")
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
+    output_format(given.output)  # an unknown suffix is an error now, not after the work
     root = given.project or given.output.with_suffix(".project")
     tracks = track(given.video, root, given.points, parse_assignments(given.set), given.device)
     save_tracks(tracks, given.output)

@@ -74,20 +74,20 @@ def command(
 
     Points are pixels x,y of the original video, counted from 0 at the centre of the first one, on frame T.
     """
-    from omnitrack.project.tracks_io import save_tracks
+    from omnitrack.project.tracks_io import output_format, save_tracks
     from omnitrack.stages.query import query_tracks
     from omnitrack.stages.query_points import build_queries, parse_frames
 
     opened = session.project(project)
+    path = None if output == "-" else Path(output) if output else opened.tracks_dir / "tracks.npz"
+    output_format(path, file_format)
     settings = session.settings(opened.settings_path, assignments)
     queries = build_queries(opened, points or (), points_file, grids or (), masks or (), dense or (), mask_spacing)
     chosen = parse_frames(frames, opened.num_frames)
     tracks = query_tracks(opened, queries, settings, chosen, session.device, session.progress)
-    if output == "-":
-        save_tracks(tracks, None, file_format)
-        return
-    path = Path(output) if output else opened.tracks_dir / "tracks.npz"
     save_tracks(tracks, path, file_format)
+    if path is None:
+        return
     report = {
         "tracks": len(tracks),
         "frames": len(chosen),

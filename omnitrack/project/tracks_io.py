@@ -44,7 +44,7 @@ def save_tracks(tracks: Tracks, path: Path | None, format: str | None = None) ->
     Raises:
         OmnitrackError: A format nobody knows, arrays that do not fit together, or a file that cannot be written.
     """
-    name = _format_of(path, format)
+    name = output_format(path, format)
     check_tracks(tracks, "the tracks to write")
     if path is not None:
         with atomic_path(path) as part:
@@ -53,14 +53,30 @@ def save_tracks(tracks: Tracks, path: Path | None, format: str | None = None) ->
             else:
                 with part.open("wb") as file:
                     _WRITERS[name](tracks, file)
-        return
-    if name == "h5":
+    else:
+        sys.stdout.flush()
+        _WRITERS[name](tracks, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+
+
+def output_format(path: Path | None, format: str | None = None) -> str:
+    """Which format `save_tracks` will write there; asked before the work whose result a typing error would lose.
+
+    Args:
+        path: As for `save_tracks`.
+        format: As for `save_tracks`.
+
+    Raises:
+        OmnitrackError: A format nobody knows, or one that cannot go to standard output, or a directory.
+    """
+    name = _format_of(path, format)
+    if path is None and name == "h5":
         raise OmnitrackError("h5 cannot go to standard output", "name a file: -o tracks.h5")
-    if name == "npz" and sys.stdout.isatty():
+    if path is None and name == "npz" and sys.stdout.isatty():
         raise OmnitrackError("npz is binary and standard output is a terminal", "name a file: -o tracks.npz")
-    sys.stdout.flush()
-    _WRITERS[name](tracks, sys.stdout.buffer)
-    sys.stdout.buffer.flush()
+    if path is not None and path.is_dir():
+        raise OmnitrackError(f"cannot write {path}: it is a directory", "name a file inside it")
+    return name
 
 
 def load_tracks(path: str | Path) -> Tracks:

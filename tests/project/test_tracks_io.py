@@ -16,7 +16,7 @@ import pytest
 
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.atomic import atomic_path
-from omnitrack.project.tracks_io import load_meta, load_tracks, save_tracks
+from omnitrack.project.tracks_io import load_meta, load_tracks, output_format, save_tracks
 from omnitrack.tracks import Tracks
 
 FORMATS = ("npz", "csv", "json", "h5")
@@ -149,6 +149,20 @@ def test_stdout_is_the_file(
 def test_stdout_defaults_to_csv(tracks: Tracks, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     save_tracks(tracks, None)
     assert capsysbinary.readouterr().out.startswith(b"track,frame,x,y,visible,confidence\n0,4,")
+
+
+def test_output_is_judged_before_the_work(tmp_path: Path) -> None:
+    assert output_format(tmp_path / "new" / "T.CSV") == "csv" and not (tmp_path / "new").exists()
+    assert output_format(None) == "csv" and output_format(tmp_path / "t.csv", "h5") == "h5"
+    (tmp_path / "t.npz").mkdir()
+    for path, format, cause in (
+        (tmp_path / "t.txt", None, "does not end in a format"),
+        (tmp_path / "t.npz", None, "is a directory"),
+        (None, "h5", "h5 cannot go to standard output"),
+        (None, "xml", "unknown format 'xml'"),
+    ):
+        with pytest.raises(OmnitrackError, match=cause):
+            output_format(path, format)
 
 
 def test_stdout_refusals(tracks: Tracks, monkeypatch: pytest.MonkeyPatch) -> None:

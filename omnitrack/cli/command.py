@@ -58,6 +58,10 @@ class _Examples:
 class Group(_Examples, TyperGroup):
     """The executable itself."""
 
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The commands in the order of the work, which older releases of typer would sort by name."""
+        return list(self.commands)
+
 
 class Command(_Examples, TyperCommand):
     """A subcommand whose help keeps the common options apart."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 STEPS_PER_PX = 32.0  # finer than any estimator is right
+COMPRESSION = 4  # of zlib: against 1 it takes a tenth more time and a twelfth less space
+INTEGER = np.dtype("<i2")
 _LARGEST = 32767
 
 
@@ -16,9 +19,9 @@ class EncodedFlow:
     """One flow as it is stored.
 
     Attributes:
-        deltas: (2, H, W) int16; x displacements, then y; each row holds its first value and then the differences
-            from the value to the left, modulo 2^16.
-        steps_per_px: Integer steps per pixel, a power of two.
+        deltas: (2, H, W) little-endian int16: x displacements, then y, in steps; the first row holds values, the rows
+            below it the differences from the row above, modulo 2^16.
+        steps_per_px: Steps per pixel, a power of two.
     """
 
     deltas: NDArray[np.int16]
@@ -31,13 +34,35 @@ def encode(flow: NDArray[np.float32]) -> EncodedFlow:
     steps_per_px = STEPS_PER_PX
     while largest * steps_per_px > _LARGEST:
         steps_per_px /= 2
-    steps = np.rint(flow * np.float32(steps_per_px)).astype(np.int16).transpose(2, 0, 1)
-    deltas = steps.copy()
-    deltas[..., 1:] -= steps[..., :-1]  # wraps around; the running sum in `decode` wraps back
+    steps = np.rint(flow * np.float32(steps_per_px)).astype(INTEGER).transpose(2, 0, 1)
+    deltas = np.ascontiguousarray(steps)
+    deltas[:, 1:] -= steps[:, :-1]  # wraps around; the running sum in `decode` wraps back
     return EncodedFlow(deltas, steps_per_px)
 
 
 def decode(encoded: EncodedFlow) -> NDArray[np.float32]:
     """The rounded flow (H, W, 2) float32 in pixels; encoding it again changes nothing."""
-    steps = np.cumsum(encoded.deltas, axis=-1, dtype=np.int16)
-    return np.ascontiguousarray(steps.transpose(1, 2, 0), np.float32) / np.float32(encoded.steps_per_px)
+    steps = np.cumsum(encoded.deltas, axis=1, dtype=np.int16)
+    flow = np.empty((*steps.shape[1:], 2), np.float32)
+    flow[..., 0], flow[..., 1] = steps
+    flow *= np.float32(1 / encoded.steps_per_px)
+    return flow
+
+
+def pack(deltas: NDArray[np.int16]) -> bytes:
+    """What HDF5's filters shuffle and gzip make of the array, but outside the lock that serialises all HDF5 calls."""
+    shuffled = np.ascontiguousarray(deltas, INTEGER).view(np.uint8).reshape(-1, INTEGER.itemsize).T
+    return zlib.compress(shuffled.tobytes(), COMPRESSION)
+
+
+def unpack(data: bytes, shape: tuple[int, ...]) -> NDArray[np.int16]:
+    """The array that `pack` was given.
+
+    Raises:
+        ValueError: Not data of that shape, or damaged.
+    """
+    try:
+        shuffled = np.frombuffer(zlib.decompress(data), np.uint8).reshape(INTEGER.itemsize, -1)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    return np.ascontiguousarray(shuffled.T).view(INTEGER).reshape(shape)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import h5py
@@ -93,6 +93,8 @@ class Shards:
                             _copy_complete(old[name], merged.require_group(name))
             self._describe(merged, attrs)
         shutil.rmtree(self._dir, ignore_errors=True)
+        with suppress(OSError):  # another stage's shards
+            self._dir.parent.rmdir()
 
     def _describe(self, merged: h5py.File, attrs: Mapping[str, str | None]) -> None:
         merged.attrs["format"] = STORE_FORMAT

@@ -4,13 +4,14 @@ Layout::
 
     /                    attributes format, size (width, height), num_frames, flow_stamp, filter_stamp (JSON text)
     /flow/000003_000007  attributes complete, steps_per_px
-        deltas           (2, H, W) int16, see `omnitrack.project.flow_codec`
+        deltas           (2, H, W) int16, one chunk; see `omnitrack.project.flow_codec`
     /filtered/...        what `omnitrack filter` makes of it
 """
 
 from __future__ import annotations
 
 import json
+import threading
 from collections import OrderedDict
 from types import TracebackType
 from typing import Any
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
-from omnitrack.project.flow_codec import EncodedFlow, decode
+from omnitrack.project.flow_codec import COMPRESSION, INTEGER, EncodedFlow, decode, pack, unpack
 from omnitrack.project.project import Project
 from omnitrack.project.shards import COMPLETE, STORE_FORMAT
 
@@ -31,7 +32,7 @@ Pair = tuple[int, int]
 
 
 class FlowStore:
-    """The measured flow of a project, read-only; a context manager.
+    """The measured flow of a project, read-only; a context manager; may be read from several threads.
 
     Args:
         project: The project.
@@ -47,6 +48,7 @@ class FlowStore:
         self._command = f"omnitrack flow {project.root}"
         self._cache: OrderedDict[Pair, NDArray[np.float32]] = OrderedDict()
         self._cache_bytes = cache_bytes
+        self._lock = threading.Lock()
         self._file = self._open()
         try:
             width, height = self._file.attrs["size"]
@@ -93,14 +95,16 @@ class FlowStore:
             OmnitrackError: The pair was not matched, or its data are damaged.
         """
         pair = (source, target)
-        cached = self._cache.pop(pair, None)
-        if cached is None:
-            cached = self._read(pair)
-            cached.setflags(write=False)
-        self._cache[pair] = cached  # youngest last
-        while len(self._cache) > 1 and len(self._cache) * cached.nbytes > self._cache_bytes:
-            self._cache.popitem(last=False)
-        return cached
+        with self._lock:
+            flow = self._cache.pop(pair, None)
+        if flow is None:
+            flow = self._read(pair)  # outside the lock: threads decode at the same time
+            flow.setflags(write=False)
+        with self._lock:
+            self._cache[pair] = flow  # youngest last
+            while len(self._cache) > 1 and len(self._cache) * flow.nbytes > self._cache_bytes:
+                self._cache.popitem(last=False)
+        return flow
 
     def stored_bytes(self, group: str) -> int:
         """Bytes on disk of the arrays in a top-level group; 0 where there is no such group."""
@@ -145,17 +149,23 @@ class FlowStore:
             )
         group = self._file[FLOW_GROUP][group_name(pair)]
         try:
-            return decode(EncodedFlow(group["deltas"][()], float(group.attrs["steps_per_px"])))
-        except (OSError, KeyError) as error:
-            raise self._damaged(f"pair {group_name(pair)}: {error}") from error
+            deltas = group["deltas"]
+            _, packed = deltas.id.read_direct_chunk((0, 0, 0))
+            return decode(EncodedFlow(unpack(packed, deltas.shape), float(group.attrs["steps_per_px"])))
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+            raise OmnitrackError(
+                f"the flow from frame {pair[0]} to frame {pair[1]} in {self._path} is damaged: {error}",
+                f"delete that file, then compute it again: {self._command}",
+            ) from error
 
 
 def write_flow(group: h5py.Group, encoded: EncodedFlow) -> None:
     """Put one flow into the empty group of its pair."""
-    planes = (1, *encoded.deltas.shape[1:])
-    group.create_dataset(
-        "deltas", data=encoded.deltas, chunks=planes, shuffle=True, compression="gzip", compression_opts=1
+    shape = encoded.deltas.shape
+    deltas = group.create_dataset(
+        "deltas", shape, INTEGER, chunks=shape, shuffle=True, compression="gzip", compression_opts=COMPRESSION
     )
+    deltas.id.write_direct_chunk((0, 0, 0), pack(encoded.deltas))
     group.attrs["steps_per_px"] = encoded.steps_per_px
 
 

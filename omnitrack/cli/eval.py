@@ -93,6 +93,8 @@ def command(
         output,
     )
     session.table(report.results)
+    if output and not session.as_json:
+        session.say(str(output), "results: ", "bold green")
 
 
 def _size(text: str) -> tuple[int, int] | None:

@@ -31,7 +31,7 @@ def explain(error: BaseException, arguments: list[str]) -> OmnitrackError:
     if isinstance(error, OmnitrackError):
         return error
     if isinstance(error, (KeyboardInterrupt, Interrupted)):
-        stopped = OmnitrackError("interrupted; the work so far is saved", f"go on with: {resume_command(arguments)}")
+        stopped = OmnitrackError("interrupted; what was finished is saved", f"go on with: {resume_command(arguments)}")
         stopped.exit_status = 130
         return stopped
     if hasattr(error, "format_message"):  # click's own, which typer vendors from 0.26 on: no common class to name

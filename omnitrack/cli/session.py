@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import shlex
 import sys
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,10 +35,12 @@ class Session:
     def __init__(self, verbose: bool, quiet: bool, as_json: bool, device: str, seed: int) -> None:
         from omnitrack.cli.progress import make_progress
 
-        self.quiet, self.as_json = quiet, as_json
+        self.verbose, self.quiet, self.as_json = verbose, quiet, as_json
         self.device, self.seed = device, seed
         self.console = make_console()
         self.progress: Progress = make_progress(self.console, quiet, verbose)
+        if not verbose:
+            warnings.simplefilter("ignore")  # of libraries, about their own matters
         if device.startswith("cuda"):
             from omnitrack.device import pick_device
 
@@ -79,19 +83,22 @@ class Session:
             self.say(next_command, "next: ", "bold green")
 
     def table(self, results: dict[str, Any]) -> None:
-        """Show evaluation results: a table to stderr (markdown where that is no terminal), JSON to stdout if asked."""
+        """Show evaluation results: a table to stderr (markdown where that is no terminal), JSON to stdout if asked.
+
+        Verbose shows every video.
+        """
         from omnitrack.evaluation.table import markdown_table, rich_table
 
         if self.as_json:
             self.data(results)
         elif self.console.is_terminal and not self.quiet:
-            self.console.print(rich_table(results, published=True))
+            self.console.print(rich_table(results, per_video=self.verbose, published=True))
         else:
-            self.say(markdown_table(results, published=True))
+            self.say(markdown_table(results, per_video=self.verbose, published=True))
 
     def data(self, values: Any) -> None:
-        """Write plain values to stdout as JSON."""
-        json.dump(values, sys.stdout, indent=2, default=str)
+        """Write plain values to stdout as JSON; what is not finite, which JSON has no word for, becomes null."""
+        json.dump(_finite(values), sys.stdout, indent=2, default=str, allow_nan=False)
         sys.stdout.write("\n")
 
     def say(self, text: str, label: str = "", style: str = "") -> None:
@@ -112,6 +119,14 @@ class Session:
                 self.say(label + "x".join(map(str, value)))
             elif isinstance(value, (str, int, float)) and value != "":
                 self.say(label + (number(value) if isinstance(value, float) else str(value)))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def command_line(command: str, project: str | Path, *more: str) -> str:

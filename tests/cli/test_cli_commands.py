@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,18 @@ def test_json_is_the_only_thing_on_stdout(cli: Cli, project: Path, replaced: Cal
     status, out, err = cli("flow", str(project), "--json")
     assert (status, err) == (0, "")
     assert json.loads(out) == {"pairs": 3, "seconds": 1.23456, "bytes": 1500, "size": [64, 48]}
+
+
+def test_json_has_no_nan(cli: Cli, project: Path, replaced: Callable[..., Stage]) -> None:
+    replaced("flow.compute_flow", Report(seconds=float("nan")))
+    assert json.loads(cli("flow", str(project), "--json")[1])["seconds"] is None
+
+
+def test_warnings_of_libraries_are_for_the_verbose(cli: Cli, project: Path, replaced: Callable[..., Stage]) -> None:
+    replaced("flow.compute_flow", lambda *_: warnings.warn("deep inside", UserWarning, stacklevel=1) or Report())
+    assert "deep inside" not in cli("flow", str(project))[2]
+    with pytest.warns(UserWarning, match="deep inside"):
+        cli("flow", str(project), "-v")
 
 
 def test_the_project_is_the_current_directory_by_default(
@@ -248,6 +261,7 @@ def test_eval(cli: Cli, tmp_path: Path, replaced: Callable[..., Stage], monkeypa
     status, out, err = cli("eval", "data/mini.pkl", *words, *more)
     assert (status, out) == (0, "")
     assert "| chain | 50.0 | 62.5 | 75.0 | 1.25 |" in err
+    assert err.endswith("results: results.json\n")
     assert asked == [("data/mini.pkl", ["a", "b"])]
     _, methods, settings, mode, size, predictions, work, device, seed, dataset, _, output = stage.arguments
     assert (methods, mode, size, predictions) == (["chain"], "first", (128, 96), {"mine": Path("saved")})

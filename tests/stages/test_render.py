@@ -160,6 +160,9 @@ def test_tracks_of_another_video(project: Project, tracks: Tracks) -> None:
     assert "omnitrack query" in str(caught.value.hint)
     with pytest.raises(OmnitrackError, match=r"mention frames 0 to 9, .* has 6 frames"):
         render(project, SETTINGS, replace(tracks, frames=tracks.frames + 4), "points", None)
+    with pytest.raises(OmnitrackError, match="from other frames"):
+        render(project, SETTINGS, replace(tracks, meta={"frames": "0123456789abcdef"}), "points", None)
+    render(project, SETTINGS, replace(tracks, meta={"frames": project.meta.fingerprint}), "points", None)
     none = {name: getattr(tracks, name)[:0] for name in ("queries", "tracks", "visible", "confidence", "depth")}
     with pytest.raises(OmnitrackError, match="no tracks to draw"):
         render(project, SETTINGS, replace(tracks, **none), "points", None)

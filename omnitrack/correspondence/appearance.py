@@ -8,6 +8,9 @@ can be said. Unlike a plain correlation it also tells a contrast that has change
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -47,3 +50,25 @@ class PatchSimilarity:
         """Similarity of patches (P, samples), in [-1, 1]."""
         noise = 2 * NOISE**2 * a.shape[-1]
         return 1 - ((a - b) ** 2).sum(-1) / ((a**2).sum(-1) + (b**2).sum(-1) + noise)
+
+
+class FramePatches:
+    """Patches of a clip's frames, which are read when they are needed; some are kept.
+
+    Args:
+        frame: Gives frame t as (H, W, 3) uint8.
+        size: (width, height) of the frames in pixels.
+        cached: Prepared frames to keep.
+    """
+
+    def __init__(self, frame: Callable[[int], NDArray[np.uint8]], size: tuple[int, int], cached: int = 256) -> None:
+        self._similarity = PatchSimilarity(size)
+        self._prepared = lru_cache(cached)(lambda t: self._similarity.prepare(frame(t)))
+
+    def patches(self, frame: int, pixels: Array) -> Array:
+        """Patches (P, samples) around pixels (P, 2) of a frame, see `PatchSimilarity.patches`."""
+        return self._similarity.patches(self._prepared(frame), pixels)
+
+    def similarity(self, patches: Array, frame: int, pixels: Array) -> Array:
+        """Similarity (P,), in [-1, 1], of patches with the places `pixels` (P, 2) of a frame."""
+        return self._similarity.compare(patches, self.patches(frame, pixels))

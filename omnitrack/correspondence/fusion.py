@@ -1,12 +1,15 @@
 """A fitted field and the measured flow around a track, fused: the field's order and reach, the flow's precision.
 
-Per point, the positions x_t in all T frames minimise
+Where the field agrees with the chained flow it is trusted: it carries the point through frames that the chain does
+not reach, and its depth decides what is visible. Elsewhere the chain stands, and what it reaches must look alike.
+Per point, the positions x_t in all T frames then minimise
 
-    sum_hops w |x_j - x_k - F_kj(x_k)|^2  +  sum_t p |x_t - f_t|^2  +  a sum_t |x_{t-1} - 2 x_t + x_{t+1}|^2
+    sum_hops w |x_j - x_k - F_kj(x_k)|^2  +  v sum_trusted |x_{t+1} - x_t - (f_{t+1} - f_t)|^2
+      + p sum_untrusted |x_t - c_t|^2  +  a sum_t |x_{t-1} - 2 x_t + x_{t+1}|^2
 
-over all measured hops k -> j between frames in which the point is seen, with f the field's track and x fixed at the
-query. A hop weighs w = 1 / (s^2 + e^2), e its cycle error, less where it disagrees with the track (Cauchy). Hops are
-measured again at the new positions a few times; each time is one T x T solve per point.
+over all measured hops k -> j between frames in which the point is seen, with f the field's track, c the chain's, and
+x fixed at the query. A hop weighs w = 1 / (s^2 + e^2), e its cycle error, less where it disagrees with the track
+(Cauchy). Hops are measured again at the new positions a few times; each time is one T x T solve per point.
 """
 
 from __future__ import annotations
@@ -21,14 +24,18 @@ from omnitrack.correspondence.chaining import ChainState, chain, outward
 from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.flows import Array, FlowSource, raster_scale
 
-MEASURED_PX = 0.3  # standard deviation of a hop without cycle error, at 256 x 256
+# All lengths at 256 x 256, all weights in 1 / px^2 there.
+MEASURED_PX = 0.3  # standard deviation of a hop without cycle error
 CAUCHY_PX = 1.0  # disagreement of a hop with the track at which it counts half
-FIELD_WEIGHT = 0.02  # of the field's position, in 1 / px^2 at 256 x 256
-SMOOTHNESS = 0.02  # of the acceleration, likewise
-ROUNDS = 3
+FIELD_WEIGHT = 1.0  # of the field's motion from frame to frame
+CHAIN_WEIGHT = 0.02  # of the chain's position
+SMOOTHNESS = 0.02  # of the acceleration
 QUERY_WEIGHT = 1e6  # keeps the query where it is
 MAX_ERROR_PX = 20.0
-AGREEMENT_PX = 4.0  # distance of field and chain at which the confidence in their agreement is half
+ROUNDS = 3
+AGREEMENT_PX = 4.0  # distance of field and chain at which their agreement is half
+AGREEMENT_FRAMES = 4.0  # reach of an agreement in time
+TRUST_THRESHOLD = 0.7
 SOLVE_FLOATS = 1 << 24  # of the matrices solved at once: bounds the memory
 
 
@@ -64,96 +71,122 @@ def chain_everywhere(
     )
 
 
+def agreement(chained: ChainedTrack, field_pixels: Array, size: tuple[int, int]) -> Array:
+    """How near the field is to the chain: (P, T), 1 in the same place, 1/2 at `AGREEMENT_PX`."""
+    distance = np.linalg.norm(chained.pixels - field_pixels, axis=-1) / raster_scale(size)
+    return np.asarray(1 / (1 + (distance / AGREEMENT_PX) ** 2), np.float32)
+
+
+def trusted_field(chained: ChainedTrack, field_pixels: Array, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Where the field may be followed: (P, T) bool, by its agreement with what the chain saw around each frame."""
+    frames = np.arange(field_pixels.shape[1])
+    reach = np.exp(-np.abs(frames[:, None] - frames[None]) / AGREEMENT_FRAMES)
+    sure = chained.visible / (1 + chained.variance)
+    agreed = (sure * agreement(chained, field_pixels, size)) @ reach / np.maximum(sure @ reach, 1e-3)
+    return np.asarray(agreed > TRUST_THRESHOLD)
+
+
+def fused_confidence(chained: ChainedTrack, field_pixels: Array, size: tuple[int, int]) -> Array:
+    """Confidence (P, T) in [0, 1]: half from the chain's accumulated error, half from its agreement with the field."""
+    measured = chained.visible / (1 + chained.variance)
+    return np.asarray((measured + agreement(chained, field_pixels, size)) / 2, np.float32)
+
+
 def fuse_positions(
     flows: FlowSource,
     source: int,
     chained: ChainedTrack,
     field_pixels: Array,
-    seen: NDArray[np.bool_],
+    field_visible: NDArray[np.bool_],
     gaps: Sequence[int],
 ) -> Array:
-    """Positions that agree best with the measured hops and the field.
+    """Positions that agree best with the measured hops, the field where it is trusted, and the chain elsewhere.
 
     Args:
         flows: Pairwise flow.
         source: Query frame; positions there stay as they are.
-        chained: The measured tracks: the start where they are visible.
-        field_pixels: (P, T, 2) the field's tracks: the start elsewhere, and the prior everywhere.
-        seen: (P, T) bool: hops are measured between these.
+        chained: The measured tracks of P points.
+        field_pixels: (P, T, 2) the field's tracks.
+        field_visible: (P, T) bool: where the field sees them.
         gaps: Lengths of the hops.
 
     Returns:
         (P, T, 2) float32 pixels.
     """
-    count, num_frames = seen.shape
-    start = np.where(chained.visible[..., None], chained.pixels, field_pixels)
-    start[:, source] = chained.pixels[:, source]
-    step = max(1, SOLVE_FLOATS // num_frames**2)
-    parts = [
-        _solve_rounds(flows, source, start[i : i + step], field_pixels[i : i + step], seen[i : i + step], gaps)
-        for i in range(0, count, step)
-    ]
-    return np.concatenate(parts) if parts else start
+    trusted = trusted_field(chained, field_pixels, flows.size)
+    seen = chained.visible | (trusted & field_visible)
+    start = np.where((chained.visible | ~trusted)[..., None], chained.pixels, field_pixels).astype(np.float32)
+    step = max(1, SOLVE_FLOATS // start.shape[1] ** 2)
+    for first in range(0, len(start), step):
+        part = slice(first, first + step)
+        priors = _priors(start[part], field_pixels[part], trusted[part], source, raster_scale(flows.size))
+        for _ in range(ROUNDS):
+            start[part] = _solve(*priors, flows, start[part], seen[part], gaps)
+    return start
 
 
-def fused_confidence(chained: ChainedTrack, field_pixels: Array, size: tuple[int, int]) -> Array:
-    """Confidence (P, T) in [0, 1]: half from the chain's accumulated error, half from its agreement with the field."""
-    distance = np.linalg.norm(chained.pixels - field_pixels, axis=-1) / raster_scale(size)
-    measured = chained.visible / (1 + chained.variance)
-    agreement = 1 / (1 + (distance / AGREEMENT_PX) ** 2)
-    return ((measured + agreement) / 2).astype(np.float32)
+Equations = tuple[NDArray[np.float64], NDArray[np.float64]]  # (P, T, T) and (P, T, 2)
 
 
-def _solve_rounds(
-    flows: FlowSource, source: int, start: Array, prior: Array, seen: NDArray[np.bool_], gaps: Sequence[int]
-) -> Array:
-    pixels = start.astype(np.float32)
-    for _ in range(ROUNDS):
-        matrix, right = _priors(start[:, source], prior, source, raster_scale(flows.size))
-        _add_hops(matrix, right, flows, pixels, seen, gaps)
-        pixels = np.linalg.solve(matrix, right).astype(np.float32)
-    return pixels
+def _priors(start: Array, field_pixels: Array, trusted: NDArray[np.bool_], source: int, scale: float) -> Equations:
+    """Normal equations of everything but the hops."""
+    count, num_frames = trusted.shape
+    second = np.diff(np.eye(num_frames), n=2, axis=0)  # rows 1, -2, 1
+    matrix = np.repeat((SMOOTHNESS * second.T @ second)[None], count, axis=0)
+    right = np.zeros((count, num_frames, 2))
+    frames = np.arange(num_frames)
+    chain_weight = CHAIN_WEIGHT * ~trusted
+    matrix[:, frames, frames] += chain_weight
+    right += chain_weight[..., None] * start
+    follow = FIELD_WEIGHT * (trusted[:, 1:] & trusted[:, :-1]).astype(np.float64)
+    motion = np.diff(field_pixels.astype(np.float64), axis=1)  # (P, T - 1, 2)
+    for t in range(num_frames - 1):
+        _add_difference(matrix, right, t, t + 1, follow[:, t], motion[:, t])
+    matrix[:, source, source] += QUERY_WEIGHT
+    right[:, source] += QUERY_WEIGHT * start[:, source]
+    return matrix / scale**2, right / scale**2
 
 
-def _priors(query: Array, prior: Array, source: int, scale: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Normal equations (P, T, T) and (P, T, 2) of everything but the hops."""
-    num_frames = prior.shape[1]
-    second = np.zeros((max(num_frames - 2, 0), num_frames))
-    for row in range(len(second)):
-        second[row, row : row + 3] = 1, -2, 1
-    field_weight, smoothness = FIELD_WEIGHT / scale**2, SMOOTHNESS / scale**2
-    shared = field_weight * np.eye(num_frames) + smoothness * second.T @ second
-    shared[source, source] += QUERY_WEIGHT
-    matrix = np.repeat(shared[None], len(prior), axis=0)
-    right = field_weight * prior.astype(np.float64)
-    right[:, source] += QUERY_WEIGHT * query
-    return matrix, right
-
-
-def _add_hops(
-    matrix: NDArray[np.float64],
-    right: NDArray[np.float64],
+def _solve(
+    prior_matrix: NDArray[np.float64],
+    prior_right: NDArray[np.float64],
     flows: FlowSource,
     pixels: Array,
     seen: NDArray[np.bool_],
     gaps: Sequence[int],
-) -> None:
+) -> NDArray[np.float64]:
+    """One round: measure all hops at `pixels` (P, T, 2), and solve."""
+    matrix, right = prior_matrix.copy(), prior_right.copy()
     num_frames, scale = pixels.shape[1], raster_scale(flows.size)
     for k in range(num_frames):
         for j in (k + sign * gap for gap in gaps for sign in (1, -1)):
             if not 0 <= j < num_frames or not (flows.has(k, j) and flows.has(j, k)):
                 continue
-            both = seen[:, k] & seen[:, j]
-            if not both.any():
-                continue
-            hop = take_hop(flows, k, j, pixels[:, k])
-            step = (hop.pixels - pixels[:, k]).astype(np.float64)
+            rows = np.flatnonzero(seen[:, k] & seen[:, j])
+            hop = take_hop(flows, k, j, pixels[rows, k])
             error = np.minimum(hop.cycle_error / scale, MAX_ERROR_PX)
-            residual = np.linalg.norm(pixels[:, j] - hop.pixels, axis=-1) / scale
-            weight = both / (MEASURED_PX**2 + error**2) / (1 + (residual / CAUCHY_PX) ** 2) / scale**2
-            matrix[:, k, k] += weight
-            matrix[:, j, j] += weight
-            matrix[:, k, j] -= weight
-            matrix[:, j, k] -= weight
-            right[:, j] += weight[:, None] * step
-            right[:, k] -= weight[:, None] * step
+            residual = np.linalg.norm(pixels[rows, j] - hop.pixels, axis=-1) / scale
+            weight = np.zeros(len(pixels))
+            weight[rows] = 1 / (MEASURED_PX**2 + error**2) / (1 + (residual / CAUCHY_PX) ** 2) / scale**2
+            motion = np.zeros((len(pixels), 2))
+            motion[rows] = hop.pixels - pixels[rows, k]
+            _add_difference(matrix, right, k, j, weight, motion)
+    return np.linalg.solve(matrix, right)
+
+
+def _add_difference(
+    matrix: NDArray[np.float64],
+    right: NDArray[np.float64],
+    k: int,
+    j: int,
+    weight: NDArray[np.float64],
+    motion: NDArray[np.float64],
+) -> None:
+    """Ask for x_j - x_k = motion (P, 2) with weight (P,)."""
+    matrix[:, k, k] += weight
+    matrix[:, j, j] += weight
+    matrix[:, k, j] -= weight
+    matrix[:, j, k] -= weight
+    pull = weight[:, None] * motion
+    right[:, j] += pull
+    right[:, k] -= pull

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import h5py
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.config import fingerprint
-from omnitrack.correspondence.appearance import PatchSimilarity
+from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.chaining import ChainState, chain, outward
 from omnitrack.correspondence.flows import grid_shape, pixel_grid
 from omnitrack.progress import SILENT, Progress
@@ -32,7 +31,6 @@ LONG_CLIP_WINDOW = 50
 TARGET_GROWTH = 1.2  # ratio of the distances of stored targets: T log T pairs
 APPEARANCE_FROM_GAP = 3  # nearer frames look alike, and flow between them is better than a patch comparison
 CACHE_BYTES = 2 * 2**30
-CACHED_FRAMES = 256
 
 
 @dataclass(frozen=True)
@@ -121,13 +119,12 @@ class _Chaining:
         self._project = project
         self._flows = flows
         self._settings = settings
-        self._similarity = PatchSimilarity(project.size)
+        self._appearance = FramePatches(project.frame, project.size)
         self._stride = 1
         while np.prod(grid_shape(project.size, self._stride)) > settings.grid_points:
             self._stride += 1
         self._grid = pixel_grid(project.size, self._stride)
         self._distances = target_distances(project.num_frames, settings.window)
-        self._prepared = lru_cache(CACHED_FRAMES)(lambda t: self._similarity.prepare(project.frame(t)))
 
     def writer(self, source: int) -> Any:
         """The job of one source frame, for `Shards.write`."""
@@ -138,7 +135,7 @@ class _Chaining:
         return write
 
     def _correspondences(self, source: int) -> SourceCorrespondences:
-        patches = self._similarity.patches(self._prepared(source), self._grid)
+        patches = self._appearance.patches(source, self._grid)
         targets, displacement, confidence, occluded, statistics = [], [], [], [], []
         for target, state in self._chains(source):
             sure, rejected = self._confidence(patches, abs(target - source), target, state)
@@ -171,8 +168,7 @@ class _Chaining:
         confidence = (state.reliable / (1 + state.variance)).astype(np.float32)
         rejected = np.zeros(len(confidence), bool)
         if gap >= APPEARANCE_FROM_GAP and self._settings.appearance_threshold > -1:
-            there = self._similarity.patches(self._prepared(target), state.pixels)
-            similarity = self._similarity.compare(patches, there)
+            similarity = self._appearance.similarity(patches, target, state.pixels)
             rejected = state.visible & (similarity < self._settings.appearance_threshold)
             alike = np.where(state.visible, similarity.clip(0, 1), 1)
             confidence = np.where(rejected, 0, confidence * alike)

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.config import fingerprint
-from omnitrack.correspondence.fusion import chain_everywhere, fuse_positions, fused_confidence
+from omnitrack.correspondence.appearance import FramePatches
+from omnitrack.correspondence.flows import inside
+from omnitrack.correspondence.fusion import chain_everywhere, fuse_positions, fused_confidence, trusted_field
 from omnitrack.errors import OmnitrackError
-from omnitrack.motion.field import FieldTracks, MotionField
+from omnitrack.motion.field import MotionField
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.checkpoint import load_checkpoint
 from omnitrack.project.project import Project
@@ -66,9 +68,10 @@ def query_tracks(
         for i in range(0, len(rows), CHUNK_POINTS)
     ]
     with FlowStore(project) as flows, progress.task("query", len(queries), unit="points") as task:
+        tracker = _Tracker(project, field, flows, settings)
         for source, rows in chunks:
             pixels = project.to_working(queries[rows, 1:]).astype(np.float32)
-            answer.put(rows, *_track(field, flows, source, pixels, settings))
+            answer.put(rows, *tracker.track(source, pixels))
             task.advance(len(rows))
     kept = np.arange(project.num_frames) if frames is None else np.asarray(frames, np.int64)
     tracks = project.to_original(answer.pixels).astype(np.float32)
@@ -114,19 +117,36 @@ class _Answer:
         self.confidence[rows], self.depth[rows] = confidence, depth
 
 
-def _track(
-    field: MotionField, flows: FlowStore, source: int, pixels: NDArray[np.float32], settings: Settings
-) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
-    """Positions in working pixels, visibility, confidence and depth of points of one frame in all frames."""
-    found: FieldTracks = field.track(source, pixels, range(field.num_frames))
-    seen = found.visible(field.occlusion_tolerance)
-    gaps, threshold = settings.filter.gaps, settings.filter.cycle_threshold_px
-    chained = chain_everywhere(flows, source, pixels, field.num_frames, gaps, threshold)
-    confidence = fused_confidence(chained, found.pixels, flows.size)
-    if not settings.query.fuse:
-        return found.pixels, seen, confidence, found.depth
-    fused = fuse_positions(flows, source, chained, found.pixels, chained.visible | seen, gaps)
-    return fused, seen, confidence, found.depth
+class _Tracker:
+    """Answers for points of one frame at a time."""
+
+    def __init__(self, project: Project, field: MotionField, flows: FlowStore, settings: Settings) -> None:
+        self._field = field
+        self._flows = flows
+        self._settings = settings
+        self._appearance = FramePatches(project.frame, project.size)
+
+    def track(
+        self, source: int, pixels: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
+        """Working pixels, visibility, confidence and depth of points (P, 2) of frame `source` in all frames."""
+        field, flows, settings = self._field, self._flows, self._settings.filter
+        found = field.track(source, pixels, range(field.num_frames))
+        visible = found.visible(field.occlusion_tolerance)
+        chained = chain_everywhere(flows, source, pixels, field.num_frames, settings.gaps, settings.cycle_threshold_px)
+        confidence = fused_confidence(chained, found.pixels, flows.size)
+        if not self._settings.query.fuse:
+            return found.pixels, visible, confidence, found.depth
+        fused = fuse_positions(flows, source, chained, found.pixels, visible, settings.gaps)
+        reached = chained.visible & inside(fused, flows.size) & self._alike(source, pixels, fused)
+        visible = np.where(trusted_field(chained, found.pixels, flows.size), visible, reached)
+        return fused, visible, confidence, found.depth
+
+    def _alike(self, source: int, pixels: NDArray[np.float32], tracks: NDArray[np.float32]) -> NDArray[np.bool_]:
+        patches = self._appearance.patches(source, pixels)
+        frames = range(tracks.shape[1])
+        similarity = [self._appearance.similarity(patches, t, tracks[:, t]) for t in frames]
+        return np.stack(similarity, 1) >= self._settings.filter.appearance_threshold
 
 
 def _checked(project: Project, queries: NDArray[np.float32]) -> NDArray[np.float32]:

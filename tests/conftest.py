@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from omnitrack.project.project import Project
 from omnitrack.settings import Settings
 from omnitrack.stages.init import init_from_frames
+from omnitrack.synthetic import SyntheticScene
 
 CLIP_FRAMES, CLIP_SIZE, CLIP_FPS, CLIP_SHIFT = 8, (64, 48), 12.0, (2, 1)
 
@@ -56,6 +57,33 @@ def run_ffmpeg(*arguments: str, stdin: bytes = b"") -> None:
     """Run ffmpeg on its own; a failure is an error."""
     program = imageio_ffmpeg.get_ffmpeg_exe()
     subprocess.run([program, "-v", "error", "-y", *arguments], input=stdin, check=True, capture_output=True)
+
+
+class ExactFlows:
+    """The flow of a synthetic scene as a `FlowSource`: of the named ordered pairs, or of all pairs."""
+
+    def __init__(self, scene: SyntheticScene, pairs: set[tuple[int, int]] | None = None) -> None:
+        self.size = scene.size
+        self._scene = scene
+        self._pairs = pairs
+        self._known: dict[tuple[int, int], NDArray[np.float32]] = {}
+
+    def has(self, source: int, target: int) -> bool:
+        frames = range(self._scene.num_frames)
+        there = source in frames and target in frames and source != target
+        return there and (self._pairs is None or (source, target) in self._pairs)
+
+    def flow(self, source: int, target: int) -> NDArray[np.float32]:
+        assert self.has(source, target), f"nobody may ask for {source} -> {target}"
+        if (source, target) not in self._known:
+            self._known[source, target] = self._scene.flow(source, target)[0]
+        return self._known[source, target]
+
+
+@pytest.fixture
+def exact_flows() -> type[ExactFlows]:
+    """`ExactFlows`."""
+    return ExactFlows
 
 
 @pytest.fixture(name="textured_clip")

@@ -1,0 +1,152 @@
+"""Chains on exact flow: they follow it exactly, jump over occlusions where hops are long enough, and say when lost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from omnitrack.correspondence.chaining import ChainState, FlowSource, chain, outward
+from omnitrack.correspondence.flows import raster_scale
+from omnitrack.synthetic import SyntheticScene, occluder_scene, translating_scene
+
+THRESHOLD_PX = 2.0
+BEHIND = np.array([[34.0, 48.0]], np.float32)  # on the disc in frame 0; behind the pole in frames 6 to 9 of 16
+
+
+@pytest.fixture(scope="module")
+def occluder() -> SyntheticScene:
+    return occluder_scene((128, 96), 16, speed=4.0)
+
+
+def follow(
+    flows: FlowSource, source: int, pixels: NDArray[np.float32], num_frames: int, gaps: tuple[int, ...]
+) -> dict[int, ChainState]:
+    """The states of both directions."""
+    states = {}
+    for targets in outward(source, num_frames):
+        states.update(chain(flows, source, pixels, targets, gaps, THRESHOLD_PX))
+    return states
+
+
+def test_outward_order() -> None:
+    assert outward(2, 6) == [[3, 4, 5], [1, 0]]
+    assert outward(0, 3) == [[1, 2], []]
+    assert outward(2, 3) == [[], [1, 0]]
+    assert outward(3, 8, window=2) == [[4, 5], [2, 1]]
+    assert outward(1, 8, window=3) == [[2, 3, 4], [0]]
+
+
+@pytest.mark.parametrize("gaps", [(1,), (1, 2, 4)])
+def test_a_translation_is_followed_exactly_both_ways(exact_flows: type, gaps: tuple[int, ...]) -> None:
+    scene = translating_scene((1.5, -0.75), (96, 64), 7)
+    points = np.array([[40.3, 30.6], [50.0, 32.25]], np.float32)
+    states = follow(exact_flows(scene), 3, points, 7, gaps)
+    assert sorted(states) == [0, 1, 2, 4, 5, 6]
+    for target, state in states.items():
+        np.testing.assert_allclose(state.pixels, points + np.float32((1.5, -0.75)) * (target - 3), atol=1e-3)
+        assert state.visible.all()
+        assert state.reliable.all()
+        np.testing.assert_allclose(state.variance, 0, atol=1e-5)
+
+
+def test_chains_are_exact_where_points_are_seen(exact_flows: type, occluder: SyntheticScene) -> None:
+    rng = np.random.default_rng(0)
+    points = (occluder.size * rng.uniform(0.1, 0.9, (300, 2))).astype(np.float32)
+    tracks, visible = occluder.tracks(np.column_stack([np.full(len(points), 5), points]))
+    states = follow(exact_flows(occluder), 5, points, 16, (1, 2, 4, 8))
+    errors = np.stack([np.linalg.norm(states[t].pixels - tracks[:, t], axis=-1) for t in sorted(states)], 1)
+    claimed = np.stack([states[t].visible for t in sorted(states)], 1)
+    seen = np.delete(visible, 5, axis=1)
+    assert np.mean(claimed == seen) > 0.97, "only points at an outline, whose flow is mixed, may be judged wrongly"
+    assert np.quantile(errors[claimed & seen], 0.98) < 0.02
+
+
+def test_a_long_hop_recovers_a_point_behind_an_occluder(exact_flows: type, occluder: SyntheticScene) -> None:
+    tracks, visible = occluder.tracks(np.column_stack([[0], BEHIND]))
+    assert np.flatnonzero(~visible[0]).tolist() == [6, 7, 8, 9]
+    states = follow(exact_flows(occluder), 0, BEHIND, 16, (1, 2, 4, 8))
+    assert [bool(states[t].visible[0]) for t in range(1, 16)] == visible[0, 1:].tolist()
+    for t in np.flatnonzero(visible[0])[1:]:
+        np.testing.assert_allclose(states[t].pixels, tracks[:, t], atol=0.02)
+
+
+def test_short_hops_lose_that_point_for_good(exact_flows: type, occluder: SyntheticScene) -> None:
+    states = follow(exact_flows(occluder), 0, BEHIND, 16, (1,))
+    assert [t for t in range(1, 16) if states[t].visible[0]] == [1, 2, 3, 4, 5]
+    disc = occluder.tracks(np.column_stack([[0], BEHIND]))[0]
+    assert np.linalg.norm(states[15].pixels - disc[:, 15]) > 10, "it stays on the pole"
+
+
+def test_a_point_just_hidden_is_still_reliable_and_later_not(exact_flows: type, occluder: SyntheticScene) -> None:
+    states = follow(exact_flows(occluder), 0, BEHIND, 10, (1, 2))
+    reliable = [bool(states[t].reliable[0]) for t in range(1, 10)]
+    assert reliable[:6] == [True] * 6  # seen in 1 to 5, and the flow into the occlusion at 6 leads to the right place
+    assert reliable[7:] == [False] * 2  # at most two frames on
+    track = occluder.tracks(np.column_stack([[0], BEHIND]))[0]
+    for t in (t for t in range(1, 10) if reliable[t - 1]):
+        np.testing.assert_allclose(states[t].pixels, track[:, t], atol=0.02)
+
+
+class ConstantError:
+    """One pixel to the right per frame, and back with an error of half a pixel of the 256 x 256 raster per pair."""
+
+    size = (64, 64)
+
+    def has(self, source: int, target: int) -> bool:
+        return True
+
+    def flow(self, source: int, target: int) -> NDArray[np.float32]:
+        error = 0.0 if target > source else 0.5 * raster_scale(self.size)
+        return np.full((64, 64, 2), (target - source, error), np.float32)
+
+
+@pytest.mark.parametrize(("gaps", "hops"), [((1,), [1, 2, 3, 4, 5, 6]), ((1, 2), [1, 1, 2, 2, 3, 3])])
+def test_the_way_with_the_fewest_errors_is_taken(gaps: tuple[int, ...], hops: list[int]) -> None:
+    """Each hop adds 0.25 px^2 to the variance and 0.05 more to the cost, however long it is."""
+    start = np.array([[10, 20]], np.float32)
+    states = dict(chain(ConstantError(), 0, start, range(1, 7), gaps, THRESHOLD_PX))
+    np.testing.assert_allclose([states[t].variance[0] for t in range(1, 7)], 0.25 * np.array(hops), rtol=1e-4)
+    np.testing.assert_allclose([states[t].cost[0] for t in range(1, 7)], 0.30 * np.array(hops), rtol=1e-4)
+    assert all(states[t].visible.all() for t in states)
+
+
+def test_the_threshold_is_in_pixels_of_the_raster() -> None:
+    start = np.array([[10, 20]], np.float32)
+    for threshold, seen in [(0.49, False), (0.51, True)]:
+        ((_, state),) = chain(ConstantError(), 0, start, [1], (1,), threshold)
+        assert state.visible.tolist() == [seen]
+
+
+def test_a_frame_without_pairs_loses_points_only_while_no_hop_passes_it(exact_flows: type) -> None:
+    scene = translating_scene((1.0, 0.5), (64, 48), 6)
+    every = {(i, j) for i in range(6) for j in range(6)}
+    flows = exact_flows(scene, {pair for pair in every if 2 not in pair})
+    start = np.array([[30, 20]], np.float32)
+    states = dict(chain(flows, 0, start, range(1, 6), (1, 2), THRESHOLD_PX))
+    assert [bool(states[t].visible[0]) for t in range(1, 6)] == [True, False, True, True, True]
+    np.testing.assert_array_equal(states[2].pixels, states[1].pixels)  # kept where it was
+    assert not states[2].reliable[0]
+    np.testing.assert_allclose(states[5].pixels, [[35, 22.5]], atol=1e-3)
+
+
+@pytest.mark.parametrize("kept", ["forward", "backward", "none"])
+def test_a_hop_needs_both_directions_of_its_pair(exact_flows: type, kept: str) -> None:
+    scene = translating_scene((1.0, 0.5), (64, 48), 3)
+    pairs = {"forward": {(0, 1), (1, 2)}, "backward": {(1, 0), (2, 1)}, "none": set()}[kept]
+    start = np.array([[30, 20]], np.float32)
+    for _, state in chain(exact_flows(scene, pairs), 0, start, [1, 2], (1, 2), THRESHOLD_PX):
+        np.testing.assert_array_equal(state.pixels, start)
+        assert not state.visible.any()
+        assert not state.reliable.any()
+
+
+def test_a_point_does_not_depend_on_the_others(exact_flows: type, occluder: SyntheticScene) -> None:
+    points = np.random.default_rng(1).uniform(10, 80, (40, 2)).astype(np.float32)
+    flows = exact_flows(occluder)
+    together = follow(flows, 4, points, 12, (1, 2, 4))
+    for index in (0, 7, 39):
+        for t, alone in follow(flows, 4, points[index : index + 1], 12, (1, 2, 4)).items():
+            np.testing.assert_allclose(alone.pixels[0], together[t].pixels[index], atol=1e-5)
+            assert alone.visible[0] == together[t].visible[index]
+            np.testing.assert_allclose(alone.cost[0], together[t].cost[index], rtol=1e-5, atol=1e-5)

@@ -13,7 +13,7 @@ from omnitrack.motion.spline import NUM_PARAMETERS, Spline, evaluate, invert, sp
 
 
 class SplineCoupling(nn.Module):
-    """Maps coordinate `changed` of (P, 3) points by a monotone spline conditioned on the other two and the frame.
+    """Maps coordinate `changed` of points by a monotone spline conditioned on the other two and the frame.
 
     The spline's parameters come from a small network on features read from planes at tanh(the other two) and on the
     frame's time features; the time's part of the first layer is computed once per frame, not per point. The last
@@ -44,27 +44,30 @@ class SplineCoupling(nn.Module):
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
-    def forward(self, points: Tensor, time_column: Tensor) -> Tensor:
-        """Map points (P, 3) towards the canonical volume; `time_column` (P, hidden[0]) is `column` of their frames."""
-        return self._replaced(points, evaluate(self._spline(points, time_column), points[:, self.changed]))
+    def forward(self, points: list[Tensor], time_column: Tensor) -> list[Tensor]:
+        """Map points, three coordinates (P,), towards the canonical volume.
 
-    def inverse(self, points: Tensor, time_column: Tensor) -> Tensor:
+        Args:
+            points: The coordinates x, y, z.
+            time_column: (P, hidden[0]) `column` of the points' frames.
+        """
+        return self._replaced(points, evaluate(self._spline(points, time_column), points[self.changed]))
+
+    def inverse(self, points: list[Tensor], time_column: Tensor) -> list[Tensor]:
         """Undo `forward`."""
-        return self._replaced(points, invert(self._spline(points, time_column), points[:, self.changed]))
+        return self._replaced(points, invert(self._spline(points, time_column), points[self.changed]))
 
     def column(self, time_features: Tensor) -> Tensor:
         """The time's part of the first layer, (T, hidden[0]) from features (T, time_width)."""
         column: Tensor = self.from_time(time_features)
         return column
 
-    def _spline(self, points: Tensor, time_column: Tensor) -> Spline:
-        place = torch.tanh(points[:, self.kept])
+    def _spline(self, points: list[Tensor], time_column: Tensor) -> Spline:
+        place = torch.tanh(torch.stack([points[c] for c in self.kept], -1))
         hidden = F.leaky_relu(self.from_place(self.planes(place)) + time_column)
         for layer in self.layers:
             hidden = F.leaky_relu(layer(hidden))
         return spline_from_parameters(self.last(hidden))
 
-    def _replaced(self, points: Tensor, value: Tensor) -> Tensor:
-        columns = list(points.unbind(-1))
-        columns[self.changed] = value
-        return torch.stack(columns, -1)
+    def _replaced(self, points: list[Tensor], value: Tensor) -> list[Tensor]:
+        return [value if c == self.changed else points[c] for c in range(3)]

@@ -34,17 +34,12 @@ class DepthMaps(nn.Module):
         y = ((pixels[:, 1] + 0.5) * (height / self.size[1])).long().clamp(0, height - 1)
         return (frames * height + y) * width + x
 
-    def gradient_at(self, texels: Tensor) -> tuple[Tensor, Tensor]:
-        """Differences to the left and upper texel, now and at the start: two (P, 2)."""
+    def left_and_above(self, texels: Tensor) -> Tensor:
+        """Indices (2, P) of the texels to the left of and above others; at the border the texel itself."""
         _, height, width = self.maps.shape
         left = torch.where(texels % width > 0, texels - 1, texels)
         above = torch.where(texels // width % height > 0, texels - width, texels)
-
-        def differences(maps: Tensor) -> Tensor:
-            flat = maps.flatten()
-            return torch.stack([flat[left] - flat[texels], flat[above] - flat[texels]], -1)
-
-        return differences(self.maps), differences(self.initial)
+        return torch.stack([left, above])
 
     def full(self, frame: int) -> Tensor:
         """Depth of one frame at its full size, (H, W)."""

@@ -3,8 +3,9 @@
 Four knots (x_k, y_k), k = 0..3, both increasing; linear between them and, with slopes of their own, beyond. As a
 sum of clamped pieces it needs no search for the segment:
 
-    f(x) = y_1 + s_1 clamp(x - x_1, 0, w_1) + s_0 clamp(x - x_1, -w_0, 0) + s_2 clamp(x - x_2, 0, w_2)
-         + a min(x - x_0, 0) + b max(x - x_3, 0),   w_k = x_{k+1} - x_k,  s_k = (y_{k+1} - y_k) / w_k
+    f(x) = y_0 + a min(x - x_0, 0) + sum_k s_k clamp(x - x_k, 0, w_k) + b max(x - x_3, 0)
+
+    w_k = x_{k+1} - x_k,  s_k = (y_{k+1} - y_k) / w_k,  k = 0..2
 
 Source:
     CaDeX++ (ECCV 2024), non-linear coupling: ten numbers per point, knots at sums of widths left and right of zero.
@@ -18,6 +19,8 @@ import torch
 from torch import Tensor
 
 NUM_PARAMETERS = 10
+# Widths left-outer, left-inner, right-inner, right-outer to knots: sums to the left and to the right of zero.
+KNOTS_FROM_WIDTHS = ((-1.0, 0, 0, 0), (-1.0, -1.0, 0, 0), (0, 0, 1.0, 1.0), (0, 0, 0, 1.0))
 LEAST_SHARE = 0.05  # of a width or slope at the start: keeps every slope away from zero and infinity
 
 
@@ -37,12 +40,9 @@ def spline_from_parameters(raw: Tensor) -> Spline:
         raw: (..., 10): widths in x left-outer, left-inner, right-inner, right-outer; the same in y; slopes left, right.
     """
     positive = LEAST_SHARE / 2 + (1 - LEAST_SHARE) * torch.sigmoid(raw)  # 0.5 at zero, in (0.025, 0.975)
-    return Spline(
-        x=_knots(positive[..., 0:4]),
-        y=_knots(positive[..., 4:8]),
-        left=2 * positive[..., 8],
-        right=2 * positive[..., 9],
-    )
+    from_widths = raw.new_tensor(KNOTS_FROM_WIDTHS)
+    knots = positive[..., :8] @ torch.block_diag(from_widths, from_widths)
+    return Spline(x=knots[..., :4], y=knots[..., 4:], left=2 * positive[..., 8], right=2 * positive[..., 9])
 
 
 def evaluate(spline: Spline, x: Tensor) -> Tensor:
@@ -55,21 +55,10 @@ def invert(spline: Spline, y: Tensor) -> Tensor:
     return _piecewise(y, spline.y, spline.x, 1 / spline.left, 1 / spline.right)
 
 
-def _knots(widths: Tensor) -> Tensor:
-    outer_left, inner_left, inner_right, outer_right = widths.unbind(-1)
-    return torch.stack([-inner_left - outer_left, -inner_left, inner_right, inner_right + outer_right], -1)
-
-
 def _piecewise(q: Tensor, at: Tensor, to: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    widths = at.diff(dim=-1)
-    slopes = to.diff(dim=-1) / widths
-    from_1, from_2 = q - at[..., 1], q - at[..., 2]
-    zero = torch.zeros_like(q)
-    return (
-        to[..., 1]
-        + slopes[..., 1] * torch.clamp(from_1, zero, widths[..., 1])
-        + slopes[..., 0] * torch.clamp(from_1, -widths[..., 0], zero)
-        + slopes[..., 2] * torch.clamp(from_2, zero, widths[..., 2])
-        + left * (q - at[..., 0]).clamp_max(0)
-        + right * (q - at[..., 3]).clamp_min(0)
-    )
+    beyond = q.unsqueeze(-1) - at
+    widths = at[..., 1:] - at[..., :-1]
+    slopes = (to[..., 1:] - to[..., :-1]) / widths
+    pieces = torch.minimum(beyond[..., :3].clamp_min(0), widths)
+    tails = left * beyond[..., 0].clamp_max(0) + right * beyond[..., 3].clamp_min(0)
+    return to[..., 0] + (slopes * pieces).sum(-1) + tails

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omnitrack.motion.coupling import SplineCoupling
@@ -47,22 +48,24 @@ class CanonicalWarp(nn.Module):
 
     def forward(self, points: Tensor, frames: Tensor, columns: list[Tensor]) -> Tensor:
         """Local points (P, 3) of frames (P,) to canonical points (P, 3)."""
-        points = _apply_affine(self.camera[frames], points)
+        moved = _apply_affine(self.camera, frames, list(points.unbind(-1)))
         for layer, column in zip(self.layers, columns, strict=True):
-            points = layer(points, column[frames])
-        return points
+            moved = layer(moved, F.embedding(frames, column))
+        return torch.stack(moved, -1)
 
     def inverse(self, canonical: Tensor, frames: Tensor, columns: list[Tensor]) -> Tensor:
         """Canonical points (P, 3) to local points (P, 3) of frames (P,)."""
-        points = canonical
+        moved = list(canonical.unbind(-1))
         for layer, column in zip(reversed(self.layers), reversed(columns), strict=True):
-            points = layer.inverse(points, column[frames])
-        return _apply_affine(self.camera_inverse[frames], points)
+            moved = layer.inverse(moved, F.embedding(frames, column))
+        return torch.stack(_apply_affine(self.camera_inverse, frames, moved), -1)
 
 
-def _apply_affine(affine: Tensor, points: Tensor) -> Tensor:
-    xy = (affine[:, :, :2] @ points[:, :2, None]).squeeze(-1) + affine[:, :, 2]
-    return torch.cat([xy, points[:, 2:]], -1)
+def _apply_affine(affine: Tensor, frames: Tensor, points: list[Tensor]) -> list[Tensor]:
+    """The affine (T, 2, 3) of each point's frame on its x and y."""
+    x, y, z = points
+    a, b, c, d, e, f = F.embedding(frames, affine.flatten(1)).unbind(-1)
+    return [a * x + b * y + c, d * x + e * y + f, z]
 
 
 def _inverse_affine(affine: Tensor) -> Tensor:

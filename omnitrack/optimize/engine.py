@@ -61,7 +61,7 @@ class Engine:
         self.sampler = HardMiningSampler(data, settings.regions, settings.hard_share)
         self._generator = torch.Generator(data.grid.device).manual_seed(seed)
         groups = self._method.groups(self.field, settings)
-        self._optimizer = torch.optim.Adam([{"params": parameters, "lr": rate} for parameters, rate, _ in groups])
+        self._optimizer = torch.optim.Adam([{"params": p, "lr": rate} for p, rate, _ in groups], fused=True)
         self._rates = [rate for _, rate, _ in groups]
         self._clips = [clip for _, _, clip in groups]
         self._num_frames = data.num_frames
@@ -149,7 +149,7 @@ class Engine:
         self._rollbacks += 1
         if self._rollbacks > MOST_ROLLBACKS:
             raise OmnitrackError(
-                f"the fit is not finite from step {self.step} on, even after {MOST_ROLLBACKS} restarts with smaller steps",
+                f"the fit is not finite from step {self.step} on, after {MOST_ROLLBACKS} restarts with smaller steps",
                 "look at the filtered correspondences (omnitrack info -v), or lower --set fit.learning_rate",
             )
         generator = self._generator.get_state()  # goes on: the same samples would lead to the same end

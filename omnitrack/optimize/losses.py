@@ -37,36 +37,37 @@ def cadex_losses(field: CadexField, batch: Batch, settings: CadexSettings) -> tu
     scale = FRAME_PX / max(field.camera.size)  # 256-raster pixels per pixel
     depth_px = field.camera.half_extent_px * scale  # ... and per unit of depth
     columns = field.warp.time_columns()
-    source_texels = field.depth.texel(batch.source_pixels, batch.source_frames)
-    maps = field.depth.maps.flatten()
-    lifted = field.camera.lift(batch.source_pixels, maps[source_texels])
-    canonical = field.warp(lifted, batch.source_frames, columns)
     frames = batch.target_frames.flatten()
-    points = field.warp.inverse(canonical.repeat_interleave(targets, 0), frames, columns)
+    texels = torch.cat(
+        [
+            field.depth.texel(batch.source_pixels, batch.source_frames),
+            field.depth.texel(batch.target_pixels.flatten(0, 1), frames),
+        ]
+    )
+    around = torch.cat([texels[None], field.depth.left_and_above(texels)])
+    surface = field.depth.maps.flatten()[around]  # read once: each read costs a gradient of the maps' size
+    initial = field.depth.initial.flatten()[around]
+
+    lifted = field.camera.lift(batch.source_pixels, surface[0, :anchors])
+    canonical = field.warp(lifted, batch.source_frames, columns)
+    shared = canonical[:, None].expand(-1, targets, -1).flatten(0, 1)
+    points = field.warp.inverse(shared, frames, columns)
     landed = field.camera.project(points).view(anchors, targets, 2)
-    depth = points[:, 2].view(anchors, targets)
+    depth, seen_depth, prior_depth = points[:, 2], surface[0, anchors:], initial[0, anchors:]
 
     confidence = batch.confidence
     total = confidence.sum().clamp_min(1e-6)
+    hidden = (confidence * batch.occluded).flatten()
+    seen = confidence.flatten() - hidden
     difference = (landed - batch.target_pixels) * scale
-    flow = (confidence * robust_distance(difference)).sum() / total
-
-    target_texels = field.depth.texel(batch.target_pixels.view(-1, 2), frames)
-    seen = (confidence * ~batch.occluded).flatten()
-    depth_error = (points[:, 2] - maps[target_texels]).abs() * depth_px
-    prior_error = (points[:, 2] - field.depth.initial.flatten()[target_texels]).abs() * depth_px
+    steps = (surface[1:] - surface[:1]) - (initial[1:] - initial[:1])
+    in_front = torch.relu(settings.occlusion_margin + seen_depth - depth)
     terms = {
-        "flow": flow,
-        "depth": settings.depth_weight * (seen * depth_error).sum() / total,
-        "depth_prior": settings.depth_prior_weight * (seen * prior_error).sum() / total,
+        "flow": (seen.view_as(confidence) * robust_distance(difference)).sum() / total,
+        "depth": settings.depth_weight * depth_px * (seen * (depth - seen_depth).abs()).sum() / total,
+        "depth_prior": settings.depth_prior_weight * depth_px * (seen * (depth - prior_depth).abs()).sum() / total,
+        "depth_gradient": settings.depth_gradient_weight * depth_px * steps.abs().sum(0).mean(),
+        "occlusion": settings.occlusion_weight * depth_px * (hidden * in_front).sum() / total,
     }
-    if settings.depth_gradient_weight > 0:
-        now, start = field.depth.gradient_at(torch.cat([source_texels, target_texels]))
-        terms["depth_gradient"] = settings.depth_gradient_weight * (now - start).norm(dim=-1).mean() * depth_px
-    if settings.occlusion_weight > 0:
-        surface = field.depth(batch.target_pixels.view(-1, 2), frames).view(anchors, targets)
-        in_front = torch.relu(settings.occlusion_margin + surface - depth) * depth_px
-        hidden = confidence * batch.occluded
-        terms["occlusion"] = settings.occlusion_weight * (hidden * in_front).sum() / total
     errors = (confidence * difference.detach().norm(dim=-1)).sum(-1) / confidence.sum(-1).clamp_min(1e-6)
     return terms, errors

@@ -59,13 +59,11 @@ def test_depth_gradient_reaches_one_texel() -> None:
     assert depth.maps.grad.tolist() == [[[0.0, 2.0], [0.0, 0.0]]]
 
 
-def test_depth_steps_to_the_left_and_above() -> None:
-    depth = DepthMaps(torch.tensor([[[1.0, 4.0], [9.0, 16.0]]]), (2, 2))
-    with torch.no_grad():
-        depth.maps[0, 1, 1] = 20.0
-    now, start = depth.gradient_at(torch.tensor([3, 0]))
-    assert now.tolist() == [[-11.0, -16.0], [0.0, 0.0]]
-    assert start.tolist() == [[-7.0, -12.0], [0.0, 0.0]]
+def test_texels_to_the_left_and_above_stay_in_their_frame() -> None:
+    depth = DepthMaps(torch.zeros(2, 2, 3), (3, 2))
+    left, above = depth.left_and_above(torch.tensor([0, 4, 5, 6, 10])).tolist()
+    assert left == [0, 3, 4, 6, 9]
+    assert above == [0, 1, 2, 6, 7]
 
 
 def test_full_depth_repeats_texels() -> None:

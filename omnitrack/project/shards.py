@@ -7,6 +7,8 @@ its own under a temporary name and renames it, and merging writes a new ``corres
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -142,7 +144,20 @@ def _replacing(path: Path, command: str) -> Iterator[Path]:
         temporary.replace(path)
     except (OSError, RuntimeError) as error:  # h5py raises either, depending on when the disk refuses
         raise OmnitrackError(
-            f"cannot write {path}: {error}", f"make room or allow writing there; then {command} goes on from here"
+            f"cannot write {path}: {_cause(error)}",
+            f"make room or allow writing there; then {command} goes on from here",
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _cause(error: BaseException) -> str:
+    """The operating system's own words, which HDF5 wraps in many of its own (and closing the file in yet others)."""
+    link: BaseException | None = error
+    while link is not None:
+        words = re.search(r"errno = (\d+)", str(link))
+        if words:
+            return os.strerror(int(words[1])).lower()
+        link = link.__context__
+    return str(getattr(error, "strerror", None) or error).partition("\n")[0].lower()

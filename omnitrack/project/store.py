@@ -56,10 +56,10 @@ class FlowStore:
             self.flow_stamp = self._read_stamp("flow_stamp")
             self.filter_stamp = self._read_stamp("filter_stamp")
             self._pairs = {pair_of(name) for name, group in self._file[FLOW_GROUP].items() if group.attrs.get(COMPLETE)}
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+            made_from = (self.flow_stamp or {}).get("inputs", {}).get("frames")
+        except (OSError, RuntimeError, AttributeError, KeyError, ValueError, TypeError) as error:
             self.close()
-            raise self._damaged(str(error)) from error
-        made_from = (self.flow_stamp or {}).get("inputs", {}).get("frames")
+            raise self._damaged(f"its header makes no sense: {error}") from error
         if not any_frames and made_from != project.meta.fingerprint:
             self.close()
             raise OmnitrackError(

@@ -251,7 +251,7 @@ class _SourceJob:
         hint = "finished frames are kept; try another estimator: --estimator dis"
         target_frame = self.project.frame(target)
         try:
-            flow = self.estimator.estimate(frame, target_frame, start)
+            flow = np.asarray(self.estimator.estimate(frame, target_frame, start), np.float32)
         except (OmnitrackError, MemoryError):
             raise
         except Exception as error:  # a plug-in can fail in any way; the pair and its name are what the user needs

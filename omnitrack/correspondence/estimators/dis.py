@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from omnitrack.errors import OmnitrackError
 from omnitrack.settings import DisSettings
 
 _MIN_PATCHES = 4  # patches along the shortest side at the finest level; with fewer OpenCV refuses or picks other levels
@@ -22,9 +23,18 @@ class DisEstimator:
     """Dense inverse search: the medium preset of OpenCV with `DisSettings` laid over it.
 
     The result does not depend on the number of threads (OpenCV cuts the image into a fixed number of stripes).
+
+    Raises:
+        OmnitrackError: Settings that leave pixels without flow.
     """
 
     def __init__(self, settings: DisSettings) -> None:
+        if settings.patch_stride > settings.patch_size:
+            raise OmnitrackError(
+                f"flow.dis.patch_stride is {settings.patch_stride}, more than patch_size {settings.patch_size}:"
+                " pixels between the patches would have no flow",
+                f"set flow.dis.patch_stride to at most {settings.patch_size}",
+            )
         self._settings = settings
         self._own = threading.local()  # an OpenCV search holds buffers: one for each thread
 
@@ -35,7 +45,9 @@ class DisEstimator:
         height, width = source.shape[:2]
         side = _MIN_PATCHES * self._settings.patch_size * 2**self._settings.finest_scale
         pad = (max(0, side - height), max(0, side - width))
-        flow = np.zeros((*source.shape[:2], 2), np.float32) if initial is None else np.array(initial, np.float32)
+        flow = np.zeros((height, width, 2), np.float32)
+        if initial is not None:
+            flow[:] = initial
         images = [_pad(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), pad) for frame in (source, target)]
         flow = np.asarray(self._search().calc(images[0], images[1], _pad(flow, pad)), np.float32)
         return np.ascontiguousarray(flow[:height, :width])
@@ -46,7 +58,7 @@ class DisEstimator:
             search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
             search.setFinestScale(self._settings.finest_scale)
             search.setPatchSize(self._settings.patch_size)
-            search.setPatchStride(min(self._settings.patch_stride, self._settings.patch_size))
+            search.setPatchStride(self._settings.patch_stride)
             search.setGradientDescentIterations(self._settings.gradient_descent_iterations)
             search.setVariationalRefinementIterations(self._settings.variational_iterations)
             self._own.search = search

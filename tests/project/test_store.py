@@ -1,0 +1,242 @@
+"""Reading correspondences.h5: what is there, what is not, and every way in which the file can be wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import h5py
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from omnitrack.errors import OmnitrackError
+from omnitrack.project.flow_codec import encode
+from omnitrack.project.project import Project, write_meta
+from omnitrack.project.shards import Shards
+from omnitrack.project.stamps import make_stamp
+from omnitrack.project.store import FlowStore, group_name, pair_of, write_flow
+from omnitrack.settings import FlowSettings
+
+FLOW_BYTES = 48 * 64 * 2 * 4
+
+
+def field(source: int, target: int) -> NDArray[np.float32]:
+    """A flow that says which pair it belongs to."""
+    flow = np.zeros((48, 64, 2), np.float32)
+    flow[..., 0], flow[..., 1] = source, np.arange(64) / 8 + target
+    return flow
+
+
+@pytest.fixture
+def stored(project: Project) -> Project:
+    """A project with flow of three pairs."""
+
+    def fill(file: h5py.File) -> None:
+        for pair in ((0, 1), (1, 0), (0, 2)):
+            write_flow(file.create_group(group_name(pair)), encode(field(*pair)))
+
+    shards = Shards(project, "flow", {})
+    shards.write(0, fill)
+    stamp = make_stamp({"frames": project.meta.fingerprint}, {"estimator": "dis"})
+    shards.merge("flow", {"flow_stamp": json.dumps(stamp)}, keep=())
+    return project
+
+
+def refusal(project: Project) -> OmnitrackError:
+    with pytest.raises(OmnitrackError) as caught:
+        FlowStore(project)
+    assert str(project.root) in caught.value.message
+    assert f"omnitrack flow {project.root}" in (caught.value.hint or "")
+    return caught.value
+
+
+def test_what_was_stored_is_read(stored: Project) -> None:
+    with FlowStore(stored) as store:
+        assert store.size == (64, 48)
+        assert store.pairs() == [(0, 1), (0, 2), (1, 0)]
+        assert store.has(0, 2)
+        assert not store.has(2, 0)
+        for pair in store.pairs():
+            np.testing.assert_array_equal(store.flow(*pair), field(*pair))
+            assert store.flow(*pair).dtype == np.float32
+        assert store.flow_stamp == {
+            "format": 1,
+            "inputs": {"frames": stored.meta.fingerprint},
+            "settings": {"estimator": "dis"},
+        }
+        assert store.filter_stamp is None
+        assert 0 < store.stored_bytes("flow") < 3 * FLOW_BYTES
+        assert store.stored_bytes("filtered") == 0
+
+
+def test_flow_handed_out_cannot_be_written_to(stored: Project) -> None:
+    with FlowStore(stored) as store, pytest.raises(ValueError):
+        store.flow(0, 1)[0, 0] = 9
+
+
+def test_a_pair_that_was_not_matched_is_named(stored: Project) -> None:
+    with FlowStore(stored) as store, pytest.raises(OmnitrackError) as caught:
+        store.flow(2, 0)
+    assert "from frame 2 to frame 0" in caught.value.message
+    assert f"omnitrack flow {stored.root}" in (caught.value.hint or "")
+
+
+def test_the_cache_keeps_the_latest_flows_and_no_more_bytes_than_it_may(stored: Project) -> None:
+    with FlowStore(stored, cache_bytes=2 * FLOW_BYTES) as store:
+        first, second = store.flow(0, 1), store.flow(0, 2)
+        assert store.flow(0, 1) is first  # now the youngest
+        store.flow(1, 0)
+        assert store.flow(0, 1) is first
+        assert store.flow(0, 2) is not second
+    with FlowStore(stored, cache_bytes=0) as store:
+        assert store.flow(0, 1) is store.flow(0, 1)  # one flow is always kept
+        np.testing.assert_array_equal(store.flow(0, 2), field(0, 2))
+
+
+def test_many_readers_and_threads_at_once(stored: Project) -> None:
+    stores = [FlowStore(stored, cache_bytes=FLOW_BYTES) for _ in range(5)]
+    pairs = stores[0].pairs() * 20
+    with ThreadPoolExecutor(8) as pool:
+        for store in stores:
+            for pair, flow in zip(pairs, pool.map(lambda p, s=store: s.flow(*p), pairs), strict=True):
+                np.testing.assert_array_equal(flow, field(*pair))
+    for store in stores:
+        store.close()
+
+
+def test_a_reader_goes_on_while_the_file_is_replaced(stored: Project) -> None:
+    with FlowStore(stored, cache_bytes=0) as store:
+        Shards(stored, "filter", {}).merge("filtered", {"filter_stamp": "{}"}, keep=("flow",))
+        np.testing.assert_array_equal(store.flow(0, 1), field(0, 1))
+        assert store.filter_stamp is None
+    with FlowStore(stored) as store:
+        assert store.filter_stamp == {}
+
+
+# --- files that are wrong ---------------------------------------------------------------------------------------
+def test_no_flow_yet(project: Project) -> None:
+    assert "there is no flow yet" in refusal(project).message
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.99])
+def test_a_file_that_was_cut_short(stored: Project, share: float) -> None:
+    path = stored.correspondences_path
+    os.truncate(path, int(path.stat().st_size * share))
+    assert "cannot be read" in refusal(stored).message
+
+
+def test_a_file_that_is_not_hdf5(stored: Project) -> None:
+    stored.correspondences_path.write_bytes(b"\x89PNG not really" * 100)
+    assert "cannot be read" in refusal(stored).message
+
+
+def test_an_hdf5_file_of_someone_else(stored: Project) -> None:
+    with h5py.File(stored.correspondences_path, "w") as file:
+        file["flow"] = [1, 2, 3]
+    assert "not a correspondence file of omnitrack" in refusal(stored).message
+
+
+@pytest.mark.parametrize("version", [0, 2, "new"])
+def test_another_format_version(stored: Project, version: object) -> None:
+    with h5py.File(stored.correspondences_path, "r+") as file:
+        file.attrs["format"] = version
+    error = refusal(stored)
+    assert f"has format {version}, this omnitrack reads format 1" in error.message
+    assert "update omnitrack" in (error.hint or "")
+
+
+def drop(name: str) -> Callable[[h5py.File], None]:
+    def spoil(file: h5py.File) -> None:
+        del file.attrs[name]
+
+    return spoil
+
+
+def put(name: str, value: object) -> Callable[[h5py.File], None]:
+    def spoil(file: h5py.File) -> None:
+        file.attrs[name] = value
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        drop("size"),
+        put("size", [1, 2, 3]),
+        put("size", "large"),
+        put("flow_stamp", "{not json"),
+        put("flow_stamp", "[1]"),
+        put("flow_stamp", '{"inputs": 3}'),
+        put("filter_stamp", 7),
+        lambda file: file.create_group("flow/by_hand").attrs.create("complete", True),
+        lambda file: (file.pop("flow"), file.create_dataset("flow", data=[1, 2])),
+    ],
+)
+def test_a_header_that_makes_no_sense(stored: Project, spoil: Callable[[h5py.File], None]) -> None:
+    with h5py.File(stored.correspondences_path, "r+") as file:
+        spoil(file)
+    assert "cannot be read" in refusal(stored).message
+
+
+def test_flow_of_other_frames(stored: Project) -> None:
+    write_meta(stored.frames_dir, type(stored.meta)(**{**vars(stored.meta), "fingerprint": "other"}))
+    changed = Project(stored.root)
+    assert "computed from other frames" in refusal(changed).message
+    with FlowStore(changed, any_frames=True) as store:
+        assert store.has(0, 1)
+
+
+def test_flow_without_a_stamp_is_of_unknown_frames(stored: Project) -> None:
+    with h5py.File(stored.correspondences_path, "r+") as file:
+        del file.attrs["flow_stamp"]
+    assert "other frames" in refusal(stored).message
+
+
+def test_pairs_that_are_not_complete_do_not_exist(stored: Project) -> None:
+    with h5py.File(stored.correspondences_path, "r+") as file:
+        del file["flow/000000_000001"].attrs["complete"]
+        file["flow/000001_000000"].attrs["complete"] = False
+    with FlowStore(stored) as store:
+        assert store.pairs() == [(0, 2)]
+        assert not store.has(0, 1)
+
+
+@pytest.mark.parametrize("damage", ["bytes", "shape", "lost", "scale"])
+def test_damaged_data_of_a_pair_are_named_and_the_others_are_read(stored: Project, damage: str) -> None:
+    with h5py.File(stored.correspondences_path, "r+") as file:
+        group = file["flow/000000_000001"]
+        if damage == "bytes":
+            group["deltas"].id.write_direct_chunk((0, 0, 0), b"\x00" * 40)
+        elif damage == "scale":
+            del group.attrs["steps_per_px"]
+        else:
+            del group["deltas"]
+            if damage == "shape":
+                group["deltas"] = np.zeros((2, 3), np.int16)
+    with FlowStore(stored) as store:
+        with pytest.raises(OmnitrackError) as caught:
+            store.flow(0, 1)
+        np.testing.assert_array_equal(store.flow(0, 2), field(0, 2))
+    assert "from frame 0 to frame 1" in caught.value.message
+    assert str(stored.correspondences_path) in caught.value.message
+    assert f"omnitrack flow {stored.root}" in (caught.value.hint or "")
+
+
+def test_group_names_sort_like_pairs_and_read_back() -> None:
+    pairs = [(2, 10), (10, 2), (2, 9), (123456, 1)]
+    assert [pair_of(group_name(pair)) for pair in pairs] == pairs
+    assert sorted(map(group_name, pairs)) == list(map(group_name, sorted(pairs)))
+
+
+def test_stamps_are_equal_where_the_product_is() -> None:
+    settings = FlowSettings()
+    stamp = make_stamp({"frames": "abc"}, settings)
+    assert json.loads(json.dumps(stamp)) == stamp
+    assert stamp == make_stamp({"frames": "abc"}, FlowSettings())
+    assert stamp != make_stamp({"frames": "abd"}, settings)
+    assert stamp != make_stamp({"frames": "abc"}, FlowSettings(pairs="log"))
+    assert make_stamp({}, {"steps": 3})["settings"] == {"steps": 3}

@@ -1,0 +1,427 @@
+"""`compute_flow`: the same flow however it is computed, nothing lost by an interruption, and every failure named."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from omnitrack.config import load_settings
+from omnitrack.correspondence.estimators.dis import DisEstimator
+from omnitrack.correspondence.pairs import Pair, select_pairs
+from omnitrack.errors import OmnitrackError
+from omnitrack.progress import Progress, Task
+from omnitrack.project.project import Project, write_meta
+from omnitrack.project.shards import Shards
+from omnitrack.project.store import FlowStore
+from omnitrack.settings import DisSettings, Settings
+from omnitrack.stages import flow as flow_stage
+from omnitrack.stages.flow import compute_flow, flow_stamp
+
+Flows = dict[Pair, NDArray[np.float32]]
+
+
+class Recorder(Progress):
+    """Remembers what a stage says."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.warnings: list[str] = []
+        self.tasks: list[tuple[str, int, int]] = []
+        self.advanced = 0
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+    def task(self, name: str, total: int, done: int = 0, unit: str = "steps") -> Task:
+        self.tasks.append((name, total, done))
+        recorder = self
+
+        class Counting(Task):
+            def advance(self, steps: int = 1, **values: float | str) -> None:
+                recorder.advanced += steps
+
+        return Counting()
+
+
+class Fake:
+    """An estimator that answers what it is told; stands in for a plug-in."""
+
+    def __init__(self, answer: Callable[[int], object]) -> None:
+        self.calls = 0
+        self._answer = answer
+        self._dis = DisEstimator(DisSettings())
+
+    def estimate(self, source: Any, target: Any, initial: Any = None) -> Any:
+        self.calls += 1
+        answer = self._answer(self.calls)
+        return self._dis.estimate(source, target, initial) if answer is None else answer
+
+
+def use(monkeypatch: pytest.MonkeyPatch, answer: Callable[[int], object]) -> Fake:
+    fake = Fake(answer)
+    monkeypatch.setattr(flow_stage, "get_estimator", lambda name, settings: fake)
+    return fake
+
+
+def settings(**flow: object) -> Settings:
+    return load_settings(overrides={f"flow.{key.replace('__', '.')}": value for key, value in flow.items()})
+
+
+def read(project: Project) -> Flows:
+    with FlowStore(project) as store:
+        return {pair: store.flow(*pair) for pair in store.pairs()}
+
+
+def assert_same(flows: Flows, expected: Flows) -> None:
+    assert list(flows) == list(expected)
+    for pair, flow in flows.items():
+        np.testing.assert_array_equal(flow, expected[pair], err_msg=str(pair))
+
+
+def another(project: Project) -> Project:
+    """A copy of the project without its flow."""
+    root = project.root.with_name("another")
+    root.mkdir()
+    shutil.copytree(project.frames_dir, root / "frames")
+    return Project(root)
+
+
+def shards_left(project: Project) -> list[str]:
+    return sorted(path.name for path in (project.root / "correspondences.partial").rglob("*.h5"))
+
+
+# --- the result -------------------------------------------------------------------------------------------------
+def test_every_selected_pair_gets_its_true_flow(project: Project) -> None:
+    recorder = Recorder()
+    report = compute_flow(project, Settings(), recorder)
+    flows = read(project)
+    assert list(flows) == select_pairs("log", 8)
+    for (source, target), flow in flows.items():
+        if abs(target - source) <= 2:  # further, much of a frame this small leaves it
+            error = flow[12:-12, 12:-12] - np.array([2, 1]) * (target - source)
+            assert np.abs(error).max() < 0.15, (source, target)
+    size = project.correspondences_path.stat().st_size
+    assert (report.pairs, report.computed, report.skipped) == (34, 34, 0)
+    assert (report.bytes, report.bytes_per_pair) == (size, size / 34)
+    assert report.seconds > 0
+    assert recorder.tasks == [("flow", 34, 0)]
+    assert recorder.advanced == 34
+    assert not recorder.notes and not recorder.warnings
+    assert sorted(p.name for p in project.root.glob("corr*")) == ["correspondences.h5"]
+
+
+def test_stored_flow_is_the_estimators_rounded_to_a_32nd_pixel(project: Project) -> None:
+    compute_flow(project, settings(warm_start=False))
+    expected = DisEstimator(DisSettings()).estimate(project.frame(1), project.frame(5))
+    assert np.abs(read(project)[1, 5] - expected).max() <= 1 / 64
+
+
+@pytest.mark.parametrize("warm_start", [True, False])
+def test_flow_does_not_depend_on_workers_pairs_or_order(project: Project, warm_start: bool) -> None:
+    compute_flow(project, settings(pairs="exhaustive", workers=1, warm_start=warm_start))
+    expected = read(project)
+    other = another(project)
+    compute_flow(other, settings(pairs="window:1", workers=4, warm_start=warm_start))
+    compute_flow(other, settings(pairs="keyframe", workers=2, warm_start=warm_start), pairs=[(0, 5), (6, 0), (0, 5)])
+    compute_flow(other, settings(pairs="log", workers=3, warm_start=warm_start))
+    flows = read(other)
+    assert {(0, 5), (6, 0), (0, 4), (3, 7)} <= set(flows)
+    assert_same(flows, {pair: expected[pair] for pair in flows})
+
+
+def test_warm_start_begins_at_the_flow_of_the_power_of_two_below(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: dict[tuple[bytes, bytes], object] = {}
+
+    class Spy(DisEstimator):
+        def estimate(self, source: Any, target: Any, initial: Any = None) -> Any:
+            begun[source.tobytes(), target.tobytes()] = initial
+            return super().estimate(source, target, initial)
+
+    monkeypatch.setattr(flow_stage, "get_estimator", lambda name, flow: Spy(DisSettings()))
+    compute_flow(project, settings(pairs="exhaustive", warm_start=True))
+    flows = read(project)
+    frames = [project.frame(t).tobytes() for t in range(8)]
+    assert begun[frames[0], frames[1]] is None
+    for target, start in ((2, 1), (3, 2), (4, 2), (5, 4), (7, 4)):
+        np.testing.assert_array_equal(begun[frames[0], frames[target]], flows[0, start])
+    np.testing.assert_array_equal(begun[frames[7], frames[1]], flows[7, 3])
+
+
+def test_keyframes_are_picked_by_the_clips_own_motion(project: Project) -> None:
+    # (2, 1) working pixels a frame are (8, 5.3) = 9.6 at 256 x 256: 16 are passed in 2 frames, a keyframe lasts 3.
+    compute_flow(project, settings(pairs="keyframe"))
+    assert list(read(project)) == select_pairs("keyframe", 8, lambda: np.full(7, 9.6))
+
+
+def test_tiny_frames(tmp_path: Path, textured_clip: Callable[..., NDArray[np.uint8]]) -> None:
+    from omnitrack.stages.init import init_from_frames
+
+    for size in ((16, 16), (40, 30)):
+        root = tmp_path / f"{size[0]}"
+        init_from_frames(textured_clip(3, size, (1, 0)), root, Settings(), 10.0, "clip")
+        compute_flow(Project(root), Settings())
+        assert read(Project(root))[0, 1].shape == (size[1], size[0], 2)
+
+
+# --- what is there already --------------------------------------------------------------------------------------
+def test_a_second_run_computes_nothing_and_touches_nothing(project: Project) -> None:
+    compute_flow(project, Settings())
+    before = project.correspondences_path.stat()
+    recorder = Recorder()
+    report = compute_flow(project, Settings(), recorder)
+    assert (report.pairs, report.computed, report.skipped) == (34, 0, 34)
+    assert recorder.tasks == []
+    after = project.correspondences_path.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_further_pairs_are_added_to_those_that_are_there(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    compute_flow(project, settings(pairs="window:1", warm_start=False))
+    first = read(project)
+    fake = use(monkeypatch, lambda call: None)
+    report = compute_flow(project, settings(pairs="window:2", warm_start=False), pairs=[(0, 7)])
+    flows = read(project)
+    assert (report.pairs, report.computed, report.skipped) == (27, 13, 14)
+    assert fake.calls == 13
+    assert set(flows) == set(select_pairs("window:2", 8)) | {(0, 7)}
+    assert_same({pair: flows[pair] for pair in first}, first)
+    with FlowStore(project) as store:
+        assert (store.flow_stamp or {})["settings"]["pairs"] == "window:2"
+
+
+def test_filtered_correspondences_stay_until_the_flow_is_another(project: Project) -> None:
+    compute_flow(project, settings(pairs="window:1"))
+    shards = Shards(project, "filter", {})
+    shards.write(0, lambda file: file.create_group("000000"))
+    shards.merge("filtered", {"filter_stamp": "{}"}, keep=("flow",))
+    compute_flow(project, settings(pairs="window:2"))
+    with h5py.File(project.correspondences_path, "r") as file:
+        assert "000000" in file["filtered"] and file.attrs["filter_stamp"] == "{}"
+    compute_flow(project, settings(pairs="window:2", dis__finest_scale=1))
+    with h5py.File(project.correspondences_path, "r") as file:
+        assert "filtered" not in file and "filter_stamp" not in file.attrs
+
+
+def test_other_settings_discard_the_flow_with_a_note(project: Project) -> None:
+    compute_flow(project, settings(pairs="window:2"))
+    recorder = Recorder()
+    report = compute_flow(project, settings(pairs="window:1", dis__finest_scale=1), recorder)
+    assert report.computed == 14
+    assert list(read(project)) == select_pairs("window:1", 8)
+    assert len(recorder.notes) == 1 and "other frames or settings" in recorder.notes[0]
+
+
+def test_other_frames_discard_the_flow_with_a_note(project: Project) -> None:
+    compute_flow(project, settings(pairs="window:1"))
+    write_meta(project.frames_dir, replace(project.meta, fingerprint="other"))
+    recorder = Recorder()
+    assert compute_flow(Project(project.root), settings(pairs="window:1"), recorder).computed == 14
+    assert len(recorder.notes) == 1
+
+
+def test_the_stamp_holds_what_changes_the_flow_and_nothing_else(project: Project) -> None:
+    base = flow_stamp(project, settings().flow)
+    assert base["inputs"] == {"frames": project.meta.fingerprint}
+    assert flow_stamp(project, settings(workers=7).flow) == base
+    assert flow_stamp(project, settings(dis__patch_stride=4).flow) != base
+    other = flow_stamp(project, settings(estimator="mine").flow)
+    assert other == flow_stamp(project, settings(estimator="mine", dis__patch_stride=4).flow)
+
+
+@pytest.mark.parametrize("spoil", ["truncated", "foreign", "version", "incomplete"])
+def test_a_file_that_is_wrong_is_made_again(project: Project, spoil: str) -> None:
+    compute_flow(project, settings(pairs="window:1"))
+    expected, path = read(project), project.correspondences_path
+    if spoil == "truncated":
+        path.write_bytes(path.read_bytes()[:-2000])
+    elif spoil == "foreign":
+        path.write_text("not HDF5")
+    else:
+        with h5py.File(path, "r+") as file:
+            if spoil == "version":
+                file.attrs["format"] = 99
+            else:
+                del file["flow/000003_000004"].attrs["complete"]
+    recorder = Recorder()
+    report = compute_flow(project, settings(pairs="window:1"), recorder)
+    assert report.computed == (1 if spoil == "incomplete" else 14)
+    assert len(recorder.warnings) == (0 if spoil == "incomplete" else 1)
+    assert_same(read(project), expected)
+
+
+# --- interruptions ----------------------------------------------------------------------------------------------
+def test_ctrl_c_keeps_finished_frames_and_the_next_run_goes_on(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupting(Recorder):
+        def task(self, name: str, total: int, done: int = 0, unit: str = "steps") -> Task:
+            class Pressed(Task):
+                def advance(self, steps: int = 1, **values: float | str) -> None:
+                    pressed.set()
+                    raise KeyboardInterrupt
+
+            return Pressed()
+
+    pressed = threading.Event()
+    use(monkeypatch, lambda call: None if call < 10 else pressed.wait(60) and None)
+    with pytest.raises(KeyboardInterrupt):
+        compute_flow(project, settings(workers=1), Interrupting())
+    left = shards_left(project)
+    assert 1 <= len(left) < 8
+    assert not project.correspondences_path.exists()
+    with pytest.raises(OmnitrackError, match="there is no flow yet"):
+        FlowStore(project)
+    fake, recorder = use(monkeypatch, lambda call: None), Recorder()
+    report = compute_flow(project, settings(), recorder)
+    assert report.skipped >= 3 * len(left)  # every source has at least three targets
+    assert fake.calls == report.computed == 34 - report.skipped
+    assert recorder.tasks == [("flow", 34, report.skipped)]
+    assert f"{len(left)} source frames are done" in recorder.notes[0]
+    monkeypatch.undo()
+    other = another(project)
+    compute_flow(other, settings())
+    assert_same(read(project), read(other))
+
+
+KILLED = """
+import sys, time
+from omnitrack.correspondence.estimators.dis import DisEstimator
+from omnitrack.project.project import Project
+from omnitrack.settings import DisSettings
+from omnitrack.config import load_settings
+from omnitrack.stages import flow
+
+class Hanging(DisEstimator):
+    calls = 0
+    def estimate(self, *arguments):
+        self.calls += 1
+        if self.calls > 20:
+            print("hanging", flush=True)
+            time.sleep(60)
+        return super().estimate(*arguments)
+
+flow.get_estimator = lambda name, settings: Hanging(DisSettings())
+flow.compute_flow(Project(sys.argv[1]), load_settings(overrides={"flow.workers": 1}))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_a_killed_process_loses_only_the_frame_it_was_at(project: Project) -> None:
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(project.root)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "hanging\n"
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    # By hand: frames 0 to 3 have 3 later targets each and 0, 1, 2, 2 earlier ones, 17 pairs; the 21st is in frame 4.
+    assert shards_left(project) == [f"{index:06d}.h5" for index in range(4)]
+    report = compute_flow(project, settings())
+    assert (report.computed, report.skipped) == (17, 17)
+    other = another(project)
+    compute_flow(other, settings())
+    assert_same(read(project), read(other))
+    assert not (project.root / "correspondences.partial").exists()
+
+
+# --- failures ---------------------------------------------------------------------------------------------------
+def failure(project: Project, **flow: object) -> OmnitrackError:
+    with pytest.raises(OmnitrackError) as caught:
+        compute_flow(project, settings(pairs="window:1", workers=1, **flow))
+    return caught.value
+
+
+def broken(value: float) -> NDArray[np.float32]:
+    flow = np.zeros((48, 64, 2), np.float32)
+    flow[3, 4, 1] = flow[3, 4, 0] = flow[7, 7, 0] = value
+    return flow
+
+
+def assert_first_two_frames_stay(project: Project) -> None:
+    left = shards_left(project)  # the worker may have gone on to frame 3 before it was stopped
+    assert left[:2] == ["000000.h5", "000001.h5"] and "000002.h5" not in left
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        (broken(float("nan")), "not finite at 2 pixels"),
+        (broken(float("-inf")), "not finite at 2 pixels"),
+        (np.zeros((64, 48, 2), np.float32), "shape (64, 48, 2), not (48, 64, 2)"),
+        ([[0.0]], "shape (1, 1), not (48, 64, 2)"),
+        (None, "out of ideas"),
+    ],
+)
+def test_a_failing_estimator_is_named_with_the_pair_and_finished_frames_stay(
+    project: Project, monkeypatch: pytest.MonkeyPatch, answer: object, cause: str
+) -> None:
+    def answer_in_time(call: int) -> object:
+        if call != 5:  # by hand: 0 -> 1; 1 -> 2, 1 -> 0; 2 -> 3, 2 -> 1
+            return None
+        if answer is None:
+            raise RuntimeError("out of ideas")
+        return answer
+
+    use(monkeypatch, answer_in_time)
+    error = failure(project, estimator="mine")
+    assert "'mine'" in error.message and "2 -> 1" in error.message and cause in error.message
+    assert_first_two_frames_stay(project)
+
+
+def test_a_full_disk_keeps_finished_frames(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, writes = flow_stage.write_flow, []
+
+    def until_full(group: h5py.Group, encoded: Any) -> None:
+        writes.append(group.name)
+        if len(writes) == 5:
+            raise OSError(28, "No space left on device")
+        write(group, encoded)
+
+    monkeypatch.setattr(flow_stage, "write_flow", until_full)
+    error = failure(project)
+    assert error.message.endswith("000002.h5: no space left on device")
+    assert f"omnitrack flow {project.root}" in (error.hint or "")
+    assert_first_two_frames_stay(project)
+    monkeypatch.undo()
+    assert compute_flow(project, settings(pairs="window:1")).skipped >= 3
+
+
+def test_a_missing_frame_is_named(project: Project) -> None:
+    project.frame_path(4).unlink()
+    assert "frame 4" in failure(project).message
+
+
+def test_one_frame_is_not_enough(project: Project) -> None:
+    write_meta(project.frames_dir, replace(project.meta, count=1))
+    assert "single frame" in failure(Project(project.root)).message
+
+
+@pytest.mark.parametrize("pair", [(0, 0), (-1, 0), (3, 8)])
+def test_a_pair_that_is_not_one_is_refused(project: Project, pair: Pair) -> None:
+    with pytest.raises(OmnitrackError) as caught:
+        compute_flow(project, settings(), pairs=[pair])
+    assert str(pair) in caught.value.message
+    assert "0 to 7" in (caught.value.hint or "")
+
+
+def test_bad_settings_are_refused_before_anything_is_done(project: Project) -> None:
+    for flow in ({"pairs": "some"}, {"estimator": "nobody"}):
+        with pytest.raises(OmnitrackError):
+            compute_flow(project, settings(**flow))
+    assert not list(project.root.glob("corr*"))

@@ -1,0 +1,73 @@
+"""Exact correspondences of synthetic scenes, and a small fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import torch
+
+from omnitrack.correspondence.flows import grid_shape, inside, pixel_grid
+from omnitrack.optimize.correspondences import Correspondences
+from omnitrack.settings import CadexSettings, FitSettings
+from omnitrack.synthetic import SyntheticScene
+
+UNIT_PX = 1 / 32
+BELIEVED_WHEN_HIDDEN = 2  # frames, as in filtering
+
+
+def correspondences_of(
+    scene: SyntheticScene, stride: int = 2, sources: Sequence[int] | None = None, reach: int | None = None
+) -> Correspondences:
+    """Where the grid points of the source frames (all of them) are in all frames up to `reach` away, exactly."""
+    grid = pixel_grid(scene.size, stride)
+    sources = range(scene.num_frames) if sources is None else sources
+    reach = scene.num_frames if reach is None else reach
+    all_targets = [[t for t in range(scene.num_frames) if 0 < abs(t - s) <= reach] for s in sources]
+    shape = (len(sources), max(map(len, all_targets)), len(grid))
+    targets = np.full(shape[:2], -1)
+    displacement = np.zeros((*shape, 2), np.int16)
+    confidence = np.zeros(shape, np.uint8)
+    occluded = np.zeros(shape, bool)
+    for s, (source, its_targets) in enumerate(zip(sources, all_targets, strict=True)):
+        tracks, visible = scene.tracks(np.column_stack([np.full(len(grid), source), grid]))
+        for k, t in enumerate(its_targets):
+            targets[s, k] = t
+            displacement[s, k] = np.rint((tracks[:, t] - grid) / UNIT_PX)
+            occluded[s, k] = (
+                ~visible[:, t] & inside(tracks[:, t], scene.size) & (abs(t - source) <= BELIEVED_WHEN_HIDDEN)
+            )
+            confidence[s, k] = 255 * (visible[:, t] | occluded[s, k])
+    return Correspondences.from_numpy(
+        sources=np.array(sources),
+        targets=targets,
+        grid=grid,
+        grid_shape=grid_shape(scene.size, stride),
+        displacement=displacement,
+        confidence=confidence,
+        occluded=occluded,
+        unit_px=UNIT_PX,
+        size=scene.size,
+        num_frames=scene.num_frames,
+        device=torch.device("cpu"),
+    )
+
+
+@pytest.fixture
+def exact_correspondences() -> Callable[..., Correspondences]:
+    """`correspondences_of`."""
+    return correspondences_of
+
+
+@pytest.fixture
+def small_fit() -> FitSettings:
+    """Fifteen steps of a small field."""
+    return FitSettings(
+        steps=15,
+        anchors=64,
+        targets=2,
+        learning_rate=1e-2,
+        regions=4,
+        cadex=CadexSettings(plane_resolutions=(4, 8), plane_channels=4, time_channels=4, hidden=(8, 8)),
+    )

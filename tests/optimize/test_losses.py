@@ -1,0 +1,195 @@
+"""The terms of the loss on fields so simple that every number can be worked out by hand."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from omnitrack.motion.cadex import CadexField
+from omnitrack.motion.depth import DepthMaps
+from omnitrack.motion.geometry import Camera
+from omnitrack.motion.warp import CanonicalWarp
+from omnitrack.optimize.losses import cadex_losses, robust_distance
+from omnitrack.optimize.sampler import Batch
+from omnitrack.settings import CadexSettings
+
+SIZE = (64, 48)  # 4 raster pixels per pixel, 32 pixels and so 128 raster pixels per unit of depth
+ZERO_PX = 1e-3  # robust_distance of no difference at all: the square root's floor
+SETTINGS = CadexSettings(
+    depth_weight=2.0, depth_prior_weight=0.5, depth_gradient_weight=0.25, occlusion_weight=3.0, occlusion_margin=0.05
+)
+
+
+def make_field(depth: torch.Tensor, shift_px: tuple[float, float] = (0.0, 0.0), shaken: float = 0.0) -> CadexField:
+    """A plane that moves by `shift_px` a frame, its motion in the camera; maps (T, h, w) of depth."""
+    camera = torch.eye(2, 3).repeat(len(depth), 1, 1)
+    camera[:, :, 2] = -torch.arange(len(depth))[:, None] * torch.tensor(shift_px) / 32
+    warp = CanonicalWarp(camera, (0, 1, 2, 0, 1, 2), (3, 6), 4, 2, (8, 6))
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in warp.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * shaken)
+    return CadexField(Camera(SIZE), warp, DepthMaps(depth, SIZE), 0.1)
+
+
+def make_batch(
+    source_pixels: list[tuple[float, float]],
+    target_pixels: list[list[tuple[float, float]]],
+    confidence: list[list[float]],
+    occluded: list[list[bool]] | None = None,
+    target_frames: list[list[int]] | None = None,
+) -> Batch:
+    """Anchors in frame 0."""
+    shape = (len(confidence), len(confidence[0]))
+    return Batch(
+        source_frames=torch.zeros(shape[0], dtype=torch.long),
+        source_pixels=torch.tensor(source_pixels, dtype=torch.float32),
+        target_frames=torch.ones(shape, dtype=torch.long) if target_frames is None else torch.tensor(target_frames),
+        target_pixels=torch.tensor(target_pixels, dtype=torch.float32),
+        confidence=torch.tensor(confidence),
+        occluded=torch.zeros(shape, dtype=torch.bool) if occluded is None else torch.tensor(occluded),
+        cells=torch.zeros(shape[0], dtype=torch.long),
+    )
+
+
+@pytest.mark.parametrize(
+    ("difference", "outlier_px", "expected"),
+    [
+        ((3.0, 4.0), 8.0, 8 * math.log(1 + 5 / 8)),
+        ((0.0, -8.0), 8.0, 8 * math.log(2)),
+        ((6.0, 8.0), 2.0, 2 * math.log(6)),
+        ((0.0, 0.0), 8.0, ZERO_PX),
+    ],
+)
+def test_robust_distance_by_hand(difference: tuple[float, float], outlier_px: float, expected: float) -> None:
+    found = robust_distance(torch.tensor(difference, dtype=torch.float64), outlier_px)
+    assert float(found) == pytest.approx(expected, rel=1e-3)
+
+
+def test_robust_distance_gradients() -> None:
+    """Also at zero, where a plain length has none; and the pull falls to a half at the outlier distance."""
+    x = torch.tensor([[0.3, -0.2], [5.0, 9.0], [0.01, 0.0]], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(robust_distance, (x,), eps=1e-8)
+    x = torch.tensor([[0.0, 0.0], [8.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    robust_distance(x, 8.0).sum().backward()
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad, torch.tensor([[0.0, 0.0], [0.5, 0.0]]).double(), atol=1e-6, rtol=0)
+
+
+def test_an_exact_field_has_no_loss() -> None:
+    field = make_field(torch.full((3, 6, 8), 0.2), shift_px=(2.0, -1.0))
+    batch = make_batch(
+        [(20, 30), (40, 10)],
+        [[(22, 29), (24, 28)], [(42, 9), (44, 8)]],
+        [[1.0, 0.5], [1.0, 1.0]],
+        target_frames=[[1, 2], [1, 2]],
+    )
+    terms, errors = cadex_losses(field, batch, SETTINGS)
+    assert set(terms) == {"flow", "depth", "depth_prior", "depth_gradient", "occlusion"}
+    assert terms.pop("flow").item() == pytest.approx(ZERO_PX, abs=1e-3)
+    assert all(value.item() == pytest.approx(0, abs=1e-4) for value in terms.values())
+    torch.testing.assert_close(errors, torch.zeros(2), atol=1e-3, rtol=0)
+
+
+def test_flow_term_and_anchor_errors_by_hand() -> None:
+    """A field that stands still: the first anchor is 5 pixels off (20 of the raster) in one target, right in the other.
+
+    Weights 1 and 0.5 of the first, 0 and 0 of the second.
+    """
+    field = make_field(torch.zeros(2, 6, 8))
+    batch = make_batch([(20, 30), (40, 10)], [[(23, 34), (20, 30)], [(50, 10), (50, 10)]], [[1.0, 0.5], [0.0, 0.0]])
+    terms, errors = cadex_losses(field, batch, SETTINGS)
+    assert terms["flow"].item() == pytest.approx((8 * math.log(1 + 20 / 8) + 0.5 * ZERO_PX) / 1.5, rel=1e-3)
+    torch.testing.assert_close(errors, torch.tensor([20 / 1.5, 0.0]), rtol=1e-4, atol=1e-4)
+
+
+def test_depth_terms_by_hand() -> None:
+    """A point at depth 0.1 lands on a surface that is at 0.4 now and began at 0.2; 128 raster pixels per unit.
+
+    That texel of frame 1 has moved by 0.2, its neighbours have not.
+    """
+    start = torch.full((2, 6, 8), 0.2)
+    start[0] = 0.1
+    field = make_field(start)
+    with torch.no_grad():
+        field.depth.maps[1, 3, 2] = 0.4  # texels are 8 x 8 pixels: this one holds (20, 30)
+    terms, _ = cadex_losses(field, make_batch([(20, 30)], [[(20, 30)]], [[0.7]]), SETTINGS)
+    assert terms["depth"].item() == pytest.approx(2.0 * 0.3 * 128, rel=1e-4)
+    assert terms["depth_prior"].item() == pytest.approx(0.5 * 0.1 * 128, rel=1e-4)
+    # differences to the left and upper texel changed by -0.2 each at the target's texel, not at all at the source's
+    assert terms["depth_gradient"].item() == pytest.approx(0.25 * (0.2 + 0.2 + 0) / 2 * 128, rel=1e-4)
+    assert terms["occlusion"].item() == 0
+
+
+@pytest.mark.parametrize(
+    ("surface", "expected_depth"),
+    [
+        (0.3, 0.25),  # the point is at 0.1, in front of what hides it: 0.05 + 0.3 - 0.1
+        (0.08, 0.03),  # behind, but by less than the margin
+        (0.0, 0.0),  # behind by more than the margin
+    ],
+)
+def test_occlusion_term_by_hand(surface: float, expected_depth: float) -> None:
+    depth = torch.full((2, 6, 8), 0.1)
+    depth[1] = surface
+    batch = make_batch([(20, 30)], [[(20, 30), (20, 30)]], [[0.5, 1.0]], occluded=[[True, False]])
+    terms, _ = cadex_losses(make_field(depth), batch, SETTINGS)
+    assert terms["occlusion"].item() == pytest.approx(3.0 * 0.5 * expected_depth * 128 / 1.5, abs=1e-4)
+    assert terms["depth"].item() == pytest.approx(2.0 * abs(surface - 0.1) * 128 / 1.5, abs=1e-4), "the seen one only"
+
+
+@pytest.mark.parametrize("term", ["depth", "depth_prior", "depth_gradient", "occlusion"])
+def test_weights_are_factors(term: str) -> None:
+    start = torch.rand(2, 6, 8, generator=torch.Generator().manual_seed(2))
+    field = make_field(start)
+    with torch.no_grad():
+        field.depth.maps.add_(0.1 * torch.rand(2, 6, 8, generator=torch.Generator().manual_seed(3)))
+    pixels = [(float(x), 20.0) for x in range(0, 64, 4)]
+    hidden = [[n % 2 == 0] for n in range(len(pixels))]
+    batch = make_batch(pixels, [[p] for p in pixels], [[1.0]] * len(pixels), occluded=hidden)
+    weight = getattr(SETTINGS, f"{term}_weight")
+    once = cadex_losses(field, batch, SETTINGS)[0][term].item()
+    twice = cadex_losses(field, batch, replace(SETTINGS, **{f"{term}_weight": 2 * weight}))[0][term].item()
+    none = cadex_losses(field, batch, replace(SETTINGS, **{f"{term}_weight": 0.0}))[0][term].item()
+    assert (twice, none) == (pytest.approx(2 * once), 0)
+    assert once > 0
+
+
+def test_nothing_believed_is_no_loss_and_no_nan() -> None:
+    field = make_field(torch.zeros(2, 6, 8), shaken=0.1)
+    terms, errors = cadex_losses(field, make_batch([(20, 30)], [[(50, 10)]], [[0.0]]), SETTINGS)
+    torch.stack(list(terms.values())).sum().backward()
+    assert terms["flow"].item() == 0
+    assert errors.tolist() == [0]
+    assert all(torch.isfinite(p.grad).all() for p in field.parameters() if p.grad is not None)
+
+
+def test_gradients_reach_every_part_of_the_field() -> None:
+    field = make_field(torch.rand(3, 6, 8, generator=torch.Generator().manual_seed(1)), shaken=0.3)
+    pixels = [(float(x), float(y)) for x in range(4, 64, 8) for y in range(4, 48, 8)]
+    frames = [[1 + n % 2] for n in range(len(pixels))]
+    batch = make_batch(
+        pixels,
+        [[(x + 1, y)] for x, y in pixels],
+        [[1.0]] * len(pixels),
+        occluded=[[n % 3 == 0] for n in range(len(pixels))],
+        target_frames=frames,
+    )
+    terms, _ = cadex_losses(field, batch, SETTINGS)
+    torch.stack(list(terms.values())).sum().backward()
+    for name, parameter in field.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().max() > 0, name
+    assert field.depth.maps.grad is not None
+    assert (field.depth.maps.grad.flatten(1).abs().max(1).values > 0).all(), "of source and target frames"
+
+
+def test_anchor_errors_carry_no_gradient() -> None:
+    _, errors = cadex_losses(
+        make_field(torch.zeros(2, 6, 8), shaken=0.1), make_batch([(20, 30)], [[(25, 30)]], [[1.0]]), SETTINGS
+    )
+    assert not errors.requires_grad

@@ -1,0 +1,169 @@
+"""What is drawn: only what exists, in the shares that are promised."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from omnitrack.correspondence.flows import pixel_grid
+from omnitrack.optimize.correspondences import Correspondences
+from omnitrack.optimize.sampler import Batch, HardMiningSampler
+
+CHI_SQUARE_3 = 16.27  # 99.9 % quantile at three degrees of freedom
+ROWS, COLUMNS = 6, 8
+EVERYWHERE = (0, 100)
+
+
+def make(
+    confidence: np.ndarray, sources: list[int] | None = None, targets: np.ndarray | None = None
+) -> Correspondences:
+    """Entries (S, K, 48) of the given confidence, each with a displacement of its own; grid of 6 x 8 pixels."""
+    shape = confidence.shape
+    if targets is None:
+        targets = 10 + np.arange(shape[0] * shape[1]).reshape(shape[:2])
+    number = np.arange(confidence.size).reshape(shape)
+    return Correspondences.from_numpy(
+        sources=np.arange(shape[0]) if sources is None else np.array(sources),
+        targets=targets,
+        grid=pixel_grid((COLUMNS, ROWS)),
+        grid_shape=(ROWS, COLUMNS),
+        displacement=np.stack([number, -number], -1).astype(np.int16),
+        confidence=confidence.astype(np.uint8),
+        occluded=number % 3 == 0,
+        unit_px=0.5,
+        size=(COLUMNS, ROWS),
+        num_frames=100,
+        device=torch.device("cpu"),
+    )
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def shares(values: torch.Tensor, count: int) -> np.ndarray:
+    return np.bincount(values.flatten().numpy(), minlength=count) / values.numel()
+
+
+@pytest.fixture
+def patchy() -> Correspondences:
+    """Three sources of which a third of the entries are valid, and the upper left quarter of the frame is empty."""
+    confidence = np.random.default_rng(0).integers(1, 256, (3, 4, ROWS * COLUMNS))
+    confidence[np.random.default_rng(1).random(confidence.shape) > 0.34] = 0
+    confidence.reshape(3, 4, ROWS, COLUMNS)[:, :, :3, :4] = 0
+    return make(confidence)
+
+
+def test_batch_is_what_the_entries_say(patchy: Correspondences) -> None:
+    batch = HardMiningSampler(patchy, 2, 0.5).draw(500, 3, EVERYWHERE, generator())
+    assert batch.source_pixels.shape == (500, 2)
+    assert batch.target_pixels.shape == (500, 3, 2)
+    s = batch.source_frames[:, None].expand(500, 3)
+    p = (batch.source_pixels[:, 1] * COLUMNS + batch.source_pixels[:, 0]).long()[:, None].expand(500, 3)
+    k = (batch.target_frames - 10) % 4
+    torch.testing.assert_close(batch.confidence, patchy.confidence[s, k, p] / 255)
+    torch.testing.assert_close(batch.occluded, patchy.occluded[s, k, p])
+    number = (s * 4 + k) * ROWS * COLUMNS + p
+    expected = batch.source_pixels[:, None] + torch.stack([number, -number], -1) * 0.5
+    torch.testing.assert_close(batch.target_pixels, expected)
+    assert ((batch.target_frames - 10) // 4 == s).all()
+    upper_left = (batch.source_pixels[:, 0] < 4) & (batch.source_pixels[:, 1] < 3)
+    assert not upper_left.any(), "a region without correspondences is not drawn"
+
+
+def test_only_points_without_any_correspondence_come_with_confidence_zero(patchy: Correspondences) -> None:
+    batch = HardMiningSampler(patchy, 2, 0.5).draw(3000, 3, EVERYWHERE, generator())
+    point = (batch.source_pixels[:, 1] * COLUMNS + batch.source_pixels[:, 0]).long()
+    count = (patchy.confidence > 0).sum(1)[batch.source_frames, point]
+    assert (count == 0).any()
+    assert (count > 0).any()
+    assert (batch.confidence[count > 0] > 0).all()
+    assert (batch.confidence[count == 0] == 0).all()
+
+
+def test_cells_name_the_region_of_each_anchor() -> None:
+    data = make(np.full((2, 1, ROWS * COLUMNS), 255))
+    batch = HardMiningSampler(data, 2, 0.5).draw(400, 1, EVERYWHERE, generator())
+    x, y = batch.source_pixels.long().unbind(-1)
+    assert (batch.cells == batch.source_frames * 4 + y // 3 * 2 + x // 4).all()
+
+
+def test_more_regions_than_points_still_draws_every_point() -> None:
+    data = make(np.full((1, 1, ROWS * COLUMNS), 255))
+    sampler = HardMiningSampler(data, 16, 0.5)
+    batch = sampler.draw(5000, 1, EVERYWHERE, generator())
+    assert sampler.error.shape == (1, ROWS * COLUMNS)
+    assert len(batch.source_pixels.unique(dim=0)) == ROWS * COLUMNS
+
+
+@pytest.mark.parametrize(("hard_share", "expected"), [(0.0, [0.25] * 4), (1.0, [1 / 8, 1 / 8, 1 / 8, 5 / 8])])
+def test_shares_follow_the_error(hard_share: float, expected: list[float]) -> None:
+    check_shares(hard_share, expected)
+
+
+def test_half_of_the_shares_follows_the_error() -> None:
+    check_shares(0.5, [3 / 16, 3 / 16, 3 / 16, 7 / 16])
+
+
+def check_shares(hard_share: float, expected: list[float]) -> None:
+    """Four regions with errors 1, 1, 1 and 5."""
+    sampler = HardMiningSampler(make(np.full((1, 2, ROWS * COLUMNS), 255)), 2, hard_share)
+    sampler.error[0, 3] = 5
+    found = shares(sampler.draw(20_000, 1, EVERYWHERE, generator()).cells, 4)
+    assert 20_000 * ((found - expected) ** 2 / expected).sum() < CHI_SQUARE_3
+
+
+def test_a_region_is_drawn_by_how_full_it_is() -> None:
+    confidence = np.full((1, 1, ROWS, COLUMNS), 255)
+    confidence[..., :3, :4] = 0
+    confidence[..., 0, 4:] = 0  # upper right: two of three rows are left
+    sampler = HardMiningSampler(make(confidence.reshape(1, 1, -1)), 2, 0.0)
+    found = shares(sampler.draw(20_000, 1, EVERYWHERE, generator()).cells, 4)
+    assert found[0] == 0
+    np.testing.assert_allclose(found[1:], np.array([2, 3, 3]) / 8, atol=0.012)  # 3.5 standard deviations
+
+
+def test_points_of_a_region_and_targets_of_a_point_are_drawn_evenly() -> None:
+    confidence = np.full((1, 6, ROWS * COLUMNS), 255)
+    confidence[:, [1, 4]] = 0
+    batch = HardMiningSampler(make(confidence), 1, 0.5).draw(10_000, 2, EVERYWHERE, generator())
+    found = shares(batch.target_frames - 10, 6)
+    assert found[[1, 4]].tolist() == [0, 0]
+    kept = found[[0, 2, 3, 5]]
+    assert 20_000 * ((kept - 0.25) ** 2 / 0.25).sum() < CHI_SQUARE_3
+    point = (batch.source_pixels[:, 1] * COLUMNS + batch.source_pixels[:, 0]).long()
+    np.testing.assert_allclose(shares(point, 48), 1 / 48, atol=0.006)
+
+
+def test_update_by_hand() -> None:
+    sampler = HardMiningSampler(make(np.full((1, 1, ROWS * COLUMNS), 255)), 2, 0.5)
+    sampler.update(torch.tensor([0, 2, 0]), torch.tensor([3.0, 0.0, 5.0]))
+    torch.testing.assert_close(sampler.error, torch.tensor([[0.9 + 0.1 * 4, 1.0, 0.9, 1.0]]))
+    sampler.update(torch.tensor([0]), torch.tensor([11.3]))
+    torch.testing.assert_close(sampler.error[0, 0], torch.tensor(0.9 * 1.3 + 0.1 * 11.3))
+
+
+@pytest.mark.parametrize(("active", "expected"), [((20, 60), {20, 40}), ((0, 100), {0, 20, 40, 60}), ((60, 61), {60})])
+def test_active_window_is_by_frame(active: tuple[int, int], expected: set[int]) -> None:
+    """Sources may be every n-th frame only."""
+    data = make(np.full((4, 1, ROWS * COLUMNS), 255), sources=[0, 20, 40, 60])
+    batch = HardMiningSampler(data, 2, 0.5).draw(300, 1, active, generator())
+    assert set(batch.source_frames.tolist()) == expected
+
+
+def test_the_generator_alone_decides(patchy: Correspondences) -> None:
+    def draw(seed: int) -> Batch:
+        return HardMiningSampler(patchy, 2, 0.5).draw(50, 2, EVERYWHERE, generator(seed))
+
+    assert torch.equal(draw(1).target_pixels, draw(1).target_pixels)
+    assert not torch.equal(draw(1).target_pixels, draw(2).target_pixels)
+
+
+def test_targets_that_are_not_there_do_no_harm() -> None:
+    """A source with fewer targets than the others is padded with -1."""
+    confidence = np.full((1, 2, ROWS * COLUMNS), 255)
+    confidence[:, 1] = 0
+    data = make(confidence, targets=np.array([[7, -1]]))
+    batch = HardMiningSampler(data, 2, 0.5).draw(100, 2, EVERYWHERE, generator())
+    assert batch.target_frames.unique().tolist() == [7]

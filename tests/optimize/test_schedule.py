@@ -1,0 +1,54 @@
+"""The learning rate and the window of frames, against the published schedule."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from omnitrack.optimize.schedule import active_frames, learning_rate_factor
+
+
+def test_rate_starts_whole_and_falls_by_a_third_every_5000_of_22000_steps() -> None:
+    assert learning_rate_factor(0, 22_000) == 1.0
+    assert learning_rate_factor(5_000, 22_000) == pytest.approx(0.33)
+    assert learning_rate_factor(10_000, 22_000) == pytest.approx(0.33**2)
+    assert learning_rate_factor(500, 2_200) == pytest.approx(0.33), "it scales with the length of the run"
+
+
+def test_rate_falls_without_stairs() -> None:
+    rates = [learning_rate_factor(step, 100) for step in range(101)]
+    assert all(later < earlier for earlier, later in itertools.pairwise(rates))
+    assert rates[-1] == pytest.approx(0.33**4.4)
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (0, (40, 60)),  # twenty frames around the middle of 100
+        (99, (40, 60)),
+        (100, (30, 70)),  # twenty more every hundred steps of 22,000
+        (399, (10, 90)),  # three growths
+        (400, (0, 100)),
+        (21_999, (0, 100)),
+    ],
+)
+def test_window_of_a_long_clip(step: int, expected: tuple[int, int]) -> None:
+    assert active_frames(step, 22_000, 100) == expected
+
+
+@pytest.mark.parametrize("num_frames", [2, 8, 20, 21])
+def test_short_clips_are_used_whole_from_the_start(num_frames: int) -> None:
+    assert active_frames(0, 1000, num_frames) == (0, num_frames)
+
+
+@pytest.mark.parametrize("num_frames", [22, 45, 101, 300])
+def test_window_only_grows_and_stays_on_the_clip(num_frames: int) -> None:
+    last = active_frames(0, 1000, num_frames)
+    assert last[1] - last[0] == 20
+    for step in range(1, 1000):
+        now = active_frames(step, 1000, num_frames)
+        assert 0 <= now[0] <= last[0]
+        assert last[1] <= now[1] <= num_frames
+        last = now
+    assert last == (0, num_frames)

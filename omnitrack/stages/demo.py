@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from omnitrack.evaluation.baselines import BASELINES
 from omnitrack.evaluation.tapvid import TapvidVideo, pixels_to_raster, sample_queries
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.tracks_io import save_tracks
-from omnitrack.settings import Settings
+from omnitrack.settings import FitSettings, Settings
 from omnitrack.stages.evaluate_video import Plan, Score, VideoRun, plain_metrics
 from omnitrack.stages.query import query_tracks
 from omnitrack.stages.query_points import build_queries
@@ -26,6 +26,7 @@ from omnitrack.synthetic import SyntheticScene, demo_scene
 
 POINTS_PER_LAYER = 32  # true tracks on each thing in the clip, so that the background does not outvote the rest
 OVERLAY_STYLES = ("points", "trails")
+DEMO_STEPS = 150  # of the fit where nobody asked for a number: about a minute on two cores
 GRID = "24@0"  # columns of the tracked grid, and its frame
 NEXT_COMMAND = "omnitrack run YOUR_VIDEO.mp4"
 
@@ -71,7 +72,7 @@ def run_demo(
 
     Args:
         root: The project directory to make; one that an earlier demo left is taken up where it stopped.
-        settings: Of all stages.
+        settings: Of all stages; `fit.steps` at its default becomes `DEMO_STEPS`.
         device: Where to fit.
         seed: Of the fit and of the points that are scored.
         progress: Hears of every stage.
@@ -80,6 +81,8 @@ def run_demo(
     Raises:
         OmnitrackError: `root` holds something else, or a stage failed.
     """
+    if settings.fit.steps == FitSettings().steps:
+        settings = replace(settings, fit=replace(settings.fit, steps=DEMO_STEPS))
     seconds: dict[str, float] = {}
     with _timed("generate", seconds):
         scene = scene or demo_scene()

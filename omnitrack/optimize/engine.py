@@ -148,8 +148,9 @@ class Engine:
     def _roll_back(self) -> None:
         self._rollbacks += 1
         if self._rollbacks > MOST_ROLLBACKS:
+            last = self._good["step"]
             raise OmnitrackError(
-                f"the fit is not finite from step {self._good['step']} on, after {MOST_ROLLBACKS} restarts with smaller steps",
+                f"the fit is not finite from step {last} on, after {MOST_ROLLBACKS} restarts with smaller steps",
                 "look at the filtered correspondences (omnitrack info -v), or lower --set fit.learning_rate",
             )
         generator = self._generator.get_state()  # goes on: the same samples would lead to the same end

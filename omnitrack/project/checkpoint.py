@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,27 +79,40 @@ def load_checkpoint(project: Project, path: Path | None = None) -> Checkpoint:
     if path is None:
         raise OmnitrackError(f"project {project.root} has no fitted field yet", f"fit one: {command}")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = _read(path)
         found = content["omnitrack_checkpoint"]
-    except (OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
-        raise _unreadable(path, error, command) from error
+        if found != FORMAT:
+            raise OmnitrackError(
+                f"{path} has format {found}, this omnitrack reads format {FORMAT}",
+                f"update omnitrack, or fit again: {command}",
+            )
+        if content["frames"] != project.meta.fingerprint:
+            raise OmnitrackError(
+                f"{path} was fitted to other frames than project {project.root} has", f"fit again: {command}"
+            )
+        return Checkpoint(path, json.loads(content["stamp"]), content["seconds"], content["state"])
+    except KeyError as error:
+        raise _unreadable(path, f"it has no {error}", command) from error
+    except (OSError, RuntimeError, EOFError, TypeError, ValueError, zlib.error) as error:
+        raise _unreadable(path, str(error), command) from error
     except (pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise _unreadable(path, error, command) from error
-    if found != FORMAT:
-        raise OmnitrackError(
-            f"{path} has format {found}, this omnitrack reads format {FORMAT}",
-            f"update omnitrack, or fit again: {command}",
-        )
-    if content["frames"] != project.meta.fingerprint:
-        raise OmnitrackError(
-            f"{path} was fitted to other frames than project {project.root} has", f"fit again: {command}"
-        )
-    return Checkpoint(path, json.loads(content["stamp"]), content["seconds"], content["state"])
+        raise _unreadable(path, str(error), command) from error
 
 
-def _unreadable(path: Path, error: Exception, command: str) -> OmnitrackError:
-    cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+def _read(path: Path) -> dict[str, Any]:
+    """The content of a file that torch wrote; torch itself does not look at the checksums in it."""
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged:
+        raise zipfile.BadZipFile(f"{damaged} in it is damaged")
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds a {type(content).__name__}")
+    return content
+
+
+def _unreadable(path: Path, cause: str, command: str) -> OmnitrackError:
     return OmnitrackError(
-        f"{path} is not a checkpoint that can be read: {cause}",
+        f"{path} is not a checkpoint that can be read: {(cause.splitlines() or ['it is cut short'])[0]}",
         f"remove it; an older one is used then, or fit again: {command}",
     )

@@ -107,7 +107,8 @@ def read_correspondences(project: Project, device: torch.device, most: int) -> C
             if not groups:
                 raise OmnitrackError(f"project {project.root} has not been filtered yet", f"filter it: {command}")
             entries = sum(g["confidence"].size for g in groups)
-            return _gather(groups[:: -(-entries // most)], project, device)
+            kept = max(1, len(groups) * most // entries)
+            return _gather(groups[:: -(-len(groups) // kept)], project, device)
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         raise OmnitrackError(
             f"{project.correspondences_path} cannot be read: {error}",
@@ -128,8 +129,8 @@ def _gather(groups: list[h5py.Group], project: Project, device: torch.device) ->
     for row, group in enumerate(groups):
         count = len(group["targets"])
         targets[row, :count] = group["targets"][()]
-        coarser = int(group.attrs["steps_per_px"] / steps_per_px)
-        displacement[row, :count] = group["displacement"][()] // coarser
+        coarser = float(group.attrs["steps_per_px"]) / steps_per_px
+        displacement[row, :count] = np.rint(group["displacement"][()] / coarser)
         confidence[row, :count] = group["confidence"][()]
         occluded[row, :count] = group["occluded"][()]
     return Correspondences.from_numpy(

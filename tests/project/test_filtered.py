@@ -1,0 +1,196 @@
+"""The filtered correspondences: what is written is read, to the step it is stored in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from omnitrack.correspondence.flows import grid_shape, pixel_grid
+from omnitrack.errors import OmnitrackError
+from omnitrack.project.filtered import STATISTICS, SourceCorrespondences, read_correspondences, write_source
+from omnitrack.project.project import Project
+from omnitrack.project.shards import Shards
+from omnitrack.project.store import FILTERED_GROUP
+
+CPU = torch.device("cpu")
+STRIDE = 4
+MANY = 10**9
+
+
+def found(source: int, targets: Sequence[int], size: tuple[int, int], largest: float = 20.0) -> SourceCorrespondences:
+    """Random correspondences, a third of them not believed; the first point goes exactly as far as `largest`."""
+    rng = np.random.default_rng(source)
+    count = len(pixel_grid(size, STRIDE))
+    displacement = rng.uniform(-largest, largest, (len(targets), count, 2)).astype(np.float32)
+    displacement[0, 0] = largest, -largest
+    confidence = rng.random((len(targets), count)).astype(np.float32)
+    confidence[rng.random(confidence.shape) < 0.33] = 0
+    confidence[0, 0] = 1
+    return SourceCorrespondences(
+        source=source,
+        targets=list(targets),
+        grid_stride=STRIDE,
+        displacement=displacement,
+        confidence=confidence,
+        occluded=rng.random(confidence.shape) < 0.2,
+        statistics=np.zeros(len(targets), STATISTICS),
+    )
+
+
+def store(project: Project, sources: Sequence[SourceCorrespondences]) -> None:
+    shards = Shards(project, "filter", {"any": 1})
+    for item in sources:
+        shards.write(item.source, lambda file, item=item: write_source(file, item, project.size))
+    shards.merge(FILTERED_GROUP, {}, keep=())
+
+
+def test_round_trip(project: Project) -> None:
+    written = [found(0, [1, 2, 5], project.size), found(3, [4, 2], project.size), found(7, [6, 5, 3], project.size)]
+    store(project, written)
+    data = read_correspondences(project, CPU, MANY)
+    assert data.sources.tolist() == [0, 3, 7]
+    assert data.targets.tolist() == [[1, 2, 5], [4, 2, -1], [6, 5, 3]]
+    assert (data.size, data.num_frames, data.grid_shape) == (project.size, 8, grid_shape(project.size, STRIDE))
+    np.testing.assert_array_equal(data.grid.numpy(), pixel_grid(project.size, STRIDE))
+    assert data.unit_px == 1 / 32
+    for row, item in enumerate(written):
+        count = len(item.targets)
+        believed = item.confidence > 0
+        confidence = data.confidence[row, :count].numpy()
+        np.testing.assert_array_equal(confidence > 0, believed)
+        np.testing.assert_allclose(confidence / 255, item.confidence, atol=1 / 255)
+        np.testing.assert_array_equal(data.occluded[row, :count].numpy(), item.occluded & believed)
+        displacement = data.displacement[row, :count].numpy() * data.unit_px
+        np.testing.assert_allclose(displacement[believed], item.displacement[believed], atol=1 / 64)
+        assert not displacement[~believed].any(), "what is not believed takes no space"
+        assert not data.confidence[row, count:].any()
+
+
+def test_the_least_confidence_is_not_lost(project: Project) -> None:
+    item = found(0, [1], project.size)
+    item.confidence[0, :3] = 1e-6, 0.5 / 255, 0
+    store(project, [item])
+    assert read_correspondences(project, CPU, MANY).confidence[0, 0, :3].tolist() == [1, 1, 0]
+
+
+def test_landing_is_the_grid_and_the_displacement(project: Project) -> None:
+    item = found(2, [3, 4], project.size)
+    store(project, [item])
+    data = read_correspondences(project, CPU, MANY)
+    slot, point = torch.tensor([0, 1, 1]), torch.tensor([0, 5, 17])
+    expected = pixel_grid(project.size, STRIDE)[point] + item.displacement[slot, point]
+    believed = item.confidence[slot, point] > 0
+    landed = data.landing(torch.zeros(3, dtype=torch.long), slot, point).numpy()
+    np.testing.assert_allclose(landed[believed], expected[believed], atol=1 / 64)
+
+
+@pytest.mark.parametrize(("largest", "steps_per_px"), [(1023.9, 32), (1024.5, 16), (5000.0, 4)])
+def test_steps_are_coarser_where_displacements_leave_int16(
+    project: Project, largest: float, steps_per_px: float
+) -> None:
+    item = found(0, [1], project.size, largest)
+    store(project, [item])
+    data = read_correspondences(project, CPU, MANY)
+    assert data.unit_px == 1 / steps_per_px
+    believed = item.confidence > 0
+    np.testing.assert_allclose(
+        data.displacement.numpy()[0][believed] * data.unit_px, item.displacement[believed], atol=0.501 / steps_per_px
+    )
+
+
+def test_only_what_is_believed_makes_steps_coarser(project: Project) -> None:
+    item = found(0, [1], project.size)
+    item.displacement[0, 1], item.confidence[0, 1] = 1e6, 0
+    store(project, [item])
+    assert read_correspondences(project, CPU, MANY).unit_px == 1 / 32
+
+
+def test_sources_with_steps_of_their_own_are_brought_to_the_coarsest(project: Project) -> None:
+    """Rounded, not cut off: correspondences must not be biased towards one side."""
+    far, near = found(1, [0], project.size, 3000.0), found(0, [1], project.size)
+    store(project, [near, far])
+    data = read_correspondences(project, CPU, MANY)
+    assert data.unit_px == 1 / 8
+    error = data.displacement.numpy()[0] * data.unit_px - near.displacement
+    error = error[near.confidence > 0]
+    assert np.abs(error).max() <= 0.5 / 8 + 1 / 64 + 1e-6
+    assert abs(error.mean()) < 0.01
+
+
+@pytest.mark.parametrize(("share", "sources"), [(1.0, list(range(8))), (0.5, [0, 2, 4, 6]), (0.3, [0, 4])])
+def test_no_more_than_the_most_are_read(project: Project, share: float, sources: list[int]) -> None:
+    """Eight sources with two targets each."""
+    store(project, [found(s, [(s + 1) % 8, (s + 2) % 8], project.size) for s in range(8)])
+    every = 8 * 2 * len(pixel_grid(project.size, STRIDE))
+    data = read_correspondences(project, CPU, int(every * share))
+    assert data.sources.tolist() == sources
+    assert data.confidence.numel() <= every * share
+
+
+def test_the_most_holds_when_the_sources_do_not_divide_evenly(project: Project) -> None:
+    store(project, [found(s, [(s + 1) % 8], project.size) for s in range(5)])
+    points = len(pixel_grid(project.size, STRIDE))
+    assert read_correspondences(project, CPU, 5 * points // 2).sources.tolist() == [0, 3]
+
+
+def test_at_least_one_source_is_read(project: Project) -> None:
+    store(project, [found(s, [(s + 1) % 8], project.size) for s in range(5)])
+    assert read_correspondences(project, CPU, 1).sources.tolist() == [0]
+
+
+def test_statistics_and_count_are_kept(project: Project) -> None:
+    item = found(0, [1, 2, 3], project.size)
+    item.statistics["valid"] = 5, 6, 7
+    store(project, [item])
+    with h5py.File(project.correspondences_path, "r") as file:
+        group = file[FILTERED_GROUP]["000000"]
+        np.testing.assert_array_equal(group["count"][()], (item.confidence > 0).sum(0))
+        assert group["statistics"]["valid"].tolist() == [5, 6, 7]
+        assert group["targets"][()].tolist() == [1, 2, 3]
+
+
+def test_nothing_filtered_yet(project: Project) -> None:
+    Shards(project, "flow", {}).merge("flow", {}, keep=())
+    with pytest.raises(OmnitrackError, match="has not been filtered yet") as caught:
+        read_correspondences(project, CPU, MANY)
+    assert caught.value.hint == f"filter it: omnitrack filter {project.root}"
+
+
+def test_a_group_that_was_not_finished_does_not_count(project: Project) -> None:
+    with h5py.File(project.correspondences_path, "w") as file:
+        write_source(file.create_group(FILTERED_GROUP), found(0, [1], project.size), project.size)
+    with pytest.raises(OmnitrackError, match="has not been filtered yet"):
+        read_correspondences(project, CPU, MANY)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not HDF5 at all"], ids=["missing", "empty", "text"])
+def test_no_file_or_another_file(project: Project, content: bytes | None) -> None:
+    if content is not None:
+        project.correspondences_path.write_bytes(content)
+    with pytest.raises(OmnitrackError) as caught:
+        read_correspondences(project, CPU, MANY)
+    assert str(project.correspondences_path) in caught.value.message
+    assert f"omnitrack flow {project.root}" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("damage", ["truncated", "a dataset is gone", "an attribute is gone"])
+def test_damaged(project: Project, damage: str) -> None:
+    store(project, [found(s, [(s + 1) % 8], project.size) for s in range(3)])
+    path = project.correspondences_path
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    else:
+        with h5py.File(path, "r+") as file:
+            group = file[FILTERED_GROUP]["000001"]
+            if damage == "a dataset is gone":
+                del group["confidence"]
+            else:
+                del group.attrs["steps_per_px"]
+    with pytest.raises(OmnitrackError) as caught:
+        read_correspondences(project, CPU, MANY)
+    assert "cannot be read" in caught.value.message
+    assert f"omnitrack filter {project.root}" in (caught.value.hint or "")

@@ -7,8 +7,6 @@ its own under a temporary name and renames it, and merging writes a new ``corres
 from __future__ import annotations
 
 import json
-import os
-import re
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,6 +15,7 @@ from pathlib import Path
 import h5py
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.project.hdf5_file import create_hdf5
 from omnitrack.project.project import Project
 
 STORE_FORMAT = 1
@@ -61,7 +60,7 @@ class Shards:
         path = self._path(index)
         with _replacing(path, f"omnitrack {self._kind} {self._project.root}") as temporary:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with h5py.File(temporary, "w") as shard:
+            with create_hdf5(temporary) as shard:
                 fill(shard)
                 for group in shard.values():
                     group.attrs[COMPLETE] = True
@@ -81,7 +80,7 @@ class Shards:
         path = self._project.correspondences_path
         with (
             _replacing(path, f"omnitrack {self._kind} {self._project.root}") as temporary,
-            h5py.File(temporary, "w") as merged,
+            create_hdf5(temporary) as merged,
         ):
             merged.require_group(root_group)
             for index in self.done():
@@ -142,22 +141,12 @@ def _replacing(path: Path, command: str) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
-    except (OSError, RuntimeError) as error:  # h5py raises either, depending on when the disk refuses
+    except (OSError, RuntimeError) as error:  # h5py raises either where a file that it reads is damaged
+        cause = str(getattr(error, "strerror", None) or error).partition("\n")[0].lower()
         raise OmnitrackError(
-            f"cannot write {path}: {_cause(error)}",
+            f"cannot write {path}: {cause}",
             f"make room or allow writing there; then {command} goes on from here",
         ) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-
-
-def _cause(error: BaseException) -> str:
-    """The operating system's own words, which HDF5 wraps in many of its own (and closing the file in yet others)."""
-    link: BaseException | None = error
-    while link is not None:
-        words = re.search(r"errno = (\d+)", str(link))
-        if words:
-            return os.strerror(int(words[1])).lower()
-        link = link.__context__
-    return str(getattr(error, "strerror", None) or error).partition("\n")[0].lower()

@@ -220,9 +220,9 @@ def _read_npz(path: Path, keys: tuple[str, ...]) -> dict[str, object]:
 
 
 def _write_h5(tracks: Tracks, path: Path) -> None:
-    import h5py
+    from omnitrack.project.hdf5_file import create_hdf5
 
-    with h5py.File(path, "w") as file:
+    with create_hdf5(path) as file:
         file.attrs["format"] = H5_FORMAT
         file.attrs["size"] = tracks.size
         file.attrs["fps"] = tracks.fps

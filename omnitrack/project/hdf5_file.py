@@ -1,0 +1,58 @@
+"""Making an HDF5 file on a disk that may be full."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+
+@contextmanager
+def create_hdf5(path: Path) -> Iterator[h5py.File]:
+    """A new HDF5 file, open for the block to fill.
+
+    HDF5 cannot let go of a file whose last bytes it cannot write: it brings the process down, at its end if not
+    before. So HDF5 hears that every write went well, and the first one that did not is raised when the file is closed.
+
+    Args:
+        path: The file to make.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    with _Sink(path, "w+") as sink:
+        try:
+            with h5py.File(sink, "w") as file:
+                yield file
+        except (OSError, RuntimeError, KeyError):
+            if sink.error is None:
+                raise  # otherwise HDF5 misses what it believes to have written
+    if sink.error is not None:
+        raise sink.error
+
+
+class _Sink(io.FileIO):
+    """A file whose writes never fail: after the first error they lead nowhere."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        left = memoryview(data).cast("B")
+        size = len(left)
+        while left and self.error is None:
+            try:
+                left = left[super().write(left) :]
+            except OSError as error:
+                self.error = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0

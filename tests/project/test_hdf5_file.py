@@ -1,0 +1,80 @@
+"""Making HDF5 files where the disk does not take them: an error, and no crash of the process at its end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from omnitrack.project.hdf5_file import create_hdf5
+
+# In a process of its own: HDF5 used to bring it down, when it ended at the latest.
+ON_A_FULL_DISK = """
+import resource, sys, threading
+from pathlib import Path
+import numpy as np
+from omnitrack.project.hdf5_file import create_hdf5
+
+def write(name):
+    try:
+        with create_hdf5(Path(sys.argv[1]) / name) as file:
+            for n in range(200):  # enough that HDF5 puts out its metadata before the end
+                group = file.create_group(f"{n:04d}")
+                group.create_dataset("noise", data=np.random.default_rng(n).random(500), compression="gzip")
+                group.attrs["text"] = "x" * 100
+            assert len(file) == 200
+    except OSError as error:
+        print(name, error.strerror)
+
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), hard))
+threads = [threading.Thread(target=write, args=(name,)) for name in "abc"]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+write("d")
+print("end")
+"""
+
+
+def test_what_is_put_in_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "new.h5"
+    path.write_bytes(b"something longer that was there before" * 1000)
+    values = np.arange(10_000).reshape(100, 100)
+    with create_hdf5(path) as file:
+        file.create_group("a").create_dataset("values", data=values, compression="gzip", chunks=(10, 100))
+        file["a"].attrs["name"] = "some"
+        np.testing.assert_array_equal(file["a/values"][()], values)
+    with h5py.File(path, "r") as file:
+        np.testing.assert_array_equal(file["a/values"][()], values)
+        assert file["a"].attrs["name"] == "some"
+
+
+@pytest.mark.parametrize("limit", [0, 100, 5000, 200_000])
+def test_a_full_disk_is_an_error_and_nothing_worse(tmp_path: Path, limit: int) -> None:
+    pytest.importorskip("resource")
+    done = subprocess.run(
+        [sys.executable, "-c", ON_A_FULL_DISK, str(tmp_path), str(limit)], capture_output=True, text=True, check=False
+    )
+    assert sorted(done.stdout.splitlines()) == ["a File too large", "b File too large", "c File too large", "end"]
+    assert (done.returncode, done.stderr) == (0, "")
+    with h5py.File(tmp_path / "d", "r") as file:
+        assert len(file) == 200
+
+
+def test_an_error_of_the_block_stays_what_it_is(tmp_path: Path) -> None:
+    for error in (OSError(5, "of the block"), KeyError("mine"), ValueError("mine")):
+        with pytest.raises(type(error)) as caught, create_hdf5(tmp_path / "new.h5"):
+            raise error
+        assert caught.value is error
+
+
+def test_a_place_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), create_hdf5(tmp_path / "missing" / "new.h5"):
+        pass

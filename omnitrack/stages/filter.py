@@ -18,6 +18,7 @@ from omnitrack.config import fingerprint
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.chaining import ChainState, chain, outward
 from omnitrack.correspondence.flows import grid_shape, pixel_grid
+from omnitrack.errors import OmnitrackError
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.filtered import STATISTICS, SourceCorrespondences, write_source
 from omnitrack.project.project import Project
@@ -78,9 +79,14 @@ def filter_flow(project: Project, settings: Settings, progress: Progress = SILEN
         progress: Hears of it.
 
     Raises:
-        OmnitrackError: No flow, damaged flow, or a full disk.
+        OmnitrackError: No flow, damaged flow, gaps that lead nowhere, or a full disk.
     """
     begin = time.perf_counter()
+    if min(settings.filter.gaps, default=0) < 1:
+        raise OmnitrackError(
+            f"filter.gaps is {list(settings.filter.gaps)}: a hop goes over at least one frame",
+            "set gaps of at least 1: --set filter.gaps=[1,2,4]",
+        )
     with FlowStore(project, cache_bytes=CACHE_BYTES) as flows:
         stamp = filter_stamp(flows.flow_stamp or {}, settings.filter)
         shards = Shards(project, "filter", stamp)
@@ -108,7 +114,7 @@ def target_distances(num_frames: int, window: int) -> set[int]:
     farthest = window or (num_frames if num_frames <= LONG_CLIP_FRAMES else LONG_CLIP_WINDOW)
     distances = [1]
     while distances[-1] < min(farthest, num_frames - 1):
-        distances.append(max(distances[-1] + 1, round(distances[-1] * TARGET_GROWTH)))
+        distances.append(min(farthest, max(distances[-1] + 1, round(distances[-1] * TARGET_GROWTH))))
     return set(distances)
 
 

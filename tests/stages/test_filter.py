@@ -1,0 +1,290 @@
+"""`filter_flow`: what it believes is true, its numbers are those of the file, and nothing that is finished is lost."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from omnitrack.correspondence.flows import inside, pixel_grid
+from omnitrack.errors import OmnitrackError
+from omnitrack.optimize.correspondences import Correspondences
+from omnitrack.progress import Progress, Task
+from omnitrack.project.filtered import read_correspondences
+from omnitrack.project.project import Project, write_meta
+from omnitrack.project.shards import has_shards
+from omnitrack.project.store import FILTERED_GROUP, FlowStore
+from omnitrack.settings import Settings
+from omnitrack.stages.filter import FilterReport, filter_flow, filter_stamp, target_distances
+from omnitrack.synthetic import SyntheticScene
+
+
+def with_filter(settings: Settings, **changes: Any) -> Settings:
+    return replace(settings, filter=replace(settings.filter, **changes))
+
+
+def read(project: Project) -> Correspondences:
+    return read_correspondences(project, torch.device("cpu"), 10**9)
+
+
+def contents(project: Project) -> dict[str, Any]:
+    """Every array under the filtered group by its path, floats as bytes so that NaN equals NaN."""
+    arrays: dict[str, Any] = {}
+    with h5py.File(project.correspondences_path, "r") as file:
+        file[FILTERED_GROUP].visititems(
+            lambda name, item: arrays.update({name: item[()].tobytes()}) if isinstance(item, h5py.Dataset) else None
+        )
+    return arrays
+
+
+@contextmanager
+def groups(project: Project) -> Iterator[dict[int, h5py.Group]]:
+    with h5py.File(project.correspondences_path, "r") as file:
+        yield {int(name): group for name, group in file[FILTERED_GROUP].items()}
+
+
+# --- what is believed -------------------------------------------------------------------------------------------
+def test_correspondences_are_close_to_the_exact_ones(filtered_project: Project, scene: SyntheticScene) -> None:
+    data = read(filtered_project)
+    grid = data.grid.numpy()
+    assert data.sources.tolist() == list(range(8))
+    errors, believed_seen, believed_hidden, gone_believed = [], [], [], []
+    for s in range(8):
+        tracks, visible = scene.tracks(np.column_stack([np.full(len(grid), s), grid]))
+        for k, t in enumerate(data.targets[s].tolist()):
+            landed = grid + data.displacement[s, k].numpy() * data.unit_px
+            sure = data.confidence[s, k].numpy() > 0
+            occluded = data.occluded[s, k].numpy()
+            errors.append(np.linalg.norm(landed - tracks[:, t], axis=-1)[sure & visible[:, t]])
+            believed_seen.append((sure & ~occluded)[visible[:, t]])
+            believed_hidden.append((sure & ~occluded)[~visible[:, t] & inside(tracks[:, t], scene.size)])
+            gone_believed.append((~visible[:, t])[occluded])
+    assert np.median(np.concatenate(errors)) < 0.1
+    assert np.quantile(np.concatenate(errors), 0.95) < 0.5
+    assert np.concatenate(believed_seen).mean() > 0.9
+    assert np.concatenate(believed_hidden).mean() < 0.5, "flow drags some points along with what covers them"
+    assert np.concatenate(gone_believed).mean() > 0.5
+
+
+def test_surer_correspondences_are_better(filtered_project: Project, scene: SyntheticScene) -> None:
+    data = read(filtered_project)
+    grid = data.grid.numpy()
+    tracks, _ = scene.tracks(np.column_stack([np.zeros(len(grid)), grid]))
+    displacement = data.displacement[0].numpy() * data.unit_px
+    errors = np.stack(
+        [np.linalg.norm(grid + d - tracks[:, t], axis=-1) for d, t in zip(displacement, range(1, 8), strict=True)]
+    )
+    confidence = data.confidence[0].numpy()
+    sure, doubtful = confidence >= 250, (confidence > 0) & (confidence < 200)
+    assert doubtful.sum() > 50
+    assert errors[sure].mean() < 0.5 * errors[doubtful].mean()
+
+
+def test_what_looks_different_is_not_believed(matched_project: Project, small_settings: Settings) -> None:
+    """In frame 6 noise covers the upper left corner after its flow was measured, so only appearance can tell."""
+    frame = matched_project.frame(6)
+    frame[:16, :16] = 255 * np.random.default_rng(0).integers(0, 2, (16, 16, 1))
+    cv2.imwrite(str(matched_project.frame_path(6)), frame[..., ::-1])
+    with_check = filter_flow(matched_project, small_settings)
+    data = read(matched_project)
+    corner = ((data.grid[:, 0] > 2) & (data.grid[:, 0] < 13) & (data.grid[:, 1] > 2) & (data.grid[:, 1] < 13)).numpy()
+    far = (data.targets == 6) & ((data.sources - 6).abs() >= 3)[:, None]
+    near = (data.targets == 6) & ((data.sources - 6).abs() < 3)[:, None]
+    confidence = data.confidence.numpy() > 0
+    assert confidence[far.numpy()][:, corner].mean() < 0.1
+    assert confidence[near.numpy()][:, corner].mean() > 0.9, "over one and two frames patches are not compared"
+    assert confidence[far.numpy()][:, ~corner].mean() > 0.7
+
+    without = filter_flow(matched_project, with_filter(small_settings, appearance_threshold=-1.0))
+    assert with_check.appearance_rejected_share > without.appearance_rejected_share == 0
+    assert (read(matched_project).confidence.numpy() > 0)[far.numpy()][:, corner].mean() > 0.9
+
+
+def test_a_lower_threshold_believes_less(matched_project: Project, small_settings: Settings) -> None:
+    counts = []
+    for threshold in (0.1, 0.5, 4.0):
+        settings = with_filter(small_settings, cycle_threshold_px=threshold)
+        counts.append(filter_flow(matched_project, settings).correspondences)
+    assert counts == sorted(counts)
+    assert counts[0] < 0.95 * counts[2]
+
+
+# --- its numbers ------------------------------------------------------------------------------------------------
+def test_count_map_and_statistics_are_those_of_the_data(filtered_project: Project) -> None:
+    points = len(pixel_grid((64, 48), 2))
+    with groups(filtered_project) as sources:
+        assert sorted(sources) == list(range(8))
+        for source, group in sources.items():
+            confidence, occluded = group["confidence"][()], group["occluded"][()]
+            assert group["targets"][()].tolist() == [*range(source + 1, 8), *range(source - 1, -1, -1)]
+            assert confidence.shape == (7, points)
+            np.testing.assert_array_equal(group["count"][()], (confidence > 0).sum(0))
+            statistics = group["statistics"][()]
+            np.testing.assert_array_equal(statistics["valid"], (confidence > 0).sum(1))
+            np.testing.assert_array_equal(statistics["occluded"], occluded.sum(1))
+            believed = [c[c > 0].mean() / 255 for c in confidence]
+            np.testing.assert_allclose(statistics["mean_confidence"], believed, atol=1 / 255)
+            assert (statistics["median_error_px"] < 0.5).all()
+            gap = np.abs(group["targets"][()] - source)
+            assert not statistics["rejected"][gap < 3].any()
+
+
+def test_report_sums_the_statistics_up(matched_project: Project, small_settings: Settings) -> None:
+    report = filter_flow(matched_project, small_settings)
+    data = read(matched_project)
+    confidence = data.confidence.numpy()
+    believed = confidence > 0
+    assert (report.sources, report.pairs) == (8, 56)
+    assert report.correspondences == believed.sum()
+    assert report.valid_share == pytest.approx(believed.mean())
+    assert report.occluded_share == pytest.approx(data.occluded.numpy().sum() / believed.sum())
+    assert report.mean_confidence == pytest.approx(confidence[believed].mean() / 255, abs=1 / 255)
+    assert report.bytes == matched_project.correspondences_path.stat().st_size
+    assert 0 < report.appearance_rejected_share < 0.1
+
+
+def test_stamps_say_what_it_was_made_from(filtered_project: Project, small_settings: Settings) -> None:
+    with FlowStore(filtered_project) as store:
+        assert store.flow_stamp is not None
+        assert store.filter_stamp == filter_stamp(store.flow_stamp, small_settings.filter)
+        assert len(store.pairs()) == 34, "the flow is still there: both ways of 7 + 6 + 4 pairs"
+        assert store.flow(0, 4).shape == (48, 64, 2)
+
+
+@pytest.mark.parametrize(("points", "shape"), [(3072, (48, 64)), (3071, (24, 32)), (200, (12, 16))])
+def test_grid_is_as_dense_as_it_may_be(
+    matched_project: Project, small_settings: Settings, points: int, shape: tuple[int, int]
+) -> None:
+    filter_flow(matched_project, with_filter(small_settings, grid_points=points))
+    assert read(matched_project).grid_shape == shape
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "window", "expected"),
+    [
+        (2, 0, [1]),
+        (8, 0, [1, 2, 3, 4, 5, 6, 7]),
+        (30, 0, [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 20, 24, 29]),
+        (30, 11, [1, 2, 3, 4, 5, 6, 7, 8, 10, 11]),  # none is farther than the window
+        (30, 3, [1, 2, 3]),
+        (101, 0, [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 20, 24, 29, 35, 42, 50]),  # long clips have a window
+    ],
+)
+def test_target_distances(num_frames: int, window: int, expected: list[int]) -> None:
+    assert sorted(target_distances(num_frames, window)) == expected
+
+
+def test_window_limits_the_targets(matched_project: Project, small_settings: Settings) -> None:
+    filter_flow(matched_project, with_filter(small_settings, window=2))
+    data = read(matched_project)
+    assert data.targets[3].tolist() == [4, 5, 2, 1]
+    assert data.targets[0].tolist() == [1, 2, -1, -1]
+
+
+# --- again, and after an interruption ---------------------------------------------------------------------------
+class Interrupted(Progress):
+    """Ctrl-C after so many steps, and a record of where each task began."""
+
+    def __init__(self, after: int | None = None) -> None:
+        self.done_before: list[int] = []
+        self._after = after
+
+    def task(self, name: str, total: int, done: int = 0, unit: str = "steps") -> Task:
+        self.done_before.append(done)
+        progress = self
+
+        class Counting(Task):
+            seen = 0
+
+            def advance(self, steps: int = 1, **values: float | str) -> None:
+                self.seen += steps
+                if self.seen == progress._after:
+                    raise KeyboardInterrupt
+
+        return Counting()
+
+
+def test_an_interrupted_run_goes_on_from_what_it_has(
+    matched_project: Project, filtered_project: Project, small_settings: Settings
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        filter_flow(matched_project, small_settings, Interrupted(after=3))
+    assert has_shards(matched_project, "filter")
+    with FlowStore(matched_project) as store:
+        assert store.filter_stamp is None
+    progress = Interrupted()
+    report = filter_flow(matched_project, small_settings, progress)
+    assert progress.done_before[0] >= 3
+    assert report.sources == 8
+    assert contents(matched_project) == contents(filtered_project)
+    assert not has_shards(matched_project, "filter")
+
+
+def test_shards_of_other_settings_are_not_taken_up(
+    matched_project: Project, filtered_project: Project, small_settings: Settings
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        filter_flow(matched_project, with_filter(small_settings, cycle_threshold_px=0.2), Interrupted(after=3))
+    progress = Interrupted()
+    filter_flow(matched_project, small_settings, progress)
+    assert progress.done_before == [0]
+    assert contents(matched_project) == contents(filtered_project)
+
+
+def test_other_settings_replace_what_was_there(filtered_project: Project, small_settings: Settings) -> None:
+    settings = with_filter(small_settings, window=1)
+    report = filter_flow(filtered_project, settings)
+    assert report.pairs == 14
+    with groups(filtered_project) as sources:
+        assert all(len(group["targets"]) <= 2 for group in sources.values())
+    with FlowStore(filtered_project) as store:
+        assert store.filter_stamp == filter_stamp(store.flow_stamp or {}, settings.filter)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # HDF5 complains when it closes, too
+def test_a_full_disk_keeps_the_flow(matched_project: Project, small_settings: Settings) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # Python ignores the signal: writing beyond is an error
+    try:
+        with pytest.raises(OmnitrackError, match="cannot write"):
+            filter_flow(matched_project, small_settings)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with FlowStore(matched_project) as store:
+        assert store.flow(0, 1).shape == (48, 64, 2)
+    assert isinstance(filter_flow(matched_project, small_settings), FilterReport)
+
+
+# --- what bad input gets ----------------------------------------------------------------------------------------
+def test_no_flow(project: Project, small_settings: Settings) -> None:
+    with pytest.raises(OmnitrackError, match="there is no flow yet") as caught:
+        filter_flow(project, small_settings)
+    assert caught.value.hint == f"compute it: omnitrack flow {project.root}"
+
+
+def test_flow_of_other_frames(matched_project: Project, small_settings: Settings) -> None:
+    write_meta(matched_project.frames_dir, replace(matched_project.meta, fingerprint="another"))
+    with pytest.raises(OmnitrackError, match="other frames") as caught:
+        filter_flow(Project(matched_project.root), small_settings)
+    assert "omnitrack flow" in (caught.value.hint or "")
+
+
+def test_a_missing_frame_is_named(matched_project: Project, small_settings: Settings) -> None:
+    matched_project.frame_path(5).unlink()
+    with pytest.raises(OmnitrackError, match=r"frame 5 .* is missing"):
+        filter_flow(matched_project, small_settings)
+
+
+@pytest.mark.parametrize("gaps", [(), (0, 1), (-1, 2)])
+def test_gaps_that_lead_nowhere(matched_project: Project, small_settings: Settings, gaps: tuple[int, ...]) -> None:
+    with pytest.raises(OmnitrackError, match=r"filter.gaps") as caught:
+        filter_flow(matched_project, with_filter(small_settings, gaps=gaps))
+    assert caught.value.hint

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.appearance import NOISE, PATCH_SIDE, PatchSimilarity
+from omnitrack.correspondence.appearance import NOISE, PATCH_SIDE, FramePatches, PatchSimilarity
 from omnitrack.synthetic import translating_scene
 
 SIZE = (96, 64)
@@ -79,3 +79,23 @@ def test_a_contrast_that_is_gone_is_told(similarity: PatchSimilarity) -> None:
     faded = (frame // 2 + 60).astype(np.uint8)
     values = similarity.compare(patches_of(similarity, frame, POINTS), patches_of(similarity, faded, POINTS))
     assert np.median(values) == pytest.approx(0.8, abs=0.03)
+
+
+def test_frames_are_read_once_and_compared_by_index() -> None:
+    scene = translating_scene((2.0, 1.0), SIZE, 4)
+    read: list[int] = []
+
+    def frame(t: int) -> NDArray[np.uint8]:
+        read.append(t)
+        return scene.frame(t)
+
+    clip = FramePatches(frame, SIZE)
+    start = clip.patches(0, POINTS)
+    for _ in range(2):
+        alike = clip.similarity(start, 3, POINTS + np.float32((6, 3)))
+    assert read == [0, 3]
+    plain = PatchSimilarity(SIZE)
+    expected = plain.compare(
+        patches_of(plain, scene.frame(0), POINTS), patches_of(plain, scene.frame(3), POINTS + np.float32((6, 3)))
+    )
+    np.testing.assert_array_equal(alike, expected)

@@ -1,6 +1,9 @@
-"""Where to compute."""
+"""Where to compute, and on how much of it."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -25,3 +28,15 @@ def pick_device(name: str) -> torch.device:
             "use --device cpu, or install a torch that supports your GPU (omnitrack doctor)",
         )
     return device
+
+
+@contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """Let torch use `count` CPU threads in the block; 0 changes nothing."""
+    before = torch.get_num_threads()
+    try:
+        if count:
+            torch.set_num_threads(count)
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -57,7 +57,9 @@ class FlowSettings:
 class FilterSettings:
     """Which flow to believe, and chaining it over any distance."""
 
-    cycle_threshold_px: float = setting(2.0, "largest forward-backward error of a believed hop, at 256 x 256", low=0.1)
+    cycle_threshold_px: float = setting(
+        2.0, "largest forward-backward error of a believed hop, at 256 x 256; less where the flow is good", low=0.1
+    )
     gaps: tuple[int, ...] = setting((1, 2, 4, 8, 16), "lengths of the hops that chains are composed of, in frames")
     window: int = setting(0, "farthest target of a chain, in frames; 0 sets no limit below 100 frames, 50 above", low=0)
     grid_points: int = setting(16384, "grid points per source frame, at most", low=64)
@@ -86,7 +88,7 @@ class FitSettings:
     """The optimisation."""
 
     method: str = setting("cadex", "motion field to fit")
-    steps: int = setting(1500, "optimisation steps", low=1)
+    steps: int = setting(1600, "optimisation steps", low=1)
     anchors: int = setting(1024, "source points per step", low=1)
     targets: int = setting(4, "target frames per source point", low=1)
     learning_rate: float = setting(2e-2, "of the deformation, at the start", low=0)
@@ -94,6 +96,7 @@ class FitSettings:
     depth_clip: float = setting(10.0, "largest norm of the depth maps' gradient", low=0)
     hard_share: float = setting(0.8, "share of the samples drawn where the fit is poor, the rest evenly", low=0)
     regions: int = setting(16, "regions per side of a frame whose error is followed", low=1)
+    threads: int = setting(1, "CPU threads; small steps wait for each other on more. 0 leaves it to torch", low=0)
     checkpoint_seconds: float = setting(30.0, "time between checkpoints", low=0)
     cadex: CadexSettings = table(CadexSettings, "the CaDeX++ field and its losses")
 
@@ -103,6 +106,7 @@ class QuerySettings:
     """Tracks from a fitted field."""
 
     fuse: bool = setting(True, "fuse the field with the measured flow around the track (false: the field alone)")
+    alike_threshold: float = setting(0.5, "least patch similarity, -1 to 1, at which a point looks like its query")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +22,11 @@ from omnitrack.correspondence.flows import Array, FlowSource, raster_scale
 HOP_COST = 0.05  # per hop: of two equally consistent ways take the one with fewer hops
 OCCLUDED_COST = 50.0  # for leaving from a frame in which the point is hidden
 INCONSISTENT_COST = 20.0  # for a hop whose error is over the threshold
+UNLIKE_COST = 2.0  # for landing where nothing looks like the start: halfway between alike (0) and opposite (twice this)
 MAX_ERROR_PX = 20.0  # errors above this (at 256 x 256) say nothing more
 MAX_RELIABLE_GAP = 2  # flow into occlusion is believed over this many frames
+
+Similarity = Callable[[int, Array], Array]
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ def chain(
     targets: Sequence[int],
     gaps: Sequence[int],
     threshold_px: float,
+    similarity: Similarity | None = None,
 ) -> Iterator[tuple[int, ChainState]]:
     """Follow points from a source frame outward in one direction.
 
@@ -70,6 +74,8 @@ def chain(
         targets: Consecutive frames going away from `source`, as `outward` gives them.
         gaps: Lengths of the hops to try.
         threshold_px: Largest cycle error of a visible point, at 256 x 256.
+        similarity: Likeness (P,), 1 the most, of the points with pixels (P, 2) of a frame. Where it is given, a hop is
+            also chosen by what it leads to: flow that slid onto something else is consistent, but looks different.
 
     Yields:
         (target, state), in the order of `targets`.
@@ -82,11 +88,16 @@ def chain(
     for target in targets:
         direction = 1 if target > source else -1
         best: ChainState | None = None
+        least = np.full(count, np.inf)
         for gap in gaps:
             start = target - direction * gap
             if start in states and flows.has(start, target) and flows.has(target, start):
                 candidate = _extend(flows, states[start], start, target, threshold_px, scale)
-                best = candidate if best is None else _cheaper(best, candidate)
+                price = candidate.cost
+                if similarity is not None:
+                    price = price + UNLIKE_COST * (1 - similarity(target, candidate.pixels))
+                best = candidate if best is None else _choose(price < least, candidate, best)
+                least = np.minimum(price, least)
         if best is None:  # no measured way: the point is kept where it was, as lost
             last = states[target - direction]
             no = np.zeros(count, bool)
@@ -110,12 +121,12 @@ def _extend(
     return ChainState(hop.pixels, visible, reliable, cost.astype(np.float32), state.variance + error**2)
 
 
-def _cheaper(a: ChainState, b: ChainState) -> ChainState:
-    better = b.cost < a.cost
+def _choose(first: NDArray[np.bool_], a: ChainState, b: ChainState) -> ChainState:
+    """Of each point the state in `a` where `first` (P,) says so, else that in `b`."""
     return ChainState(
-        np.where(better[:, None], b.pixels, a.pixels),
-        np.where(better, b.visible, a.visible),
-        np.where(better, b.reliable, a.reliable),
-        np.where(better, b.cost, a.cost),
-        np.where(better, b.variance, a.variance),
+        np.where(first[:, None], a.pixels, b.pixels),
+        np.where(first, a.visible, b.visible),
+        np.where(first, a.reliable, b.reliable),
+        np.where(first, a.cost, b.cost),
+        np.where(first, a.variance, b.variance),
     )

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.flows import Array, FlowSource, inside, sample
+from omnitrack.correspondence.flows import Array, FlowSource, inside, pixel_grid, raster_scale, sample
+
+TYPICAL_SHARE = 0.9  # of the pixels of adjacent frames: their largest cycle error says how good the flow is
+TYPICAL_FACTOR = 5.0  # times that error is inconsistent
+LEAST_THRESHOLD_PX = 0.5
+PROBES = 8  # adjacent pairs looked at
+PROBE_STRIDE = 8
 
 
 @dataclass(frozen=True)
@@ -65,3 +71,27 @@ def reliable_occlusion(hop: Hop, threshold_px: float) -> NDArray[np.bool_]:
         OmniMotion (ICCV 2023), supplement: occluded points in flow filtering (used for gaps under 3 frames).
     """
     return (hop.double_cycle_error < threshold_px) & (hop.cycle_error > 1.5 * threshold_px) & hop.inside
+
+
+def fitting_threshold(flows: FlowSource, num_frames: int, most_px: float) -> float:
+    """The largest cycle error to believe, by how good the flow of this clip is.
+
+    A point that is covered slowly never has a large cycle error, so a threshold for bad flow misses it in a clip whose
+    flow is good. Five times the error that nine in ten pixels of adjacent frames stay under, at least 0.5 px.
+
+    Args:
+        flows: Has some adjacent pairs, both ways.
+        num_frames: T.
+        most_px: The threshold for bad flow, at 256 x 256.
+
+    Returns:
+        A threshold in pixels at 256 x 256.
+    """
+    grid = pixel_grid(flows.size, PROBE_STRIDE)
+    starts = range(0, num_frames - 1, max(1, (num_frames - 1) // PROBES))
+    pairs = [(t, t + 1) for t in starts if flows.has(t, t + 1) and flows.has(t + 1, t)]
+    if not pairs:
+        return most_px
+    errors = np.concatenate([take_hop(flows, source, target, grid).cycle_error for source, target in pairs])
+    typical = float(np.quantile(errors, TYPICAL_SHARE)) / raster_scale(flows.size)
+    return float(np.clip(TYPICAL_FACTOR * typical, min(LEAST_THRESHOLD_PX, most_px), most_px))

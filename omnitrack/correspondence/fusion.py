@@ -1,8 +1,7 @@
 """A fitted field and the measured flow around a track, fused: the field's order and reach, the flow's precision.
 
-Where the field agrees with the chained flow it is trusted: it carries the point through frames that the chain does
-not reach, and its depth decides what is visible. Elsewhere the chain stands, and what it reaches must look alike.
-Per point, the positions x_t in all T frames then minimise
+Where the field agrees with the chained flow around a frame it is trusted: it carries the point through frames that the
+chain does not reach. Elsewhere the chain stands. Per point, the positions x_t in all T frames then minimise
 
     sum_hops w |x_j - x_k - F_kj(x_k)|^2  +  v sum_trusted |x_{t+1} - x_t - (f_{t+1} - f_t)|^2
       + p sum_untrusted |x_t - c_t|^2  +  a sum_t |x_{t-1} - 2 x_t + x_{t+1}|^2
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.chaining import ChainState, chain, outward
+from omnitrack.correspondence.chaining import ChainState, Similarity, chain, outward
 from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.flows import Array, FlowSource, raster_scale
 
@@ -35,7 +34,7 @@ MAX_ERROR_PX = 20.0
 ROUNDS = 3
 AGREEMENT_PX = 4.0  # distance of field and chain at which their agreement is half
 AGREEMENT_FRAMES = 4.0  # reach of an agreement in time
-TRUST_THRESHOLD = 0.7
+TRUST_THRESHOLD = 0.5
 SOLVE_FLOATS = 1 << 24  # of the matrices solved at once: bounds the memory
 
 
@@ -55,14 +54,20 @@ class ChainedTrack:
 
 
 def chain_everywhere(
-    flows: FlowSource, source: int, pixels: Array, num_frames: int, gaps: Sequence[int], threshold_px: float
+    flows: FlowSource,
+    source: int,
+    pixels: Array,
+    num_frames: int,
+    gaps: Sequence[int],
+    threshold_px: float,
+    similarity: Similarity | None = None,
 ) -> ChainedTrack:
     """Chain points (P, 2) of one frame to all frames, see `omnitrack.correspondence.chaining.chain`."""
     start = np.asarray(pixels, np.float32)
     yes, zero = np.ones(len(start), bool), np.zeros(len(start), np.float32)
     states = {source: ChainState(start, yes, yes, zero, zero)}
     for targets in outward(source, num_frames):
-        states.update(chain(flows, source, start, targets, gaps, threshold_px))
+        states.update(chain(flows, source, start, targets, gaps, threshold_px, similarity))
     ordered = [states[t] for t in range(num_frames)]
     return ChainedTrack(
         np.stack([s.pixels for s in ordered], 1),
@@ -107,7 +112,7 @@ def fuse_positions(
         source: Query frame; positions there stay as they are.
         chained: The measured tracks of P points.
         field_pixels: (P, T, 2) the field's tracks.
-        field_visible: (P, T) bool: where the field sees them.
+        field_visible: (P, T) bool: where the field sees them; flow is measured there too if the field is trusted.
         gaps: Lengths of the hops.
 
     Returns:

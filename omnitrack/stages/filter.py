@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from omnitrack.config import fingerprint
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.chaining import ChainState, chain, outward
+from omnitrack.correspondence.consistency import fitting_threshold
 from omnitrack.correspondence.flows import grid_shape, pixel_grid
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import SILENT, Progress
@@ -126,6 +127,7 @@ class _Chaining:
         self._flows = flows
         self._settings = settings
         self._appearance = FramePatches(project.frame, project.size)
+        self._threshold_px = fitting_threshold(flows, project.num_frames, settings.cycle_threshold_px)
         self._stride = 1
         while np.prod(grid_shape(project.size, self._stride)) > settings.grid_points:
             self._stride += 1
@@ -163,7 +165,7 @@ class _Chaining:
     def _chains(self, source: int) -> Iterator[tuple[int, ChainState]]:
         s = self._settings
         for targets in outward(source, self._project.num_frames, max(self._distances)):
-            for target, state in chain(self._flows, source, self._grid, targets, s.gaps, s.cycle_threshold_px):
+            for target, state in chain(self._flows, source, self._grid, targets, s.gaps, self._threshold_px):
                 if abs(target - source) in self._distances:
                     yield target, state
 

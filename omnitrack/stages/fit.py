@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
+import torch
+
 from omnitrack.config import fingerprint
-from omnitrack.device import pick_device
+from omnitrack.device import cpu_threads, pick_device
 from omnitrack.errors import OmnitrackError
 from omnitrack.motion.field import MotionField
-from omnitrack.optimize.engine import Engine, Look
+from omnitrack.optimize.engine import Engine
 from omnitrack.optimize.methods import get_method
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
@@ -56,7 +58,8 @@ class FitReport:
 def fit_stamp(filter_stamp: dict[str, Any], settings: FitSettings, seed: int) -> dict[str, Any]:
     """What a fit is made from: the filtered correspondences, the settings that change the result, and the seed."""
     stamp = make_stamp({"filter": fingerprint(filter_stamp), "seed": seed}, settings)
-    del stamp["settings"]["checkpoint_seconds"]
+    for key in ("checkpoint_seconds", "threads"):
+        del stamp["settings"][key]
     return stamp
 
 
@@ -81,25 +84,31 @@ def fit_field(
     Raises:
         OmnitrackError: Nothing filtered, a checkpoint that does not fit, no such device, or a fit that diverges.
     """
-    where = pick_device(device)
+    with cpu_threads(settings.fit.threads):
+        return _fit(project, settings.fit, pick_device(device), seed, resume, progress)
+
+
+def _fit(
+    project: Project, settings: FitSettings, where: torch.device, seed: int, resume: bool, progress: Progress
+) -> FitReport:
+    begin, rollbacks = time.perf_counter(), 0
     with FlowStore(project) as flows:
-        stamp = fit_stamp(flows.filter_stamp or {}, settings.fit, seed)
+        stamp = fit_stamp(flows.filter_stamp or {}, settings, seed)
     data = read_correspondences(project, where, MOST_CORRESPONDENCES)
     if not bool((data.confidence > 0).any()):
         raise OmnitrackError(
             f"no correspondence of project {project.root} is believed", "allow more: --set filter.cycle_threshold_px=4"
         )
-    engine = Engine(data, settings.fit, seed)
+    engine = Engine(data, settings, seed)
     earlier_seconds = _resume(project, engine, stamp, progress) if resume else 0.0
-    first, begin, rollbacks = engine.step, time.perf_counter(), 0
-    last: Look | None = None
+    first, last = engine.step, None
 
     def save() -> str:
         seconds = earlier_seconds + time.perf_counter() - begin
         return str(save_checkpoint(project, stamp, seconds, engine.state_dict()))
 
     saved_at = time.perf_counter()
-    with _metrics_file(project, first) as metrics, progress.task("fit", settings.fit.steps, done=first) as task:
+    with _metrics_file(project, first) as metrics, progress.task("fit", settings.steps, done=first) as task:
         shown = first
         try:
             for look in engine.run():
@@ -111,7 +120,7 @@ def fit_field(
                     metrics.write(json.dumps(asdict(look)) + "\n")
                 task.advance(engine.step - shown, error_px=look.error_px, **look.losses)
                 shown = engine.step
-                if time.perf_counter() - saved_at > settings.fit.checkpoint_seconds:
+                if time.perf_counter() - saved_at > settings.checkpoint_seconds:
                     metrics.flush()
                     save()
                     saved_at = time.perf_counter()
@@ -120,8 +129,8 @@ def fit_field(
             raise
     path = save()
     return FitReport(
-        method=settings.fit.method,
-        steps=settings.fit.steps,
+        method=settings.method,
+        steps=settings.steps,
         resumed_from=first,
         seconds=earlier_seconds + time.perf_counter() - begin,
         loss=last.losses["loss"] if last else float("nan"),

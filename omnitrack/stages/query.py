@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from omnitrack.config import fingerprint
 from omnitrack.correspondence.appearance import FramePatches
+from omnitrack.correspondence.consistency import fitting_threshold
 from omnitrack.correspondence.flows import inside
-from omnitrack.correspondence.fusion import chain_everywhere, fuse_positions, fused_confidence, trusted_field
+from omnitrack.correspondence.fusion import chain_everywhere, fuse_positions, fused_confidence
+from omnitrack.device import cpu_threads
 from omnitrack.errors import OmnitrackError
 from omnitrack.motion.field import MotionField
 from omnitrack.progress import SILENT, Progress
@@ -59,6 +61,18 @@ def query_tracks(
         OmnitrackError: No fitted field, no flow, or a query outside the clip or not finite.
     """
     queries = _checked(project, np.asarray(queries, np.float32))
+    with cpu_threads(settings.fit.threads):
+        return _query(project, queries, settings, frames, device, progress)
+
+
+def _query(
+    project: Project,
+    queries: NDArray[np.float32],
+    settings: Settings,
+    frames: range | None,
+    device: str,
+    progress: Progress,
+) -> Tracks:
     field = load_field(project, device)
     answer = _Answer(len(queries), project.num_frames)
     chunks = [
@@ -125,28 +139,35 @@ class _Tracker:
         self._flows = flows
         self._settings = settings
         self._appearance = FramePatches(project.frame, project.size)
+        self._threshold_px = fitting_threshold(flows, project.num_frames, settings.filter.cycle_threshold_px)
 
     def track(
         self, source: int, pixels: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
-        """Working pixels, visibility, confidence and depth of points (P, 2) of frame `source` in all frames."""
-        field, flows, settings = self._field, self._flows, self._settings.filter
+        """Working pixels, visibility, confidence and depth of points (P, 2) of frame `source` in all frames.
+
+        A point is visible where two of three witnesses say so: the field's depth, the chained flow, and its looks.
+        """
+        field, flows, gaps = self._field, self._flows, self._settings.filter.gaps
         found = field.track(source, pixels, range(field.num_frames))
         visible = found.visible(field.occlusion_tolerance)
-        chained = chain_everywhere(flows, source, pixels, field.num_frames, settings.gaps, settings.cycle_threshold_px)
+        patches = self._appearance.patches(source, pixels)
+
+        def similarity(frame: int, places: NDArray[np.float32]) -> NDArray[np.float32]:
+            return self._appearance.similarity(patches, frame, places)
+
+        chained = chain_everywhere(flows, source, pixels, field.num_frames, gaps, self._threshold_px, similarity)
         confidence = fused_confidence(chained, found.pixels, flows.size)
         if not self._settings.query.fuse:
             return found.pixels, visible, confidence, found.depth
-        fused = fuse_positions(flows, source, chained, found.pixels, visible, settings.gaps)
-        reached = chained.visible & inside(fused, flows.size) & self._alike(source, pixels, fused)
-        visible = np.where(trusted_field(chained, found.pixels, flows.size), visible, reached)
-        return fused, visible, confidence, found.depth
 
-    def _alike(self, source: int, pixels: NDArray[np.float32], tracks: NDArray[np.float32]) -> NDArray[np.bool_]:
-        patches = self._appearance.patches(source, pixels)
-        frames = range(tracks.shape[1])
-        similarity = [self._appearance.similarity(patches, t, tracks[:, t]) for t in frames]
-        return np.stack(similarity, 1) >= self._settings.filter.appearance_threshold
+        def alike(places: NDArray[np.float32]) -> NDArray[np.bool_]:
+            likeness = [similarity(t, places[:, t]) for t in range(field.num_frames)]
+            return np.stack(likeness, 1) > self._settings.query.alike_threshold
+
+        fused = fuse_positions(flows, source, chained, found.pixels, visible & alike(found.pixels), gaps)
+        witnesses = visible.astype(int) + chained.visible + alike(fused)
+        return fused, (witnesses >= 2) & inside(fused, flows.size), confidence, found.depth
 
 
 def _checked(project: Project, queries: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -74,6 +74,7 @@ def test_a_long_hop_recovers_a_point_behind_an_occluder(exact_flows: type, occlu
 def test_short_hops_lose_that_point_for_good(exact_flows: type, occluder: SyntheticScene) -> None:
     states = follow(exact_flows(occluder), 0, BEHIND, 16, (1,))
     assert [t for t in range(1, 16) if states[t].visible[0]] == [1, 2, 3, 4, 5]
+    assert states[8].cost[0] - states[7].cost[0] == pytest.approx(50.05, abs=0.1), "leaving while hidden is dear"
     disc = occluder.tracks(np.column_stack([[0], BEHIND]))[0]
     assert np.linalg.norm(states[15].pixels - disc[:, 15]) > 10, "it stays on the pole"
 

@@ -108,6 +108,21 @@ def test_what_looks_different_is_not_believed(matched_project: Project, small_se
     assert (read(matched_project).confidence.numpy() > 0)[far.numpy()][:, corner].mean() > 0.9
 
 
+def test_confidence_falls_with_similarity_from_three_frames_on(
+    matched_project: Project, small_settings: Settings
+) -> None:
+    filter_flow(matched_project, with_filter(small_settings, appearance_threshold=-1.0))  # not compared
+    flow_alone = read(matched_project).confidence.numpy().astype(int)
+    filter_flow(matched_project, small_settings)
+    data = read(matched_project)
+    found = data.confidence.numpy().astype(int)
+    far = ((data.targets - data.sources[:, None]).abs() >= 3).numpy()
+    np.testing.assert_array_equal(found[~far], flow_alone[~far])
+    kept = found[far] > 0
+    assert (found[far] <= flow_alone[far] + 1).all()
+    assert (found[far] < flow_alone[far] - 5)[kept].mean() > 0.1
+
+
 def test_a_lower_threshold_believes_less(matched_project: Project, small_settings: Settings) -> None:
     counts = []
     for threshold in (0.1, 0.5, 4.0):

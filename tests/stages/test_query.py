@@ -162,13 +162,14 @@ def test_the_same_query_twice_gives_the_same_answer(
 
 def test_without_fusion_the_field_answers_alone(fitted: Project, small_settings: Settings) -> None:
     settings = replace(small_settings, query=replace(small_settings.query, fuse=False))
-    queries = np.array([[3, 10, 12], [3, 40.5, 30.25]], np.float32)
+    queries = np.array([[3, 10.3, 12.7], [3, 40.1, 30.9], [3, 5.55, 44.44]], np.float32)
     found = query_tracks(fitted, queries, settings, device="cpu")
     field = load_field(fitted, device="cpu")
     direct = field.track(3, queries[:, 1:], range(8))
     expected = direct.pixels.copy()
     expected[:, 3] = queries[:, 1:]
     np.testing.assert_allclose(found.tracks, expected, atol=1e-4)
+    np.testing.assert_array_equal(found.tracks[:, 3], queries[:, 1:])
     visible = direct.visible(field.occlusion_tolerance)
     visible[:, 3] = True
     np.testing.assert_array_equal(found.visible, visible)

@@ -319,9 +319,10 @@ def test_no_gpu(filtered_project: Project, settings: Settings) -> None:
         assert "--device cpu" in (caught.value.hint or "")
 
 
-def test_no_such_device(filtered_project: Project, settings: Settings) -> None:
-    with pytest.raises(OmnitrackError, match="there is no device called 'gpu'") as caught:
-        fit_field(filtered_project, settings, device="gpu")
+@pytest.mark.parametrize("name", ["gpu", "cuda:-1", "cuda:x", "meta", "mps", ""])
+def test_no_such_device(filtered_project: Project, settings: Settings, name: str) -> None:
+    with pytest.raises(OmnitrackError, match=f"there is no device called '{name}'") as caught:
+        fit_field(filtered_project, settings, device=name)
     assert caught.value.hint == "use auto, cpu, cuda or cuda:N"
 
 

@@ -58,9 +58,11 @@ def query_tracks(
         The tracks; one point's answer does not depend on the others.
 
     Raises:
-        OmnitrackError: No fitted field, no flow, or a query outside the clip or not finite.
+        OmnitrackError: No fitted field, no flow, or queries or frames outside the clip or not finite.
     """
     queries = _checked(project, np.asarray(queries, np.float32))
+    if frames is not None and not set(frames) <= set(range(project.num_frames)):
+        raise OmnitrackError(f"{frames} goes beyond the project's frames", f"they are 0 to {project.num_frames - 1}")
     with cpu_threads(settings.fit.threads):
         return _query(project, queries, settings, frames, device, progress)
 

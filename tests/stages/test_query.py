@@ -215,6 +215,13 @@ def test_queries_of_another_shape(fitted: Project, small_settings: Settings, sha
     assert "--point" in (caught.value.hint or "")
 
 
+@pytest.mark.parametrize("frames", [range(0, 9), range(-2, 2), range(7, 12)])
+def test_frames_outside_the_clip(fitted: Project, small_settings: Settings, frames: range) -> None:
+    with pytest.raises(OmnitrackError, match="goes beyond the project's frames") as caught:
+        query_tracks(fitted, np.array([[0, 5, 5]]), small_settings, frames=frames, device="cpu")
+    assert caught.value.hint == "they are 0 to 7"
+
+
 def test_no_fitted_field(filtered_project: Project, small_settings: Settings) -> None:
     with pytest.raises(OmnitrackError, match="has no fitted field yet") as caught:
         query_tracks(filtered_project, np.array([[0, 5, 5]]), small_settings, device="cpu")

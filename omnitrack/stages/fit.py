@@ -178,7 +178,13 @@ def _resume(project: Project, engine: Engine, stamp: dict[str, Any], progress: P
             f"{checkpoint.path} was made from other data, settings or seed than this run",
             "use the same ones to resume, or start again without --resume",
         )
-    engine.load_state_dict(checkpoint.state)
+    try:
+        engine.load_state_dict(checkpoint.state)
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise OmnitrackError(
+            f"{checkpoint.path} does not hold a fit of method {engine.settings.method}: {error}",
+            "start again without --resume",
+        ) from error
     progress.note(f"resuming at step {engine.step}")
     return checkpoint.seconds
 

@@ -383,7 +383,7 @@ def test_a_checkpoint_of_other_frames(whole: Project, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["a tensor is gone", "another shape", "no field"])
-def test_a_checkpoint_that_holds_another_field(whole: Project, tmp_path: Path, damage: str) -> None:
+def test_a_checkpoint_that_holds_another_field(whole: Project, settings: Settings, tmp_path: Path, damage: str) -> None:
     project = Project(shutil.copytree(whole.root, tmp_path / "copy"))
     path = project.checkpoints_dir / "step_000015.pt"
     content = torch.load(path, weights_only=True)
@@ -397,3 +397,6 @@ def test_a_checkpoint_that_holds_another_field(whole: Project, tmp_path: Path, d
     with pytest.raises(OmnitrackError, match="does not hold a field of method cadex") as caught:
         load_field(project, device="cpu")
     assert "fit again" in (caught.value.hint or "")
+    with pytest.raises(OmnitrackError, match="does not hold a fit of method cadex") as caught:
+        fit_field(project, settings, device="cpu", resume=True)
+    assert caught.value.hint == "start again without --resume"

@@ -45,7 +45,7 @@ class DisEstimator:
         height, width = source.shape[:2]
         side = _MIN_PATCHES * self._settings.patch_size * 2**self._settings.finest_scale
         pad = (max(0, side - height), max(0, side - width))
-        flow = np.zeros((height, width, 2), np.float32)
+        flow = np.zeros((height, width, 2), np.float32)  # zeros, too, are tried in every patch at every scale
         if initial is not None:
             flow[:] = initial
         images = [_pad(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), pad) for frame in (source, target)]

@@ -1,0 +1,192 @@
+"""Which settings of dense inverse search measure motion best?
+
+End-point error of the flow at annotated points of a TAP-Vid dataset, for the defaults and for one change at a time, at
+gaps of 1, 4, 8 and 16 frames both ways. All rows see the same frames and points. Errors are in pixels at 256 x 256.
+
+    python tests/benchmarks/flow_settings.py tapvid_davis.pkl
+    python tests/benchmarks/flow_settings.py tapvid_davis.pkl --size 854x480 --videos davis01,davis10 --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.correspondence.estimators.dis import DisEstimator
+from omnitrack.correspondence.flows import sample
+from omnitrack.evaluation.tapvid import TapvidVideo, load_tapvid, raster_to_pixels
+from omnitrack.settings import DisSettings
+
+GAPS = (1, 4, 8, 16)  # measured
+STEPS = (1, 2, 4, 8, 16)  # computed, so that a start can come from half the gap
+THRESHOLDS_PX = (1, 2, 4)
+SOURCE_STRIDE = 5
+
+Flow = NDArray[np.float32]
+Start = Callable[[Flow | None], Flow | None]  # of the flow at half the gap (None at gap 1), where to begin
+DEFAULT = DisSettings()
+
+
+def still(nearer: Flow | None) -> Flow | None:
+    """Begin at no motion, as the estimator does by itself."""
+    return None
+
+
+def nearer_flow(nearer: Flow | None) -> Flow | None:
+    """Begin at the flow of half the gap."""
+    return nearer
+
+
+def nearer_flow_twice(nearer: Flow | None) -> Flow | None:
+    """Begin at the flow of half the gap, extrapolated."""
+    return None if nearer is None else 2 * nearer
+
+
+class Contrast:
+    """Flow of frames whose local mean and contrast were made even."""
+
+    def __init__(self, settings: DisSettings) -> None:
+        self._dis = DisEstimator(settings)
+
+    def estimate(self, source: NDArray[np.uint8], target: NDArray[np.uint8], initial: Flow | None) -> Flow:
+        return self._dis.estimate(self._even(source), self._even(target), initial)
+
+    @staticmethod
+    def _even(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        sigma = max(grey.shape) / 32
+        off = grey - cv2.GaussianBlur(grey, (0, 0), sigma)
+        contrast = np.sqrt(cv2.GaussianBlur(off**2, (0, 0), sigma) + 25)
+        even = np.clip(128 + 48 * off / contrast, 0, 255).astype(np.uint8)
+        return np.repeat(even[..., None], 3, -1)
+
+
+class OpenCvStart:
+    """Flow by OpenCV called without an initial flow, which is not the same as one of zeros.
+
+    With an initial flow, OpenCV tries it in every patch at every scale, beside what the coarser scale says.
+    """
+
+    def __init__(self, settings: DisSettings) -> None:
+        self._settings = settings
+
+    def estimate(self, source: NDArray[np.uint8], target: NDArray[np.uint8], initial: Flow | None) -> Flow:
+        search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        search.setFinestScale(self._settings.finest_scale)
+        search.setPatchStride(self._settings.patch_stride)
+        grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (source, target)]
+        return np.asarray(search.calc(grey[0], grey[1], None), np.float32)  # type: ignore[call-overload]
+
+
+Make = Callable[[DisSettings], DisEstimator | Contrast | OpenCvStart]
+VARIANTS: dict[str, tuple[Make, DisSettings, Start]] = {
+    "default": (DisEstimator, DEFAULT, still),
+    "no initial flow at all": (OpenCvStart, DEFAULT, still),
+    "warm start": (DisEstimator, DEFAULT, nearer_flow),
+    "warm start, scaled by the gap": (DisEstimator, DEFAULT, nearer_flow_twice),
+    "finest_scale 1": (DisEstimator, replace(DEFAULT, finest_scale=1), still),
+    "patch_stride 2": (DisEstimator, replace(DEFAULT, patch_stride=2), still),
+    "patch_stride 4": (DisEstimator, replace(DEFAULT, patch_stride=4), still),
+    "patch_size 12, patch_stride 4": (DisEstimator, replace(DEFAULT, patch_size=12, patch_stride=4), still),
+    "gradient_descent_iterations 12": (DisEstimator, replace(DEFAULT, gradient_descent_iterations=12), still),
+    "variational_iterations 0": (DisEstimator, replace(DEFAULT, variational_iterations=0), still),
+    "variational_iterations 10": (DisEstimator, replace(DEFAULT, variational_iterations=10), still),
+    "even local contrast": (Contrast, DEFAULT, still),
+}
+
+
+def errors(video: TapvidVideo, variant: str) -> dict[int, NDArray[np.float64]]:
+    """End-point errors of one variant at every annotated point, by gap, in pixels at 256 x 256."""
+    make, settings, start = VARIANTS[variant]
+    estimator = make(settings)
+    pixels = raster_to_pixels(video.points, video.size)
+    found: dict[int, list[NDArray[np.float64]]] = {gap: [] for gap in GAPS}
+    for source in range(0, len(video.frames), SOURCE_STRIDE):
+        for direction in (1, -1):
+            flow: Flow | None = None
+            for gap in STEPS:
+                target = source + direction * gap
+                if not 0 <= target < len(video.frames):
+                    break
+                flow = estimator.estimate(video.frames[source], video.frames[target], start(flow))
+                seen = ~video.occluded[:, source] & ~video.occluded[:, target]
+                if gap in GAPS and seen.any():
+                    here = pixels[seen, source].astype(np.float32)
+                    off = here + sample(flow, here) - pixels[seen, target]
+                    found[gap].append(np.linalg.norm(off * (256 / np.array(video.size)), axis=-1))
+    return {gap: np.concatenate(parts) if parts else np.zeros(0) for gap, parts in found.items()}
+
+
+def measure(videos: list[TapvidVideo], variants: Iterable[str]) -> list[dict[str, object]]:
+    """One row per variant: means over the videos of the median error and of the shares within the thresholds."""
+    rows = []
+    for variant in variants:
+        begin = time.perf_counter()
+        with ThreadPoolExecutor() as pool:
+            of_videos = list(pool.map(lambda video, name=variant: errors(video, name), videos))  # type: ignore[misc]
+        row: dict[str, object] = {"variant": variant}
+        for gap in GAPS:
+            with_points = [video[gap] for video in of_videos if len(video[gap])]
+            row[f"gap {gap} median"] = float(np.mean([np.median(e) for e in with_points]))
+            for threshold in THRESHOLDS_PX:
+                row[f"gap {gap} within {threshold}"] = float(np.mean([(e < threshold).mean() for e in with_points]))
+        row["mean within"] = float(np.mean([row[f"gap {g} within {t}"] for g in GAPS for t in THRESHOLDS_PX]))
+        row["seconds"] = time.perf_counter() - begin
+        rows.append(row)
+        print(f"{variant}: {row['mean within']:.4f}", file=sys.stderr, flush=True)
+    return rows
+
+
+def table(rows: list[dict[str, object]]) -> str:
+    """The rows as Markdown: for each gap the median error in pixels and the shares within 1, 2 and 4 px."""
+    lines = [
+        "| variant | " + " | ".join(f"gap {gap}" for gap in GAPS) + " | mean share | seconds |",
+        "|---" * (len(GAPS) + 3) + "|",
+    ]
+    for row in rows:
+        cells = [
+            f"{row[f'gap {gap} median']:.2f} px, "
+            + " ".join(f"{row[f'gap {gap} within {t}']:.3f}" for t in THRESHOLDS_PX)
+            for gap in GAPS
+        ]
+        lines.append(f"| {row['variant']} | {' | '.join(cells)} | {row['mean within']:.4f} | {row['seconds']:.0f} |")
+    return "\n".join(lines)
+
+
+def resized(video: TapvidVideo, size: tuple[int, int]) -> TapvidVideo:
+    frames = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in video.frames]
+    return replace(video, frames=np.stack(frames))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", type=Path, help="TAP-Vid pickle or folder")
+    parser.add_argument("--size", default="256x256", help="width x height of the frames (256x256)")
+    parser.add_argument("--videos", help="names, separated by commas (all)")
+    parser.add_argument("--variants", help=f"separated by semicolons (all): {'; '.join(VARIANTS)}")
+    parser.add_argument("--json", action="store_true", help="rows as JSON instead of a table")
+    arguments = parser.parse_args()
+    if not arguments.dataset.exists():
+        print(f"skipped: there is no dataset at {arguments.dataset}", file=sys.stderr)
+        return 0
+    width, height = (int(side) for side in arguments.size.split("x"))
+    names = arguments.videos.split(",") if arguments.videos else None
+    videos = [resized(video, (width, height)) for video in load_tapvid(arguments.dataset, names)]
+    rows = measure(videos, arguments.variants.split(";") if arguments.variants else VARIANTS)
+    about = {"size": [width, height], "videos": [video.name for video in videos], "opencv": cv2.__version__}
+    print(json.dumps({**about, "rows": rows}, indent=1) if arguments.json else table(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -100,6 +100,12 @@ def test_dis_refuses_patches_with_gaps_between_them() -> None:
         DisEstimator(DisSettings(patch_size=8, patch_stride=9))
 
 
+@pytest.mark.parametrize("settings", [DisSettings(finest_scale=6), DisSettings(patch_size=300)])
+def test_dis_refuses_patches_of_half_a_frame(settings: DisSettings) -> None:
+    with pytest.raises(OmnitrackError, match="too coarse"):
+        DisEstimator(settings)
+
+
 # --- the registry -----------------------------------------------------------------------------------------------
 def test_dis_by_name_takes_its_settings() -> None:
     with pytest.raises(OmnitrackError, match="patch_stride"):

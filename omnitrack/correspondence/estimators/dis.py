@@ -18,6 +18,8 @@ from omnitrack.settings import DisSettings
 
 _MIN_PATCHES = 4  # patches along the shortest side at the finest level; with fewer OpenCV refuses or picks other levels
 
+_MAX_PATCH_SPAN_PX = 256
+
 
 class DisEstimator:
     """Dense inverse search: the medium preset of OpenCV with `DisSettings` laid over it.
@@ -25,7 +27,7 @@ class DisEstimator:
     The result does not depend on the number of threads (OpenCV cuts the image into a fixed number of stripes).
 
     Raises:
-        OmnitrackError: Settings that leave pixels without flow.
+        OmnitrackError: Patches with gaps between them, or too large.
     """
 
     def __init__(self, settings: DisSettings) -> None:
@@ -34,6 +36,12 @@ class DisEstimator:
                 f"flow.dis.patch_stride is {settings.patch_stride}, more than patch_size {settings.patch_size}:"
                 " pixels between the patches would have no flow",
                 f"set flow.dis.patch_stride to at most {settings.patch_size}",
+            )
+        if settings.patch_size * 2**settings.finest_scale > _MAX_PATCH_SPAN_PX:
+            raise OmnitrackError(
+                f"flow.dis.finest_scale {settings.finest_scale} with patch_size {settings.patch_size} makes patches of"
+                f" {settings.patch_size * 2**settings.finest_scale} pixels, too coarse for flow",
+                "set flow.dis.finest_scale to 0 (the most accurate), 1 or 2",
             )
         self._settings = settings
         self._own = threading.local()  # an OpenCV search holds buffers: one for each thread

@@ -17,8 +17,7 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.settings import DisSettings
 
 _MIN_PATCHES = 4  # patches along the shortest side at the finest level; with fewer OpenCV refuses or picks other levels
-
-_MAX_PATCH_SPAN_PX = 256
+_MAX_PATCH_SPAN_PX = 256  # in pixels of the frame, at the finest level
 
 
 class DisEstimator:

@@ -48,7 +48,7 @@ class FlowSettings:
 
     estimator: str = setting("dis", "flow estimator: dis, or the name of an installed plug-in")
     pairs: str = setting("auto", "frame pairs to match: auto (= log), log, exhaustive, window:N or keyframe")
-    warm_start: bool = setting(False, "start each pair from the flow of the same frame over a shorter gap")
+    warm_start: bool = setting(True, "start each pair from the flow of the same frame over a shorter gap")
     workers: int = setting(0, "parallel workers; 0 uses every core", low=0)
     dis: DisSettings = table(DisSettings, "OpenCV's dense inverse search")
 

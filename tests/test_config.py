@@ -18,7 +18,7 @@ def changed_settings() -> Settings:
     return dataclasses.replace(
         base,
         init=InitSettings(start=3, end=40, stride=2, max_size=320, fps=12.5),
-        flow=FlowSettings(estimator='my "own" ünit 🎞', pairs="window:8", warm_start=True),
+        flow=FlowSettings(estimator='my "own" ünit 🎞', pairs="window:8", warm_start=False),
     )
 
 
@@ -91,7 +91,7 @@ def test_a_missing_file_gives_the_defaults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "text", "value"),
     [
-        ("flow.warm_start", "true", True),
+        ("flow.warm_start", "false", False),
         ("flow.workers", "3", 3),
         ("flow.workers", "1e4", 10000),
         ("init.fps", "25", 25.0),

@@ -48,6 +48,11 @@ class ChainState:
     variance: Array
 
 
+def chain_confidence(variance: Array, threshold_px: float) -> Array:
+    """How far a chain of accumulated squared cycle error v is believed: 1 / (1 + v / (threshold / 2)^2)."""
+    return np.asarray(1 / (1 + variance / (threshold_px / 2) ** 2), np.float32)
+
+
 def outward(source: int, num_frames: int, window: int = 0) -> list[list[int]]:
     """The two sequences of frames to visit from `source`, later ones and earlier ones (0: no limit on the distance)."""
     reach = window or num_frames

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.chaining import ChainState, Similarity, chain, outward
+from omnitrack.correspondence.chaining import ChainState, Similarity, chain, chain_confidence, outward
 from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.flows import Array, FlowSource, raster_scale
 
@@ -32,6 +32,8 @@ SMOOTHNESS = 0.02  # of the acceleration
 QUERY_WEIGHT = 1e6  # keeps the query where it is
 MAX_ERROR_PX = 20.0
 ROUNDS = 3
+APART_AGREEMENT = 0.2  # 8 px
+SURELY_ALIKE = 0.7  # patch similarity
 AGREEMENT_PX = 4.0  # distance of field and chain at which their agreement is half
 AGREEMENT_FRAMES = 4.0  # reach of an agreement in time
 TRUST_THRESHOLD = 0.5
@@ -45,12 +47,12 @@ class ChainedTrack:
     Attributes:
         pixels: (P, T, 2) positions.
         visible: (P, T) bool.
-        variance: (P, T) accumulated squared cycle error, in squared pixels at 256 x 256.
+        confidence: (P, T) in [0, 1], 0 where not visible (`omnitrack.correspondence.chaining.chain_confidence`).
     """
 
     pixels: Array
     visible: NDArray[np.bool_]
-    variance: Array
+    confidence: Array
 
 
 def chain_everywhere(
@@ -69,11 +71,10 @@ def chain_everywhere(
     for targets in outward(source, num_frames):
         states.update(chain(flows, source, start, targets, gaps, threshold_px, similarity))
     ordered = [states[t] for t in range(num_frames)]
-    return ChainedTrack(
-        np.stack([s.pixels for s in ordered], 1),
-        np.stack([s.visible for s in ordered], 1),
-        np.stack([s.variance for s in ordered], 1),
-    )
+    visible = np.stack([s.visible for s in ordered], 1)
+    variance = np.stack([s.variance for s in ordered], 1)
+    pixels = np.stack([s.pixels for s in ordered], 1)
+    return ChainedTrack(pixels, visible, visible * chain_confidence(variance, threshold_px))
 
 
 def agreement(chained: ChainedTrack, field_pixels: Array, size: tuple[int, int]) -> Array:
@@ -86,15 +87,31 @@ def trusted_field(chained: ChainedTrack, field_pixels: Array, size: tuple[int, i
     """Where the field may be followed: (P, T) bool, by its agreement with what the chain saw around each frame."""
     frames = np.arange(field_pixels.shape[1])
     reach = np.exp(-np.abs(frames[:, None] - frames[None]) / AGREEMENT_FRAMES)
-    sure = chained.visible / (1 + chained.variance)
-    agreed = (sure * agreement(chained, field_pixels, size)) @ reach / np.maximum(sure @ reach, 1e-3)
+    agreed = (chained.confidence * agreement(chained, field_pixels, size)) @ reach
+    agreed /= np.maximum(chained.confidence @ reach, 1e-3)
     return np.asarray(agreed > TRUST_THRESHOLD)
 
 
 def fused_confidence(chained: ChainedTrack, field_pixels: Array, size: tuple[int, int]) -> Array:
-    """Confidence (P, T) in [0, 1]: half from the chain's accumulated error, half from its agreement with the field."""
-    measured = chained.visible / (1 + chained.variance)
-    return np.asarray((measured + agreement(chained, field_pixels, size)) / 2, np.float32)
+    """Confidence (P, T) in [0, 1]: half the chain's own, half its agreement with the field."""
+    return np.asarray((chained.confidence + agreement(chained, field_pixels, size)) / 2, np.float32)
+
+
+def fused_visibility(
+    chained: ChainedTrack,
+    field_pixels: Array,
+    field_visible: NDArray[np.bool_],
+    likeness: Array,
+    alike_threshold: float,
+    size: tuple[int, int],
+) -> NDArray[np.bool_]:
+    """Where points are seen, (P, T) bool, by three witnesses: the field's depth, the chained flow, and their looks.
+
+    Two of the three are enough, unless field and chain are far apart: then the point must look just as in its query.
+    """
+    witnesses = field_visible.astype(int) + chained.visible + (likeness > alike_threshold)
+    together = agreement(chained, field_pixels, size) > APART_AGREEMENT
+    return (witnesses >= 2) & (together | (likeness > SURELY_ALIKE))
 
 
 def fuse_positions(

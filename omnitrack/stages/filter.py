@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import h5py
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from omnitrack.config import fingerprint
 from omnitrack.correspondence.appearance import FramePatches
-from omnitrack.correspondence.chaining import ChainState, chain, outward
+from omnitrack.correspondence.chaining import ChainState, chain, chain_confidence, outward
 from omnitrack.correspondence.consistency import fitting_threshold
 from omnitrack.correspondence.flows import grid_shape, pixel_grid
 from omnitrack.errors import OmnitrackError
@@ -71,8 +72,8 @@ def filter_flow(project: Project, settings: Settings, progress: Progress = SILEN
     """Chain the flow from a grid of points of every frame, and keep what is consistent and looks right.
 
     A chain is believed where its hops pass the cycle check and, from three frames on, its end looks like its start.
-    Its confidence falls with the accumulated squared cycle error v, in pixels at 256 x 256, as 1 / (1 + v), times the
-    similarity. Points just gone behind something are kept as occluded.
+    Its confidence falls with the accumulated squared cycle error (`chain_confidence`), times
+    the similarity. Points just gone behind something are kept as occluded.
 
     Args:
         project: Has flow.
@@ -145,7 +146,7 @@ class _Chaining:
     def _correspondences(self, source: int) -> SourceCorrespondences:
         patches = self._appearance.patches(source, self._grid)
         targets, displacement, confidence, occluded, statistics = [], [], [], [], []
-        for target, state in self._chains(source):
+        for target, state in self._chains(source, patches):
             sure, rejected = self._confidence(patches, abs(target - source), target, state)
             targets.append(target)
             displacement.append(state.pixels - self._grid)
@@ -162,10 +163,13 @@ class _Chaining:
             statistics=np.array(statistics, STATISTICS),
         )
 
-    def _chains(self, source: int) -> Iterator[tuple[int, ChainState]]:
+    def _chains(self, source: int, patches: NDArray[np.float32]) -> Iterator[tuple[int, ChainState]]:
         s = self._settings
+        similarity = partial(self._appearance.similarity, patches)
         for targets in outward(source, self._project.num_frames, max(self._distances)):
-            for target, state in chain(self._flows, source, self._grid, targets, s.gaps, self._threshold_px):
+            for target, state in chain(
+                self._flows, source, self._grid, targets, s.gaps, self._threshold_px, similarity
+            ):
                 if abs(target - source) in self._distances:
                     yield target, state
 
@@ -173,7 +177,7 @@ class _Chaining:
         self, patches: NDArray[np.float32], gap: int, target: int, state: ChainState
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Confidence (P,) in [0, 1], and which consistent points (P,) look too different."""
-        confidence = (state.reliable / (1 + state.variance)).astype(np.float32)
+        confidence = (state.reliable * chain_confidence(state.variance, self._threshold_px)).astype(np.float32)
         rejected = np.zeros(len(confidence), bool)
         if gap >= APPEARANCE_FROM_GAP and self._settings.appearance_threshold > -1:
             similarity = self._appearance.similarity(patches, target, state.pixels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from omnitrack.config import fingerprint
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.consistency import fitting_threshold
 from omnitrack.correspondence.flows import inside
-from omnitrack.correspondence.fusion import chain_everywhere, fuse_positions, fused_confidence
+from omnitrack.correspondence.fusion import chain_everywhere, fuse_positions, fused_confidence, fused_visibility
 from omnitrack.device import cpu_threads
 from omnitrack.errors import OmnitrackError
 from omnitrack.motion.field import MotionField
@@ -146,30 +147,24 @@ class _Tracker:
     def track(
         self, source: int, pixels: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
-        """Working pixels, visibility, confidence and depth of points (P, 2) of frame `source` in all frames.
-
-        A point is visible where two of three witnesses say so: the field's depth, the chained flow, and its looks.
-        """
+        """Working pixels, visibility, confidence and depth of points (P, 2) of frame `source` in all frames."""
         field, flows, gaps = self._field, self._flows, self._settings.filter.gaps
         found = field.track(source, pixels, range(field.num_frames))
         visible = found.visible(field.occlusion_tolerance)
-        patches = self._appearance.patches(source, pixels)
-
-        def similarity(frame: int, places: NDArray[np.float32]) -> NDArray[np.float32]:
-            return self._appearance.similarity(patches, frame, places)
-
+        similarity = partial(self._appearance.similarity, self._appearance.patches(source, pixels))
         chained = chain_everywhere(flows, source, pixels, field.num_frames, gaps, self._threshold_px, similarity)
         confidence = fused_confidence(chained, found.pixels, flows.size)
         if not self._settings.query.fuse:
             return found.pixels, visible, confidence, found.depth
 
-        def alike(places: NDArray[np.float32]) -> NDArray[np.bool_]:
-            likeness = [similarity(t, places[:, t]) for t in range(field.num_frames)]
-            return np.stack(likeness, 1) > self._settings.query.alike_threshold
+        def likeness(places: NDArray[np.float32]) -> NDArray[np.float32]:
+            return np.stack([similarity(t, places[:, t]) for t in range(field.num_frames)], 1)
 
-        fused = fuse_positions(flows, source, chained, found.pixels, visible & alike(found.pixels), gaps)
-        witnesses = visible.astype(int) + chained.visible + alike(fused)
-        return fused, (witnesses >= 2) & inside(fused, flows.size), confidence, found.depth
+        threshold = self._settings.query.alike_threshold
+        measurable = visible & (likeness(found.pixels) > threshold)
+        fused = fuse_positions(flows, source, chained, found.pixels, measurable, gaps)
+        seen = fused_visibility(chained, found.pixels, visible, likeness(fused), threshold, flows.size)
+        return fused, seen & inside(fused, flows.size), confidence, found.depth
 
 
 def _checked(project: Project, queries: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -110,13 +110,13 @@ def test_the_project_is_the_current_directory_by_default(
 
 def test_flags_win_over_set_which_wins_over_the_file(cli: Cli, project: Path, replaced: Callable[..., Stage]) -> None:
     (project / "omnitrack.toml").write_text(
-        '[flow]\npairs = "log"\nworkers = 2\nwarm_start = true\n', encoding="utf-8"
+        '[flow]\npairs = "log"\nworkers = 2\nwarm_start = false\n', encoding="utf-8"
     )
     stage = replaced("flow.compute_flow")
     words = ["--set", "flow.workers=5", "--set", "flow.pairs=exhaustive", "--pairs", "window:3"]
     assert cli("flow", str(project), *words)[0] == 0
     flow = stage.arguments[1].flow
-    assert (flow.pairs, flow.workers, flow.warm_start) == ("window:3", 5, True)
+    assert (flow.pairs, flow.workers, flow.warm_start) == ("window:3", 5, False)
 
 
 # --- one by one -------------------------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ def _adjacent_affine(data: Correspondences, camera: Camera, frame: int) -> NDArr
 
 
 def _residual_motion(data: Correspondences, camera: Camera, affine: Tensor, s: int) -> Tensor:
-    """Largest motion of each grid point against the camera's, over targets within reach; (P,) pixels at 256."""
+    """Mean motion of each grid point against the camera's, over targets within reach; (P,) pixels at 256."""
     points = camera.lift(data.grid, torch.zeros(len(data.grid), device=data.grid.device))[:, :2]
     source = int(data.sources[s])
     scale = camera.half_extent_px * 256 / max(data.size)

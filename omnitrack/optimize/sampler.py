@@ -36,7 +36,7 @@ class Batch:
 class HardMiningSampler:
     """Draws anchors by the running error of their region, and targets uniformly among those an anchor has.
 
-    Half of the probability is spread evenly over all regions that have correspondences, the other half in
+    One share of the probability is spread evenly over all regions that have correspondences, the other in
     proportion to the error of the last visits, so that a small object that fits badly is not outvoted by a large
     background that fits well.
 
@@ -105,6 +105,7 @@ class HardMiningSampler:
 
     def _draw_cells(self, count: int, active: tuple[int, int], generator: torch.Generator) -> Tensor:
         even = self._occupancy * self._active(active)[:, None]
+        even = torch.where(even.sum() > 0, even, self._occupancy)  # nothing is known of the active frames
         hard = even * self.error
         share = (1 - self.hard_share) * even / even.sum() + self.hard_share * hard / hard.sum()
         cumulative = share.flatten().double().cumsum(0)

@@ -37,8 +37,8 @@ class FitReport:
         steps: Steps of the whole run.
         resumed_from: Step that an earlier run had reached, 0 where there was none.
         seconds: Time of the whole run, earlier parts included.
-        loss: At the end.
-        error_px: Mean distance of predictions from correspondences at the end, at 256 x 256.
+        loss: At the end; None where there was nothing left to do.
+        error_px: Mean distance of predictions from correspondences at the end, at 256 x 256; None likewise.
         rollbacks: How often the fit became infinite and was taken back to its last good state.
         device: Where it ran.
         checkpoint: The file of the result.
@@ -48,8 +48,8 @@ class FitReport:
     steps: int
     resumed_from: int
     seconds: float
-    loss: float
-    error_px: float
+    loss: float | None
+    error_px: float | None
     rollbacks: int
     device: str
     checkpoint: str
@@ -124,7 +124,7 @@ def _fit(
                     metrics.flush()
                     save()
                     saved_at = time.perf_counter()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, OmnitrackError):  # stopped, or not finite for good: what is finished stays
             progress.note(f"saved the fit at step {engine.state_dict()['step']}: {save()}")
             raise
     path = save()
@@ -133,8 +133,8 @@ def _fit(
         steps=settings.steps,
         resumed_from=first,
         seconds=earlier_seconds + time.perf_counter() - begin,
-        loss=last.losses["loss"] if last else float("nan"),
-        error_px=last.error_px if last else float("nan"),
+        loss=last.losses["loss"] if last else None,
+        error_px=last.error_px if last else None,
         rollbacks=rollbacks,
         device=str(where),
         checkpoint=path,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.chaining import ChainState, FlowSource, chain, outward
+from omnitrack.correspondence.chaining import ChainState, FlowSource, chain, chain_confidence, outward
 from omnitrack.correspondence.flows import raster_scale
 from omnitrack.synthetic import SyntheticScene, occluder_scene, translating_scene
 
@@ -151,3 +151,35 @@ def test_a_point_does_not_depend_on_the_others(exact_flows: type, occluder: Synt
             np.testing.assert_allclose(alone.pixels[0], together[t].pixels[index], atol=1e-5)
             assert alone.visible[0] == together[t].visible[index]
             np.testing.assert_allclose(alone.cost[0], together[t].cost[index], rtol=1e-5, atol=1e-5)
+
+
+def test_of_two_consistent_hops_the_one_that_looks_right_is_taken() -> None:
+    class Quarrelling:
+        """Constant flows, each consistent: over one frame 1 px to the right, over two 5 px."""
+
+        size = (64, 64)
+
+        def has(self, source: int, target: int) -> bool:
+            return abs(source - target) in (1, 2)
+
+        def flow(self, source: int, target: int) -> NDArray[np.float32]:
+            step = (target - source) if abs(target - source) == 1 else 2.5 * (target - source)
+            return np.broadcast_to(np.array([step, 0], np.float32), (64, 64, 2)).copy()
+
+    point = np.array([[20.0, 20.0]], np.float32)
+
+    def end(right: float) -> float:
+        def looks(frame: int, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+            wanted = {1: 21.0, 2: right}[frame]
+            return np.where(np.abs(pixels[:, 0] - wanted) < 0.5, 1, 0).astype(np.float32)
+
+        states = dict(chain(Quarrelling(), 0, point, [1, 2], (1, 2), THRESHOLD_PX, looks))
+        return float(states[2].pixels[0, 0])
+
+    assert end(22.0) == pytest.approx(22.0)
+    assert end(25.0) == pytest.approx(25.0)
+
+
+@pytest.mark.parametrize(("variance", "threshold", "confidence"), [(0, 2, 1), (1, 2, 0.5), (3, 2, 0.25), (1, 1, 0.2)])
+def test_confidence_of_a_chain_by_hand(variance: float, threshold: float, confidence: float) -> None:
+    assert chain_confidence(np.float32([variance]), threshold) == pytest.approx(confidence)

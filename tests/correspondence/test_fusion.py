@@ -1,0 +1,156 @@
+"""Fusing a field with measured flow: against closed forms, exact scenes and a least-squares problem written out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from omnitrack.correspondence import fusion
+from omnitrack.correspondence.fusion import ChainedTrack, chain_everywhere, fuse_positions
+from omnitrack.synthetic import occluder_scene, translating_scene
+
+SIZE = (256, 256)
+
+
+class NoFlows:
+    """A clip of which nothing was measured."""
+
+    size = SIZE
+
+    def has(self, source: int, target: int) -> bool:
+        return False
+
+    def flow(self, source: int, target: int) -> NDArray[np.float32]:
+        raise AssertionError("nobody may ask")
+
+
+class SteadyFlows:
+    """Flow of a constant velocity, between adjacent frames only, which errs by nothing."""
+
+    size = SIZE
+
+    def __init__(self, velocity: tuple[float, float]) -> None:
+        self._velocity = np.array(velocity, np.float32)
+
+    def has(self, source: int, target: int) -> bool:
+        return abs(source - target) == 1
+
+    def flow(self, source: int, target: int) -> NDArray[np.float32]:
+        return np.broadcast_to(self._velocity * (target - source), (SIZE[1], SIZE[0], 2)).copy()
+
+
+def track_of(positions: list[tuple[float, float]], visible: list[bool]) -> ChainedTrack:
+    """The chain of one point, sure where it is visible."""
+    seen = np.array([visible])
+    return ChainedTrack(np.array([positions], np.float32), seen, seen.astype(np.float32))
+
+
+def test_agreement_is_half_at_four_pixels() -> None:
+    chained = track_of([(10, 10), (10, 10), (10, 10)], [True] * 3)
+    field = np.array([[[10, 10], [10, 14], [22, 10]]], np.float32)
+    np.testing.assert_allclose(fusion.agreement(chained, field, SIZE), [[1, 0.5, 0.1]], rtol=1e-5)
+    np.testing.assert_allclose(fusion.agreement(chained, field, (512, 512))[0, 1], 0.8, rtol=1e-5)  # 2 px at 256
+
+
+def test_field_is_trusted_near_where_it_agrees() -> None:
+    chained = track_of([(10, 10)] * 20, [True] * 10 + [False] * 10)
+    near = np.full((1, 20, 2), 10.5, np.float32)
+    assert fusion.trusted_field(chained, near, SIZE).all()
+    assert not fusion.trusted_field(chained, near + 30, SIZE).any()
+    left = near.copy()
+    left[:, 7:] += 30  # it leaves the chain in frame 7, while the chain still sees the point
+    assert fusion.trusted_field(chained, left, SIZE)[0, [0, 19]].tolist() == [True, False]
+
+
+def test_confidence_by_hand() -> None:
+    chained = track_of([(10, 10), (10, 10)], [True, False])
+    field = np.array([[[10, 10], [14, 10]]], np.float32)
+    np.testing.assert_allclose(fusion.fused_confidence(chained, field, SIZE), [[1.0, 0.25]], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("field", "chain", "likeness", "apart", "seen"),
+    [
+        (True, True, 0.0, False, True),
+        (True, False, 0.6, False, True),
+        (False, True, 0.6, False, True),
+        (True, False, 0.4, False, False),
+        (False, False, 0.9, False, False),
+        (True, True, 0.6, True, False),
+        (True, True, 0.8, True, True),
+    ],
+)
+def test_two_of_three_witnesses(field: bool, chain: bool, likeness: float, apart: bool, seen: bool) -> None:
+    chained = track_of([(10, 10)], [chain])
+    place = np.array([[[30.0, 10.0] if apart else [10.0, 10.0]]], np.float32)
+    looks = np.array([[likeness]], np.float32)
+    answer = fusion.fused_visibility(chained, place, np.array([[field]]), looks, 0.5, SIZE)
+    assert answer.tolist() == [[seen]]
+
+
+def test_without_flow_a_trusted_field_gives_the_motion_and_the_query_the_place() -> None:
+    positions = [(10 + 2.0 * t, 50) for t in range(6)]
+    chained = track_of(positions, [True] * 6)
+    field = np.array([positions], np.float32) + np.float32((1.0, -0.5))
+    fused = fuse_positions(NoFlows(), 2, chained, field, np.ones((1, 6), bool), (1, 2))
+    np.testing.assert_allclose(fused, [positions], atol=1e-3)
+
+
+def test_without_flow_and_trust_the_chain_stands() -> None:
+    positions = [(10 + 2.0 * t, 50) for t in range(6)]
+    chained = track_of(positions, [True] * 6)
+    field = np.full((1, 6, 2), 200, np.float32)
+    fused = fuse_positions(NoFlows(), 0, chained, field, np.ones((1, 6), bool), (1,))
+    np.testing.assert_allclose(fused, [positions], atol=1e-3)
+
+
+def test_equations_are_those_of_the_docstring() -> None:
+    """One round over three frames, against the same sum of squares stacked row by row."""
+    start = np.array([[[20.0, 20.0], [23.0, 21.0], [27.0, 19.0]]], np.float32)
+    field = np.array([[[20.0, 20.0], [22.5, 20.0], [26.0, 20.5]]], np.float32)
+    trusted = np.array([[True, True, False]])
+    priors = fusion._priors(start, field, trusted, 0, 1.0)
+    solved = fusion._solve(*priors, SteadyFlows((2.0, 1.0)), start, np.array([[True, True, True]]), (1,))[0]
+    rows, targets = [], []
+
+    def ask(coefficients: list[float], value: NDArray[np.floating], weight: float) -> None:
+        rows.append(np.sqrt(weight) * np.array(coefficients))
+        targets.append(np.sqrt(weight) * np.asarray(value, float))
+
+    ask([1, 0, 0], start[0, 0], fusion.QUERY_WEIGHT)
+    ask([-1, 1, 0], field[0, 1] - field[0, 0], fusion.FIELD_WEIGHT)
+    ask([0, 0, 1], start[0, 2], fusion.CHAIN_WEIGHT)
+    ask([1, -2, 1], np.zeros(2), fusion.SMOOTHNESS)
+    for k, j in ((0, 1), (1, 0), (1, 2), (2, 1)):
+        step = np.array([2.0, 1.0]) * (j - k)
+        residual = np.linalg.norm(start[0, j] - start[0, k] - step)
+        weight = 1 / fusion.MEASURED_PX**2 / (1 + (residual / fusion.CAUCHY_PX) ** 2)
+        ask([float(t == j) - float(t == k) for t in range(3)], step, weight)
+    expected = np.linalg.lstsq(np.array(rows), np.array(targets), rcond=None)[0]
+    np.testing.assert_allclose(solved, expected, atol=1e-4)
+
+
+def test_exact_flow_pulls_a_rough_start_onto_the_track(exact_flows: type) -> None:
+    scene = translating_scene((1.5, -0.75), (96, 64), 7)
+    flows = exact_flows(scene)
+    points = np.array([[40.3, 30.6], [50.0, 32.25]], np.float32)
+    truth = scene.tracks(np.column_stack([np.full(2, 3.0), points]))[0]
+    rough = truth.astype(np.float32) + np.random.default_rng(0).normal(0, 0.2, truth.shape).astype(np.float32)
+    rough[:, 3] = points
+    seen = np.ones((2, 7), bool)
+    fused = fuse_positions(flows, 3, ChainedTrack(rough, seen, seen.astype(np.float32)), rough, seen, (1, 2, 4))
+    assert np.abs(fused - truth).max() < 0.25 * np.abs(rough - truth).max()
+    np.testing.assert_allclose(fused[:, 3], points, atol=1e-4)
+
+
+def test_points_do_not_depend_on_each_other(exact_flows: type) -> None:
+    flows = exact_flows(occluder_scene((96, 64), 8))
+    points = np.array([[20.0, 30.0], [40.5, 30.25], [70.0, 50.0]], np.float32)
+    chained = chain_everywhere(flows, 2, points, 8, (1, 2, 4), 2.0)
+    field = chained.pixels + np.float32(0.5)
+    together = fuse_positions(flows, 2, chained, field, chained.visible, (1, 2, 4))
+    for i in range(3):
+        one = ChainedTrack(chained.pixels[i : i + 1], chained.visible[i : i + 1], chained.confidence[i : i + 1])
+        alone = fuse_positions(flows, 2, one, field[i : i + 1], chained.visible[i : i + 1], (1, 2, 4))
+        np.testing.assert_allclose(alone[0], together[i], atol=1e-4)

@@ -1,7 +1,7 @@
 """What a CaDeX++ field is asked to agree with.
 
 Hidden correspondences only order the surfaces: they say what is behind what, but flow into occlusion is too rough to
-be followed (of the development clips' hidden ends of chains one in ten was within 4 px).
+be followed (of the development clips' hidden ends of chains fewer than one in ten was within 4 px).
 
 All terms are in pixels of the 256 x 256 raster (depths times the pixels in one local unit), so that the published
 weights keep their meaning at every frame size.

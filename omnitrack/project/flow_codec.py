@@ -42,11 +42,18 @@ def encode(flow: NDArray[np.float32]) -> EncodedFlow:
 
 def decode(encoded: EncodedFlow) -> NDArray[np.float32]:
     """The rounded flow (H, W, 2) float32 in pixels; encoding it again changes nothing."""
+    return steps_to_pixels(decode_steps(encoded), encoded.steps_per_px)
+
+
+def decode_steps(encoded: EncodedFlow) -> NDArray[np.int16]:
+    """The flow (H, W, 2) in integer steps: half the memory of pixels."""
     steps = np.cumsum(encoded.deltas, axis=1, dtype=np.int16)
-    flow = np.empty((*steps.shape[1:], 2), np.float32)
-    flow[..., 0], flow[..., 1] = steps
-    flow *= np.float32(1 / encoded.steps_per_px)
-    return flow
+    return np.ascontiguousarray(steps.transpose(1, 2, 0))
+
+
+def steps_to_pixels(steps: NDArray[np.int16], steps_per_px: float) -> NDArray[np.float32]:
+    """Flow in steps as flow in pixels."""
+    return np.multiply(steps, np.float32(1 / steps_per_px), dtype=np.float32)
 
 
 def pack(deltas: NDArray[np.int16]) -> bytes:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
-from omnitrack.project.flow_codec import COMPRESSION, INTEGER, EncodedFlow, decode, pack, unpack
+from omnitrack.project.flow_codec import COMPRESSION, INTEGER, EncodedFlow, decode_steps, pack, steps_to_pixels, unpack
 from omnitrack.project.project import Project
 from omnitrack.project.shards import COMPLETE, STORE_FORMAT
 
@@ -29,6 +29,7 @@ FLOW_GROUP = "flow"
 FILTERED_GROUP = "filtered"
 CACHE_BYTES = 512 * 2**20
 Pair = tuple[int, int]
+Steps = tuple[NDArray[np.int16], float]  # a flow as it is cached: half the memory of pixels
 
 
 class FlowStore:
@@ -46,7 +47,7 @@ class FlowStore:
     def __init__(self, project: Project, cache_bytes: int = CACHE_BYTES, any_frames: bool = False) -> None:
         self._path = project.correspondences_path
         self._command = f"omnitrack flow {project.root}"
-        self._cache: OrderedDict[Pair, NDArray[np.float32]] = OrderedDict()
+        self._cache: OrderedDict[Pair, Steps] = OrderedDict()
         self._cache_bytes = cache_bytes
         self._lock = threading.Lock()
         self._file = self._open()
@@ -89,22 +90,21 @@ class FlowStore:
         return (source, target) in self._pairs
 
     def flow(self, source: int, target: int) -> NDArray[np.float32]:
-        """(H, W, 2) float32 displacement in working pixels from `source` to `target`; read-only, shared with the cache.
+        """(H, W, 2) float32 displacement in working pixels from `source` to `target`.
 
         Raises:
             OmnitrackError: The pair was not matched, or its data are damaged.
         """
         pair = (source, target)
         with self._lock:
-            flow = self._cache.pop(pair, None)
-        if flow is None:
-            flow = self._read(pair)  # outside the lock: threads decode at the same time
-            flow.setflags(write=False)
+            cached = self._cache.pop(pair, None)
+        if cached is None:
+            cached = self._read(pair)  # outside the lock: threads decode at the same time
         with self._lock:
-            self._cache[pair] = flow  # youngest last
-            while len(self._cache) > 1 and len(self._cache) * flow.nbytes > self._cache_bytes:
+            self._cache[pair] = cached  # youngest last
+            while len(self._cache) > 1 and len(self._cache) * cached[0].nbytes > self._cache_bytes:
                 self._cache.popitem(last=False)
-        return flow
+        return steps_to_pixels(*cached)
 
     def stored_bytes(self, group: str) -> int:
         """Bytes on disk of the arrays in a top-level group; 0 where there is no such group."""
@@ -142,7 +142,7 @@ class FlowStore:
         text = self._file.attrs.get(name)
         return None if text is None else dict(json.loads(text))
 
-    def _read(self, pair: Pair) -> NDArray[np.float32]:
+    def _read(self, pair: Pair) -> Steps:
         if pair not in self._pairs:
             raise OmnitrackError(
                 f"the flow from frame {pair[0]} to frame {pair[1]} was not computed", f"compute it: {self._command}"
@@ -151,7 +151,8 @@ class FlowStore:
         try:
             deltas = group["deltas"]
             _, packed = deltas.id.read_direct_chunk((0, 0, 0))
-            return decode(EncodedFlow(unpack(packed, deltas.shape), float(group.attrs["steps_per_px"])))
+            encoded = EncodedFlow(unpack(packed, deltas.shape), float(group.attrs["steps_per_px"]))
+            return decode_steps(encoded), encoded.steps_per_px
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
             raise OmnitrackError(
                 f"the flow from frame {pair[0]} to frame {pair[1]} in {self._path} is damaged: {error}",

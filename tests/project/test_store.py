@@ -21,6 +21,7 @@ from omnitrack.project.store import FlowStore, group_name, pair_of, write_flow
 from omnitrack.settings import FlowSettings
 
 FLOW_BYTES = 48 * 64 * 2 * 4
+CACHED_BYTES = FLOW_BYTES // 2
 
 
 def field(source: int, target: int) -> NDArray[np.float32]:
@@ -72,9 +73,10 @@ def test_what_was_stored_is_read(stored: Project) -> None:
         assert store.stored_bytes("filtered") == 0
 
 
-def test_flow_handed_out_cannot_be_written_to(stored: Project) -> None:
-    with FlowStore(stored) as store, pytest.raises(ValueError):
-        store.flow(0, 1)[0, 0] = 9
+def test_writing_to_flow_handed_out_changes_nobody_elses(stored: Project) -> None:
+    with FlowStore(stored) as store:
+        store.flow(0, 1)[:] = 9
+        np.testing.assert_array_equal(store.flow(0, 1), field(0, 1))
 
 
 def test_a_pair_that_was_not_matched_is_named(stored: Project) -> None:
@@ -84,16 +86,21 @@ def test_a_pair_that_was_not_matched_is_named(stored: Project) -> None:
     assert f"omnitrack flow {stored.root}" in (caught.value.hint or "")
 
 
-def test_the_cache_keeps_the_latest_flows_and_no_more_bytes_than_it_may(stored: Project) -> None:
-    with FlowStore(stored, cache_bytes=2 * FLOW_BYTES) as store:
-        first, second = store.flow(0, 1), store.flow(0, 2)
-        assert store.flow(0, 1) is first  # now the youngest
-        store.flow(1, 0)
-        assert store.flow(0, 1) is first
-        assert store.flow(0, 2) is not second
+def test_the_cache_keeps_the_latest_flows_and_no_more_bytes_than_it_may(
+    stored: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded = []
+    read = FlowStore._read
+    monkeypatch.setattr(FlowStore, "_read", lambda self, pair: decoded.append(pair) or read(self, pair))
+    with FlowStore(stored, cache_bytes=2 * CACHED_BYTES) as store:
+        for pair in ((0, 1), (0, 2), (0, 1), (1, 0), (0, 1), (0, 2)):  # the third read makes (0, 1) the youngest
+            np.testing.assert_array_equal(store.flow(*pair), field(*pair))
+    assert decoded == [(0, 1), (0, 2), (1, 0), (0, 2)]
+    decoded.clear()
     with FlowStore(stored, cache_bytes=0) as store:
-        assert store.flow(0, 1) is store.flow(0, 1)  # one flow is always kept
-        np.testing.assert_array_equal(store.flow(0, 2), field(0, 2))
+        for pair in ((0, 1), (0, 1), (0, 2)):  # one flow is always kept
+            np.testing.assert_array_equal(store.flow(*pair), field(*pair))
+    assert decoded == [(0, 1), (0, 2)]
 
 
 def test_many_readers_and_threads_at_once(stored: Project) -> None:

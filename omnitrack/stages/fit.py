@@ -18,7 +18,7 @@ from omnitrack.motion.field import MotionField
 from omnitrack.optimize.engine import Engine
 from omnitrack.optimize.methods import get_method
 from omnitrack.progress import SILENT, Progress
-from omnitrack.project.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from omnitrack.project.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, save_checkpoint
 from omnitrack.project.filtered import read_correspondences
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
@@ -141,13 +141,13 @@ def _fit(
     )
 
 
-def load_field(project: Project, device: str = "auto") -> MotionField:
-    """The field of the newest checkpoint.
+def load_field(project: Project, device: str = "auto", checkpoint: Checkpoint | None = None) -> MotionField:
+    """The field of a checkpoint, the newest one where none is given.
 
     Raises:
         OmnitrackError: No checkpoint, or one that is damaged or belongs to other frames.
     """
-    checkpoint = load_checkpoint(project)
+    checkpoint = checkpoint or load_checkpoint(project)
     settings = settings_of(checkpoint.stamp)
     try:
         field = get_method(settings.method).restore(checkpoint.state["field"], project.size, settings)

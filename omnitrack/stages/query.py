@@ -76,7 +76,8 @@ def _query(
     device: str,
     progress: Progress,
 ) -> Tracks:
-    field = load_field(project, device)
+    checkpoint = load_checkpoint(project)
+    field = load_field(project, device, checkpoint)
     answer = _Answer(len(queries), project.num_frames)
     chunks = [
         (int(t), rows[i : i + CHUNK_POINTS])
@@ -85,6 +86,8 @@ def _query(
         for i in range(0, len(rows), CHUNK_POINTS)
     ]
     with FlowStore(project) as flows, progress.task("query", len(queries), unit="points") as task:
+        if checkpoint.stamp["inputs"]["filter"] != fingerprint(flows.filter_stamp or {}):
+            progress.warn(f"the fit is older than what it was fitted to: renew it with omnitrack fit {project.root}")
         tracker = _Tracker(project, field, flows, settings)
         for source, rows in chunks:
             pixels = project.to_working(queries[rows, 1:]).astype(np.float32)
@@ -108,7 +111,7 @@ def _query(
         meta={
             "source": project.meta.source,
             "frames": project.meta.fingerprint,
-            "stamp": query_stamp(load_checkpoint(project).stamp, settings.query),
+            "stamp": query_stamp(checkpoint.stamp, settings.query),
         },
     )
 

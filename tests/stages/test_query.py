@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.progress import Progress
 from omnitrack.project.checkpoint import load_checkpoint
 from omnitrack.project.project import Project
 from omnitrack.settings import InitSettings, Settings
@@ -233,3 +235,17 @@ def test_flow_that_is_gone(fitted: Project, small_settings: Settings, tmp_path: 
     project.correspondences_path.unlink()
     with pytest.raises(OmnitrackError, match="there is no flow yet"):
         query_tracks(project, np.array([[0, 5, 5]]), small_settings, device="cpu")
+
+
+def test_a_stale_fit_is_named(fitted: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Listener(Progress):
+        heard: ClassVar[list[str]] = []
+
+        def warn(self, text: str) -> None:
+            self.heard.append(text)
+
+    query_tracks(fitted, np.array([[0, 20.0, 20.0]]), Settings(), progress=Listener())
+    assert Listener.heard == []
+    monkeypatch.setattr(query_stage, "fingerprint", lambda *parts: "something else")
+    query_tracks(fitted, np.array([[0, 20.0, 20.0]]), Settings(), progress=Listener())
+    assert any(f"omnitrack fit {fitted.root}" in text for text in Listener.heard)

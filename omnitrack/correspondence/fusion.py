@@ -32,8 +32,7 @@ SMOOTHNESS = 0.02  # of the acceleration
 QUERY_WEIGHT = 1e6  # keeps the query where it is
 MAX_ERROR_PX = 20.0
 ROUNDS = 3
-APART_AGREEMENT = 0.2  # 8 px
-SURELY_ALIKE = 0.7  # patch similarity
+APART_AGREEMENT = 0.1  # field and chain are 12 px apart
 AGREEMENT_PX = 4.0  # distance of field and chain at which their agreement is half
 AGREEMENT_FRAMES = 4.0  # reach of an agreement in time
 TRUST_THRESHOLD = 0.5
@@ -107,11 +106,12 @@ def fused_visibility(
 ) -> NDArray[np.bool_]:
     """Where points are seen, (P, T) bool, by three witnesses: the field's depth, the chained flow, and their looks.
 
-    Two of the three are enough, unless field and chain are far apart: then the point must look just as in its query.
+    Two of the three are enough; where field and chain are far apart, the looks must be one of the two.
     """
-    witnesses = field_visible.astype(int) + chained.visible + (likeness > alike_threshold)
+    alike = likeness > alike_threshold
+    witnesses = field_visible.astype(int) + chained.visible + alike
     together = agreement(chained, field_pixels, size) > APART_AGREEMENT
-    return (witnesses >= 2) & (together | (likeness > SURELY_ALIKE))
+    return (witnesses >= 2) & (together | alike)
 
 
 def fuse_positions(

@@ -77,8 +77,8 @@ def test_confidence_by_hand() -> None:
         (False, True, 0.6, False, True),
         (True, False, 0.4, False, False),
         (False, False, 0.9, False, False),
-        (True, True, 0.6, True, False),
-        (True, True, 0.8, True, True),
+        (True, True, 0.4, True, False),
+        (True, True, 0.6, True, True),
     ],
 )
 def test_two_of_three_witnesses(field: bool, chain: bool, likeness: float, apart: bool, seen: bool) -> None:

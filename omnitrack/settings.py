@@ -94,6 +94,7 @@ class FitSettings:
     learning_rate: float = setting(2e-2, "of the deformation, at the start", low=0)
     depth_learning_rate: float = setting(5e-3, "of the depth maps, at the start", low=0)
     depth_clip: float = setting(10.0, "largest norm of the depth maps' gradient", low=0)
+    flow_gradient_weight: float = setting(0.0, "agreement of neighbours' motions; above 0 doubles the work", low=0)
     hard_share: float = setting(0.8, "share of the samples drawn where the fit is poor, the rest evenly", low=0)
     regions: int = setting(16, "regions per side of a frame whose error is followed", low=1)
     threads: int = setting(1, "CPU threads; small steps wait for each other on more. 0 leaves it to torch", low=0)

@@ -17,7 +17,7 @@ from omnitrack.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "omnitrack").rglob("*.py"))
-TEXTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "examples").glob("*"))]
+TEXTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "examples").glob("*.py"))]
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 

@@ -127,7 +127,7 @@ class Engine:
             for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
                 group["lr"] = rate * factor
             active = active_frames(self.step, s.steps, self._num_frames)
-            batch = self.sampler.draw(s.anchors, s.targets, active, self._generator)
+            batch = self.sampler.draw(s.anchors, s.targets, active, self._generator, s.flow_gradient_weight > 0)
             terms, errors = self._method.losses(self.field, batch, s)
             self._optimizer.zero_grad(set_to_none=True)
             torch.stack(list(terms.values())).sum().backward()

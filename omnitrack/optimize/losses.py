@@ -29,8 +29,31 @@ def robust_distance(difference: Tensor, outlier_px: float = OUTLIER_PX) -> Tenso
     return outlier_px * torch.log1p(distance / outlier_px)
 
 
-def cadex_losses(field: CadexField, batch: Batch, settings: CadexSettings) -> tuple[dict[str, Tensor], Tensor]:
+def flow_gradient(difference: Tensor, weight: Tensor) -> Tensor:
+    """Mean error of the flow's spatial differences, between the first half of the anchors and their grid neighbours.
+
+    The published codes difference random, unrelated points instead.
+
+    Args:
+        difference: (2 B, M, 2) predictions less correspondences, the second half those of the neighbours.
+        weight: (2 B, M) of each correspondence.
+    """
+    half = len(difference) // 2
+    both = weight[:half] * weight[half:]
+    error = (difference[:half] - difference[half:]).abs().mean(-1)
+    return (both * error).sum() / both.sum().clamp_min(1e-6)
+
+
+def cadex_losses(
+    field: CadexField, batch: Batch, settings: CadexSettings, flow_gradient_weight: float = 0.0
+) -> tuple[dict[str, Tensor], Tensor]:
     """The weighted terms of one step, and each anchor's error.
+
+    Args:
+        field: Is judged.
+        batch: Drawn with neighbours where `flow_gradient_weight` is above zero.
+        settings: Weights.
+        flow_gradient_weight: Of `flow_gradient`; 0 leaves it out.
 
     Returns:
         Terms by name, scalars whose sum is the loss; and (B,) mean distance of the anchors' predictions from their
@@ -72,5 +95,7 @@ def cadex_losses(field: CadexField, batch: Batch, settings: CadexSettings) -> tu
         "depth_gradient": settings.depth_gradient_weight * depth_px * steps.abs().sum(0).mean(),
         "occlusion": settings.occlusion_weight * depth_px * (hidden * in_front).sum() / total,
     }
+    if flow_gradient_weight > 0:
+        terms["flow_gradient"] = flow_gradient_weight * flow_gradient(difference, seen.view_as(confidence))
     errors = (confidence * difference.detach().norm(dim=-1)).sum(-1) / confidence.sum(-1).clamp_min(1e-6)
     return terms, errors

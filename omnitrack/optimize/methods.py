@@ -102,7 +102,7 @@ def _cadex_groups(field: CadexField, settings: FitSettings) -> list[tuple[list[T
 METHODS: dict[str, Method] = {
     "cadex": Method(
         build=_build_cadex,
-        losses=lambda field, batch, settings: cadex_losses(field, batch, settings.cadex),
+        losses=lambda field, batch, settings: cadex_losses(field, batch, settings.cadex, settings.flow_gradient_weight),
         groups=_cadex_groups,
         restore=_restore_cadex,
     )

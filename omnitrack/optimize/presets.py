@@ -15,10 +15,11 @@ ACCURATE = FitSettings(steps=8000)
 # frame instead of a metre, and losses are in pixels at 256 x 256, so that the published depth weight of 100 is near 1.
 PAPER = FitSettings(
     steps=22_000,
-    anchors=96 * 1024,
+    anchors=48 * 1024,  # and as many neighbours
     targets=1,
     learning_rate=3e-3,
     depth_learning_rate=5e-3,
+    flow_gradient_weight=0.022,  # published: grows from 0 to 0.044
     hard_share=0.0,
     cadex=CadexSettings(
         projection="perspective",

@@ -66,7 +66,14 @@ class HardMiningSampler:
         self._occupancy = per_cell / self._member_counts
         self.error = torch.ones_like(per_cell)
 
-    def draw(self, anchors: int, targets: int, active: tuple[int, int], generator: torch.Generator) -> Batch:
+    def draw(
+        self,
+        anchors: int,
+        targets: int,
+        active: tuple[int, int],
+        generator: torch.Generator,
+        neighbours: bool = False,
+    ) -> Batch:
         """Draw a batch.
 
         Args:
@@ -74,6 +81,8 @@ class HardMiningSampler:
             targets: M.
             active: Source frames to draw from, [first, last).
             generator: Source of the randomness, on the device.
+            neighbours: Append the grid neighbour of every anchor, in the same targets: 2 B anchors, the second half
+                beside the first. A neighbour that was not found in a target has no confidence there.
         """
         data, device = self.data, self.data.grid.device
         cells = self._draw_cells(anchors, active, generator)
@@ -83,6 +92,15 @@ class HardMiningSampler:
         count = self._num_valid[source, point]
         nth = (uniform[:, 1:] * count[:, None]).long()
         slot = self._slots[source[:, None], nth, point[:, None]].long()
+        if neighbours:
+            columns = data.grid_shape[1]
+            beside = torch.where(point % columns < columns - 1, point + 1, point - 1)
+            point, source, slot, cells = (
+                torch.cat([point, beside]),
+                source.repeat(2),
+                slot.repeat(2, 1),
+                cells.repeat(2),
+            )
         source_m, point_m = source[:, None].expand_as(slot), point[:, None].expand_as(slot)
         return Batch(
             source_frames=data.sources[source],

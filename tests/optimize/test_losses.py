@@ -12,7 +12,7 @@ from omnitrack.motion.cadex import CadexField
 from omnitrack.motion.depth import DepthMaps
 from omnitrack.motion.geometry import Camera
 from omnitrack.motion.warp import CanonicalWarp
-from omnitrack.optimize.losses import cadex_losses, robust_distance
+from omnitrack.optimize.losses import cadex_losses, flow_gradient, robust_distance
 from omnitrack.optimize.sampler import Batch
 from omnitrack.settings import CadexSettings
 
@@ -193,3 +193,26 @@ def test_anchor_errors_carry_no_gradient() -> None:
         make_field(torch.zeros(2, 6, 8), shaken=0.1), make_batch([(20, 30)], [[(25, 30)]], [[1.0]]), SETTINGS
     )
     assert not errors.requires_grad
+
+
+def test_flow_gradient_by_hand() -> None:
+    difference = torch.tensor([[[1.0, 2.0]], [[0.0, 0.0]], [[0.0, 3.0]], [[4.0, 4.0]]])  # anchors 0, 1; neighbours 2, 3
+    weight = torch.tensor([[1.0], [0.5], [1.0], [0.5]])
+    # |(1, -1)| means 1 with weight 1, |(-4, -4)| means 4 with weight 1/4
+    assert flow_gradient(difference, weight).item() == pytest.approx((1 + 4 / 4) / 1.25)
+    assert flow_gradient(difference + 7, weight).item() == pytest.approx((1 + 4 / 4) / 1.25), "a common shift is free"
+    assert flow_gradient(difference, torch.zeros(4, 1)).item() == 0
+
+
+def test_flow_gradient_has_gradients() -> None:
+    difference = torch.randn(6, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    weight = torch.rand(6, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    assert torch.autograd.gradcheck(lambda d: flow_gradient(d, weight), (difference,))
+
+
+def test_flow_gradient_is_a_term_where_it_is_weighed() -> None:
+    field = make_field(torch.zeros(2, 6, 8))
+    batch = make_batch([(20, 30), (21, 30)], [[(24, 30)], [(25, 32)]], [[1.0], [1.0]])
+    assert "flow_gradient" not in cadex_losses(field, batch, SETTINGS)[0]
+    terms, _ = cadex_losses(field, batch, SETTINGS, flow_gradient_weight=0.5)
+    assert terms["flow_gradient"].item() == pytest.approx(0.5 * 1.0 * 256 / 64, rel=1e-3)  # mean of |(0, 2)| px

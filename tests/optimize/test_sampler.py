@@ -167,3 +167,34 @@ def test_targets_that_are_not_there_do_no_harm() -> None:
     data = make(confidence, targets=np.array([[7, -1]]))
     batch = HardMiningSampler(data, 2, 0.5).draw(100, 2, EVERYWHERE, generator())
     assert batch.target_frames.unique().tolist() == [7]
+
+
+def test_neighbours_lie_beside_their_anchors_in_the_same_targets(patchy: Correspondences) -> None:
+    alone = HardMiningSampler(patchy, 2, 0.5).draw(200, 3, EVERYWHERE, generator())
+    batch = HardMiningSampler(patchy, 2, 0.5).draw(200, 3, EVERYWHERE, generator(), neighbours=True)
+    assert torch.equal(batch.source_pixels[:200], alone.source_pixels)
+    assert torch.equal(batch.target_pixels[:200], alone.target_pixels)
+    step = batch.source_pixels[200:] - batch.source_pixels[:200]
+    at_the_end = batch.source_pixels[:200, 0] == COLUMNS - 1
+    assert at_the_end.any()
+    assert torch.equal(step[:, 0], torch.where(at_the_end, -1.0, 1.0))
+    assert not step[:, 1].any()
+    assert torch.equal(batch.source_frames[200:], batch.source_frames[:200])
+    assert torch.equal(batch.target_frames[200:], batch.target_frames[:200])
+    known = {(int(s), int(t), int(p)): c for s, t, p, c in _entries(patchy)}
+    for n in range(200, 400):
+        point = int(batch.source_pixels[n, 1]) * COLUMNS + int(batch.source_pixels[n, 0])
+        for m in range(3):
+            key = (int(batch.source_frames[n]), int(batch.target_frames[n, m]), point)
+            assert round(float(batch.confidence[n, m]) * 255) == known[key]
+
+
+def _entries(data: Correspondences) -> list[tuple[int, int, int, int]]:
+    """(source frame, target frame, point, confidence) of every entry."""
+    sources, slots, points = data.confidence.shape
+    return [
+        (int(data.sources[s]), int(data.targets[s, k]), p, int(data.confidence[s, k, p]))
+        for s in range(sources)
+        for k in range(slots)
+        for p in range(points)
+    ]

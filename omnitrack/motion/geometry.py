@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -53,4 +54,10 @@ class Camera:
         return xy * self.half_extent_px + self._centre(points)
 
     def _centre(self, like: Tensor) -> Tensor:
-        return like.new_tensor([(self.size[0] - 1) / 2, (self.size[1] - 1) / 2])
+        return _frame_centre(self.size, like.device, like.dtype)
+
+
+@lru_cache
+def _frame_centre(size: tuple[int, int], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """(2,) pixel; kept on the device, because a copy to it in every step would stop the host."""
+    return torch.tensor([(size[0] - 1) / 2, (size[1] - 1) / 2], dtype=dtype, device=device)

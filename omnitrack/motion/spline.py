@@ -13,6 +13,7 @@ Source:
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -40,9 +41,15 @@ def spline_from_parameters(raw: Tensor) -> Spline:
         raw: (..., 10): widths in x left-outer, left-inner, right-inner, right-outer; the same in y; slopes left, right.
     """
     positive = LEAST_SHARE / 2 + (1 - LEAST_SHARE) * torch.sigmoid(raw)  # 0.5 at zero, in (0.025, 0.975)
-    from_widths = raw.new_tensor(KNOTS_FROM_WIDTHS)
-    knots = positive[..., :8] @ torch.block_diag(from_widths, from_widths)
+    knots = positive[..., :8] @ _knots_from_widths(raw.device, raw.dtype)
     return Spline(x=knots[..., :4], y=knots[..., 4:], left=2 * positive[..., 8], right=2 * positive[..., 9])
+
+
+@lru_cache
+def _knots_from_widths(device: torch.device, dtype: torch.dtype) -> Tensor:
+    """(8, 8) for x and y; kept on the device, because a copy to it in every layer would stop the host."""
+    one = torch.tensor(KNOTS_FROM_WIDTHS, dtype=dtype)
+    return torch.block_diag(one, one).to(device)
 
 
 def evaluate(spline: Spline, x: Tensor) -> Tensor:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -27,18 +26,6 @@ def pytest_configure() -> None:
     On arrays this small threads bring nothing, and on a busy machine they wait for each other: 100 times as long.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    gc.disable()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def collected_by_the_main_thread() -> Iterator[None]:
-    """Collect garbage between modules, and only there.
-
-    h5py frees its objects under a lock. A collection that starts in a worker thread, whenever it pleases, was seen to
-    wait for that lock for good, after tests that break files on purpose.
-    """
-    yield
-    gc.collect()
 
 
 def textured_clip(

@@ -103,7 +103,7 @@ def read_correspondences(project: Project, device: torch.device, most: int) -> C
     command = f"omnitrack filter {project.root}"
     try:
         with h5py.File(project.correspondences_path, "r") as file:
-            groups = [g for g in file.get(FILTERED_GROUP, {}).values() if g.attrs.get(COMPLETE)]
+            groups = [g for g in list(file.get(FILTERED_GROUP, {}).values()) if g.attrs.get(COMPLETE)]
             if not groups:
                 raise OmnitrackError(f"project {project.root} has not been filtered yet", f"filter it: {command}")
             entries = sum(g["confidence"].size for g in groups)

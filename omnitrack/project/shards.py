@@ -62,7 +62,7 @@ class Shards:
             path.parent.mkdir(parents=True, exist_ok=True)
             with create_hdf5(temporary) as shard:
                 fill(shard)
-                for group in shard.values():
+                for group in list(shard.values()):
                     group.attrs[COMPLETE] = True
                 shard.attrs["stamp"] = self._stamp
 
@@ -120,7 +120,7 @@ class Shards:
 
 def _copy_complete(source: h5py.Group, target: h5py.Group) -> None:
     """Copy the complete members of a group without decoding them; what the target has already stays."""
-    for name, group in source.items():
+    for name, group in list(source.items()):  # a list: an error half way through would keep h5py's lock
         if group.attrs.get(COMPLETE) and name not in target:
             source.copy(group, target, name)
 

@@ -56,7 +56,9 @@ class FlowStore:
             self.size = int(width), int(height)
             self.flow_stamp = self._read_stamp("flow_stamp")
             self.filter_stamp = self._read_stamp("filter_stamp")
-            self._pairs = {pair_of(name) for name, group in self._file[FLOW_GROUP].items() if group.attrs.get(COMPLETE)}
+            # a list: h5py iterates under its lock, and an error half way would keep the lock while the error lives
+            groups = list(self._file[FLOW_GROUP].items())
+            self._pairs = {pair_of(name) for name, group in groups if group.attrs.get(COMPLETE)}
             made_from = (self.flow_stamp or {}).get("inputs", {}).get("frames")
         except (OSError, RuntimeError, AttributeError, KeyError, ValueError, TypeError) as error:
             self.close()

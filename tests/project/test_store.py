@@ -6,10 +6,12 @@ import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 
 import h5py
 import numpy as np
 import pytest
+from h5py._objects import phil
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
@@ -247,3 +249,16 @@ def test_stamps_are_equal_where_the_product_is() -> None:
     assert stamp != make_stamp({"frames": "abd"}, settings)
     assert stamp != make_stamp({"frames": "abc"}, FlowSettings(pairs="log"))
     assert make_stamp({}, {"steps": 3})["settings"] == {"steps": 3}
+
+
+def test_an_error_while_reading_keeps_no_lock(stored: Project) -> None:
+    with h5py.File(stored.correspondences_path, "a") as file:
+        file["flow"].create_group("not a pair").attrs["complete"] = True
+        file["flow"].create_group("zzz").attrs["complete"] = True
+    with pytest.raises(OmnitrackError) as caught:
+        FlowStore(stored)
+    got: list[bool] = []
+    reader = Thread(target=lambda: got.append(phil.acquire(blocking=False)) or (got[0] and phil.release()))
+    reader.start()
+    reader.join()
+    assert got == [True], caught.value.message  # the error lives, the lock is free

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.chaining import chain, outward
+from omnitrack.correspondence.chaining import outward
 from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.flows import Array, FlowSource, raster_scale
+from omnitrack.correspondence.fusion import chain_everywhere
 
 DIRECT_THRESHOLD_PX = 3.0
 CHAIN_THRESHOLD_PX = 1.5
@@ -67,10 +68,8 @@ def _track_chained(
 ) -> tuple[Array, NDArray[np.bool_]]:
     tracks, visible = _at_query(queries, num_frames)
     for source, rows in _by_frame(queries):
-        for targets in outward(source, num_frames):
-            for target, state in chain(flows, source, tracks[rows, source], targets, gaps, threshold_px):
-                tracks[rows, target] = state.pixels
-                visible[rows, target] = state.visible
+        chained = chain_everywhere(flows, source, tracks[rows, source], num_frames, gaps, threshold_px)
+        tracks[rows], visible[rows] = chained.pixels, chained.visible
     return tracks, visible
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class OmnitrackError(Exception):
     """A known failure, shown as ``error: MESSAGE`` and, after a blank line, ``hint: HINT`` (exit status 1).
@@ -17,6 +20,19 @@ class OmnitrackError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+def closest_hint(name: str, known: Iterable[str], otherwise: str) -> str:
+    """The hint for a name that nobody knows: the known one that is nearest to it, or else all of them.
+
+    Args:
+        name: What was asked for.
+        known: What there is.
+        otherwise: Begins the list where nothing is near: ``there is``.
+    """
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {close[0]}?" if close else f"{otherwise}: {', '.join(names)}"
 
 
 class UsageError(OmnitrackError):

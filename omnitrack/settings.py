@@ -1,7 +1,7 @@
 """Every setting of every stage: one frozen dataclass per stage, one TOML table each.
 
 Thresholds in pixels are pixels of a 256 x 256 raster laid over the frame (TAP-Vid's unit), so that one value serves
-every video size; `omnitrack.motion.geometry.raster_scale` converts.
+every video size; `omnitrack.correspondence.flows.raster_scale` converts.
 """
 
 from __future__ import annotations

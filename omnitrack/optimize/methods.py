@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from omnitrack.errors import OmnitrackError
+from omnitrack.errors import OmnitrackError, closest_hint
 from omnitrack.motion.cadex import CadexField
 from omnitrack.motion.depth import DepthMaps
 from omnitrack.motion.field import MotionField
@@ -56,9 +55,7 @@ class Method:
 def get_method(name: str) -> Method:
     """The method of that name; an unknown one is an `OmnitrackError` with a suggestion."""
     if name not in METHODS:
-        close = difflib.get_close_matches(name, METHODS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"there is: {', '.join(METHODS)}"
-        raise OmnitrackError(f"there is no method called {name!r}", hint)
+        raise OmnitrackError(f"there is no method called {name!r}", closest_hint(name, METHODS, "there is"))
     return METHODS[name]
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import replace
 
-from omnitrack.errors import OmnitrackError
+from omnitrack.errors import OmnitrackError, closest_hint
 from omnitrack.settings import CadexSettings, FitSettings, Settings
 
 FAST = FitSettings(steps=500)
@@ -45,7 +44,5 @@ def preset_settings(name: str, method: str) -> Settings:
         OmnitrackError: There is no such preset.
     """
     if name not in PRESETS:
-        close = difflib.get_close_matches(name, PRESETS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"there is: {', '.join(PRESETS)}"
-        raise OmnitrackError(f"there is no preset called {name!r}", hint)
+        raise OmnitrackError(f"there is no preset called {name!r}", closest_hint(name, PRESETS, "there is"))
     return replace(Settings(), fit=replace(PRESETS[name], method=method))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omnitrack.errors import OmnitrackError
+from omnitrack.errors import OmnitrackError, closest_hint
 from omnitrack.evaluation.metrics import METRICS, mean_metrics, score_video
 from omnitrack.evaluation.predictions import load_prediction
 from omnitrack.evaluation.tapvid import Queries, TapvidVideo, file_stem, sample_queries
@@ -105,9 +104,7 @@ def evaluate(
 def _check_names(methods: Sequence[str], predictions: Mapping[str, Path]) -> None:
     for method in methods:
         if method not in METHODS:
-            close = difflib.get_close_matches(method, METHODS, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(METHODS)}"
-            raise OmnitrackError(f"there is no method {method}", hint)
+            raise OmnitrackError(f"there is no method {method}", closest_hint(method, METHODS, "known"))
     for name, directory in predictions.items():
         if name in methods:
             raise OmnitrackError(f"predictions {name} have the name of a method", f"rename: my-{name}={directory}")

@@ -66,11 +66,17 @@ class FilterSettings:
     appearance_threshold: float = setting(0.3, "least patch similarity, -1 to 1, of a believed chain; -1 switches off")
 
 
+DEPTH_STARTS = ("motion", "flat")
+SAMPLERS = ("regions", "pairs")
+
+
 @dataclass(frozen=True)
 class CadexSettings:
     """The CaDeX++ field and its losses."""
 
     projection: str = setting("orthographic", "camera model", choices=("orthographic", "perspective"))
+    coupling: str = setting("spline", "monotone map of the coupling layers", choices=("spline", "affine"))
+    depth_start: str = setting("motion", "depth at the start: from motion and occlusion, or flat", choices=DEPTH_STARTS)
     plane_resolutions: tuple[int, ...] = setting((12, 48), "sides of each coupling layer's feature planes")
     plane_channels: int = setting(16, "features per plane, a multiple of 4", low=4)
     time_channels: int = setting(16, "features per time grid", low=1)
@@ -81,6 +87,50 @@ class CadexSettings:
     occlusion_weight: float = setting(1.0, "a hidden point must be behind the surface that hides it", low=0)
     occlusion_margin: float = setting(0.05, "... by at least this depth", low=0)
     occlusion_tolerance: float = setting(0.1, "depth behind the surface that still counts as on it", low=0)
+
+
+@dataclass(frozen=True)
+class OmniMotionSettings:
+    """The OmniMotion field and its losses. Weights with a schedule are those that it ends with."""
+
+    mapping: str = setting(
+        "invertible",
+        "frame to canonical and back: one invertible network, two networks, or no canonical volume at all",
+        choices=("invertible", "two_networks", "plain_2d"),
+    )
+    frame_map: str = setting(
+        "camera",
+        "affine map before the couplings: the camera's motion, none, or a network of time and depth, published: 8 deep",
+        choices=("camera", "none", "network", "published_network"),
+    )
+    coupling: str = setting("affine", "monotone map of the coupling layers", choices=("affine", "spline"))
+    conditioner: str = setting(
+        "planes", "what the couplings read: planes of features, or the published network", choices=("planes", "network")
+    )
+    plane_resolutions: tuple[int, ...] = setting((12, 48), "planes: sides of each coupling layer's feature planes")
+    plane_channels: int = setting(16, "planes: features per plane, a multiple of 4", low=4)
+    time_channels: int = setting(16, "planes: features per time grid", low=1)
+    code_width: int = setting(128, "network: width of a frame's latent code", low=1)
+    hidden: tuple[int, ...] = setting((32, 16), "widths of each coupling layer's network")
+    canonical_hidden: int = setting(64, "width of the canonical network", low=1)
+    canonical_layers: int = setting(3, "layers of the canonical network", low=1)
+    samples: int = setting(16, "samples of a ray", low=2)
+    near: float = setting(-1.0, "depth of a ray's first sample")
+    far: float = setting(1.0, "depth of its last sample")
+    strongest_sample: bool = setting(True, "a tracked point is its ray's strongest sample, not the mean of all")
+    occlusion_threshold: float = setting(0.99, "share of a ray in front of a point that hides it, 0 to 1", low=0)
+    flow_weight: float = setting(1.0, "agreement with the correspondences", low=0)
+    photometric_weight: float = setting(10.0, "agreement with the colours; rises over the first half", low=0)
+    photometric_gradient_weight: float = setting(0.0, "agreement with colour steps, likewise", low=0)
+    depth_range_weight: float = setting(10.0, "points stay between near and far", low=0)
+    smoothness_weight: float = setting(20.0, "points move evenly from frame to frame", low=0)
+    distortion_weight: float = setting(10.0, "rays end at one depth; rises from 40 to 60 per cent of the run", low=0)
+    depth_prior_weight: float = setting(1.0, "rays end at the depth from motion; falls to 0 at half the run", low=0)
+    random_neighbours: bool = setting(False, "take gradients between random points, as the published code does")
+    normalise_weights: bool = setting(True, "weighted means, not the published code's unnormalised sums")
+    learning_rate: float = setting(1e-2, "of couplings, at the start", low=0)
+    canonical_learning_rate: float = setting(3e-3, "of the canonical network, at the start", low=0)
+    time_learning_rate: float = setting(1e-2, "of the time's features, at the start", low=0)
 
 
 @dataclass(frozen=True)
@@ -95,11 +145,15 @@ class FitSettings:
     depth_learning_rate: float = setting(5e-3, "of the depth maps, at the start", low=0)
     depth_clip: float = setting(10.0, "largest norm of the depth maps' gradient", low=0)
     flow_gradient_weight: float = setting(0.0, "agreement of neighbours' motions; above 0 doubles the work", low=0)
+    longest_gap: int = setting(0, "correspondences over more frames are left out; 0 keeps all", low=0)
+    sampler: str = setting("regions", "how points are drawn: by region, or by pair as published", choices=SAMPLERS)
     hard_share: float = setting(0.8, "share of the samples drawn where the fit is poor, the rest evenly", low=0)
     regions: int = setting(16, "regions per side of a frame whose error is followed", low=1)
+    pairs: int = setting(8, "sampler pairs: frame pairs per step, which share the points", low=1)
     threads: int = setting(1, "CPU threads; small steps wait for each other on more. 0 leaves it to torch", low=0)
     checkpoint_seconds: float = setting(30.0, "time between checkpoints", low=0)
     cadex: CadexSettings = table(CadexSettings, "the CaDeX++ field and its losses")
+    omnimotion: OmniMotionSettings = table(OmniMotionSettings, "the OmniMotion field and its losses")
 
 
 @dataclass(frozen=True)

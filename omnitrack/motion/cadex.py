@@ -65,27 +65,33 @@ class CadexField(nn.Module):
         """See `omnitrack.motion.field.MotionField.depth_map`."""
         return np.asarray(self.depth.full(frame).detach().cpu().numpy(), np.float32)
 
+    @torch.no_grad()
+    def canonical_map(self, frame: int) -> NDArray[np.float32]:
+        """See `omnitrack.motion.field.MotionField.canonical_map`."""
+        columns = self.warp.time_columns()
+        parts = []
+        for pixels in self.camera.pixels(self.depth.maps.device).split(CHUNK_POINTS):
+            frames = torch.full((len(pixels),), frame, device=pixels.device)
+            parts.append(self.warp(self.lift(pixels, frames), frames, columns))
+        width, height = self.camera.size
+        return np.asarray(torch.cat(parts).view(height, width, 3).cpu().numpy(), np.float32)
+
     def _track_chunk(
         self, pixels: Tensor, source: int, targets: Sequence[int], columns: list[Tensor]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
         in_frame = torch.full((len(pixels),), source, device=pixels.device)
         canonical = self.warp(self.lift(pixels, in_frame), in_frame, columns)
-        positions, depths, margins = [], [], []
+        positions, depths, seen = [], [], []
         for target in targets:
             frames = torch.full_like(in_frame, target)
             points = self.warp.inverse(canonical, frames, columns)
             landed = self.camera.project(points)
             margin = self.depth(landed, frames) - points[:, 2]
-            margins.append(torch.where(self._on_frame(landed), margin, torch.nan))
+            seen.append(self.camera.sees(landed) & (margin > -self.occlusion_tolerance))
             positions.append(landed)
             depths.append(points[:, 2])
         return (
             torch.stack(positions, 1).cpu().numpy(),
             torch.stack(depths, 1).cpu().numpy(),
-            torch.stack(margins, 1).cpu().numpy(),
+            torch.stack(seen, 1).cpu().numpy(),
         )
-
-    def _on_frame(self, pixels: Tensor) -> Tensor:
-        width, height = self.camera.size
-        x, y = pixels.unbind(-1)
-        return (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)

@@ -1,46 +1,67 @@
-"""One invertible layer: a coordinate is mapped monotonically, by parameters that the other two and the time decide."""
+"""One invertible layer: a coordinate is mapped monotonically, by numbers that the other two and the time decide."""
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from omnitrack.motion.encoding import FeaturePlanes
-from omnitrack.motion.spline import NUM_PARAMETERS, Spline, evaluate, invert, spline_from_parameters
+from omnitrack.motion import affine, spline
+from omnitrack.motion.conditioner import Conditioner
 
 
-class SplineCoupling(nn.Module):
-    """Maps coordinate `changed` of points by a monotone spline conditioned on the other two and the frame.
+@dataclass(frozen=True)
+class ScalarMap:
+    """A monotone map of the line, made from free numbers; zeros give the identity.
 
-    The spline's parameters come from a small network on features read from planes at tanh(the other two) and on the
-    frame's time features; the time's part of the first layer is computed once per frame, not per point. The last
-    layer starts at zero, so the layer starts as the identity.
+    Attributes:
+        num_parameters: n.
+        evaluate: f(x) from numbers (P, n) and x (P,).
+        invert: The x with f(x) = y, from numbers (P, n) and y (P,).
+    """
+
+    num_parameters: int
+    evaluate: Callable[[Tensor, Tensor], Tensor]
+    invert: Callable[[Tensor, Tensor], Tensor]
+
+
+SCALAR_MAPS = {
+    "spline": ScalarMap(
+        spline.NUM_PARAMETERS,
+        lambda raw, x: spline.evaluate(spline.spline_from_parameters(raw), x),
+        lambda raw, y: spline.invert(spline.spline_from_parameters(raw), y),
+    ),
+    "affine": ScalarMap(
+        affine.NUM_PARAMETERS,
+        lambda raw, x: affine.evaluate(affine.affine_from_parameters(raw), x),
+        lambda raw, y: affine.invert(affine.affine_from_parameters(raw), y),
+    ),
+}
+
+
+class Coupling(nn.Module):
+    """Maps coordinate `changed` of points by a monotone map conditioned on the other two and the frame.
+
+    The last layer starts at zero, so the coupling starts as the identity.
 
     Args:
         changed: The coordinate to map: 0, 1 or 2.
-        resolutions: Sides of the feature planes.
-        channels: Features per plane.
-        time_width: Width of the time features.
-        hidden: Widths of the hidden layers.
+        conditioner: Turns the other two coordinates and the time into features.
+        scalar_map: The map that is made from them, a value of `SCALAR_MAPS`.
 
     Source:
-        CaDeX++ (ECCV 2024), section 3.
+        Couplings with an affine map: OmniMotion (ICCV 2023), after Real-NVP; with a spline: CaDeX++ (ECCV 2024).
     """
 
-    def __init__(
-        self, changed: int, resolutions: tuple[int, ...], channels: int, time_width: int, hidden: tuple[int, ...]
-    ) -> None:
+    def __init__(self, changed: int, conditioner: Conditioner, scalar_map: ScalarMap) -> None:
         super().__init__()
         self.changed = changed
         self.kept = [c for c in range(3) if c != changed]
-        self.planes = FeaturePlanes(resolutions, channels)
-        self.from_time = nn.Linear(time_width, hidden[0])
-        self.from_place = nn.Linear(self.planes.width, hidden[0], bias=False)
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(hidden))
-        self.last = nn.Linear(hidden[-1], NUM_PARAMETERS)
+        self.conditioner = conditioner
+        self.scalar_map = scalar_map
+        self.last = nn.Linear(conditioner.width, scalar_map.num_parameters)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
@@ -49,25 +70,21 @@ class SplineCoupling(nn.Module):
 
         Args:
             points: The coordinates x, y, z.
-            time_column: (P, hidden[0]) `column` of the points' frames.
+            time_column: (P, ...) `column` of the points' frames.
         """
-        return self._replaced(points, evaluate(self._spline(points, time_column), points[self.changed]))
+        return self._replaced(points, self.scalar_map.evaluate(self._raw(points, time_column), points[self.changed]))
 
     def inverse(self, points: list[Tensor], time_column: Tensor) -> list[Tensor]:
         """Undo `forward`."""
-        return self._replaced(points, invert(self._spline(points, time_column), points[self.changed]))
+        return self._replaced(points, self.scalar_map.invert(self._raw(points, time_column), points[self.changed]))
 
     def column(self, time_features: Tensor) -> Tensor:
-        """The time's part of the first layer, (T, hidden[0]) from features (T, time_width)."""
-        column: Tensor = self.from_time(time_features)
-        return column
+        """The time's part of the work, (T, ...) from features (T, width): once per frame, not per point."""
+        return self.conditioner.column(time_features)
 
-    def _spline(self, points: list[Tensor], time_column: Tensor) -> Spline:
-        place = torch.tanh(torch.stack([points[c] for c in self.kept], -1))
-        hidden = F.leaky_relu(self.from_place(self.planes(place)) + time_column)
-        for layer in self.layers:
-            hidden = F.leaky_relu(layer(hidden))
-        return spline_from_parameters(self.last(hidden))
+    def _raw(self, points: list[Tensor], time_column: Tensor) -> Tensor:
+        raw: Tensor = self.last(self.conditioner(torch.stack([points[c] for c in self.kept], -1), time_column))
+        return raw
 
     def _replaced(self, points: list[Tensor], value: Tensor) -> list[Tensor]:
         return [value if c == self.changed else points[c] for c in range(3)]

@@ -1,10 +1,35 @@
-"""Learned features of place and of time."""
+"""Features of place and of time."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from omnitrack.motion.gabor import GaborNetwork
+
+
+class PositionalEncoding(nn.Module):
+    """Coordinates beside their sines and cosines at octaves: x, sin(2^k pi x), cos(2^k pi x), k = 0..n - 1.
+
+    Args:
+        dimensions: Coordinates of a point.
+        frequencies: n.
+    """
+
+    octaves: Tensor
+
+    def __init__(self, dimensions: int, frequencies: int) -> None:
+        super().__init__()
+        self.register_buffer("octaves", math.pi * 2.0 ** torch.arange(frequencies), persistent=False)
+        self.width = dimensions * (1 + 2 * frequencies)
+
+    def forward(self, coordinates: Tensor) -> Tensor:
+        """Coordinates (P, dimensions) to features (P, width)."""
+        angles = (coordinates[..., None] * self.octaves).flatten(-2)
+        return torch.cat([coordinates, torch.sin(angles), torch.cos(angles)], -1)
 
 
 class FeaturePlanes(nn.Module):
@@ -59,3 +84,29 @@ class TimeFeatures(nn.Module):
         """Features of all frames, (T, width)."""
         read = [F.interpolate(g, size=self.num_frames, mode="linear", align_corners=True)[0] for g in self.grids]
         return torch.cat(read).t()
+
+
+class TimeCodes(nn.Module):
+    """A latent code of each frame from a Gabor network over time.
+
+    Args:
+        num_frames: T; frame i is at time (i + 1) / T.
+        hidden: Width of the network.
+        width: Of a code.
+
+    Source:
+        OmniMotion (ICCV 2023): 256 wide, two layers, codes of 128 numbers.
+    """
+
+    times: Tensor
+
+    def __init__(self, num_frames: int, hidden: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("times", (torch.arange(1, num_frames + 1) / num_frames)[:, None])
+        self.network = GaborNetwork(1, hidden, 2, width, alpha=4.5)
+        self.width = width
+
+    def forward(self) -> Tensor:
+        """Codes of all frames, (T, width)."""
+        codes: Tensor = self.network(self.times)
+        return codes

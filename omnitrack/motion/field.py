@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +17,12 @@ class FieldTracks:
     Attributes:
         pixels: (N, T, 2) float32 positions in pixels of the working frames.
         depth: (N, T) float32 depth of the point itself in each frame; smaller is nearer.
-        margin: (N, T) float32 depth of the surface seen there minus that of the point: below zero the point is
-            behind it. NaN where the position is off the frame.
+        visible: (N, T) bool: on the frame, and not behind the surface that is seen there.
     """
 
     pixels: NDArray[np.float32]
     depth: NDArray[np.float32]
-    margin: NDArray[np.float32]
-
-    def visible(self, tolerance: float) -> NDArray[np.bool_]:
-        """(N, T) bool: on the frame and not behind its surface by more than `tolerance`."""
-        return np.nan_to_num(self.margin, nan=-np.inf) > -tolerance
+    visible: NDArray[np.bool_]
 
 
 class MotionField(Protocol):
@@ -37,12 +32,19 @@ class MotionField(Protocol):
     def num_frames(self) -> int:
         """T."""
 
-    @property
-    def occlusion_tolerance(self) -> float:
-        """Depth by which a point may lie behind the seen surface and still be that surface."""
-
     def track(self, source: int, pixels: NDArray[np.floating], targets: Sequence[int]) -> FieldTracks:
         """Where the points at `pixels` (N, 2) of frame `source` are in each of the frames `targets`."""
 
     def depth_map(self, frame: int) -> NDArray[np.float32]:
         """Depth of the surface seen in a frame, (H, W); smaller is nearer."""
+
+    def canonical_map(self, frame: int) -> NDArray[np.float32]:
+        """Place in the canonical volume of the surface seen in a frame, (H, W, 3): the same in every frame."""
+
+
+@runtime_checkable
+class ColoredField(MotionField, Protocol):
+    """A field that also knows what the canonical volume looks like."""
+
+    def color_map(self, frame: int) -> NDArray[np.float32]:
+        """Colour of the canonical volume seen from a frame, (H, W, 3) RGB in [0, 1]."""

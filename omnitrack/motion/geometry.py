@@ -53,6 +53,19 @@ class Camera:
             xy = xy / (1 + points[..., 2:] / self.plane_distance).clamp_min(1e-2)
         return xy * self.half_extent_px + self._centre(points)
 
+    def sees(self, pixels: Tensor) -> Tensor:
+        """Which pixels (..., 2) are on the frame, (...) bool."""
+        width, height = self.size
+        x, y = pixels.unbind(-1)
+        return (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
+
+    def pixels(self, device: torch.device) -> Tensor:
+        """All pixels of a frame row by row, (H * W, 2)."""
+        width, height = self.size
+        rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
+        y, x = torch.meshgrid(rows, columns, indexing="ij")
+        return torch.stack([x, y], -1).flatten(0, 1).float()
+
     def _centre(self, like: Tensor) -> Tensor:
         return _frame_centre(self.size, like.device, like.dtype)
 

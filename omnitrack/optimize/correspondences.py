@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ class Correspondences:
         displacement: (S, K, P, 2) int16, in `unit_px`.
         confidence: (S, K, P) uint8, 255 the surest, 0 no correspondence.
         occluded: (S, K, P) bool: believed, but hidden in the target.
+        colors: (S, P, 3) uint8 RGB of the grid points.
         unit_px: Pixels per unit of `displacement`.
         size: (width, height) of the frames in pixels.
         num_frames: T.
@@ -36,6 +37,7 @@ class Correspondences:
     displacement: Tensor
     confidence: Tensor
     occluded: Tensor
+    colors: Tensor
     unit_px: float
     size: tuple[int, int]
     num_frames: int
@@ -49,6 +51,7 @@ class Correspondences:
         displacement: NDArray[np.int16],
         confidence: NDArray[np.uint8],
         occluded: NDArray[np.bool_],
+        colors: NDArray[np.uint8],
         unit_px: float,
         size: tuple[int, int],
         num_frames: int,
@@ -63,10 +66,18 @@ class Correspondences:
             displacement=torch.as_tensor(displacement, device=device),
             confidence=torch.as_tensor(confidence, device=device),
             occluded=torch.as_tensor(occluded, device=device),
+            colors=torch.as_tensor(colors, device=device),
             unit_px=unit_px,
             size=size,
             num_frames=num_frames,
         )
+
+    def within(self, gap: int) -> Correspondences:
+        """Those over at most `gap` frames; all where `gap` is 0."""
+        if gap == 0:
+            return self
+        near = (self.targets - self.sources[:, None]).abs() <= gap
+        return replace(self, confidence=self.confidence * near[..., None])
 
     def landing(self, source: Tensor, slot: Tensor, point: Tensor) -> Tensor:
         """Pixels (..., 2) of entries given by their three indices (...)."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from omnitrack.errors import OmnitrackError
 from omnitrack.optimize.correspondences import Correspondences
+from omnitrack.optimize.method import Moment
 from omnitrack.optimize.methods import get_method
 from omnitrack.optimize.sampler import HardMiningSampler
 from omnitrack.optimize.schedule import active_frames, learning_rate_factor
@@ -58,6 +59,7 @@ class Engine:
         self.settings = settings
         self._method = get_method(settings.method)
         self.field = self._method.build(data, settings)
+        data = data.within(settings.longest_gap)
         self.sampler = HardMiningSampler(data, settings.regions, settings.hard_share)
         self._generator = torch.Generator(data.grid.device).manual_seed(seed)
         groups = self._method.groups(self.field, settings)
@@ -85,7 +87,7 @@ class Engine:
             error = losses.pop("error_px")
             losses["loss"] = sum(losses.values())
             finite = math.isfinite(losses["loss"]) and self._parameters_finite()
-            rate = self._rates[0] * self._rate_scale * learning_rate_factor(self.step, self.settings.steps)
+            rate = self._rates[0] * self._rate_factor()
             seen = Look(until, losses, error, count / (time.perf_counter() - begin), rate, not finite)
             if finite:
                 self._good = self._state()
@@ -123,12 +125,13 @@ class Engine:
         sums: dict[str, Tensor] = {}
         s = self.settings
         while self.step < until:
-            factor = self._rate_scale * learning_rate_factor(self.step, s.steps)
+            factor = self._rate_factor()
             for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
                 group["lr"] = rate * factor
             active = active_frames(self.step, s.steps, self._num_frames)
-            batch = self.sampler.draw(s.anchors, s.targets, active, self._generator, s.flow_gradient_weight > 0)
-            terms, errors = self._method.losses(self.field, batch, s)
+            neighbours = self._method.neighbours(s)
+            batch = self.sampler.draw(s.anchors, s.targets, active, self._generator, neighbours)
+            terms, errors = self._method.losses(self.field, batch, s, Moment(self.step / s.steps, self._generator))
             self._optimizer.zero_grad(set_to_none=True)
             torch.stack(list(terms.values())).sum().backward()
             for group, clip in zip(self._optimizer.param_groups, self._clips, strict=True):
@@ -140,6 +143,10 @@ class Engine:
                 sums[name] = sums.get(name, 0) + value.detach()
             self.step += 1
         return sums
+
+    def _rate_factor(self) -> float:
+        """What the first learning rates are multiplied with, now."""
+        return self._rate_scale * learning_rate_factor(self.step / self.settings.steps, self._method.last_rate)
 
     def _parameters_finite(self) -> bool:
         finite = [torch.isfinite(p).all() for group in self._optimizer.param_groups for p in group["params"]]

@@ -21,6 +21,7 @@ class Batch:
         target_pixels: (B, M, 2) its pixel there.
         confidence: (B, M) in [0, 1]; zero where an anchor has no correspondence.
         occluded: (B, M) bool: believed, but hidden in the target frame.
+        colors: (B, 3) RGB of the anchors in [0, 1].
         cells: (B,) the region of each anchor in `HardMiningSampler.error`.
     """
 
@@ -30,6 +31,7 @@ class Batch:
     target_pixels: Tensor
     confidence: Tensor
     occluded: Tensor
+    colors: Tensor
     cells: Tensor
 
 
@@ -109,6 +111,7 @@ class HardMiningSampler:
             target_pixels=data.landing(source_m, slot, point_m),
             confidence=data.confidence[source_m, slot, point_m] / 255.0,
             occluded=data.occluded[source_m, slot, point_m],
+            colors=data.colors[source, point] / 255.0,
             cells=cells,
         )
 

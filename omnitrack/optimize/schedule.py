@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-DECAY_FACTOR = 0.33  # CaDeX++: the rate falls by this ...
-DECAYS_PER_RUN = 22_000 / 5_000  # ... this many times in a run
 FRAMES_PER_GROWTH = 20  # CaDeX++: the window of source frames starts with this many and grows by as many ...
 GROWTHS_PER_RUN = 22_000 / 100  # ... every so many steps
 
 
-def learning_rate_factor(step: int, steps: int) -> float:
-    """Share of the first learning rate that step `step` of `steps` uses: the published decay, without its stairs."""
-    return float(DECAY_FACTOR ** (DECAYS_PER_RUN * step / steps))
+def learning_rate_factor(share: float, last: float) -> float:
+    """Share of the first learning rate that is used when `share` of the run is done: an even fall to `last`."""
+    return last**share
+
+
+def ramp(share: float, begin: float, end: float) -> float:
+    """0 before `begin` of the run, 1 after `end`, evenly between."""
+    return min(1.0, max(0.0, (share - begin) / (end - begin)))
 
 
 def active_frames(step: int, steps: int, num_frames: int) -> tuple[int, int]:

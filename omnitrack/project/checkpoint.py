@@ -16,7 +16,7 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.project.atomic import atomic_path
 from omnitrack.project.project import Project
 
-FORMAT = 1
+FORMAT = 2  # 2: couplings are made of parts
 KEEP = 2
 
 

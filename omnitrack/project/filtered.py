@@ -133,14 +133,17 @@ def _gather(groups: list[h5py.Group], project: Project, device: torch.device) ->
         displacement[row, :count] = np.rint(group["displacement"][()] / coarser)
         confidence[row, :count] = group["confidence"][()]
         occluded[row, :count] = group["occluded"][()]
+    sources = np.array([int(g.name.rsplit("/", 1)[-1]) for g in groups])
+    x, y = grid.astype(int).T
     return Correspondences.from_numpy(
-        sources=np.array([int(g.name.rsplit("/", 1)[-1]) for g in groups]),
+        sources=sources,
         targets=targets,
         grid=grid,
         grid_shape=grid_shape(project.size, stride),
         displacement=displacement,
         confidence=confidence,
         occluded=occluded,
+        colors=np.stack([project.frame(source)[y, x] for source in sources.tolist()]),
         unit_px=1 / steps_per_px,
         size=project.size,
         num_frames=project.num_frames,

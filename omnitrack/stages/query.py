@@ -153,20 +153,19 @@ class _Tracker:
         """Working pixels, visibility, confidence and depth of points (P, 2) of frame `source` in all frames."""
         field, flows, gaps = self._field, self._flows, self._settings.filter.gaps
         found = field.track(source, pixels, range(field.num_frames))
-        visible = found.visible(field.occlusion_tolerance)
         similarity = partial(self._appearance.similarity, self._appearance.patches(source, pixels))
         chained = chain_everywhere(flows, source, pixels, field.num_frames, gaps, self._threshold_px, similarity)
         confidence = fused_confidence(chained, found.pixels, flows.size)
         if not self._settings.query.fuse:
-            return found.pixels, visible, confidence, found.depth
+            return found.pixels, found.visible, confidence, found.depth
 
         def likeness(places: NDArray[np.float32]) -> NDArray[np.float32]:
             return np.stack([similarity(t, places[:, t]) for t in range(field.num_frames)], 1)
 
         threshold = self._settings.query.alike_threshold
-        measurable = visible & (likeness(found.pixels) > threshold)
+        measurable = found.visible & (likeness(found.pixels) > threshold)
         fused = fuse_positions(flows, source, chained, found.pixels, measurable, gaps)
-        seen = fused_visibility(chained, found.pixels, visible, likeness(fused), threshold, flows.size)
+        seen = fused_visibility(chained, found.pixels, found.visible, likeness(fused), threshold, flows.size)
         return fused, seen & inside(fused, flows.size), confidence, found.depth
 
 

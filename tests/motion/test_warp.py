@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from omnitrack.motion.coupling import SplineCoupling
+from omnitrack.motion.conditioner import PlaneConditioner
+from omnitrack.motion.coupling import SCALAR_MAPS, Coupling
 from omnitrack.motion.encoding import FeaturePlanes, TimeFeatures
+from omnitrack.motion.frame_map import FrameAffine
 from omnitrack.motion.warp import CanonicalWarp
 
 FRAMES = 5
@@ -32,7 +34,12 @@ def cameras() -> torch.Tensor:
 
 def small_warp(camera: torch.Tensor | None = None) -> CanonicalWarp:
     camera = cameras() if camera is None else camera
-    return CanonicalWarp(camera, (0, 1, 2, 0, 1, 2), (3, 6), 4, 2, (8, 6))
+    time = TimeFeatures(len(camera), 2)
+    return CanonicalWarp(FrameAffine(camera), time, [coupling(c, time.width) for c in (0, 1, 2, 0, 1, 2)])
+
+
+def coupling(changed: int, time_width: int = 6) -> Coupling:
+    return Coupling(changed, PlaneConditioner((3, 6), 4, time_width, (8, 6)), SCALAR_MAPS["spline"])
 
 
 def points(count: int = 40) -> torch.Tensor:
@@ -74,7 +81,7 @@ def test_gradients_there_and_to_another_frame() -> None:
 
 @pytest.mark.parametrize("changed", [0, 1, 2])
 def test_coupling_changes_one_coordinate(changed: int) -> None:
-    layer = shaken(SplineCoupling(changed, (3, 6), 4, 6, (8, 6)))
+    layer = shaken(coupling(changed))
     x = points()
     column = torch.zeros(40, 8, dtype=torch.float64)
     after = layer(list(x.unbind(-1)), column)

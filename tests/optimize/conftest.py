@@ -47,6 +47,7 @@ def correspondences_of(
         displacement=displacement,
         confidence=confidence,
         occluded=occluded,
+        colors=np.stack([scene.frame(s)[grid[:, 1].astype(int), grid[:, 0].astype(int)] for s in sources]),
         unit_px=UNIT_PX,
         size=scene.size,
         num_frames=scene.num_frames,

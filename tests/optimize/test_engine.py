@@ -14,8 +14,10 @@ import torch
 from omnitrack.errors import OmnitrackError
 from omnitrack.motion.cadex import CadexField
 from omnitrack.optimize import engine as engine_module
+from omnitrack.optimize.cadex import LAST_RATE
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.engine import MOST_ROLLBACKS, Engine, Look
+from omnitrack.optimize.method import Moment
 from omnitrack.optimize.methods import METHODS, get_method
 from omnitrack.optimize.sampler import Batch
 from omnitrack.optimize.schedule import learning_rate_factor
@@ -78,7 +80,9 @@ def test_a_look_says_what_happened(data: Correspondences, small_fit: FitSettings
         assert look.losses["loss"] == pytest.approx(sum(terms.values()))
         assert {"flow", "depth"} <= set(terms)
         assert look.steps_per_second > 0
-        assert look.learning_rate == pytest.approx(small_fit.learning_rate * learning_rate_factor(look.step, 8))
+        assert look.learning_rate == pytest.approx(
+            small_fit.learning_rate * learning_rate_factor(look.step / 8, LAST_RATE)
+        )
 
 
 def test_the_same_seed_gives_the_same_field_and_another_one_does_not(
@@ -145,12 +149,12 @@ class Poison:
         self.calls = 0
 
     def __call__(
-        self, field: CadexField, batch: Batch, settings: FitSettings
+        self, field: CadexField, batch: Batch, settings: FitSettings, moment: Moment
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         self.calls += 1
         if self.calls == self._interrupt_at:
             raise KeyboardInterrupt
-        terms, errors = self._losses(field, batch, settings)
+        terms, errors = self._losses(field, batch, settings, moment)
         if self._when(self.calls):
             return {name: value * self._value for name, value in terms.items()}, errors * self._value
         return terms, errors
@@ -177,12 +181,12 @@ def test_steps_that_are_not_finite_are_undone_and_repeated_with_half_the_rate(
     assert_same_state(fields[0], fields[1])
     assert poison.calls == 20
     for look, scale in zip(looks, (1.0, 1.0, 0.5, 0.5), strict=True):
-        expected = small_fit.learning_rate * scale * learning_rate_factor(look.step, 15)
+        expected = small_fit.learning_rate * scale * learning_rate_factor(look.step / 15, LAST_RATE)
         assert look.learning_rate == pytest.approx(expected)
     state = engine.state_dict()
     assert state["rate_scale"] == 0.5
     assert state["optimizer"]["param_groups"][0]["lr"] == pytest.approx(
-        0.5 * small_fit.learning_rate * learning_rate_factor(14, 15)
+        0.5 * small_fit.learning_rate * learning_rate_factor(14 / 15, LAST_RATE)
     )
 
 
@@ -192,9 +196,9 @@ def test_other_samples_are_drawn_after_going_back(
     drawn = []
 
     class Recording(Poison):
-        def __call__(self, field: CadexField, batch: Batch, settings: FitSettings) -> Any:
+        def __call__(self, field: CadexField, batch: Batch, settings: FitSettings, moment: Moment) -> Any:
             drawn.append(batch.source_pixels)
-            return super().__call__(field, batch, settings)
+            return super().__call__(field, batch, settings, moment)
 
     monkeypatch.setitem(METHODS, "cadex", replace(get_method("cadex"), losses=Recording(lambda call: call == 3)))
     list(Engine(data, replace(small_fit, steps=5), seed=0).run())

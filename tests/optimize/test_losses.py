@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from omnitrack.motion.cadex import CadexField
-from omnitrack.motion.depth import DepthMaps
 from omnitrack.motion.geometry import Camera
-from omnitrack.motion.warp import CanonicalWarp
-from omnitrack.optimize.losses import cadex_losses, flow_gradient, robust_distance
+from omnitrack.optimize.cadex import assemble, cadex_losses
+from omnitrack.optimize.losses import flow_gradient, robust_distance
 from omnitrack.optimize.sampler import Batch
 from omnitrack.settings import CadexSettings
 
@@ -27,12 +26,13 @@ def make_field(depth: torch.Tensor, shift_px: tuple[float, float] = (0.0, 0.0), 
     """A plane that moves by `shift_px` a frame, its motion in the camera; maps (T, h, w) of depth."""
     camera = torch.eye(2, 3).repeat(len(depth), 1, 1)
     camera[:, :, 2] = -torch.arange(len(depth))[:, None] * torch.tensor(shift_px) / 32
-    warp = CanonicalWarp(camera, (0, 1, 2, 0, 1, 2), (3, 6), 4, 2, (8, 6))
+    shape = CadexSettings(plane_resolutions=(3, 6), plane_channels=4, time_channels=2, hidden=(8, 6))
+    field = assemble(Camera(SIZE), camera, depth, shape)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for parameter in warp.parameters():
+        for parameter in field.warp.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator) * shaken)
-    return CadexField(Camera(SIZE), warp, DepthMaps(depth, SIZE), 0.1)
+    return field
 
 
 def make_batch(
@@ -51,6 +51,7 @@ def make_batch(
         target_pixels=torch.tensor(target_pixels, dtype=torch.float32),
         confidence=torch.tensor(confidence),
         occluded=torch.zeros(shape, dtype=torch.bool) if occluded is None else torch.tensor(occluded),
+        colors=torch.zeros(shape[0], 3),
         cells=torch.zeros(shape[0], dtype=torch.long),
     )
 

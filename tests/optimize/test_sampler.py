@@ -31,6 +31,7 @@ def make(
         displacement=np.stack([number, -number], -1).astype(np.int16),
         confidence=confidence.astype(np.uint8),
         occluded=number % 3 == 0,
+        colors=np.stack([number[:, 0] % 256, number[:, 0] // 256, 0 * number[:, 0]], -1).astype(np.uint8),
         unit_px=0.5,
         size=(COLUMNS, ROWS),
         num_frames=100,
@@ -67,6 +68,8 @@ def test_batch_is_what_the_entries_say(patchy: Correspondences) -> None:
     number = (s * 4 + k) * ROWS * COLUMNS + p
     expected = batch.source_pixels[:, None] + torch.stack([number, -number], -1) * 0.5
     torch.testing.assert_close(batch.target_pixels, expected)
+    first = (s * 4 * ROWS * COLUMNS + p)[:, 0]
+    torch.testing.assert_close(batch.colors, torch.stack([first % 256, first // 256, 0 * first], -1) / 255)
     assert ((batch.target_frames - 10) // 4 == s).all()
     upper_left = (batch.source_pixels[:, 0] < 4) & (batch.source_pixels[:, 1] < 3)
     assert not upper_left.any(), "a region without correspondences is not drawn"

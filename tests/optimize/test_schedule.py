@@ -6,18 +6,23 @@ import itertools
 
 import pytest
 
-from omnitrack.optimize.schedule import active_frames, learning_rate_factor
+from omnitrack.optimize.cadex import LAST_RATE
+from omnitrack.optimize.schedule import active_frames, learning_rate_factor, ramp
 
 
 def test_rate_starts_whole_and_falls_by_a_third_every_5000_of_22000_steps() -> None:
-    assert learning_rate_factor(0, 22_000) == 1.0
-    assert learning_rate_factor(5_000, 22_000) == pytest.approx(0.33)
-    assert learning_rate_factor(10_000, 22_000) == pytest.approx(0.33**2)
-    assert learning_rate_factor(500, 2_200) == pytest.approx(0.33), "it scales with the length of the run"
+    assert learning_rate_factor(0, LAST_RATE) == 1.0
+    assert learning_rate_factor(5_000 / 22_000, LAST_RATE) == pytest.approx(0.33)
+    assert learning_rate_factor(10_000 / 22_000, LAST_RATE) == pytest.approx(0.33**2)
+
+
+def test_ramp_by_hand() -> None:
+    found = [ramp(share, 0.4, 0.6) for share in (0, 0.4, 0.45, 0.5, 0.6, 1)]
+    assert found == pytest.approx([0, 0, 0.25, 0.5, 1, 1])
 
 
 def test_rate_falls_without_stairs() -> None:
-    rates = [learning_rate_factor(step, 100) for step in range(101)]
+    rates = [learning_rate_factor(step / 100, LAST_RATE) for step in range(101)]
     assert all(later < earlier for earlier, later in itertools.pairwise(rates))
     assert rates[-1] == pytest.approx(0.33**4.4)
 

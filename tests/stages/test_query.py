@@ -172,7 +172,7 @@ def test_without_fusion_the_field_answers_alone(fitted: Project, small_settings:
     expected[:, 3] = queries[:, 1:]
     np.testing.assert_allclose(found.tracks, expected, atol=1e-4)
     np.testing.assert_array_equal(found.tracks[:, 3], queries[:, 1:])
-    visible = direct.visible(field.occlusion_tolerance)
+    visible = direct.visible.copy()
     visible[:, 3] = True
     np.testing.assert_array_equal(found.visible, visible)
     np.testing.assert_allclose(found.depth, direct.depth, atol=1e-6)

@@ -46,16 +46,13 @@ def tracks(scene: SyntheticScene) -> Tracks:
 class TrueField:
     """The scene itself in the place of a fitted field."""
 
-    occlusion_tolerance = 0.5
-
     def __init__(self, scene: SyntheticScene) -> None:
         self.scene, self.num_frames = scene, scene.num_frames
 
     def track(self, source: int, pixels: NDArray[np.floating], targets: list[int]) -> FieldTracks:
         queries = np.column_stack([np.full(len(pixels), source), pixels])
         tracks, visible = self.scene.tracks(queries)
-        margin = np.where(visible, 0.0, -1.0).astype(np.float32)[:, targets]
-        return FieldTracks(tracks[:, targets], margin * 0, margin)
+        return FieldTracks(tracks[:, targets], np.zeros_like(tracks[:, targets, 0]), visible[:, targets])
 
     def depth_map(self, frame: int) -> NDArray[np.float32]:
         return self.scene.depth_order(frame).astype(np.float32)

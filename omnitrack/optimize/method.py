@@ -1,0 +1,64 @@
+"""What makes a method: how its field is built, judged, stepped and restored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from omnitrack.motion.geometry import Camera
+from omnitrack.optimize.correspondences import Correspondences
+from omnitrack.optimize.initialise import camera_motion, depth_from_motion
+from omnitrack.optimize.sampler import Batch
+from omnitrack.settings import FitSettings
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When in a run a step is, and what its randomness comes from.
+
+    Attributes:
+        share: Of the steps that are done, 0 to 1.
+        generator: On the device.
+    """
+
+    share: float
+    generator: torch.Generator
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to make a motion field.
+
+    Attributes:
+        build: A field at its start, from correspondences and settings; draws from torch's default generator.
+        losses: The weighted terms of a batch and the (B,) errors of its anchors in pixels at 256 x 256.
+        groups: Parameters, their first learning rate, and the largest norm of their gradient, 0 for none.
+        restore: A field of the shapes of a saved state, for frames of a size.
+        neighbours: Whether a batch needs the grid neighbours of its anchors.
+        last_rate: Share of the learning rate that is left at the end.
+    """
+
+    build: Callable[[Correspondences, FitSettings], Any]
+    losses: Callable[[Any, Batch, FitSettings, Moment], tuple[dict[str, Tensor], Tensor]]
+    groups: Callable[[Any, FitSettings], list[tuple[list[Tensor], float, float]]]
+    restore: Callable[[Mapping[str, Tensor], tuple[int, int], FitSettings], Any]
+    neighbours: Callable[[FitSettings], bool]
+    last_rate: float
+
+
+def first_depth(data: Correspondences, camera: Camera, kind: str) -> tuple[Tensor, Tensor]:
+    """The camera's motion (T, 2, 3), and depth of every grid point (T, rows, columns), where a fit starts.
+
+    Args:
+        data: Correspondences.
+        camera: The frames' camera.
+        kind: ``motion``, or ``flat`` for a depth of zero everywhere.
+    """
+    affine = camera_motion(data, camera)
+    if kind == "flat":
+        return affine, torch.zeros(data.num_frames, *data.grid_shape, device=data.grid.device)
+    return affine, depth_from_motion(data, camera, affine)

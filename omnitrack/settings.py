@@ -68,6 +68,7 @@ class FilterSettings:
 
 DEPTH_STARTS = ("motion", "flat")
 SAMPLERS = ("regions", "pairs")
+OUTLIER_PX = 8.0
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ class OmniMotionSettings:
     time_channels: int = setting(16, "planes: features per time grid", low=1)
     code_width: int = setting(128, "network: width of a frame's latent code", low=1)
     hidden: tuple[int, ...] = setting((32, 16), "widths of each coupling layer's network")
+    plain_hidden: tuple[int, ...] = setting((64, 64, 64, 64), "widths of the other mappings' networks")
     canonical_hidden: int = setting(64, "width of the canonical network", low=1)
     canonical_layers: int = setting(3, "layers of the canonical network", low=1)
     samples: int = setting(16, "samples of a ray", low=2)
@@ -144,6 +146,9 @@ class FitSettings:
     learning_rate: float = setting(2e-2, "of the deformation, at the start", low=0)
     depth_learning_rate: float = setting(5e-3, "of the depth maps, at the start", low=0)
     depth_clip: float = setting(10.0, "largest norm of the depth maps' gradient", low=0)
+    outlier_px: float = setting(
+        OUTLIER_PX, "error, at 256 x 256, beyond which a correspondence pulls less; 0 is the plain distance", low=0
+    )
     flow_gradient_weight: float = setting(0.0, "agreement of neighbours' motions; above 0 doubles the work", low=0)
     longest_gap: int = setting(0, "correspondences over more frames are left out; 0 keeps all", low=0)
     sampler: str = setting("regions", "how points are drawn: by region, or by pair as published", choices=SAMPLERS)

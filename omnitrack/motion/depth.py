@@ -29,10 +29,7 @@ class DepthMaps(nn.Module):
 
     def texel(self, pixels: Tensor, frames: Tensor) -> Tensor:
         """Flat index (P,) of the texel that holds each pixel; beyond the frame the nearest one."""
-        _, height, width = self.maps.shape
-        x = ((pixels[:, 0] + 0.5) * (width / self.size[0])).long().clamp(0, width - 1)
-        y = ((pixels[:, 1] + 0.5) * (height / self.size[1])).long().clamp(0, height - 1)
-        return (frames * height + y) * width + x
+        return texel(pixels, frames, self.maps.shape, self.size)
 
     def left_and_above(self, texels: Tensor) -> Tensor:
         """Indices (2, P) of the texels to the left of and above others; at the border the texel itself."""
@@ -45,3 +42,14 @@ class DepthMaps(nn.Module):
         """Depth of one frame at its full size, (H, W)."""
         depth = F.interpolate(self.maps[frame][None, None], size=self.size[::-1], mode="nearest")
         return depth[0, 0]
+
+
+def texel(pixels: Tensor, frames: Tensor, shape: torch.Size, size: tuple[int, int]) -> Tensor:
+    """Flat index (P,), in maps of a shape (T, h, w), of the texel that holds each pixel (P, 2) of frames (P,).
+
+    Frames have `size` (width, height) in pixels; beyond them it is the nearest texel.
+    """
+    _, height, width = shape
+    x = ((pixels[:, 0] + 0.5) * (width / size[0])).long().clamp(0, width - 1)
+    y = ((pixels[:, 1] + 0.5) * (height / size[1])).long().clamp(0, height - 1)
+    return (frames * height + y) * width + x

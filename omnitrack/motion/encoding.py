@@ -104,6 +104,7 @@ class TimeCodes(nn.Module):
         super().__init__()
         self.register_buffer("times", (torch.arange(1, num_frames + 1) / num_frames)[:, None])
         self.network = GaborNetwork(1, hidden, 2, width, alpha=4.5)
+        self.num_frames = num_frames
         self.width = width
 
     def forward(self) -> Tensor:

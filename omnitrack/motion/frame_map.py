@@ -11,11 +11,35 @@ from torch import Tensor, nn
 from omnitrack.motion.encoding import PositionalEncoding
 
 
-class FrameAffine(nn.Module):
-    """A fixed affine map per frame: the camera's motion, or nothing.
+class FrameMap(nn.Module):
+    """An affine map of x and y that depends on the frame and perhaps on the depth, which itself does not change."""
+
+    def matrices(self, frames: Tensor, depth: Tensor) -> Tensor:
+        """The maps (P, 2, 3) of local (x, y, 1) to canonical (x, y) for points of frames (P,) at depths (P,)."""
+        raise NotImplementedError
+
+    def inverse_matrices(self, frames: Tensor, depth: Tensor) -> Tensor:
+        """The inverses of `matrices`."""
+        return invert_affine(self.matrices(frames, depth))
+
+    def table(self, depths: Tensor) -> Tensor:
+        """The maps of all frames at depths (K,), (T, K, 2, 3): for rays that share their depths."""
+        raise NotImplementedError
+
+    def forward(self, points: list[Tensor], frames: Tensor, matrices: Tensor | None = None) -> list[Tensor]:
+        """Map points, three coordinates (P,), of frames (P,); `matrices` (P, 2, 3) where they are known already."""
+        return _apply(self.matrices(frames, points[2]) if matrices is None else matrices, points)
+
+    def inverse(self, points: list[Tensor], frames: Tensor) -> list[Tensor]:
+        """Undo `forward`."""
+        return _apply(self.inverse_matrices(frames, points[2]), points)
+
+
+class FrameAffine(FrameMap):
+    """A fixed map per frame: the camera's motion, or nothing.
 
     Args:
-        affine: (T, 2, 3) maps of local (x, y, 1) to canonical (x, y), in each frame.
+        affine: (T, 2, 3) maps of local (x, y, 1) to canonical (x, y).
     """
 
     affine: Tensor
@@ -27,23 +51,27 @@ class FrameAffine(nn.Module):
         self.register_buffer("affine_inverse", invert_affine(affine))
 
     def matrices(self, frames: Tensor, depth: Tensor) -> Tensor:
-        """The maps (P, 2, 3) of points of frames (P,); their depth (P,) does not matter here."""
+        """See `FrameMap.matrices`; the depth does not matter here."""
         return F.embedding(frames, self.affine.flatten(1)).view(-1, 2, 3)
 
     def inverse_matrices(self, frames: Tensor, depth: Tensor) -> Tensor:
-        """The inverses of `matrices`."""
+        """See `FrameMap.inverse_matrices`."""
         return F.embedding(frames, self.affine_inverse.flatten(1)).view(-1, 2, 3)
 
+    def table(self, depths: Tensor) -> Tensor:
+        """See `FrameMap.table`."""
+        return self.affine[:, None].expand(-1, len(depths), -1, -1)
 
-class FrameNetwork(nn.Module):
-    """An affine map that a network makes of the time and the depth; x and y change, depth does not.
+
+class FrameNetwork(FrameMap):
+    """A map that a network makes of the time and the depth.
 
     The five outputs are an angle, two log scales and two shifts. The last layer starts at zero: the identity.
 
     Args:
-        num_frames: T.
-        hidden: Width of the layers.
+        num_frames: T; frame i is at time (i + 1) / T.
         num_layers: Linear layers; the paper means 2, the published code has 8 by a misnamed argument.
+        hidden: Width of the layers.
 
     Source:
         OmniMotion (ICCV 2023), published code.
@@ -52,7 +80,7 @@ class FrameNetwork(nn.Module):
     times: Tensor
     FREQUENCIES = 4
 
-    def __init__(self, num_frames: int, hidden: int = 256, num_layers: int = 2) -> None:
+    def __init__(self, num_frames: int, num_layers: int = 2, hidden: int = 256) -> None:
         super().__init__()
         self.register_buffer("times", torch.arange(1, num_frames + 1) / num_frames)
         self.encoding = PositionalEncoding(1, self.FREQUENCIES)
@@ -62,7 +90,7 @@ class FrameNetwork(nn.Module):
         nn.init.zeros_(self.layers[-1].bias)  # type: ignore[arg-type]
 
     def matrices(self, frames: Tensor, depth: Tensor) -> Tensor:
-        """The maps (P, 2, 3) of points of frames (P,) at depths (P,)."""
+        """See `FrameMap.matrices`."""
         hidden = torch.cat([self.encoding(depth[:, None]), self.times[frames][:, None]], -1)
         for layer in self.layers[:-1]:
             hidden = torch.relu(layer(hidden))
@@ -70,9 +98,10 @@ class FrameNetwork(nn.Module):
         cos, sin, a, b = torch.cos(angle), torch.sin(angle), torch.exp(log_a), torch.exp(log_b)
         return torch.stack([cos * a, -sin * a, x, sin * b, cos * b, y], -1).view(-1, 2, 3)
 
-    def inverse_matrices(self, frames: Tensor, depth: Tensor) -> Tensor:
-        """The inverses of `matrices`."""
-        return invert_affine(self.matrices(frames, depth))
+    def table(self, depths: Tensor) -> Tensor:
+        """See `FrameMap.table`."""
+        frames = torch.arange(len(self.times), device=depths.device).repeat_interleave(len(depths))
+        return self.matrices(frames, depths.repeat(len(self.times))).view(len(self.times), -1, 2, 3)
 
 
 def invert_affine(affine: Tensor) -> Tensor:
@@ -80,3 +109,9 @@ def invert_affine(affine: Tensor) -> Tensor:
     a, b, c, d, e, f = affine.flatten(-2).unbind(-1)
     inverse = torch.stack([e, -b, b * f - c * e, -d, a, c * d - a * f], -1) / (a * e - b * d).unsqueeze(-1)
     return inverse.view(affine.shape)
+
+
+def _apply(matrices: Tensor, points: list[Tensor]) -> list[Tensor]:
+    x, y, z = points
+    a, b, c, d, e, f = matrices.flatten(1).unbind(-1)
+    return [a * x + b * y + c, d * x + e * y + f, z]

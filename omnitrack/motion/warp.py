@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from omnitrack.motion.coupling import Coupling
 from omnitrack.motion.encoding import TimeCodes, TimeFeatures
-from omnitrack.motion.frame_map import FrameAffine, FrameNetwork
+from omnitrack.motion.frame_map import FrameMap
 
 
 class CanonicalWarp(nn.Module):
@@ -22,9 +22,7 @@ class CanonicalWarp(nn.Module):
         layers: The couplings, in the order of `forward`.
     """
 
-    def __init__(
-        self, frame_map: FrameAffine | FrameNetwork, time: TimeFeatures | TimeCodes, layers: Sequence[Coupling]
-    ) -> None:
+    def __init__(self, frame_map: FrameMap, time: TimeFeatures | TimeCodes, layers: Sequence[Coupling]) -> None:
         super().__init__()
         self.frame_map = frame_map
         self.time = time
@@ -35,6 +33,10 @@ class CanonicalWarp(nn.Module):
         features = self.time()
         return [layer.column(features) for layer in self.layers]
 
+    def frame_matrices(self, depths: Tensor) -> Tensor:
+        """The maps before the layers at depths (K,) of all frames, (T, K, 2, 3)."""
+        return self.frame_map.table(depths)
+
     def forward(self, points: Tensor, frames: Tensor, columns: list[Tensor], matrices: Tensor | None = None) -> Tensor:
         """Local points (P, 3) of frames (P,) to canonical points (P, 3).
 
@@ -44,10 +46,7 @@ class CanonicalWarp(nn.Module):
             columns: `time_columns`.
             matrices: (P, 2, 3) the points' frame maps where they are known already; None asks `frame_map`.
         """
-        coordinates = list(points.unbind(-1))
-        if matrices is None:
-            matrices = self.frame_map.matrices(frames, coordinates[2])
-        moved = apply_affine(matrices, coordinates)
+        moved = self.frame_map(list(points.unbind(-1)), frames, matrices)
         for layer, column in zip(self.layers, columns, strict=True):
             moved = layer(moved, F.embedding(frames, column))
         return torch.stack(moved, -1)
@@ -57,11 +56,4 @@ class CanonicalWarp(nn.Module):
         moved = list(canonical.unbind(-1))
         for layer, column in zip(reversed(self.layers), reversed(columns), strict=True):
             moved = layer.inverse(moved, F.embedding(frames, column))
-        return torch.stack(apply_affine(self.frame_map.inverse_matrices(frames, moved[2]), moved), -1)
-
-
-def apply_affine(matrices: Tensor, points: list[Tensor]) -> list[Tensor]:
-    """Affine maps (P, 2, 3) on the x and y of points, three coordinates (P,)."""
-    x, y, z = points
-    a, b, c, d, e, f = matrices.flatten(1).unbind(-1)
-    return [a * x + b * y + c, d * x + e * y + f, z]
+        return torch.stack(self.frame_map.inverse(moved, frames), -1)

@@ -29,7 +29,7 @@ from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.losses import FRAME_PX, flow_gradient, robust_distance
 from omnitrack.optimize.method import Method, first_depth
 from omnitrack.optimize.sampler import Batch
-from omnitrack.settings import CadexSettings, FitSettings
+from omnitrack.settings import OUTLIER_PX, CadexSettings, FitSettings
 
 COUPLING_ORDER = (0, 1, 2, 0, 1, 2)  # the coordinate each layer changes: every one twice
 LAST_RATE = 0.33 ** (22_000 / 5_000)  # of the learning rate, left after 22,000 steps of a fall by 0.33 every 5,000
@@ -42,7 +42,7 @@ def build(data: Correspondences, settings: FitSettings) -> CadexField:
     return assemble(camera, affine, depth, settings.cadex).to(data.grid.device)
 
 
-def restore(state: Mapping[str, Tensor], size: tuple[int, int], settings: FitSettings) -> CadexField:
+def restore(state: Mapping[str, Tensor], size: tuple[int, int], num_frames: int, settings: FitSettings) -> CadexField:
     """The field that a state was saved from."""
     camera = _camera(size, settings.cadex)
     field = assemble(camera, state["warp.frame_map.affine"], state["depth.initial"], settings.cadex)
@@ -75,7 +75,11 @@ def groups(field: CadexField, settings: FitSettings) -> list[tuple[list[Tensor],
 
 
 def cadex_losses(
-    field: CadexField, batch: Batch, settings: CadexSettings, flow_gradient_weight: float = 0.0
+    field: CadexField,
+    batch: Batch,
+    settings: CadexSettings,
+    flow_gradient_weight: float = 0.0,
+    outlier_px: float = OUTLIER_PX,
 ) -> tuple[dict[str, Tensor], Tensor]:
     """The weighted terms of one step, and each anchor's error.
 
@@ -84,6 +88,7 @@ def cadex_losses(
         batch: Drawn with neighbours where `flow_gradient_weight` is above zero.
         settings: Weights.
         flow_gradient_weight: Of `flow_gradient`; 0 leaves it out.
+        outlier_px: Of `robust_distance`.
 
     Returns:
         Terms by name, scalars whose sum is the loss; and (B,) mean distance of the anchors' predictions from their
@@ -119,7 +124,7 @@ def cadex_losses(
     steps = (surface[1:] - surface[:1]) - (initial[1:] - initial[:1])
     in_front = torch.relu(settings.occlusion_margin + seen_depth - depth)
     terms = {
-        "flow": (seen.view_as(confidence) * robust_distance(difference)).sum() / total,
+        "flow": (seen.view_as(confidence) * robust_distance(difference, outlier_px)).sum() / total,
         "depth": settings.depth_weight * depth_px * (seen * (depth - seen_depth).abs()).sum() / total,
         "depth_prior": settings.depth_prior_weight * depth_px * (seen * (depth - prior_depth).abs()).sum() / total,
         "depth_gradient": settings.depth_gradient_weight * depth_px * steps.abs().sum(0).mean(),
@@ -134,7 +139,7 @@ def cadex_losses(
 CADEX = Method(
     build=build,
     losses=lambda field, batch, settings, moment: cadex_losses(
-        field, batch, settings.cadex, settings.flow_gradient_weight
+        field, batch, settings.cadex, settings.flow_gradient_weight, settings.outlier_px
     ),
     groups=groups,
     restore=restore,

@@ -37,7 +37,7 @@ class Method:
         build: A field at its start, from correspondences and settings; draws from torch's default generator.
         losses: The weighted terms of a batch and the (B,) errors of its anchors in pixels at 256 x 256.
         groups: Parameters, their first learning rate, and the largest norm of their gradient, 0 for none.
-        restore: A field of the shapes of a saved state, for frames of a size.
+        restore: The field that a state was saved from, for frames of a size (width, height) and their number.
         neighbours: Whether a batch needs the grid neighbours of its anchors.
         last_rate: Share of the learning rate that is left at the end.
     """
@@ -45,7 +45,7 @@ class Method:
     build: Callable[[Correspondences, FitSettings], Any]
     losses: Callable[[Any, Batch, FitSettings, Moment], tuple[dict[str, Tensor], Tensor]]
     groups: Callable[[Any, FitSettings], list[tuple[list[Tensor], float, float]]]
-    restore: Callable[[Mapping[str, Tensor], tuple[int, int], FitSettings], Any]
+    restore: Callable[[Mapping[str, Tensor], tuple[int, int], int, FitSettings], Any]
     neighbours: Callable[[FitSettings], bool]
     last_rate: float
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from omnitrack.errors import OmnitrackError, closest_hint
 from omnitrack.optimize.cadex import CADEX
 from omnitrack.optimize.method import Method
+from omnitrack.optimize.omnimotion import OMNIMOTION
 
-METHODS: dict[str, Method] = {"cadex": CADEX}
+METHODS: dict[str, Method] = {"cadex": CADEX, "omnimotion": OMNIMOTION}
 
 
 def get_method(name: str) -> Method:

@@ -150,7 +150,8 @@ def load_field(project: Project, device: str = "auto", checkpoint: Checkpoint | 
     checkpoint = checkpoint or load_checkpoint(project)
     settings = settings_of(checkpoint.stamp)
     try:
-        field = get_method(settings.method).restore(checkpoint.state["field"], project.size, settings)
+        state, method = checkpoint.state["field"], get_method(settings.method)
+        field = method.restore(state, project.size, project.num_frames, settings)
     except (KeyError, RuntimeError) as error:
         raise OmnitrackError(
             f"{checkpoint.path} does not hold a field of method {settings.method}: {error}",

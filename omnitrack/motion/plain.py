@@ -1,0 +1,134 @@
+"""What OmniMotion's invertible network is compared with: two networks that only try to be inverse, and plain flow.
+
+Both exist for ablations: they show what the bijection is worth.
+
+Source:
+    OmniMotion (ICCV 2023), ablations "no invertible" and "plain 2D".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from omnitrack.motion.conditioner import Conditioner
+from omnitrack.motion.encoding import PositionalEncoding, TimeCodes, TimeFeatures
+from omnitrack.motion.field import FieldTracks
+from omnitrack.motion.frame_map import FrameMap
+from omnitrack.motion.geometry import Camera
+
+FREQUENCIES = 4
+CHUNK_POINTS = 1 << 16
+
+
+class Displacement(nn.Module):
+    """A network that moves places of a frame; it starts at zero, so that nothing moves.
+
+    Args:
+        dimensions: Coordinates of a place.
+        time_width: Width of the time features.
+        hidden: Widths of the layers.
+    """
+
+    def __init__(self, dimensions: int, time_width: int, hidden: tuple[int, ...]) -> None:
+        super().__init__()
+        self.conditioner = Conditioner(PositionalEncoding(dimensions, FREQUENCIES), time_width, hidden)
+        self.last = nn.Linear(hidden[-1], dimensions)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, places: Tensor, column: Tensor) -> Tensor:
+        """Moved places (P, dimensions); column (P, n) of their times."""
+        moved: Tensor = places + self.last(self.conditioner(places, column))
+        return moved
+
+
+class TwoNetworkWarp(nn.Module):
+    """A `CanonicalWarp` whose way back is a network of its own: nothing makes the two inverse but the loss.
+
+    Args:
+        frame_map: The maps before the networks.
+        time: Features of the frames.
+        hidden: Widths of each network's layers.
+    """
+
+    def __init__(self, frame_map: FrameMap, time: TimeFeatures | TimeCodes, hidden: tuple[int, ...]) -> None:
+        super().__init__()
+        self.frame_map, self.time = frame_map, time
+        self.there = Displacement(3, time.width, hidden)
+        self.back = Displacement(3, time.width, hidden)
+
+    def time_columns(self) -> list[Tensor]:
+        """See `CanonicalWarp.time_columns`: of the way there, and of the way back."""
+        features = self.time()
+        return [self.there.conditioner.column(features), self.back.conditioner.column(features)]
+
+    def frame_matrices(self, depths: Tensor) -> Tensor:
+        """See `CanonicalWarp.frame_matrices`."""
+        return self.frame_map.table(depths)
+
+    def forward(self, points: Tensor, frames: Tensor, columns: list[Tensor], matrices: Tensor | None = None) -> Tensor:
+        """Local points (P, 3) of frames (P,) to canonical points (P, 3)."""
+        moved = torch.stack(self.frame_map(list(points.unbind(-1)), frames, matrices), -1)
+        return self.there(moved, columns[0][frames])  # type: ignore[no-any-return]
+
+    def inverse(self, canonical: Tensor, frames: Tensor, columns: list[Tensor]) -> Tensor:
+        """Canonical points (P, 3) to local points (P, 3) of frames (P,), as far as the network knows."""
+        moved = self.back(canonical, columns[1][frames])
+        return torch.stack(self.frame_map.inverse(list(moved.unbind(-1)), frames), -1)
+
+
+class PlanarField(nn.Module):
+    """Flow between any two frames as a network of (pixel, time, time): no volume, no depth, no order.
+
+    Args:
+        camera: Gives pixels their local coordinates.
+        time: Features of the frames.
+        hidden: Widths of the layers.
+    """
+
+    def __init__(self, camera: Camera, time: TimeFeatures | TimeCodes, hidden: tuple[int, ...]) -> None:
+        super().__init__()
+        self.camera, self.time = camera, time
+        self.network = Displacement(2, 2 * time.width, hidden)
+
+    @property
+    def num_frames(self) -> int:
+        return self.time.num_frames
+
+    def forward(self, pixels: Tensor, sources: Tensor, targets: Tensor) -> Tensor:
+        """Pixels (P, 2) of frames (P,) to pixels of other frames (P,)."""
+        features = self.time()
+        column = self.network.conditioner.column(torch.cat([features[sources], features[targets]], -1))
+        zeros = torch.zeros_like(pixels[:, 0])
+        moved = self.network(self.camera.lift(pixels, zeros)[:, :2], column)
+        return self.camera.project(torch.cat([moved, zeros[:, None]], -1))
+
+    @torch.no_grad()
+    def track(self, source: int, pixels: NDArray[np.floating], targets: Sequence[int]) -> FieldTracks:
+        """See `omnitrack.motion.field.MotionField.track`: everything on the frame is called visible."""
+        where = torch.as_tensor(np.asarray(pixels), dtype=torch.float32, device=next(self.parameters()).device)
+        chunks = []
+        for part in where.split(CHUNK_POINTS):
+            here = torch.full((len(part),), source, device=part.device)
+            chunks.append(torch.stack([self(part, here, torch.full_like(here, t)) for t in targets], 1))
+        moved = torch.cat(chunks)
+        seen = self.camera.sees(moved)
+        return FieldTracks(moved.cpu().numpy(), torch.zeros_like(moved[..., 0]).cpu().numpy(), seen.cpu().numpy())
+
+    def depth_map(self, frame: int) -> NDArray[np.float32]:
+        """See `omnitrack.motion.field.MotionField.depth_map`: nothing is nearer than anything."""
+        width, height = self.camera.size
+        return np.zeros((height, width), np.float32)
+
+    def canonical_map(self, frame: int) -> NDArray[np.float32]:
+        """See `omnitrack.motion.field.MotionField.canonical_map`: the place in the first frame stands for it."""
+        width, height = self.camera.size
+        pixels = self.camera.pixels(torch.device("cpu")).numpy()
+        places = torch.from_numpy(self.track(frame, pixels, [0]).pixels[:, 0])
+        local = self.camera.lift(places, torch.zeros(len(places)))
+        return np.asarray(local.view(height, width, 3).numpy(), np.float32)

@@ -1,0 +1,242 @@
+"""How an OmniMotion field is fitted.
+
+Weights with a schedule follow the published one by the share of the run that is done, whatever its length. Terms are
+in pixels of the 256 x 256 raster or in units of depth, as published.
+
+Where the published code differs from the paper, the paper is the default: gradients are differences of neighbours on
+the frame, not of random points, and weighted means are divided by their weights.
+
+Source:
+    OmniMotion (ICCV 2023), section 4.3 and supplement; the depth prior is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from omnitrack.motion.canonical import CanonicalVolume
+from omnitrack.motion.conditioner import Conditioner, NetworkConditioner, PlaneConditioner
+from omnitrack.motion.coupling import SCALAR_MAPS, Coupling
+from omnitrack.motion.encoding import TimeCodes, TimeFeatures
+from omnitrack.motion.frame_map import FrameAffine, FrameMap, FrameNetwork
+from omnitrack.motion.geometry import Camera
+from omnitrack.motion.omnimotion import OmniMotionField, Rays, RayShape
+from omnitrack.motion.plain import PlanarField, TwoNetworkWarp
+from omnitrack.motion.rendering import accumulate, distortion, stratified_depths
+from omnitrack.motion.warp import CanonicalWarp
+from omnitrack.optimize.cadex import COUPLING_ORDER
+from omnitrack.optimize.correspondences import Correspondences
+from omnitrack.optimize.losses import FRAME_PX, flow_gradient, robust_distance
+from omnitrack.optimize.method import Method, Moment, first_depth
+from omnitrack.optimize.sampler import Batch
+from omnitrack.optimize.schedule import ramp
+from omnitrack.settings import FitSettings, OmniMotionSettings
+
+LAST_RATE = 0.5**5  # of the learning rate, left after 100,000 steps of a fall by half every 20,000
+CODE_HIDDEN = 256  # width of the network of latent codes, as published
+PUBLISHED_FRAME_LAYERS, INTENDED_FRAME_LAYERS = 8, 2
+SMOOTHNESS_SHARE = 4  # one ray in so many is asked for smooth motion, as published
+PHOTOMETRIC_RAMP = (0.0, 0.5)  # share of the run: published as step / 5,000 up to 10
+DISTORTION_RAMP = (0.4, 0.6)  # (step - 40,000) / 2,000 up to 10
+PRIOR_FADE = (0.0, 0.5)
+
+
+def build(data: Correspondences, settings: FitSettings) -> OmniMotionField | PlanarField:
+    """A field at its start: the camera's motion, and depth from motion to aim at."""
+    camera = Camera(data.size)
+    affine, depth = first_depth(data, camera, "motion")
+    field = assemble(camera, affine, settings.omnimotion)
+    if isinstance(field, OmniMotionField):
+        field.first_depth = depth
+    return field.to(data.grid.device)
+
+
+def restore(
+    state: Mapping[str, Tensor], size: tuple[int, int], num_frames: int, settings: FitSettings
+) -> OmniMotionField | PlanarField:
+    """The field that a state was saved from."""
+    field = assemble(Camera(size), torch.eye(2, 3).repeat(num_frames, 1, 1), settings.omnimotion)
+    field.load_state_dict(state)
+    return field
+
+
+def assemble(camera: Camera, affine: Tensor, s: OmniMotionSettings) -> OmniMotionField | PlanarField:
+    """A field of the settings' shape from the camera's motion (T, 2, 3)."""
+    num_frames = len(affine)
+    time = _time(num_frames, s)
+    if s.mapping == "plain_2d":
+        return PlanarField(camera, time, s.plain_hidden)
+    frame_map = _frame_map(affine, s)
+    warp: CanonicalWarp | TwoNetworkWarp
+    if s.mapping == "two_networks":
+        warp = TwoNetworkWarp(frame_map, time, s.plain_hidden)
+    else:
+        layers = [Coupling(c, _conditioner(time.width, s), SCALAR_MAPS[s.coupling]) for c in COUPLING_ORDER]
+        warp = CanonicalWarp(frame_map, time, layers)
+    shape = RayShape(s.near, s.far, s.samples, s.strongest_sample, s.occlusion_threshold)
+    volume = CanonicalVolume(s.canonical_hidden, s.canonical_layers)
+    return OmniMotionField(camera, warp, volume, num_frames, shape)
+
+
+def _time(num_frames: int, s: OmniMotionSettings) -> TimeFeatures | TimeCodes:
+    if s.conditioner == "planes":
+        return TimeFeatures(num_frames, s.time_channels)
+    return TimeCodes(num_frames, CODE_HIDDEN, s.code_width)
+
+
+def _conditioner(time_width: int, s: OmniMotionSettings) -> Conditioner:
+    if s.conditioner == "planes":
+        return PlaneConditioner(s.plane_resolutions, s.plane_channels, time_width, s.hidden)
+    return NetworkConditioner(time_width, s.hidden)
+
+
+def _frame_map(affine: Tensor, s: OmniMotionSettings) -> FrameMap:
+    if s.frame_map == "camera":
+        return FrameAffine(affine)
+    if s.frame_map == "none":
+        return FrameAffine(torch.eye(2, 3).repeat(len(affine), 1, 1))
+    layers = INTENDED_FRAME_LAYERS if s.frame_map == "network" else PUBLISHED_FRAME_LAYERS
+    return FrameNetwork(len(affine), layers)
+
+
+def groups(field: OmniMotionField | PlanarField, settings: FitSettings) -> list[tuple[list[Tensor], float, float]]:
+    """See `omnitrack.optimize.method.Method.groups`: couplings, canonical volume, times."""
+    s = settings.omnimotion
+    time = field.time if isinstance(field, PlanarField) else field.warp.time
+    volume: list[Tensor] = [] if isinstance(field, PlanarField) else [*field.volume.parameters()]
+    others = {id(p) for p in [*time.parameters(), *volume]}
+    rest: list[Tensor] = [p for p in field.parameters() if id(p) not in others]
+    found: list[tuple[list[Tensor], float, float]] = [
+        (rest, s.learning_rate, 0.0),
+        ([*time.parameters()], s.time_learning_rate, 0.0),
+        (volume, s.canonical_learning_rate, 0.0),
+    ]
+    return [group for group in found if group[0]]
+
+
+def losses(
+    field: OmniMotionField | PlanarField, batch: Batch, settings: FitSettings, moment: Moment
+) -> tuple[dict[str, Tensor], Tensor]:
+    """See `omnitrack.optimize.method.Method.losses`."""
+    if isinstance(field, PlanarField):
+        frames = batch.target_frames
+        sources = batch.source_frames[:, None].expand_as(frames)
+        pixels = batch.source_pixels[:, None].expand(*frames.shape, 2)
+        landed = field(pixels.flatten(0, 1), sources.flatten(), frames.flatten()).view(*frames.shape, 2)
+        return _flow_terms(field.camera, landed, batch, settings)
+    return omnimotion_losses(field, batch, settings, moment)
+
+
+def omnimotion_losses(
+    field: OmniMotionField, batch: Batch, settings: FitSettings, moment: Moment
+) -> tuple[dict[str, Tensor], Tensor]:
+    """The weighted terms of one step, and each anchor's error.
+
+    The canonical pass of an anchor serves all of its targets and the smoothness of its motion.
+
+    Args:
+        field: Is judged.
+        batch: Drawn with neighbours where a gradient term asks for them.
+        settings: Weights.
+        moment: Where in the run, for the schedules, and the randomness of the samples.
+
+    Returns:
+        Terms by name, scalars whose sum is the loss; and (B,) mean distance of the anchors' predictions from their
+        correspondences, in pixels at 256 x 256, for hard mining.
+    """
+    s, shape = settings.omnimotion, field.shape
+    columns = field.warp.time_columns()
+    depths = stratified_depths(len(batch.colors), shape.near, shape.far, shape.samples, moment.generator)
+    rays = field.cast(batch.source_pixels, batch.source_frames, depths, columns)
+    points = _carried(field, rays.canonical, batch.target_frames, columns)  # (B, M, K, 3)
+    z = points[..., 2]
+    inside = ((z >= shape.near) & (z <= shape.far)).float()
+    landed = field.camera.project(accumulate(rays.weights[:, None] * inside, points, s.normalise_weights))
+    terms, errors = _flow_terms(field.camera, landed, batch, settings)
+    violation = torch.relu(z - shape.far) + torch.relu(shape.near - z)
+    terms["depth_range"] = s.depth_range_weight * (violation**2).mean()
+    photometric = ramp(moment.share, *PHOTOMETRIC_RAMP)
+    if s.photometric_weight > 0:
+        seen = accumulate(rays.weights, rays.colors) - batch.colors
+        terms["photometric"] = photometric * s.photometric_weight * (seen**2).mean()
+    if s.photometric_gradient_weight > 0:
+        seen = accumulate(rays.weights, rays.colors) - batch.colors
+        gradient = _differences(seen, s.random_neighbours).abs().mean()
+        terms["photometric_gradient"] = photometric * s.photometric_gradient_weight * gradient
+    if s.smoothness_weight > 0:
+        terms["smoothness"] = s.smoothness_weight * _smoothness(field, rays, batch, columns)
+    if s.distortion_weight > 0:
+        weight = s.distortion_weight * ramp(moment.share, *DISTORTION_RAMP)
+        terms["distortion"] = weight * distortion(rays.weights, depths).mean()
+    if s.depth_prior_weight > 0:
+        weight = s.depth_prior_weight * (1 - ramp(moment.share, *PRIOR_FADE))
+        terms["depth_prior"] = weight * _away_from(field.first_depths(batch.source_pixels, batch.source_frames), rays)
+    return terms, errors
+
+
+def _carried(field: OmniMotionField, canonical: Tensor, frames: Tensor, columns: list[Tensor]) -> Tensor:
+    """Canonical samples (B, K, 3) in frames (B, M): (B, M, K, 3)."""
+    anchors, count = canonical.shape[:2]
+    shared = canonical[:, None].expand(-1, frames.shape[1], -1, -1)
+    along = frames[..., None].expand(-1, -1, count)
+    points = field.warp.inverse(shared.flatten(0, 2), along.flatten(), columns)
+    return points.view(anchors, frames.shape[1], count, 3)
+
+
+def _flow_terms(
+    camera: Camera, landed: Tensor, batch: Batch, settings: FitSettings
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Agreement of predictions (B, M, 2) with the correspondences, and each anchor's error."""
+    s = settings.omnimotion
+    scale = FRAME_PX / max(camera.size)  # 256-raster pixels per pixel
+    difference = (landed - batch.target_pixels) * scale
+    seen = batch.confidence * ~batch.occluded
+    total = seen.sum().clamp_min(1e-6) if s.normalise_weights else seen.numel()
+    terms = {"flow": s.flow_weight * (seen * robust_distance(difference, settings.outlier_px)).sum() / total}
+    if settings.flow_gradient_weight > 0:
+        gradient = flow_gradient(difference, seen, s.random_neighbours)
+        terms["flow_gradient"] = s.flow_weight * settings.flow_gradient_weight * gradient
+    errors = (seen * difference.detach().norm(dim=-1)).sum(-1) / seen.sum(-1).clamp_min(1e-6)
+    return terms, errors
+
+
+def _smoothness(field: OmniMotionField, rays: Rays, batch: Batch, columns: list[Tensor]) -> Tensor:
+    """Mean acceleration of the first rays' samples over three frames, in units of depth."""
+    count = max(1, len(rays.canonical) // SMOOTHNESS_SHARE)
+    frames = batch.source_frames[:count]
+    whole = (frames > 0) & (frames < field.num_frames - 1)  # the ends of the clip have no two neighbours
+    around = torch.stack([frames - 1, frames + 1], 1).clamp(0, field.num_frames - 1)
+    before, after = _carried(field, rays.canonical[:count], around, columns).unbind(1)
+    here = field.camera.lift(
+        batch.source_pixels[:count, None].expand(-1, rays.depths.shape[1], -1), rays.depths[:count]
+    )
+    bend = (2 * here - before - after).abs().mean((-2, -1))
+    return (bend * whole).sum() / whole.sum().clamp_min(1)
+
+
+def _away_from(depth: Tensor, rays: Rays) -> Tensor:
+    """How little of the rays' weight is at the depths (B,): the mean of -log of what is, within a sample's spacing."""
+    spacing = (rays.depths[:, -1:] - rays.depths[:, :1]) / rays.depths.shape[1]
+    near = torch.exp(-0.5 * ((rays.depths - depth[:, None]) / spacing) ** 2)
+    return -torch.log((rays.weights * near).sum(-1) + 1e-3).mean()
+
+
+def _differences(values: Tensor, random: bool) -> Tensor:
+    """Differences of values (B, n) between anchors and their neighbours, or between consecutive random anchors."""
+    half = len(values) // 2
+    return values[1:] - values[:-1] if random else values[:half] - values[half:]
+
+
+def neighbours(settings: FitSettings) -> bool:
+    """See `omnitrack.optimize.method.Method.neighbours`."""
+    s = settings.omnimotion
+    wanted = settings.flow_gradient_weight > 0 or s.photometric_gradient_weight > 0
+    return wanted and not s.random_neighbours
+
+
+OMNIMOTION = Method(
+    build=build, losses=losses, groups=groups, restore=restore, neighbours=neighbours, last_rate=LAST_RATE
+)

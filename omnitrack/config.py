@@ -1,4 +1,4 @@
-"""Settings to TOML and back: defaults < preset < omnitrack.toml < flags, unknown keys refused with a did-you-mean."""
+"""Settings to TOML and back: defaults or preset of the method < omnitrack.toml < flags; unknown keys are refused."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.presets import preset_settings
 from omnitrack.settings import Settings
 
 try:
@@ -28,6 +29,7 @@ def load_settings(
     path: Path | None = None,
     overrides: Mapping[str, object] | None = None,
     base: Settings | None = None,
+    preset: str | None = None,
 ) -> Settings:
     """Read a project's settings.
 
@@ -35,12 +37,19 @@ def load_settings(
         path: An ``omnitrack.toml``; None or a missing file gives the defaults.
         overrides: Dotted keys from the command line, ``{"fit.steps": 500}``; None values are ignored. A value given
             as text is read as TOML where that is possible (``"true"``, ``"0.5"``, ``"[1, 2]"``).
-        base: What the file and the overrides are laid over (a preset); the defaults where None.
+        base: What the file and the overrides are laid over; where None, `preset`.
+        preset: Name of a preset (`omnitrack.presets`) of the method that the file and the overrides choose; where None,
+            that method's defaults.
 
     Raises:
-        OmnitrackError: An unreadable file, an unknown key, or a value of the wrong type or range.
+        OmnitrackError: An unreadable file, an unknown key, or a value of the wrong type or range; no such preset.
     """
-    settings = base or Settings()
+    if base is None:
+        base = preset_settings(preset, _layered(Settings(), path, overrides).fit.method)
+    return _layered(base, path, overrides)
+
+
+def _layered(settings: Settings, path: Path | None, overrides: Mapping[str, object] | None) -> Settings:
     if path is not None and path.exists():
         settings = _merge(settings, read_toml(path), "", str(path))
     for key, value in (overrides or {}).items():
@@ -68,7 +77,7 @@ def dump_settings(settings: Settings) -> str:
     A setting at its default is written commented out, so that the file overrides a preset only where somebody meant it.
     """
     lines = [
-        "# omnitrack settings. A line like #key = value shows the default: remove the # and change the value.",
+        "# omnitrack settings. A line like #key = value shows the default (of method cadex): remove the # to change it.",
         "# Flags on the command line win over this file, and this file wins over --preset.",
     ]
     _dump_table(settings, "", lines)

@@ -117,6 +117,9 @@ class OmniMotionSettings:
     canonical_hidden: int = setting(64, "width of the canonical network", low=1)
     canonical_layers: int = setting(3, "layers of the canonical network", low=1)
     samples: int = setting(16, "samples of a ray", low=2)
+    tracked_samples: int = setting(
+        0, "strongest samples of a ray that a step carries to other frames; 0 carries all", low=0
+    )
     near: float = setting(-1.0, "depth of a ray's first sample")
     far: float = setting(1.0, "depth of its last sample")
     strongest_sample: bool = setting(True, "a tracked point is its ray's strongest sample, not the mean of all")

@@ -65,12 +65,7 @@ class Session:
         """
         given = {key: value for key, value in (flags or {}).items() if value is not None}
         overrides = {**parse_assignments(assignments or []), **given}
-        settings = load_settings(path, overrides)
-        if preset is None:
-            return settings
-        from omnitrack.optimize.presets import preset_settings
-
-        return load_settings(path, overrides, preset_settings(preset, settings.fit.method))
+        return load_settings(path, overrides, preset=preset)
 
     def report(self, report: Any, next_command: str | None = None) -> None:
         """Show what a stage returned (a dataclass or a dict): JSON to stdout if asked for, else lines to stderr."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-LEAST_LIGHT = 1e-10  # keeps the gradient of the transmittance behind an opaque sample finite
+LEAST_LIGHT = 1e-10  # passes an opaque sample: keeps the logarithm of the light behind it and its gradient finite
 
 
 def alphas_from_density(density: Tensor) -> Tensor:
@@ -29,7 +29,8 @@ def weights_from_alphas(alphas: Tensor) -> Tensor:
     Args:
         alphas: (..., K) opacities, front to back.
     """
-    light = torch.cumprod(1 - alphas[..., :-1] + LEAST_LIGHT, -1)
+    # a sum of logarithms, because the gradient of torch.cumprod asks the host whether a factor is zero
+    light = torch.exp(torch.cumsum(torch.log(1 - alphas[..., :-1] + LEAST_LIGHT), -1))
     return alphas * torch.cat([torch.ones_like(alphas[..., :1]), light], -1)
 
 
@@ -65,7 +66,7 @@ def stratified_depths(rays: int, near: float, far: float, count: int, generator:
 
 
 def distortion(weights: Tensor, depths: Tensor) -> Tensor:
-    """How far a ray's weight is spread in depth, (...): 0 where it all is in one sample.
+    """How far a ray's weight is spread in depth, (...): least where it all is in one sample.
 
         sum_kl w_k w_l |m_k - m_l| + 1/3 sum_k w_k^2 s_k
 

@@ -151,10 +151,11 @@ def omnimotion_losses(
     columns = field.warp.time_columns()
     depths = stratified_depths(len(batch.colors), shape.near, shape.far, shape.samples, moment.generator)
     rays = field.cast(batch.source_pixels, batch.source_frames, depths, columns)
-    points = _carried(field, rays.canonical, batch.target_frames, columns)  # (B, M, K, 3)
+    tracked = rays.strongest(s.tracked_samples or shape.samples)  # k of the K samples
+    points = _carried(field, tracked.canonical, batch.target_frames, columns)  # (B, M, k, 3)
     z = points[..., 2]
     inside = ((z >= shape.near) & (z <= shape.far)).float()
-    landed = field.camera.project(accumulate(rays.weights[:, None] * inside, points, s.normalise_weights))
+    landed = field.camera.project(accumulate(tracked.weights[:, None] * inside, points, s.normalise_weights))
     terms, errors = _flow_terms(field.camera, landed, batch, settings)
     violation = torch.relu(z - shape.far) + torch.relu(shape.near - z)
     terms["depth_range"] = s.depth_range_weight * (violation**2).mean()
@@ -167,7 +168,7 @@ def omnimotion_losses(
         gradient = _differences(seen, s.random_neighbours).abs().mean()
         terms["photometric_gradient"] = photometric * s.photometric_gradient_weight * gradient
     if s.smoothness_weight > 0:
-        terms["smoothness"] = s.smoothness_weight * _smoothness(field, rays, batch, columns)
+        terms["smoothness"] = s.smoothness_weight * _smoothness(field, tracked, batch, columns)
     if s.distortion_weight > 0:
         weight = s.distortion_weight * ramp(moment.share, *DISTORTION_RAMP)
         terms["distortion"] = weight * distortion(rays.weights, depths).mean()

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from omnitrack.config import load_settings
-from omnitrack.optimize.presets import preset_settings
+from omnitrack.presets import preset_settings
 from omnitrack.project.tracks_io import load_tracks, save_tracks
 from omnitrack.settings import Settings
 from omnitrack.tracks import Tracks

@@ -1,0 +1,94 @@
+"""Settings of a fit by method and preset: what they trade, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from omnitrack.errors import OmnitrackError, closest_hint
+from omnitrack.settings import CadexSettings, FitSettings, OmniMotionSettings, Settings
+
+CADEX = FitSettings()
+CADEX_FAST = FitSettings(steps=500)
+CADEX_ACCURATE = FitSettings(steps=8000)
+
+# Source: the published configuration, in this program's units. 96 pairs of 1,024 points a step; a depth unit is half a
+# frame instead of a metre, and losses are in pixels at 256 x 256, so that the published depth weight of 100 is near 1.
+CADEX_PAPER = FitSettings(
+    steps=22_000,
+    anchors=48 * 1024,  # and as many neighbours
+    targets=1,
+    learning_rate=3e-3,
+    depth_learning_rate=5e-3,
+    flow_gradient_weight=0.022,  # published: grows from 0 to 0.044
+    hard_share=0.0,
+    cadex=CadexSettings(
+        projection="perspective",
+        plane_resolutions=(12, 96),
+        plane_channels=32,
+        hidden=(56, 28),
+        depth_weight=1.0,
+        occlusion_weight=0.0,
+    ),
+)
+
+# Sized for two CPU cores: a clip of 32 frames in minutes.
+OMNIMOTION = FitSettings(
+    method="omnimotion",
+    steps=1600,
+    anchors=256,
+    targets=2,
+)
+OMNIMOTION_FAST = replace(OMNIMOTION, steps=500)
+OMNIMOTION_ACCURATE = replace(OMNIMOTION, steps=8000)
+
+# Source: the published configuration for TAP-Vid: 8 pairs of 256 points, 32 samples a ray, no affine maps. Half of the
+# points are the neighbours of the others. Identity at the start and true neighbours are ours.
+OMNIMOTION_PAPER = FitSettings(
+    method="omnimotion",
+    steps=200_000,
+    anchors=8 * 128,  # and as many neighbours
+    targets=1,
+    outlier_px=0.0,
+    flow_gradient_weight=0.1,
+    sampler="pairs",
+    pairs=8,
+    hard_share=0.5,
+    omnimotion=OmniMotionSettings(
+        frame_map="none",
+        conditioner="network",
+        hidden=(256, 256, 256),
+        plain_hidden=(256,) * 8,
+        canonical_hidden=512,
+        samples=32,
+        near=0.0,
+        far=2.0,
+        photometric_gradient_weight=10.0,
+        depth_prior_weight=0.0,
+        learning_rate=1e-4,
+        canonical_learning_rate=3e-4,
+        time_learning_rate=1e-3,
+    ),
+)
+
+DEFAULTS: dict[str, FitSettings] = {"cadex": CADEX, "omnimotion": OMNIMOTION}
+PRESETS: dict[str, dict[str, FitSettings]] = {
+    "fast": {"cadex": CADEX_FAST, "omnimotion": OMNIMOTION_FAST},
+    "accurate": {"cadex": CADEX_ACCURATE, "omnimotion": OMNIMOTION_ACCURATE},
+    "paper": {"cadex": CADEX_PAPER, "omnimotion": OMNIMOTION_PAPER},
+}
+
+
+def preset_settings(name: str | None, method: str) -> Settings:
+    """The settings that a preset stands for; the file and the flags are laid over them.
+
+    Args:
+        name: ``fast``, ``accurate`` or ``paper``; None for the method's defaults.
+        method: The method to fit. One that is not known here has the defaults of `FitSettings`.
+
+    Raises:
+        OmnitrackError: There is no such preset.
+    """
+    if name is not None and name not in PRESETS:
+        raise OmnitrackError(f"there is no preset called {name!r}", closest_hint(name, PRESETS, "there is"))
+    fits = DEFAULTS if name is None else PRESETS[name]
+    return replace(Settings(), fit=fits.get(method, FitSettings(method=method)))

@@ -25,10 +25,10 @@ from omnitrack.motion.encoding import TimeFeatures
 from omnitrack.motion.frame_map import FrameAffine
 from omnitrack.motion.geometry import Camera
 from omnitrack.motion.warp import CanonicalWarp
+from omnitrack.optimize.batch import Batch
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.losses import FRAME_PX, flow_gradient, robust_distance
 from omnitrack.optimize.method import Method, first_depth
-from omnitrack.optimize.sampler import Batch
 from omnitrack.settings import OUTLIER_PX, CadexSettings, FitSettings
 
 COUPLING_ORDER = (0, 1, 2, 0, 1, 2)  # the coordinate each layer changes: every one twice

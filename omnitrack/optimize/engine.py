@@ -16,8 +16,8 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.method import Moment
 from omnitrack.optimize.methods import get_method
-from omnitrack.optimize.sampler import HardMiningSampler
-from omnitrack.optimize.schedule import active_frames, learning_rate_factor
+from omnitrack.optimize.sampler import make_sampler
+from omnitrack.optimize.schedule import learning_rate_factor
 from omnitrack.settings import FitSettings
 
 LOOK_EVERY = 25  # steps between looks at the losses: the only host synchronisations
@@ -59,14 +59,13 @@ class Engine:
         self.settings = settings
         self._method = get_method(settings.method)
         self.field = self._method.build(data, settings)
-        data = data.within(settings.longest_gap)
-        self.sampler = HardMiningSampler(data, settings.regions, settings.hard_share)
+        neighbours = self._method.neighbours(settings)
+        self.sampler = make_sampler(data.within(settings.longest_gap), settings, neighbours)
         self._generator = torch.Generator(data.grid.device).manual_seed(seed)
         groups = self._method.groups(self.field, settings)
         self._optimizer = torch.optim.Adam([{"params": p, "lr": rate} for p, rate, _ in groups], fused=True)
         self._rates = [rate for _, rate, _ in groups]
         self._clips = [clip for _, _, clip in groups]
-        self._num_frames = data.num_frames
         self.step = 0
         self._rate_scale = 1.0
         self._rollbacks = 0
@@ -128,17 +127,16 @@ class Engine:
             factor = self._rate_factor()
             for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
                 group["lr"] = rate * factor
-            active = active_frames(self.step, s.steps, self._num_frames)
-            neighbours = self._method.neighbours(s)
-            batch = self.sampler.draw(s.anchors, s.targets, active, self._generator, neighbours)
-            terms, errors = self._method.losses(self.field, batch, s, Moment(self.step / s.steps, self._generator))
+            moment = Moment(self.step / s.steps, self._generator)
+            batch = self.sampler.draw(moment.share, self._generator)
+            terms, errors = self._method.losses(self.field, batch, s, moment)
             self._optimizer.zero_grad(set_to_none=True)
             torch.stack(list(terms.values())).sum().backward()
             for group, clip in zip(self._optimizer.param_groups, self._clips, strict=True):
                 if clip > 0:
                     torch.nn.utils.clip_grad_norm_(group["params"], clip)
             self._optimizer.step()
-            self.sampler.update(batch.cells, errors)
+            self.sampler.update(batch, errors)
             for name, value in {**terms, "error_px": errors.mean()}.items():
                 sums[name] = sums.get(name, 0) + value.detach()
             self.step += 1

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from omnitrack.motion.geometry import Camera
+from omnitrack.optimize.batch import Batch
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.initialise import camera_motion, depth_from_motion
-from omnitrack.optimize.sampler import Batch
 from omnitrack.settings import FitSettings
 
 

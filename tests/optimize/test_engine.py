@@ -14,12 +14,13 @@ import torch
 from omnitrack.errors import OmnitrackError
 from omnitrack.motion.cadex import CadexField
 from omnitrack.optimize import engine as engine_module
+from omnitrack.optimize.batch import Batch
 from omnitrack.optimize.cadex import LAST_RATE
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.engine import MOST_ROLLBACKS, Engine, Look
 from omnitrack.optimize.method import Moment
 from omnitrack.optimize.methods import METHODS, get_method
-from omnitrack.optimize.sampler import Batch
+from omnitrack.optimize.sampler import SAMPLERS
 from omnitrack.optimize.schedule import learning_rate_factor
 from omnitrack.settings import FitSettings
 from omnitrack.synthetic import SyntheticScene, static_scene, two_planes
@@ -59,11 +60,14 @@ def assert_same_state(a: dict[str, Any], b: dict[str, Any]) -> None:
         assert same, name
 
 
-def test_the_loss_falls(exact_correspondences: Callable[..., Correspondences], small_fit: FitSettings) -> None:
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_loss_falls(
+    exact_correspondences: Callable[..., Correspondences], small_fit: FitSettings, sampler: str
+) -> None:
     """On a plane that bends more and more, which the camera's affine map cannot follow."""
     plane = static_scene((64, 48)).layers[0]
     bending = SyntheticScene((64, 48), 6, [replace(plane, motion=lambda t: Ripple(1.2 * t, 60.0))])
-    settings = replace(small_fit, steps=60, anchors=128, learning_rate=5e-2, hard_share=0.0)
+    settings = replace(small_fit, sampler=sampler, steps=60, anchors=128, learning_rate=5e-2, hard_share=0.0)
     looks = list(Engine(exact_correspondences(bending), settings, seed=0).run())
     assert [look.step for look in looks] == list(range(5, 61, 5))
     assert looks[0].error_px > 4
@@ -99,7 +103,9 @@ def test_the_same_seed_gives_the_same_field_and_another_one_does_not(
     assert not torch.equal(first["field"]["depth.maps"], run(4)["field"]["depth.maps"])
 
 
-def test_going_on_from_a_saved_state_is_exact(data: Correspondences, small_fit: FitSettings) -> None:
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_going_on_from_a_saved_state_is_exact(data: Correspondences, small_fit: FitSettings, sampler: str) -> None:
+    small_fit = replace(small_fit, sampler=sampler)
     whole = Engine(data, small_fit, seed=0)
     looks = list(whole.run())
 
@@ -230,6 +236,23 @@ def test_that_error_comes_after_the_promised_number_of_restarts(
             rolled_back += 1
     assert rolled_back == MOST_ROLLBACKS
     assert poison.calls == LOOK_EVERY * (MOST_ROLLBACKS + 1)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_longest_gap_limits_what_is_drawn(data: Correspondences, small_fit: FitSettings, sampler: str) -> None:
+    engine = Engine(data, replace(small_fit, sampler=sampler, longest_gap=2), seed=0)
+    batch = engine.sampler.draw(0.5, torch.Generator())
+    gap = (batch.target_frames - batch.source_frames[:, None]).abs()[batch.confidence > 0]
+    assert set(gap.tolist()) == {1, 2}
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_errors_of_regions_are_followed(data: Correspondences, small_fit: FitSettings, sampler: str) -> None:
+    engine = Engine(data, replace(small_fit, sampler=sampler, steps=5), seed=0)
+    before = engine.state_dict()["region_error"]
+    assert (before == 1).all()
+    list(engine.run())
+    assert (engine.state_dict()["region_error"] != 1).any()
 
 
 def test_an_unknown_method_is_named_with_a_suggestion(data: Correspondences, small_fit: FitSettings) -> None:

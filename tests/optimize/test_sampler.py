@@ -1,203 +1,69 @@
-"""What is drawn: only what exists, in the shares that are promised."""
+"""The choice of a sampler, and drawing in proportion to weights."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 import torch
 
-from omnitrack.correspondence.flows import pixel_grid
+from omnitrack.errors import OmnitrackError
+from omnitrack.optimize.batch import draw_in_proportion
 from omnitrack.optimize.correspondences import Correspondences
-from omnitrack.optimize.sampler import Batch, HardMiningSampler
+from omnitrack.optimize.pair_sampler import PairSampler
+from omnitrack.optimize.region_sampler import RegionSampler
+from omnitrack.optimize.sampler import SAMPLERS, make_sampler
+from omnitrack.settings import FitSettings
+from omnitrack.synthetic import two_planes
 
-CHI_SQUARE_3 = 16.27  # 99.9 % quantile at three degrees of freedom
-ROWS, COLUMNS = 6, 8
-EVERYWHERE = (0, 100)
-
-
-def make(
-    confidence: np.ndarray, sources: list[int] | None = None, targets: np.ndarray | None = None
-) -> Correspondences:
-    """Entries (S, K, 48) of the given confidence, each with a displacement of its own; grid of 6 x 8 pixels."""
-    shape = confidence.shape
-    if targets is None:
-        targets = 10 + np.arange(shape[0] * shape[1]).reshape(shape[:2])
-    number = np.arange(confidence.size).reshape(shape)
-    return Correspondences.from_numpy(
-        sources=np.arange(shape[0]) if sources is None else np.array(sources),
-        targets=targets,
-        grid=pixel_grid((COLUMNS, ROWS)),
-        grid_shape=(ROWS, COLUMNS),
-        displacement=np.stack([number, -number], -1).astype(np.int16),
-        confidence=confidence.astype(np.uint8),
-        occluded=number % 3 == 0,
-        colors=np.stack([number[:, 0] % 256, number[:, 0] // 256, 0 * number[:, 0]], -1).astype(np.uint8),
-        unit_px=0.5,
-        size=(COLUMNS, ROWS),
-        num_frames=100,
-        device=torch.device("cpu"),
-    )
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def shares(values: torch.Tensor, count: int) -> np.ndarray:
-    return np.bincount(values.flatten().numpy(), minlength=count) / values.numel()
+CHI_SQUARE_2 = 13.82  # 99.9 % quantile at two degrees of freedom
 
 
 @pytest.fixture
-def patchy() -> Correspondences:
-    """Three sources of which a third of the entries are valid, and the upper left quarter of the frame is empty."""
-    confidence = np.random.default_rng(0).integers(1, 256, (3, 4, ROWS * COLUMNS))
-    confidence[np.random.default_rng(1).random(confidence.shape) > 0.34] = 0
-    confidence.reshape(3, 4, ROWS, COLUMNS)[:, :, :3, :4] = 0
-    return make(confidence)
+def data(exact_correspondences: Callable[..., Correspondences]) -> Correspondences:
+    return exact_correspondences(two_planes((16, 12), 4))
 
 
-def test_batch_is_what_the_entries_say(patchy: Correspondences) -> None:
-    batch = HardMiningSampler(patchy, 2, 0.5).draw(500, 3, EVERYWHERE, generator())
-    assert batch.source_pixels.shape == (500, 2)
-    assert batch.target_pixels.shape == (500, 3, 2)
-    s = batch.source_frames[:, None].expand(500, 3)
-    p = (batch.source_pixels[:, 1] * COLUMNS + batch.source_pixels[:, 0]).long()[:, None].expand(500, 3)
-    k = (batch.target_frames - 10) % 4
-    torch.testing.assert_close(batch.confidence, patchy.confidence[s, k, p] / 255)
-    torch.testing.assert_close(batch.occluded, patchy.occluded[s, k, p])
-    number = (s * 4 + k) * ROWS * COLUMNS + p
-    expected = batch.source_pixels[:, None] + torch.stack([number, -number], -1) * 0.5
-    torch.testing.assert_close(batch.target_pixels, expected)
-    first = (s * 4 * ROWS * COLUMNS + p)[:, 0]
-    torch.testing.assert_close(batch.colors, torch.stack([first % 256, first // 256, 0 * first], -1) / 255)
-    assert ((batch.target_frames - 10) // 4 == s).all()
-    upper_left = (batch.source_pixels[:, 0] < 4) & (batch.source_pixels[:, 1] < 3)
-    assert not upper_left.any(), "a region without correspondences is not drawn"
+@pytest.mark.parametrize(("name", "kind"), [("regions", RegionSampler), ("pairs", PairSampler)])
+def test_the_settings_choose(data: Correspondences, name: str, kind: type) -> None:
+    assert isinstance(make_sampler(data, FitSettings(sampler=name), False), kind)
 
 
-def test_only_points_without_any_correspondence_come_with_confidence_zero(patchy: Correspondences) -> None:
-    batch = HardMiningSampler(patchy, 2, 0.5).draw(3000, 3, EVERYWHERE, generator())
-    point = (batch.source_pixels[:, 1] * COLUMNS + batch.source_pixels[:, 0]).long()
-    count = (patchy.confidence > 0).sum(1)[batch.source_frames, point]
-    assert (count == 0).any()
-    assert (count > 0).any()
-    assert (batch.confidence[count > 0] > 0).all()
-    assert (batch.confidence[count == 0] == 0).all()
+def test_every_choice_of_the_settings_is_a_sampler() -> None:
+    (sampler,) = (field for field in fields(FitSettings) if field.name == "sampler")
+    assert tuple(SAMPLERS) == tuple(sampler.metadata["choices"])
 
 
-def test_cells_name_the_region_of_each_anchor() -> None:
-    data = make(np.full((2, 1, ROWS * COLUMNS), 255))
-    batch = HardMiningSampler(data, 2, 0.5).draw(400, 1, EVERYWHERE, generator())
-    x, y = batch.source_pixels.long().unbind(-1)
-    assert (batch.cells == batch.source_frames * 4 + y // 3 * 2 + x // 4).all()
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_nothing_to_draw_from_is_an_error(data: Correspondences, name: str) -> None:
+    nothing = replace(data, confidence=torch.zeros_like(data.confidence))
+    with pytest.raises(OmnitrackError, match="no correspondence over at most 3 frames is believed") as caught:
+        make_sampler(nothing, FitSettings(sampler=name, longest_gap=3), False)
+    assert caught.value.hint == "allow longer ones: --set fit.longest_gap=0"
 
 
-def test_more_regions_than_points_still_draws_every_point() -> None:
-    data = make(np.full((1, 1, ROWS * COLUMNS), 255))
-    sampler = HardMiningSampler(data, 16, 0.5)
-    batch = sampler.draw(5000, 1, EVERYWHERE, generator())
-    assert sampler.error.shape == (1, ROWS * COLUMNS)
-    assert len(batch.source_pixels.unique(dim=0)) == ROWS * COLUMNS
+def test_bounds_by_hand() -> None:
+    """Of the weights 0, 1, 0, 3 and 0 the second begins at 0 and the fourth at 1/4."""
+    uniform = torch.tensor([0.0, 0.2499, 0.25, 0.9, np.nextafter(1.0, 0.0)], dtype=torch.float64)
+    weights = torch.tensor([0.0, 1.0, 0.0, 3.0, 0.0])
+    assert draw_in_proportion(weights, uniform).tolist() == [1, 1, 3, 3, 3]
+    rows = draw_in_proportion(torch.stack([weights, weights.flip(0)]), uniform.repeat(2, 1))
+    assert rows.tolist() == [[1, 1, 3, 3, 3], [1, 1, 1, 3, 3]]
 
 
-@pytest.mark.parametrize(("hard_share", "expected"), [(0.0, [0.25] * 4), (1.0, [1 / 8, 1 / 8, 1 / 8, 5 / 8])])
-def test_shares_follow_the_error(hard_share: float, expected: list[float]) -> None:
-    check_shares(hard_share, expected)
+def test_each_entry_of_a_long_row_is_drawn_as_often_as_its_weight_says() -> None:
+    weights = torch.cat([torch.full((100_000,), 1.0), torch.zeros(100_000), torch.full((50_000,), 4.0)])
+    uniform = torch.rand(30_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    index = draw_in_proportion(weights, uniform).numpy()
+    found = np.histogram(index, [0, 50_000, 100_000, 200_000, 250_000])[0]
+    assert found[2] == 0
+    expected = 30_000 * np.array([1, 1, 4]) / 6
+    assert ((found[[0, 1, 3]] - expected) ** 2 / expected).sum() < CHI_SQUARE_2
 
 
-def test_half_of_the_shares_follows_the_error() -> None:
-    check_shares(0.5, [3 / 16, 3 / 16, 3 / 16, 7 / 16])
-
-
-def check_shares(hard_share: float, expected: list[float]) -> None:
-    """Four regions with errors 1, 1, 1 and 5."""
-    sampler = HardMiningSampler(make(np.full((1, 2, ROWS * COLUMNS), 255)), 2, hard_share)
-    sampler.error[0, 3] = 5
-    found = shares(sampler.draw(20_000, 1, EVERYWHERE, generator()).cells, 4)
-    assert 20_000 * ((found - expected) ** 2 / expected).sum() < CHI_SQUARE_3
-
-
-def test_a_region_is_drawn_by_how_full_it_is() -> None:
-    confidence = np.full((1, 1, ROWS, COLUMNS), 255)
-    confidence[..., :3, :4] = 0
-    confidence[..., 0, 4:] = 0  # upper right: two of three rows are left
-    sampler = HardMiningSampler(make(confidence.reshape(1, 1, -1)), 2, 0.0)
-    found = shares(sampler.draw(20_000, 1, EVERYWHERE, generator()).cells, 4)
-    assert found[0] == 0
-    np.testing.assert_allclose(found[1:], np.array([2, 3, 3]) / 8, atol=0.012)  # 3.5 standard deviations
-
-
-def test_points_of_a_region_and_targets_of_a_point_are_drawn_evenly() -> None:
-    confidence = np.full((1, 6, ROWS * COLUMNS), 255)
-    confidence[:, [1, 4]] = 0
-    batch = HardMiningSampler(make(confidence), 1, 0.5).draw(10_000, 2, EVERYWHERE, generator())
-    found = shares(batch.target_frames - 10, 6)
-    assert found[[1, 4]].tolist() == [0, 0]
-    kept = found[[0, 2, 3, 5]]
-    assert 20_000 * ((kept - 0.25) ** 2 / 0.25).sum() < CHI_SQUARE_3
-    point = (batch.source_pixels[:, 1] * COLUMNS + batch.source_pixels[:, 0]).long()
-    np.testing.assert_allclose(shares(point, 48), 1 / 48, atol=0.006)
-
-
-def test_update_by_hand() -> None:
-    sampler = HardMiningSampler(make(np.full((1, 1, ROWS * COLUMNS), 255)), 2, 0.5)
-    sampler.update(torch.tensor([0, 2, 0]), torch.tensor([3.0, 0.0, 5.0]))
-    torch.testing.assert_close(sampler.error, torch.tensor([[0.9 + 0.1 * 4, 1.0, 0.9, 1.0]]))
-    sampler.update(torch.tensor([0]), torch.tensor([11.3]))
-    torch.testing.assert_close(sampler.error[0, 0], torch.tensor(0.9 * 1.3 + 0.1 * 11.3))
-
-
-@pytest.mark.parametrize(("active", "expected"), [((20, 60), {20, 40}), ((0, 100), {0, 20, 40, 60}), ((60, 61), {60})])
-def test_active_window_is_by_frame(active: tuple[int, int], expected: set[int]) -> None:
-    """Sources may be every n-th frame only."""
-    data = make(np.full((4, 1, ROWS * COLUMNS), 255), sources=[0, 20, 40, 60])
-    batch = HardMiningSampler(data, 2, 0.5).draw(300, 1, active, generator())
-    assert set(batch.source_frames.tolist()) == expected
-
-
-def test_the_generator_alone_decides(patchy: Correspondences) -> None:
-    def draw(seed: int) -> Batch:
-        return HardMiningSampler(patchy, 2, 0.5).draw(50, 2, EVERYWHERE, generator(seed))
-
-    assert torch.equal(draw(1).target_pixels, draw(1).target_pixels)
-    assert not torch.equal(draw(1).target_pixels, draw(2).target_pixels)
-
-
-def test_targets_that_are_not_there_do_no_harm() -> None:
-    """A source with fewer targets than the others is padded with -1."""
-    confidence = np.full((1, 2, ROWS * COLUMNS), 255)
-    confidence[:, 1] = 0
-    data = make(confidence, targets=np.array([[7, -1]]))
-    batch = HardMiningSampler(data, 2, 0.5).draw(100, 2, EVERYWHERE, generator())
-    assert batch.target_frames.unique().tolist() == [7]
-
-
-def test_neighbours_lie_beside_their_anchors_in_the_same_targets(patchy: Correspondences) -> None:
-    alone = HardMiningSampler(patchy, 2, 0.5).draw(200, 3, EVERYWHERE, generator())
-    batch = HardMiningSampler(patchy, 2, 0.5).draw(200, 3, EVERYWHERE, generator(), neighbours=True)
-    assert torch.equal(batch.source_pixels[:200], alone.source_pixels)
-    assert torch.equal(batch.target_pixels[:200], alone.target_pixels)
-    step = batch.source_pixels[200:] - batch.source_pixels[:200]
-    at_the_end = batch.source_pixels[:200, 0] == COLUMNS - 1
-    assert at_the_end.any()
-    assert torch.equal(step[:, 0], torch.where(at_the_end, -1.0, 1.0))
-    assert not step[:, 1].any()
-    assert torch.equal(batch.source_frames[200:], batch.source_frames[:200])
-    assert torch.equal(batch.target_frames[200:], batch.target_frames[:200])
-    known = {(int(s), int(t), int(p)): c for s, t, p, c in _entries(patchy)}
-    for n in range(200, 400):
-        point = int(batch.source_pixels[n, 1]) * COLUMNS + int(batch.source_pixels[n, 0])
-        for m in range(3):
-            key = (int(batch.source_frames[n]), int(batch.target_frames[n, m]), point)
-            assert round(float(batch.confidence[n, m]) * 255) == known[key]
-
-
-def _entries(data: Correspondences) -> list[tuple[int, int, int, int]]:
-    """(source frame, target frame, point, confidence) of every entry."""
-    sources, slots, points = data.confidence.shape
-    return [
-        (int(data.sources[s]), int(data.targets[s, k]), p, int(data.confidence[s, k, p]))
-        for s in range(sources)
-        for k in range(slots)
-        for p in range(points)
-    ]
+def test_weights_that_are_not_finite_stay_on_the_array() -> None:
+    uniform = torch.rand(100, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    index = draw_in_proportion(torch.tensor([1.0, float("nan"), 1.0]), uniform)
+    assert ((index >= 0) & (index < 3)).all()

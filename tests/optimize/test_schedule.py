@@ -1,4 +1,4 @@
-"""The learning rate and the window of frames, against the published schedule."""
+"""The learning rate, the window of frames and the length of pairs, against the published schedules."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from omnitrack.optimize.cadex import LAST_RATE
-from omnitrack.optimize.schedule import active_frames, learning_rate_factor, ramp
+from omnitrack.optimize.schedule import active_frames, learning_rate_factor, max_interval, ramp
 
 
 def test_rate_starts_whole_and_falls_by_a_third_every_5000_of_22000_steps() -> None:
@@ -39,21 +39,49 @@ def test_rate_falls_without_stairs() -> None:
     ],
 )
 def test_window_of_a_long_clip(step: int, expected: tuple[int, int]) -> None:
-    assert active_frames(step, 22_000, 100) == expected
+    assert active_frames(step / 22_000, 100) == expected
 
 
 @pytest.mark.parametrize("num_frames", [2, 8, 20, 21])
 def test_short_clips_are_used_whole_from_the_start(num_frames: int) -> None:
-    assert active_frames(0, 1000, num_frames) == (0, num_frames)
+    assert active_frames(0, num_frames) == (0, num_frames)
 
 
 @pytest.mark.parametrize("num_frames", [22, 45, 101, 300])
 def test_window_only_grows_and_stays_on_the_clip(num_frames: int) -> None:
-    last = active_frames(0, 1000, num_frames)
+    last = active_frames(0, num_frames)
     assert last[1] - last[0] == 20
     for step in range(1, 1000):
-        now = active_frames(step, 1000, num_frames)
+        now = active_frames(step / 1000, num_frames)
         assert 0 <= now[0] <= last[0]
         assert last[1] <= now[1] <= num_frames
         last = now
     assert last == (0, num_frames)
+
+
+@pytest.mark.parametrize("steps", [1, 7, 1600, 22_000])
+def test_window_grows_at_whole_steps_however_the_share_is_rounded(steps: int) -> None:
+    for step in range(steps):
+        length = 20 * (1 + 220 * step // steps)
+        first = max(0, 5000 - length // 2)
+        assert active_frames(step / steps, 10_000) == (first, first + length)
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"), [(0, 20), (1_999, 20), (2_000, 21), (58_000, 49), (99_999, 69), (100_000, 70)]
+)
+def test_pairs_grow_by_a_frame_every_2000_of_100000_steps(step: int, expected: int) -> None:
+    assert max_interval(step / 100_000, 200) == expected
+
+
+@pytest.mark.parametrize("steps", [1, 7, 1600, 22_000])
+def test_pairs_grow_by_fifty_frames_in_a_run_of_any_length(steps: int) -> None:
+    assert [max_interval(step / steps, 71) for step in range(steps)] == [
+        20 + 50 * step // steps for step in range(steps)
+    ]
+
+
+@pytest.mark.parametrize(("num_frames", "expected"), [(2, 1), (20, 19), (21, 20), (22, 20), (60, 20)])
+def test_pairs_stay_on_the_clip(num_frames: int, expected: int) -> None:
+    assert max_interval(0.0, num_frames) == expected
+    assert max_interval(1.0, num_frames) == min(70, num_frames - 1)

@@ -1,0 +1,81 @@
+"""What one step is fitted to: indices drawn in proportion to weights, and what the correspondences say of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from omnitrack.optimize.correspondences import Correspondences
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B anchors with M targets each.
+
+    Attributes:
+        source_frames: (B,) frame of each anchor.
+        source_pixels: (B, 2) its pixel.
+        target_frames: (B, M) frames it was found in.
+        target_pixels: (B, M, 2) its pixel there.
+        confidence: (B, M) in [0, 1]; zero where an anchor has no correspondence.
+        occluded: (B, M) bool: believed, but hidden in the target frame.
+        colors: (B, 3) RGB of the anchors in [0, 1].
+        cells: (B,) the region of each anchor, an index into the flattened `Sampler.error`.
+    """
+
+    source_frames: Tensor
+    source_pixels: Tensor
+    target_frames: Tensor
+    target_pixels: Tensor
+    confidence: Tensor
+    occluded: Tensor
+    colors: Tensor
+    cells: Tensor
+
+
+def gather_batch(
+    data: Correspondences, source: Tensor, slot: Tensor, point: Tensor, cells: Tensor, neighbours: bool
+) -> Batch:
+    """The batch of B anchors.
+
+    Args:
+        data: Read from.
+        source: (B,) index into `data.sources`.
+        slot: (B, M) indices into the targets of that source.
+        point: (B,) index into `data.grid`.
+        cells: (B,) region of each anchor.
+        neighbours: Append the grid neighbour of every anchor, in the same targets: 2 B anchors, the second half beside
+            the first. A neighbour that was not found in a target has no confidence there.
+    """
+    if neighbours:
+        columns = data.grid_shape[1]
+        beside = torch.where(point % columns < columns - 1, point + 1, point - 1)
+        point, source, slot, cells = torch.cat([point, beside]), source.repeat(2), slot.repeat(2, 1), cells.repeat(2)
+    source_m, point_m = source[:, None].expand_as(slot), point[:, None].expand_as(slot)
+    return Batch(
+        source_frames=data.sources[source],
+        source_pixels=data.grid[point],
+        target_frames=data.targets[source_m, slot].clamp_min(0),
+        target_pixels=data.landing(source_m, slot, point_m),
+        confidence=data.confidence[source_m, slot, point_m] / 255.0,
+        occluded=data.occluded[source_m, slot, point_m],
+        colors=data.colors[source, point] / 255.0,
+        cells=cells,
+    )
+
+
+def draw_in_proportion(weights: Tensor, uniform: Tensor) -> Tensor:
+    """Indices drawn, with replacement, with probabilities in proportion to weights.
+
+    Args:
+        weights: (N,) or (L, N) not negative, in each row at least one above zero. An entry of zero is never drawn.
+        uniform: (n,) or (L, n) float64 in [0, 1); float32 would not reach every entry of a long row evenly.
+
+    Returns:
+        (n,) or (L, n) indices below N.
+    """
+    cumulative = weights.double().cumsum(-1)
+    index = torch.searchsorted(cumulative, uniform * cumulative[..., -1:], right=True)
+    return index.clamp_max(weights.shape[-1] - 1)  # of weights that are not finite: stay on the array

@@ -1,0 +1,67 @@
+"""Hard mining by region: anchors from anywhere in the clip, each with targets of its own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from omnitrack.optimize.batch import Batch, draw_in_proportion, gather_batch
+from omnitrack.optimize.correspondences import Correspondences
+from omnitrack.optimize.regions import RegionErrors
+from omnitrack.optimize.schedule import active_frames
+from omnitrack.settings import FitSettings
+
+
+class RegionSampler:
+    """Draws anchors by the running error of their region, and targets uniformly among those an anchor has.
+
+    One share of the probability is spread evenly over all regions that have correspondences, the other in
+    proportion to the error of the last visits, so that a small object that fits badly is not outvoted by a large
+    background that fits well. Sources come from a window of frames that grows with the run.
+
+    Args:
+        data: What to draw from.
+        settings: Reads `anchors`, `targets`, `regions` and `hard_share`, the share that follows the error.
+        neighbours: Append the grid neighbour of every anchor, see `gather_batch`.
+    """
+
+    def __init__(self, data: Correspondences, settings: FitSettings, neighbours: bool = False) -> None:
+        self.data = data
+        self._anchors, self._targets, self._neighbours = settings.anchors, settings.targets, neighbours
+        self._hard_share = settings.hard_share
+        valid = data.confidence > 0  # (S, K, P)
+        self._num_valid = valid.sum(1)  # (S, P)
+        # valid slots first, so that the n-th valid target of an anchor is one read away
+        self._slots = torch.argsort(valid.to(torch.uint8), dim=1, descending=True, stable=True).to(torch.uint8)
+        self._regions = RegionErrors(data, self._num_valid, settings.regions)
+        self.error = self._regions.error
+
+    def draw(self, share: float, generator: torch.Generator) -> Batch:
+        """See `omnitrack.optimize.sampler.Sampler.draw`."""
+        regions = self._regions
+        cells = self._draw_cells(share, generator)
+        source, region = cells // len(regions.member_counts), cells % len(regions.member_counts)
+        uniform = torch.rand(self._anchors, self._targets + 1, generator=generator, device=cells.device)
+        point = regions.members[region, (uniform[:, 0] * regions.member_counts[region]).long()]
+        count = self._num_valid[source, point]
+        nth = (uniform[:, 1:] * count[:, None]).long()
+        slot = self._slots[source[:, None], nth, point[:, None]].long()
+        return gather_batch(self.data, source, slot, point, cells, self._neighbours)
+
+    def update(self, batch: Batch, errors: Tensor) -> None:
+        """See `omnitrack.optimize.sampler.Sampler.update`."""
+        self._regions.update(batch.cells, errors)
+
+    def _draw_cells(self, share: float, generator: torch.Generator) -> Tensor:
+        occupancy = self._regions.occupancy
+        even = occupancy * self._active(share)[:, None]
+        even = torch.where(even.sum() > 0, even, occupancy)  # nothing is known of the active frames
+        hard = even * self.error
+        weights = (1 - self._hard_share) * even / even.sum() + self._hard_share * hard / hard.sum()
+        uniform = torch.rand(self._anchors, generator=generator, device=weights.device, dtype=torch.float64)
+        return draw_in_proportion(weights.flatten(), uniform)
+
+    def _active(self, share: float) -> Tensor:
+        """(S,) one where a source is in the window of frames, else zero."""
+        first, last = active_frames(share, self.data.num_frames)
+        return ((self.data.sources >= first) & (self.data.sources < last)).float()

@@ -1,0 +1,108 @@
+"""A step never waits for the device: it runs none of the operations that read a tensor's values on the host.
+
+On a CPU nothing would be waited for, but the operations are the same as on any other device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from omnitrack.optimize.correspondences import Correspondences
+from omnitrack.optimize.engine import Engine
+from omnitrack.optimize.methods import METHODS
+from omnitrack.optimize.sampler import SAMPLERS
+from omnitrack.settings import FitSettings
+from omnitrack.synthetic import two_planes
+
+SYNCHRONISING = {
+    "aten::_local_scalar_dense",  # item(), float(), int(), bool(), if tensor
+    "aten::is_nonzero",
+    "aten::equal",
+    "aten::nonzero",  # where() with one argument
+    "aten::masked_select",
+    "aten::bincount",
+    "aten::_unique2",
+    "aten::unique_dim",
+    "aten::repeat_interleave",  # with repeats that are a tensor
+    "aten::lift_fresh",  # torch.tensor() of Python numbers, which are copied to the device
+}
+INDEXING = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"}
+
+
+class NoHostSync(TorchDispatchMode):
+    """Fails at an operation that makes the host wait for the device."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.name().split(".")[0]
+        assert name not in SYNCHRONISING, f"{name} waits for the device"
+        masked = name in INDEXING and any(i is not None and i.dtype in (torch.bool, torch.uint8) for i in args[1])
+        assert not masked, f"{name} with a mask waits for the device"
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("begin", [0, 7])  # of 15 steps: before and after errors decide and schedules have begun
+@pytest.mark.parametrize("flow_gradient_weight", [0.0, 0.1])  # without and with neighbours
+def test_steps_never_wait(
+    exact_correspondences: Callable[..., Correspondences],
+    small_fit: FitSettings,
+    method: str,
+    sampler: str,
+    begin: int,
+    flow_gradient_weight: float,
+) -> None:
+    data = exact_correspondences(two_planes((32, 24), 4))
+    settings = replace(small_fit, method=method, sampler=sampler, flow_gradient_weight=flow_gradient_weight)
+    engine = Engine(data, settings, seed=0)
+    engine._steps(1)  # the first step of a program may fill caches
+    engine.step = begin
+    with NoHostSync():
+        sums = engine._steps(begin + 2)
+    assert sums["error_px"] > 0
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda x: x.sum().item(),
+        lambda x: float(x[0]),
+        lambda x: bool((x > 0).any()),
+        lambda x: x[x > 0],
+        lambda x: x.masked_select(x > 0),
+        lambda x: x.nonzero(),
+        lambda x: torch.where(x > 0),
+        lambda x: x.index_put_((x > 0,), torch.zeros_like(x[0])),
+        lambda x: x.repeat_interleave(x.long()),
+        lambda x: x.unique(),
+        lambda x: torch.equal(x, x),
+        lambda x: x + torch.tensor([1.0, 2.0, 3.0]),
+    ],
+)
+def test_the_watchman_sees_it(wait: Callable[[Tensor], Any]) -> None:
+    x = torch.tensor([1.0, 2.0, 3.0])
+    wait(x.clone())
+    with pytest.raises(AssertionError, match="waits for the device"), NoHostSync():
+        wait(x)
+
+
+def test_the_watchman_sees_backward_passes() -> None:
+    class Waits(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            return x * 2
+
+        @staticmethod
+        def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+            return gradient * gradient.sum().item()
+
+    x = torch.ones(3, requires_grad=True)
+    with pytest.raises(AssertionError, match="waits for the device"), NoHostSync():
+        Waits.apply(x).sum().backward()

@@ -21,6 +21,7 @@ PUBLISHED = {
     "ProTracker": (0.653, 0.808, 0.887, None),
 }
 _NOTE = "AJ, delta_avg, OA in per cent, higher is better; TC in px at 256x256, lower is better; seconds per video"
+_ABLATION_NOTE = "METHOD/NAME: the field alone, as in the papers, without fusion with the measured flow"
 _PUBLISHED_LABEL = "published, full-length DAVIS"
 _ABSENT = "-"
 
@@ -31,12 +32,13 @@ def rich_table(results: Mapping[str, Any], per_video: bool = False, published: b
     Args:
         results: `omnitrack.stages.evaluate.EvalReport.results`.
         per_video: Adds a row per method and video.
-        published: Adds the published numbers, which appear for `strided` queries on a dataset named after DAVIS only.
+        published: Adds the published numbers, which appear for `strided` queries on a dataset named after DAVIS only:
+            beside the rows of ablations where there are any, else as rows.
     """
     from rich.table import Table
 
-    table = Table(title=title(results), caption=_NOTE)
-    for index, name in enumerate(_header(per_video)):
+    table = Table(title=title(results), caption=_note(results, published))
+    for index, name in enumerate(_header(results, per_video, published)):
         table.add_column(name, justify="left" if index <= per_video else "right")
     for row in _rows(results, per_video, published, lambda text: text.replace("[", r"\[")):
         table.add_row(*row)
@@ -45,11 +47,11 @@ def rich_table(results: Mapping[str, Any], per_video: bool = False, published: b
 
 def markdown_table(results: Mapping[str, Any], per_video: bool = False, published: bool = False) -> str:
     """The results as a markdown table under a line that says what was measured; arguments as `rich_table`."""
-    header = _header(per_video)
+    header = _header(results, per_video, published)
     align = ["---" if index <= per_video else "---:" for index in range(len(header))]
     lines = [header, align, *_rows(results, per_video, published, lambda text: text.replace("|", r"\|"))]
     body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{title(results)}. {_NOTE}.\n\n{body}\n"
+    return f"{title(results)}. {_note(results, published)}.\n\n{body}\n"
 
 
 def title(results: Mapping[str, Any]) -> str:
@@ -60,22 +62,40 @@ def title(results: Mapping[str, Any]) -> str:
     return f"{results['dataset']}: {videos} video{plural}, {results['query_mode']} queries, {results['resolution']}"
 
 
-def _header(per_video: bool) -> list[str]:
-    return ["method", *(["video"] if per_video else []), *COLUMNS.values(), "seconds"]
+def _header(results: Mapping[str, Any], per_video: bool, published: bool) -> list[str]:
+    beside = [f"published {name}" for name in COLUMNS.values()] if _beside(results, published) else []
+    return ["method", *(["video"] if per_video else []), *COLUMNS.values(), "seconds", *beside]
+
+
+def _note(results: Mapping[str, Any], published: bool) -> str:
+    """What the columns are, and where published numbers are from."""
+    known = filter(None, _beside(results, published).values())
+    sources = dict.fromkeys(numbers["source"] for numbers in known)
+    about = [f"published, not like for like: {'; '.join(sources)}"] if sources else []
+    return "; ".join([_NOTE, *([_ABLATION_NOTE] if "published" in results else []), *about])
+
+
+def _beside(results: Mapping[str, Any], published: bool) -> dict[str, Any]:
+    """The published numbers of each row of an ablation, None where there are none; empty where none are shown."""
+    return results.get("published", {}) if published and _on_strided_davis(results) else {}
+
+
+def _on_strided_davis(results: Mapping[str, Any]) -> bool:
+    return bool(results["query_mode"] == "strided" and "davis" in str(results["dataset"]).lower())
 
 
 def _rows(
     results: Mapping[str, Any], per_video: bool, published: bool, escape: Callable[[str], str]
 ) -> list[list[str]]:
-    rows = []
+    rows, beside = [], _beside(results, published)
+    mean, absent = ["mean"] if per_video else [], [_ABSENT] * len(COLUMNS) if beside else []
     for name, method in results["methods"].items():
         for video, values in method["videos"].items() if per_video else ():
-            rows.append([escape(name), escape(video), *_cells(values), _seconds([values])])
-        mean = ["mean"] if per_video else []
-        rows.append([escape(name), *mean, *_cells(method["mean"]), _seconds(list(method["videos"].values()))])
-    if published and results["query_mode"] == "strided" and "davis" in str(results["dataset"]).lower():
+            rows.append([escape(name), escape(video), *_cells(values), _seconds([values]), *absent])
+        numbers = _cells(beside[name]) if beside.get(name) else absent
+        rows.append([escape(name), *mean, *_cells(method["mean"]), _seconds(list(method["videos"].values())), *numbers])
+    if published and _on_strided_davis(results) and "published" not in results:
         for name, values in PUBLISHED.items():
-            mean = ["mean"] if per_video else []
             cells = _cells(dict(zip(COLUMNS, values, strict=True)))
             rows.append([f"{name} ({_PUBLISHED_LABEL})", *mean, *cells, _ABSENT])
     return rows

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from omnitrack.cli.complete import values
-from omnitrack.cli.options import Assignments, Preset, Steps, one_of
+from omnitrack.cli.options import METHODS, Assignments, Preset, Steps, one_of
 from omnitrack.cli.session import Session
 from omnitrack.errors import UsageError
+from omnitrack.evaluation.ablations import NAMES, expand_ablations
+
+if TYPE_CHECKING:
+    from omnitrack.settings import Settings
 
 EXAMPLES = """
 omnitrack eval tapvid_davis.pkl                 the fitted field beside chained flow
 omnitrack eval tapvid_davis.pkl --videos goat,dog --work work -o results.json
 omnitrack eval tapvid_davis.pkl --method direct --method chain --query-mode first
 omnitrack eval tapvid_davis.pkl --predictions cotracker=saved/cotracker
+omnitrack eval tapvid_davis.pkl --method cadex --method omnimotion --preset fast
+omnitrack eval tapvid_davis.pkl --ablation cadex --work work
+omnitrack eval tapvid_davis.pkl --ablation omnimotion/no-photometric --method chain
 """
 BASELINES = ("direct", "chain", "multigap")
 QUERY_MODES = ("first", "strided")
@@ -28,9 +35,19 @@ Methods = Annotated[
     typer.Option(
         "--method",
         metavar="NAME",
-        help=f"cadex, or a baseline on the same flow: {', '.join(BASELINES)} (repeatable).",
+        help=f"{', '.join(METHODS)}, or a baseline on the same flow: {', '.join(BASELINES)} (repeatable).",
         show_default="cadex and chain",
-        autocompletion=values("cadex", *BASELINES),
+        autocompletion=values(*METHODS, *BASELINES),
+    ),
+]
+Ablations = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ablation",
+        metavar="NAME",
+        help="A method without one of its ideas, METHOD/NAME, or METHOD for all of them: beside the whole method "
+        "and the paper's numbers (repeatable).",
+        autocompletion=values(*NAMES),
     ),
 ]
 Predictions = Annotated[
@@ -60,6 +77,7 @@ def command(
     session: Session,
     dataset: Dataset,
     method: Methods = None,
+    ablation: Ablations = None,
     predictions: Predictions = None,
     query_mode: QueryMode = "strided",
     resolution: Resolution = "256x256",
@@ -72,16 +90,21 @@ def command(
 ) -> None:
     """Score trackers on a TAP-Vid dataset.
 
-    One table of AJ, delta_avg, OA, TC and seconds; baselines use the same flow.
+    One table of AJ, delta_avg, OA, TC and seconds; baselines use the same flow. Every method has its own
+    defaults and preset; what an ablation changes wins over --preset and --set.
     """
     size, directories = _size(resolution), _named_directories(predictions or [])
+    ablations = expand_ablations(ablation or [])
     from omnitrack.evaluation.tapvid import load_tapvid
     from omnitrack.stages.evaluate import evaluate
 
+    def settings_for(overrides: dict[str, object]) -> Settings:
+        return session.settings(None, assignments, {"fit.steps": steps, **overrides}, preset)
+
     report = evaluate(
         load_tapvid(dataset, videos.split(",") if videos else None),
-        method or ([] if predictions else ["cadex", "chain"]),
-        session.settings(None, assignments, {"fit.steps": steps}, preset),
+        [*(method or ([] if predictions or ablations else ["cadex", "chain"])), *ablations],
+        settings_for({}),
         query_mode,
         size,
         directories,
@@ -91,6 +114,7 @@ def command(
         Path(dataset).stem,
         session.progress,
         output,
+        settings_for=settings_for,
     )
     session.table(report.results)
     if output and not session.as_json:

@@ -18,7 +18,7 @@ from omnitrack.evaluation.tapvid import TapvidVideo, pixels_to_raster, sample_qu
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.tracks_io import save_tracks
 from omnitrack.settings import FitSettings, Settings
-from omnitrack.stages.evaluate_video import Plan, Score, VideoRun, plain_metrics
+from omnitrack.stages.evaluate_video import Plan, Row, Score, VideoRun, plain_metrics
 from omnitrack.stages.query import query_tracks
 from omnitrack.stages.query_points import build_queries
 from omnitrack.stages.render import render
@@ -93,7 +93,7 @@ def run_demo(
     except OmnitrackError as error:
         raise OmnitrackError(error.message, "name another directory: omnitrack demo DIR") from error
     method = settings.fit.method
-    scores = {name: run.score(name) for name in (method, *BASELINES)}
+    scores = {name: run.score(Row(name, name, settings)) for name in (method, *BASELINES)}
     seconds |= scores[method].seconds
     seconds["baselines"] = sum(scores[name].seconds["query"] for name in BASELINES)
     project, path = run.project, run.project.tracks_dir / "tracks.npz"

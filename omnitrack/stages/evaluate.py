@@ -1,24 +1,36 @@
-"""`omnitrack eval`: trackers on a TAP-Vid dataset, each beside the baselines on the same flow."""
+"""`omnitrack eval`: trackers on a TAP-Vid dataset, each beside the baselines on the same flow; and ablations."""
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from omnitrack.config import load_settings
 from omnitrack.errors import OmnitrackError, closest_hint
+from omnitrack.evaluation.ablations import ABLATIONS
 from omnitrack.evaluation.metrics import METRICS, mean_metrics, score_video
 from omnitrack.evaluation.predictions import load_prediction
 from omnitrack.evaluation.tapvid import Queries, TapvidVideo, file_stem, sample_queries
 from omnitrack.progress import SILENT, Progress
 from omnitrack.settings import Settings
-from omnitrack.stages.evaluate_video import METHODS, Plan, Score, VideoRun, plain_metrics, write_json
+from omnitrack.stages.evaluate_video import (
+    FIT_METHODS,
+    METHODS,
+    Plan,
+    Row,
+    Score,
+    VideoRun,
+    plain_metrics,
+    write_json,
+)
 
-Scores = dict[str, dict[str, Score]]  # method -> video -> score
+Scores = dict[str, dict[str, Score]]  # row -> video -> score
+SettingsFor = Callable[[dict[str, object]], Settings]  # {"fit.method": "cadex", ...} -> settings with these among them
 
 
 @dataclass(frozen=True)
@@ -28,7 +40,8 @@ class EvalReport:
     Attributes:
         results: ``{"dataset", "query_mode", "resolution", "methods": {NAME: {"mean": {METRIC: value}, "videos": {VIDEO:
             {METRIC: value, ..., "seconds": {STAGE: s}}}}}}``; shares in [0, 1], temporal coherence in px at 256 x 256,
-            null where a metric is undefined.
+            null where a metric is undefined. With ablations also ``"published": {ROW: {METRIC: value, ...,
+            "source"}}``, the papers' numbers; null where none is known, of a row or of a metric of it.
         videos: Number of videos.
         queries: Number of queries in all of them.
         output: Where the results were written; None for nowhere.
@@ -55,12 +68,14 @@ def evaluate(
     dataset: str = "",
     progress: Progress = SILENT,
     output: Path | None = None,
+    settings_for: SettingsFor | None = None,
 ) -> EvalReport:
     """Score trackers on videos with known tracks.
 
     Args:
         videos: As `omnitrack.evaluation.tapvid.load_tapvid` reads them; one at a time is held.
-        methods: Names of `METHODS`: fitted fields and the baselines direct, chain and multigap.
+        methods: Names of `METHODS`, fitted fields and the baselines direct, chain and multigap, and of
+            `omnitrack.evaluation.ablations.ABLATIONS`; each is a row of the results.
         settings: Of the stages that the methods use. ``settings.init`` is not read: `resolution` decides.
         query_mode: ``strided`` or ``first``, see `omnitrack.evaluation.tapvid.sample_queries`.
         resolution: (width, height) that frames are resized to; None keeps each video's own size. Scores are at
@@ -73,6 +88,8 @@ def evaluate(
         dataset: Its name in the results.
         progress: Hears of every video, method and stage.
         output: Results file, rewritten after each video.
+        settings_for: Makes a fitted row's settings from those that it must have; None lays them over `settings`. For
+            settings whose defaults depend on the method.
 
     Raises:
         OmnitrackError: Unknown methods or no video; any failure of a stage or a prediction, with the names of the
@@ -82,6 +99,8 @@ def evaluate(
     predictions = dict(predictions or {})
     methods = list(dict.fromkeys(methods))
     _check_names(methods, predictions)
+    lay_over: SettingsFor = settings_for or (lambda overrides: load_settings(overrides=overrides, base=settings))
+    rows = [_row(name, settings, lay_over) for name in methods]
     plan = Plan(settings, query_mode, resolution, device, seed, progress)
     scores: Scores = {name: {} for name in (*methods, *predictions)}
     count, results = 0, {}
@@ -90,7 +109,7 @@ def evaluate(
         count += len(queries)
         with tempfile.TemporaryDirectory(prefix="omnitrack-eval-") as temporary:
             root = (work or Path(temporary)) / file_stem(video.name)
-            for name, score in _score_video(video, queries, methods, predictions, plan, root).items():
+            for name, score in _score_video(video, queries, rows, predictions, plan, root).items():
                 scores[name][video.name] = score
         results = _results(dataset, query_mode, resolution, scores)
         if output is not None:
@@ -102,7 +121,8 @@ def evaluate(
 
 
 def _check_names(methods: Sequence[str], predictions: Mapping[str, Path]) -> None:
-    for method in methods:
+    for name in methods:
+        method = ABLATIONS[name].method if name in ABLATIONS else name
         if method not in METHODS:
             raise OmnitrackError(f"there is no method {method}", closest_hint(method, METHODS, "known"))
     for name, directory in predictions.items():
@@ -114,30 +134,45 @@ def _check_names(methods: Sequence[str], predictions: Mapping[str, Path]) -> Non
         raise OmnitrackError("there is nothing to evaluate", f"name a method ({', '.join(METHODS)}) or predictions")
 
 
+def _row(name: str, settings: Settings, settings_for: SettingsFor) -> Row:
+    if name in ABLATIONS:
+        return Row(name, ABLATIONS[name].method, settings_for(ABLATIONS[name].overrides))
+    return Row(name, name, settings_for({"fit.method": name}) if name in FIT_METHODS else settings)
+
+
 def _score_video(
     video: TapvidVideo,
     queries: Queries,
-    methods: Sequence[str],
+    rows: Sequence[Row],
     predictions: Mapping[str, Path],
     plan: Plan,
     root: Path,
 ) -> dict[str, Score]:
     if not len(queries):
         plan.progress.warn(f"video {video.name} has no visible point to ask for: its metrics are undefined")
-        return {name: Score(dict.fromkeys(METRICS, float("nan")), {}) for name in (*methods, *predictions)}
+        return {
+            name: Score(dict.fromkeys(METRICS, float("nan")), {})
+            for name in (*(row.name for row in rows), *predictions)
+        }
     scores = {}
     # Predictions first: a missing file should not be found out after the hours of a fit.
     for name, directory in predictions.items():
         with _about(video.name, name):
             scores[name] = _score_prediction(directory, video.name, queries, plan.query_mode)
-    if methods:
+    if rows:
         with _about(video.name):
             run = VideoRun(video, queries, plan, root)
-        for name in methods:
-            with _about(video.name, name):
-                scores[name] = run.score(name)
-            plan.progress.note(_sentence(video.name, name, scores[name]))
+        for row in _with_equal_fits_together(rows):
+            with _about(video.name, row.name):
+                scores[row.name] = run.score(row)
+            plan.progress.note(_sentence(video.name, row.name, scores[row.name]))
     return scores
+
+
+def _with_equal_fits_together(rows: Sequence[Row]) -> list[Row]:
+    """The rows in an order in which those that share a fit follow each other, for each fit overwrites the last one."""
+    fits = [(row.method, row.settings.fit) for row in rows]
+    return sorted(rows, key=lambda row: fits.index((row.method, row.settings.fit)))
 
 
 @contextmanager
@@ -170,4 +205,6 @@ def _results(dataset: str, query_mode: str, resolution: tuple[int, int] | None, 
         each = {video: {**plain_metrics(score.metrics), "seconds": score.seconds} for video, score in videos.items()}
         methods[name] = {"mean": plain_metrics(mean), "videos": each}
     size = f"{resolution[0]}x{resolution[1]}" if resolution else "native"
-    return {"dataset": dataset, "query_mode": query_mode, "resolution": size, "methods": methods}
+    results = {"dataset": dataset, "query_mode": query_mode, "resolution": size, "methods": methods}
+    published = {name: ABLATIONS[name].numbers for name in scores if name in ABLATIONS}
+    return {**results, "published": published} if published else results

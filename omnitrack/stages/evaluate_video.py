@@ -20,7 +20,7 @@ from omnitrack.correspondence.flows import OnDemandFlows
 from omnitrack.errors import OmnitrackError
 from omnitrack.evaluation.baselines import BASELINES
 from omnitrack.evaluation.metrics import score_video
-from omnitrack.evaluation.tapvid import Queries, TapvidVideo, pixels_to_raster
+from omnitrack.evaluation.tapvid import Queries, TapvidVideo, file_stem, pixels_to_raster
 from omnitrack.optimize.methods import METHODS as FIT_METHODS
 from omnitrack.progress import Progress
 from omnitrack.project.atomic import atomic_path
@@ -36,6 +36,7 @@ from omnitrack.stages.init import init_from_frames
 from omnitrack.stages.query import query_stamp, query_tracks
 
 METHODS = (*FIT_METHODS, *BASELINES)
+STAGES = ("flow", "filter", "fit")  # each is made from the one before
 FPS = 24.0  # datasets do not say; only renders of the project would show it
 
 
@@ -44,7 +45,8 @@ class Plan:
     """How every video of an evaluation is treated.
 
     Attributes:
-        settings: Of all stages; the frames are used at `resolution`, so `settings.init` is not read.
+        settings: Of the project that each video becomes; the frames are used at `resolution`, so `settings.init` is
+            not read. Each row of the table has settings of its own.
         query_mode: ``strided`` or ``first``.
         resolution: (width, height) that frames are resized to; None keeps each video's size.
         device: Where to fit.
@@ -61,8 +63,23 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Row:
+    """What stands in a row of the table: a method with its settings.
+
+    Attributes:
+        name: Of the row; one method with unlike settings has rows of unlike names.
+        method: A name of `METHODS`.
+        settings: Of all stages that the method uses; a fitted method is their ``fit.method`` too.
+    """
+
+    name: str
+    method: str
+    settings: Settings
+
+
+@dataclass(frozen=True)
 class Score:
-    """One method on one video: its metrics, and the seconds of each stage that it used, shared ones in full."""
+    """One row on one video: its metrics, and the seconds of each stage that it used, shared ones in full."""
 
     metrics: dict[str, float]
     seconds: dict[str, float]
@@ -71,8 +88,9 @@ class Score:
 class VideoRun:
     """A video as a project, its queries, and what was finished of it before.
 
-    The project holds besides its usual products ``eval/METHOD.json``, the score of a finished method with a stamp of
-    all that it depends on, and ``eval/seconds.json``, how long each stage took in the run that finished it.
+    The project holds besides its usual products ``eval/ROW.json``, the score of a finished row with a stamp of all that
+    it depends on, and ``eval/seconds.json``, how long each stage took in the run that finished it, for as long as what
+    it made is there: rows with unlike settings take each other's place.
 
     Args:
         video: The video and its truth.
@@ -86,28 +104,25 @@ class VideoRun:
 
     def __init__(self, video: TapvidVideo, queries: Queries, plan: Plan, root: Path) -> None:
         self.queries, self.plan = queries, plan
-        self.settings = replace(plan.settings, init=replace(plan.settings.init, start=0, end=0, stride=1, max_size=0))
         self._timings: dict[str, Any] = {}
-        self.project = self._open(video, root)
+        self._open(video, root)
 
-    def score(self, method: str) -> Score:
-        """Track the queries with a method of `METHODS` and score them, or take the score that an earlier run saved."""
-        settings = self.settings
-        if method in FIT_METHODS:
-            settings = replace(settings, fit=replace(settings.fit, method=method))
-        path = self.project.eval_dir / f"{method}.json"
-        stamp = self._stamp(method, settings)
+    def score(self, row: Row) -> Score:
+        """Track the queries with a row's method and score them, or take the score that an earlier run saved."""
+        settings = row.settings
+        path = self.project.eval_dir / f"{file_stem(row.name)}.json"
+        stamp = self._stamp(row.method, settings)
         saved = _read_json(path)
         if saved.get("stamp") == stamp:
             metrics = {name: float("nan") if value is None else value for name, value in saved["metrics"].items()}
             return Score(metrics, saved["seconds"])
-        stages = self._run_stages(method, settings)
+        stages = self._run_stages(row.method, settings)
         begin = time.perf_counter()
-        tracks, visible = self._track(method, settings)
+        tracks, visible = self._track(row.method, settings)
         seconds = {stage: self._timings[stage]["seconds"] for stage in stages}
         seconds["query"] = time.perf_counter() - begin
         if not np.isfinite(tracks).all():
-            raise OmnitrackError(f"{method} gave positions that are not finite (NaN)", "try another --seed")
+            raise OmnitrackError(f"{row.name} gave positions that are not finite (NaN)", "try another --seed")
         asked, raster = self.queries, pixels_to_raster(tracks, self.project.size)
         metrics = score_video(asked.points, asked.occluded, raster, visible, asked.frames, self.plan.query_mode)
         write_json(path, {"stamp": stamp, "metrics": plain_metrics(metrics), "seconds": seconds})
@@ -123,22 +138,23 @@ class VideoRun:
         return make_stamp(inputs, {"method": method, "query_mode": self.plan.query_mode})
 
     # --- the stages ---------------------------------------------------------------------------------------------
-    def _open(self, video: TapvidVideo, root: Path) -> Project:
+    def _open(self, video: TapvidVideo, root: Path) -> None:
         frames = resize_frames(video.frames, self.plan.resolution)
         if not (root / FRAMES_NAME).exists():
             source = f"TAP-Vid video {video.name}"
-            report = init_from_frames(frames, root, self.settings, FPS, source, self.plan.progress)
-            project = Project(root)
-            self._record(project, "init", {"frames": project.meta.fingerprint}, report.seconds)
-            return project
-        project = Project(root)
-        if not _has_frames(project, frames):
+            settings = self.plan.settings
+            settings = replace(settings, init=replace(settings.init, start=0, end=0, stride=1, max_size=0))
+            report = init_from_frames(frames, root, settings, FPS, source, self.plan.progress)
+            self.project = Project(root)
+            self._record("init", {"frames": self.project.meta.fingerprint}, report.seconds)
+            return
+        self.project = Project(root)
+        if not _has_frames(self.project, frames):
             raise OmnitrackError(
                 f"{root} was made from other frames or at another resolution", "name another directory with --work"
             )
-        self._timings = _read_json(project.eval_dir / "seconds.json")
+        self._timings = _read_json(self.project.eval_dir / "seconds.json")
         self._timings.setdefault("init", {"seconds": 0.0})  # where the run that made the frames was killed right after
-        return project
 
     def _run_stages(self, method: str, settings: Settings) -> list[str]:
         """Run what the method needs; the names of the stages."""
@@ -158,17 +174,31 @@ class VideoRun:
     def _fit(self, settings: Settings, stamp: dict[str, Any]) -> float:
         """Fit, from where a killed run of the same fit had come to; the seconds of all of it."""
         project, plan = self.project, self.plan
-        resume = newest_checkpoint(project) is not None and load_checkpoint(project).stamp == stamp
-        return fit_field(project, settings, plan.device, plan.seed, resume, plan.progress).seconds
+        return fit_field(project, settings, plan.device, plan.seed, self._fitted(stamp), plan.progress).seconds
+
+    def _fitted(self, stamp: dict[str, Any]) -> bool:
+        """Whether the fit that was last written is this one, or a part of it."""
+        try:
+            return newest_checkpoint(self.project) is not None and load_checkpoint(self.project).stamp == stamp
+        except OmnitrackError:  # damaged, or of another version: this one takes its place
+            return False
 
     def _run(self, stage: str, stamp: dict[str, Any], job: Callable[[], float]) -> None:
-        """Run a stage unless it ran with the same stamp, now or in an earlier run, and keep the seconds it took."""
-        if self._timings.get(stage, {}).get("stamp") != stamp:
-            self._record(self.project, stage, stamp, job())
+        """Run a stage unless it ran with the same stamp and none has since overwritten it; keep the seconds it took."""
+        if self._timings.get(stage, {}).get("stamp") == stamp:
+            return
+        # Before the job's first write: killed half-way, it leaves something else than the records say.
+        replaced = [name for name in STAGES[STAGES.index(stage) :] if self._timings.pop(name, None)]
+        if replaced:
+            self._keep_timings()
+        self._record(stage, stamp, job())
 
-    def _record(self, project: Project, stage: str, stamp: dict[str, Any], seconds: float) -> None:
+    def _record(self, stage: str, stamp: dict[str, Any], seconds: float) -> None:
         self._timings[stage] = {"stamp": stamp, "seconds": seconds}
-        write_json(project.eval_dir / "seconds.json", self._timings)
+        self._keep_timings()
+
+    def _keep_timings(self) -> None:
+        write_json(self.project.eval_dir / "seconds.json", self._timings)
 
     def _track(self, method: str, settings: Settings) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
         """Tracks (Q, T, 2) in pixels of the project and visible (Q, T)."""

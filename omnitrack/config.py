@@ -77,7 +77,7 @@ def dump_settings(settings: Settings) -> str:
     A setting at its default is written commented out, so that the file overrides a preset only where somebody meant it.
     """
     lines = [
-        "# omnitrack settings. A line like #key = value shows the default (of method cadex): remove the # to change it.",
+        "# omnitrack settings. A line like #key = value shows the default (for cadex): remove the # to change it.",
         "# Flags on the command line win over this file, and this file wins over --preset.",
     ]
     _dump_table(settings, "", lines)

@@ -129,6 +129,7 @@ class OmniMotionSettings:
     photometric_gradient_weight: float = setting(0.0, "agreement with colour steps, likewise", low=0)
     depth_range_weight: float = setting(10.0, "points stay between near and far", low=0)
     smoothness_weight: float = setting(20.0, "points move evenly from frame to frame", low=0)
+    cycle_weight: float = setting(1.0, "two_networks: agreement of the way there and the way back", low=0)
     distortion_weight: float = setting(10.0, "rays end at one depth; rises from 40 to 60 per cent of the run", low=0)
     depth_prior_weight: float = setting(1.0, "rays end at the depth from motion; falls to 0 at half the run", low=0)
     random_neighbours: bool = setting(False, "take gradients between random points, as the published code does")

@@ -167,6 +167,8 @@ def omnimotion_losses(
         seen = accumulate(rays.weights, rays.colors) - batch.colors
         gradient = _differences(seen, s.random_neighbours).abs().mean()
         terms["photometric_gradient"] = photometric * s.photometric_gradient_weight * gradient
+    if s.mapping == "two_networks":
+        terms["cycle"] = s.cycle_weight * _cycle(field, rays, batch, columns)
     if s.smoothness_weight > 0:
         terms["smoothness"] = s.smoothness_weight * _smoothness(field, tracked, batch, columns)
     if s.distortion_weight > 0:
@@ -216,6 +218,14 @@ def _smoothness(field: OmniMotionField, rays: Rays, batch: Batch, columns: list[
     )
     bend = (2 * here - before - after).abs().mean((-2, -1))
     return (bend * whole).sum() / whole.sum().clamp_min(1)
+
+
+def _cycle(field: OmniMotionField, rays: Rays, batch: Batch, columns: list[Tensor]) -> Tensor:
+    """Mean distance of samples from where the way to the canonical volume and back takes them, in raster pixels."""
+    back = _carried(field, rays.canonical, batch.source_frames[:, None], columns)[:, 0]
+    pixels = batch.source_pixels[:, None].expand(-1, rays.depths.shape[1], -1)
+    apart = (back - field.camera.lift(pixels, rays.depths)).abs().mean()
+    return apart * FRAME_PX / max(field.camera.size) * field.camera.half_extent_px
 
 
 def _away_from(depth: Tensor, rays: Rays) -> Tensor:

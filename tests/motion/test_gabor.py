@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from omnitrack.motion.encoding import TimeCodes
 from omnitrack.motion.gabor import GaborFilters, GaborNetwork
 
 
@@ -103,14 +102,3 @@ def test_four_layers_of_filters_have_a_quarter_of_alpha_and_half_of_the_scale() 
         assert per_unit.abs().max().item() == pytest.approx(256 / 2, rel=0.01)
     for linear in network.linears:
         assert linear.weight.abs().max().item() == pytest.approx(1 / math.sqrt(1000), rel=0.01)
-
-
-def test_codes_are_those_of_the_times_up_to_one() -> None:
-    torch.manual_seed(5)
-    codes = TimeCodes(4, hidden=6, width=3)
-    assert codes.times.flatten().tolist() == [0.25, 0.5, 0.75, 1.0]
-    assert codes().shape == (4, 3)
-    alone = codes.network(torch.tensor([[0.75]]))
-    torch.testing.assert_close(codes()[2:3], alone)
-    assert (codes()[0] != codes()[1]).any()
-    assert len(codes.network.filters) == 3

@@ -16,7 +16,7 @@ from omnitrack.evaluation.table import COLUMNS
 WHOLE = "field-alone"  # the row of the whole method, which is not the method's normal row: that one is fused
 
 # Where the numbers were seen; the papers themselves could not be had, so these are quotes of them.
-# OmniMotion: https://jung217.github.io/CvHub/iccv/2023/omnimotion.html, section 4, which quotes only AJ of the ablations.
+# OmniMotion: https://jung217.github.io/CvHub/iccv/2023/omnimotion.html, section 4, which quotes the ablations' AJ only.
 OMNIMOTION = (
     "OmniMotion, arXiv 2306.05422, ablation study as quoted by others: full-length DAVIS at the published size of run"
 )

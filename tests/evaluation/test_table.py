@@ -149,3 +149,17 @@ def test_ablations_on_a_terminal(ablation: dict[str, Any]) -> None:
     assert ["m/field-alone", "60.0", "70.0", "80.0", "1.00", "4.5", "48.6", "65.7", "80.1", "1.14"] in lines
     assert ["m/no-b", "60.0", "70.0", "80.0", "1.00", "4.5", *"----"] in lines
     assert "not like for like" in " ".join(text.split())
+
+
+def test_nothing_is_cut_off_on_a_narrow_terminal(ablation: dict[str, Any]) -> None:
+    console = Console(file=StringIO(), width=80)
+    row = "omnimotion/uniform-sampling"
+    methods = {row: ablation["methods"]["m/field-alone"]}
+    published = {row: ablation["published"]["m/field-alone"]}
+    console.print(rich_table(ablation | {"methods": methods, "published": published}, published=True))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    lines = [line.split() for line in text.splitlines()]
+    (first,) = (line for line in lines if "48.6" in line)
+    assert first[1:] == ["60.0", "70.0", "80.0", "1.00", "4.5", "48.6", "65.7", "80.1", "1.14"]
+    assert first[0] + lines[lines.index(first) + 1][0] == row  # folded, if at all
+    assert "…" not in text

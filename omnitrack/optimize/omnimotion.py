@@ -27,11 +27,11 @@ from omnitrack.motion.omnimotion import OmniMotionField, Rays, RayShape
 from omnitrack.motion.plain import PlanarField, TwoNetworkWarp
 from omnitrack.motion.rendering import accumulate, distortion, stratified_depths
 from omnitrack.motion.warp import CanonicalWarp
+from omnitrack.optimize.batch import Batch
 from omnitrack.optimize.cadex import COUPLING_ORDER
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.losses import FRAME_PX, flow_gradient, robust_distance
 from omnitrack.optimize.method import Method, Moment, first_depth
-from omnitrack.optimize.sampler import Batch
 from omnitrack.optimize.schedule import ramp
 from omnitrack.settings import FitSettings, OmniMotionSettings
 
@@ -207,15 +207,13 @@ def _flow_terms(
 
 
 def _smoothness(field: OmniMotionField, rays: Rays, batch: Batch, columns: list[Tensor]) -> Tensor:
-    """Mean acceleration of the first rays' samples over three frames, in units of depth."""
-    count = max(1, len(rays.canonical) // SMOOTHNESS_SHARE)
-    frames = batch.source_frames[:count]
+    """Mean acceleration of some rays' samples over three frames, in units of depth."""
+    some = slice(None, None, SMOOTHNESS_SHARE)
+    frames, depths = batch.source_frames[some], rays.depths[some]
     whole = (frames > 0) & (frames < field.num_frames - 1)  # the ends of the clip have no two neighbours
     around = torch.stack([frames - 1, frames + 1], 1).clamp(0, field.num_frames - 1)
-    before, after = _carried(field, rays.canonical[:count], around, columns).unbind(1)
-    here = field.camera.lift(
-        batch.source_pixels[:count, None].expand(-1, rays.depths.shape[1], -1), rays.depths[:count]
-    )
+    before, after = _carried(field, rays.canonical[some], around, columns).unbind(1)
+    here = field.camera.lift(batch.source_pixels[some, None].expand(-1, depths.shape[1], -1), depths)
     bend = (2 * here - before - after).abs().mean((-2, -1))
     return (bend * whole).sum() / whole.sum().clamp_min(1)
 

@@ -29,7 +29,7 @@ CONTRACT = {
     "query": ["--point", "--points", "--grid", "--mask", "--dense", "--frames", "-o", "--format", "--set"],
     "render": ["--style", "--tracks", "--frame", "-o", "--fps", "--remove-camera-motion", "--set"],
     "eval": [
-        *["--query-mode", "--resolution", "--method", "--predictions", "--videos", "--work", "-o", "--preset", "--set"],
+        *["--query-mode", "--resolution", "--method", "--predictions", "--ablation", "--videos", "--work", "-o", "--preset", "--set"],
     ],
     "run": ["--pairs", "--method", "--preset", "--steps", "--grid", "--style", "-o", "--max-size", "--set"],
     "demo": ["--set"],

@@ -10,9 +10,9 @@ import torch
 
 from omnitrack.motion.cadex import CadexField
 from omnitrack.motion.geometry import Camera
+from omnitrack.optimize.batch import Batch
 from omnitrack.optimize.cadex import assemble, cadex_losses
 from omnitrack.optimize.losses import flow_gradient, robust_distance
-from omnitrack.optimize.sampler import Batch
 from omnitrack.settings import CadexSettings
 
 SIZE = (64, 48)  # 4 raster pixels per pixel, 32 pixels and so 128 raster pixels per unit of depth
@@ -63,6 +63,7 @@ def make_batch(
         ((0.0, -8.0), 8.0, 8 * math.log(2)),
         ((6.0, 8.0), 2.0, 2 * math.log(6)),
         ((0.0, 0.0), 8.0, ZERO_PX),
+        ((3.0, -4.0), 0.0, 3.5),  # as published: mean of the two sides
     ],
 )
 def test_robust_distance_by_hand(difference: tuple[float, float], outlier_px: float, expected: float) -> None:
@@ -73,7 +74,7 @@ def test_robust_distance_by_hand(difference: tuple[float, float], outlier_px: fl
 def test_robust_distance_gradients() -> None:
     """Also at zero, where a plain length has none; and the pull falls to a half at the outlier distance."""
     x = torch.tensor([[0.3, -0.2], [5.0, 9.0], [0.01, 0.0]], dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(robust_distance, (x,), eps=1e-8)
+    assert torch.autograd.gradcheck(lambda d: robust_distance(d, 8.0), (x,), eps=1e-8)
     x = torch.tensor([[0.0, 0.0], [8.0, 0.0]], dtype=torch.float64, requires_grad=True)
     robust_distance(x, 8.0).sum().backward()
     assert x.grad is not None

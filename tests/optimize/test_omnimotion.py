@@ -17,11 +17,11 @@ from omnitrack.motion.plain import PlanarField
 from omnitrack.motion.rendering import stratified_depths
 from omnitrack.motion.warp import CanonicalWarp
 from omnitrack.optimize import omnimotion as recipe
+from omnitrack.optimize.batch import Batch
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.engine import Engine
 from omnitrack.optimize.method import Moment
 from omnitrack.optimize.methods import get_method
-from omnitrack.optimize.sampler import Batch
 from omnitrack.settings import FitSettings, OmniMotionSettings
 from omnitrack.synthetic import two_planes
 

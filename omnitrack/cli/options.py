@@ -5,16 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from omnitrack.cli import complete
-from omnitrack.optimize.presets import PRESETS
+from omnitrack.presets import PRESETS
+from omnitrack.stages.render_styles import EDIT_STYLE, STYLES
 
 HERE = Path()
-METHODS = ("cadex",)
-STYLES = ("points", "trails", "grid", "compare", "flow", "depth")
+METHODS = ("cadex", "omnimotion")
 
 Value = TypeVar("Value", str, list[str], None)
 
@@ -99,15 +99,19 @@ Preset = Annotated[
     ),
 ]
 Steps = Annotated[int | None, typer.Option(min=1, metavar="N", help="Optimisation steps.")]
-Style = Annotated[
-    str,
-    typer.Option(
+
+
+def style_option(*styles: str) -> Any:
+    """The option --style with these choices."""
+    return typer.Option(
         metavar="STYLE",
-        help=f"What to draw: {', '.join(STYLES)}.",
-        callback=one_of(*STYLES),
-        autocompletion=complete.values(*STYLES),
-    ),
-]
+        help=f"What to draw: {', '.join(styles)}.",
+        callback=one_of(*styles),
+        autocompletion=complete.values(*styles),
+    )
+
+
+Style = Annotated[str, style_option(*(name for name in STYLES if name != EDIT_STYLE))]  # what needs no drawing
 Output = Annotated[
     Path | None,
     typer.Option(

@@ -7,26 +7,36 @@ from typing import Annotated
 
 import typer
 
-from omnitrack.cli.options import HERE, Assignments, Output, ProjectArgument, Style
+from omnitrack.cli.options import HERE, Assignments, Output, ProjectArgument, style_option
 from omnitrack.cli.session import Session
+from omnitrack.stages.render_styles import STYLES, TRACK_STYLES
 
 EXAMPLES = """
 omnitrack render clip                           the tracks of the last query as an overlay
 omnitrack render clip --style trails --remove-camera-motion -o trails.gif
+omnitrack render clip --style canonical         does each surface keep its colour?
 omnitrack render clip --style depth -o depth/   a folder of PNG
+omnitrack render clip --style edit --edit logo.png --frame 0
 """
 
 
 def command(
     session: Session,
     project: ProjectArgument = HERE,
-    style: Style = "trails",
+    style: Annotated[str, style_option(*STYLES)] = "trails",
     tracks: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Tracks to draw.", show_default="PROJECT/tracks/tracks.npz"),
     ] = None,
     frame: Annotated[
-        int | None, typer.Option(min=0, metavar="T", help="Draw a grid of points of this frame instead.")
+        int | None,
+        typer.Option(
+            min=0, metavar="T", help="Draw a grid of points of this frame instead; with --edit, the frame drawn on."
+        ),
+    ] = None,
+    edit: Annotated[
+        Path | None,
+        typer.Option(metavar="IMAGE", help="For --style edit: a drawing on the whole frame T, as PNG with alpha."),
     ] = None,
     fps: Annotated[
         float | None, typer.Option(min=0, metavar="FPS", help="Frames per second.", show_default="the project's")
@@ -37,9 +47,9 @@ def command(
     output: Output = None,
     assignments: Assignments = None,
 ) -> None:
-    """Draw tracks, flow or depth as a video.
+    """Draw tracks, the fitted motion or a drawing of your own as a video.
 
-    Hidden points are drawn as rings.
+    Hidden points are drawn as rings; a drawing moves with the surface it is on, and is hidden where that is.
     """
     from omnitrack.project.tracks_io import load_tracks
     from omnitrack.stages.render import render
@@ -48,6 +58,6 @@ def command(
     flags = {"render.fps": fps, "render.frame": frame, "render.remove_camera": remove_camera_motion or None}
     settings = session.settings(opened.settings_path, assignments, flags)
     path = tracks or opened.tracks_dir / "tracks.npz"
-    last_query = frame is None and style not in ("flow", "depth") and path.exists()
+    last_query = frame is None and style in TRACK_STYLES and path.exists()
     drawn = load_tracks(path) if tracks or last_query else None  # None draws a grid
-    session.report(render(opened, settings, drawn, style, output, session.device, session.progress))
+    session.report(render(opened, settings, drawn, style, output, session.device, session.progress, edit=edit))

@@ -1,4 +1,4 @@
-"""`omnitrack render`: tracks, flow and depth of a project as a video."""
+"""`omnitrack render`: tracks of a project, its fitted field, or a drawing that the field carries, as a video."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from typing import Any
 import numpy as np
 
 from omnitrack.config import as_dict, fingerprint
-from omnitrack.errors import OmnitrackError
+from omnitrack.errors import OmnitrackError, UsageError
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.project import Project
 from omnitrack.project.renders import record_render
 from omnitrack.project.stamps import make_stamp
 from omnitrack.settings import Settings
-from omnitrack.stages.render_styles import FIELD_STYLES, STYLES, TRACK_STYLES, Canvas, Painter, TrackView
+from omnitrack.stages.render_canvas import Canvas, Painter
+from omnitrack.stages.render_edit import Drawing, edit_painter, read_drawing
+from omnitrack.stages.render_field_styles import FIELD_PAINTERS
+from omnitrack.stages.render_styles import EDIT_STYLE, STYLES, TRACK_STYLES
+from omnitrack.stages.render_track_styles import TRACK_PAINTERS, TrackView
 from omnitrack.tracks import Tracks
 
 
@@ -29,7 +33,7 @@ class RenderReport:
         output: The file, or the pattern of a sequence of images.
         frames: Number of frames in it.
         size: (width, height) of its frames in pixels.
-        points: Number of tracks drawn; 0 for flow and depth.
+        points: Number of tracks drawn; 0 for the styles that draw none.
         seconds: Wall time.
     """
 
@@ -49,28 +53,32 @@ def render(
     output: Path | None,
     device: str = "auto",
     progress: Progress = SILENT,
+    edit: Path | None = None,
 ) -> RenderReport:
-    """Draw a project's tracks, flow or depth over its frames and write them as a video.
+    """Draw a project's tracks, its fitted field or a drawing over its frames and write them as a video.
 
     Args:
         project: The project.
         settings: Uses the table ``render``.
-        tracks: What to draw, in pixels of the original video; None tracks a grid of the first frame. Not used by the
-            styles ``flow`` and ``depth``, which draw the fitted field itself.
-        style: points, trails, grid, compare, flow or depth.
+        tracks: What to draw, in pixels of the original video; None tracks a grid of the frame ``render.frame``. Used
+            by the styles that draw tracks (`TRACK_STYLES`); the others ask the fitted field itself.
+        style: One of `omnitrack.stages.render_styles.STYLES`.
         output: The file to make, its suffix says what kind; None makes ``renders/STYLE.mp4`` in the project.
         device: Where the field is evaluated.
         progress: Receives one step per frame.
+        edit: For the style ``edit``: an image with transparency, drawn on the frame ``render.frame``.
 
     Raises:
-        OmnitrackError: A style nobody knows, tracks of another video, no fitted field where one is needed, or a file
-            that cannot be written.
+        OmnitrackError: A style nobody knows, tracks of another video, no fitted field where one is needed, one that
+            cannot show the style, a drawing that is not usable, or a file that cannot be written.
+        UsageError: The style edit without a drawing, or a drawing for another style.
     """
     from omnitrack.project.video_writer import VideoWriter
 
     began = time.perf_counter()
     if style not in STYLES:
         raise OmnitrackError(f"there is no style {style!r}", f"known: {', '.join(STYLES)}")
+    drawing = _drawing(project, settings, style, edit)
     path = output or project.renders_dir / f"{style}.mp4"
     canvas = Canvas(project, settings.render)
     frames = list(range(project.num_frames))
@@ -79,26 +87,37 @@ def render(
         tracks = _default_grid(project, settings, device, progress) if tracks is None else tracks
         _check_tracks(project, tracks)
         frames = tracks.frames.tolist()
-        painter = TRACK_STYLES[style](TrackView(canvas, tracks))
-        points = len(tracks)
+        painter = TRACK_PAINTERS[style](TrackView(canvas, tracks))
     else:
         from omnitrack.stages.fit import load_field
 
-        painter = FIELD_STYLES[style](canvas, load_field(project, device))
-        points = 0
+        tracks, field = None, load_field(project, device)
+        painter = edit_painter(canvas, field, drawing) if drawing else FIELD_PAINTERS[style](canvas, field)
     height, width = painter(frames[0]).shape[:2]
     fps = settings.render.fps or project.meta.fps
     with VideoWriter(path, fps, (width, height)) as writer, progress.task(style, len(frames), unit="frames") as task:
         for frame in frames:
             writer.write(painter(frame))
             task.advance()
-    drawn = tracks if style in TRACK_STYLES else None
-    record_render(project, path, _stamp(project, style, settings, drawn))
+    record_render(project, path, _stamp(project, style, settings, tracks, drawing))
+    points = 0 if tracks is None else len(tracks)
     return RenderReport(style, str(path), len(frames), (width, height), points, time.perf_counter() - began)
 
 
-def _stamp(project: Project, style: str, settings: Settings, tracks: Tracks | None) -> dict[str, Any] | None:
-    """What a render is made from: the fit, be it through tracks; None where that is unknown."""
+def _drawing(project: Project, settings: Settings, style: str, edit: Path | None) -> Drawing | None:
+    """What the style edit draws; None for the others."""
+    example = f"for example: omnitrack render {project.root} --style {EDIT_STYLE} --edit logo.png --frame 0"
+    if style == EDIT_STYLE and edit is None:
+        raise UsageError(f"--style {EDIT_STYLE} needs a drawing", example)
+    if style != EDIT_STYLE and edit is not None:
+        raise UsageError(f"--edit {edit} is for --style {EDIT_STYLE}, not for --style {style}", example)
+    return None if edit is None else read_drawing(project, edit, settings.render.frame)
+
+
+def _stamp(
+    project: Project, style: str, settings: Settings, tracks: Tracks | None, drawing: Drawing | None
+) -> dict[str, Any] | None:
+    """What a render is made from: the fit, be it through tracks, and a drawing; None where the fit is unknown."""
     if tracks is None:
         from omnitrack.project.checkpoint import load_checkpoint, newest_checkpoint
 
@@ -107,7 +126,10 @@ def _stamp(project: Project, style: str, settings: Settings, tracks: Tracks | No
     else:
         made: Any = tracks.meta.get("stamp") or {}
         inputs = made.get("inputs")
-    return make_stamp(inputs, {**as_dict(settings.render), "style": style}) if inputs else None
+    if not inputs:
+        return None
+    drawn = {"drawing": drawing.fingerprint} if drawing else {}
+    return make_stamp({**inputs, **drawn}, {**as_dict(settings.render), "style": style})
 
 
 def _default_grid(project: Project, settings: Settings, device: str, progress: Progress) -> Tracks:

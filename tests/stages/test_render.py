@@ -9,7 +9,6 @@ import pytest
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
-from omnitrack.motion.field import FieldTracks
 from omnitrack.project.project import Project
 from omnitrack.project.video import open_video
 from omnitrack.settings import RenderSettings, Settings
@@ -41,26 +40,6 @@ def tracks(scene: SyntheticScene) -> Tracks:
     pixels, visible = scene.tracks(queries)
     frames = np.arange(scene.num_frames)
     return Tracks(queries, pixels, visible, visible.astype(np.float32), 0 * pixels[..., 0], frames, (96, 64), 12.0)
-
-
-class TrueField:
-    """The scene itself in the place of a fitted field."""
-
-    def __init__(self, scene: SyntheticScene) -> None:
-        self.scene, self.num_frames = scene, scene.num_frames
-
-    def track(self, source: int, pixels: NDArray[np.floating], targets: list[int]) -> FieldTracks:
-        queries = np.column_stack([np.full(len(pixels), source), pixels])
-        tracks, visible = self.scene.tracks(queries)
-        return FieldTracks(tracks[:, targets], np.zeros_like(tracks[:, targets, 0]), visible[:, targets])
-
-    def depth_map(self, frame: int) -> NDArray[np.float32]:
-        return self.scene.depth_order(frame).astype(np.float32)
-
-
-@pytest.fixture
-def fitted(scene: SyntheticScene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("omnitrack.stages.fit.load_field", lambda project, device="auto": TrueField(scene))
 
 
 def pictures(folder: Path) -> list[NDArray[np.uint8]]:
@@ -123,28 +102,6 @@ def test_removing_the_camera_changes_trails_only_where_it_moved(
         assert np.abs(plain.astype(int) - still).max() < 40  # the scene's camera stands still
 
 
-@pytest.mark.usefixtures("fitted")
-def test_flow_has_the_direction_of_the_motion(project: Project, tmp_path: Path) -> None:
-    report = render(project, SETTINGS, None, "flow", tmp_path / "flow")
-    assert (report.frames, report.points) == (6, 0)
-    first, *_, last = pictures(tmp_path / "flow")
-    for picture, x in ((first, 34), (last, 62)):  # on the disc, left and right of the pole
-        disc = picture[96, 3 * x].astype(int)
-        assert disc[0] > 240  # it moves right: red
-        assert disc[2] < 60
-        assert picture[5, 5].min() > 250  # the rest stands still: white
-
-
-@pytest.mark.usefixtures("fitted")
-def test_depth_orders_the_layers(project: Project, tmp_path: Path) -> None:
-    render(project, SETTINGS, None, "depth", tmp_path / "depth")
-    picture = pictures(tmp_path / "depth")[0].astype(int)
-    pole, disc, background = picture[20, 144], picture[96, 90], picture[5, 5]
-    assert pole[0] > 2 * pole[2]  # red: nearest
-    assert disc[1] > max(disc[0], disc[2])  # green: between
-    assert background[0] < 100  # dark blue: farthest
-
-
 def test_a_style_nobody_knows(project: Project, tracks: Tracks) -> None:
     with pytest.raises(OmnitrackError, match="no style 'arrows'") as caught:
         render(project, SETTINGS, tracks, "arrows", None)
@@ -176,7 +133,7 @@ def test_a_mesh_needs_a_grid(project: Project, tracks: Tracks) -> None:
     assert "--grid" in str(caught.value.hint)
 
 
-@pytest.mark.parametrize("style", ["points", "flow", "depth"])
+@pytest.mark.parametrize("style", ["points", "flow", "depth", "canonical", "rgb"])
 def test_without_a_fit_the_next_command_is_named(project: Project, style: str) -> None:
     with pytest.raises(OmnitrackError) as caught:
         render(project, SETTINGS, None, style, None)

@@ -1,0 +1,77 @@
+"""The styles of `omnitrack render` that show the fitted field itself: what each paints for one frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.drawing.canonical import canonical_colours
+from omnitrack.drawing.depth import depth_colours
+from omnitrack.drawing.flow import flow_colours
+from omnitrack.errors import OmnitrackError
+from omnitrack.motion.field import ColoredField, MotionField
+from omnitrack.stages.render_canvas import Canvas, Painter
+
+PROBE_SPACING_PX = 8  # of the points from which the range of a clip's flow is taken
+PROBE_FRAMES = 5  # from which the range of a clip's depth and canonical places is taken
+FLOW_QUANTILE, RANGE_QUANTILES = 0.99, (0.02, 0.98)  # a few wild values shall not wash out the rest
+
+
+def _flow(canvas: Canvas, field: MotionField) -> Painter:
+    """Motion to the next frame; in the last frame, that of the step into it."""
+    width, height = canvas.project.size
+
+    def flow(frame: int, spacing: int) -> NDArray[np.float32]:
+        pixels = np.stack(np.meshgrid(np.arange(0, width, spacing), np.arange(0, height, spacing)), -1)
+        last = frame == canvas.project.num_frames - 1
+        moved = field.track(frame, pixels.reshape(-1, 2).astype(np.float32), [frame - 1 if last else frame + 1])
+        step = moved.pixels[:, 0].reshape(pixels.shape) - pixels
+        return (-step if last else step).astype(np.float32)
+
+    frames = range(canvas.project.num_frames)
+    lengths = [np.linalg.norm(flow(frame, PROBE_SPACING_PX), axis=-1).ravel() for frame in frames]
+    limit = float(np.quantile(np.concatenate(lengths), FLOW_QUANTILE))
+    return lambda frame: canvas.enlarge(flow_colours(flow(frame, 1), limit))
+
+
+def _depth(canvas: Canvas, field: MotionField) -> Painter:
+    near, far = np.quantile(np.stack([field.depth_map(frame) for frame in _probes(canvas)]), RANGE_QUANTILES)
+    return lambda frame: canvas.enlarge(depth_colours(field.depth_map(frame), float(near), float(far)))
+
+
+def _canonical(canvas: Canvas, field: MotionField) -> Painter:
+    """The places are enlarged, not their colours: the edges of the squares stay sharp."""
+    probes = np.stack([field.canonical_map(frame) for frame in _probes(canvas)])
+    low, high = np.quantile(probes.reshape(-1, 3), RANGE_QUANTILES, axis=0)
+
+    def paint(frame: int) -> NDArray[np.uint8]:
+        places = cv2.resize(field.canonical_map(frame), canvas.size, interpolation=cv2.INTER_LINEAR)
+        return canonical_colours(np.asarray(places, np.float32), low, high)
+
+    return paint
+
+
+def _rgb(canvas: Canvas, field: MotionField) -> Painter:
+    if not isinstance(field, ColoredField):
+        root = canvas.project.root
+        raise OmnitrackError(
+            f"the fitted field of project {root} knows motion but no colours, there is nothing for --style rgb to show",
+            f"fit one that knows both: omnitrack fit {root} --method omnimotion",
+        )
+    return lambda frame: canvas.enlarge(np.rint(255 * np.clip(field.color_map(frame), 0, 1)).astype(np.uint8))
+
+
+def _probes(canvas: Canvas) -> list[int]:
+    """A few frames that are spread over the clip."""
+    return sorted({round(frame) for frame in np.linspace(0, canvas.project.num_frames - 1, PROBE_FRAMES)})
+
+
+FIELD_PAINTERS: dict[str, Callable[[Canvas, MotionField], Painter]] = {
+    "flow": _flow,
+    "depth": _depth,
+    "canonical": _canonical,
+    "rgb": _rgb,
+}

@@ -1,0 +1,111 @@
+"""The styles of `omnitrack render` that draw tracks over the frames: what each paints for one frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.drawing.palette import position_colours
+from omnitrack.drawing.tracks import camera_motion, draw_mesh, draw_points, draw_trails, grid_edges, without_camera
+from omnitrack.errors import OmnitrackError
+from omnitrack.stages.render_canvas import Canvas, Painter, Picture
+from omnitrack.tracks import Tracks
+
+CAMERA_THRESHOLD_PX = 1.0  # at 256 x 256: farther than this from the common motion is a motion of its own
+GAP_PX = 6  # between the two pictures of `compare`
+
+
+class TrackView:
+    """Tracks in pixels of a canvas, each with its colour.
+
+    Args:
+        canvas: Where they are drawn.
+        tracks: In pixels of the original video.
+    """
+
+    def __init__(self, canvas: Canvas, tracks: Tracks) -> None:
+        self.canvas, self.visible = canvas, tracks.visible
+        self.pixels = canvas.place(tracks.tracks)
+        self.queries = np.column_stack([tracks.queries[:, 0], canvas.place(tracks.queries[:, 1:])])
+        self._columns = {int(frame): column for column, frame in enumerate(tracks.frames)}
+        starts = self.queries[:, 1:]
+        (left, top), (right, bottom) = starts.min(0).tolist(), starts.max(0).tolist()
+        self.colours = position_colours(starts, (left, top, right, bottom))
+
+    def column(self, frame: int) -> int:
+        """Which of the T columns stands for a frame."""
+        return self._columns[frame]
+
+    @cached_property
+    def camera(self) -> NDArray[np.float64]:
+        """(T, 3, 3) the camera's motion, see `camera_motion`."""
+        threshold = CAMERA_THRESHOLD_PX * min(self.canvas.size) / 256
+        return camera_motion(self.pixels, self.visible, threshold)
+
+    def points_over(self, picture: Picture, frame: int, rows: NDArray[np.bool_] | slice = slice(None)) -> Picture:
+        """The tracks' points of one frame over a picture."""
+        column = self.column(frame)
+        pixels, visible, colours = self.pixels[rows, column], self.visible[rows, column], self.colours[rows]
+        return draw_points(picture, pixels, visible, colours, self.canvas.radius, self.canvas.settings.hidden)
+
+
+def _points(view: TrackView) -> Painter:
+    return lambda frame: view.points_over(view.canvas.frame(frame), frame)
+
+
+def _trails(view: TrackView) -> Painter:
+    settings = view.canvas.settings
+
+    def paint(frame: int) -> Picture:
+        column = view.column(frame)
+        past = slice(max(0, column - settings.trail), column + 1)
+        paths = view.pixels[:, past]
+        if settings.remove_camera:
+            paths = without_camera(paths, view.camera[past])
+        canvas = view.canvas
+        picture = draw_trails(canvas.frame(frame), paths, view.visible[:, past], view.colours, canvas.thickness)
+        now = view.visible[:, column]
+        return draw_points(picture, view.pixels[:, column], now, view.colours, 0.6 * canvas.radius, hidden=False)
+
+    return paint
+
+
+def _grid(view: TrackView) -> Painter:
+    edges = grid_edges(view.queries)
+    if not len(edges):
+        raise OmnitrackError(
+            "the tracks do not start on a grid, there is no mesh to draw",
+            f"track one: omnitrack query {view.canvas.project.root} --grid 20@0, or take --style points",
+        )
+    starts = view.queries[:, 1:]
+    lengths = np.linalg.norm(starts[edges[:, 0]] - starts[edges[:, 1]], axis=1)
+
+    def paint(frame: int) -> Picture:
+        column = view.column(frame)
+        pixels, visible = view.pixels[:, column], view.visible[:, column]
+        return draw_mesh(view.canvas.frame(frame), pixels, visible, view.colours, edges, lengths, view.canvas.thickness)
+
+    return paint
+
+
+def _compare(view: TrackView) -> Painter:
+    """The frame that most points were asked in on the left, the current frame on the right, the same points in both."""
+    frames, counts = np.unique(view.queries[:, 0], return_counts=True)
+    asked = int(frames[counts.argmax()])
+    rows = view.queries[:, 0] == asked
+    starts, colours = view.queries[rows, 1:], view.colours[rows]
+    canvas = view.canvas
+    left = draw_points(canvas.frame(asked), starts, np.ones(len(starts), bool), colours, canvas.radius)
+    gap = np.full((left.shape[0], GAP_PX, 3), 255, np.uint8)
+    return lambda frame: np.hstack([left, gap, view.points_over(canvas.frame(frame), frame, rows)])
+
+
+TRACK_PAINTERS: dict[str, Callable[[TrackView], Painter]] = {
+    "points": _points,
+    "trails": _trails,
+    "grid": _grid,
+    "compare": _compare,
+}

@@ -1,0 +1,239 @@
+"""A drawing carried by the exact field of a scene: where it is, what hides it, and which drawings are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from omnitrack.errors import OmnitrackError, UsageError
+from omnitrack.motion.field import FieldTracks
+from omnitrack.project.project import Project
+from omnitrack.project.renders import read_renders
+from omnitrack.settings import InitSettings, RenderSettings, Settings
+from omnitrack.stages.init import init_from_frames
+from omnitrack.stages.render import render
+from omnitrack.stages.render_edit import read_drawing
+from omnitrack.synthetic import SyntheticScene, occluder_scene
+
+SETTINGS = Settings(render=RenderSettings(min_side=192, brightness=0.5))  # frames are enlarged three times
+INK = (255, 0, 255)  # far from every colour of the scene
+
+
+@pytest.fixture(scope="module")
+def scene() -> SyntheticScene:
+    """A disc of radius 12.8 about (38 + 4 t, 32) passes behind a pole, x from 42.7 to 53.3; the rest stands still."""
+    return occluder_scene((96, 64), num_frames=6)
+
+
+@pytest.fixture(scope="module")
+def project(scene: SyntheticScene, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    root = tmp_path_factory.mktemp("render") / "project"
+    init_from_frames(scene.frames(), root, Settings(), 12.0, "occluder")
+    return Project(root)
+
+
+class TrueField:
+    """The scene itself in the place of a fitted field."""
+
+    def __init__(self, scene: SyntheticScene) -> None:
+        self.scene, self.num_frames = scene, scene.num_frames
+
+    def track(self, source: int, pixels: NDArray[np.floating], targets: list[int]) -> FieldTracks:
+        tracks, visible = self.scene.tracks(np.column_stack([np.full(len(pixels), source), pixels]))
+        return FieldTracks(tracks[:, targets], np.zeros_like(tracks[:, targets, 0]), visible[:, targets])
+
+
+@pytest.fixture
+def draw(
+    project: Project, scene: SyntheticScene, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., NDArray[np.float64]]:
+    """Render with a drawing: how much of the drawing each pixel shows, (T, 192, 288), 1 where it is nothing else."""
+    monkeypatch.setattr("omnitrack.stages.fit.load_field", lambda project, device="auto": TrueField(scene))
+
+    def run(frame: int, x: float, y: float, radius: float) -> NDArray[np.float64]:
+        image = np.zeros((64 * 8, 96 * 8, 4), np.uint8)
+        centre = tuple(round(16 * ((value + 0.5) * 8 - 0.5)) for value in (x, y))
+        cv2.circle(image, centre, round(16 * 8 * radius), (*INK[::-1], 255), -1, cv2.LINE_8, 4)
+        cv2.imwrite(str(tmp_path / "ink.png"), image)
+        settings = replace(SETTINGS, render=replace(SETTINGS.render, frame=frame))
+        report = render(project, settings, None, "edit", tmp_path / "out", edit=tmp_path / "ink.png")
+        assert (report.style, report.frames, report.points, report.size) == ("edit", 6, 0, (288, 192))
+        shown = [cv2.imread(str(path))[..., ::-1].astype(float) for path in sorted((tmp_path / "out").glob("*.png"))]
+        amounts = []
+        for t, picture in enumerate(shown):
+            plain = enlarged(scene.frame(t))
+            amounts.append((plain[..., 1] - picture[..., 1]) / np.maximum(plain[..., 1], 1))  # the ink has no green
+        return np.stack(amounts)
+
+    return run
+
+
+def enlarged(frame: NDArray[np.uint8]) -> NDArray[np.float64]:
+    return cv2.resize(frame, (288, 192), interpolation=cv2.INTER_CUBIC).astype(float)
+
+
+def middle(amount: NDArray[np.float64]) -> list[float]:
+    """(x, y) of what is shown, in pixels of the working frames."""
+    rows, columns = np.indices(amount.shape)
+    weight = np.where(amount > 0.1, amount, 0)
+    place = np.array([(weight * columns).sum(), (weight * rows).sum()]) / weight.sum()
+    return ((place + 0.5) / 3 - 0.5).tolist()
+
+
+def at(amount: NDArray[np.float64], x: float, y: float) -> float:
+    return float(amount[round((y + 0.5) * 3 - 0.5), round((x + 0.5) * 3 - 0.5)])
+
+
+def test_a_drawing_moves_with_the_disc_and_hides_behind_the_pole(draw: Callable[..., NDArray[np.float64]]) -> None:
+    amounts = draw(0, 32, 32, 2)  # 6 pixels left of the disc's middle
+    area = np.pi * (3 * 2) ** 2
+    for t in (0, 1, 2):
+        # the disc has gone 4 t to the right and turned by 0.02 t
+        place = [38 + 4 * t - 6 * np.cos(0.02 * t), 32 - 6 * np.sin(0.02 * t)]
+        assert middle(amounts[t]) == pytest.approx(place, abs=0.1)
+        assert amounts[t].clip(0).sum() == pytest.approx(area, rel=0.1)
+        assert at(amounts[t], *place) > 0.99  # opaque: the frame was not dimmed either
+    assert amounts[3].clip(0).sum() < 0.3 * area  # at x = 44: only an edge of it looks out
+    assert np.abs(amounts[4]).max() < 0.05  # at x = 48
+    assert amounts[5].clip(0).sum() < 0.3 * area  # at x = 52, it looks out on the other side
+    assert np.abs(amounts[5][:, : 3 * 52]).max() < 0.05
+
+
+def test_a_drawing_on_a_later_frame_is_carried_back(draw: Callable[..., NDArray[np.float64]]) -> None:
+    amounts = draw(5, 62, 32, 2)  # 4 pixels right of the disc's middle
+    place = [58 - 4 + 4 * np.cos(0.02), 32 - 4 * np.sin(0.02)]
+    assert middle(amounts[4]) == pytest.approx(place, abs=0.1)
+    assert np.abs(amounts[1]).max() < 0.05  # at x = 46, behind the pole
+
+
+def test_a_drawing_on_the_background_is_covered_by_what_passes(draw: Callable[..., NDArray[np.float64]]) -> None:
+    amounts = draw(0, 66, 24, 6)
+    assert at(amounts[0], 64, 28) > 0.99
+    assert at(amounts[5], 64, 28) < 0.05  # the disc about (58, 32) is there
+    for amount in amounts:
+        assert at(amount, 69, 21) > 0.99  # never covered
+        assert np.abs(amount[:, : 3 * 52]).max() < 0.05  # and nothing elsewhere
+
+
+def test_what_was_hidden_under_a_drawing_does_not_carry_it(draw: Callable[..., NDArray[np.float64]]) -> None:
+    amounts = draw(0, 48, 32, 3)  # on the pole; the disc's right part is behind it
+    for amount in amounts:
+        assert middle(amount) == pytest.approx([48, 32], abs=0.1)
+        assert np.abs(amount[:, 3 * 55 :]).max() < 0.05
+
+
+@pytest.mark.usefixtures("draw")
+def test_the_drawn_frame_shows_the_drawing_exactly(project: Project, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    image = rng.integers(0, 256, (192, 288, 4), np.uint8)
+    image[..., 3] = rng.choice([0, 128, 255], (192, 288))
+    cv2.imwrite(str(tmp_path / "noise.png"), image)
+    settings = replace(SETTINGS, render=replace(SETTINGS.render, frame=2))
+    render(project, settings, None, "edit", tmp_path / "out", edit=tmp_path / "noise.png")
+    alpha = image[..., 3:] / 255
+    expected = enlarged(project.frame(2)) * (1 - alpha) + image[..., 2::-1] * alpha
+    shown = cv2.imread(str(tmp_path / "out" / "000002.png"))[..., ::-1]
+    assert np.abs(shown - expected).max() < 0.51
+
+
+@pytest.mark.usefixtures("draw")
+def test_the_stamp_knows_the_drawing(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = SimpleNamespace(stamp={"format": 1})
+    monkeypatch.setattr("omnitrack.project.checkpoint.newest_checkpoint", lambda project: Path("newest"))
+    monkeypatch.setattr("omnitrack.project.checkpoint.load_checkpoint", lambda project, path: made)
+    stamps = []
+    for name, red in (("a", 200), ("b", 200), ("c", 201)):
+        path = tmp_path / f"{name}.png"
+        cv2.imwrite(str(path), np.full((64, 96, 4), (0, 0, red, 255), np.uint8))
+        render(project, SETTINGS, None, "edit", None, edit=path)
+        stamps.append(read_renders(project)["edit.mp4"])
+    assert stamps[0] == stamps[1]  # the same drawing, wherever it lies
+    assert stamps[0]["inputs"]["drawing"] != stamps[2]["inputs"]["drawing"]
+    assert stamps[0]["inputs"]["fit"] == stamps[2]["inputs"]["fit"]
+    assert (stamps[0]["settings"]["style"], stamps[0]["settings"]["frame"]) == ("edit", 0)
+
+
+# --- which drawings are taken -----------------------------------------------------------------------------------
+def write(path: Path, size: tuple[int, int], channels: int = 4, dtype: Any = np.uint8) -> Path:
+    cv2.imwrite(str(path), np.full((size[1], size[0], channels), np.iinfo(dtype).max, dtype))
+    return path
+
+
+@pytest.mark.parametrize("size", [(96, 64), (48, 32), (960, 640), (191, 128), (193, 128), (97, 64), (31, 20)])
+def test_sizes_of_the_same_aspect_ratio(scene: SyntheticScene, tmp_path: Path, size: tuple[int, int]) -> None:
+    init_from_frames(scene.frames(), tmp_path / "small", Settings(init=InitSettings(max_size=48)), 12.0, "occluder")
+    small = Project(tmp_path / "small")
+    assert (small.size, small.meta.original_size) == ((48, 32), (96, 64))
+    assert read_drawing(small, write(tmp_path / "a.png", size), 0).pixels.shape == (size[1], size[0], 4)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (96, 96), (99, 64), (195, 128), (192, 132)])
+def test_another_aspect_ratio_names_both_sizes(project: Project, tmp_path: Path, size: tuple[int, int]) -> None:
+    with pytest.raises(OmnitrackError, match=f"is {size[0]}x{size[1]}, the video is 96x64") as caught:
+        read_drawing(project, write(tmp_path / "a.png", size), 0)
+    assert caught.value.hint
+
+
+def test_a_drawing_of_16_bits(project: Project, tmp_path: Path) -> None:
+    pixels = read_drawing(project, write(tmp_path / "deep.png", (96, 64), dtype=np.uint16), 0).pixels
+    assert pixels.dtype == np.uint16
+    assert pixels.max() == 65535
+
+
+@pytest.mark.parametrize("mode", ["P", "LA", "RGBA"])
+def test_ways_to_store_transparency(project: Project, tmp_path: Path, mode: str) -> None:
+    image = pytest.importorskip("PIL.Image")
+    pixels = np.zeros((64, 96, 4), np.uint8)
+    pixels[10:20, 30:50] = (90, 90, 90, 255)
+    drawn = image.fromarray(pixels)
+    (drawn.quantize(4) if mode == "P" else drawn.convert(mode)).save(tmp_path / "a.png")
+    read = read_drawing(project, tmp_path / "a.png", 0).pixels
+    np.testing.assert_array_equal(read, pixels)
+
+
+def test_drawings_that_cannot_be_used(project: Project, tmp_path: Path) -> None:
+    def refused(path: Path, frame: int = 0) -> str:
+        with pytest.raises(OmnitrackError) as caught:
+            read_drawing(project, path, frame)
+        assert caught.value.hint
+        return f"{caught.value.message} / {caught.value.hint}"
+
+    assert "there is no drawing at" in refused(tmp_path / "nowhere.png")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    assert "damaged or not an image" in refused(tmp_path / "broken.png")
+    opaque = refused(write(tmp_path / "opaque.png", (96, 64), channels=3))
+    assert "has no alpha channel" in opaque
+    assert "RGBA PNG" in opaque
+    cv2.imwrite(str(tmp_path / "empty.png"), np.zeros((64, 96, 4), np.uint8))
+    assert "fully transparent" in refused(tmp_path / "empty.png")
+    cv2.imwrite(str(tmp_path / "float.tiff"), np.ones((64, 96, 4), np.float32))
+    assert "no fixed range" in refused(tmp_path / "float.tiff")
+    good = write(tmp_path / "good.png", (96, 64))
+    for frame in (-1, 6):
+        assert f"there is no frame {frame} " in refused(good, frame)
+        assert "frames are 0 to 5" in refused(good, frame)
+
+
+def test_a_drawing_is_read_before_the_field(project: Project, tmp_path: Path) -> None:
+    with pytest.raises(OmnitrackError, match="there is no drawing"):  # and not: there is no fit
+        render(project, SETTINGS, None, "edit", None, edit=tmp_path / "nowhere.png")
+    with pytest.raises(OmnitrackError) as caught:
+        render(project, SETTINGS, None, "edit", None, edit=write(tmp_path / "good.png", (96, 64)))
+    assert "omnitrack fit" in str(caught.value.hint)
+
+
+def test_the_style_and_its_drawing_belong_together(project: Project, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--style edit needs a drawing") as caught:
+        render(project, SETTINGS, None, "edit", None)
+    assert "--edit logo.png" in str(caught.value.hint)
+    with pytest.raises(UsageError, match="is for --style edit, not for --style depth") as caught:
+        render(project, SETTINGS, None, "depth", None, edit=write(tmp_path / "good.png", (96, 64)))
+    assert "--style edit" in str(caught.value.hint)

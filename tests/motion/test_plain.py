@@ -64,6 +64,16 @@ def test_nothing_makes_the_two_networks_inverse(warp: TwoNetworkWarp, shaken) ->
     assert (back - x).norm(dim=-1).min() > 1e-3
 
 
+def test_each_way_of_the_two_networks_reads_a_column_of_its_own(warp: TwoNetworkWarp, shaken) -> None:
+    warp = shaken(warp)
+    x, frames = points(6).double(), torch.arange(6) % FRAMES
+    there, back = warp.time_columns()
+    assert torch.equal(warp(x, frames, [there, 0 * back]), warp(x, frames, [there, back]))
+    assert torch.equal(warp.inverse(x, frames, [0 * there, back]), warp.inverse(x, frames, [there, back]))
+    torch.testing.assert_close(there, warp.there.conditioner.from_time(warp.time()))
+    torch.testing.assert_close(back, warp.back.conditioner.from_time(warp.time()))
+
+
 def test_two_networks_use_a_table_of_frame_maps(warp: TwoNetworkWarp, shaken) -> None:
     warp = shaken(warp)
     depths = torch.tensor([0.2, 0.9], dtype=torch.float64)
@@ -107,6 +117,16 @@ def test_planar_flow_depends_on_both_frames_and_their_order(field: PlanarField, 
     for one in range(4):
         for other in range(one):
             assert (landed[one] != landed[other]).all()
+
+
+def test_planar_flow_reads_the_time_of_the_source_before_that_of_the_target(field: PlanarField, shaken) -> None:
+    field = shaken(field)
+    with torch.no_grad():
+        field.network.conditioner.from_time.weight[:, : field.time.width] = 0  # whatever reads the source
+    pixels = torch.full((3, 2), 3.0, dtype=torch.float64)
+    landed = field(pixels, torch.tensor([0, 1, 0]), torch.tensor([2, 2, 1]))
+    torch.testing.assert_close(landed[0], landed[1])
+    assert (landed[0] != landed[2]).all()
 
 
 def test_planar_gradients(field: PlanarField, shaken) -> None:

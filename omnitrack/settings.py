@@ -131,7 +131,10 @@ class OmniMotionSettings:
     smoothness_weight: float = setting(20.0, "points move evenly from frame to frame", low=0)
     cycle_weight: float = setting(1.0, "two_networks: agreement of the way there and the way back", low=0)
     distortion_weight: float = setting(10.0, "rays end at one depth; rises from 40 to 60 per cent of the run", low=0)
-    depth_prior_weight: float = setting(1.0, "rays end at the depth from motion; falls to 0 at half the run", low=0)
+    depth_prior_weight: float = setting(1.0, "rays end at the depth from motion; falls to 0 as the next says", low=0)
+    guided_share: float = setting(
+        0.8, "share of the run in which the depth from motion hands over to the volume; 0 leaves it out", low=0
+    )
     random_neighbours: bool = setting(False, "take gradients between random points, as the published code does")
     normalise_weights: bool = setting(True, "weighted means, not the published code's unnormalised sums")
     learning_rate: float = setting(1e-2, "of couplings, at the start", low=0)

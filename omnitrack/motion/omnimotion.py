@@ -93,7 +93,7 @@ class RayShape:
     @property
     def tolerance(self) -> float:
         """Depth by which a point may lie behind a surface and still be on it."""
-        return TOLERANCE_SAMPLES * (self.far - self.near) / self.samples
+        return TOLERANCE_SAMPLES * (self.far - self.near) / (self.samples - 1)
 
 
 class OmniMotionField(nn.Module):

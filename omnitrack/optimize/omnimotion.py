@@ -13,6 +13,7 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -41,7 +42,7 @@ PUBLISHED_FRAME_LAYERS, INTENDED_FRAME_LAYERS = 8, 2
 SMOOTHNESS_SHARE = 4  # one ray in so many is asked for smooth motion, as published
 PHOTOMETRIC_RAMP = (0.0, 0.5)  # share of the run: published as step / 5,000 up to 10
 DISTORTION_RAMP = (0.4, 0.6)  # (step - 40,000) / 2,000 up to 10
-PRIOR_FADE = (0.0, 0.5)
+LEAST_WEIGHT = 1e-3  # of a ray at its prior depth: keeps the logarithm finite
 
 
 def build(data: Correspondences, settings: FitSettings) -> OmniMotionField | PlanarField:
@@ -151,7 +152,9 @@ def omnimotion_losses(
     columns = field.warp.time_columns()
     depths = stratified_depths(len(batch.colors), shape.near, shape.far, shape.samples, moment.generator)
     rays = field.cast(batch.source_pixels, batch.source_frames, depths, columns)
-    tracked = rays.strongest(s.tracked_samples or shape.samples)  # k of the K samples
+    prior = _near_depth(rays.depths, field.first_depths(batch.source_pixels, batch.source_frames))
+    guided = 1 - ramp(moment.share, 0, s.guided_share)
+    tracked = _guided(rays, prior, guided).strongest(s.tracked_samples or shape.samples)  # k of the K samples
     points = _carried(field, tracked.canonical, batch.target_frames, columns)  # (B, M, k, 3)
     z = points[..., 2]
     inside = ((z >= shape.near) & (z <= shape.far)).float()
@@ -175,8 +178,8 @@ def omnimotion_losses(
         weight = s.distortion_weight * ramp(moment.share, *DISTORTION_RAMP)
         terms["distortion"] = weight * distortion(rays.weights, depths).mean()
     if s.depth_prior_weight > 0:
-        weight = s.depth_prior_weight * (1 - ramp(moment.share, *PRIOR_FADE))
-        terms["depth_prior"] = weight * _away_from(field.first_depths(batch.source_pixels, batch.source_frames), rays)
+        weight = s.depth_prior_weight * guided
+        terms["depth_prior"] = weight * -torch.log((rays.weights * prior).sum(-1) + LEAST_WEIGHT).mean()
     return terms, errors
 
 
@@ -226,11 +229,18 @@ def _cycle(field: OmniMotionField, rays: Rays, batch: Batch, columns: list[Tenso
     return apart * FRAME_PX / max(field.camera.size) * field.camera.half_extent_px
 
 
-def _away_from(depth: Tensor, rays: Rays) -> Tensor:
-    """How little of the rays' weight is at the depths (B,): the mean of -log of what is, within a sample's spacing."""
-    spacing = (rays.depths[:, -1:] - rays.depths[:, :1]) / rays.depths.shape[1]
-    near = torch.exp(-0.5 * ((rays.depths - depth[:, None]) / spacing) ** 2)
-    return -torch.log((rays.weights * near).sum(-1) + 1e-3).mean()
+def _near_depth(depths: Tensor, depth: Tensor) -> Tensor:
+    """How near samples at depths (B, K) are to one depth per ray (B,): 1 there, falling within a sample's spacing."""
+    spacing = (depths[:, -1:] - depths[:, :1]) / depths.shape[1]
+    return torch.exp(-0.5 * ((depths - depth[:, None]) / spacing) ** 2)
+
+
+def _guided(rays: Rays, prior: Tensor, share: float) -> Rays:
+    """Rays of which a share of the weight is where `prior` (B, K) says a surface is, not where the volume has one."""
+    if share == 0:
+        return rays
+    surface = prior / prior.sum(-1, keepdim=True).clamp_min(1e-6)
+    return replace(rays, weights=share * surface + (1 - share) * rays.weights)
 
 
 def _differences(values: Tensor, random: bool) -> Tensor:

@@ -14,8 +14,8 @@ def learning_rate_factor(share: float, last: float) -> float:
 
 
 def ramp(share: float, begin: float, end: float) -> float:
-    """0 before `begin` of the run, 1 after `end`, evenly between."""
-    return min(1.0, max(0.0, (share - begin) / (end - begin)))
+    """0 before `begin` of the run, 1 from `end` on, evenly between."""
+    return 1.0 if share >= end else max(0.0, (share - begin) / (end - begin))
 
 
 def active_frames(share: float, num_frames: int) -> tuple[int, int]:

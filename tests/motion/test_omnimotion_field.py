@@ -231,7 +231,7 @@ def test_the_mean_does_not_shrink_where_light_passes_the_ray() -> None:
 @pytest.mark.parametrize(("front", "seen"), [(1.4, True), (1.3, False)])
 def test_a_point_is_on_the_surface_within_the_tolerance(front: float, seen: bool) -> None:
     shape = RayShape(0.0, 2.0, 21, occlusion_threshold=0.3)
-    assert shape.tolerance == pytest.approx(1.1 * 2 / 21)  # a little more than a sample's spacing
+    assert shape.tolerance == pytest.approx(1.1 * 2 / 20)  # a little more than a sample's spacing
     field = world(Sheet(front, 0.4, RED), Sheet(1.5, 1.0, BLUE), shape=shape)
     tracks = field.track(1, np.array([[10, 6]]), [1, 2])
     np.testing.assert_allclose(tracks.depth, [[1.5, 1.5]], atol=1e-6)

@@ -47,6 +47,7 @@ ONLY_FLOW = replace(
     smoothness_weight=0.0,
     distortion_weight=0.0,
     depth_prior_weight=0.0,
+    guided_share=0.0,
 )
 
 
@@ -240,7 +241,7 @@ def test_distortion_comes_in_after_forty_per_cent() -> None:
 
 
 def test_the_prior_pulls_rays_to_the_depth_from_motion_and_lets_go() -> None:
-    settings = replace(ONLY_FLOW, depth_prior_weight=2.0)
+    settings = replace(ONLY_FLOW, depth_prior_weight=2.0, guided_share=0.4)
     batch = make_batch([(20, 30)], [[(20, 30)]], [[1]])
     field = make_field()
     depths = stratified_depths(1, -1, 1, 6, moment().generator)[0]
@@ -253,8 +254,28 @@ def test_the_prior_pulls_rays_to_the_depth_from_motion_and_lets_go() -> None:
         found.append(float(terms_of(field, batch, settings)[0]["depth_prior"]))
         assert found[-1] == pytest.approx(2 * expected, rel=1e-3)
     assert found[1] > found[0]
-    assert float(terms_of(field, batch, settings, share=0.25)[0]["depth_prior"]) == pytest.approx(found[1] / 2)
-    assert float(terms_of(field, batch, settings, share=0.5)[0]["depth_prior"]) == 0.0
+    assert float(terms_of(field, batch, settings, share=0.2)[0]["depth_prior"]) == pytest.approx(found[1] / 2)
+    assert float(terms_of(field, batch, settings, share=0.4)[0]["depth_prior"]) == 0.0
+
+
+def test_points_follow_the_prior_surface_first_and_the_volume_in_the_end() -> None:
+    """Before PLANE everything moves right by 8 pixels a frame, from there on nothing moves; the prior says: before."""
+
+    class Parted(FrameMap):
+        def matrices(self, frames: Tensor, depth: Tensor) -> Tensor:
+            maps = torch.eye(2, 3).repeat(len(frames), 1, 1)
+            maps[:, 0, 2] = torch.where(depth < PLANE, -frames * 8 / 32, 0.0)
+            return maps
+
+    field = make_field()
+    assert isinstance(field.warp, CanonicalWarp)
+    field.warp.frame_map = Parted()
+    field.first_depth = torch.full((3, 4, 4), -0.6)
+    settings = replace(ONLY_FLOW, guided_share=0.4)
+    batch = make_batch([(20, 30)], [[(20, 30)]], [[1]])
+    errors = [float(terms_of(field, batch, settings, share=share)[1]) for share in (0.0, 0.2, 0.4)]
+    assert errors == pytest.approx([32, 16, 0], abs=0.4)  # 8 pixels, 4 of the raster each
+    assert float(terms_of(field, batch, replace(settings, guided_share=0.0))[1]) == pytest.approx(0, abs=1e-3)
 
 
 def test_the_prior_is_read_where_the_ray_is() -> None:

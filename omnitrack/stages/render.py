@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,11 +94,13 @@ def render(
 
         tracks, field = None, load_field(project, device)
         painter = edit_painter(canvas, field, drawing) if drawing else FIELD_PAINTERS[style](canvas, field)
-    height, width = painter(frames[0]).shape[:2]
+    pictures = map(painter, frames)
+    first = next(pictures)  # before anything is opened: it tells the size, and whether the style can be painted at all
+    height, width = first.shape[:2]
     fps = settings.render.fps or project.meta.fps
     with VideoWriter(path, fps, (width, height)) as writer, progress.task(style, len(frames), unit="frames") as task:
-        for frame in frames:
-            writer.write(painter(frame))
+        for picture in itertools.chain([first], pictures):
+            writer.write(picture)
             task.advance()
     record_render(project, path, _stamp(project, style, settings, tracks, drawing))
     points = 0 if tracks is None else len(tracks)

@@ -34,12 +34,13 @@ CADEX_PAPER = FitSettings(
 # Sized for two CPU cores: a clip of 32 frames in minutes.
 OMNIMOTION = FitSettings(
     method="omnimotion",
-    steps=1600,
-    anchors=256,
-    targets=2,
+    steps=1200,
+    anchors=512,
+    targets=4,
+    omnimotion=OmniMotionSettings(tracked_samples=2),
 )
-OMNIMOTION_FAST = replace(OMNIMOTION, steps=500)
-OMNIMOTION_ACCURATE = replace(OMNIMOTION, steps=8000)
+OMNIMOTION_FAST = replace(OMNIMOTION, steps=400)
+OMNIMOTION_ACCURATE = replace(OMNIMOTION, steps=6000)
 
 # Source: the published configuration for TAP-Vid: 8 pairs of 256 points, 32 samples a ray, no affine maps. Half of the
 # points are the neighbours of the others. Identity at the start and true neighbours are ours.

@@ -21,7 +21,13 @@ FAR, NEAR = 0.5, -0.5
 HALF_WAY_PX = 3.0  # residual motion, at 256 x 256, that puts a point half way between far and near
 REACH = 8  # frames: residual motion is measured against targets up to this far away
 RANSAC_PX = 2.0
+LEAST_EVIDENCE = 8.0  # occlusions seen on a track and around it that do not count yet
+STILL_DEPTH = 0.15  # depth from motion beyond which a surface moves like the camera
 SMOOTHING_ROUNDS = 4
+ALIKE_REACH = 6  # grid points around that hear of an occlusion ...
+ALIKE_COLOR = 0.15  # ... as much as their colour, RGB in [0, 1], ...
+ALIKE_DEPTH = 0.1  # ... and depth from motion are alike
+COVER_MARGIN = 0.25  # of the range from near to far, between what covers and what is covered
 
 
 def camera_motion(data: Correspondences, camera: Camera) -> Tensor:
@@ -63,7 +69,7 @@ def depth_from_motion(data: Correspondences, camera: Camera, affine: Tensor) -> 
     share = residual / (residual + HALF_WAY_PX)
     depth = FAR + (NEAR - FAR) * share
     depth = _carry_along_tracks(data, depth)
-    depth = _order_by_occlusion(data, depth)
+    depth = _bring_covers_forward(data, _part_at_occlusions(data, depth), depth)
     rows, columns = data.grid_shape
     depth = _median(depth.view(-1, 1, rows, columns))[:, 0]
     nearest = (torch.arange(data.num_frames)[:, None] - data.sources.cpu()[None]).abs().argmin(1)
@@ -130,24 +136,27 @@ def _source_of_frame(data: Correspondences) -> dict[int, int]:
     return {int(frame): s for s, frame in enumerate(data.sources.tolist())}
 
 
-def _carry_along_tracks(data: Correspondences, depth: Tensor) -> Tensor:
-    """Give every point the mean depth of its whereabouts in other frames: one surface, one depth. (S, P)"""
+def _sum_along_tracks(data: Correspondences, values: Tensor) -> Tensor:
+    """Of every point, the sum of values (n, S, P) over its whereabouts in its own and all other frames."""
     row_of = _source_of_frame(data)
-    carried = torch.empty_like(depth)
+    sums = values.clone()
     for s in range(len(data.sources)):
-        total, weight = depth[s].clone(), torch.ones_like(depth[s])
         for k, target in enumerate(data.targets[s].tolist()):
             if target not in row_of:
                 continue
             there = data.grid + data.displacement[s, k] * data.unit_px
             sure = data.confidence[s, k] / 255.0 * ~data.occluded[s, k]
-            total += sure * depth[row_of[target]][_texel(data, there)]
-            weight += sure
-        carried[s] = total / weight
-    return carried
+            sums[:, s] += sure * values[:, row_of[target]][:, _texel(data, there)]
+    return sums
 
 
-def _order_by_occlusion(data: Correspondences, depth: Tensor) -> Tensor:
+def _carry_along_tracks(data: Correspondences, depth: Tensor) -> Tensor:
+    """Give every point the mean depth of its whereabouts in other frames: one surface, one depth. (S, P)"""
+    total, weight = _sum_along_tracks(data, torch.stack([depth, torch.ones_like(depth)]))
+    return total / weight
+
+
+def _part_at_occlusions(data: Correspondences, depth: Tensor) -> Tensor:
     """Push what is seen to be covered behind what covers it. (S, P)
 
     A believed but hidden entry (s, k, p) lands where frame k shows the surface that covers p. Where that surface is
@@ -174,6 +183,71 @@ def _order_by_occlusion(data: Correspondences, depth: Tensor) -> Tensor:
         depth = depth + total / weight.clamp_min(1)
         depth = _carry_along_tracks(data, depth)
     return depth.clamp(NEAR - margin, FAR + margin)
+
+
+def _bring_covers_forward(data: Correspondences, depth: Tensor, motion: Tensor) -> Tensor:
+    """Bring what moves like the camera, and so is taken to be far, in front of the moving things that it covers. (S, P)
+
+    A believed but hidden entry (s, k, p) lands where frame k shows the surface that covers p. Entries between points of
+    like motion are more often a surface that seems to cover itself than two, and do not count. A surface is seen to
+    cover something in few frames and places only, so its entries are summed along the tracks and over neighbours, and
+    have to outnumber those in which it is covered itself.
+
+    Args:
+        data: Correspondences.
+        depth: (S, P) as it is.
+        motion: (S, P) as it was from motion alone.
+    """
+    margin = COVER_MARGIN * (FAR - NEAR)
+    seen = _sum_along_tracks(data, _among_alike(data, _covering(data, motion, margin), motion))
+    covers, covered, before = seen
+    sure = 4 * (covers - 2 * covered) > covers + covered + LEAST_EVIDENCE
+    in_front = before / covers.clamp_min(1e-6) - 2 * margin
+    lifted = sure & (depth - in_front > margin) & (motion > STILL_DEPTH)
+    return torch.where(lifted, in_front.clamp_min(NEAR - 2 * margin), depth)
+
+
+def _covering(data: Correspondences, depth: Tensor, margin: float) -> Tensor:
+    """Of every point: how often it covers another, how often it is covered, and the depths of the others it covers.
+
+    The last are summed. Depths (S, P); only entries that are more than `margin` apart count. Returns (3, S, P).
+    """
+    row_of = _source_of_frame(data)
+    covers, covered, before = torch.zeros(3, *depth.shape, device=depth.device)
+    for s in range(len(data.sources)):
+        for k, target in enumerate(data.targets[s].tolist()):
+            if target not in row_of:
+                continue
+            hidden = torch.nonzero(data.occluded[s, k] & (data.confidence[s, k] > 0)).flatten()
+            there = data.landing(torch.full_like(hidden, s), torch.full_like(hidden, k), hidden)
+            cover, at = row_of[target], _texel(data, there)
+            unlike = (depth[cover][at] - depth[s][hidden]).abs() > margin
+            hidden, at = hidden[unlike], at[unlike]
+            covered[s].index_add_(0, hidden, torch.ones_like(depth[s][hidden]))
+            covers[cover].index_add_(0, at, torch.ones_like(depth[s][hidden]))
+            before[cover].index_add_(0, at, depth[s][hidden])
+    return torch.stack([covers, covered, before])
+
+
+def _among_alike(data: Correspondences, values: Tensor, depth: Tensor) -> Tensor:
+    """Sums of values (n, S, P) over the grid points around, each as much as colour and depth (S, P) are alike."""
+    rows, columns = data.grid_shape
+    maps = values.view(len(values), -1, rows, columns)
+    colors = data.colors.view(-1, rows, columns, 3).movedim(-1, 0) / (255 * ALIKE_COLOR)
+    looks = torch.cat([colors, depth.view(1, -1, rows, columns) / ALIKE_DEPTH])
+    total = torch.zeros_like(maps)
+    for dy in range(-ALIKE_REACH, ALIKE_REACH + 1):
+        for dx in range(-ALIKE_REACH, ALIKE_REACH + 1):
+            here, there = _overlap(dy, rows), _overlap(-dy, rows)
+            here_x, there_x = _overlap(dx, columns), _overlap(-dx, columns)
+            apart = ((looks[..., here, here_x] - looks[..., there, there_x]) ** 2).sum(0)
+            total[..., here, here_x] += torch.exp(-apart) * maps[..., there, there_x]
+    return total.view(values.shape)
+
+
+def _overlap(shift: int, length: int) -> slice:
+    """The part of a side that still has a partner when moved by `shift`."""
+    return slice(max(0, -shift), length - max(0, shift))
 
 
 def _median(maps: Tensor) -> Tensor:

@@ -81,17 +81,14 @@ class CadexField(nn.Module):
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
         in_frame = torch.full((len(pixels),), source, device=pixels.device)
         canonical = self.warp(self.lift(pixels, in_frame), in_frame, columns)
-        positions, depths, seen = [], [], []
-        for target in targets:
+        positions = pixels.new_empty(len(pixels), len(targets), 2)
+        depths = pixels.new_empty(len(pixels), len(targets))
+        seen = torch.empty_like(depths, dtype=torch.bool)
+        for column, target in enumerate(targets):
             frames = torch.full_like(in_frame, target)
             points = self.warp.inverse(canonical, frames, columns)
             landed = self.camera.project(points)
             margin = self.depth(landed, frames) - points[:, 2]
-            seen.append(self.camera.sees(landed) & (margin > -self.occlusion_tolerance))
-            positions.append(landed)
-            depths.append(points[:, 2])
-        return (
-            torch.stack(positions, 1).cpu().numpy(),
-            torch.stack(depths, 1).cpu().numpy(),
-            torch.stack(seen, 1).cpu().numpy(),
-        )
+            seen[:, column] = self.camera.sees(landed) & (margin > -self.occlusion_tolerance)
+            positions[:, column], depths[:, column] = landed, points[:, 2]
+        return positions.cpu().numpy(), depths.cpu().numpy(), seen.cpu().numpy()

@@ -195,13 +195,15 @@ class OmniMotionField(nn.Module):
         self, pixels: Tensor, source: int, targets: Sequence[int], columns: list[Tensor]
     ) -> tuple[Tensor, Tensor, Tensor]:
         rays = self.cast(pixels, torch.full((len(pixels),), source, device=pixels.device), self._even(), columns)
-        found = []
-        for target in targets:
+        positions = pixels.new_empty(len(pixels), len(targets), 2)
+        depths = pixels.new_empty(len(pixels), len(targets))
+        visible = torch.empty_like(depths, dtype=torch.bool)
+        for column, target in enumerate(targets):
             frames = torch.full((len(pixels),), target, device=pixels.device)
             points = self._carry(rays, frames, columns)
             landed = self.camera.project(points)
-            found.append((landed, points[:, 2], self._sees(landed, points[:, 2], frames, columns)))
-        positions, depths, visible = (torch.stack(parts, 1) for parts in zip(*found, strict=True))
+            positions[:, column], depths[:, column] = landed, points[:, 2]
+            visible[:, column] = self._sees(landed, points[:, 2], frames, columns)
         return positions, depths, visible
 
     def _carry(self, rays: Rays, frames: Tensor, columns: list[Tensor]) -> Tensor:

@@ -112,11 +112,11 @@ class PlanarField(nn.Module):
     def track(self, source: int, pixels: NDArray[np.floating], targets: Sequence[int]) -> FieldTracks:
         """See `omnitrack.motion.field.MotionField.track`: everything on the frame is called visible."""
         where = torch.as_tensor(np.asarray(pixels), dtype=torch.float32, device=next(self.parameters()).device)
-        chunks = []
-        for part in where.split(CHUNK_POINTS):
+        moved = where.new_empty(len(where), len(targets), 2)
+        for part, landed in zip(where.split(CHUNK_POINTS), moved.split(CHUNK_POINTS), strict=True):
             here = torch.full((len(part),), source, device=part.device)
-            chunks.append(torch.stack([self(part, here, torch.full_like(here, t)) for t in targets], 1))
-        moved = torch.cat(chunks)
+            for column, target in enumerate(targets):
+                landed[:, column] = self(part, here, torch.full_like(here, target))
         seen = self.camera.sees(moved)
         return FieldTracks(moved.cpu().numpy(), torch.zeros_like(moved[..., 0]).cpu().numpy(), seen.cpu().numpy())
 

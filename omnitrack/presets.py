@@ -64,6 +64,7 @@ OMNIMOTION_PAPER = FitSettings(
         near=0.0,
         far=2.0,
         photometric_gradient_weight=10.0,
+        distortion_weight=10.0,
         depth_prior_weight=0.0,
         guided_share=0.0,
         learning_rate=1e-4,

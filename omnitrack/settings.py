@@ -130,7 +130,7 @@ class OmniMotionSettings:
     depth_range_weight: float = setting(10.0, "points stay between near and far", low=0)
     smoothness_weight: float = setting(20.0, "points move evenly from frame to frame", low=0)
     cycle_weight: float = setting(1.0, "two_networks: agreement of the way there and the way back", low=0)
-    distortion_weight: float = setting(10.0, "rays end at one depth; rises from 40 to 60 per cent of the run", low=0)
+    distortion_weight: float = setting(1.0, "rays end at one depth; rises from 40 to 60 per cent of the run", low=0)
     depth_prior_weight: float = setting(1.0, "rays end at the depth from motion; falls to 0 as the next says", low=0)
     guided_share: float = setting(
         0.8, "share of the run in which the depth from motion hands over to the volume; 0 leaves it out", low=0

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ from omnitrack.optimize.engine import Engine
 from omnitrack.optimize.method import Moment
 from omnitrack.optimize.methods import get_method
 from omnitrack.settings import FitSettings, OmniMotionSettings
-from omnitrack.synthetic import two_planes
+from omnitrack.synthetic import occluder_scene, two_planes
 
 SIZE = (64, 48)  # 4 raster pixels per pixel, 32 pixels and so 128 raster pixels per local unit
 ZERO_PX = 1e-3  # robust_distance of no difference at all
@@ -436,3 +437,34 @@ def test_neighbours_are_drawn_only_where_a_true_gradient_is_asked_for() -> None:
     assert wants(fit(asked))
     assert wants(fit(TINY, flow_gradient_weight=0.1))
     assert not wants(fit(replace(asked, random_neighbours=True)))
+
+
+# --- a whole fit ------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_short_fit_follows_points_behind_a_pole_and_orders_the_surfaces(
+    exact_correspondences: Callable[..., Correspondences], seed: int
+) -> None:
+    """The pole stands as still as the background: only what it covers tells that it is in front."""
+    scene = occluder_scene((96, 72), 14, speed=3.0)
+    data = exact_correspondences(scene, stride=3)
+    shape = OmniMotionSettings(plane_resolutions=(8, 24), plane_channels=8, time_channels=8, hidden=(16, 16))
+    shape = replace(shape, canonical_hidden=48, tracked_samples=2, canonical_learning_rate=1e-2)
+    settings = fit(shape, steps=250, anchors=192, targets=3)
+    engine = Engine(data, settings, seed)
+    assert not any(look.rolled_back for look in engine.run())
+    middle = scene.num_frames // 2
+    names, order = [layer.name for layer in scene.layers], scene.depth_order(middle)
+    depth = engine.field.depth_map(middle)
+    beside = np.zeros(order.shape, bool)
+    beside[28:44] = True  # the rows in which the pole covers the disc
+    things = [beside & (order == names.index(name)) for name in ("pole", "disc", "background")]
+    pole, disc, background = (np.median(depth[thing]) for thing in things)
+    assert pole < disc < background
+    queries = np.argwhere(scene.depth_order(0) == names.index("disc"))[::7, ::-1]
+    truth, seen = scene.tracks(np.column_stack([np.zeros(len(queries)), queries]))
+    found = engine.field.track(0, queries.astype(np.float32), range(scene.num_frames))
+    hidden_before = ~seen[:, 1:-1].all(1) & seen[:, -1]
+    assert hidden_before.sum() > 10
+    error = np.linalg.norm(found.pixels - truth, axis=-1)
+    assert np.median(error[hidden_before, -1]) < 3.0
+    assert (found.visible == seen).mean() > 0.85

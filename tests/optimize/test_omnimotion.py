@@ -440,17 +440,14 @@ def test_neighbours_are_drawn_only_where_a_true_gradient_is_asked_for() -> None:
 
 
 # --- a whole fit ------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("seed", [0, 1])
 def test_a_short_fit_follows_points_behind_a_pole_and_orders_the_surfaces(
-    exact_correspondences: Callable[..., Correspondences], seed: int
+    exact_correspondences: Callable[..., Correspondences],
 ) -> None:
     """The pole stands as still as the background: only what it covers tells that it is in front."""
     scene = occluder_scene((96, 72), 14, speed=3.0)
     data = exact_correspondences(scene, stride=3)
-    shape = OmniMotionSettings(plane_resolutions=(8, 24), plane_channels=8, time_channels=8, hidden=(16, 16))
-    shape = replace(shape, canonical_hidden=48, tracked_samples=2, canonical_learning_rate=1e-2)
-    settings = fit(shape, steps=250, anchors=192, targets=3)
-    engine = Engine(data, settings, seed)
+    settings = OmniMotionSettings(tracked_samples=2, canonical_learning_rate=1e-2)  # a volume in few steps
+    engine = Engine(data, fit(settings, steps=200, anchors=192, targets=3), seed=0)
     assert not any(look.rolled_back for look in engine.run())
     middle = scene.num_frames // 2
     names, order = [layer.name for layer in scene.layers], scene.depth_order(middle)

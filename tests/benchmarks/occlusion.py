@@ -1,0 +1,143 @@
+"""Are points followed through occlusions, and are surfaces in the right order, from every seed?
+
+    python tests/benchmarks/occlusion.py [--seeds 10] [--method omnimotion --method cadex] [--preset NAME] [--set K=V]
+
+Two synthetic scenes with exact truth and real flow (dense inverse search on their frames): a disc that passes behind a
+pole and comes back, and a strip in front of a plane that moves the other way. For every seed a fit, its TAP-Vid
+metrics on random points of every layer, the median error in pixels of points in the first frame after an occlusion,
+and whether the fitted depth has the layers that meet in their true order; beside direct, chain and multigap.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.config import load_settings, parse_assignments
+from omnitrack.correspondence.estimators import get_estimator
+from omnitrack.correspondence.flows import OnDemandFlows
+from omnitrack.evaluation.baselines import BASELINES
+from omnitrack.evaluation.metrics import score_video
+from omnitrack.evaluation.tapvid import pixels_to_raster, sample_queries
+from omnitrack.project.project import Project
+from omnitrack.project.store import FlowStore
+from omnitrack.settings import Settings
+from omnitrack.stages.demo import scene_as_video
+from omnitrack.stages.filter import filter_flow
+from omnitrack.stages.fit import fit_field, load_field
+from omnitrack.stages.flow import compute_flow
+from omnitrack.stages.init import init_from_frames
+from omnitrack.stages.query import query_tracks
+from omnitrack.synthetic import SyntheticScene, occluder_scene, two_planes
+
+SCENES = {
+    "occluder": (occluder_scene(), [("pole", "disc"), ("disc", "background")]),
+    "two planes": (two_planes((160, 120), 16), [("strip", "background")]),
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """One tracker on one scene: metrics in per cent and px, error at reappearance in px, layers in order or not."""
+
+    average_jaccard: float
+    delta: float
+    accuracy: float
+    reappearance_px: float
+    ordered: bool | None
+    seconds: float
+
+
+def reappearance(tracks: NDArray[np.floating], truth: NDArray[np.floating], seen: NDArray[np.bool_]) -> float:
+    """Median error in the first visible frame after a hidden one, of points asked for before they were hidden."""
+    back = np.zeros_like(seen)
+    back[:, 1:] = seen[:, 1:] & ~seen[:, :-1]
+    return float(np.median(np.linalg.norm(tracks - truth, axis=-1)[back])) if back.any() else float("nan")
+
+
+def in_order(project: Project, scene: SyntheticScene, pairs: Sequence[tuple[str, str]]) -> bool:
+    """Whether the nearer layer of each pair has the smaller median depth in every frame that shows both."""
+    field, names = load_field(project, "cpu"), [layer.name for layer in scene.layers]
+    right = []
+    for t in range(0, scene.num_frames, 3):
+        depth, order = field.depth_map(t), scene.depth_order(t)
+        for near, far in pairs:
+            masks = [order == names.index(name) for name in (near, far)]
+            if all(mask.sum() > 50 for mask in masks):
+                right.append(np.median(depth[masks[0]]) < np.median(depth[masks[1]]))
+    return bool(np.mean(right) > 0.5)
+
+
+def run(name: str, methods: Sequence[str], settings: dict[str, Settings], seeds: int) -> dict[str, list[Result]]:
+    scene, pairs = SCENES[name]
+    video = scene_as_video(scene, 0)
+    asked = sample_queries(video.points, video.occluded, "first")
+    queries = asked.pixels(scene.size)
+    truth, seen = scene.tracks(queries)
+    after = np.arange(scene.num_frames)[None] > queries[:, :1]  # a point is asked for before it is hidden
+    found: dict[str, list[Result]] = {}
+
+    def judge(tracks: NDArray[np.floating], visible: NDArray[np.bool_], ordered: bool | None, seconds: float) -> Result:
+        raster = pixels_to_raster(tracks, scene.size)
+        metrics = score_video(asked.points, asked.occluded, raster, visible, asked.frames, "first")
+        values = [100 * metrics[k] for k in ("average_jaccard", "average_pts_within_thresh", "occlusion_accuracy")]
+        return Result(*values, reappearance(tracks, truth, seen | ~after), ordered, seconds)
+
+    with tempfile.TemporaryDirectory() as folder:
+        base = settings[methods[0]]
+        init_from_frames(scene.frames(), Path(folder) / "clip", base, 24.0, name)
+        project = Project(Path(folder) / "clip")
+        compute_flow(project, base)
+        filter_flow(project, base)
+        for baseline, track in BASELINES.items():
+            with FlowStore(project) as store:
+                estimator = get_estimator(base.flow.estimator, base.flow)
+                flows = OnDemandFlows(project.frame, estimator, project.size) if baseline == "direct" else store
+                begin = time.perf_counter()
+                tracks, visible = track(flows, queries, project.num_frames)
+                found[baseline] = [judge(tracks, visible, None, time.perf_counter() - begin)]
+        for method in methods:
+            found[method] = []
+            for seed in range(seeds):
+                seconds = fit_field(project, settings[method], "cpu", seed).seconds
+                answer = query_tracks(project, queries, settings[method], device="cpu")
+                ordered = in_order(project, scene, pairs)
+                found[method].append(judge(answer.tracks, answer.visible, ordered, seconds))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--method", action="append")
+    parser.add_argument("--scene", choices=SCENES, action="append")
+    parser.add_argument("--preset")
+    parser.add_argument("--set", action="append", default=[])
+    asked = parser.parse_args()
+    methods = asked.method or ["omnimotion", "cadex"]
+    overrides = parse_assignments(asked.set)
+    settings = {m: load_settings(overrides={"fit.method": m, **overrides}, preset=asked.preset) for m in methods}
+    print("| scene | tracker | AJ (lowest) | delta_avg | OA | px at reappearance (worst) | in order | seconds |")
+    print("|---|---|---:|---:|---:|---:|---:|---:|")
+    for name in asked.scene or SCENES:
+        for tracker, results in run(name, methods, settings, asked.seeds).items():
+            mean = {key: np.mean([getattr(r, key) for r in results]) for key in ("delta", "accuracy", "seconds")}
+            aj, px = [r.average_jaccard for r in results], [r.reappearance_px for r in results]
+            order = [r.ordered for r in results]
+            print(
+                f"| {name} | {tracker} | {np.mean(aj):.1f} ({min(aj):.1f}) | {mean['delta']:.1f} | "
+                f"{mean['accuracy']:.1f} | {np.median(px):.2f} ({max(px):.2f}) | "
+                f"{'-' if None in order else f'{sum(map(bool, order))} of {len(order)}'} | {mean['seconds']:.0f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

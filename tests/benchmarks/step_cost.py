@@ -1,0 +1,143 @@
+"""What does one step of each method cost at its published batch size, and how far is that from the arithmetic alone?
+
+    python tests/benchmarks/step_cost.py [--device cpu|cuda] [--preset paper] [--threads N] [--repeats N] [--json]
+
+The floor is the time that the step's matrix products take at the speed of one large product (4096 x 4096, single
+precision) measured on the same device in the same run; products of the backward pass are counted, elementwise work is
+not. Each method runs in a process of its own, whose peak memory is that of the step plus the program.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from omnitrack.optimize.correspondences import Correspondences
+from omnitrack.optimize.engine import Engine
+from omnitrack.optimize.methods import get_method
+from omnitrack.presets import preset_settings
+
+METHODS = ("omnimotion", "cadex")
+FRAMES, SIDE, STRIDE = 32, 256, 2
+PRODUCT = 4096
+
+
+def made_up(device: torch.device) -> Correspondences:
+    """32 frames at 256 x 256 in which everything is known and nothing moves: they cost what any others do."""
+    side = SIDE // STRIDE
+    y, x = np.mgrid[0:SIDE:STRIDE, 0:SIDE:STRIDE]
+    targets = np.array([[t for t in range(FRAMES) if t != s] for s in range(FRAMES)])
+    shape = (*targets.shape, side * side)
+    return Correspondences.from_numpy(
+        sources=np.arange(FRAMES),
+        targets=targets,
+        grid=np.stack([x, y], -1).reshape(-1, 2).astype(np.float32),
+        grid_shape=(side, side),
+        displacement=np.zeros((*shape, 2), np.int16),
+        confidence=np.full(shape, 255, np.uint8),
+        occluded=np.zeros(shape, bool),
+        colors=np.random.default_rng(0).integers(0, 256, (FRAMES, side * side, 3)).astype(np.uint8),
+        unit_px=1 / 32,
+        size=(SIDE, SIDE),
+        num_frames=FRAMES,
+        device=device,
+    )
+
+
+def seconds(job: Callable[[], object], device: torch.device) -> float:
+    """Wall time of a job, its work on the device included."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    begin = time.perf_counter()
+    job()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - begin
+
+
+def product_speed(device: torch.device) -> float:
+    """FLOP/s of a large single-precision matrix product."""
+    a = torch.randn(PRODUCT, PRODUCT, device=device)
+    a @ a
+    return 2 * PRODUCT**3 / min(seconds(lambda: a @ a, device) for _ in range(5))
+
+
+def measure(method: str, preset: str, device_name: str, threads: int, repeats: int) -> dict[str, Any]:
+    """One method's step, in a process of its own."""
+    torch.set_num_threads(threads)
+    device = torch.device(device_name)
+    settings = preset_settings(preset, method).fit
+    engine = Engine(made_up(device), settings, seed=0)
+    engine._steps(1)
+    with FlopCounterMode(display=False) as counter:
+        engine._steps(engine.step + 1)
+    flop = counter.get_total_flops()
+    times = [seconds(lambda: engine._steps(engine.step + 1), device) for _ in range(repeats)]
+    if device.type == "cuda":
+        memory = torch.cuda.max_memory_allocated(device)
+    else:
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    step = statistics.median(times)
+    floor = flop / product_speed(device)
+    return {
+        "method": method,
+        "points": settings.anchors * settings.targets * (2 if get_method(method).neighbours(settings) else 1),
+        "ms": 1000 * step,
+        "fastest_ms": 1000 * min(times),
+        "gflop": flop / 1e9,
+        "floor_ms": 1000 * floor,
+        "share_of_floor": floor / step,
+        "memory_gb": memory / 1e9,
+    }
+
+
+def machine(device: str) -> str:
+    """What the numbers were measured on."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    with Path("/proc/cpuinfo").open() as file:
+        names = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()}, {len(names)} cores"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--preset", default="paper")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--method", choices=METHODS, action="append")
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    results = []
+    for method in asked.method or METHODS:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            results.append(pool.apply(measure, (method, asked.preset, asked.device, asked.threads, asked.repeats)))
+    about = {"machine": machine(asked.device), "threads": asked.threads, "torch": torch.__version__}
+    if asked.json:
+        print(json.dumps({**about, "preset": asked.preset, "results": results}, indent=1))
+        return
+    print(f"{about['machine']}, {asked.threads} threads, torch {torch.__version__}, preset {asked.preset}\n")
+    print("| method | correspondences a step | GFLOP | ms (median) | floor ms | share of floor | peak memory GB |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    for r in results:
+        print(
+            f"| {r['method']} | {r['points']} | {r['gflop']:.0f} | {r['ms']:.0f} | {r['floor_ms']:.0f} | "
+            f"{100 * r['share_of_floor']:.0f} % | {r['memory_gb']:.1f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.drawing.edit import carry_layer, lay_over, make_layer, without_specks
+from omnitrack.drawing.edit import JUMP_CELLS, Layer, carry_layer, lay_over, make_layer, without_specks
 from omnitrack.errors import OmnitrackError
 from omnitrack.motion.field import MotionField
 from omnitrack.project.images import read_pixels
@@ -18,6 +19,13 @@ from omnitrack.project.project import Project
 from omnitrack.stages.render_canvas import Canvas, Painter, Picture
 
 ROUNDING_PX = 1  # by which one side may miss the video's aspect ratio
+BLOCK_PX = 4  # side of the blocks of pixels that are looked at before the pixels
+INK_PX = 2  # distance of the points of the drawing that are looked for; narrower things `without_specks` takes out
+REACH_PX = (
+    JUMP_CELLS + 2
+)  # from a pixel's place to what it can show: the interpolation's leeway, and a pixel's two ends
+NEEDED_PX = 2  # a pixel's look depends on so many beside it: one for the median, one for the interpolation
+MOST_BLOCKS = 0.5  # where more of a frame can show the drawing, looking for the rest saves nothing
 
 
 @dataclass(frozen=True)
@@ -85,20 +93,103 @@ def read_drawing(project: Project, path: Path, frame: int) -> Drawing:
 def edit_painter(canvas: Canvas, field: MotionField, drawing: Drawing) -> Painter:
     """Paint the drawing where its surface is: moved as that moves, hidden where that is hidden."""
     layer = make_layer(drawing.pixels, canvas.size)
-    width, height = canvas.project.size
-    stretch = np.array(canvas.size) / (width, height)
-    pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).reshape(-1, 2).astype(np.float32)
+    tracked = _TrackedDrawing(field, layer, drawing.frame, canvas.project.size)
 
     def paint(frame: int) -> Picture:
         picture = canvas.plain_frame(frame)
         if frame == drawing.frame:
             return lay_over(picture, layer)
-        there = field.track(frame, pixels, [drawing.frame])
-        displacement = ((there.pixels[:, 0] - pixels) * stretch).reshape(height, width, 2)
-        visible = there.visible[:, 0].reshape(height, width)
-        return lay_over(picture, carry_layer(layer, *without_specks(displacement, visible)))
+        return lay_over(picture, carry_layer(layer, *tracked.displacement(frame)))
 
     return paint
+
+
+class _TrackedDrawing:
+    """Where the pixels of other frames are on a drawing, without tracking those that cannot be on it.
+
+    Two looks choose the blocks of pixels that are tracked. The middles of all blocks, tracked to the frame of the
+    drawing, tell how far the pixels around them can be from it; what is narrower than a block may lie between them, so
+    points of the drawing are tracked to the other frame as well.
+
+    Args:
+        field: Is asked.
+        layer: The drawing, (H, W, 4).
+        frame: The frame it was drawn on.
+        size: (width, height) of the working frames.
+    """
+
+    def __init__(self, field: MotionField, layer: Layer, frame: int, size: tuple[int, int]) -> None:
+        self._field, self._frame = field, frame
+        self._pixels = _lattice(size, 1)
+        self._corners = _lattice(size, BLOCK_PX)
+        self._last = np.array(size) - 1
+        self._stretch = np.array((layer.shape[1], layer.shape[0])) / size
+        self._inked_above_and_left = np.pad((layer[..., 3] > 0).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+        ink = _lattice(size, INK_PX)
+        self._ink = ink[self._holds_ink(ink - 0.5, ink + INK_PX - 0.5)]
+
+    def displacement(self, frame: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """What `carry_layer` is to be given for a frame; what cannot show the drawing is invisible."""
+        height, width = self._pixels.shape[:2]
+        near = self._blocks(frame).repeat(BLOCK_PX, 0).repeat(BLOCK_PX, 1)[:height, :width]
+        needed = _grown(near, NEEDED_PX)
+        moved, visible = np.zeros((height, width, 2), np.float32), np.zeros((height, width), np.bool_)
+        if needed.any():
+            found = self._field.track(frame, self._pixels[needed], [self._frame])
+            moved[needed] = found.pixels[:, 0] - self._pixels[needed]
+            visible[needed] = found.visible[:, 0]
+        smooth, seen = without_specks(moved * self._stretch, visible)
+        return smooth, seen & near
+
+    def _blocks(self, frame: int) -> NDArray[np.bool_]:
+        """The blocks of a frame that can show the drawing."""
+        found = self._blocks_that_reach_it(frame)
+        if found.mean() > MOST_BLOCKS:
+            return np.ones_like(found)
+        return found | self._blocks_it_reaches(frame)
+
+    def _blocks_that_reach_it(self, frame: int) -> NDArray[np.bool_]:
+        """Blocks whose pixels can be on the drawing, if they move like the middles around them or not much further."""
+        middles = np.minimum(self._corners + BLOCK_PX // 2, self._last).astype(np.float32)
+        found = self._field.track(frame, middles.reshape(-1, 2), [self._frame])
+        moved = found.pixels[:, 0].reshape(middles.shape) - middles
+        unknown = ~np.isfinite(moved).all(-1)
+        moved[unknown] = 0
+        around = np.ones((3, 3), np.uint8)
+        least, most = cv2.erode(moved, around), cv2.dilate(moved, around)
+        leeway = REACH_PX + most - least
+        return self._holds_ink(self._corners + least - leeway, self._corners + BLOCK_PX - 1 + most + leeway) | _grown(
+            unknown, 1
+        )
+
+    def _blocks_it_reaches(self, frame: int) -> NDArray[np.bool_]:
+        """Blocks on or beside which points of the drawing are found."""
+        found = np.zeros(self._corners.shape[:2], np.bool_)
+        landed = self._field.track(self._frame, self._ink, [frame]).pixels[:, 0]
+        inside = ((landed > -0.5) & (landed < self._last + 0.5)).all(-1)
+        x, y = (np.rint(landed[inside]).astype(np.int64) // BLOCK_PX).T
+        found[y, x] = True
+        return _grown(found, 1)
+
+    def _holds_ink(self, low: NDArray[np.floating], high: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Whether the drawing is not fully transparent in rectangles of its frame, between pixels (..., 2)."""
+        rows, columns = self._inked_above_and_left.shape
+        limit = (columns - 1, rows - 1)
+        first = np.floor((low + 0.5) * self._stretch - 0.5).clip(0, limit).astype(np.int64)
+        after = (np.ceil((high + 0.5) * self._stretch - 0.5) + 1).clip(0, limit).astype(np.int64)
+        (left, top), (right, bottom) = np.moveaxis(first, -1, 0), np.moveaxis(after, -1, 0)
+        count = self._inked_above_and_left
+        return count[bottom, right] - count[top, right] - count[bottom, left] + count[top, left] > 0
+
+
+def _lattice(size: tuple[int, int], spacing: int) -> NDArray[np.float32]:
+    """Every so-many-th pixel of a frame, (h, w, 2)."""
+    return np.stack(np.meshgrid(*(np.arange(0, side, spacing) for side in size)), -1).astype(np.float32)
+
+
+def _grown(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
+    """A mask (h, w) and what is beside it."""
+    return cv2.dilate(mask.astype(np.uint8), np.ones((2 * by + 1, 2 * by + 1), np.uint8)) > 0
 
 
 def _same_aspect(size: tuple[int, int], other: tuple[int, int]) -> bool:

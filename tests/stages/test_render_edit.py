@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from omnitrack.drawing.edit import carry_layer, lay_over, make_layer, without_specks
 from omnitrack.errors import OmnitrackError, UsageError
 from omnitrack.motion.field import FieldTracks
 from omnitrack.project.project import Project
@@ -20,8 +21,11 @@ from omnitrack.project.renders import read_renders
 from omnitrack.settings import InitSettings, RenderSettings, Settings
 from omnitrack.stages.init import init_from_frames
 from omnitrack.stages.render import render
-from omnitrack.stages.render_edit import read_drawing
-from omnitrack.synthetic import SyntheticScene, occluder_scene
+from omnitrack.stages.render_canvas import Canvas
+from omnitrack.stages.render_edit import Drawing, edit_painter, read_drawing
+from omnitrack.synthetic import Layer, SyntheticScene, occluder_scene, two_planes
+from omnitrack.synthetic.maps import Similarity
+from omnitrack.synthetic.shapes import rectangle
 
 SETTINGS = Settings(render=RenderSettings(min_side=192, brightness=0.5))  # frames are enlarged three times
 INK = (255, 0, 255)  # far from every colour of the scene
@@ -41,12 +45,13 @@ def project(scene: SyntheticScene, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 class TrueField:
-    """The scene itself in the place of a fitted field."""
+    """The scene itself in the place of a fitted field; counts the points that it is asked for."""
 
     def __init__(self, scene: SyntheticScene) -> None:
-        self.scene, self.num_frames = scene, scene.num_frames
+        self.scene, self.num_frames, self.asked = scene, scene.num_frames, 0
 
     def track(self, source: int, pixels: NDArray[np.floating], targets: list[int]) -> FieldTracks:
+        self.asked += len(pixels) * len(targets)
         tracks, visible = self.scene.tracks(np.column_stack([np.full(len(pixels), source), pixels]))
         return FieldTracks(tracks[:, targets], np.zeros_like(tracks[:, targets, 0]), visible[:, targets])
 
@@ -159,6 +164,72 @@ def test_the_stamp_knows_the_drawing(project: Project, tmp_path: Path, monkeypat
     assert stamps[0]["inputs"]["drawing"] != stamps[2]["inputs"]["drawing"]
     assert stamps[0]["inputs"]["fit"] == stamps[2]["inputs"]["fit"]
     assert (stamps[0]["settings"]["style"], stamps[0]["settings"]["frame"]) == ("edit", 0)
+
+
+# --- which pixels are tracked for it ----------------------------------------------------------------------------
+def thin_poles() -> SyntheticScene:
+    """Two poles of three pixels in front of what moves the other way: blocks of four pixels can miss them."""
+    strip, background = two_planes((96, 64), 6).layers
+    poles = [
+        Layer(name, rectangle(-1.5, -99, 1.5, 99), strip.texture, lambda t, x=x: Similarity(x + 7 * t, 32))
+        for name, x in (("left", 20), ("right", 45))
+    ]
+    return SyntheticScene((96, 64), 6, [*poles, background])
+
+
+class HolesField(TrueField):
+    """A field that knows nothing of some of the pixels."""
+
+    def track(self, source: int, pixels: NDArray[np.floating], targets: list[int]) -> FieldTracks:
+        found = super().track(source, pixels, targets)
+        found.pixels[(pixels.sum(-1) % 7 == 0)] = np.nan
+        return found
+
+
+def spots(*places: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Discs about (x, y) in pixels of the working frames, half transparent towards their middles."""
+    image = np.zeros((192, 288, 4), np.uint8)
+    for x, y, radius in places:
+        cv2.circle(image, (3 * x + 1, 3 * y + 1), 3 * radius, (*INK, 255), -1)
+        cv2.circle(image, (3 * x + 1, 3 * y + 1), 2 * radius, (*INK, 90), -1)
+    return image
+
+
+def whole_blocks() -> NDArray[np.uint8]:
+    """A square whose edges are those of blocks of four pixels."""
+    image = np.zeros((192, 288, 4), np.uint8)
+    image[3 * 8 : 3 * 16, 3 * 72 : 3 * 80] = (*INK, 255)
+    return image
+
+
+@pytest.mark.parametrize("frame", [0, 3, 5])
+@pytest.mark.parametrize(
+    ("field", "image", "most"),
+    [
+        (TrueField(occluder_scene((96, 64), num_frames=6)), spots((34, 32, 2)), 0.35),  # on the disc at first
+        (TrueField(occluder_scene((96, 64), num_frames=6)), spots((4, 4, 3), (90, 60, 3)), 0.35),  # in two corners
+        (TrueField(occluder_scene((96, 64), num_frames=6)), spots((48, 32, 40)), 1.3),  # on most of the frame
+        (TrueField(occluder_scene((96, 64), num_frames=6)), whole_blocks(), 0.35),  # its soft edge is beside them
+        (TrueField(two_planes((96, 64), 6)), spots((40, 25, 5)), 0.5),  # across the edge of the strip
+        (TrueField(thin_poles()), spots((20, 32, 3), (41, 12, 4), (66, 40, 2), (55, 50, 1)), 0.8),
+        (HolesField(thin_poles()), spots((20, 32, 3), (66, 40, 3)), 1.3),
+    ],
+    ids=["disc", "corners", "large", "blocks", "edge", "thin", "holes"],
+)
+def test_the_picture_is_that_of_tracking_every_pixel(
+    project: Project, field: TrueField, image: NDArray[np.uint8], most: float, frame: int
+) -> None:
+    canvas = Canvas(project, SETTINGS.render)
+    layer, pixels = make_layer(image, canvas.size), np.argwhere(np.ones((64, 96)))[:, ::-1].astype(np.float32)
+    paint = edit_painter(canvas, field, Drawing(image, frame))
+    field.asked, others = 0, [t for t in range(6) if t != frame]
+    shown = [paint(t) for t in others]
+    assert field.asked < most * len(others) * len(pixels)
+    for t, picture in zip(others, shown, strict=True):
+        there = field.track(t, pixels, [frame])
+        displacement = 3 * (there.pixels[:, 0] - pixels).reshape(64, 96, 2)
+        cells = without_specks(displacement, there.visible.reshape(64, 96))
+        np.testing.assert_array_equal(picture, lay_over(canvas.plain_frame(t), carry_layer(layer, *cells)))
 
 
 # --- which drawings are taken -----------------------------------------------------------------------------------

@@ -21,9 +21,7 @@ from omnitrack.stages.render_canvas import Canvas, Painter, Picture
 ROUNDING_PX = 1  # by which one side may miss the video's aspect ratio
 BLOCK_PX = 4  # side of the blocks of pixels that are looked at before the pixels
 INK_PX = 2  # distance of the points of the drawing that are looked for; narrower things `without_specks` takes out
-REACH_PX = (
-    JUMP_CELLS + 2
-)  # from a pixel's place to what it can show: the interpolation's leeway, and a pixel's two ends
+REACH_PX = JUMP_CELLS + 2  # by which a pixel can show what is beside its place: interpolated, and a pixel each way
 NEEDED_PX = 2  # a pixel's look depends on so many beside it: one for the median, one for the interpolation
 MOST_BLOCKS = 0.5  # where more of a frame can show the drawing, looking for the rest saves nothing
 
@@ -158,9 +156,8 @@ class _TrackedDrawing:
         around = np.ones((3, 3), np.uint8)
         least, most = cv2.erode(moved, around), cv2.dilate(moved, around)
         leeway = REACH_PX + most - least
-        return self._holds_ink(self._corners + least - leeway, self._corners + BLOCK_PX - 1 + most + leeway) | _grown(
-            unknown, 1
-        )
+        first, last = self._corners + least - leeway, self._corners + BLOCK_PX - 1 + most + leeway
+        return self._holds_ink(first, last) | _grown(unknown, 1)
 
     def _blocks_it_reaches(self, frame: int) -> NDArray[np.bool_]:
         """Blocks on or beside which points of the drawing are found."""

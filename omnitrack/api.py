@@ -11,6 +11,7 @@ tracks.tracks, tracks.visible               # (1, T, 2), (1, T)
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,19 +113,35 @@ class OpenProject:
         return query_tracks(self.project, rows, self.settings, frames, self._device, self._progress)
 
     def render(
-        self, style: str = "trails", tracks: Tracks | None = None, output: str | Path | None = None
+        self,
+        style: str = "trails",
+        tracks: Tracks | None = None,
+        output: str | Path | None = None,
+        edit: str | Path | None = None,
+        frame: int | None = None,
     ) -> RenderReport:
-        """Draw tracks, flow or depth as a video.
+        """Draw tracks, the fitted field or a drawing of your own as a video.
 
         Args:
-            style: points, trails, grid, compare, flow or depth.
-            tracks: What to draw, as `query` returned it; None tracks a grid of the first frame.
+            style: points, trails, grid or compare, which draw tracks; flow, depth, canonical or rgb, which show the
+                fitted field; or edit, a drawing that moves with the surface it is on.
+            tracks: What to draw, as `query` returned it; None tracks a grid of points of `frame`.
             output: A .mp4, .gif or .webm file, or a folder for PNG; None makes ``renders/STYLE.mp4`` in the project.
+            edit: For the style edit: an image with transparency over the whole of `frame`, at any size of the video's
+                aspect ratio.
+            frame: The frame of the grid or of the drawing; None takes the setting ``render.frame``.
+
+        Raises:
+            OmnitrackError: As for `omnitrack.stages.render.render`.
         """
         from omnitrack.stages.render import render
 
+        settings = self.settings
+        if frame is not None:
+            settings = replace(settings, render=replace(settings.render, frame=frame))
         path = None if output is None else Path(output)
-        return render(self.project, self.settings, tracks, style, path, self._device, self._progress)
+        drawing = None if edit is None else Path(edit)
+        return render(self.project, settings, tracks, style, path, self._device, self._progress, drawing)
 
     def info(self) -> InfoReport:
         """Say what the project holds, what of it is stale, and what to do next."""

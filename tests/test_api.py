@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import omnitrack
+from omnitrack.api import OpenProject
 from omnitrack.errors import OmnitrackError
+from omnitrack.motion.field import FieldTracks
 from omnitrack.project.project import Project
+from omnitrack.stages.render_styles import STYLES
 
 
 def test_from_a_video_to_flow(video_file: Path, tmp_path: Path) -> None:
@@ -57,4 +63,39 @@ def test_every_stage_gets_the_device_and_the_seed(project: Project, monkeypatch:
     opened.filter(), opened.fit(resume=True), opened.render("points", output="a.gif")
     assert calls["filter.filter_flow"][0] is opened.settings
     assert calls["fit.fit_field"][1:4] == ("cuda:1", 5, True)
+    assert calls["render.render"][0] is opened.settings
     assert calls["render.render"][1:5] == (None, "points", Path("a.gif"), "cuda:1")
+    assert calls["render.render"][6] is None
+
+
+class StillField:
+    """Nothing moves, and everything is visible."""
+
+    def track(self, source: int, pixels: NDArray[np.floating], targets: list[int]) -> FieldTracks:
+        shape = (len(pixels), len(targets))
+        places = np.broadcast_to(pixels[:, None], (*shape, 2))
+        return FieldTracks(places.astype(np.float32), np.zeros(shape, np.float32), np.ones(shape, bool))
+
+
+def test_a_drawing_is_laid_over_every_frame(project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("omnitrack.stages.fit.load_field", lambda project, device: StillField())
+    image = np.zeros((48, 64, 4), np.uint8)
+    image[16:32, 8:24] = (0, 0, 255, 255)  # red: OpenCV writes blue first
+    cv2.imwrite(str(tmp_path / "ink.png"), image)
+    opened = omnitrack.open(project.root, {"render.min_side": 0})
+    report = opened.render("edit", output=str(tmp_path / "out"), edit=str(tmp_path / "ink.png"), frame=3)
+    assert (report.style, report.frames, report.size, report.points) == ("edit", 8, (64, 48), 0)
+    for t, path in enumerate(sorted((tmp_path / "out").iterdir())):
+        expected = project.frame(t).copy()
+        expected[16:32, 8:24] = (255, 0, 0)
+        shown = cv2.imread(str(path))[..., ::-1]
+        np.testing.assert_array_equal(shown, expected)
+    assert opened.settings.render.frame == 0
+    with pytest.raises(OmnitrackError, match="there is no frame 8"):
+        opened.render("edit", edit=tmp_path / "ink.png", frame=8)
+
+
+def test_the_styles_are_all_described() -> None:
+    text = OpenProject.render.__doc__ or ""
+    described = text.partition("style:")[2].partition("tracks: What")[0]
+    assert [style for style in STYLES if not re.search(rf"\b{style}\b", described)] == []

@@ -178,7 +178,7 @@ class QuerySettings:
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """Pictures of tracks, flow and depth."""
+    """Pictures of tracks, of the fitted field and of drawings that it carries."""
 
     min_side: int = setting(480, "enlarge small frames until their shorter side has this many pixels", low=0)
     brightness: float = setting(0.8, "of the frame under points, trails and grids, 0 to 1", low=0)
@@ -187,7 +187,7 @@ class RenderSettings:
     trail: int = setting(12, "frames that a trail reaches back", low=1)
     remove_camera: bool = setting(False, "take the camera's motion out of the trails")
     grid: int = setting(32, "columns of the grid that is drawn when no tracks are given", low=2)
-    frame: int = setting(0, "frame on which that grid is laid", low=0)
+    frame: int = setting(0, "frame on which that grid is laid, or the drawing of --style edit was made", low=0)
     fps: float = setting(0.0, "frames per second; 0 keeps the project's", low=0)
 
 

@@ -27,9 +27,10 @@ CONTRACT = {
     "filter": ["--set"],
     "fit": ["--method", "--preset", "--steps", "--resume", "--set"],
     "query": ["--point", "--points", "--grid", "--mask", "--dense", "--frames", "-o", "--format", "--set"],
-    "render": ["--style", "--tracks", "--frame", "-o", "--fps", "--remove-camera-motion", "--set"],
+    "render": ["--style", "--tracks", "--frame", "--edit", "-o", "--fps", "--remove-camera-motion", "--set"],
     "eval": [
-        *["--query-mode", "--resolution", "--method", "--predictions", "--ablation", "--videos", "--work", "-o", "--preset", "--set"],
+        *["--query-mode", "--resolution", "--method", "--predictions", "--ablation"],
+        *["--videos", "--work", "-o", "--preset", "--set"],
     ],
     "run": ["--pairs", "--method", "--preset", "--steps", "--grid", "--style", "-o", "--max-size", "--set"],
     "demo": ["--set"],

@@ -22,7 +22,7 @@ ALLOWED = {
     "stages": {"synthetic", *MIDDLE},
     "project": MIDDLE,
     "correspondence": MIDDLE,
-    "optimize": MIDDLE,
+    "optimize": {"motion"},  # nothing is drawn, read or written inside a fit
     "evaluation": MIDDLE,
     "drawing": MIDDLE,
     "synthetic": {"motion", "drawing"},

@@ -18,6 +18,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from omnitrack.errors import OmnitrackError
 from omnitrack.motion.canonical import CanonicalVolume
 from omnitrack.motion.conditioner import Conditioner, NetworkConditioner, PlaneConditioner
 from omnitrack.motion.coupling import SCALAR_MAPS, Coupling
@@ -47,11 +48,17 @@ LEAST_WEIGHT = 1e-3  # of a ray at its prior depth: keeps the logarithm finite
 
 def build(data: Correspondences, settings: FitSettings) -> OmniMotionField | PlanarField:
     """A field at its start: the camera's motion, and depth from motion to aim at."""
+    s = settings.omnimotion
+    if s.near >= s.far:
+        raise OmnitrackError(
+            f"a ray from depth {s.near:g} to {s.far:g} has no length",
+            "set fit.omnimotion.near below fit.omnimotion.far",
+        )
     camera = Camera(data.size)
     affine, depth = first_depth(data, camera, "motion")
     field = assemble(camera, affine, settings.omnimotion)
     if isinstance(field, OmniMotionField):
-        field.first_depth = depth
+        field.first_depth = s.near + (depth + 1) / 2 * (s.far - s.near)  # known on a scale from -1 to 1
     return field.to(data.grid.device)
 
 

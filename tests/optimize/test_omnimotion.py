@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from omnitrack.errors import OmnitrackError
 from omnitrack.motion.frame_map import FrameMap
 from omnitrack.motion.geometry import Camera
 from omnitrack.motion.omnimotion import OmniMotionField, RayShape
@@ -401,6 +402,20 @@ def test_every_shape_starts_as_the_camera_or_nothing_steps_and_comes_back(data: 
     there, back = engine.field.track(2, pixels, [0, 5]), again.track(2, pixels, [0, 5])
     assert (there.pixels == back.pixels).all()
     assert (there.visible == back.visible).all()
+
+
+def test_rays_without_length_are_refused(data: Correspondences) -> None:
+    with pytest.raises(OmnitrackError, match=r"from depth 1 to 0\.5 has no length"):
+        recipe.build(data, fit(replace(TINY, near=1.0, far=0.5)))
+
+
+def test_the_depth_from_motion_is_laid_into_the_rays_range(data: Correspondences) -> None:
+    """The strip is near, the plane far, on a scale from -1 to 1 that the published range of 0 to 2 only moves."""
+    ours, published = (recipe.build(data, fit(replace(TINY, near=low, far=low + 2))) for low in (-1.0, 0.0))
+    assert isinstance(ours, OmniMotionField)
+    assert isinstance(published, OmniMotionField)
+    torch.testing.assert_close(published.first_depth, ours.first_depth + 1)
+    assert ours.first_depth.min() < -0.1 < 0.4 < ours.first_depth.max()
 
 
 def test_learning_rates_belong_to_their_parts(data: Correspondences) -> None:

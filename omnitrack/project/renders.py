@@ -11,8 +11,15 @@ from omnitrack.project.atomic import atomic_path
 from omnitrack.project.project import Project
 
 
-def record_render(project: Project, path: Path, stamp: Mapping[str, Any] | None) -> None:
+def record_render(project: Project, path: Path, stamp: Mapping[str, Any] | None, drawing: Path | None = None) -> None:
     """Keep the stamp of a render; None where it is unknown. A file outside of the project's renders is the user's own.
+
+    Args:
+        project: The project.
+        path: The render.
+        stamp: What it was made from.
+        drawing: Where the drawing lay that is on it. It is kept beside the stamp as ``drawing``, and not among its
+            inputs: these know the drawing by its pixels, wherever it lies.
 
     Raises:
         OmnitrackError: The index cannot be written.
@@ -21,12 +28,14 @@ def record_render(project: Project, path: Path, stamp: Mapping[str, Any] | None)
         return
     index = {name: made for name, made in read_renders(project).items() if (project.renders_dir / name).exists()}
     index.pop(path.name, None)
+    if stamp is not None:
+        index[path.name] = {**stamp, **({"drawing": str(drawing.absolute())} if drawing else {})}
     with atomic_path(project.renders_index_path) as part:
-        part.write_text(json.dumps(index if stamp is None else {**index, path.name: stamp}, indent=1) + "\n", "utf-8")
+        part.write_text(json.dumps(index, indent=1) + "\n", "utf-8")
 
 
 def read_renders(project: Project) -> dict[str, Any]:
-    """The stamps of the project's renders by file name; empty where the index is missing or cannot be read."""
+    """What `record_render` kept, by file name; empty where the index is missing or cannot be read."""
     try:
         index = json.loads(project.renders_index_path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

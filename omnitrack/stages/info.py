@@ -14,6 +14,7 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.project.project import Project
 from omnitrack.project.renders import read_renders
 from omnitrack.project.shards import has_shards
+from omnitrack.stages.render_styles import EDIT_STYLE
 
 TRACK_SUFFIXES = (".npz", ".csv", ".json", ".h5")
 Stamp = Mapping[str, Any]
@@ -205,11 +206,13 @@ class _Inspector:
     def _file(self, path: Path, stage: str, stamp: Stamp | None, damage: str) -> Product:
         """One file of tracks or one render; a file that does not say what it was made from is taken as ready."""
         name = str(path.relative_to(self._project.root))
-        more = ["--grid", "20@0", "-o", str(path)] if stage == "query" else ["--style", path.stem, "-o", str(path)]
+        more = ["--grid", "20@0"] if stage == "query" else _render_flags(path, stamp or {})
         state, reason = ("damaged", damage) if damage else ("ready", "")
         if stamp is not None:
-            state, reason = self._freshness(stage, stamp, {"fit": fingerprint(self._fit_stamp)}, self._fit)
-        return Product(name, state, reason, size_on_disk(path), _command(self._project, stage, *more))
+            inputs = {"fit": fingerprint(self._fit_stamp), **_drawing_now(stamp)}
+            state, reason = self._freshness(stage, stamp, inputs, self._fit)
+        command = _command(self._project, stage, *more, "-o", str(path))
+        return Product(name, state, reason, size_on_disk(path), command)
 
 
 def _tracks_stamp(path: Path) -> tuple[Stamp | None, str]:
@@ -220,6 +223,28 @@ def _tracks_stamp(path: Path) -> tuple[Stamp | None, str]:
     except OmnitrackError as error:
         return None, error.message
     return (stamp, "") if isinstance(stamp, dict) else (None, "")
+
+
+def _drawing_now(stamp: Stamp) -> dict[str, str]:
+    """The drawing of a render as it is now; nothing where there is none any more, which a render survives."""
+    path = Path(stamp.get("drawing", ""))
+    if not path.is_file():
+        return {}
+    from omnitrack.project.images import read_pixels
+    from omnitrack.stages.render_edit import Drawing
+
+    try:
+        return {"drawing": Drawing(read_pixels(path), stamp["settings"]["frame"]).fingerprint}
+    except OmnitrackError:
+        return {"drawing": ""}  # damaged since
+
+
+def _render_flags(path: Path, stamp: Stamp) -> list[str]:
+    """What makes a render anew; in capitals what nobody has recorded."""
+    made = stamp.get("settings", {})
+    style = made.get("style", path.stem)
+    drawing = ["--edit", stamp.get("drawing", "DRAWING.png"), "--frame", str(made.get("frame", "T"))]
+    return ["--style", style, *(drawing if style == EDIT_STYLE else [])]
 
 
 def _files(directory: Path) -> list[Path]:

@@ -102,7 +102,7 @@ def render(
         for picture in itertools.chain([first], pictures):
             writer.write(picture)
             task.advance()
-    record_render(project, path, _stamp(project, style, settings, tracks, drawing))
+    record_render(project, path, _stamp(project, style, settings, tracks, drawing), edit)
     points = 0 if tracks is None else len(tracks)
     return RenderReport(style, str(path), len(frames), (width, height), points, time.perf_counter() - began)
 

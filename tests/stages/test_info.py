@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from omnitrack.config import fingerprint, load_settings
+from omnitrack.config import as_dict, fingerprint, load_settings
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.checkpoint import save_checkpoint
 from omnitrack.project.project import Project
@@ -26,6 +28,7 @@ from omnitrack.stages.flow import compute_flow
 from omnitrack.stages.info import InfoReport, Product, inspect_project
 from omnitrack.stages.init import init_from_frames
 from omnitrack.stages.query import query_stamp
+from omnitrack.stages.render_edit import read_drawing
 from omnitrack.tracks import Tracks
 
 SETTINGS = load_settings(overrides={"flow.pairs": "window:1", "filter.grid_points": 64, "filter.gaps": [1]})
@@ -78,6 +81,22 @@ def add_render(project: Project, stamp: dict[str, Any], name: str = "trails.mp4"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"film")
     record_render(project, path, make_stamp({"fit": fingerprint(stamp)}, SETTINGS.render))
+
+
+def add_edit(project: Project, stamp: dict[str, Any], drawing: Path, name: str = "edit.mp4") -> None:
+    path = project.renders_dir / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"film")
+    inputs = {"fit": fingerprint(stamp), "drawing": read_drawing(project, drawing, 1).fingerprint}
+    settings = {**as_dict(SETTINGS.render), "frame": 1, "style": "edit"}
+    record_render(project, path, make_stamp(inputs, settings), drawing)
+
+
+def draw(path: Path, red: int, *options: int) -> Path:
+    image = np.zeros((32, 40, 4), np.uint8)
+    image[8:20, 8:20] = (0, 0, red, 255)
+    assert cv2.imwrite(str(path), image, options)
+    return path
 
 
 def states(report: InfoReport) -> dict[str, str]:
@@ -147,6 +166,49 @@ def test_another_fit_makes_tracks_and_renders_stale(project: Project) -> None:
     assert (tracks.state, render.state) == ("stale", "stale")
     assert tracks.reason == render.reason == "made from an earlier fit"
     assert render.command == f"omnitrack render {project.root} --style trails -o {project.root}/renders/trails.mp4"
+
+
+def test_a_stale_edit_is_made_anew_with_its_drawing(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    stamp = add_fit(project, SETTINGS.fit.steps)
+    drawing = draw(Path("my logo.png"), 200)  # a relative path
+    add_edit(project, stamp, drawing, "titled.mp4")
+    assert states(inspect_project(project))["renders/titled.mp4"] == "ready"
+    add_fit(project, SETTINGS.fit.steps, seed=1)
+    render = product(inspect_project(project), "renders/titled.mp4")
+    assert (render.state, render.reason) == ("stale", "made from an earlier fit")
+    words = ["--style", "edit", "--edit", str(tmp_path / "my logo.png"), "--frame", "1"]
+    output = ["-o", str(project.root / "renders" / "titled.mp4")]
+    assert shlex.split(render.command) == ["omnitrack", "render", str(project.root), *words, *output]
+
+
+def test_the_pixels_of_a_drawing_count_and_its_file_does_not(project: Project, tmp_path: Path) -> None:
+    drawing = draw(tmp_path / "logo.png", 200)
+    add_edit(project, add_fit(project, SETTINGS.fit.steps), drawing)
+
+    def found() -> tuple[str, str]:
+        render = product(inspect_project(project), "renders/edit.mp4")
+        return render.state, render.reason
+
+    before = drawing.read_bytes()
+    draw(drawing, 200, cv2.IMWRITE_PNG_COMPRESSION, 0)
+    assert drawing.read_bytes() != before
+    assert found() == ("ready", "")  # the same picture, saved again
+    draw(drawing, 201)
+    assert found() == ("stale", "made from an earlier drawing")
+    drawing.write_bytes(b"no picture")
+    assert found() == ("stale", "made from an earlier drawing")
+    drawing.unlink()
+    assert found() == ("ready", "")  # there is nothing newer to make it from
+
+
+def test_an_edit_that_does_not_say_its_drawing(project: Project) -> None:
+    project.renders_dir.mkdir()
+    (project.renders_dir / "edit.mp4").write_bytes(b"film")
+    command = product(inspect_project(project), "renders/edit.mp4").command
+    assert "--style edit --edit DRAWING.png --frame T -o " in command
 
 
 def test_a_setting_named_in_the_file_counts_and_a_flag_does_not(project: Project) -> None:

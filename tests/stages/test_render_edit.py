@@ -160,6 +160,7 @@ def test_the_stamp_knows_the_drawing(project: Project, tmp_path: Path, monkeypat
         cv2.imwrite(str(path), np.full((64, 96, 4), (0, 0, red, 255), np.uint8))
         render(project, SETTINGS, None, "edit", None, edit=path)
         stamps.append(read_renders(project)["edit.mp4"])
+    assert [stamp.pop("drawing") for stamp in stamps] == [str(tmp_path / f"{name}.png") for name in "abc"]
     assert stamps[0] == stamps[1]  # the same drawing, wherever it lies
     assert stamps[0]["inputs"]["drawing"] != stamps[2]["inputs"]["drawing"]
     assert stamps[0]["inputs"]["fit"] == stamps[2]["inputs"]["fit"]

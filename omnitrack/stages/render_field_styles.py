@@ -56,10 +56,13 @@ def _canonical(canvas: Canvas, field: MotionField) -> Painter:
 
 def _rgb(canvas: Canvas, field: MotionField) -> Painter:
     if not isinstance(field, ColoredField):
+        from omnitrack.motion.plain import PlanarField
+
         root = canvas.project.root
+        mapping = " --set fit.omnimotion.mapping=invertible" if isinstance(field, PlanarField) else ""
         raise OmnitrackError(
             f"the fitted field of project {root} knows motion but no colours, there is nothing for --style rgb to show",
-            f"fit one that knows both: omnitrack fit {root} --method omnimotion",
+            f"fit one that knows both: omnitrack fit {root} --method omnimotion{mapping}",
         )
     return lambda frame: canvas.enlarge(np.rint(255 * np.clip(field.color_map(frame), 0, 1)).astype(np.uint8))
 

@@ -13,7 +13,7 @@ from omnitrack.project.checkpoint import load_checkpoint, newest_checkpoint
 from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore
 from omnitrack.project.tracks_io import save_tracks
-from omnitrack.settings import Settings
+from omnitrack.settings import FitSettings, Settings
 from omnitrack.stages.filter import filter_flow, filter_stamp
 from omnitrack.stages.fit import fit_field, fit_stamp
 from omnitrack.stages.flow import compute_flow
@@ -21,6 +21,8 @@ from omnitrack.stages.init import init_project
 from omnitrack.stages.query import query_tracks
 from omnitrack.stages.query_points import build_queries
 from omnitrack.stages.render import render
+
+COLOR_STYLE = "rgb"  # of `omnitrack.stages.render_styles.FIELD_STYLES`
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,11 @@ def run_all(
         progress: Hears of every stage.
 
     Raises:
-        OmnitrackError: `root` holds another video or other frames of it; any failure of a stage. What was finished
-            stays, and the same call goes on from there.
+        OmnitrackError: `root` holds another video or other frames of it, or the method cannot show the style; any
+            failure of a stage. What was finished stays, and the same call goes on from there.
     """
     begin = time.perf_counter()
+    _check_colors(style, settings.fit)
     existed = (root / "frames").exists()
     project = _existing(video, root, settings) if existed else _made(video, root, settings, progress)
     queries = build_queries(project, grids=[grid])  # before the long work, so that a typing error shows at once
@@ -86,6 +89,22 @@ def run_all(
     rendered = render(project, settings, tracks, style, output, device, progress)
     seconds = time.perf_counter() - begin
     return RunReport(str(root), project.num_frames, kept, str(path), len(tracks), rendered.output, seconds)
+
+
+def _check_colors(style: str, settings: FitSettings) -> None:
+    """Refuse, before the long work, to draw the colours of a field that will have none."""
+    if style != COLOR_STYLE:
+        return
+    if settings.method != "omnimotion":
+        raise OmnitrackError(
+            f"--style {style} shows the colours of the fitted field, and a field of method {settings.method} has none",
+            "fit one that has: --method omnimotion",
+        )
+    if settings.omnimotion.mapping == "plain_2d":
+        raise OmnitrackError(
+            f"--style {style} shows the canonical volume, which fit.omnimotion.mapping = plain_2d leaves out",
+            "fit one that has: --set fit.omnimotion.mapping=invertible",
+        )
 
 
 def _made(video: str | Path, root: Path, settings: Settings, progress: Progress) -> Project:

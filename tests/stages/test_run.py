@@ -105,6 +105,36 @@ def test_another_video_or_other_frames_are_refused(video_file: Path, tmp_path: P
         run(video_file, tmp_path / "work", replace(SETTINGS, init=replace(SETTINGS.init, start=2)))
 
 
+@pytest.mark.parametrize(
+    ("fit", "message", "hint"),
+    [
+        ({}, "a field of method cadex has none", "--method omnimotion"),
+        (
+            {"fit.method": "omnimotion", "fit.omnimotion.mapping": "plain_2d"},
+            "fit.omnimotion.mapping = plain_2d leaves out",
+            "--set fit.omnimotion.mapping=invertible",
+        ),
+    ],
+    ids=["cadex", "plain_2d"],
+)
+def test_colours_that_no_fit_will_have_are_refused_before_anything_is_made(
+    video_file: Path, tmp_path: Path, calls: Calls, fit: dict[str, object], message: str, hint: str
+) -> None:
+    with pytest.raises(OmnitrackError) as caught:
+        run_all(video_file, tmp_path / "work", load_settings(overrides=fit), style="rgb")
+    assert message in caught.value.message
+    assert hint in str(caught.value.hint)
+    assert calls == []
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("mapping", ["invertible", "two_networks"])
+def test_colours_of_a_canonical_volume_are_drawn(video_file: Path, tmp_path: Path, calls: Calls, mapping: str) -> None:
+    fit = load_settings(overrides={"fit.method": "omnimotion", "fit.omnimotion.mapping": mapping}).fit
+    run_all(video_file, tmp_path / "work", replace(SETTINGS, fit=fit), style="rgb")
+    assert calls[-1] == ("render", "rgb")
+
+
 def test_a_wrong_grid_is_found_before_the_long_work(video_file: Path, tmp_path: Path, calls: Calls) -> None:
     with pytest.raises(OmnitrackError, match="--grid"):
         run_all(video_file, tmp_path / "work", SETTINGS, grid="4@99")

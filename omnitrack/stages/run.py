@@ -103,7 +103,7 @@ def _check_colors(style: str, settings: FitSettings) -> None:
     if settings.omnimotion.mapping == "plain_2d":
         raise OmnitrackError(
             f"--style {style} shows the canonical volume, which fit.omnimotion.mapping = plain_2d leaves out",
-            "fit one that has: --set fit.omnimotion.mapping=invertible",
+            "fit one with a volume: --set fit.omnimotion.mapping=invertible",
         )
 
 

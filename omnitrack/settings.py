@@ -200,4 +200,4 @@ class Settings:
     filter: FilterSettings = table(FilterSettings, "which flow to believe, and chaining it over any distance")
     fit: FitSettings = table(FitSettings, "the optimisation")
     query: QuerySettings = table(QuerySettings, "tracks from a fitted field")
-    render: RenderSettings = table(RenderSettings, "pictures of tracks, flow and depth")
+    render: RenderSettings = table(RenderSettings, "pictures of tracks and of the field")

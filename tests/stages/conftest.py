@@ -26,6 +26,12 @@ SMALL = {
     "fit.cadex.plane_channels": 4,
     "fit.cadex.time_channels": 4,
     "fit.cadex.hidden": [8, 8],
+    "fit.omnimotion.plane_resolutions": [4, 8],
+    "fit.omnimotion.plane_channels": 4,
+    "fit.omnimotion.time_channels": 4,
+    "fit.omnimotion.hidden": [8, 8],
+    "fit.omnimotion.canonical_hidden": 16,
+    "fit.omnimotion.samples": 6,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 
 import torch
 import torch.nn.functional as F
@@ -11,12 +12,20 @@ from torch import Tensor, nn
 from omnitrack.motion.encoding import PositionalEncoding
 
 
-class FrameMap(nn.Module):
-    """An affine map of x and y that depends on the frame and perhaps on the depth, which itself does not change."""
+class FrameMap(nn.Module, ABC):
+    """An affine map of x and y that depends on the frame and perhaps on the depth, which itself does not change.
 
+    Args:
+        num_frames: T.
+    """
+
+    def __init__(self, num_frames: int) -> None:
+        super().__init__()
+        self.num_frames = num_frames
+
+    @abstractmethod
     def matrices(self, frames: Tensor, depth: Tensor) -> Tensor:
         """The maps (P, 2, 3) of local (x, y, 1) to canonical (x, y) for points of frames (P,) at depths (P,)."""
-        raise NotImplementedError
 
     def inverse_matrices(self, frames: Tensor, depth: Tensor) -> Tensor:
         """The inverses of `matrices`."""
@@ -24,7 +33,8 @@ class FrameMap(nn.Module):
 
     def table(self, depths: Tensor) -> Tensor:
         """The maps of all frames at depths (K,), (T, K, 2, 3): for rays that share their depths."""
-        raise NotImplementedError
+        frames = torch.arange(self.num_frames, device=depths.device).repeat_interleave(len(depths))
+        return self.matrices(frames, depths.repeat(self.num_frames)).view(self.num_frames, -1, 2, 3)
 
     def forward(self, points: list[Tensor], frames: Tensor, matrices: Tensor | None = None) -> list[Tensor]:
         """Map points, three coordinates (P,), of frames (P,); `matrices` (P, 2, 3) where they are known already."""
@@ -46,7 +56,7 @@ class FrameAffine(FrameMap):
     affine_inverse: Tensor
 
     def __init__(self, affine: Tensor) -> None:
-        super().__init__()
+        super().__init__(len(affine))
         self.register_buffer("affine", affine)
         self.register_buffer("affine_inverse", invert_affine(affine))
 
@@ -57,10 +67,6 @@ class FrameAffine(FrameMap):
     def inverse_matrices(self, frames: Tensor, depth: Tensor) -> Tensor:
         """See `FrameMap.inverse_matrices`."""
         return F.embedding(frames, self.affine_inverse.flatten(1)).view(-1, 2, 3)
-
-    def table(self, depths: Tensor) -> Tensor:
-        """See `FrameMap.table`."""
-        return self.affine[:, None].expand(-1, len(depths), -1, -1)
 
 
 class FrameNetwork(FrameMap):
@@ -81,7 +87,7 @@ class FrameNetwork(FrameMap):
     FREQUENCIES = 4
 
     def __init__(self, num_frames: int, num_layers: int = 2, hidden: int = 256) -> None:
-        super().__init__()
+        super().__init__(num_frames)
         self.register_buffer("times", torch.arange(1, num_frames + 1) / num_frames)
         self.encoding = PositionalEncoding(1, self.FREQUENCIES)
         widths = [self.encoding.width + 1, *[hidden] * (num_layers - 1), 5]
@@ -97,11 +103,6 @@ class FrameNetwork(FrameMap):
         angle, log_a, x, log_b, y = self.layers[-1](hidden).unbind(-1)
         cos, sin, a, b = torch.cos(angle), torch.sin(angle), torch.exp(log_a), torch.exp(log_b)
         return torch.stack([cos * a, -sin * a, x, sin * b, cos * b, y], -1).view(-1, 2, 3)
-
-    def table(self, depths: Tensor) -> Tensor:
-        """See `FrameMap.table`."""
-        frames = torch.arange(len(self.times), device=depths.device).repeat_interleave(len(depths))
-        return self.matrices(frames, depths.repeat(len(self.times))).view(len(self.times), -1, 2, 3)
 
 
 def invert_affine(affine: Tensor) -> Tensor:

@@ -76,9 +76,6 @@ class Drift(FrameMap):
         maps[:, 0, 2] = -torch.where(depth < 1, NEAR_PX, FAR_PX) / 10 * frames
         return maps
 
-    def table(self, depths: torch.Tensor) -> torch.Tensor:
-        return torch.stack([self.matrices(torch.full_like(depths, t), depths) for t in range(FRAMES)])
-
 
 def still_warp(frame_map: FrameMap, num_frames: int = FRAMES) -> CanonicalWarp:
     """A warp whose coupling is at its start: the frame map and nothing else."""
@@ -88,7 +85,7 @@ def still_warp(frame_map: FrameMap, num_frames: int = FRAMES) -> CanonicalWarp:
 
 
 def world(*sheets: Sheet, shape: RayShape = SHAPE) -> OmniMotionField:
-    return OmniMotionField(CAMERA, still_warp(Drift()), Sheets(*sheets), FRAMES, shape)
+    return OmniMotionField(CAMERA, still_warp(Drift(FRAMES)), Sheets(*sheets), FRAMES, shape)
 
 
 @pytest.fixture
@@ -399,7 +396,7 @@ def test_the_strongest_samples_of_a_ray_stay_front_to_back() -> None:
 
 def test_first_depths_are_those_of_the_texel_and_not_saved() -> None:
     depth = torch.arange(12.0).view(2, 2, 3)
-    field = OmniMotionField(Camera((6, 4)), still_warp(Drift()), Sheets(), 2, SHAPE, depth)
+    field = OmniMotionField(Camera((6, 4)), still_warp(Drift(FRAMES)), Sheets(), 2, SHAPE, depth)
     found = field.first_depths(torch.tensor([[0.0, 0.0], [5.0, 3.0], [2.4, 0.0]]), torch.tensor([0, 1, 1]))
     assert found.tolist() == [0, 11, 7]
     assert "first_depth" not in field.state_dict()

@@ -10,7 +10,7 @@ import torch
 
 from omnitrack.correspondence.flows import grid_shape, inside, pixel_grid
 from omnitrack.optimize.correspondences import Correspondences
-from omnitrack.settings import CadexSettings, FitSettings
+from omnitrack.settings import CadexSettings, FitSettings, OmniMotionSettings
 from omnitrack.synthetic import SyntheticScene
 
 UNIT_PX = 1 / 32
@@ -71,4 +71,20 @@ def small_fit() -> FitSettings:
         learning_rate=1e-2,
         regions=4,
         cadex=CadexSettings(plane_resolutions=(4, 8), plane_channels=4, time_channels=4, hidden=(8, 8)),
+    )
+
+
+@pytest.fixture
+def tiny_omnimotion() -> OmniMotionSettings:
+    """An OmniMotion field of a few parameters."""
+    return OmniMotionSettings(
+        plane_resolutions=(3, 6),
+        plane_channels=4,
+        time_channels=2,
+        code_width=6,
+        hidden=(8, 6),
+        plain_hidden=(8, 6),
+        canonical_hidden=8,
+        canonical_layers=2,
+        samples=6,
     )

@@ -1,31 +1,24 @@
-"""How an OmniMotion field is fitted: every term by hand on a field whose volume is known, and the exact savings."""
+"""What an OmniMotion fit asks for: every term by hand on a field whose volume is known, and the exact savings."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from omnitrack.errors import OmnitrackError
 from omnitrack.motion.frame_map import FrameMap
 from omnitrack.motion.geometry import Camera
 from omnitrack.motion.omnimotion import OmniMotionField, RayShape
-from omnitrack.motion.plain import PlanarField
 from omnitrack.motion.rendering import stratified_depths
 from omnitrack.motion.warp import CanonicalWarp
 from omnitrack.optimize import omnimotion as recipe
 from omnitrack.optimize.batch import Batch
-from omnitrack.optimize.correspondences import Correspondences
-from omnitrack.optimize.engine import Engine
 from omnitrack.optimize.method import Moment
 from omnitrack.optimize.methods import get_method
 from omnitrack.settings import FitSettings, OmniMotionSettings
-from omnitrack.synthetic import occluder_scene, two_planes
 
 SIZE = (64, 48)  # 4 raster pixels per pixel, 32 pixels and so 128 raster pixels per local unit
 ZERO_PX = 1e-3  # robust_distance of no difference at all
@@ -65,7 +58,7 @@ class Drift(FrameMap):
     """Frame t is moved by t times `speed` pixels, and by t squared times `push`, whatever the depth."""
 
     def __init__(self, speed: tuple[float, float], push: float = 0.0) -> None:
-        super().__init__()
+        super().__init__(3)
         self.speed, self.push = torch.tensor(speed), push
 
     def matrices(self, frames: Tensor, depth: Tensor) -> Tensor:
@@ -212,7 +205,7 @@ def test_points_that_leave_the_range_of_depth_are_called_back() -> None:
             return [points[0], points[1], points[2] + 0.5]
 
     assert isinstance(field.warp, CanonicalWarp)
-    field.warp.frame_map = Sunk()
+    field.warp.frame_map = Sunk(3)
     terms, _ = terms_of(field, batch, replace(ONLY_FLOW, depth_range_weight=7.0))
     expected = 7 * (torch.relu(depths + 0.5 - 1) ** 2).mean()
     assert float(terms["depth_range"]) == pytest.approx(float(expected), rel=1e-4)
@@ -271,7 +264,7 @@ def test_points_follow_the_prior_surface_first_and_the_volume_in_the_end() -> No
 
     field = make_field()
     assert isinstance(field.warp, CanonicalWarp)
-    field.warp.frame_map = Parted()
+    field.warp.frame_map = Parted(3)
     field.first_depth = torch.full((3, 4, 4), -0.6)
     settings = replace(ONLY_FLOW, guided_share=0.4)
     batch = make_batch([(20, 30)], [[(20, 30)]], [[1]])
@@ -332,6 +325,30 @@ def test_nothing_believed_is_no_loss_and_no_nan(shaken: OmniMotionField) -> None
     assert torch.equal(errors, torch.zeros(8))
 
 
+def test_two_networks_are_asked_to_be_inverse() -> None:
+    settings = replace(TINY, mapping="two_networks", cycle_weight=2.0)
+    affine = torch.tensor([[0.8, -0.1, 0.05], [0.1, 0.7, -0.02]])
+    field = recipe.assemble(Camera(SIZE), affine.repeat(3, 1, 1), settings)
+    assert isinstance(field, OmniMotionField)
+    batch = some_batch()
+    exact, _ = recipe.losses(field, batch, fit(settings), moment())
+    assert exact["cycle"].item() == pytest.approx(0, abs=1e-3), "both start as the identity"
+    with torch.no_grad():
+        field.warp.there.last.bias.copy_(torch.tensor([0.5, 0.0, 0.0]))  # type: ignore[union-attr]
+    off, _ = recipe.losses(field, batch, fit(settings), moment())
+    moved = torch.linalg.solve(affine[:, :2], torch.tensor([0.5, 0.0])).abs().sum() / 3  # mean over x, y and depth
+    assert off["cycle"].item() == pytest.approx(2 * 128 * float(moved), rel=1e-3)
+
+
+def test_neighbours_are_drawn_only_where_a_true_gradient_is_asked_for() -> None:
+    asked = replace(TINY, photometric_gradient_weight=1.0)
+    wants = get_method("omnimotion").neighbours
+    assert not wants(fit(TINY))
+    assert wants(fit(asked))
+    assert wants(fit(TINY, flow_gradient_weight=0.1))
+    assert not wants(fit(replace(asked, random_neighbours=True)))
+
+
 # --- exact savings ----------------------------------------------------------------------------------------------
 def test_a_shared_canonical_pass_gives_what_separate_passes_give(shaken: OmniMotionField) -> None:
     """All targets at once against one at a time, each with a canonical pass of its own."""
@@ -364,119 +381,3 @@ def test_the_strongest_samples_are_enough_where_surfaces_are_opaque(shaken: Omni
     fog = [float(terms_of(shaken, some_batch(), replace(ONLY_FLOW, tracked_samples=n))[0]["flow"]) for n in range(1, 7)]
     assert abs(fog[4] - fog[5]) < abs(fog[0] - fog[5])
     assert fog[4] == pytest.approx(fog[5], rel=0.1)
-
-
-# --- building and restoring -------------------------------------------------------------------------------------
-@pytest.fixture
-def data(exact_correspondences: Callable[..., Correspondences]) -> Correspondences:
-    return exact_correspondences(two_planes((64, 48), 6), stride=2)
-
-
-SHAPES = {
-    "default": TINY,
-    "published": replace(TINY, frame_map="none", conditioner="network", samples=4),
-    "network": replace(TINY, frame_map="network"),
-    "published_network": replace(TINY, frame_map="published_network"),
-    "splines": replace(TINY, coupling="spline", tracked_samples=2),
-    "two_networks": replace(TINY, mapping="two_networks"),
-    "two_networks_codes": replace(TINY, mapping="two_networks", conditioner="network"),
-    "plain_2d": replace(TINY, mapping="plain_2d"),
-    "plain_2d_codes": replace(TINY, mapping="plain_2d", conditioner="network"),
-}
-
-
-@pytest.mark.parametrize("name", SHAPES)
-def test_every_shape_starts_as_the_camera_or_nothing_steps_and_comes_back(data: Correspondences, name: str) -> None:
-    settings = fit(SHAPES[name], steps=3, anchors=32, targets=2, regions=4)
-    engine = Engine(data, settings, seed=0)
-    pixels = data.grid[::97].numpy()
-    if SHAPES[name].frame_map != "camera" or isinstance(engine.field, PlanarField):
-        still = engine.field.track(2, pixels, [0, 5]).pixels
-        assert abs(still - pixels[:, None]).max() < 1e-3, "identity at the start"
-    before = [p.clone() for p in engine.field.parameters()]
-    looks = list(engine.run())
-    assert not any(look.rolled_back for look in looks)
-    assert any(not torch.equal(a, b) for a, b in zip(before, engine.field.parameters(), strict=True))
-    state = engine.state_dict()["field"]
-    again = get_method("omnimotion").restore(state, data.size, data.num_frames, settings)
-    there, back = engine.field.track(2, pixels, [0, 5]), again.track(2, pixels, [0, 5])
-    assert (there.pixels == back.pixels).all()
-    assert (there.visible == back.visible).all()
-
-
-def test_rays_without_length_are_refused(data: Correspondences) -> None:
-    with pytest.raises(OmnitrackError, match=r"from depth 1 to 0\.5 has no length"):
-        recipe.build(data, fit(replace(TINY, near=1.0, far=0.5)))
-
-
-def test_the_depth_from_motion_is_laid_into_the_rays_range(data: Correspondences) -> None:
-    """The strip is near, the plane far, on a scale from -1 to 1 that the published range of 0 to 2 only moves."""
-    ours, published = (recipe.build(data, fit(replace(TINY, near=low, far=low + 2))) for low in (-1.0, 0.0))
-    assert isinstance(ours, OmniMotionField)
-    assert isinstance(published, OmniMotionField)
-    torch.testing.assert_close(published.first_depth, ours.first_depth + 1)
-    assert ours.first_depth.min() < -0.1 < 0.4 < ours.first_depth.max()
-
-
-def test_learning_rates_belong_to_their_parts(data: Correspondences) -> None:
-    settings = replace(TINY, learning_rate=1.0, time_learning_rate=2.0, canonical_learning_rate=3.0)
-    field = recipe.build(data, fit(settings))
-    assert isinstance(field, OmniMotionField)
-    found = recipe.groups(field, fit(settings))
-    rate_of = {id(p): rate for parameters, rate, _ in found for p in parameters}
-    assert len(rate_of) == len(list(field.parameters()))
-    assert {rate_of[id(p)] for p in field.volume.parameters()} == {3.0}
-    assert {rate_of[id(p)] for p in field.warp.time.parameters()} == {2.0}
-    assert {rate_of[id(p)] for p in field.warp.layers[0].parameters()} == {1.0}  # type: ignore[union-attr]
-
-
-def test_two_networks_are_asked_to_be_inverse(data: Correspondences) -> None:
-    settings = replace(TINY, mapping="two_networks", cycle_weight=2.0)
-    field = recipe.build(data, fit(settings))
-    assert isinstance(field, OmniMotionField)
-    batch = some_batch()
-    exact, _ = recipe.losses(field, batch, fit(settings), moment())
-    assert exact["cycle"].item() == pytest.approx(0, abs=1e-3), "both start as the identity"
-    with torch.no_grad():
-        field.warp.there.last.bias.copy_(torch.tensor([0.5, 0.0, 0.0]))  # type: ignore[union-attr]
-    affine = field.warp.frame_map.affine[1, :, :2]  # type: ignore[union-attr]
-    off, _ = recipe.losses(field, batch, fit(settings), moment())
-    moved = torch.linalg.solve(affine, torch.tensor([0.5, 0.0])).abs().sum() / 3  # mean over x, y and depth
-    assert off["cycle"].item() == pytest.approx(2 * 128 * float(moved), rel=1e-3)
-
-
-def test_neighbours_are_drawn_only_where_a_true_gradient_is_asked_for() -> None:
-    asked = replace(TINY, photometric_gradient_weight=1.0)
-    wants = get_method("omnimotion").neighbours
-    assert not wants(fit(TINY))
-    assert wants(fit(asked))
-    assert wants(fit(TINY, flow_gradient_weight=0.1))
-    assert not wants(fit(replace(asked, random_neighbours=True)))
-
-
-# --- a whole fit ------------------------------------------------------------------------------------------------
-def test_a_short_fit_follows_points_behind_a_pole_and_orders_the_surfaces(
-    exact_correspondences: Callable[..., Correspondences],
-) -> None:
-    """The pole stands as still as the background: only what it covers tells that it is in front."""
-    scene = occluder_scene((96, 72), 14, speed=3.0)
-    data = exact_correspondences(scene, stride=3)
-    settings = OmniMotionSettings(tracked_samples=2, canonical_learning_rate=1e-2)  # a volume in few steps
-    engine = Engine(data, fit(settings, steps=200, anchors=192, targets=3), seed=0)
-    assert not any(look.rolled_back for look in engine.run())
-    middle = scene.num_frames // 2
-    names, order = [layer.name for layer in scene.layers], scene.depth_order(middle)
-    depth = engine.field.depth_map(middle)
-    beside = np.zeros(order.shape, bool)
-    beside[28:44] = True  # the rows in which the pole covers the disc
-    things = [beside & (order == names.index(name)) for name in ("pole", "disc", "background")]
-    pole, disc, background = (np.median(depth[thing]) for thing in things)
-    assert pole < disc < background
-    queries = np.argwhere(scene.depth_order(0) == names.index("disc"))[::7, ::-1]
-    truth, seen = scene.tracks(np.column_stack([np.zeros(len(queries)), queries]))
-    found = engine.field.track(0, queries.astype(np.float32), range(scene.num_frames))
-    hidden_before = ~seen[:, 1:-1].all(1) & seen[:, -1]
-    assert hidden_before.sum() > 10
-    error = np.linalg.norm(found.pixels - truth, axis=-1)
-    assert np.median(error[hidden_before, -1]) < 3.0
-    assert (found.visible == seen).mean() > 0.85

@@ -68,7 +68,7 @@ class OpenProject:
         """Compute the optical flow of the selected pairs of frames, skipping those that are there."""
         from omnitrack.stages.flow import compute_flow
 
-        return compute_flow(self.project, self.settings, self._progress)
+        return compute_flow(self.project, self.settings, self._progress, device=self._device)
 
     def filter(self) -> FilterReport:
         """Decide which flow to believe, and chain it over any distance."""

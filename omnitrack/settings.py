@@ -47,6 +47,8 @@ class FlowSettings:
     """Pairwise optical flow."""
 
     estimator: str = setting("dis", "flow estimator: dis, or the name of an installed plug-in")
+    far_estimator: str = setting("", "another estimator for frames far apart; empty uses the same one")
+    far_gap: int = setting(8, "frames from which a pair counts as far apart", low=2)
     pairs: str = setting("auto", "frame pairs to match: auto (= log), log, exhaustive, window:N or keyframe")
     warm_start: bool = setting(True, "start each pair from the flow of the same frame over a shorter gap")
     workers: int = setting(0, "parallel workers; 0 uses every core", low=0)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from omnitrack.correspondence.flows import FlowSource
 from omnitrack.project.project import Project
 from omnitrack.settings import Settings
 from omnitrack.stages.init import init_from_frames
@@ -59,7 +60,7 @@ def run_ffmpeg(*arguments: str, stdin: bytes = b"") -> None:
     subprocess.run([program, "-v", "error", "-y", *arguments], input=stdin, check=True, capture_output=True)
 
 
-class ExactFlows:
+class ExactFlows(FlowSource):
     """The flow of a synthetic scene as a `FlowSource`: of the named ordered pairs, or of all pairs."""
 
     def __init__(self, scene: SyntheticScene, pairs: set[tuple[int, int]] | None = None) -> None:

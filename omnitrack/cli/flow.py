@@ -28,4 +28,5 @@ def command(
     opened = session.project(project)
     flags = {"flow.estimator": estimator, "flow.pairs": pairs}
     settings = session.settings(opened.settings_path, assignments, flags)
-    session.report(compute_flow(opened, settings, session.progress), command_line("filter", project))
+    report = compute_flow(opened, settings, session.progress, device=session.device)
+    session.report(report, command_line("filter", project))

@@ -24,6 +24,8 @@ OCCLUDED_COST = 50.0  # for leaving from a frame in which the point is hidden
 INCONSISTENT_COST = 20.0  # for a hop whose error is over the threshold
 UNLIKE_COST = 2.0  # for landing where nothing looks like the start: halfway between alike (0) and opposite (twice this)
 MAX_ERROR_PX = 20.0  # errors above this (at 256 x 256) say nothing more
+LEAST_CONFIDENCE = 0.5  # of the estimator itself in a hop; below, the point counts as hidden
+UNSURE_PX2 = 1.0  # variance of a hop, at 256 x 256, of which the estimator is half sure; none where it is sure
 MAX_RELIABLE_GAP = 2  # flow into occlusion is believed over this many frames
 
 Similarity = Callable[[int, Array], Array]
@@ -117,13 +119,14 @@ def _extend(
 ) -> ChainState:
     hop = take_hop(flows, start, target, state.pixels)
     error = np.minimum(hop.cycle_error / scale, MAX_ERROR_PX)
-    inconsistent = error > threshold_px
+    inconsistent = (error > threshold_px) | (hop.confidence < LEAST_CONFIDENCE)
     visible = state.visible & ~inconsistent & hop.inside
     reliable = visible
     if abs(target - start) <= MAX_RELIABLE_GAP:
         reliable = visible | (state.visible & reliable_occlusion(hop, threshold_px * scale))
-    cost = state.cost + HOP_COST + error**2 + OCCLUDED_COST * ~state.visible + INCONSISTENT_COST * inconsistent
-    return ChainState(hop.pixels, visible, reliable, cost.astype(np.float32), state.variance + error**2)
+    variance = error**2 + UNSURE_PX2 * (1 / hop.confidence.clip(1e-2) - 1)
+    cost = state.cost + HOP_COST + variance + OCCLUDED_COST * ~state.visible + INCONSISTENT_COST * inconsistent
+    return ChainState(hop.pixels, visible, reliable, cost.astype(np.float32), state.variance + variance)
 
 
 def _choose(first: NDArray[np.bool_], a: ChainState, b: ChainState) -> ChainState:

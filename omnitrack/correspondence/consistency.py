@@ -26,12 +26,14 @@ class Hop:
         double_cycle_error: (P,) distance of the landing point from where there-back-there lands, in pixels; small
             where the surface that lies there now is itself matched well.
         inside: (P,) bool, whether the landing point is on the frame.
+        confidence: (P,) in [0, 1], what the estimator itself says; 1 where it does not say.
     """
 
     pixels: Array
     cycle_error: Array
     double_cycle_error: Array
     inside: NDArray[np.bool_]
+    confidence: Array
 
 
 def take_hop(flows: FlowSource, source: int, target: int, pixels: Array) -> Hop:
@@ -53,11 +55,13 @@ def take_hop(flows: FlowSource, source: int, target: int, pixels: Array) -> Hop:
     landed = pixels + sample(forward, pixels)
     returned = landed + sample(flows.flow(target, source), landed)
     landed_again = returned + sample(forward, returned)
+    confidence = flows.confidence(source, target)
     return Hop(
         pixels=landed,
         cycle_error=np.linalg.norm(returned - pixels, axis=-1),
         double_cycle_error=np.linalg.norm(landed_again - landed, axis=-1),
         inside=inside(landed, flows.size),
+        confidence=np.ones(len(pixels), np.float32) if confidence is None else sample(confidence, pixels),
     )
 
 

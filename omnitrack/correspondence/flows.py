@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from omnitrack.correspondence.estimators import FlowEstimator
+from omnitrack.correspondence.estimators.contract import FlowEstimate, PairEstimator
 
 Array = NDArray[np.float32]
 _REMAP_COLUMNS = 512  # cv2.remap refuses maps longer than 32767 along one side
 
 
 class FlowSource(Protocol):
-    """Pairwise flow by frame indices; `omnitrack.project.store.FlowStore` is one."""
+    """Pairwise flow by frame indices; `omnitrack.project.store.FlowStore` is one.
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """(width, height) of every flow in pixels."""
+    Attributes:
+        size: (width, height) of every flow in pixels.
+    """
+
+    size: tuple[int, int]
 
     def has(self, source: int, target: int) -> bool:
         """Whether the flow from `source` to `target` can be had."""
@@ -29,36 +29,43 @@ class FlowSource(Protocol):
     def flow(self, source: int, target: int) -> Array:
         """(H, W, 2) float32 displacement in pixels from `source` to `target`."""
 
+    def confidence(self, source: int, target: int) -> Array | None:
+        """(H, W) float32 in [0, 1]: what the estimator says of that flow; None where it does not say."""
+        return None
 
-class OnDemandFlows:
+
+class OnDemandFlows(FlowSource):
     """Flow for any pair of frames, computed when it is asked for; the `direct` baseline's supply.
 
     Args:
-        frame: Gives frame t as (H, W, 3) uint8.
-        estimator: Computes the flow of one pair.
+        estimator: Computes the flow of a pair.
         size: (width, height) of the frames in pixels.
     """
 
-    def __init__(
-        self, frame: Callable[[int], NDArray[np.uint8]], estimator: FlowEstimator, size: tuple[int, int]
-    ) -> None:
-        self._frame = frame
+    def __init__(self, estimator: PairEstimator, size: tuple[int, int]) -> None:
         self._estimator = estimator
         self.size = size
-        self._nearest: dict[tuple[int, bool], tuple[int, Array]] = {}
+        self._nearest: dict[tuple[int, bool], tuple[int, FlowEstimate]] = {}
 
     def has(self, source: int, target: int) -> bool:
         return source != target
 
     def flow(self, source: int, target: int) -> Array:
         """(H, W, 2) flow, started from the last flow asked for with this source and direction (going outward)."""
+        return self._estimate(source, target).flow
+
+    def confidence(self, source: int, target: int) -> Array | None:
+        return self._estimate(source, target).confidence
+
+    def _estimate(self, source: int, target: int) -> FlowEstimate:
         side = (source, target > source)
         last = self._nearest.get(side)
-        nearer = last is not None and abs(last[0] - source) < abs(target - source)
-        initial = last[1] if last is not None and nearer else None
-        flow = self._estimator.estimate(self._frame(source), self._frame(target), initial)
-        self._nearest[side] = (target, flow)
-        return flow
+        if last is None or last[0] != target:
+            nearer = last is not None and abs(last[0] - source) < abs(target - source)
+            initial = last[1].flow if last is not None and nearer else None
+            last = target, self._estimator.estimate_pairs([(source, target)], [initial])[0]
+            self._nearest[side] = last
+        return last[1]
 
 
 def sample(image: NDArray[Any], pixels: Array) -> NDArray[Any]:

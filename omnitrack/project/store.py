@@ -5,6 +5,7 @@ Layout::
     /                    attributes format, size (width, height), num_frames, flow_stamp, filter_stamp (JSON text)
     /flow/000003_000007  attributes complete, steps_per_px
         deltas           (2, H, W) int16, one chunk; see `omnitrack.project.flow_codec`
+        confidence       (H, W) uint8, 255 the surest; only where the estimator says how sure it is
     /filtered/...        what `omnitrack filter` makes of it
 """
 
@@ -20,6 +21,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from omnitrack.correspondence.flows import FlowSource
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.flow_codec import COMPRESSION, INTEGER, EncodedFlow, decode_steps, pack, steps_to_pixels, unpack
 from omnitrack.project.project import Project
@@ -32,7 +34,7 @@ Pair = tuple[int, int]
 Steps = tuple[NDArray[np.int16], float]  # a flow as it is cached: half the memory of pixels
 
 
-class FlowStore:
+class FlowStore(FlowSource):
     """The measured flow of a project, read-only; a context manager; may be read from several threads.
 
     Args:
@@ -108,6 +110,18 @@ class FlowStore:
                 self._cache.popitem(last=False)
         return steps_to_pixels(*cached)
 
+    def confidence(self, source: int, target: int) -> NDArray[np.float32] | None:
+        """(H, W) float32 in [0, 1]: what the estimator says of the flow from `source` to `target`; None: nothing.
+
+        Raises:
+            OmnitrackError: The data are damaged.
+        """
+        group = self._file[FLOW_GROUP][group_name((source, target))]
+        try:
+            return group["confidence"][()] / np.float32(255) if "confidence" in group else None
+        except (OSError, RuntimeError, ValueError) as error:
+            raise self._damaged_pair((source, target), error) from error
+
     def stored_bytes(self, group: str) -> int:
         """Bytes on disk of the arrays in a top-level group; 0 where there is no such group."""
         sizes: list[int] = []
@@ -156,20 +170,26 @@ class FlowStore:
             encoded = EncodedFlow(unpack(packed, deltas.shape), float(group.attrs["steps_per_px"]))
             return decode_steps(encoded), encoded.steps_per_px
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-            raise OmnitrackError(
-                f"the flow from frame {pair[0]} to frame {pair[1]} in {self._path} is damaged: {error}",
-                f"delete that file, then compute it again: {self._command}",
-            ) from error
+            raise self._damaged_pair(pair, error) from error
+
+    def _damaged_pair(self, pair: Pair, error: Exception) -> OmnitrackError:
+        return OmnitrackError(
+            f"the flow from frame {pair[0]} to frame {pair[1]} in {self._path} is damaged: {error}",
+            f"delete that file, then compute it again: {self._command}",
+        )
 
 
-def write_flow(group: h5py.Group, encoded: EncodedFlow) -> None:
-    """Put one flow into the empty group of its pair."""
+def write_flow(group: h5py.Group, encoded: EncodedFlow, confidence: NDArray[np.float32] | None = None) -> None:
+    """Put one flow, and the estimator's confidence (H, W) in [0, 1] in it, into the empty group of its pair."""
     shape = encoded.deltas.shape
     deltas = group.create_dataset(
         "deltas", shape, INTEGER, chunks=shape, shuffle=True, compression="gzip", compression_opts=COMPRESSION
     )
     deltas.id.write_direct_chunk((0, 0, 0), pack(encoded.deltas))
     group.attrs["steps_per_px"] = encoded.steps_per_px
+    if confidence is not None:
+        sure = np.rint(confidence * 255).astype(np.uint8)
+        group.create_dataset("confidence", data=sure, shuffle=True, compression="gzip", compression_opts=COMPRESSION)
 
 
 def group_name(pair: Pair) -> str:

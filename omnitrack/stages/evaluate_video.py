@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.config import fingerprint
-from omnitrack.correspondence.estimators import get_estimator
+from omnitrack.correspondence.estimators import open_estimator
 from omnitrack.correspondence.flows import OnDemandFlows
 from omnitrack.errors import OmnitrackError
 from omnitrack.evaluation.baselines import BASELINES
@@ -31,7 +31,7 @@ from omnitrack.project.store import FlowStore
 from omnitrack.settings import Settings
 from omnitrack.stages.filter import filter_flow, filter_stamp
 from omnitrack.stages.fit import fit_field, fit_stamp
-from omnitrack.stages.flow import compute_flow, flow_stamp
+from omnitrack.stages.flow import clip_of, compute_flow, flow_stamp
 from omnitrack.stages.init import init_from_frames
 from omnitrack.stages.query import query_stamp, query_tracks
 
@@ -162,7 +162,7 @@ class VideoRun:
         if method == "direct":  # asks for pairs of frames that the project's flow does not have
             return ["init"]
         flow = flow_stamp(project, settings.flow)
-        self._run("flow", flow, lambda: compute_flow(project, settings, plan.progress).seconds)
+        self._run("flow", flow, lambda: compute_flow(project, settings, plan.progress, device=plan.device).seconds)
         if method not in FIT_METHODS:
             return ["init", "flow"]
         filtered = filter_stamp(flow, settings.filter)
@@ -207,8 +207,7 @@ class VideoRun:
             answer = query_tracks(project, pixels, settings, device=plan.device, progress=plan.progress)
             return answer.tracks, answer.visible
         if method == "direct":
-            estimator = get_estimator(settings.flow.estimator, settings.flow)
-            flows = OnDemandFlows(project.frame, estimator, project.size)
+            flows = OnDemandFlows(open_estimator(settings.flow, clip_of(project, plan.device)), project.size)
             return BASELINES[method](flows, pixels, project.num_frames)
         with FlowStore(project) as store:
             return BASELINES[method](store, pixels, project.num_frames)

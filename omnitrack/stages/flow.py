@@ -6,29 +6,29 @@ import json
 import os
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.config import as_dict
-from omnitrack.correspondence.estimators import FlowEstimator, get_estimator
+from omnitrack.correspondence.estimators import open_estimator
+from omnitrack.correspondence.estimators.contract import Clip, PairEstimator
 from omnitrack.correspondence.estimators.dis import DisEstimator
 from omnitrack.correspondence.pairs import Pair, select_pairs
+from omnitrack.device import pick_device
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import SILENT, Progress
-from omnitrack.project.flow_codec import decode, encode
 from omnitrack.project.project import Project
 from omnitrack.project.shards import Shards
 from omnitrack.project.stamps import make_stamp
-from omnitrack.project.store import FILTERED_GROUP, FLOW_GROUP, FlowStore, group_name, write_flow
+from omnitrack.project.store import FILTERED_GROUP, FLOW_GROUP, FlowStore
 from omnitrack.settings import DisSettings, FlowSettings, Settings
+from omnitrack.stages.flow_jobs import FlowJob, split_into_jobs
 
 THUMBNAIL_SIDE = 128  # longest side of the frames on which keyframes are picked
 
@@ -58,14 +58,21 @@ def flow_stamp(project: Project, settings: FlowSettings) -> dict[str, Any]:
     """What the flow of a project is made from: its frames, and the settings that change the result."""
     used = as_dict(settings)
     del used["workers"]
-    tables = [key for key, value in used.items() if isinstance(value, dict) and key != settings.estimator]
-    for key in tables:  # the tables of other estimators
+    estimators = {settings.estimator, settings.far_estimator}
+    unused = [key for key, value in used.items() if isinstance(value, dict) and key not in estimators]
+    if not settings.far_estimator:
+        unused += ["far_estimator", "far_gap"]
+    for key in unused:
         del used[key]
     return make_stamp({"frames": project.meta.fingerprint}, used)
 
 
 def compute_flow(
-    project: Project, settings: Settings, progress: Progress = SILENT, pairs: Iterable[Pair] | None = None
+    project: Project,
+    settings: Settings,
+    progress: Progress = SILENT,
+    pairs: Iterable[Pair] | None = None,
+    device: str = "auto",
 ) -> FlowReport:
     """Match the selected pairs of frames; what is there already is kept, and an interrupted run is taken up again.
 
@@ -77,6 +84,7 @@ def compute_flow(
         settings: Uses the table ``flow``.
         progress: Hears of it.
         pairs: Further ordered pairs to match, besides those that the settings select.
+        device: For estimators that use torch: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
         OmnitrackError: Fewer than two frames, a bad setting, a failing estimator, or a full disk.
@@ -86,7 +94,7 @@ def compute_flow(
         raise OmnitrackError(
             f"project {project.root} has a single frame, and flow needs two", "make a project of a longer video"
         )
-    estimator = get_estimator(settings.flow.estimator, settings.flow)
+    estimator = open_estimator(settings.flow, clip_of(project, device))
     selected = select_pairs(settings.flow.pairs, project.num_frames, lambda: _typical_motion(project))
     wanted = sorted(set(selected) | set(_checked(pairs or (), project.num_frames)))
     stamp = flow_stamp(project, settings.flow)
@@ -106,6 +114,12 @@ def compute_flow(
         bytes=size,
         bytes_per_pair=size / len(have | set(wanted)),
     )
+
+
+def clip_of(project: Project, device: str = "auto") -> Clip:
+    """A project as estimators see it."""
+    where = str(pick_device(device))
+    return Clip(project.frame, project.num_frames, project.size, project.meta.original_size, where)
 
 
 def _checked(pairs: Iterable[Pair], num_frames: int) -> list[Pair]:
@@ -176,90 +190,28 @@ def _merge(shards: Shards, stamp: dict[str, Any], keep: bool) -> None:
 def _compute_missing(
     project: Project,
     settings: FlowSettings,
-    estimator: FlowEstimator,
+    estimator: PairEstimator,
     shards: Shards,
     missing: Sequence[Pair],
     total: int,
     progress: Progress,
 ) -> None:
-    targets: dict[int, list[int]] = defaultdict(list)
-    for source, target in missing:
-        targets[source].append(target)
     stop = threading.Event()
-    workers = settings.workers or os.cpu_count() or 1
+    workers = (settings.workers or os.cpu_count() or 1) if estimator.concurrent else 1
+    name = settings.estimator + (f" and {settings.far_estimator}" if settings.far_estimator else "")
     with (
         progress.task("flow", total, done=total - len(missing), unit="pairs") as task,
-        ThreadPoolExecutor(workers) as pool,  # threads: OpenCV and zlib work outside Python's lock
+        ThreadPoolExecutor(workers) as pool,  # threads: OpenCV, torch and zlib work outside Python's lock
     ):
         jobs = {}
-        for source in targets:
-            job = _SourceJob(project, settings, estimator, source, targets[source], stop)
-            jobs[pool.submit(shards.write, source, job.write)] = job
+        for pairs in split_into_jobs(missing, estimator.batch_pairs):
+            job = FlowJob(pairs, estimator, name, project.size, settings.warm_start, stop)
+            jobs[pool.submit(shards.write, pairs[0][0], job.write)] = job
         try:
             for done in as_completed(jobs):
                 done.result()
-                task.advance(len(jobs[done].targets))
+                task.advance(len(jobs[done].pairs))
         except BaseException:  # an error, or Ctrl-C: finished source frames stay, running ones stop at their next pair
             stop.set()
             pool.shutdown(cancel_futures=True)
             raise
-
-
-class _Stopped(Exception):
-    """The run was given up while a job was at work."""
-
-
-@dataclass(frozen=True)
-class _SourceJob:
-    """The flow of one source frame to some targets.
-
-    With warm start, the search for a pair begins at the flow of the same source at the largest power of two below the
-    gap: gap 12 begins at that of gap 8, which begins at that of gap 4. These are computed where they are not among
-    the targets, so that where a search begins does not depend on what is asked for.
-    """
-
-    project: Project
-    settings: FlowSettings
-    estimator: FlowEstimator
-    source: int
-    targets: Sequence[int]
-    stop: threading.Event
-
-    def write(self, shard: h5py.File) -> None:
-        """Compute everything into the shard, pair by pair."""
-        frame = self.project.frame(self.source)
-        for direction in (1, -1):
-            gaps = {direction * (target - self.source) for target in self.targets}
-            gaps = {gap for gap in gaps if gap > 0}
-            start: NDArray[np.float32] | None = None
-            for gap in sorted(gaps | self._steps_on_the_way(max(gaps, default=0))):
-                encoded = encode(self._estimate(frame, self.source + direction * gap, start))
-                if gap in gaps:
-                    write_flow(shard.create_group(group_name((self.source, self.source + direction * gap))), encoded)
-                if self.settings.warm_start and gap & (gap - 1) == 0:
-                    start = decode(encoded)
-
-    def _steps_on_the_way(self, furthest: int) -> set[int]:
-        return {2**i for i in range(furthest.bit_length()) if 2**i < furthest} if self.settings.warm_start else set()
-
-    def _estimate(
-        self, frame: NDArray[np.uint8], target: int, start: NDArray[np.float32] | None
-    ) -> NDArray[np.float32]:
-        if self.stop.is_set():
-            raise _Stopped
-        what = f"flow estimator {self.settings.estimator!r} on frames {self.source} -> {target}"
-        hint = "finished frames are kept; try another estimator: --estimator dis"
-        target_frame = self.project.frame(target)
-        try:
-            flow = np.asarray(self.estimator.estimate(frame, target_frame, start), np.float32)
-        except (OmnitrackError, MemoryError):
-            raise
-        except Exception as error:  # a plug-in can fail in any way; the pair and its name are what the user needs
-            raise OmnitrackError(f"{what} failed: {error}", hint) from error
-        expected = (*frame.shape[:2], 2)
-        if flow.shape != expected:
-            raise OmnitrackError(f"{what} returned an array of shape {flow.shape}, not {expected}", hint)
-        if not np.isfinite(flow).all():
-            count = int((~np.isfinite(flow).all(-1)).sum())
-            raise OmnitrackError(f"{what} returned flow that is not finite at {count} pixels", hint)
-        return flow

@@ -134,7 +134,7 @@ def _existing(video: str | Path, root: Path, settings: Settings) -> Project:
 def _fitted(project: Project, settings: Settings, device: str, seed: int, progress: Progress) -> list[str]:
     """Bring flow, filter and fit up to these settings; the names of those that were already."""
     kept = []
-    if compute_flow(project, settings, progress).computed == 0:
+    if compute_flow(project, settings, progress, device=device).computed == 0:
         kept.append("flow")
     with FlowStore(project) as store:
         wanted, found = filter_stamp(store.flow_stamp or {}, settings.filter), store.filter_stamp

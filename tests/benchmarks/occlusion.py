@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.config import load_settings, parse_assignments
-from omnitrack.correspondence.estimators import get_estimator
+from omnitrack.correspondence.estimators import open_estimator
 from omnitrack.correspondence.flows import OnDemandFlows
 from omnitrack.evaluation.baselines import BASELINES
 from omnitrack.evaluation.metrics import score_video
@@ -33,7 +33,7 @@ from omnitrack.settings import Settings
 from omnitrack.stages.demo import scene_as_video
 from omnitrack.stages.filter import filter_flow
 from omnitrack.stages.fit import fit_field, load_field
-from omnitrack.stages.flow import compute_flow
+from omnitrack.stages.flow import clip_of, compute_flow
 from omnitrack.stages.init import init_from_frames
 from omnitrack.stages.query import query_tracks
 from omnitrack.synthetic import SyntheticScene, occluder_scene, two_planes
@@ -103,8 +103,8 @@ def run(name: str, methods: Sequence[str], settings: dict[str, Settings], seeds:
         filter_flow(project, base)
         for baseline, track in BASELINES.items():
             with FlowStore(project) as store:
-                estimator = get_estimator(base.flow.estimator, base.flow)
-                flows = OnDemandFlows(project.frame, estimator, project.size) if baseline == "direct" else store
+                estimator = open_estimator(base.flow, clip_of(project))
+                flows = OnDemandFlows(estimator, project.size) if baseline == "direct" else store
                 begin = time.perf_counter()
                 tracks, visible = track(flows, queries, project.num_frames)
                 found[baseline] = [judge(tracks, visible, None, time.perf_counter() - begin)]

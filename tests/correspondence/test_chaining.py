@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.chaining import ChainState, FlowSource, chain, chain_confidence, outward
-from omnitrack.correspondence.flows import raster_scale
+from omnitrack.correspondence.chaining import ChainState, chain, chain_confidence, outward
+from omnitrack.correspondence.flows import FlowSource, raster_scale
 from omnitrack.synthetic import SyntheticScene, occluder_scene, translating_scene
 
 THRESHOLD_PX = 2.0
@@ -89,7 +89,7 @@ def test_a_point_just_hidden_is_still_reliable_and_later_not(exact_flows: type, 
         np.testing.assert_allclose(states[t].pixels, track[:, t], atol=0.02)
 
 
-class ConstantError:
+class ConstantError(FlowSource):
     """One pixel to the right per frame, and back with an error of half a pixel of the 256 x 256 raster per pair."""
 
     size = (64, 64)
@@ -154,7 +154,7 @@ def test_a_point_does_not_depend_on_the_others(exact_flows: type, occluder: Synt
 
 
 def test_of_two_consistent_hops_the_one_that_looks_right_is_taken() -> None:
-    class Quarrelling:
+    class Quarrelling(FlowSource):
         """Constant flows, each consistent: over one frame 1 px to the right, over two 5 px."""
 
         size = (64, 64)

@@ -7,13 +7,13 @@ import pytest
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.consistency import Hop, fitting_threshold, reliable_occlusion, take_hop
-from omnitrack.correspondence.flows import pixel_grid
+from omnitrack.correspondence.flows import FlowSource, pixel_grid
 from omnitrack.synthetic import occluder_scene
 
 SIZE = (12, 10)
 
 
-class TwoFlows:
+class TwoFlows(FlowSource):
     """A forward flow 0 -> 1 and a backward flow 1 -> 0."""
 
     size = SIZE
@@ -71,7 +71,7 @@ def test_errors_of_an_inconsistent_pair_by_hand() -> None:
     ],
 )
 def test_reliable_occlusion_thresholds(cycle: float, double: float, is_inside: bool, expected: bool) -> None:
-    hop = Hop(np.zeros((1, 2), np.float32), np.array([cycle]), np.array([double]), np.array([is_inside]))
+    hop = Hop(np.zeros((1, 2), np.float32), np.array([cycle]), np.array([double]), np.array([is_inside]), np.ones(1))
     assert reliable_occlusion(hop, 2.0).tolist() == [expected]
 
 
@@ -90,7 +90,7 @@ def test_reliable_occlusion_finds_what_goes_behind_an_analytic_occluder(exact_fl
     assert (hop.cycle_error[seen] < 1e-3).mean() > 0.95
 
 
-class Wobbly:
+class Wobbly(FlowSource):
     """Adjacent flows whose way back misses by a given distance."""
 
     size = (256, 256)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from omnitrack.correspondence.estimators.contract import Clip, OneByOne
 from omnitrack.correspondence.flows import OnDemandFlows, grid_shape, inside, pixel_grid, raster_scale, sample
 
 IMAGE = np.array([[0.0, 4.0, 8.0], [10.0, 14.0, 2.0]], np.float32)  # H = 2, W = 3
@@ -93,7 +94,8 @@ class RecordingEstimator:
 
 def test_on_demand_flow_starts_from_the_nearer_flow_of_the_same_source_and_direction() -> None:
     estimator = RecordingEstimator()
-    flows = OnDemandFlows(lambda t: np.full((2, 3, 3), t, np.uint8), estimator, (3, 2))
+    clip = Clip(lambda t: np.full((2, 3, 3), t, np.uint8), 8, (3, 2), (3, 2))
+    flows = OnDemandFlows(OneByOne(estimator, clip), (3, 2))
     for source, target in [(4, 5), (4, 6), (6, 4), (4, 3), (4, 7), (4, 1), (4, 5), (4, 5)]:
         assert flows.has(source, target)
         assert flows.flow(source, target)[0, 0, 0] == target - source
@@ -106,5 +108,4 @@ def test_on_demand_flow_starts_from_the_nearer_flow_of_the_same_source_and_direc
         (4, 7, 2.0),  # the last one in this direction
         (4, 1, -1.0),
         (4, 5, None),  # that flow is farther: no start
-        (4, 5, None),
-    ]
+    ]  # the last pair was still there

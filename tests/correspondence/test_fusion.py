@@ -7,13 +7,14 @@ import pytest
 from numpy.typing import NDArray
 
 from omnitrack.correspondence import fusion
+from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.fusion import ChainedTrack, chain_everywhere, fuse_positions
 from omnitrack.synthetic import occluder_scene, translating_scene
 
 SIZE = (256, 256)
 
 
-class NoFlows:
+class NoFlows(FlowSource):
     """A clip of which nothing was measured."""
 
     size = SIZE
@@ -25,7 +26,7 @@ class NoFlows:
         raise AssertionError("nobody may ask")
 
 
-class SteadyFlows:
+class SteadyFlows(FlowSource):
     """Flow of a constant velocity, between adjacent frames only, which errs by nothing."""
 
     size = SIZE

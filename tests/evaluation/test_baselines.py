@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from omnitrack.correspondence.estimators.contract import Clip, OneByOne
 from omnitrack.correspondence.flows import OnDemandFlows
 from omnitrack.evaluation.baselines import BASELINES, track_chain, track_direct, track_multigap
 from omnitrack.synthetic import SyntheticScene, occluder_scene, translating_scene
@@ -93,7 +94,8 @@ def test_direct_takes_flow_on_demand() -> None:
             step = float(target.flat[0]) - float(source.flat[0])
             return np.full((*source.shape[:2], 2), (step, 0), np.float32)
 
-    flows = OnDemandFlows(lambda t: np.full((32, 48, 3), t, np.uint8), Estimator(), (48, 32))
+    clip = Clip(lambda t: np.full((32, 48, 3), t, np.uint8), 4, (48, 32), (48, 32))
+    flows = OnDemandFlows(OneByOne(Estimator(), clip), (48, 32))
     tracks, visible = track_direct(flows, np.array([[1, 20, 10]], np.float32), 4)
     np.testing.assert_allclose(tracks[0], [[19, 10], [20, 10], [21, 10], [22, 10]])
     assert visible.all()

@@ -18,6 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from omnitrack.config import load_settings
+from omnitrack.correspondence import estimators
 from omnitrack.correspondence.estimators.dis import DisEstimator
 from omnitrack.correspondence.pairs import Pair, select_pairs
 from omnitrack.errors import OmnitrackError
@@ -26,7 +27,7 @@ from omnitrack.project.project import Project, write_meta
 from omnitrack.project.shards import Shards
 from omnitrack.project.store import FlowStore
 from omnitrack.settings import DisSettings, Settings
-from omnitrack.stages import flow as flow_stage
+from omnitrack.stages import flow_jobs
 from omnitrack.stages.flow import compute_flow, flow_stamp
 
 Flows = dict[Pair, NDArray[np.float32]]
@@ -74,7 +75,7 @@ class Fake:
 
 def use(monkeypatch: pytest.MonkeyPatch, answer: Callable[[int], object]) -> Fake:
     fake = Fake(answer)
-    monkeypatch.setattr(flow_stage, "get_estimator", lambda name, settings: fake)
+    monkeypatch.setattr(estimators, "get_estimator", lambda name, settings: fake)
     return fake
 
 
@@ -154,7 +155,7 @@ def test_warm_start_begins_at_the_flow_of_the_power_of_two_below(
             begun[source.tobytes(), target.tobytes()] = initial
             return super().estimate(source, target, initial)
 
-    monkeypatch.setattr(flow_stage, "get_estimator", lambda name, flow: Spy(DisSettings()))
+    monkeypatch.setattr(estimators, "get_estimator", lambda name, flow: Spy(DisSettings()))
     compute_flow(project, settings(pairs="exhaustive", warm_start=True))
     flows = read(project)
     frames = [project.frame(t).tobytes() for t in range(8)]
@@ -306,6 +307,7 @@ from omnitrack.correspondence.estimators.dis import DisEstimator
 from omnitrack.project.project import Project
 from omnitrack.settings import DisSettings
 from omnitrack.config import load_settings
+from omnitrack.correspondence import estimators
 from omnitrack.stages import flow
 
 class Hanging(DisEstimator):
@@ -317,7 +319,7 @@ class Hanging(DisEstimator):
             time.sleep(60)
         return super().estimate(*arguments)
 
-flow.get_estimator = lambda name, settings: Hanging(DisSettings())
+estimators.get_estimator = lambda name, settings: Hanging(DisSettings())
 flow.compute_flow(Project(sys.argv[1]), load_settings(overrides={"flow.workers": 1}))
 """
 
@@ -372,7 +374,7 @@ def test_a_failing_estimator_is_named_with_the_pair_and_finished_frames_stay(
     project: Project, monkeypatch: pytest.MonkeyPatch, answer: object, cause: str
 ) -> None:
     def answer_in_time(call: int) -> object:
-        if call != 5:  # by hand: 0 -> 1; 1 -> 2, 1 -> 0; 2 -> 3, 2 -> 1
+        if call != 5:  # by hand: 0 -> 1; 1 -> 0, 1 -> 2; 2 -> 1, 2 -> 3
             return None
         if answer is None:
             raise RuntimeError("out of ideas")
@@ -380,20 +382,20 @@ def test_a_failing_estimator_is_named_with_the_pair_and_finished_frames_stay(
 
     use(monkeypatch, answer_in_time)
     error = failure(project, estimator="mine")
-    assert "'mine'" in error.message and "2 -> 1" in error.message and cause in error.message
+    assert "'mine'" in error.message and "2 -> 3" in error.message and cause in error.message
     assert_first_two_frames_stay(project)
 
 
 def test_a_full_disk_keeps_finished_frames(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    write, writes = flow_stage.write_flow, []
+    write, writes = flow_jobs.write_flow, []
 
-    def until_full(group: h5py.Group, encoded: Any) -> None:
+    def until_full(group: h5py.Group, encoded: Any, confidence: Any) -> None:
         writes.append(group.name)
         if len(writes) == 5:
             raise OSError(28, "No space left on device")
-        write(group, encoded)
+        write(group, encoded, confidence)
 
-    monkeypatch.setattr(flow_stage, "write_flow", until_full)
+    monkeypatch.setattr(flow_jobs, "write_flow", until_full)
     error = failure(project)
     assert error.message.endswith("000002.h5: no space left on device")
     assert f"omnitrack flow {project.root}" in (error.hint or "")

@@ -1,7 +1,8 @@
 """Optical flow estimators by name: the built-in ones and those that installed packages offer.
 
 A package offers one through an entry point of the group ``omnitrack.flow_estimators``: its name is what the user
-types, its object is called with the project's `FlowSettings` and returns a `FlowEstimator`.
+types, its object is called with the project's `FlowSettings` and returns a `FlowEstimator`, or a `ClipEstimator` where
+it wants to know which frames of the clip it is given.
 """
 
 from __future__ import annotations
@@ -9,11 +10,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
-from typing import Protocol, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
+from omnitrack.correspondence.estimators.contract import (
+    Clip,
+    ClipEstimator,
+    FlowEstimator,
+    NearAndFar,
+    OneByOne,
+    PairEstimator,
+)
 from omnitrack.correspondence.estimators.dis import DisEstimator
 from omnitrack.errors import OmnitrackError
 from omnitrack.settings import FlowSettings
@@ -21,32 +26,28 @@ from omnitrack.settings import FlowSettings
 ENTRY_POINTS = "omnitrack.flow_estimators"
 
 
-@runtime_checkable
-class FlowEstimator(Protocol):
-    """Optical flow of one pair of frames; called from several threads at once."""
-
-    def estimate(
-        self, source: NDArray[np.uint8], target: NDArray[np.uint8], initial: NDArray[np.float32] | None = None
-    ) -> NDArray[np.float32]:
-        """Estimate where every pixel of one frame is in another.
-
-        Convention:
-            Displacements (x, y) in pixels: source pixel p is at p + flow[p] in the target.
-
-        Args:
-            source: (H, W, 3) uint8 RGB.
-            target: (H, W, 3) uint8 RGB.
-            initial: (H, W, 2) a guess to start from, which an estimator may ignore; it must not be written to.
-
-        Returns:
-            (H, W, 2) float32, all finite. The same arguments give the same flow.
-        """
+AnyEstimator = FlowEstimator | ClipEstimator
+BUILT_IN: dict[str, Callable[[FlowSettings], AnyEstimator]] = {"dis": lambda settings: DisEstimator(settings.dis)}
 
 
-BUILT_IN: dict[str, Callable[[FlowSettings], FlowEstimator]] = {"dis": lambda settings: DisEstimator(settings.dis)}
+def open_estimator(settings: FlowSettings, clip: Clip) -> PairEstimator:
+    """The estimator, or the two for near and far frames, that the settings name, ready for a clip.
+
+    Raises:
+        OmnitrackError: No such estimator, one that cannot be loaded, or that is not for this clip.
+    """
+    near = _open(settings.estimator, settings, clip)
+    if not settings.far_estimator:
+        return near
+    return NearAndFar(near, _open(settings.far_estimator, settings, clip), settings.far_gap)
 
 
-def get_estimator(name: str, settings: FlowSettings) -> FlowEstimator:
+def _open(name: str, settings: FlowSettings, clip: Clip) -> PairEstimator:
+    estimator = get_estimator(name, settings)
+    return estimator.open(clip) if isinstance(estimator, ClipEstimator) else OneByOne(estimator, clip)
+
+
+def get_estimator(name: str, settings: FlowSettings) -> AnyEstimator:
     """Make the flow estimator of that name.
 
     Raises:
@@ -66,7 +67,7 @@ def get_estimator(name: str, settings: FlowSettings) -> FlowEstimator:
     )
 
 
-def _load(entry: EntryPoint, settings: FlowSettings) -> FlowEstimator:
+def _load(entry: EntryPoint, settings: FlowSettings) -> AnyEstimator:
     try:
         estimator = entry.load()(settings)
     except OmnitrackError:
@@ -76,9 +77,9 @@ def _load(entry: EntryPoint, settings: FlowSettings) -> FlowEstimator:
             f"the flow estimator {entry.name!r} ({entry.value}) cannot be loaded: {error}",
             "repair or remove the package that offers it, or use --estimator dis",
         ) from error
-    if not isinstance(estimator, FlowEstimator):
+    if not isinstance(estimator, (FlowEstimator, ClipEstimator)):
         raise OmnitrackError(
-            f"the flow estimator {entry.name!r} ({entry.value}) has no method estimate",
+            f"the flow estimator {entry.name!r} ({entry.value}) has no method estimate or open",
             "repair or remove the package that offers it, or use --estimator dis",
         )
     return estimator

@@ -1,0 +1,119 @@
+"""The work of the flow stage: pairs of frames in an order in which each can start from a nearer one."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.correspondence.estimators.contract import FlowEstimate, Pair, PairEstimator
+from omnitrack.errors import OmnitrackError
+from omnitrack.project.flow_codec import decode, encode
+from omnitrack.project.store import group_name, write_flow
+
+
+class Stopped(Exception):
+    """The run was given up while a job was at work."""
+
+
+def split_into_jobs(missing: Sequence[Pair], batch_pairs: int) -> list[list[Pair]]:
+    """Pairs by source frame, as many source frames together as fill a batch with one gap both ways."""
+    by_source: dict[int, list[Pair]] = defaultdict(list)
+    for pair in missing:
+        by_source[pair[0]].append(pair)
+    sources, together = sorted(by_source), max(1, batch_pairs // 2)
+    blocks = [sources[first : first + together] for first in range(0, len(sources), together)]
+    return [[pair for source in block for pair in by_source[source]] for block in blocks]
+
+
+@dataclass(frozen=True)
+class FlowJob:
+    """The flow of some source frames to some targets.
+
+    With warm start, the search for a pair begins at the flow of the same source at the largest power of two below the
+    gap: gap 12 begins at that of gap 8, which begins at that of gap 4. These are computed where they are not among
+    the pairs, so that where a search begins does not depend on what is asked for.
+
+    Attributes:
+        pairs: What to compute; all pairs of a source frame that a run computes are in one job.
+        estimator: Computes it.
+        name: What the user calls the estimator.
+        size: (width, height) of the frames.
+        warm_start: See above.
+        stop: Set where the run is given up.
+    """
+
+    pairs: Sequence[Pair]
+    estimator: PairEstimator
+    name: str
+    size: tuple[int, int]
+    warm_start: bool
+    stop: threading.Event
+
+    def write(self, shard: h5py.File) -> None:
+        """Compute everything into the shard, pair by pair, gap by gap."""
+        wanted = set(self.pairs)
+        starts: dict[tuple[int, int], NDArray[np.float32]] = {}  # by source frame and direction
+        for gap, pairs in self._by_gap():
+            initial = [starts.get(_side(pair)) for pair in pairs]
+            for pair, estimate in zip(pairs, self._estimate(pairs, initial), strict=True):
+                encoded = encode(estimate.flow)
+                if pair in wanted:
+                    write_flow(shard.create_group(group_name(pair)), encoded, estimate.confidence)
+                if self.warm_start and gap & (gap - 1) == 0:
+                    starts[_side(pair)] = decode(encoded)
+
+    def _by_gap(self) -> Iterator[tuple[int, list[Pair]]]:
+        """Gaps from the smallest on, with batches of pairs over them, those on the way of others included."""
+        pairs_of: dict[int, set[Pair]] = defaultdict(set)
+        for source, target in self.pairs:
+            gap, direction = abs(target - source), 1 if target > source else -1
+            steps = [2**i for i in range(gap.bit_length()) if 2**i < gap] if self.warm_start else []
+            for step in (*steps, gap):
+                pairs_of[step].add((source, source + direction * step))
+        batch = max(1, self.estimator.batch_pairs)
+        for gap in sorted(pairs_of):
+            pairs = sorted(pairs_of[gap])
+            for first in range(0, len(pairs), batch):
+                yield gap, pairs[first : first + batch]
+
+    def _estimate(self, pairs: list[Pair], initial: list[NDArray[np.float32] | None]) -> Sequence[FlowEstimate]:
+        if self.stop.is_set():
+            raise Stopped
+        try:
+            estimates = self.estimator.estimate_pairs(pairs, initial)
+        except (OmnitrackError, MemoryError):
+            raise
+        except Exception as error:  # a plug-in can fail in any way; the pair and its name are what the user needs
+            raise self._failure(pairs[0], f"failed: {error}") from error
+        return [self._checked(pair, estimate) for pair, estimate in zip(pairs, estimates, strict=True)]
+
+    def _checked(self, pair: Pair, estimate: FlowEstimate) -> FlowEstimate:
+        flow = np.asarray(estimate.flow, np.float32)
+        expected = (self.size[1], self.size[0], 2)
+        if flow.shape != expected:
+            raise self._failure(pair, f"returned an array of shape {flow.shape}, not {expected}")
+        if not np.isfinite(flow).all():
+            count = int((~np.isfinite(flow).all(-1)).sum())
+            raise self._failure(pair, f"returned flow that is not finite at {count} pixels")
+        confidence = estimate.confidence
+        if confidence is not None:
+            confidence = np.asarray(confidence, np.float32)
+            if confidence.shape != expected[:2] or not ((confidence >= 0) & (confidence <= 1)).all():
+                raise self._failure(pair, f"returned a confidence that is not {expected[:2]} values from 0 to 1")
+        return FlowEstimate(flow, confidence)
+
+    def _failure(self, pair: Pair, what: str) -> OmnitrackError:
+        return OmnitrackError(
+            f"flow estimator {self.name!r} on frames {pair[0]} -> {pair[1]} {what}",
+            "finished frames are kept; try another estimator: --estimator dis",
+        )
+
+
+def _side(pair: Pair) -> tuple[int, int]:
+    return pair[0], 1 if pair[1] > pair[0] else -1

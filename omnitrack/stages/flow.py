@@ -94,7 +94,7 @@ def compute_flow(
         raise OmnitrackError(
             f"project {project.root} has a single frame, and flow needs two", "make a project of a longer video"
         )
-    estimator = open_estimator(settings.flow, clip_of(project, device))
+    estimator = open_estimator(settings.flow, clip_of(project, device, progress))
     selected = select_pairs(settings.flow.pairs, project.num_frames, lambda: _typical_motion(project))
     wanted = sorted(set(selected) | set(_checked(pairs or (), project.num_frames)))
     stamp = flow_stamp(project, settings.flow)
@@ -116,10 +116,10 @@ def compute_flow(
     )
 
 
-def clip_of(project: Project, device: str = "auto") -> Clip:
+def clip_of(project: Project, device: str = "auto", progress: Progress = SILENT) -> Clip:
     """A project as estimators see it."""
     where = str(pick_device(device))
-    return Clip(project.frame, project.num_frames, project.size, project.meta.original_size, where)
+    return Clip(project.frame, project.num_frames, project.size, project.meta.original_size, where, progress)
 
 
 def _checked(pairs: Iterable[Pair], num_frames: int) -> list[Pair]:

@@ -9,6 +9,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from omnitrack.progress import SILENT, Progress
+
 Pair = tuple[int, int]
 
 
@@ -22,6 +24,7 @@ class Clip:
         size: (width, height) of the working frames in pixels.
         original_size: (width, height) of the video in pixels.
         device: Where an estimator that uses torch computes: ``cpu``, ``cuda`` or ``cuda:N``.
+        progress: Hears of downloads.
     """
 
     frame: Callable[[int], NDArray[np.uint8]]
@@ -29,6 +32,7 @@ class Clip:
     size: tuple[int, int]
     original_size: tuple[int, int]
     device: str = "cpu"
+    progress: Progress = SILENT
 
 
 @dataclass(frozen=True)

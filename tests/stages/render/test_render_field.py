@@ -16,24 +16,10 @@ from omnitrack.motion.geometry import Camera
 from omnitrack.motion.plain import PlanarField
 from omnitrack.project.project import Project
 from omnitrack.settings import RenderSettings, Settings
-from omnitrack.stages.init import init_from_frames
 from omnitrack.stages.render import render
-from omnitrack.synthetic import SyntheticScene, occluder_scene
+from omnitrack.synthetic import SyntheticScene
 
 SETTINGS = Settings(render=RenderSettings(min_side=192, brightness=0.5))  # frames are enlarged three times
-
-
-@pytest.fixture(scope="module")
-def scene() -> SyntheticScene:
-    """A disc of radius 12.8 about (38 + 4 t, 32) passes behind a pole, x from 42.7 to 53.3; the rest stands still."""
-    return occluder_scene((96, 64), num_frames=6)
-
-
-@pytest.fixture(scope="module")
-def project(scene: SyntheticScene, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    root = tmp_path_factory.mktemp("render") / "project"
-    init_from_frames(scene.frames(), root, Settings(), 12.0, "occluder")
-    return Project(root)
 
 
 class TrueField:

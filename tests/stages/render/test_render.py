@@ -12,25 +12,12 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.project.project import Project
 from omnitrack.project.video import open_video
 from omnitrack.settings import RenderSettings, Settings
-from omnitrack.stages.init import init_from_frames
 from omnitrack.stages.render import render
-from omnitrack.synthetic import SyntheticScene, occluder_scene
+from omnitrack.synthetic import SyntheticScene
 from omnitrack.tracks import Tracks
 
 SETTINGS = Settings(render=RenderSettings(min_side=192, brightness=1.0))
 TRACK_STYLES = ("points", "trails", "grid", "compare")
-
-
-@pytest.fixture(scope="module")
-def scene() -> SyntheticScene:
-    return occluder_scene((96, 64), num_frames=6)
-
-
-@pytest.fixture(scope="module")
-def project(scene: SyntheticScene, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    root = tmp_path_factory.mktemp("render") / "project"
-    init_from_frames(scene.frames(), root, Settings(), 12.0, "occluder")
-    return Project(root)
 
 
 @pytest.fixture

@@ -31,19 +31,6 @@ SETTINGS = Settings(render=RenderSettings(min_side=192, brightness=0.5))  # fram
 INK = (255, 0, 255)  # far from every colour of the scene
 
 
-@pytest.fixture(scope="module")
-def scene() -> SyntheticScene:
-    """A disc of radius 12.8 about (38 + 4 t, 32) passes behind a pole, x from 42.7 to 53.3; the rest stands still."""
-    return occluder_scene((96, 64), num_frames=6)
-
-
-@pytest.fixture(scope="module")
-def project(scene: SyntheticScene, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    root = tmp_path_factory.mktemp("render") / "project"
-    init_from_frames(scene.frames(), root, Settings(), 12.0, "occluder")
-    return Project(root)
-
-
 class TrueField:
     """The scene itself in the place of a fitted field; counts the points that it is asked for."""
 

@@ -12,7 +12,7 @@ import omnitrack
 
 PACKAGE = Path(omnitrack.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-GROUND = {"config", "device", "settings", "presets", "errors", "progress", "tracks", "omnitrack"}
+GROUND = {"config", "device", "settings", "presets", "errors", "progress", "tracks", "weights", "omnitrack"}
 # What each room may import from, besides itself and the ground floor.
 MIDDLE = {"project", "correspondence", "optimize", "evaluation", "drawing", "motion"}
 ALLOWED = {

@@ -56,6 +56,29 @@ class FlowSettings:
 
 
 @dataclass(frozen=True)
+class OnnxFeatureSettings:
+    """What a dense-feature network in the ONNX format is fed, and which of its outputs are features."""
+
+    output: str = setting("", "name of the output with the features; empty takes the first that can be features")
+    multiple: int = setting(14, "sides of the input are multiples of this many pixels", low=1)
+    white: float = setting(1.0, "value of white in the input, before mean and std: 1 or 255", low=0)
+    mean: tuple[float, ...] = setting((0.485, 0.456, 0.406), "taken off the red, green and blue input")
+    std: tuple[float, ...] = setting((0.229, 0.224, 0.225), "the red, green and blue input is divided by")
+
+
+@dataclass(frozen=True)
+class FeatureSettings:
+    """Learned features of the frames, for the appearance check and for long-range matches."""
+
+    extractor: str = setting("none", "none, xfeat, dinov2, dino, onnx, or the name of an installed plug-in")
+    weights: str = setting("", "file of its weights; empty takes the published ones where there are any")
+    side: int = setting(
+        480, "shorter side of the frames as the network sees them, about, in pixels; 0 keeps their size", low=0
+    )
+    onnx: OnnxFeatureSettings = table(OnnxFeatureSettings, "extractor onnx: any dense-feature network")
+
+
+@dataclass(frozen=True)
 class FilterSettings:
     """Which flow to believe, and chaining it over any distance."""
 
@@ -66,6 +89,9 @@ class FilterSettings:
     window: int = setting(0, "farthest target of a chain, in frames; 0 sets no limit below 100 frames, 50 above", low=0)
     grid_points: int = setting(16384, "grid points per source frame, at most", low=64)
     appearance_threshold: float = setting(0.3, "least patch similarity, -1 to 1, of a believed chain; -1 switches off")
+    feature_threshold: float = setting(
+        0.0, "least cosine, -1 to 1, of a believed chain's features; 0 takes what suits features.extractor"
+    )
 
 
 DEPTH_STARTS = ("motion", "flat")
@@ -199,6 +225,7 @@ class Settings:
 
     init: InitSettings = table(InitSettings, "which frames of the video become the project")
     flow: FlowSettings = table(FlowSettings, "pairwise optical flow")
+    features: FeatureSettings = table(FeatureSettings, "learned features of the frames")
     filter: FilterSettings = table(FilterSettings, "which flow to believe, and chaining it over any distance")
     fit: FitSettings = table(FitSettings, "the optimisation")
     query: QuerySettings = table(QuerySettings, "tracks from a fitted field")

@@ -7,6 +7,7 @@ Layout::
         deltas           (2, H, W) int16, one chunk; see `omnitrack.project.flow_codec`
         confidence       (H, W) uint8, 255 the surest; only where the estimator says how sure it is
     /filtered/...        what `omnitrack filter` makes of it
+    /features/...        features of the frames; see `omnitrack.project.feature_store`
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from omnitrack.project.shards import COMPLETE, STORE_FORMAT
 
 FLOW_GROUP = "flow"
 FILTERED_GROUP = "filtered"
+FEATURES_GROUP = "features"
 CACHE_BYTES = 512 * 2**20
 Pair = tuple[int, int]
 Steps = tuple[NDArray[np.int16], float]  # a flow as it is cached: half the memory of pixels
@@ -140,7 +142,10 @@ class FlowStore(FlowSource):
         except OSError as error:
             raise self._damaged(str(error)) from error
         found = file.attrs.get("format")
-        if found is None or FLOW_GROUP not in file:
+        if found is not None and FLOW_GROUP not in file:  # features may come first
+            file.close()
+            raise OmnitrackError(f"there is no flow yet in {self._path}", f"compute it: {self._command}")
+        if found is None:
             file.close()
             raise self._damaged("it is not a correspondence file of omnitrack")
         if found != STORE_FORMAT:
@@ -177,6 +182,15 @@ class FlowStore(FlowSource):
             f"the flow from frame {pair[0]} to frame {pair[1]} in {self._path} is damaged: {error}",
             f"delete that file, then compute it again: {self._command}",
         )
+
+
+def stored_groups(project: Project) -> set[str]:
+    """Top-level groups of a project's correspondence file; none where it is not there or cannot be read."""
+    try:
+        with h5py.File(project.correspondences_path, "r") as file:
+            return set(file) if file.attrs.get("format") == STORE_FORMAT else set()
+    except (OSError, RuntimeError):
+        return set()
 
 
 def write_flow(group: h5py.Group, encoded: EncodedFlow, confidence: NDArray[np.float32] | None = None) -> None:

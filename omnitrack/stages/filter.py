@@ -26,7 +26,7 @@ from omnitrack.project.filtered import STATISTICS, SourceCorrespondences, write_
 from omnitrack.project.project import Project
 from omnitrack.project.shards import Shards
 from omnitrack.project.stamps import make_stamp
-from omnitrack.project.store import FILTERED_GROUP, FLOW_GROUP, FlowStore
+from omnitrack.project.store import FILTERED_GROUP, FlowStore, stored_groups
 from omnitrack.settings import FilterSettings, Settings
 
 LONG_CLIP_FRAMES = 100
@@ -107,7 +107,8 @@ def filter_flow(project: Project, settings: Settings, progress: Progress = SILEN
             except BaseException:  # finished source frames stay
                 pool.shutdown(cancel_futures=True)
                 raise
-    shards.merge(FILTERED_GROUP, {"filter_stamp": json.dumps(stamp)}, keep=(FLOW_GROUP,))
+    kept = sorted(stored_groups(project) - {FILTERED_GROUP})
+    shards.merge(FILTERED_GROUP, {"filter_stamp": json.dumps(stamp)}, keep=kept)
     return _report(project, time.perf_counter() - begin)
 
 

@@ -11,26 +11,20 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from omnitrack.config import as_dict
 from omnitrack.correspondence.estimators import open_estimator
 from omnitrack.correspondence.estimators.contract import Clip, PairEstimator
-from omnitrack.correspondence.estimators.dis import DisEstimator
-from omnitrack.correspondence.pairs import Pair, select_pairs
+from omnitrack.correspondence.pairs import Pair
 from omnitrack.device import pick_device
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.project import Project
 from omnitrack.project.shards import Shards
 from omnitrack.project.stamps import make_stamp
-from omnitrack.project.store import FILTERED_GROUP, FLOW_GROUP, FlowStore
-from omnitrack.settings import DisSettings, FlowSettings, Settings
+from omnitrack.project.store import FILTERED_GROUP, FLOW_GROUP, FlowStore, stored_groups
+from omnitrack.settings import FlowSettings, Settings
 from omnitrack.stages.flow_jobs import FlowJob, split_into_jobs
-
-THUMBNAIL_SIDE = 128  # longest side of the frames on which keyframes are picked
+from omnitrack.stages.flow_pairs import selected_pairs
 
 
 @dataclass(frozen=True)
@@ -95,8 +89,7 @@ def compute_flow(
             f"project {project.root} has a single frame, and flow needs two", "make a project of a longer video"
         )
     estimator = open_estimator(settings.flow, clip_of(project, device, progress))
-    selected = select_pairs(settings.flow.pairs, project.num_frames, lambda: _typical_motion(project))
-    wanted = sorted(set(selected) | set(_checked(pairs or (), project.num_frames)))
+    wanted = sorted(set(selected_pairs(project, settings, progress)) | set(_checked(pairs or (), project.num_frames)))
     stamp = flow_stamp(project, settings.flow)
     shards = Shards(project, "flow", _without_pairs(stamp))
     have, finished_as = _take_up(project, shards, stamp, progress)
@@ -104,7 +97,7 @@ def compute_flow(
     if missing:
         _compute_missing(project, settings.flow, estimator, shards, missing, len(wanted), progress)
     if missing or finished_as != stamp:
-        _merge(shards, stamp, keep=bool(have))
+        _merge(project, shards, stamp, keep=bool(have))
     size = project.correspondences_path.stat().st_size
     return FlowReport(
         pairs=len(wanted),
@@ -132,21 +125,6 @@ def _checked(pairs: Iterable[Pair], num_frames: int) -> list[Pair]:
     return checked
 
 
-def _typical_motion(project: Project) -> NDArray[np.float64]:
-    """(T - 1,) median displacement from each frame to the next, in pixels at 256 x 256."""
-    scale = THUMBNAIL_SIDE / max(project.size)
-    size = tuple(max(1, round(side * scale)) for side in project.size)
-    search = DisEstimator(DisSettings())
-    motion, last = [], None
-    for index in range(project.num_frames):
-        frame = np.asarray(cv2.resize(project.frame(index), size, interpolation=cv2.INTER_AREA), np.uint8)
-        if last is not None:
-            flow = search.estimate(last, frame) * (np.float32(256) / np.array(size, np.float32))
-            motion.append(float(np.median(np.linalg.norm(flow, axis=-1))))
-        last = frame
-    return np.array(motion)
-
-
 # --- what is there already --------------------------------------------------------------------------------------
 def _without_pairs(stamp: dict[str, Any]) -> dict[str, Any]:
     """The part of a stamp that decides the flow of each single pair."""
@@ -163,12 +141,13 @@ def _take_up(project: Project, shards: Shards, stamp: dict[str, Any], progress: 
     if not left:
         return have
     progress.note(f"taking up an interrupted run: {len(left)} source frames are done")
-    _merge(shards, {**stamp, "settings": {**stamp["settings"], "pairs": "unfinished"}}, keep=bool(have[0]))
+    _merge(project, shards, {**stamp, "settings": {**stamp["settings"], "pairs": "unfinished"}}, keep=bool(have[0]))
     return _stored(project, stamp, progress)
 
 
 def _stored(project: Project, stamp: dict[str, Any], progress: Progress) -> Have:
-    if not project.correspondences_path.exists():
+    groups = stored_groups(project)
+    if not project.correspondences_path.exists() or (groups and FLOW_GROUP not in groups):
         return set(), None
     try:
         with FlowStore(project, any_frames=True) as store:
@@ -181,9 +160,14 @@ def _stored(project: Project, stamp: dict[str, Any], progress: Progress) -> Have
     return set(), None
 
 
-def _merge(shards: Shards, stamp: dict[str, Any], keep: bool) -> None:
-    attrs = {"flow_stamp": json.dumps(stamp)}
-    shards.merge(FLOW_GROUP, attrs, keep=(FLOW_GROUP, FILTERED_GROUP) if keep else ())
+def _merge(project: Project, shards: Shards, stamp: dict[str, Any], keep: bool) -> None:
+    """Merge into a new file; without `keep`, flow and what is made from it go, what is made from frames stays."""
+    attrs: dict[str, str | None] = {"flow_stamp": json.dumps(stamp)}
+    groups = stored_groups(project)
+    if not keep:
+        groups -= {FLOW_GROUP, FILTERED_GROUP}
+        attrs["filter_stamp"] = None
+    shards.merge(FLOW_GROUP, attrs, keep=sorted(groups))
 
 
 # --- the work ---------------------------------------------------------------------------------------------------

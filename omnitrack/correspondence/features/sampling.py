@@ -1,0 +1,68 @@
+"""Features at pixels, read between the cells of a map: never is a map enlarged to the size of its frame."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from omnitrack.correspondence.features.contract import unit_length
+
+Array = NDArray[np.float32]
+
+
+def cell_positions(pixels: Array, grid: tuple[int, int], size: tuple[int, int]) -> NDArray[np.float64]:
+    """Where pixels lie in a map of features.
+
+    Args:
+        pixels: (P, 2) positions (x, y), centres at integers.
+        grid: (h, w) cells of the map.
+        size: (width, height) of the frame in pixels.
+
+    Returns:
+        (P, 2) positions (column, row), centres of cells at integers.
+    """
+    cells = np.array([grid[1], grid[0]], np.float64)
+    return np.asarray((pixels + 0.5) * (cells / size) - 0.5, np.float64)
+
+
+def pixel_positions(cells: NDArray[np.floating], grid: tuple[int, int], size: tuple[int, int]) -> Array:
+    """The inverse of `cell_positions`: pixels (P, 2) of positions (column, row) in a map."""
+    counts = np.array([grid[1], grid[0]], np.float64)
+    return np.asarray((cells + 0.5) * (size / counts) - 0.5, np.float32)
+
+
+def sample_features(features: Array, pixels: Array, size: tuple[int, int]) -> Array:
+    """Features at pixels: bilinear between the four nearest cells, and of unit length again.
+
+    Args:
+        features: (h, w, C) map of a frame, see `omnitrack.correspondence.features.contract`.
+        pixels: (P, 2) positions; beyond the outer centres of cells the border's value counts.
+        size: (width, height) of the frame in pixels.
+
+    Returns:
+        (P, C) float32 of unit length.
+    """
+    height, width, channels = features.shape
+    last = np.array([width - 1, height - 1])
+    position = cell_positions(pixels, (height, width), size).clip(0, last)
+    first = np.minimum(np.floor(position).astype(np.int64), np.maximum(last - 1, 0))
+    x, y = (position - first).astype(np.float32).T
+    right, below = first[:, 0] + (width > 1), first[:, 1] + (height > 1)  # one row or column: its own neighbour
+    rows = np.stack([first[:, 1], below], -1) * width
+    corners = np.stack([rows + first[:, :1], rows + right[:, None]], -1).reshape(-1, 4)
+    shares = np.stack([(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y], -1)
+    # Sums of four rows each: 5 to 15 times as fast as indexing four times, and exact, unlike cv2.remap.
+    mixed = functional.embedding_bag(
+        torch.from_numpy(corners),
+        torch.from_numpy(np.ascontiguousarray(features, np.float32).reshape(-1, channels)),
+        per_sample_weights=torch.from_numpy(shares),
+        mode="sum",
+    )
+    return unit_length(mixed.numpy())
+
+
+def cosine(a: Array, b: Array) -> Array:
+    """Cosine similarity (P,), in [-1, 1], of unit vectors (P, C)."""
+    return np.asarray(np.einsum("pc,pc->p", a, b).clip(-1, 1), np.float32)

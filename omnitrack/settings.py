@@ -43,16 +43,30 @@ class DisSettings:
 
 
 @dataclass(frozen=True)
+class RaftSettings:
+    """The RAFT network. Batch and memory change no result beyond rounding."""
+
+    weights: str = setting("small", "small, large (both are downloaded once), or a file in either published layout")
+    iterations: int = setting(12, "improvements of the flow of a pair", low=1)
+    side: int = setting(480, "least shorter side, in pixels, at which the network sees a frame", low=128)
+    half_precision: bool = setting(True, "iterate in half precision on a GPU, and on a CPU that multiplies bfloat16")
+    batch_pairs: int = setting(0, "pairs at once; 0 takes 16 on a GPU, 1 on a CPU", low=0)
+    correlation_mb: int = setting(2048, "memory for the correlations of a batch, in megabytes", low=1)
+    cache_mb: int = setting(1024, "memory for encoded frames, in megabytes", low=0)
+
+
+@dataclass(frozen=True)
 class FlowSettings:
     """Pairwise optical flow."""
 
-    estimator: str = setting("dis", "flow estimator: dis, or the name of an installed plug-in")
+    estimator: str = setting("dis", "flow estimator: dis, raft, or the name of an installed plug-in")
     far_estimator: str = setting("", "another estimator for frames far apart; empty uses the same one")
     far_gap: int = setting(8, "frames from which a pair counts as far apart", low=2)
     pairs: str = setting("auto", "frame pairs to match: auto (= log), log, exhaustive, window:N or keyframe")
     warm_start: bool = setting(True, "start each pair from the flow of the same frame over a shorter gap")
     workers: int = setting(0, "parallel workers; 0 uses every core", low=0)
     dis: DisSettings = table(DisSettings, "OpenCV's dense inverse search")
+    raft: RaftSettings = table(RaftSettings, "the RAFT network")
 
 
 @dataclass(frozen=True)
@@ -91,6 +105,23 @@ class FilterSettings:
     appearance_threshold: float = setting(0.3, "least patch similarity, -1 to 1, of a believed chain; -1 switches off")
     feature_threshold: float = setting(
         0.0, "least cosine, -1 to 1, of a believed chain's features; 0 takes what suits features.extractor"
+    )
+
+
+@dataclass(frozen=True)
+class MatchSettings:
+    """Long-range matches by features. A limit on cosines of 0 is what suits the extractor."""
+
+    enabled: bool = setting(True, "look for them where there are features")
+    least_gap: int = setting(10, "frames between the two, at least", low=1)
+    pairs_per_frame: int = setting(24, "later frames that each is matched with, at most, ever sparser with time", low=1)
+    similarity: float = setting(0.0, "least cosine of a match's features", low=0)
+    self_similarity: float = setting(0.0, "cosine from which on a cell resembles another of its own frame", low=0)
+    local_least: float = setting(0.0, "mean cosine of a cell with those around it, at least; -1 sets no limit", low=-1)
+    local_most: float = setting(0.0, "... at most; 2 sets no limit", low=0)
+    cycle_cells: float = setting(0.3, "disagreement of refinements there and back, at most, in cells", low=0)
+    isolation_px: tuple[float, ...] = setting(
+        (22.5, 22.5, 12.8), "distance of two other matches, at most, at 256 x 256; one pass for each"
     )
 
 
@@ -227,6 +258,7 @@ class Settings:
     flow: FlowSettings = table(FlowSettings, "pairwise optical flow")
     features: FeatureSettings = table(FeatureSettings, "learned features of the frames")
     filter: FilterSettings = table(FilterSettings, "which flow to believe, and chaining it over any distance")
+    matching: MatchSettings = table(MatchSettings, "long-range matches by features")
     fit: FitSettings = table(FitSettings, "the optimisation")
     query: QuerySettings = table(QuerySettings, "tracks from a fitted field")
     render: RenderSettings = table(RenderSettings, "pictures of tracks and of the field")

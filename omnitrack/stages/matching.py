@@ -1,0 +1,155 @@
+"""Long-range matches: of frames too far apart for flow, what their features say is the same."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from omnitrack.config import fingerprint
+from omnitrack.correspondence.matching import FrameCells, Matches, calibrated, distinctive_cells, match_cells
+from omnitrack.device import pick_device
+from omnitrack.progress import SILENT, Progress
+from omnitrack.project.feature_store import FeatureStore
+from omnitrack.project.match_store import MATCH_GROUP, STAMP, Rows, read_match_stamp, read_matches, write_matches
+from omnitrack.project.project import Project
+from omnitrack.project.shards import Shards
+from omnitrack.project.stamps import make_stamp
+from omnitrack.project.store import stored_groups
+from omnitrack.settings import MatchSettings, Settings
+
+STAGE = "match"
+NO_FEATURES = "none"  # what `features.extractor` says of a project without
+
+
+@dataclass(frozen=True)
+class MatchReport:
+    """What `find_matches` did.
+
+    Attributes:
+        frame_pairs: Pairs of frames that were compared.
+        matched_pairs: Of these, pairs with at least one match.
+        matches: Of all pairs.
+        median_similarity: Of the matches; None where there are none.
+        seconds: Wall time.
+    """
+
+    frame_pairs: int
+    matched_pairs: int
+    matches: int
+    median_similarity: float | None
+    seconds: float
+
+
+def match_stamp(features_stamp: dict[str, Any], settings: Settings) -> dict[str, Any] | None:
+    """What the matches of a project with these features are made from; None where the settings want none.
+
+    Limits of 0 are part of it by what they stand for.
+    """
+    if not settings.matching.enabled or settings.features.extractor == NO_FEATURES:
+        return None
+    limits = asdict(calibrated(settings.matching, settings.features.extractor))
+    inputs = {"features": fingerprint(features_stamp), "limits": fingerprint(limits)}
+    return make_stamp(inputs, settings.matching)
+
+
+def find_matches(
+    project: Project, settings: Settings, progress: Progress = SILENT, device: str = "auto"
+) -> MatchReport:
+    """Match the features of frames that are far apart; what is there already is kept.
+
+    Args:
+        project: Has features, where the settings want matches; where they do not, matches that are there are removed.
+        settings: Uses the tables ``features`` and ``matching``.
+        progress: Hears of it.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        OmnitrackError: No features, damaged data, or a full disk.
+    """
+    begin = time.perf_counter()
+    if match_stamp({}, settings) is None:
+        if read_match_stamp(project) is not None:
+            _merge(project, Shards(project, STAGE, {}), None)
+        return MatchReport(0, 0, 0, None, time.perf_counter() - begin)
+    with FeatureStore(project) as features:
+        stamp = match_stamp(features.stamp, settings)
+        if read_match_stamp(project) != stamp:
+            _match_all(project, features, settings, stamp, progress, pick_device(device))
+    rows = read_matches(project)
+    return MatchReport(
+        frame_pairs=sum(len(t) for t in later_frames(project.num_frames, settings.matching)),
+        matched_pairs=len(np.unique(rows[:, [0, 3]], axis=0)),
+        matches=len(rows),
+        median_similarity=float(np.median(rows[:, 6])) if len(rows) else None,
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def later_frames(num_frames: int, settings: MatchSettings) -> list[list[int]]:
+    """For every frame the later ones that it is matched with.
+
+    All that are far enough, where there are no more than `pairs_per_frame` for any frame; else as many, at distances
+    that grow by an even factor from the least to the whole clip, so that the pairs of a clip of T frames are at most T
+    times as many.
+    """
+    nearest, farthest = settings.least_gap, num_frames - 1
+    if farthest - nearest < settings.pairs_per_frame:
+        gaps = np.arange(nearest, farthest + 1)
+    else:
+        gaps = np.unique(np.rint(np.geomspace(nearest, farthest, settings.pairs_per_frame)).astype(int))
+    return [[frame + int(gap) for gap in gaps if frame + gap < num_frames] for frame in range(num_frames)]
+
+
+def _match_all(
+    project: Project,
+    features: FeatureStore,
+    settings: Settings,
+    stamp: dict[str, Any] | None,
+    progress: Progress,
+    device: torch.device,
+) -> None:
+    limits = calibrated(settings.matching, settings.features.extractor)
+    later = later_frames(project.num_frames, limits)
+    shards = Shards(project, STAGE, stamp or {})
+    done = set(shards.done())
+
+    distinctive: dict[int, Tensor] = {}  # costs as much as a pair, and takes little space
+
+    def cells(frame: int) -> FrameCells:
+        values = torch.tensor(features.features(frame), device=device)
+        if frame not in distinctive:
+            distinctive[frame] = distinctive_cells(values, limits)
+        return FrameCells(values.flatten(0, 1), features.grid, distinctive[frame])
+
+    def fill(file: h5py.File, source: int) -> None:
+        if later[source]:
+            here = cells(source)
+            found = [(target, match_cells(here, cells(target), project.size, limits)) for target in later[source]]
+            write_matches(file, source, np.concatenate([_rows(source, *one) for one in found]))
+
+    with progress.task(STAGE, project.num_frames, done=len(done), unit="frames") as task, torch.no_grad():
+        for source in range(project.num_frames):
+            if source not in done:
+                shards.write(source, partial(fill, source=source))
+                task.advance()
+    _merge(project, shards, stamp)
+
+
+def _rows(source: int, target: int, found: Matches) -> Rows:
+    frames = found.source.new_tensor([source, target]).expand(len(found), 2)
+    columns = [frames[:, :1], found.source, frames[:, 1:], found.target, found.similarity[:, None]]
+    return np.asarray(torch.cat(columns, 1).cpu().numpy(), np.float32)
+
+
+def _merge(project: Project, shards: Shards, stamp: dict[str, Any] | None) -> None:
+    """Put the matches beside all else that is there, in the place of earlier ones."""
+    text = None if stamp is None else json.dumps(stamp)
+    shards.merge(MATCH_GROUP, {STAMP: text}, keep=sorted(stored_groups(project) - {MATCH_GROUP}))

@@ -1,0 +1,200 @@
+"""`find_matches`: which frames it compares, that its matches are true, and that nothing finished is lost."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from omnitrack.errors import OmnitrackError
+from omnitrack.progress import Progress, Task
+from omnitrack.project.feature_store import STAMP, write_features
+from omnitrack.project.match_store import read_match_stamp, read_matches
+from omnitrack.project.project import Project
+from omnitrack.project.shards import Shards, has_shards
+from omnitrack.project.stamps import make_stamp
+from omnitrack.project.store import FEATURES_GROUP, stored_groups
+from omnitrack.settings import FeatureSettings, MatchSettings, Settings
+from omnitrack.stages import matching
+from omnitrack.stages.init import init_from_frames
+from omnitrack.stages.matching import find_matches, later_frames, match_stamp
+
+FRAMES, SIZE, CELL = 6, (96, 64), 8
+SHIFT = 0.35  # cells to the left in every frame
+SETTINGS = replace(
+    Settings(),
+    features=FeatureSettings(extractor="waves"),
+    matching=MatchSettings(least_gap=3, similarity=0.9, self_similarity=0.9, local_least=-1.0, isolation_px=(80.0,)),
+)
+
+
+def waves(shift: float) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """A texture of 64 waves on 8 x 12 cells, moved to the left by `shift` cells."""
+    rng = np.random.default_rng(0)
+    direction, phase = rng.normal(0, 0.8, (2, 64)), rng.uniform(0, 2 * math.pi, 64)
+    y, x = np.mgrid[0 : SIZE[1] // CELL, 0 : SIZE[0] // CELL][..., None]
+    values = np.cos((x + shift) * direction[0] + y * direction[1] + phase)
+    return np.asarray(values / np.linalg.norm(values, axis=-1, keepdims=True), np.float32)
+
+
+@pytest.fixture(scope="module")
+def featured_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("featured") / "clip"
+    frames = np.random.default_rng(0).integers(0, 255, (FRAMES, SIZE[1], SIZE[0], 3), np.uint8)
+    init_from_frames(frames, root, SETTINGS, 12.0, "noise")
+    store_features(Project(root))
+    return root
+
+
+def store_features(project: Project, speed: float = SHIFT) -> None:
+    stamp = make_stamp({"frames": project.meta.fingerprint}, {"speed": speed})
+    shards = Shards(project, "features", stamp)
+    for t in range(FRAMES):
+        shards.write(t, lambda file, t=t: write_features(file, t, waves(speed * t)))
+    keep = stored_groups(project) - {FEATURES_GROUP}
+    shards.merge(FEATURES_GROUP, {STAMP: json.dumps(stamp)}, keep=sorted(keep))
+
+
+@pytest.fixture
+def featured(featured_root: Path, tmp_path: Path) -> Project:
+    """Six frames with features of a texture that moves."""
+    return Project(shutil.copytree(featured_root, tmp_path / "clip"))
+
+
+def with_matching(**changes: Any) -> Settings:
+    return replace(SETTINGS, matching=replace(SETTINGS.matching, **changes))
+
+
+class Interrupted(Progress, Task):
+    """Stops the work after some steps."""
+
+    def __init__(self, after: int) -> None:
+        self.left, self.done = after, 0
+
+    def task(self, name: str, total: int, done: int = 0, unit: str = "steps") -> Task:
+        self.done = done
+        return self
+
+    def advance(self, steps: int = 1, **values: float | str) -> None:
+        self.left -= steps
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+def test_the_frames_of_a_short_clip_by_hand() -> None:
+    assert later_frames(6, MatchSettings(least_gap=3)) == [[3, 4, 5], [4, 5], [5], [], [], []]
+    assert later_frames(10, MatchSettings()) == [[]] * 10
+    assert later_frames(11, MatchSettings())[0] == [10]
+
+
+@pytest.mark.parametrize("frames", [35, 80, 1000])
+def test_the_pairs_of_a_long_clip_grow_with_its_length_only(frames: int) -> None:
+    later = later_frames(frames, MatchSettings())
+    assert max(map(len, later)) <= 24
+    gaps = later[0]
+    assert (gaps[0], gaps[-1]) == (10, frames - 1)
+    assert all(t in range(s + 10, frames) for s, targets in enumerate(later) for t in targets)
+    steps = np.diff(gaps)
+    assert (np.diff(steps) >= -1).all(), "ever sparser, but for rounding"
+    assert steps[-1] >= steps[0]
+
+
+def test_matches_are_where_the_texture_went(featured: Project) -> None:
+    report = find_matches(featured, SETTINGS, device="cpu")
+    rows = read_matches(featured)
+    pairs = {(int(s), int(t)) for s, t in rows[:, [0, 3]]}
+    assert pairs == {(0, 3), (0, 4), (0, 5), (1, 4), (1, 5), (2, 5)}
+    assert (report.frame_pairs, report.matched_pairs, report.matches) == (6, 6, len(rows))
+    assert report.median_similarity == pytest.approx(float(np.median(rows[:, 6])))
+    gap = rows[:, 3] - rows[:, 0]
+    error = rows[:, 4:6] - rows[:, 1:3] - np.stack([-CELL * SHIFT * gap, 0 * gap], -1)
+    inner = (np.minimum(rows[:, 1], rows[:, 4]) > 12) & (np.minimum(rows[:, 2], rows[:, 5]) > 12)
+    inner &= (np.maximum(rows[:, 1], rows[:, 4]) < SIZE[0] - 12) & (np.maximum(rows[:, 2], rows[:, 5]) < SIZE[1] - 12)
+    assert inner.sum() > 50
+    assert np.median(np.linalg.norm(error[inner], axis=-1)) < 0.6
+    assert (rows[:, 6] > 0.9).all()
+
+
+def test_what_is_there_is_kept(featured: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    find_matches(featured, SETTINGS, device="cpu")
+    before = read_matches(featured)
+    monkeypatch.setattr(matching, "match_cells", None)  # would fail
+    assert find_matches(featured, SETTINGS, device="cpu").matches == len(before)
+    np.testing.assert_array_equal(read_matches(featured), before)
+
+
+def test_other_settings_or_features_are_matched_anew(featured: Project) -> None:
+    find_matches(featured, SETTINGS, device="cpu")
+    first = read_match_stamp(featured)
+    assert find_matches(featured, with_matching(least_gap=4), device="cpu").frame_pairs == 3
+    second = read_match_stamp(featured)
+    store_features(featured, speed=0.0)
+    find_matches(featured, with_matching(least_gap=4), device="cpu")
+    assert len({json.dumps(stamp) for stamp in (first, second, read_match_stamp(featured))}) == 3
+    rows = read_matches(featured)
+    np.testing.assert_allclose(rows[:, 4:6], rows[:, 1:3], atol=1e-3)
+    assert FEATURES_GROUP in stored_groups(featured)
+
+
+def test_a_change_of_what_an_extractor_needs_makes_matches_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = replace(SETTINGS, matching=MatchSettings())
+    before = match_stamp({}, own)
+    changed = replace(SETTINGS.matching, similarity=0.123)
+    monkeypatch.setattr(matching, "calibrated", lambda settings, extractor: changed)
+    assert match_stamp({}, own) != before
+
+
+def test_an_interrupted_run_goes_on(featured: Project) -> None:
+    find_matches(featured, SETTINGS, device="cpu")
+    whole = read_matches(featured)
+    other = with_matching(similarity=0.95)
+    with pytest.raises(KeyboardInterrupt):
+        find_matches(featured, other, Interrupted(after=2), device="cpu")
+    assert has_shards(featured, "match")
+    np.testing.assert_array_equal(read_matches(featured), whole)  # the old ones stay until the new ones are whole
+    progress = Interrupted(after=99)
+    find_matches(featured, other, progress, device="cpu")
+    assert progress.done == 2
+    assert not has_shards(featured, "match")
+    np.testing.assert_array_equal(read_matches(featured), whole[whole[:, 6] > 0.95])
+
+
+@pytest.mark.parametrize(
+    "settings", [with_matching(enabled=False), replace(SETTINGS, features=FeatureSettings(extractor="none"))]
+)
+def test_matches_that_are_no_longer_wanted_go(featured: Project, settings: Settings) -> None:
+    find_matches(featured, SETTINGS, device="cpu")
+    assert find_matches(featured, settings, device="cpu").matches == 0
+    assert len(read_matches(featured)) == 0
+    assert read_match_stamp(featured) is None
+    assert FEATURES_GROUP in stored_groups(featured)
+    inode = featured.correspondences_path.stat().st_ino
+    find_matches(featured, settings, device="cpu")
+    assert featured.correspondences_path.stat().st_ino == inode, "nothing to do: the file is not written again"
+
+
+def test_without_features_it_says_so(featured: Project) -> None:
+    featured.correspondences_path.unlink()
+    with pytest.raises(OmnitrackError, match="has no features"):
+        find_matches(featured, SETTINGS, device="cpu")
+
+
+def test_frames_too_near_each_other_have_no_matches(featured: Project) -> None:
+    report = find_matches(featured, with_matching(least_gap=10), device="cpu")
+    assert (report.frame_pairs, report.matches, report.median_similarity) == (0, 0, None)
+    assert read_match_stamp(featured) is not None
+
+
+def test_matches_are_rows_of_single_floats(featured: Project) -> None:
+    find_matches(featured, SETTINGS, device="cpu")
+    with h5py.File(featured.correspondences_path, "r") as file:
+        groups = file["matches"]
+        assert sorted(groups) == ["000000", "000001", "000002"]
+        assert all(group["rows"].dtype == np.float32 for group in groups.values())

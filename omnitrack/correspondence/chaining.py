@@ -55,6 +55,12 @@ def chain_confidence(variance: Array, threshold_px: float) -> Array:
     return np.asarray(1 / (1 + variance / (threshold_px / 2) ** 2), np.float32)
 
 
+def start_state(pixels: Array) -> ChainState:
+    """Points (P, 2) in their own frame."""
+    yes, zero = np.ones(len(pixels), bool), np.zeros(len(pixels), np.float32)
+    return ChainState(np.asarray(pixels, np.float32), yes, yes, zero, zero)
+
+
 def outward(source: int, num_frames: int, window: int = 0) -> list[list[int]]:
     """The two sequences of frames to visit from `source`, later ones and earlier ones (0: no limit on the distance)."""
     reach = window or num_frames
@@ -74,6 +80,9 @@ def chain(
 ) -> Iterator[tuple[int, ChainState]]:
     """Follow points from a source frame outward in one direction.
 
+    Besides hops of the given lengths those between partners (`FlowSource.partners`) are tried. States are kept only
+    while a later target needs them: the last `max(gaps)` and those of frames with partners ahead.
+
     Args:
         flows: Pairwise flow; hops whose pair it does not have are not tried.
         source: Frame of the points.
@@ -87,36 +96,42 @@ def chain(
     Yields:
         (target, state), in the order of `targets`.
     """
-    count, scale = len(pixels), raster_scale(flows.size)
-    yes = np.ones(count, bool)
-    zero = np.zeros(count, np.float32)
-    states = {source: ChainState(np.asarray(pixels, np.float32), yes, yes, zero, zero)}
+    count = len(pixels)
+    states = {source: start_state(pixels)}
+    needed = _last_use(flows, targets)
     longest = max(gaps)
     for target in targets:
         direction = 1 if target > source else -1
         best: ChainState | None = None
         least = np.full(count, np.inf)
-        for gap in gaps:
-            start = target - direction * gap
+        starts = [target - direction * gap for gap in gaps]
+        for start in (*starts, *(partner for partner in flows.partners(target) if partner not in starts)):
             if start in states and flows.has(start, target) and flows.has(target, start):
-                candidate = _extend(flows, states[start], start, target, threshold_px, scale)
+                candidate = extend(flows, states[start], start, target, threshold_px)
                 price = candidate.cost
                 if similarity is not None:
                     price = price + UNLIKE_COST * (1 - similarity(target, candidate.pixels))
-                best = candidate if best is None else _choose(price < least, candidate, best)
+                best = candidate if best is None else choose(price < least, candidate, best)
                 least = np.minimum(price, least)
         if best is None:  # no measured way: the point is kept where it was, as lost
             last = states[target - direction]
             no = np.zeros(count, bool)
             best = ChainState(last.pixels, no, no, last.cost + OCCLUDED_COST, last.variance + MAX_ERROR_PX**2)
         states[target] = best
-        states.pop(target - direction * longest, None)
+        for frame in [t for t in states if abs(target - t) >= longest]:
+            if direction * (needed.get(frame, target) - target) <= 0:
+                del states[frame]
         yield target, best
 
 
-def _extend(
-    flows: FlowSource, state: ChainState, start: int, target: int, threshold_px: float, scale: float
-) -> ChainState:
+def _last_use(flows: FlowSource, targets: Sequence[int]) -> dict[int, int]:
+    """Of each frame with partners among the targets, the one that is visited last."""
+    return {partner: target for target in targets for partner in flows.partners(target)}
+
+
+def extend(flows: FlowSource, state: ChainState, start: int, target: int, threshold_px: float) -> ChainState:
+    """The state of points in frame `target`, one hop on from that in frame `start`."""
+    scale = raster_scale(flows.size)
     hop = take_hop(flows, start, target, state.pixels)
     error = np.minimum(hop.cycle_error / scale, MAX_ERROR_PX)
     inconsistent = (error > threshold_px) | (hop.confidence < LEAST_CONFIDENCE)
@@ -129,7 +144,7 @@ def _extend(
     return ChainState(hop.pixels, visible, reliable, cost.astype(np.float32), state.variance + variance)
 
 
-def _choose(first: NDArray[np.bool_], a: ChainState, b: ChainState) -> ChainState:
+def choose(first: NDArray[np.bool_], a: ChainState, b: ChainState) -> ChainState:
     """Of each point the state in `a` where `first` (P,) says so, else that in `b`."""
     return ChainState(
         np.where(first[:, None], a.pixels, b.pixels),

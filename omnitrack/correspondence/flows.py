@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import cv2
@@ -32,6 +33,13 @@ class FlowSource(Protocol):
     def confidence(self, source: int, target: int) -> Array | None:
         """(H, W) float32 in [0, 1]: what the estimator says of that flow; None where it does not say."""
         return None
+
+    def partners(self, frame: int) -> Sequence[int]:
+        """Frames that were picked as partners of this one, both ways, whatever their distance: keyframes have some.
+
+        In order. Chains use them beside the hops of the lengths that they are told to try.
+        """
+        return ()
 
 
 class OnDemandFlows(FlowSource):

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.chaining import ChainState, Similarity, chain, chain_confidence, outward
+from omnitrack.correspondence.chaining import Similarity, chain, chain_confidence, outward, start_state
 from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.flows import Array, FlowSource, raster_scale
 
@@ -65,8 +65,7 @@ def chain_everywhere(
 ) -> ChainedTrack:
     """Chain points (P, 2) of one frame to all frames, see `omnitrack.correspondence.chaining.chain`."""
     start = np.asarray(pixels, np.float32)
-    yes, zero = np.ones(len(start), bool), np.zeros(len(start), np.float32)
-    states = {source: ChainState(start, yes, yes, zero, zero)}
+    states = {source: start_state(start)}
     for targets in outward(source, num_frames):
         states.update(chain(flows, source, start, targets, gaps, threshold_px, similarity))
     ordered = [states[t] for t in range(num_frames)]
@@ -181,7 +180,8 @@ def _solve(
     matrix, right = prior_matrix.copy(), prior_right.copy()
     num_frames, scale = pixels.shape[1], raster_scale(flows.size)
     for k in range(num_frames):
-        for j in (k + sign * gap for gap in gaps for sign in (1, -1)):
+        near = [k + sign * gap for gap in gaps for sign in (1, -1)]
+        for j in (*near, *(partner for partner in flows.partners(k) if partner not in near)):
             if not 0 <= j < num_frames or not (flows.has(k, j) and flows.has(j, k)):
                 continue
             rows = np.flatnonzero(seen[:, k] & seen[:, j])

@@ -6,40 +6,38 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
+from omnitrack.correspondence.keyframes import GAPS, NEAR_PLACES, Keyframes
 from omnitrack.errors import OmnitrackError
-
-KEYFRAME_MOTION_PX = 16.0  # accumulated motion (at 256 x 256) after which a new keyframe begins
-KEYFRAME_GAPS = (3, 8)  # fewest and most frames from a keyframe to the next: keeps the pairs about T log T
 
 Pair = tuple[int, int]
 
 
-def select_pairs(spec: str, num_frames: int, motion: Callable[[], NDArray[np.floating]] | None = None) -> list[Pair]:
+def select_pairs(spec: str, num_frames: int, keyframes: Callable[[], Keyframes] | None = None) -> list[Pair]:
     """The ordered pairs (source, target) that a specification stands for; with a pair always comes its reverse.
 
     Args:
         spec: ``auto`` (= ``log``), ``log`` (gaps 1, 2, 4, 8, ...), ``exhaustive``, ``window:N`` (gaps up to N) or
-            ``keyframe`` (adjacent frames; each frame with the keyframe before and after it; keyframes with each other
-            at gaps of 1, 2, 4, ... keyframes).
+            ``keyframe`` (adjacent frames; each frame with the keyframe before and after it; each keyframe with the
+            next two; farther keyframes where they show the same place).
         num_frames: Number of frames T.
-        motion: For ``keyframe``: gives (T - 1,) the typical displacement from each frame to the next, in pixels at
-            256 x 256. Without it keyframes are evenly spaced.
+        keyframes: For ``keyframe``: gives the keyframes. Without it they are evenly spaced, and linked at 4, 8, 16,
+            ... keyframes.
 
     Returns:
-        Distinct pairs, by source and then by target.
+        Distinct pairs, by source and then by target. Of ``keyframe`` at most T log2 T from 54 frames on, and 5.75 T of
+        fewer.
 
     Raises:
         OmnitrackError: Not a specification.
     """
     pairs: set[Pair]
     if spec in ("auto", "log"):
-        pairs = _log_pairs(range(num_frames))
+        pairs = _log_pairs(num_frames)
     elif spec == "exhaustive":
         pairs = _window_pairs(num_frames, num_frames)
     elif spec == "keyframe":
-        pairs = _keyframe_pairs(_keyframes(num_frames, motion() if motion else np.zeros(max(num_frames - 1, 0))))
+        pairs = _keyframe_pairs(num_frames, keyframes() if keyframes else _even_keyframes(num_frames))
     else:
         pairs = _window_pairs(num_frames, _window(spec))
     return sorted(pairs)
@@ -65,34 +63,26 @@ def _window_pairs(num_frames: int, window: int) -> set[Pair]:
     )
 
 
-def _log_pairs(frames: range | list[int]) -> set[Pair]:
-    """Pairs of the listed frames that are 1, 2, 4, ... places apart in the list."""
-    pairs = set()
-    places = 1
-    while places < len(frames):
+def _log_pairs(num_frames: int) -> set[Pair]:
+    """Pairs of frames that are 1, 2, 4, ... apart."""
+    gaps = [2**i for i in range(num_frames.bit_length()) if 2**i < num_frames]
+    return _both_ways({(t, t + gap) for gap in gaps for t in range(num_frames - gap)})
+
+
+def _even_keyframes(num_frames: int) -> Keyframes:
+    frames = sorted({*range(0, num_frames, GAPS[1]), num_frames - 1}) if num_frames else []
+    places = [2**i for i in range(len(frames).bit_length()) if NEAR_PLACES < 2**i < len(frames)]
+    return Keyframes(frames, [(a, b) for p in places for a, b in zip(frames[:-p], frames[p:], strict=True)])
+
+
+def _keyframe_pairs(num_frames: int, keyframes: Keyframes) -> set[Pair]:
+    """The pairs that always are, and as many links as there is room for below T log2 T, one per keyframe at least."""
+    frames = keyframes.frames
+    pairs = {(t, t + 1) for t in range(num_frames - 1)}
+    for before, after in pairwise(frames):
+        pairs |= {(before, t) for t in range(before + 1, after + 1)}
+        pairs |= {(t, after) for t in range(before, after)}
+    for places in range(2, NEAR_PLACES + 1):
         pairs |= set(zip(frames[:-places], frames[places:], strict=True))
-        places *= 2
-    return _both_ways(pairs)
-
-
-def _keyframes(num_frames: int, motion: NDArray[np.floating]) -> list[int]:
-    """Frame 0, the last frame, and between them a frame whenever enough has moved."""
-    fewest, most = KEYFRAME_GAPS
-    keyframes = [0] if num_frames else []
-    moved = 0.0
-    for frame in range(1, num_frames):
-        moved += float(motion[frame - 1])
-        gap = frame - keyframes[-1]
-        if frame == num_frames - 1 or gap >= most or (gap >= fewest and moved >= KEYFRAME_MOTION_PX):
-            keyframes.append(frame)
-            moved = 0.0
-    return keyframes
-
-
-def _keyframe_pairs(keyframes: list[int]) -> set[Pair]:
-    pairs = _log_pairs(keyframes)
-    for before, after in pairwise(keyframes):
-        pairs |= _both_ways({(frame, frame + 1) for frame in range(before, after)})
-        pairs |= _both_ways({(before, frame) for frame in range(before + 1, after)})
-        pairs |= _both_ways({(frame, after) for frame in range(before + 1, after)})
-    return pairs
+    room = int(num_frames * np.log2(max(num_frames, 1)) / 2) - len(pairs)
+    return _both_ways(pairs | set(keyframes.links[: max(room, len(frames))]))

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
@@ -60,9 +61,11 @@ class FlowStore(FlowSource):
             self.size = int(width), int(height)
             self.flow_stamp = self._read_stamp("flow_stamp")
             self.filter_stamp = self._read_stamp("filter_stamp")
-            # a list: h5py iterates under its lock, and an error half way would keep the lock while the error lives
-            groups = list(self._file[FLOW_GROUP].items())
-            self._pairs = {pair_of(name) for name, group in groups if group.attrs.get(COMPLETE)}
+            # names first: h5py iterates under its lock, and an error half way would keep the lock while the error
+            # lives; then group by group: a long clip has ten thousand
+            flow = self._file[FLOW_GROUP]
+            self._pairs = {pair_of(name) for name in list(flow) if flow[name].attrs.get(COMPLETE)}
+            self._partners = self._find_partners()
             made_from = (self.flow_stamp or {}).get("inputs", {}).get("frames")
         except (OSError, RuntimeError, AttributeError, KeyError, ValueError, TypeError) as error:
             self.close()
@@ -94,6 +97,13 @@ class FlowStore(FlowSource):
     def has(self, source: int, target: int) -> bool:
         """Whether the flow from `source` to `target` is there."""
         return (source, target) in self._pairs
+
+    def partners(self, frame: int) -> Sequence[int]:
+        """Frames whose flow is there both ways, where the pairs were picked for what they show (``--pairs keyframe``).
+
+        None otherwise: the pairs of the other choices are used by the distances in ``filter.gaps``.
+        """
+        return self._partners.get(frame, ())
 
     def flow(self, source: int, target: int) -> NDArray[np.float32]:
         """(H, W, 2) float32 displacement in working pixels from `source` to `target`.
@@ -162,6 +172,14 @@ class FlowStore(FlowSource):
     def _read_stamp(self, name: str) -> dict[str, Any] | None:
         text = self._file.attrs.get(name)
         return None if text is None else dict(json.loads(text))
+
+    def _find_partners(self) -> dict[int, list[int]]:
+        partners: dict[int, list[int]] = {}
+        if (self.flow_stamp or {}).get("settings", {}).get("pairs") == "keyframe":
+            for source, target in sorted(self._pairs):
+                if (target, source) in self._pairs:
+                    partners.setdefault(source, []).append(target)
+        return partners
 
     def _read(self, pair: Pair) -> Steps:
         if pair not in self._pairs:

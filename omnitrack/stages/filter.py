@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from omnitrack.config import fingerprint
 from omnitrack.correspondence.appearance import FramePatches
-from omnitrack.correspondence.chaining import ChainState, chain, chain_confidence, outward
+from omnitrack.correspondence.chaining import ChainState, chain, chain_confidence, outward, start_state
 from omnitrack.correspondence.consistency import fitting_threshold
 from omnitrack.correspondence.flows import grid_shape, pixel_grid
+from omnitrack.correspondence.returns import Returns
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.filtered import STATISTICS, SourceCorrespondences, write_source
@@ -167,12 +168,17 @@ class _Chaining:
     def _chains(self, source: int, patches: NDArray[np.float32]) -> Iterator[tuple[int, ChainState]]:
         s = self._settings
         similarity = partial(self._appearance.similarity, patches)
-        for targets in outward(source, self._project.num_frames, max(self._distances)):
+        frames, window = self._project.num_frames, max(self._distances)
+        returns = Returns(self._flows, source, frames, window, self._threshold_px)
+        returns.pass_by(source, start_state(self._grid))
+        for targets in outward(source, frames, window):
             for target, state in chain(
                 self._flows, source, self._grid, targets, s.gaps, self._threshold_px, similarity
             ):
+                returns.pass_by(target, state)
                 if abs(target - source) in self._distances:
                     yield target, state
+        yield from returns.found()
 
     def _confidence(
         self, patches: NDArray[np.float32], gap: int, target: int, state: ChainState

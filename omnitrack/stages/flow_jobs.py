@@ -16,6 +16,8 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.project.flow_codec import decode, encode
 from omnitrack.project.store import group_name, write_flow
 
+FARTHEST_WARM = 64  # frames: the last keyframe but one is nearer
+
 
 class Stopped(Exception):
     """The run was given up while a job was at work."""
@@ -37,7 +39,9 @@ class FlowJob:
 
     With warm start, the search for a pair begins at the flow of the same source at the largest power of two below the
     gap: gap 12 begins at that of gap 8, which begins at that of gap 4. These are computed where they are not among
-    the pairs, so that where a search begins does not depend on what is asked for.
+    the pairs, so that where a search begins does not depend on what is asked for. Frames farther apart than
+    `FARTHEST_WARM`, whose gap is no power of two, were picked for what they show: on the way to them the view may be
+    lost, and the search begins anew.
 
     Attributes:
         pairs: What to compute; all pairs of a source frame that a run computes are in one job.
@@ -60,7 +64,8 @@ class FlowJob:
         wanted = set(self.pairs)
         starts: dict[tuple[int, int], NDArray[np.float32]] = {}  # by source frame and direction
         for gap, pairs in self._by_gap():
-            initial = [starts.get(_side(pair)) for pair in pairs]
+            cold = gap > FARTHEST_WARM and gap & (gap - 1) != 0
+            initial = [None if cold else starts.get(_side(pair)) for pair in pairs]
             for pair, estimate in zip(pairs, self._estimate(pairs, initial), strict=True):
                 encoded = encode(estimate.flow)
                 if pair in wanted:
@@ -73,7 +78,8 @@ class FlowJob:
         pairs_of: dict[int, set[Pair]] = defaultdict(set)
         for source, target in self.pairs:
             gap, direction = abs(target - source), 1 if target > source else -1
-            steps = [2**i for i in range(gap.bit_length()) if 2**i < gap] if self.warm_start else []
+            warm = self.warm_start and (gap <= FARTHEST_WARM or gap & (gap - 1) == 0)
+            steps = [2**i for i in range(gap.bit_length()) if 2**i < gap] if warm else []
             for step in (*steps, gap):
                 pairs_of[step].add((source, source + direction * step))
         batch = max(1, self.estimator.batch_pairs)

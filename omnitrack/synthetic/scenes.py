@@ -74,6 +74,44 @@ def occluder_scene(
     return SyntheticScene(size, num_frames, [post, disc, _background(size, seed, drift(0, 0, 0.0, 0.0))])
 
 
+def panorama_scene(
+    size: Size = (160, 120), num_frames: int = 150, seed: int = 0, sweep: int = 75, width: float = 2.2
+) -> SyntheticScene:
+    """A camera that pans over a wide place and back, again and again, while a disc wanders through the view.
+
+    What frame t shows of the background, frame 2 `sweep` - t shows again. A frame is made when it is asked for, so
+    that clips of any length can be streamed.
+
+    Args:
+        size: (width, height) in pixels.
+        num_frames: T.
+        seed: Of the textures.
+        sweep: Frames from one end of the place to the other.
+        width: Of the place, in widths of the frame.
+    """
+    columns, rows = size
+    reach, radius = (width - 1) * columns, rows / 7
+    place = Layer(
+        "place",
+        Plane(),
+        paint(
+            -MARGIN_PX,
+            -MARGIN_PX,
+            width * columns + MARGIN_PX,
+            rows + MARGIN_PX,
+            mottled(GREEN, 0.3, np.random.default_rng(seed)),
+        ),
+        lambda t: Similarity(-reach * (1 - np.cos(np.pi * t / sweep)) / 2, 0.04 * rows * np.sin(np.pi * t / sweep)),
+    )
+    disc = Layer(
+        "disc",
+        Ellipse(radius, radius),
+        paint(-radius, -radius, radius, radius, mottled(ORANGE, 0.22, np.random.default_rng(seed + 1))),
+        lambda t: Similarity(columns * (0.5 + 0.3 * np.sin(t / 17)), rows * (0.5 + 0.2 * np.sin(t / 11)), 0.02 * t),
+    )
+    return SyntheticScene(size, num_frames, [disc, place])
+
+
 def _background(size: Size, seed: int, motion: Motion) -> Layer:
     width, height = size
     painter = mottled(GREEN, 0.2, np.random.default_rng(seed))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
-import numpy as np
 import pytest
 
+from omnitrack.correspondence.keyframes import Keyframes
 from omnitrack.correspondence.pairs import Pair, select_pairs
 from omnitrack.errors import OmnitrackError
 
@@ -36,21 +37,42 @@ def test_window_limits_the_gap() -> None:
     assert select_pairs("window:99", 3) == select_pairs("exhaustive", 3)
 
 
-def test_keyframes_where_sixteen_pixels_have_accumulated() -> None:
-    motion = np.array([20, 1, 1, 1, 1, 15, 1, 9, 9], float)  # from each of ten frames to the next
-    # Keyframe 3: enough moved at frame 1 already, but a keyframe lasts three frames; 6: 1 + 1 + 15; 9: the last.
+def test_keyframe_pairs_of_ten_frames() -> None:
     expected = both_ways(
         *((t, t + 1) for t in range(9)),  # adjacent frames
         *((0, 2), (1, 3), (3, 5), (4, 6), (6, 8), (7, 9)),  # with the enclosing keyframes
         *((0, 3), (3, 6), (6, 9), (0, 6), (3, 9)),  # keyframes one and two apart
+        (0, 9),  # a link
     )
-    assert select_pairs("keyframe", 10, lambda: motion) == expected
+    assert select_pairs("keyframe", 10, lambda: Keyframes([0, 3, 6, 9], [(0, 9)])) == expected
 
 
-def test_keyframes_of_a_still_clip_are_eight_frames_apart() -> None:
-    still = select_pairs("keyframe", 20, lambda: np.zeros(19))
-    assert still == select_pairs("keyframe", 20)
-    assert {p for p in still if abs(p[0] - p[1]) >= 8} == set(both_ways((0, 8), (8, 16), (0, 16), (8, 19)))
+def test_without_keyframes_they_are_eight_frames_apart_and_linked_at_four_eight_sixteen() -> None:
+    assert {p for p in select_pairs("keyframe", 41) if abs(p[0] - p[1]) >= 8} == set(
+        both_ways(
+            *((t, t + 8) for t in range(0, 40, 8)),
+            *((t, t + 16) for t in range(0, 32, 8)),
+            *((0, 32), (8, 40)),
+        )
+    )
+
+
+def test_links_fill_the_room_below_t_log_t_from_the_first_on() -> None:
+    frames = [*range(0, 999, 8), 999]
+    links = [(a, b) for a in frames for b in frames if b - a > 16]
+    bare = set(select_pairs("keyframe", 1000, lambda: Keyframes(frames, [])))
+    full = set(select_pairs("keyframe", 1000, lambda: Keyframes(frames, links)))
+    most = 1000 * math.log2(1000)
+    assert most - 2 < len(full) <= most
+    assert full - bare == set(both_ways(*links[: len(full - bare) // 2]))
+
+
+def test_a_short_clip_may_have_one_link_per_keyframe() -> None:
+    frames = [0, 3, 6, 9, 12, 15]
+    links = [(a, b) for a in frames for b in frames if b - a > 6]
+    bare = set(select_pairs("keyframe", 16, lambda: Keyframes(frames, [])))
+    full = set(select_pairs("keyframe", 16, lambda: Keyframes(frames, links)))
+    assert full - bare == set(both_ways(*links[:6]))
 
 
 @pytest.mark.parametrize("spec", ["log", "auto", "exhaustive", "window:3", "keyframe"])
@@ -63,17 +85,19 @@ def test_pairs_are_distinct_sorted_in_range_and_come_with_their_reverse(spec: st
     assert {(t, t + 1) for t in range(num_frames - 1)} <= set(pairs)
 
 
-@pytest.mark.parametrize("num_frames", [16, 80, 400])
-@pytest.mark.parametrize("step", [0.0, 3.0, 100.0])
-def test_pairs_grow_like_t_log_t(num_frames: int, step: float) -> None:
-    most = 2 * num_frames * math.log2(num_frames)
-    assert len(select_pairs("log", num_frames)) <= most
-    assert len(select_pairs("keyframe", num_frames, lambda: np.full(num_frames - 1, step))) <= most
+@pytest.mark.parametrize("num_frames", [16, 60, 80, 400, 1000])
+@pytest.mark.parametrize("gap", [3, 5, 8])
+def test_pairs_grow_like_t_log_t(num_frames: int, gap: int) -> None:
+    frames = sorted({*range(0, num_frames, gap), num_frames - 1})
+    links = [(a, b) for a, b in itertools.combinations(frames, 2) if b - a > 2 * gap]
+    count = len(select_pairs("keyframe", num_frames, lambda: Keyframes(frames, links)))
+    assert count <= max(num_frames * math.log2(num_frames), 5.75 * num_frames)
+    assert len(select_pairs("log", num_frames)) <= 2 * num_frames * math.log2(num_frames)
 
 
-def test_only_keyframe_asks_for_the_motion() -> None:
-    def never() -> np.ndarray:
-        raise AssertionError("motion was measured")
+def test_only_keyframe_asks_for_the_keyframes() -> None:
+    def never() -> Keyframes:
+        raise AssertionError("keyframes were looked for")
 
     for spec in ("log", "exhaustive", "window:2"):
         select_pairs(spec, 5, never)

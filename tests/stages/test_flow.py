@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 
 from omnitrack.config import load_settings
 from omnitrack.correspondence import estimators
+from omnitrack.correspondence.estimators.contract import FlowEstimate
 from omnitrack.correspondence.estimators.dis import DisEstimator
+from omnitrack.correspondence.keyframes import Keyframes
 from omnitrack.correspondence.pairs import Pair, select_pairs
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import Progress, Task
@@ -29,6 +31,7 @@ from omnitrack.project.store import FlowStore
 from omnitrack.settings import DisSettings, Settings
 from omnitrack.stages import flow_jobs
 from omnitrack.stages.flow import compute_flow, flow_stamp
+from omnitrack.stages.flow_jobs import FlowJob
 
 Flows = dict[Pair, NDArray[np.float32]]
 
@@ -168,7 +171,26 @@ def test_warm_start_begins_at_the_flow_of_the_power_of_two_below(
 def test_keyframes_are_picked_by_the_clips_own_motion(project: Project) -> None:
     # (2, 1) working pixels a frame are (8, 5.3) = 9.6 at 256 x 256: 16 are passed in 2 frames, a keyframe lasts 3.
     compute_flow(project, settings(pairs="keyframe"))
-    assert list(read(project)) == select_pairs("keyframe", 8, lambda: np.full(7, 9.6))
+    assert list(read(project)) == select_pairs("keyframe", 8, lambda: Keyframes([0, 3, 6, 7], []))
+
+
+def test_far_frames_without_the_power_of_two_between_them_begin_anew() -> None:
+    asked: list[tuple[tuple[int, int], bool]] = []
+
+    class Spy:
+        batch_pairs, concurrent = 1, True
+
+        def estimate_pairs(self, pairs: Any, initial: Any) -> Any:
+            asked.extend((pair, start is not None) for pair, start in zip(pairs, initial, strict=True))
+            return [FlowEstimate(np.zeros((4, 4, 2), np.float32)) for _ in pairs]
+
+    job = FlowJob([(0, 128), (0, 100), (0, 3)], Spy(), "spy", (4, 4), True, threading.Event())
+    with h5py.File("shard", "w", driver="core", backing_store=False) as shard:
+        job.write(shard)
+        assert set(shard) == {"000000_000128", "000000_000100", "000000_000003"}
+    assert sorted(asked) == sorted(
+        [((0, 1), False), ((0, 100), False), *(((0, gap), True) for gap in (2, 3, 4, 8, 16, 32, 64, 128))]
+    )
 
 
 def test_tiny_frames(tmp_path: Path, textured_clip: Callable[..., NDArray[np.uint8]]) -> None:
@@ -303,6 +325,7 @@ def test_ctrl_c_keeps_finished_frames_and_the_next_run_goes_on(
 
 KILLED = """
 import sys, time
+from omnitrack.correspondence.estimators.contract import FlowEstimate
 from omnitrack.correspondence.estimators.dis import DisEstimator
 from omnitrack.project.project import Project
 from omnitrack.settings import DisSettings

@@ -27,6 +27,7 @@ from omnitrack.motion.geometry import Camera
 from omnitrack.motion.warp import CanonicalWarp
 from omnitrack.optimize.batch import Batch
 from omnitrack.optimize.correspondences import Correspondences
+from omnitrack.optimize.depth_prior import Belief
 from omnitrack.optimize.losses import FRAME_PX, flow_gradient, robust_distance
 from omnitrack.optimize.method import Method, first_depth
 from omnitrack.settings import OUTLIER_PX, CadexSettings, FitSettings
@@ -35,10 +36,10 @@ COUPLING_ORDER = (0, 1, 2, 0, 1, 2)  # the coordinate each layer changes: every 
 LAST_RATE = 0.33 ** (22_000 / 5_000)  # of the learning rate, left after 22,000 steps of a fall by 0.33 every 5,000
 
 
-def build(data: Correspondences, settings: FitSettings) -> CadexField:
-    """A field at its start: the camera's motion, and depth from motion."""
+def build(data: Correspondences, settings: FitSettings, belief: Belief | None = None) -> CadexField:
+    """A field at its start: the camera's motion, and depth from motion and from a prior as far as it is believed."""
     camera = _camera(data.size, settings.cadex)
-    affine, depth = first_depth(data, camera, settings.cadex.depth_start)
+    affine, depth = first_depth(data, camera, settings.cadex.depth_start, belief)
     return assemble(camera, affine, depth, settings.cadex).to(data.grid.device)
 
 
@@ -138,6 +139,7 @@ def cadex_losses(
 
 CADEX = Method(
     build=build,
+    camera=lambda size, settings: _camera(size, settings.cadex),
     losses=lambda field, batch, settings, moment: cadex_losses(
         field, batch, settings.cadex, settings.flow_gradient_weight, settings.outlier_px
     ),

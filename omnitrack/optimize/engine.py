@@ -14,6 +14,7 @@ from torch import Tensor
 
 from omnitrack.errors import OmnitrackError
 from omnitrack.optimize.correspondences import Correspondences
+from omnitrack.optimize.depth_prior import DepthPrior, believe
 from omnitrack.optimize.method import Moment
 from omnitrack.optimize.methods import get_method
 from omnitrack.optimize.sampler import make_sampler
@@ -52,13 +53,17 @@ class Engine:
         data: What to fit to; the fit runs on its device.
         settings: The method and how to fit it.
         seed: Reproduces a run on a CPU.
+        prior: Depth of the frames from elsewhere. How far it is believed is then `belief`.
     """
 
-    def __init__(self, data: Correspondences, settings: FitSettings, seed: int) -> None:
+    def __init__(
+        self, data: Correspondences, settings: FitSettings, seed: int, prior: DepthPrior | None = None
+    ) -> None:
         torch.manual_seed(seed)
         self.settings = settings
         self._method = get_method(settings.method)
-        self.field = self._method.build(data, settings)
+        self.belief = None if prior is None else believe(prior, data, self._method.camera(data.size, settings))
+        self.field = self._method.build(data, settings, self.belief)
         neighbours = self._method.neighbours(settings)
         self.sampler = make_sampler(data.within(settings.longest_gap), settings, neighbours)
         self._generator = torch.Generator(data.grid.device).manual_seed(seed)

@@ -7,6 +7,8 @@ nearer, and what is seen to cover something is nearer than what it covers.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 import torch
@@ -65,15 +67,24 @@ def depth_from_motion(data: Correspondences, camera: Camera, affine: Tensor) -> 
         camera: The frames' camera.
         affine: `camera_motion`.
     """
-    residual = torch.stack([_residual_motion(data, camera, affine, s) for s in range(len(data.sources))])
-    share = residual / (residual + HALF_WAY_PX)
-    depth = FAR + (NEAR - FAR) * share
-    depth = _carry_along_tracks(data, depth)
+    depth = motion_share(data, camera, affine)
     depth = _bring_covers_forward(data, _part_at_occlusions(data, depth), depth)
     rows, columns = data.grid_shape
     depth = _median(depth.view(-1, 1, rows, columns))[:, 0]
-    nearest = (torch.arange(data.num_frames)[:, None] - data.sources.cpu()[None]).abs().argmin(1)
-    return depth[nearest]
+    return of_all_frames(data, depth)
+
+
+def motion_share(data: Correspondences, camera: Camera, affine: Tensor) -> Tensor:
+    """Depth from motion alone: FAR what moves like the camera, the nearer the more unlike, one depth a track. (S, P)"""
+    residual = torch.stack([_residual_motion(data, camera, affine, s) for s in range(len(data.sources))])
+    share = residual / (residual + HALF_WAY_PX)
+    return _carry_along_tracks(data, FAR + (NEAR - FAR) * share)
+
+
+def of_all_frames(data: Correspondences, values: Tensor) -> Tensor:
+    """Values (S, ...) of the source frames for all frames (T, ...): each takes those of the nearest source frame."""
+    frames = torch.arange(data.num_frames, device=values.device)
+    return values[(frames[:, None] - data.sources[None]).abs().argmin(1)]
 
 
 def _adjacent_affine(data: Correspondences, camera: Camera, frame: int) -> NDArray[np.float64]:
@@ -124,7 +135,7 @@ def _apply(affine: Tensor, points: Tensor) -> Tensor:
     return points @ affine[:, :2].T + affine[:, 2]
 
 
-def _texel(data: Correspondences, pixels: Tensor) -> Tensor:
+def nearest_texel(data: Correspondences, pixels: Tensor) -> Tensor:
     """Index of the grid point nearest to pixels (..., 2)."""
     rows, columns = data.grid_shape
     x = ((pixels[..., 0] + 0.5) * (columns / data.size[0])).long().clamp(0, columns - 1)
@@ -136,7 +147,25 @@ def _source_of_frame(data: Correspondences) -> dict[int, int]:
     return {int(frame): s for s, frame in enumerate(data.sources.tolist())}
 
 
-def _sum_along_tracks(data: Correspondences, values: Tensor) -> Tensor:
+def hidden_entries(data: Correspondences) -> Iterator[tuple[int, int, Tensor, Tensor]]:
+    """The believed but hidden entries of every source and target frame that is itself a source.
+
+    Yields:
+        Rows of the source and of the target frame among the sources; the points (n,) that are hidden, and the points
+        (n,) of the target frame that they land on: those cover them.
+    """
+    row_of = _source_of_frame(data)
+    for s in range(len(data.sources)):
+        for k, target in enumerate(data.targets[s].tolist()):
+            if target not in row_of:
+                continue
+            hidden = torch.nonzero(data.occluded[s, k] & (data.confidence[s, k] > 0)).flatten()
+            if len(hidden):
+                there = data.landing(torch.full_like(hidden, s), torch.full_like(hidden, k), hidden)
+                yield s, row_of[target], hidden, nearest_texel(data, there)
+
+
+def sum_along_tracks(data: Correspondences, values: Tensor) -> Tensor:
     """Of every point, the sum of values (n, S, P) over its whereabouts in its own and all other frames."""
     row_of = _source_of_frame(data)
     sums = values.clone()
@@ -146,13 +175,13 @@ def _sum_along_tracks(data: Correspondences, values: Tensor) -> Tensor:
                 continue
             there = data.grid + data.displacement[s, k] * data.unit_px
             sure = data.confidence[s, k] / 255.0 * ~data.occluded[s, k]
-            sums[:, s] += sure * values[:, row_of[target]][:, _texel(data, there)]
+            sums[:, s] += sure * values[:, row_of[target]][:, nearest_texel(data, there)]
     return sums
 
 
 def _carry_along_tracks(data: Correspondences, depth: Tensor) -> Tensor:
     """Give every point the mean depth of its whereabouts in other frames: one surface, one depth. (S, P)"""
-    total, weight = _sum_along_tracks(data, torch.stack([depth, torch.ones_like(depth)]))
+    total, weight = sum_along_tracks(data, torch.stack([depth, torch.ones_like(depth)]))
     return total / weight
 
 
@@ -162,24 +191,15 @@ def _part_at_occlusions(data: Correspondences, depth: Tensor) -> Tensor:
     A believed but hidden entry (s, k, p) lands where frame k shows the surface that covers p. Where that surface is
     not nearer already, the two are parted around their mean.
     """
-    row_of = _source_of_frame(data)
     margin = 0.2 * (FAR - NEAR)
     for _ in range(SMOOTHING_ROUNDS):
         total, weight = torch.zeros_like(depth), torch.zeros_like(depth)
-        for s in range(len(data.sources)):
-            for k, target in enumerate(data.targets[s].tolist()):
-                if target not in row_of:
-                    continue
-                hidden = torch.nonzero(data.occluded[s, k] & (data.confidence[s, k] > 0)).flatten()
-                if not len(hidden):
-                    continue
-                there = data.landing(torch.full_like(hidden, s), torch.full_like(hidden, k), hidden)
-                cover, at = row_of[target], _texel(data, there)
-                push = torch.relu(margin + depth[cover][at] - depth[s][hidden]) / 2
-                total[s].index_add_(0, hidden, push)
-                weight[s].index_add_(0, hidden, torch.ones_like(push))
-                total[cover].index_add_(0, at, -push)
-                weight[cover].index_add_(0, at, torch.ones_like(push))
+        for s, cover, hidden, at in hidden_entries(data):
+            push = torch.relu(margin + depth[cover][at] - depth[s][hidden]) / 2
+            total[s].index_add_(0, hidden, push)
+            weight[s].index_add_(0, hidden, torch.ones_like(push))
+            total[cover].index_add_(0, at, -push)
+            weight[cover].index_add_(0, at, torch.ones_like(push))
         depth = depth + total / weight.clamp_min(1)
         depth = _carry_along_tracks(data, depth)
     return depth.clamp(NEAR - margin, FAR + margin)
@@ -199,7 +219,7 @@ def _bring_covers_forward(data: Correspondences, depth: Tensor, motion: Tensor) 
         motion: (S, P) as it was from motion alone.
     """
     margin = COVER_MARGIN * (FAR - NEAR)
-    seen = _sum_along_tracks(data, _among_alike(data, _covering(data, motion, margin), motion))
+    seen = sum_along_tracks(data, among_alike(data, _covering(data, motion, margin), motion))
     covers, covered, before = seen
     sure = 4 * (covers - 2 * covered) > covers + covered + LEAST_EVIDENCE
     in_front = before / covers.clamp_min(1e-6) - 2 * margin
@@ -212,24 +232,17 @@ def _covering(data: Correspondences, depth: Tensor, margin: float) -> Tensor:
 
     The last are summed. Depths (S, P); only entries that are more than `margin` apart count. Returns (3, S, P).
     """
-    row_of = _source_of_frame(data)
     covers, covered, before = torch.zeros(3, *depth.shape, device=depth.device)
-    for s in range(len(data.sources)):
-        for k, target in enumerate(data.targets[s].tolist()):
-            if target not in row_of:
-                continue
-            hidden = torch.nonzero(data.occluded[s, k] & (data.confidence[s, k] > 0)).flatten()
-            there = data.landing(torch.full_like(hidden, s), torch.full_like(hidden, k), hidden)
-            cover, at = row_of[target], _texel(data, there)
-            unlike = (depth[cover][at] - depth[s][hidden]).abs() > margin
-            hidden, at = hidden[unlike], at[unlike]
-            covered[s].index_add_(0, hidden, torch.ones_like(depth[s][hidden]))
-            covers[cover].index_add_(0, at, torch.ones_like(depth[s][hidden]))
-            before[cover].index_add_(0, at, depth[s][hidden])
+    for s, cover, hidden, at in hidden_entries(data):
+        unlike = (depth[cover][at] - depth[s][hidden]).abs() > margin
+        hidden, at = hidden[unlike], at[unlike]
+        covered[s].index_add_(0, hidden, torch.ones_like(depth[s][hidden]))
+        covers[cover].index_add_(0, at, torch.ones_like(depth[s][hidden]))
+        before[cover].index_add_(0, at, depth[s][hidden])
     return torch.stack([covers, covered, before])
 
 
-def _among_alike(data: Correspondences, values: Tensor, depth: Tensor) -> Tensor:
+def among_alike(data: Correspondences, values: Tensor, depth: Tensor) -> Tensor:
     """Sums of values (n, S, P) over the grid points around, each as much as colour and depth (S, P) are alike."""
     rows, columns = data.grid_shape
     maps = values.view(len(values), -1, rows, columns)

@@ -12,6 +12,7 @@ from torch import Tensor
 from omnitrack.motion.geometry import Camera
 from omnitrack.optimize.batch import Batch
 from omnitrack.optimize.correspondences import Correspondences
+from omnitrack.optimize.depth_prior import Belief, mix
 from omnitrack.optimize.initialise import camera_motion, depth_from_motion
 from omnitrack.settings import FitSettings
 
@@ -34,7 +35,9 @@ class Method:
     """One way to make a motion field.
 
     Attributes:
-        build: A field at its start, from correspondences and settings; draws from torch's default generator.
+        build: A field at its start, from correspondences, settings and how far a depth prior is believed, None where
+            there is none; draws from torch's default generator.
+        camera: Of the field, for frames of a size (width, height).
         losses: The weighted terms of a batch and the (B,) errors of its anchors in pixels at 256 x 256.
         groups: Parameters, their first learning rate, and the largest norm of their gradient, 0 for none.
         restore: The field that a state was saved from, for frames of a size (width, height) and their number.
@@ -42,7 +45,8 @@ class Method:
         last_rate: Share of the learning rate that is left at the end.
     """
 
-    build: Callable[[Correspondences, FitSettings], Any]
+    build: Callable[[Correspondences, FitSettings, Belief | None], Any]
+    camera: Callable[[tuple[int, int], FitSettings], Camera]
     losses: Callable[[Any, Batch, FitSettings, Moment], tuple[dict[str, Tensor], Tensor]]
     groups: Callable[[Any, FitSettings], list[tuple[list[Tensor], float, float]]]
     restore: Callable[[Mapping[str, Tensor], tuple[int, int], int, FitSettings], Any]
@@ -50,15 +54,19 @@ class Method:
     last_rate: float
 
 
-def first_depth(data: Correspondences, camera: Camera, kind: str) -> tuple[Tensor, Tensor]:
+def first_depth(
+    data: Correspondences, camera: Camera, kind: str, belief: Belief | None = None
+) -> tuple[Tensor, Tensor]:
     """The camera's motion (T, 2, 3), and depth of every grid point (T, rows, columns), where a fit starts.
 
     Args:
         data: Correspondences.
         camera: The frames' camera.
-        kind: ``motion``, or ``flat`` for a depth of zero everywhere.
+        kind: ``motion``, with the depth prior as far as it is believed, or ``flat`` for a depth of zero everywhere.
+        belief: In the depth prior; None where there is none.
     """
     affine = camera_motion(data, camera)
     if kind == "flat":
         return affine, torch.zeros(data.num_frames, *data.grid_shape, device=data.grid.device)
-    return affine, depth_from_motion(data, camera, affine)
+    depth = depth_from_motion(data, camera, affine)
+    return affine, depth if belief is None else mix(data, depth, belief)

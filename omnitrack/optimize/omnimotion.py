@@ -32,6 +32,7 @@ from omnitrack.motion.warp import CanonicalWarp
 from omnitrack.optimize.batch import Batch
 from omnitrack.optimize.cadex import COUPLING_ORDER
 from omnitrack.optimize.correspondences import Correspondences
+from omnitrack.optimize.depth_prior import Belief
 from omnitrack.optimize.losses import FRAME_PX, flow_gradient, robust_distance
 from omnitrack.optimize.method import Method, Moment, first_depth
 from omnitrack.optimize.schedule import ramp
@@ -46,8 +47,8 @@ DISTORTION_RAMP = (0.4, 0.6)  # (step - 40,000) / 2,000 up to 10
 LEAST_WEIGHT = 1e-3  # of a ray at its prior depth: keeps the logarithm finite
 
 
-def build(data: Correspondences, settings: FitSettings) -> OmniMotionField | PlanarField:
-    """A field at its start: the camera's motion, and depth from motion to aim at."""
+def build(data: Correspondences, settings: FitSettings, belief: Belief | None = None) -> OmniMotionField | PlanarField:
+    """A field at its start: the camera's motion, and a depth to aim at: from motion, and from a prior if believed."""
     s = settings.omnimotion
     if s.near >= s.far:
         raise OmnitrackError(
@@ -55,7 +56,7 @@ def build(data: Correspondences, settings: FitSettings) -> OmniMotionField | Pla
             "set fit.omnimotion.near below fit.omnimotion.far",
         )
     camera = Camera(data.size)
-    affine, depth = first_depth(data, camera, "motion")
+    affine, depth = first_depth(data, camera, "motion", belief)
     field = assemble(camera, affine, settings.omnimotion)
     if isinstance(field, OmniMotionField):
         field.first_depth = s.near + (depth + 1) / 2 * (s.far - s.near)  # known on a scale from -1 to 1
@@ -264,5 +265,11 @@ def neighbours(settings: FitSettings) -> bool:
 
 
 OMNIMOTION = Method(
-    build=build, losses=losses, groups=groups, restore=restore, neighbours=neighbours, last_rate=LAST_RATE
+    build=build,
+    camera=lambda size, settings: Camera(size),
+    losses=losses,
+    groups=groups,
+    restore=restore,
+    neighbours=neighbours,
+    last_rate=LAST_RATE,
 )

@@ -1,0 +1,293 @@
+"""Depth maps from elsewhere, and how far a clip's own motion bears them out.
+
+A depth prior may be wrong in any way: upside down, of other frames, or noise. So nothing is taken from it on trust. Its
+frames are brought to one scale along the correspondences; then two things are asked of it, for the whole clip and
+around every point. Does a point keep its depth along its track? Where one surface is seen to hide another, is the one
+that hides nearer? Only what passes both replaces the depth from motion; a prior that fails leaves it as it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from omnitrack.motion.geometry import Camera
+from omnitrack.optimize.correspondences import Correspondences
+from omnitrack.optimize.initialise import (
+    FAR,
+    NEAR,
+    among_alike,
+    camera_motion,
+    hidden_entries,
+    motion_share,
+    nearest_texel,
+    of_all_frames,
+    sum_along_tracks,
+)
+
+POINTS_PER_PAIR = 1024  # at most, that two frames' scales are compared on ...
+POINTS_IN_ALL = 4_000_000  # ... and over all pairs
+ALIGNMENT_ROUNDS = 6  # of reweighting; exact data with a fifth of outliers are exact after four
+LEAST_SHARE = 0.05  # of the middle depth: what is nearer counts as this near, so that its inverse stays finite
+ENDS = 0.02, 0.98  # quantiles of the clip's depth that become NEAR and FAR
+BEYOND = 0.1  # of the range, that depths may lie beyond these
+UNLIKE_MOTION = 0.25  # of the range from near to far: two surfaces, not one that seems to hide itself
+UNLIKE_DEPTH = 0.1  # of that range: where the prior sees two depths, and so has an opinion
+ORDER_TRUST = 0.65, 0.85  # share of occlusions that agree: at a half the order is chance, from the second on it is right
+CONSISTENCY_TRUST = 0.4, 0.8  # share of the variance that is between tracks, not along them
+CLIP_EVIDENCE = 100.0  # occlusions seen in the whole clip that do not count yet
+LOCAL_EVIDENCE = 8.0  # ... and around a point
+
+
+@dataclass(frozen=True)
+class DepthPrior:
+    """Depth of every frame as something else sees it, on an unknown scale that may change from frame to frame.
+
+    Attributes:
+        maps: (T, h, w) float32, laid over the whole frame at any resolution.
+        inverse: Larger is nearer (disparity, as relative models give it), not farther. Where larger is farther, values
+            that are not above zero are holes.
+    """
+
+    maps: Tensor
+    inverse: bool
+
+
+@dataclass(frozen=True)
+class Belief:
+    """How far a prior is believed.
+
+    Attributes:
+        depth: (S, P) the prior in the field's units, its frames aligned.
+        weight: (S, P) in [0, 1].
+        order: Share of the clip's occlusions whose order the prior has right; a half where there are none.
+        consistency: Share of its variance that is between tracks, not along them, 0 to 1.
+    """
+
+    depth: Tensor
+    weight: Tensor
+    order: float
+    consistency: float
+
+
+def believe(prior: DepthPrior, data: Correspondences, camera: Camera) -> Belief:
+    """Align a prior and weigh it.
+
+    Args:
+        prior: Of all T frames.
+        data: Correspondences.
+        camera: Of the field, in whose units the depth comes.
+    """
+    motion = motion_share(data, camera, camera_motion(data, camera))
+    values, known = sample(prior, data)
+    scale, shift = align_frames(values, known, data)
+    depth = to_field(values * scale[:, None] + shift[:, None], known, camera, prior.inverse)
+    local_consistency, consistency = _consistency(data, depth, known)
+    local_order, order = _order(data, depth, known, motion)
+    weight = _ramp(local_order, ORDER_TRUST) * _ramp(local_consistency, CONSISTENCY_TRUST) * known
+    for overall, trust in ((order, ORDER_TRUST), (consistency, CONSISTENCY_TRUST)):
+        weight = weight * _ramp(overall, trust)
+    return Belief(depth, weight, float(order), float(consistency))
+
+
+def mix(data: Correspondences, motion: Tensor, belief: Belief) -> Tensor:
+    """Depth where a fit starts: the prior where the clip bears it out, and depth from motion elsewhere.
+
+    Args:
+        data: Correspondences.
+        motion: (T, rows, columns) `omnitrack.optimize.initialise.depth_from_motion`.
+        belief: In the prior.
+
+    Returns:
+        (T, rows, columns) depth; where nothing is believed it is `motion`.
+    """
+    there = motion[data.sources]
+    mixed = torch.lerp(there.flatten(1), belief.depth, belief.weight)
+    return of_all_frames(data, mixed.view_as(there))
+
+
+def sample(prior: DepthPrior, data: Correspondences) -> tuple[Tensor, Tensor]:
+    """The prior at the grid points of every source frame, larger farther, and where it is known; both (S, P)."""
+    maps = prior.maps[data.sources]
+    _, height, width = maps.shape
+    x = ((data.grid[:, 0] + 0.5) * (width / data.size[0])).long().clamp(0, width - 1)
+    y = ((data.grid[:, 1] + 0.5) * (height / data.size[1])).long().clamp(0, height - 1)
+    values = maps.flatten(1)[:, y * width + x].to(data.grid)
+    if prior.inverse:
+        return -values, torch.ones_like(values, dtype=torch.bool)
+    return values, values > 0
+
+
+# --- one scale for all frames -----------------------------------------------------------------------------------
+def align_frames(values: Tensor, known: Tensor, data: Correspondences) -> tuple[Tensor, Tensor]:
+    """Scale and shift of every frame with which points keep their depth along their tracks.
+
+    Of every two frames the visible correspondences' spread and mean are compared: ``scale_i spread_i = scale_j
+    spread_j``, and so on, which cannot shrink everything to a point as least squares on the depths would. All pairs
+    together are two linear systems; depths that do not agree afterwards count less in the next round.
+
+    Args:
+        values: (S, P) depths.
+        known: (S, P) where they are.
+        data: Correspondences.
+
+    Returns:
+        (S,) positive scales, whose geometric mean is 1, and (S,) shifts, whose mean is 0.
+    """
+    frames = len(values)
+    scale, shift = torch.ones(frames).to(values), torch.zeros(frames).to(values)
+    matched = _matched(values, known, data)
+    if matched is None:
+        return scale, shift
+    pair, index, a, b, sure = matched
+    (first, second), count = pair[:, index], pair.shape[1]
+    weight = sure
+    for _ in range(ALIGNMENT_ROUNDS):
+        total = _pooled(weight, index, count)
+        mean_a, spread_a = _moments(a, weight, index, total)
+        mean_b, spread_b = _moments(b, weight, index, total)
+        apart = (spread_a > 0) & (spread_b > 0)
+        ratio = torch.log(torch.where(apart, spread_b, 1.0)) - torch.log(torch.where(apart, spread_a, 1.0))
+        scale = _solve(pair, ratio, total * apart, frames).exp()
+        shift = _solve(pair, scale[pair[1]] * mean_b - scale[pair[0]] * mean_a, total, frames)
+        error = (scale[first] * a + shift[first] - scale[second] * b - shift[second]).abs()
+        usual = error.median().clamp_min(1e-6 * float(values.std()) + 1e-12)
+        weight = sure / (1 + (error / (3 * usual)) ** 2) ** 2
+    return scale, shift
+
+
+def _matched(
+    values: Tensor, known: Tensor, data: Correspondences
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor] | None:
+    """Depths of the same points in two frames.
+
+    Returns:
+        (2, Q) rows of the frames of each pair; of each of N points its pair, its two depths, and how sure its match is.
+        None where there is no such point.
+    """
+    row_of = {int(frame): s for s, frame in enumerate(data.sources.tolist())}
+    pairs = [
+        (s, k, row_of[target])
+        for s in range(len(data.sources))
+        for k, target in enumerate(data.targets[s].tolist())
+        if target in row_of
+    ]
+    most = max(1, min(POINTS_PER_PAIR, POINTS_IN_ALL // max(1, len(pairs))))
+    parts = []
+    for number, (s, k, j) in enumerate(pairs):
+        points = torch.nonzero((data.confidence[s, k] > 0) & ~data.occluded[s, k] & known[s]).flatten()
+        points = points[:: 1 + (len(points) - 1) // most]
+        at = nearest_texel(data, data.landing(torch.full_like(points, s), torch.full_like(points, k), points))
+        points, at = points[known[j][at]], at[known[j][at]]
+        sure = data.confidence[s, k][points] / 255.0
+        parts.append((torch.full_like(points, number), values[s][points], values[j][at], sure))
+    if not sum(len(part[0]) for part in parts):
+        return None
+    index, a, b, sure = (torch.cat(arrays) for arrays in zip(*parts, strict=True))
+    rows = torch.tensor([(s, j) for s, _, j in pairs], device=values.device).T
+    return rows, index, a, b, sure
+
+
+def _pooled(values: Tensor, index: Tensor, count: int) -> Tensor:
+    return values.new_zeros(count).index_add_(0, index, values)
+
+
+def _moments(values: Tensor, weight: Tensor, index: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted mean and standard deviation of each pair's values."""
+    mean = _pooled(weight * values, index, len(total)) / total.clamp_min(1e-12)
+    square = _pooled(weight * (values - mean[index]) ** 2, index, len(total)) / total.clamp_min(1e-12)
+    return mean, square.sqrt()
+
+
+def _solve(pair: Tensor, difference: Tensor, weight: Tensor, frames: int) -> Tensor:
+    """Values (S,) of mean 0 with ``value_i - value_j = difference``, as far as the weights of the pairs go."""
+    laplacian = torch.zeros(frames, frames, dtype=torch.float64, device=pair.device)
+    right = torch.zeros(frames, dtype=torch.float64, device=pair.device)
+    weight, difference = weight.double(), difference.double()
+    i, j = pair
+    for row, column, sign in ((i, i, 1), (j, j, 1), (i, j, -1), (j, i, -1)):
+        laplacian.index_put_((row, column), sign * weight, accumulate=True)
+    right.index_add_(0, i, weight * difference).index_add_(0, j, -weight * difference)
+    tie = 1e-9 * float(laplacian.diagonal().max()) + 1e-12  # frames that nothing ties to the others stay at the mean
+    laplacian += tie * torch.eye(frames, dtype=torch.float64, device=pair.device)
+    values = torch.linalg.solve(laplacian, right)
+    return (values - values.mean()).to(torch.float32)
+
+
+def to_field(depth: Tensor, known: Tensor, camera: Camera, inverse: bool) -> Tensor:
+    """Aligned depths (S, P), larger farther, in the field's units: the clip's range becomes NEAR to FAR.
+
+    An orthographic field knows an order only, and takes inverse depth, in which near things are not crowded into a
+    corner of the range. In a perspective one the distance from the pinhole is a linear map of the depth, or its inverse
+    one of the disparity.
+
+    Args:
+        depth: Larger is farther.
+        known: (S, P) where it is.
+        camera: Of the field.
+        inverse: These are negative disparities.
+    """
+    if not bool(known.any()):
+        return torch.zeros_like(depth)
+    if not camera.perspective and not inverse:
+        middle = depth[known].median()
+        if middle > 0:
+            depth = -middle / torch.maximum(depth, LEAST_SHARE * middle)
+    some = depth[known]
+    low, high = torch.quantile(some[:: 1 + len(some) // 1_000_000], torch.tensor(ENDS).to(some))
+    share = ((depth - low) / (high - low).clamp_min(1e-12)).clamp(-BEYOND, 1 + BEYOND)
+    if camera.perspective and inverse:
+        near, far = camera.plane_distance + NEAR, camera.plane_distance + FAR
+        return 1 / (1 / near + (1 / far - 1 / near) * share) - camera.plane_distance
+    return NEAR + (FAR - NEAR) * share
+
+
+# --- how far it may be believed ---------------------------------------------------------------------------------
+def _consistency(data: Correspondences, depth: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """Share of the variance of depth that is between tracks: of each point's track (S, P), and of all."""
+    values = torch.where(known, depth, 0.0)
+    count, total, squares = sum_along_tracks(data, torch.stack([known.float(), values, values**2]))
+    along = squares / count.clamp_min(1) - (total / count.clamp_min(1)) ** 2
+    followed = known & (count > 2)
+    chance = depth[known].var() if int(known.sum()) > 1 else depth.new_tensor(0.0)
+    if not bool(followed.any()) or float(chance) < 1e-6 * (FAR - NEAR) ** 2:
+        return torch.zeros_like(depth), depth.new_tensor(0.0)
+    unbiased = along * count / (count - 1).clamp_min(1)
+    within = torch.where(followed, unbiased, unbiased[followed].mean())
+    smooth = _box(within.view(-1, *data.grid_shape)).flatten(1)
+    return 1 - smooth / chance, 1 - unbiased[followed].mean() / chance
+
+
+def _order(data: Correspondences, depth: Tensor, known: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
+    """Share of the occlusions whose order the prior has right: around each point (S, P), and in all.
+
+    A believed but hidden entry lands where its target frame shows what hides it. It counts where the two move unlike
+    and the prior sees two depths. Both shares begin at less than they show: that of the clip at a half, that around a
+    point at the clip's.
+    """
+    unlike_motion, unlike_depth = UNLIKE_MOTION * (FAR - NEAR), UNLIKE_DEPTH * (FAR - NEAR)
+    right, wrong = torch.zeros_like(depth), torch.zeros_like(depth)
+    for s, cover, hidden, at in hidden_entries(data):
+        step = depth[s][hidden] - depth[cover][at]
+        counts = (motion[cover][at] - motion[s][hidden]).abs() > unlike_motion
+        counts &= (step.abs() > unlike_depth) & known[s][hidden] & known[cover][at]
+        for votes, those in ((right, counts & (step > 0)), (wrong, counts & (step < 0))):
+            ones = torch.ones_like(step[those])
+            votes[s].index_add_(0, hidden[those], ones)
+            votes[cover].index_add_(0, at[those], ones)
+    for_it, in_all = right.sum() / 2, (right + wrong).sum() / 2
+    clip = (for_it + CLIP_EVIDENCE / 2) / (in_all + CLIP_EVIDENCE)
+    right, wrong = sum_along_tracks(data, among_alike(data, torch.stack([right, wrong]), motion))
+    return (right + LOCAL_EVIDENCE * clip) / (right + wrong + LOCAL_EVIDENCE), clip
+
+
+def _ramp(value: Tensor, ends: tuple[float, float]) -> Tensor:
+    """0 up to the first end, 1 from the second one on."""
+    return ((value - ends[0]) / (ends[1] - ends[0])).clamp(0, 1)
+
+
+def _box(maps: Tensor) -> Tensor:
+    """3 x 3 mean of (n, h, w)."""
+    return torch.nn.functional.avg_pool2d(maps[:, None], 3, 1, 1, count_include_pad=False)[:, 0]

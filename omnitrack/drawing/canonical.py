@@ -15,7 +15,10 @@ DARK_SQUARE, FAR = 0.85, 0.8  # brightness of every other square, and of the far
 
 
 def canonical_colours(
-    places: NDArray[np.floating], low: NDArray[np.floating], high: NDArray[np.floating]
+    places: NDArray[np.floating],
+    low: NDArray[np.floating],
+    high: NDArray[np.floating],
+    opacity: NDArray[np.floating],
 ) -> NDArray[np.uint8]:
     """Colour surfaces by where they are in the canonical volume: a surface keeps its colour as long as it is tracked.
 
@@ -26,6 +29,7 @@ def canonical_colours(
         places: (H, W, 3) x, y and z; smaller z is nearer.
         low: (3,) begin of the colours; with `high` fixed for a clip, its frames stay comparable.
         high: (3,) end of the colours; what lies outside has those of the nearest end.
+        opacity: (H, W) in [0, 1]: how dense the volume is there; it fades to black where it is thin.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -38,4 +42,5 @@ def canonical_colours(
     light = (1 + waves[..., 0] * waves[..., 1]) / 2
     nearness = np.clip((high[2] - places[..., 2]) / extent[2], 0, 1)
     brightness = (DARK_SQUARE + (1 - DARK_SQUARE) * light) * (FAR + (1 - FAR) * nearness)
+    brightness *= np.clip(opacity, 0, 1)
     return np.rint(colours * brightness[..., None]).astype(np.uint8)

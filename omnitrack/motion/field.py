@@ -48,3 +48,6 @@ class ColoredField(MotionField, Protocol):
 
     def color_map(self, frame: int) -> NDArray[np.float32]:
         """Colour of the canonical volume seen from a frame, (H, W, 3) RGB in [0, 1]."""
+
+    def opaque_canonical_map(self, frame: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """`canonical_map`, and how much of each pixel's light the volume's density stops there, (H, W) in [0, 1]."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -169,6 +170,11 @@ class OmniMotionField(nn.Module):
         """See `omnitrack.motion.field.ColoredField.color_map`."""
         return self._map(frame, lambda rays: rays.colors)
 
+    def opaque_canonical_map(self, frame: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See `omnitrack.motion.field.ColoredField.opaque_canonical_map`."""
+        summed = self._map(frame, lambda rays: F.pad(rays.canonical, (0, 1), value=1.0), normalise=False)
+        return summed[..., :3] / np.maximum(summed[..., 3:], 1e-8), summed[..., 3]
+
     @property
     def _device(self) -> torch.device:
         return next(self.parameters()).device
@@ -181,12 +187,12 @@ class OmniMotionField(nn.Module):
         return even_depths(self.shape.near, self.shape.far, self.shape.samples, self._device)
 
     @torch.no_grad()
-    def _map(self, frame: int, values: Callable[[Rays], Tensor]) -> NDArray[np.float32]:
-        """The mean of what `values` takes of every ray's samples (R, K, n), seen from all pixels: (H, W, n)."""
+    def _map(self, frame: int, values: Callable[[Rays], Tensor], normalise: bool = True) -> NDArray[np.float32]:
+        """What `values` takes of the samples (R, K, n) of every pixel's ray, by weight: their mean or sum (H, W, n)."""
         columns, depths, parts = self.warp.time_columns(), self._even(), []
         for pixels in self.camera.pixels(self._device).split(self._chunk):
             rays = self.cast(pixels, torch.full((len(pixels),), frame, device=self._device), depths, columns)
-            parts.append(accumulate(rays.weights, values(rays), normalise=True))
+            parts.append(accumulate(rays.weights, values(rays), normalise=normalise))
         width, height = self.camera.size
         seen = torch.cat(parts)
         return np.asarray(seen.view(height, width, -1).cpu().numpy(), np.float32)

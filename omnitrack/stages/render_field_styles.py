@@ -43,13 +43,18 @@ def _depth(canvas: Canvas, field: MotionField) -> Painter:
 
 
 def _canonical(canvas: Canvas, field: MotionField) -> Painter:
-    """The places are enlarged, not their colours: the edges of the squares stay sharp."""
+    """Places, and density where the field knows one; they are enlarged, not their colours: squares stay sharp."""
     probes = np.stack([field.canonical_map(frame) for frame in _probes(canvas)])
     low, high = np.quantile(probes.reshape(-1, 3), RANGE_QUANTILES, axis=0)
 
     def paint(frame: int) -> NDArray[np.uint8]:
-        places = cv2.resize(field.canonical_map(frame), canvas.size, interpolation=cv2.INTER_LINEAR)
-        return canonical_colours(np.asarray(places, np.float32), low, high)
+        if isinstance(field, ColoredField):
+            places, opacity = field.opaque_canonical_map(frame)
+        else:
+            places = field.canonical_map(frame)
+            opacity = np.ones(places.shape[:2], np.float32)
+        larger = cv2.resize(np.dstack([places, opacity]), canvas.size, interpolation=cv2.INTER_LINEAR)
+        return canonical_colours(larger[..., :3], low, high, larger[..., 3])
 
     return paint
 

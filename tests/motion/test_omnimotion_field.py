@@ -308,10 +308,14 @@ def test_tracks_are_those_of_the_loop_that_carries_all_samples(cloud: OmniMotion
 @torch.no_grad()
 def test_maps_are_those_of_the_loop(cloud: OmniMotionField) -> None:
     depth, canonical, color = cloud.depth_map(2), cloud.canonical_map(2), cloud.color_map(2)
+    places, opacity = cloud.opaque_canonical_map(2)
+    np.testing.assert_allclose(places, canonical, atol=1e-5)
+    assert opacity.shape == (12, 20) and opacity.min() < 0.95
     assert (depth.shape, canonical.shape, color.shape) == ((12, 20), (12, 20, 3), (12, 20, 3))
     for x, y in ((0, 0), (19, 11), (7, 4)):
         depths, points, weights = ray(cloud, torch.tensor([x, y], dtype=torch.float32), 2)
         share = np.array(weights) / sum(weights)
+        assert opacity[y, x] == pytest.approx(sum(weights), abs=1e-5)
         assert depth[y, x] == pytest.approx(share @ depths, abs=1e-5)
         np.testing.assert_allclose(canonical[y, x], share @ points.numpy(), rtol=0, atol=1e-4)
         np.testing.assert_allclose(color[y, x], share @ torch.sigmoid(points).numpy(), rtol=0, atol=1e-5)

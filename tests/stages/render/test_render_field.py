@@ -49,6 +49,11 @@ class TrueColoredField(TrueField):
     def color_map(self, frame: int) -> NDArray[np.float32]:
         return self.scene.frame(frame).astype(np.float32) / 255
 
+    def opaque_canonical_map(self, frame: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        width, height = self.scene.size
+        opacity = np.where(np.arange(width) < width // 2, 1.0, 0.5)
+        return self.canonical_map(frame), np.broadcast_to(opacity, (height, width)).astype(np.float32)
+
 
 def fit(monkeypatch: pytest.MonkeyPatch, field: TrueField) -> None:
     monkeypatch.setattr("omnitrack.stages.fit.load_field", lambda project, device="auto": field)
@@ -109,6 +114,18 @@ def test_what_is_far_in_the_canonical_volume_is_darker(project: Project, tmp_pat
     first, *_, last = pictures(tmp_path / "canonical")
     disc, background = first[72:120, 84:120].mean((0, 1)), last[72:120, 84:120].mean((0, 1))
     assert (disc - background > 0.05 * background).all()  # the same x and y in the canonical volume, another z
+
+
+def test_where_the_volume_is_thin_the_canonical_places_are_dark(
+    project: Project, scene: SyntheticScene, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fit(monkeypatch, TrueField(scene))
+    render(project, SETTINGS, None, "canonical", tmp_path / "dense")
+    fit(monkeypatch, TrueColoredField(scene))
+    render(project, SETTINGS, None, "canonical", tmp_path / "half")
+    dense, half = pictures(tmp_path / "dense")[2], pictures(tmp_path / "half")[2]
+    np.testing.assert_array_equal(half[:, :140], dense[:, :140])
+    np.testing.assert_allclose(half[:, 148:], dense[:, 148:] / 2, atol=0.6)
 
 
 def test_rgb_shows_the_colours_of_the_field(

@@ -19,6 +19,7 @@ from omnitrack.correspondence.flows import Array, raster_scale, sample
 
 PATCH_SIDE = 5  # samples per side
 SPACING_PX = 1.5  # between samples, at 256 x 256
+CACHE_BYTES = 128 * 2**20  # 320 frames of 480p: a chain's window and what the threads are at
 NOISE = 4.0  # standard deviation of grey values that are the same
 
 
@@ -58,12 +59,16 @@ class FramePatches:
     Args:
         frame: Gives frame t as (H, W, 3) uint8.
         size: (width, height) of the frames in pixels.
-        cached: Prepared frames to keep.
+        cache_bytes: Prepared frames to keep, at a byte per pixel; one is always kept.
     """
 
-    def __init__(self, frame: Callable[[int], NDArray[np.uint8]], size: tuple[int, int], cached: int = 256) -> None:
+    def __init__(
+        self, frame: Callable[[int], NDArray[np.uint8]], size: tuple[int, int], cache_bytes: int = CACHE_BYTES
+    ) -> None:
         self._similarity = PatchSimilarity(size)
-        self._prepared = lru_cache(cached)(lambda t: self._similarity.prepare(frame(t)))
+        self._prepared = lru_cache(max(1, cache_bytes // (size[0] * size[1])))(
+            lambda t: self._similarity.prepare(frame(t))
+        )
 
     def patches(self, frame: int, pixels: Array) -> Array:
         """Patches (P, samples) around pixels (P, 2) of a frame, see `PatchSimilarity.patches`."""

@@ -29,6 +29,7 @@ SMOOTHING_ROUNDS = 4
 ALIKE_REACH = 6  # grid points around that hear of an occlusion ...
 ALIKE_COLOR = 0.15  # ... as much as their colour, RGB in [0, 1], ...
 ALIKE_DEPTH = 0.1  # ... and depth from motion are alike
+CHUNK_MAPS = 32  # frames at once, of what takes many times the memory of its result
 COVER_MARGIN = 0.25  # of the range from near to far, between what covers and what is covered
 
 
@@ -244,9 +245,14 @@ def _covering(data: Correspondences, depth: Tensor, margin: float) -> Tensor:
 
 def among_alike(data: Correspondences, values: Tensor, depth: Tensor) -> Tensor:
     """Sums of values (n, S, P) over the grid points around, each as much as colour and depth (S, P) are alike."""
-    rows, columns = data.grid_shape
+    parts = zip(data.colors.split(CHUNK_MAPS), values.split(CHUNK_MAPS, 1), depth.split(CHUNK_MAPS), strict=True)
+    return torch.cat([_sum_over_alike(*part, data.grid_shape) for part in parts], 1)
+
+
+def _sum_over_alike(colors: Tensor, values: Tensor, depth: Tensor, grid_shape: tuple[int, int]) -> Tensor:
+    rows, columns = grid_shape
     maps = values.view(len(values), -1, rows, columns)
-    colors = data.colors.view(-1, rows, columns, 3).movedim(-1, 0) / (255 * ALIKE_COLOR)
+    colors = colors.view(-1, rows, columns, 3).movedim(-1, 0) / (255 * ALIKE_COLOR)
     looks = torch.cat([colors, depth.view(1, -1, rows, columns) / ALIKE_DEPTH])
     total = torch.zeros_like(maps)
     for dy in range(-ALIKE_REACH, ALIKE_REACH + 1):
@@ -265,5 +271,9 @@ def _overlap(shift: int, length: int) -> slice:
 
 def _median(maps: Tensor) -> Tensor:
     """3 x 3 median of (n, 1, h, w)."""
+    return torch.cat([_median_of(part) for part in maps.split(CHUNK_MAPS)])
+
+
+def _median_of(maps: Tensor) -> Tensor:
     patches = F.unfold(F.pad(maps, (1, 1, 1, 1), mode="replicate"), 3)
     return patches.median(dim=1, keepdim=True).values.view(maps.shape)

@@ -31,6 +31,8 @@ from omnitrack.project.store import FILTERED_GROUP
 
 STEPS_PER_PX = 32.0
 _LARGEST = 32767
+LEAST_TARGETS = 16  # per source frame, before points are left out: the adjacent ones and some of every distance
+GOLDEN = 0.618034  # golden ratio: its multiples spread evenly over [0, 1)
 STATISTICS = np.dtype(
     [
         ("valid", "<i4"),
@@ -92,10 +94,14 @@ def write_source(file: h5py.File, found: SourceCorrespondences, size: tuple[int,
 def read_correspondences(project: Project, device: torch.device, most: int) -> Correspondences:
     """All believed correspondences of a project as one compact array on a device.
 
+    Of a file with more entries than `most` every source frame is kept, with fewer targets, then with fewer points
+    (`thinning`). A frame that is left out would have no depth of its own and no measured step to its neighbours, from
+    which the camera's motion is accumulated; a point less is still surrounded by others that move alike.
+
     Args:
         project: Has been filtered.
         device: Where to.
-        most: Entries to keep at most; of a larger file every n-th source frame is read.
+        most: Entries to keep at most, of 6 bytes each.
 
     Raises:
         OmnitrackError: Nothing filtered yet, or damaged data.
@@ -103,12 +109,11 @@ def read_correspondences(project: Project, device: torch.device, most: int) -> C
     command = f"omnitrack filter {project.root}"
     try:
         with h5py.File(project.correspondences_path, "r") as file:
-            groups = [g for g in list(file.get(FILTERED_GROUP, {}).values()) if g.attrs.get(COMPLETE)]
-            if not groups:
+            filtered = file.get(FILTERED_GROUP, {})
+            names = [name for name in list(filtered) if filtered[name].attrs.get(COMPLETE)]
+            if not names:
                 raise OmnitrackError(f"project {project.root} has not been filtered yet", f"filter it: {command}")
-            entries = sum(g["confidence"].size for g in groups)
-            kept = max(1, len(groups) * most // entries)
-            return _gather(groups[:: -(-len(groups) // kept)], project, device)
+            return _gather(filtered, names, project, device, most)
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         raise OmnitrackError(
             f"{project.correspondences_path} cannot be read: {error}",
@@ -116,34 +121,83 @@ def read_correspondences(project: Project, device: torch.device, most: int) -> C
         ) from error
 
 
-def _gather(groups: list[h5py.Group], project: Project, device: torch.device) -> Correspondences:
-    stride = int(groups[0].attrs["grid_stride"])
-    grid = pixel_grid(project.size, stride)
-    slots = max(len(g["targets"]) for g in groups)
-    shape = (len(groups), slots, len(grid))
+def thinning(sources: int, targets: int, shape: tuple[int, int], most: int) -> tuple[int, int]:
+    """How to bring correspondences below a number of entries, with every source frame.
+
+    Fewer targets first, as those of like distance say much the same; where that would leave less than `LEAST_TARGETS`
+    of them, every 2nd, 3rd, ... grid point along both sides.
+
+    Args:
+        sources: Source frames.
+        targets: Targets of each, at most.
+        shape: (rows, columns) of the grid.
+        most: Entries.
+
+    Returns:
+        (step, kept): take every step-th grid point along both sides, and at most that many targets of each source.
+    """
+    for step in range(1, max(shape) + 1):
+        kept = most // (sources * -(-shape[0] // step) * -(-shape[1] // step))
+        if kept >= min(targets, LEAST_TARGETS):
+            return step, min(targets, kept)
+    return max(shape), 1
+
+
+def kept_targets(source: int, targets: NDArray[np.integer], most: int) -> NDArray[np.int64]:
+    """Which `most` of the targets (K,) of a source to keep: indices in order.
+
+    The adjacent frames, and every n-th of the others by distance, beginning at another one in each source frame, so
+    that over all sources every distance is there.
+    """
+    if len(targets) <= most:
+        return np.arange(len(targets))
+    distance = np.abs(targets - source)
+    order = np.lexsort((targets, distance))
+    adjacent, others = order[distance[order] == 1][:most], order[distance[order] != 1]
+    room = most - len(adjacent)
+    turn = (source * GOLDEN) % 1
+    picked = others[((np.arange(room) + turn) * (len(others) / max(room, 1))).astype(int)]
+    return np.sort(np.concatenate([adjacent, picked]))
+
+
+def _gather(
+    filtered: h5py.Group, names: list[str], project: Project, device: torch.device, most: int
+) -> Correspondences:
+    counts = [len(filtered[name]["targets"]) for name in names]
+    stride = int(filtered[names[0]].attrs["grid_stride"])
+    full = grid_shape(project.size, stride)
+    whole = sum(counts) * full[0] * full[1] <= most
+    step, slots = (1, max(counts)) if whole else thinning(len(names), max(counts), full, most)
+    rows, columns = (np.arange(min((step - 1) // 2, side - 1), side, step) for side in full)
+    points = (rows[:, None] * full[1] + columns).ravel()
+    grid = pixel_grid(project.size, stride)[points]
+    shape = (len(names), slots, len(grid))
     targets = np.full(shape[:2], -1, np.int64)
     displacement = np.zeros((*shape, 2), np.int16)
     confidence = np.zeros(shape, np.uint8)
     occluded = np.zeros(shape, bool)
-    steps_per_px = min(float(g.attrs["steps_per_px"]) for g in groups)
-    for row, group in enumerate(groups):
-        count = len(group["targets"])
-        targets[row, :count] = group["targets"][()]
-        coarser = float(group.attrs["steps_per_px"]) / steps_per_px
-        displacement[row, :count] = np.rint(group["displacement"][()] / coarser)
-        confidence[row, :count] = group["confidence"][()]
-        occluded[row, :count] = group["occluded"][()]
-    sources = np.array([int(g.name.rsplit("/", 1)[-1]) for g in groups])
+    colors = np.zeros((shape[0], shape[2], 3), np.uint8)
+    steps_per_px = min(float(filtered[name].attrs["steps_per_px"]) for name in names)
     x, y = grid.astype(int).T
+    for row, name in enumerate(names):
+        group, source = filtered[name], int(name)
+        found = group["targets"][()]
+        kept = kept_targets(source, found, slots)
+        targets[row, : len(kept)] = found[kept]
+        coarser = float(group.attrs["steps_per_px"]) / steps_per_px
+        displacement[row, : len(kept)] = np.rint(group["displacement"][()][kept][:, points] / coarser)
+        confidence[row, : len(kept)] = group["confidence"][()][kept][:, points]
+        occluded[row, : len(kept)] = group["occluded"][()][kept][:, points]
+        colors[row] = project.frame(source)[y, x]
     return Correspondences.from_numpy(
-        sources=sources,
+        sources=np.array([int(name) for name in names]),
         targets=targets,
         grid=grid,
-        grid_shape=grid_shape(project.size, stride),
+        grid_shape=(len(rows), len(columns)),
         displacement=displacement,
         confidence=confidence,
         occluded=occluded,
-        colors=np.stack([project.frame(source)[y, x] for source in sources.tolist()]),
+        colors=colors,
         unit_px=1 / steps_per_px,
         size=project.size,
         num_frames=project.num_frames,

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -34,7 +34,7 @@ FILTERED_GROUP = "filtered"
 FEATURES_GROUP = "features"
 CACHE_BYTES = 512 * 2**20
 Pair = tuple[int, int]
-Steps = tuple[NDArray[np.int16], float]  # a flow as it is cached: half the memory of pixels
+Steps = tuple[NDArray[Any], float]  # as it is cached, and steps per unit: a flow takes half the memory of pixels
 
 
 class FlowStore(FlowSource):
@@ -52,8 +52,9 @@ class FlowStore(FlowSource):
     def __init__(self, project: Project, cache_bytes: int = CACHE_BYTES, any_frames: bool = False) -> None:
         self._path = project.correspondences_path
         self._command = f"omnitrack flow {project.root}"
-        self._cache: OrderedDict[Pair, Steps] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, Pair], Steps] = OrderedDict()
         self._cache_bytes = cache_bytes
+        self._cached = 0  # bytes
         self._lock = threading.Lock()
         self._file = self._open()
         try:
@@ -111,16 +112,8 @@ class FlowStore(FlowSource):
         Raises:
             OmnitrackError: The pair was not matched, or its data are damaged.
         """
-        pair = (source, target)
-        with self._lock:
-            cached = self._cache.pop(pair, None)
-        if cached is None:
-            cached = self._read(pair)  # outside the lock: threads decode at the same time
-        with self._lock:
-            self._cache[pair] = cached  # youngest last
-            while len(self._cache) > 1 and len(self._cache) * cached[0].nbytes > self._cache_bytes:
-                self._cache.popitem(last=False)
-        return steps_to_pixels(*cached)
+        steps, steps_per_px = self._through_cache("flow", (source, target), self._read)
+        return steps_to_pixels(steps, steps_per_px)
 
     def confidence(self, source: int, target: int) -> NDArray[np.float32] | None:
         """(H, W) float32 in [0, 1]: what the estimator says of the flow from `source` to `target`; None: nothing.
@@ -128,11 +121,8 @@ class FlowStore(FlowSource):
         Raises:
             OmnitrackError: The data are damaged.
         """
-        group = self._file[FLOW_GROUP][group_name((source, target))]
-        try:
-            return group["confidence"][()] / np.float32(255) if "confidence" in group else None
-        except (OSError, RuntimeError, ValueError) as error:
-            raise self._damaged_pair((source, target), error) from error
+        sure, scale = self._through_cache("confidence", (source, target), self._read_confidence)
+        return sure / np.float32(scale) if sure.size else None
 
     def stored_bytes(self, group: str) -> int:
         """Bytes on disk of the arrays in a top-level group; 0 where there is no such group."""
@@ -142,6 +132,21 @@ class FlowStore(FlowSource):
                 lambda _, item: sizes.append(item.id.get_storage_size()) if isinstance(item, h5py.Dataset) else None
             )
         return sum(sizes)
+
+    def _through_cache(self, kind: str, pair: Pair, read: Callable[[Pair], Steps]) -> Steps:
+        with self._lock:
+            found = self._cache.get((kind, pair))
+            if found is not None:
+                self._cache.move_to_end((kind, pair))  # youngest last
+                return found
+        found = read(pair)  # outside the lock: threads decode at the same time
+        with self._lock:
+            if (kind, pair) not in self._cache:
+                self._cache[kind, pair] = found
+                self._cached += found[0].nbytes
+            while len(self._cache) > 1 and self._cached > self._cache_bytes:
+                self._cached -= self._cache.popitem(last=False)[1][0].nbytes
+        return found
 
     # --- the file -----------------------------------------------------------------------------------------------
     def _open(self) -> h5py.File:
@@ -193,6 +198,14 @@ class FlowStore(FlowSource):
             encoded = EncodedFlow(unpack(packed, deltas.shape), float(group.attrs["steps_per_px"]))
             return decode_steps(encoded), encoded.steps_per_px
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+            raise self._damaged_pair(pair, error) from error
+
+    def _read_confidence(self, pair: Pair) -> Steps:
+        """Confidence (H, W) as it is stored and its value of the surest; without any element where there is none."""
+        try:
+            group = self._file[FLOW_GROUP][group_name(pair)]
+            return (group["confidence"][()] if "confidence" in group else np.empty(0, np.uint8)), 255.0
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
             raise self._damaged_pair(pair, error) from error
 
     def _damaged_pair(self, pair: Pair, error: Exception) -> OmnitrackError:

@@ -11,7 +11,14 @@ import torch
 
 from omnitrack.correspondence.flows import grid_shape, pixel_grid
 from omnitrack.errors import OmnitrackError
-from omnitrack.project.filtered import STATISTICS, SourceCorrespondences, read_correspondences, write_source
+from omnitrack.project.filtered import (
+    STATISTICS,
+    SourceCorrespondences,
+    kept_targets,
+    read_correspondences,
+    thinning,
+    write_source,
+)
 from omnitrack.project.project import Project
 from omnitrack.project.shards import Shards
 from omnitrack.project.store import FILTERED_GROUP
@@ -121,25 +128,73 @@ def test_sources_with_steps_of_their_own_are_brought_to_the_coarsest(project: Pr
     assert abs(error.mean()) < 0.01
 
 
-@pytest.mark.parametrize(("share", "sources"), [(1.0, list(range(8))), (0.5, [0, 2, 4, 6]), (0.3, [0, 4])])
-def test_no_more_than_the_most_are_read(project: Project, share: float, sources: list[int]) -> None:
-    """Eight sources with two targets each."""
-    store(project, [found(s, [(s + 1) % 8, (s + 2) % 8], project.size) for s in range(8)])
-    every = 8 * 2 * len(pixel_grid(project.size, STRIDE))
-    data = read_correspondences(project, CPU, int(every * share))
-    assert data.sources.tolist() == sources
-    assert data.confidence.numel() <= every * share
+def everywhere(num_frames: int, size: tuple[int, int]) -> list[SourceCorrespondences]:
+    """Every frame with every other one."""
+    return [found(s, [t for t in range(num_frames) if t != s], size) for s in range(num_frames)]
 
 
-def test_the_most_holds_when_the_sources_do_not_divide_evenly(project: Project) -> None:
-    store(project, [found(s, [(s + 1) % 8], project.size) for s in range(5)])
-    points = len(pixel_grid(project.size, STRIDE))
-    assert read_correspondences(project, CPU, 5 * points // 2).sources.tolist() == [0, 3]
+@pytest.mark.parametrize("share", [1.0, 0.9, 0.5, 0.3, 0.1, 0.02, 0.001])
+def test_of_a_large_file_every_source_is_read_and_no_more_than_the_most(project: Project, share: float) -> None:
+    items = everywhere(8, project.size)
+    store(project, items)
+    whole = read_correspondences(project, CPU, MANY)
+    most = int(whole.confidence.numel() * share)
+    data = read_correspondences(project, CPU, most)
+    assert data.sources.tolist() == list(range(8))
+    assert data.confidence.numel() <= max(most, 8)
+    assert data.grid_shape[0] * data.grid_shape[1] == len(data.grid) == data.colors.shape[1]
+    points = [whole.grid.tolist().index(point) for point in data.grid.tolist()]
+    for s in range(8):
+        for k, target in enumerate(data.targets[s].tolist()):
+            slot = whole.targets[s].tolist().index(target)
+            assert torch.equal(data.displacement[s, k], whole.displacement[s, slot][points])
+            assert torch.equal(data.confidence[s, k], whole.confidence[s, slot][points])
+            assert torch.equal(data.occluded[s, k], whole.occluded[s, slot][points])
+        assert torch.equal(data.colors[s], whole.colors[s][points])
 
 
-def test_at_least_one_source_is_read(project: Project) -> None:
-    store(project, [found(s, [(s + 1) % 8], project.size) for s in range(5)])
-    assert read_correspondences(project, CPU, 1).sources.tolist() == [0]
+def test_a_file_that_fits_is_read_whole_though_some_sources_have_fewer_targets(project: Project) -> None:
+    items = [found(0, [1, 2, 3], project.size), found(1, [0], project.size)]
+    store(project, items)
+    entries = 4 * len(pixel_grid(project.size, STRIDE))
+    assert read_correspondences(project, CPU, entries).confidence.shape[1:] == (3, entries // 4)
+    assert read_correspondences(project, CPU, entries - 1).confidence.numel() < entries
+
+
+@pytest.mark.parametrize(
+    ("sources", "targets", "most", "expected"),
+    [
+        (10, 40, 10 * 40 * 64, (1, 40)),  # it fits
+        (10, 40, 10 * 30 * 64, (1, 30)),
+        (10, 40, 10 * 16 * 64, (1, 16)),
+        (10, 40, 10 * 16 * 64 - 1, (2, 40)),  # fewer than 16 targets: a quarter of the points, and all targets
+        (40, 40, 10 * 16 * 64, (2, 16)),
+        (41, 40, 10 * 16 * 64, (3, 27)),  # 3 x 3 points
+        (10, 5, 10 * 4 * 64, (2, 5)),  # five is all there are
+        (10, 40, 3, (8, 1)),  # one entry each at least
+    ],
+)
+def test_fewer_targets_then_fewer_points(sources: int, targets: int, most: int, expected: tuple[int, int]) -> None:
+    assert thinning(sources, targets, (8, 8), most) == expected
+
+
+def test_adjacent_targets_are_kept_and_all_distances_are_somewhere() -> None:
+    seen = set()
+    for source in range(30, 70):
+        targets = np.array([t for t in range(source - 20, source + 21) if t != source] + [source + 300])
+        kept = targets[kept_targets(source, targets, 10)]
+        assert len(set(kept.tolist())) == 10
+        assert {source - 1, source + 1} <= set(kept.tolist())
+        distance = np.sort(np.abs(kept - source))
+        assert np.diff(distance[2:]).max() < 300
+        assert (distance <= 8).sum() >= 4, "some of them are near"
+        seen |= set(distance.tolist())
+    assert seen >= {*range(1, 21), 300}
+
+
+def test_few_targets_are_all_kept() -> None:
+    assert kept_targets(3, np.array([4, 2, 9]), 3).tolist() == [0, 1, 2]
+    assert kept_targets(3, np.array([9, 4, 2]), 1).tolist() in ([1], [2])
 
 
 def test_statistics_and_count_are_kept(project: Project) -> None:

@@ -35,9 +35,9 @@ ENDS = 0.02, 0.98  # quantiles of the clip's depth that become NEAR and FAR
 BEYOND = 0.1  # of the range, that depths may lie beyond these
 UNLIKE_MOTION = 0.25  # of the range from near to far: two surfaces, not one that seems to hide itself
 UNLIKE_DEPTH = 0.1  # of that range: where the prior sees two depths, and so has an opinion
-ORDER_TRUST = 0.65, 0.85  # share of occlusions that agree: at a half the order is chance, from the second on it is right
+ORDER_TRUST = 0.65, 0.85  # share of occlusions that agree: a half is chance, and noise in flow hides what is above
 CONSISTENCY_TRUST = 0.4, 0.8  # share of the variance that is between tracks, not along them
-CLIP_EVIDENCE = 100.0  # occlusions seen in the whole clip that do not count yet
+CLIP_EVIDENCE = 50.0  # occlusions in the whole clip, of surfaces as far apart as can be, that do not count yet
 LOCAL_EVIDENCE = 8.0  # ... and around a point
 
 
@@ -264,8 +264,8 @@ def _order(data: Correspondences, depth: Tensor, known: Tensor, motion: Tensor) 
     """Share of the occlusions whose order the prior has right: around each point (S, P), and in all.
 
     A believed but hidden entry lands where its target frame shows what hides it. It counts where the two move unlike
-    and the prior sees two depths. Both shares begin at less than they show: that of the clip at a half, that around a
-    point at the clip's.
+    and the prior sees two depths, the more the further these are apart. Both shares begin at less than they show: that
+    of the clip at a half, that around a point at the clip's.
     """
     unlike_motion, unlike_depth = UNLIKE_MOTION * (FAR - NEAR), UNLIKE_DEPTH * (FAR - NEAR)
     right, wrong = torch.zeros_like(depth), torch.zeros_like(depth)
@@ -274,9 +274,8 @@ def _order(data: Correspondences, depth: Tensor, known: Tensor, motion: Tensor) 
         counts = (motion[cover][at] - motion[s][hidden]).abs() > unlike_motion
         counts &= (step.abs() > unlike_depth) & known[s][hidden] & known[cover][at]
         for votes, those in ((right, counts & (step > 0)), (wrong, counts & (step < 0))):
-            ones = torch.ones_like(step[those])
-            votes[s].index_add_(0, hidden[those], ones)
-            votes[cover].index_add_(0, at[those], ones)
+            votes[s].index_add_(0, hidden[those], step[those].abs())
+            votes[cover].index_add_(0, at[those], step[those].abs())
     for_it, in_all = right.sum() / 2, (right + wrong).sum() / 2
     clip = (for_it + CLIP_EVIDENCE / 2) / (in_all + CLIP_EVIDENCE)
     right, wrong = sum_along_tracks(data, among_alike(data, torch.stack([right, wrong]), motion))

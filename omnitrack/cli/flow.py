@@ -8,6 +8,7 @@ from omnitrack.cli.session import Session, command_line
 EXAMPLES = """
 omnitrack flow clip                             the default pairs, DIS flow
 omnitrack flow clip --pairs exhaustive          every pair of a short clip
+omnitrack flow clip --estimator raft            the RAFT network, its weights downloaded once
 omnitrack flow clip --set flow.dis.patch_size=12
 """
 

@@ -166,7 +166,7 @@ def test_an_unknown_estimator_is_answered_with_a_guess_and_the_list(
         get_estimator("diss", FlowSettings())
     assert "'diss'" in caught.value.message
     assert "did you mean dis?" in (caught.value.hint or "")
-    assert "dis, still" in (caught.value.hint or "")
+    assert "dis, raft, still" in (caught.value.hint or "")
     with pytest.raises(OmnitrackError) as caught:
         get_estimator("zzzzzz", FlowSettings())
     assert "did you mean" not in (caught.value.hint or "")

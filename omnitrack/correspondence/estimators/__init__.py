@@ -20,14 +20,22 @@ from omnitrack.correspondence.estimators.contract import (
     PairEstimator,
 )
 from omnitrack.correspondence.estimators.dis import DisEstimator
+from omnitrack.correspondence.estimators.raft import RaftEstimator
+from omnitrack.correspondence.estimators.tracks import TracksEstimator, tracks_identity
+from omnitrack.correspondence.raft.checkpoints import PUBLISHED
 from omnitrack.errors import OmnitrackError
 from omnitrack.settings import FlowSettings
+from omnitrack.weights import identity
 
 ENTRY_POINTS = "omnitrack.flow_estimators"
 
 
 AnyEstimator = FlowEstimator | ClipEstimator
-BUILT_IN: dict[str, Callable[[FlowSettings], AnyEstimator]] = {"dis": lambda settings: DisEstimator(settings.dis)}
+BUILT_IN: dict[str, Callable[[FlowSettings], AnyEstimator]] = {
+    "dis": lambda settings: DisEstimator(settings.dis),
+    "raft": lambda settings: RaftEstimator(settings.raft),
+    "tracks": lambda settings: TracksEstimator(settings.tracks),
+}
 
 
 def open_estimator(settings: FlowSettings, clip: Clip) -> PairEstimator:
@@ -40,6 +48,16 @@ def open_estimator(settings: FlowSettings, clip: Clip) -> PairEstimator:
     if not settings.far_estimator:
         return near
     return NearAndFar(near, _open(settings.far_estimator, settings, clip), settings.far_gap)
+
+
+def weights_identity(settings: FlowSettings) -> dict[str, str]:
+    """Checksums of the files, other than the frames, that the estimators in use make the flow from."""
+    used, found = (settings.estimator, settings.far_estimator), {}
+    if "raft" in used:
+        found["raft_weights"] = identity(settings.raft.weights, PUBLISHED)
+    if "tracks" in used:
+        found["tracks"] = tracks_identity(settings.tracks.path)
+    return found
 
 
 def _open(name: str, settings: FlowSettings, clip: Clip) -> PairEstimator:

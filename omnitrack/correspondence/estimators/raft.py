@@ -1,0 +1,147 @@
+"""RAFT as an estimator of a clip: every frame encoded once, pairs in batches.
+
+Source:
+    Teed and Deng, RAFT: Recurrent All-Pairs Field Transforms for Optical Flow, ECCV 2020.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate, Pair
+from omnitrack.correspondence.raft.checkpoints import PUBLISHED, load_network
+from omnitrack.correspondence.raft.correlation import Correlation, pair_bytes
+from omnitrack.correspondence.raft.grid import Grid
+from omnitrack.correspondence.raft.network import EncodedFrames, RaftNetwork
+from omnitrack.settings import RaftSettings
+from omnitrack.weights import locate
+
+_MEGABYTE = 1_000_000
+_GPU_BATCH = 16  # pairs; a CPU is fastest with one, whose arrays stay in its cache
+
+Flow = NDArray[np.float32]
+
+
+class RaftEstimator:
+    """RAFT, large or small, as `RaftSettings` say; a `ClipEstimator`."""
+
+    def __init__(self, settings: RaftSettings) -> None:
+        self._settings = settings
+
+    def open(self, clip: Clip) -> RaftPairs:
+        """Load the network, downloading it where needed.
+
+        Raises:
+            OmnitrackError: No such weights, a failed download, or a file that is not a RAFT checkpoint.
+        """
+        path = locate(self._settings.weights, PUBLISHED, clip.progress, setting="flow.raft.weights")
+        network = load_network(path).to(clip.device)
+        return RaftPairs(network.prepare(half_type(self._settings, clip.device)), self._settings, clip)
+
+
+class RaftPairs:
+    """RAFT on the frames of one clip; a `PairEstimator`.
+
+    Args:
+        network: Prepared, on the clip's device.
+        settings: See there.
+        clip: The video.
+    """
+
+    concurrent = False  # torch spreads one pair over the cores
+
+    def __init__(self, network: RaftNetwork, settings: RaftSettings, clip: Clip) -> None:
+        self._network, self._settings, self._clip = network, settings, clip
+        self._grid = Grid.fit(clip.size, settings.side)
+        on_gpu = clip.device != "cpu"
+        self._correlation_type = network.compute_type if on_gpu else torch.float32
+        wanted = settings.batch_pairs or (_GPU_BATCH if on_gpu else 1)
+        height, width = self._grid.cells
+        one = pair_bytes(height, width, network.architecture.radius, self._correlation_type)
+        self.batch_pairs = max(1, min(wanted, int(settings.correlation_mb * _MEGABYTE // one)))
+        self._encoded = FrameCache(settings.cache_mb * _MEGABYTE)
+
+    @torch.inference_mode()
+    def estimate_pairs(self, pairs: Sequence[Pair], initial: Sequence[Flow | None]) -> list[FlowEstimate]:
+        """The flow of pairs of frames; see `PairEstimator`."""
+        estimates: list[FlowEstimate] = []
+        for first in range(0, len(pairs), self.batch_pairs):
+            batch = slice(first, first + self.batch_pairs)
+            estimates += self._batch(pairs[batch], initial[batch])
+        return estimates
+
+    def _batch(self, pairs: Sequence[Pair], initial: Sequence[Flow | None]) -> list[FlowEstimate]:
+        frames = self._frames({index for pair in pairs for index in pair})
+        sources = EncodedFrames.join([frames[source] for source, _ in pairs])
+        targets = torch.cat([frames[target].features for _, target in pairs])
+        correlation = Correlation(
+            sources.features,
+            targets,
+            self._network.architecture.radius,
+            self._settings.correlation_mb * _MEGABYTE,
+            self._correlation_type,
+        )
+        start = torch.from_numpy(np.stack([self._grid.to_cells(flow) for flow in initial])).to(self._clip.device)
+        flows = self._network.iterate(sources, correlation, start, self._settings.iterations)
+        return [FlowEstimate(self._grid.to_frame(flow)) for flow in flows.permute(0, 2, 3, 1).float().cpu().numpy()]
+
+    def _frames(self, indices: set[int]) -> dict[int, EncodedFrames]:
+        """Encoded frames, from the cache where they are there."""
+        found = {}
+        for index in sorted(indices):
+            encoded = self._encoded.get(index)
+            if encoded is None:
+                image = torch.from_numpy(self._grid.from_frame(self._clip.frame(index))).to(self._clip.device)
+                encoded = self._network.encode(image.permute(2, 0, 1)[None].float() / 127.5 - 1)
+                self._encoded.put(index, encoded)
+            found[index] = encoded
+        return found
+
+
+class FrameCache:
+    """Encoded frames, the least recently used of which make room.
+
+    Args:
+        capacity_bytes: What they may take together.
+    """
+
+    def __init__(self, capacity_bytes: float) -> None:
+        self._free = capacity_bytes
+        self._frames: OrderedDict[int, EncodedFrames] = OrderedDict()
+
+    def get(self, index: int) -> EncodedFrames | None:
+        encoded = self._frames.get(index)
+        if encoded is not None:
+            self._frames.move_to_end(index)
+        return encoded
+
+    def put(self, index: int, encoded: EncodedFrames) -> None:
+        self._frames[index] = encoded
+        self._free -= encoded.bytes
+        while self._free < 0:
+            _, oldest = self._frames.popitem(last=False)
+            self._free += oldest.bytes
+
+
+def half_type(settings: RaftSettings, device: str) -> torch.dtype:
+    """The type in which the iterations compute: a half precision where the device is faster in it, else float32."""
+    if not settings.half_precision:
+        return torch.float32
+    if device != "cpu":
+        return torch.float16
+    return torch.bfloat16 if _computes_in_bfloat16() else torch.float32
+
+
+def _computes_in_bfloat16() -> bool:
+    """Whether the CPU multiplies bfloat16; only Linux says so. Emulated, it would be slower than float32."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags

@@ -1,0 +1,164 @@
+"""RAFT as an estimator: sizes, warm starts, batches, its cache, and its accuracy with real weights."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from omnitrack.correspondence.estimators import get_estimator, open_estimator
+from omnitrack.correspondence.estimators.contract import Clip, ClipEstimator
+from omnitrack.correspondence.estimators.raft import FrameCache, RaftEstimator, RaftPairs
+from omnitrack.correspondence.raft.checkpoints import load_network, original_names
+from omnitrack.correspondence.raft.grid import Grid
+from omnitrack.correspondence.raft.network import SMALL, RaftNetwork
+from omnitrack.errors import OmnitrackError
+from omnitrack.settings import FlowSettings, RaftSettings
+from omnitrack.synthetic import SyntheticScene, occluder_scene, translating_scene
+
+DATA = Path(os.environ.get("OMNITRACK_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data")
+WEIGHTS = DATA / "weights" / "raft-small.pth"
+needs_weights = pytest.mark.skipif(not WEIGHTS.is_file(), reason=f"there are no weights at {WEIGHTS}")
+
+
+@pytest.fixture(scope="module")
+def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    state = RaftNetwork(SMALL).state_dict()
+    state["head.second.weight"] *= 20  # flow of some pixels
+    path = tmp_path_factory.mktemp("weights") / "raft.pth"
+    torch.save({theirs: state[ours] for ours, theirs in original_names(SMALL)}, path)
+    return path
+
+
+def clip_of(scene: SyntheticScene) -> Clip:
+    return Clip(scene.frame, scene.num_frames, scene.size, scene.size)
+
+
+def pairs_of(weights: Path, scene: SyntheticScene, **changes: object) -> RaftPairs:
+    settings = RaftSettings(weights=str(weights), side=128, iterations=2, half_precision=False)
+    return RaftEstimator(replace(settings, **changes)).open(clip_of(scene))  # type: ignore[arg-type]
+
+
+SCENE = occluder_scene(size=(150, 120))
+
+
+# --- the contract -----------------------------------------------------------------------------------------------
+def test_it_is_registered_and_flow_is_of_the_frames_size(random_weights: Path) -> None:
+    settings = FlowSettings(estimator="raft", raft=RaftSettings(weights=str(random_weights), side=128, iterations=1))
+    assert isinstance(get_estimator("raft", settings), ClipEstimator)
+    flow = open_estimator(settings, clip_of(SCENE)).estimate_pairs([(0, 1)], [None])[0].flow
+    assert flow.shape == (120, 150, 2) and flow.dtype == np.float32 and np.isfinite(flow).all()
+    assert flow.flags.c_contiguous and flow.std() > 0.1
+
+
+def test_a_pair_does_not_depend_on_batch_cache_or_memory(random_weights: Path) -> None:
+    wanted = [(0, 1), (0, 4), (3, 1)]
+    start = np.full((120, 150, 2), 3, np.float32)
+    initial = [None, start, start]
+    alone = pairs_of(random_weights, SCENE, batch_pairs=1).estimate_pairs(wanted, initial)
+    for changes in ({"batch_pairs": 3}, {"cache_mb": 0}, {"correlation_mb": 1, "side": 128}):
+        others = pairs_of(random_weights, SCENE, **changes).estimate_pairs(wanted, initial)
+        for mine, its in zip(alone, others, strict=True):
+            assert np.abs(mine.flow - its.flow).max() < 2e-3, changes  # pixels
+
+
+def test_the_batch_fits_the_memory(random_weights: Path) -> None:
+    assert pairs_of(random_weights, SCENE).batch_pairs == 1
+    assert pairs_of(random_weights, SCENE, batch_pairs=8).batch_pairs == 8
+    # 16 x 20 cells (128 x 160 pixels): 320 x (320 + 80 + 20 + 4 + 2 x 8) x 4 bytes a pair, 0.56 MB
+    assert pairs_of(random_weights, SCENE, batch_pairs=8, correlation_mb=2).batch_pairs == 3
+    assert pairs_of(random_weights, SCENE, batch_pairs=8, correlation_mb=1).batch_pairs == 1
+
+
+def test_each_frame_is_encoded_once(random_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = []
+    scene = occluder_scene(size=(150, 120))
+    clip = Clip(lambda t: encoded.append(t) or scene.frame(t), scene.num_frames, scene.size, scene.size)  # type: ignore[func-returns-value]
+    settings = RaftSettings(weights=str(random_weights), side=128, iterations=1)
+    RaftEstimator(settings).open(clip).estimate_pairs([(0, 1), (1, 0), (0, 2), (2, 1)], [None] * 4)
+    assert sorted(encoded) == [0, 1, 2]
+
+
+def test_the_cache_stays_within_its_memory(random_weights: Path) -> None:
+    encoded = load_network(random_weights).prepare().encode(torch.zeros(1, 3, 128, 128))
+    cache = FrameCache(2.5 * encoded.bytes)
+    for index in (0, 1, 0, 2):
+        cache.put(index, encoded) if cache.get(index) is None else None
+    assert cache.get(1) is None and cache.get(0) is encoded and cache.get(2) is encoded
+    cache = FrameCache(0)
+    cache.put(0, encoded)
+    assert cache.get(0) is None
+
+
+def test_an_unknown_name_of_weights_says_what_to_set() -> None:
+    with pytest.raises(OmnitrackError, match=r"flow\.raft\.weights: 'smal' is neither a file nor") as caught:
+        RaftEstimator(RaftSettings(weights="smal")).open(clip_of(SCENE))
+    assert caught.value.hint == "did you mean small?"
+
+
+# --- the raster -------------------------------------------------------------------------------------------------
+def test_sizes() -> None:
+    assert Grid.fit((854, 480), 480) == Grid((854, 480), (854, 480), (856, 480))
+    assert Grid.fit((256, 256), 480) == Grid((256, 256), (480, 480), (480, 480))
+    assert Grid.fit((320, 240), 480).inner_size == (640, 480)
+    assert Grid.fit((1280, 720), 480).inner_size == (1280, 720)  # never shrunk
+
+
+@pytest.mark.parametrize("size", [(150, 120), (256, 256), (131, 77)], ids=str)
+def test_a_linear_flow_goes_to_the_cells_and_back(size: tuple[int, int]) -> None:
+    grid = Grid.fit(size, 160)
+    y, x = np.mgrid[0 : size[1], 0 : size[0]].astype(np.float32)
+    flow = np.stack([0.02 * x - 0.01 * y + 3, 0.03 * y - 1], -1)
+    cells = grid.to_cells(flow)
+    scale = np.array(grid.inner_size) / np.array(size)
+    border = (np.array(grid.padded_size) - np.array(grid.inner_size)) // 2
+    row, column = 7, 9  # a cell inside, at pixel (72, 56) of the network's raster
+    at = (np.array([8 * column, 8 * row]) - border + 0.5) / scale - 0.5
+    there = np.array([0.02 * at[0] - 0.01 * at[1] + 3, 0.03 * at[1] - 1]) * scale / 8
+    np.testing.assert_allclose(cells[:, row, column], there, atol=1e-4)
+
+
+def test_flow_of_the_raster_becomes_flow_of_the_frame() -> None:
+    grid = Grid.fit((100, 80), 160)  # twice as large; no border
+    y, x = np.mgrid[0:160, 0:200].astype(np.float32)
+    flow = grid.to_frame(np.stack([0.1 * x, 0.2 * y], -1))
+    # Pixel 10 of the frame covers pixels 20 and 21 of the raster: 0.1 x 20.5 there is half of that here.
+    np.testing.assert_allclose(flow[10, 10], [0.1 * 20.5 / 2, 0.2 * 20.5 / 2], rtol=1e-5)
+
+
+# --- real weights -----------------------------------------------------------------------------------------------
+def end_point_error(estimator: RaftPairs, scene: SyntheticScene, pair: tuple[int, int], start: object = None) -> float:
+    truth, visible = scene.flow(*pair)
+    flow: NDArray[np.float32] = estimator.estimate_pairs([pair], [start])[0].flow  # type: ignore[list-item]
+    return float(np.linalg.norm(flow - truth, axis=-1)[visible].mean())
+
+
+@needs_weights
+def test_the_published_checkpoint_is_read() -> None:
+    network = load_network(WEIGHTS)
+    assert network.architecture is SMALL and sum(value.numel() for value in network.parameters()) == 990_162
+
+
+@needs_weights
+def test_flow_of_a_known_scene() -> None:
+    scene = translating_scene(size=(240, 192), velocity=(3.0, -2.0))
+    assert end_point_error(pairs_of(WEIGHTS, scene, side=192, iterations=8), scene, (2, 4)) < 0.3
+    scene = occluder_scene(size=(240, 192))
+    for half in (False, True):
+        estimator = pairs_of(WEIGHTS, scene, side=192, iterations=8, half_precision=half)
+        assert end_point_error(estimator, scene, (2, 4)) < 0.3
+        assert end_point_error(estimator, scene, (4, 2)) < 0.3
+
+
+@needs_weights
+def test_a_start_near_the_flow_saves_iterations() -> None:
+    scene = translating_scene(size=(240, 192), velocity=(6.0, -4.0))
+    truth = scene.flow(0, 3)[0]
+    estimator = pairs_of(WEIGHTS, scene, side=192, iterations=1)
+    assert end_point_error(estimator, scene, (0, 3), truth) < 0.5 * end_point_error(estimator, scene, (0, 3))

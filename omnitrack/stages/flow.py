@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from omnitrack.config import as_dict
-from omnitrack.correspondence.estimators import open_estimator
+from omnitrack.correspondence.estimators import open_estimator, weights_identity
 from omnitrack.correspondence.estimators.contract import Clip, PairEstimator
 from omnitrack.correspondence.pairs import Pair
 from omnitrack.device import pick_device
@@ -58,7 +58,13 @@ def flow_stamp(project: Project, settings: FlowSettings) -> dict[str, Any]:
         unused += ["far_estimator", "far_gap"]
     for key in unused:
         del used[key]
-    return make_stamp({"frames": project.meta.fingerprint}, used)
+    if "raft" in used:
+        # The file counts, not what it is called; and how much memory may be used changes nothing.
+        for key in ("weights", "batch_pairs", "correlation_mb", "cache_mb"):
+            del used["raft"][key]
+    if "tracks" in used:
+        del used["tracks"]["path"]
+    return make_stamp({"frames": project.meta.fingerprint, **weights_identity(settings)}, used)
 
 
 def compute_flow(

@@ -55,11 +55,26 @@ class RaftSettings:
     cache_mb: int = setting(1024, "memory for encoded frames, in megabytes", low=0)
 
 
+TRACK_LAYOUTS = ("auto", "cotracker", "tapir", "tapnext", "trackon", "omnitrack")
+
+
+@dataclass(frozen=True)
+class TracksSettings:
+    """Flow from other trackers' tracks, or our own."""
+
+    path: str = setting("", "file of tracks (npz, pt, h5, json, csv), or a folder or glob of several")
+    layout: str = setting("auto", "whose names, axes and coordinates the file has", choices=TRACK_LAYOUTS)
+    width: int = setting(0, "width of the frame that positions belong to, where no file says it; 0: the video's", low=0)
+    height: int = setting(0, "its height", low=0)
+    reach_px: float = setting(12.0, "distance from the nearest track, at 256 x 256, of half confidence", low=0.1)
+    neighbours: int = setting(8, "tracks that each pixel goes by", low=1)
+
+
 @dataclass(frozen=True)
 class FlowSettings:
     """Pairwise optical flow."""
 
-    estimator: str = setting("dis", "flow estimator: dis, raft, or the name of an installed plug-in")
+    estimator: str = setting("dis", "flow estimator: dis, raft, tracks, or the name of an installed plug-in")
     far_estimator: str = setting("", "another estimator for frames far apart; empty uses the same one")
     far_gap: int = setting(8, "frames from which a pair counts as far apart", low=2)
     pairs: str = setting("auto", "frame pairs to match: auto (= log), log, exhaustive, window:N or keyframe")
@@ -67,6 +82,7 @@ class FlowSettings:
     workers: int = setting(0, "parallel workers; 0 uses every core", low=0)
     dis: DisSettings = table(DisSettings, "OpenCV's dense inverse search")
     raft: RaftSettings = table(RaftSettings, "the RAFT network")
+    tracks: TracksSettings = table(TracksSettings, "flow from other trackers' tracks, or our own")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Other trackers' saved tracks: one file per video, DIR/VIDEO.npz (a / in a name as %2F).
 
-What ``omnitrack query -o VIDEO.npz`` writes is such a file. From any other tracker, these arrays are enough:
+What ``omnitrack query -o VIDEO.npz`` writes is such a file. So is what CoTracker, TAPIR, TAPNext or Track-On give, by
+the names of their arrays (`omnitrack.project.foreign_tracks`), with `size` added. From any tracker, these are enough:
 
 tracks      (N, T, 2) or (T, N, 2), a leading 1 allowed: positions (x, y) in pixels of a frame of `size`, centres at
             integers. Where `raster` is there and true, TAP-Vid's raster pixels instead: (0, 0) is a corner (TAPIR).
@@ -15,8 +16,6 @@ frames      (T,) optional: must be 0 .. T-1.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,8 @@ from numpy.typing import NDArray
 from omnitrack.errors import OmnitrackError
 from omnitrack.evaluation.metrics import RASTER
 from omnitrack.evaluation.tapvid import Queries, file_stem, pixels_to_raster, tapvid_queries_to_pixels
+from omnitrack.project.array_files import Arrays, Mismatch, read_arrays
+from omnitrack.project.track_layouts import KEYS, interpret, numbers, one, recognised, size_of
 
 QUERY_TOLERANCE = 0.05  # px at 256 x 256; half a pixel of a 1080p video, the usual convention error, is more
 _HINT = "what a file of predictions holds: python -m pydoc omnitrack.evaluation.predictions"
@@ -48,8 +49,8 @@ def load_prediction(directory: Path, video: str, queries: Queries) -> tuple[NDAr
     path = file_of(directory, video)
     try:
         return _read(_arrays(path), queries)
-    except _Mismatch as error:
-        raise OmnitrackError(f"{path} {error}", _HINT) from None
+    except Mismatch as error:
+        raise OmnitrackError(f"{path} {error.args[0]}", _HINT) from None
 
 
 def file_of(directory: Path, video: str) -> Path:
@@ -57,86 +58,50 @@ def file_of(directory: Path, video: str) -> Path:
     return directory / f"{file_stem(video)}.npz"
 
 
-class _Mismatch(Exception):
-    """What is wrong with a file; the caller says with which."""
-
-
-def _arrays(path: Path) -> dict[str, NDArray]:
+def _arrays(path: Path) -> Arrays:
     if not path.is_file():
         raise OmnitrackError(f"there are no predictions at {path}", f"one file per video, {path.parent}/VIDEO.npz")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files if key in _KNOWN}
-    except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise _Mismatch(f"is not a readable .npz: {error}") from None
+    return read_arrays(path, KEYS)
 
 
-_KNOWN = ("tracks", "visible", "visibility", "occluded", "size", "queries", "query_points", "raster", "frames")
-
-
-def _read(arrays: dict[str, NDArray], queries: Queries) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    for key in ("tracks", "size"):
-        if key not in arrays:
-            raise _Mismatch(f"has no {key}; it holds {', '.join(arrays) or 'nothing known'}")
-    size = _size(arrays["size"])
-    corner = np.full(2, 0.5 if np.any(arrays.get("raster", False)) else 0.0)
-    asked = _asked(arrays, corner)
+def _read(arrays: Arrays, queries: Queries) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    layout = _layout(arrays)
+    asked = _asked(arrays)
     num_frames = queries.points.shape[1]
     if "frames" in arrays and not np.array_equal(arrays["frames"].ravel(), np.arange(num_frames)):
-        raise _Mismatch(f"does not cover the video's frames 0 to {num_frames - 1}")
-    tracks, visible = _one(_numbers(arrays, "tracks"), 3), _one(_visible(arrays), 2)
+        raise Mismatch(f"does not cover the video's frames 0 to {num_frames - 1}")
     count = len(queries) if asked is None else len(asked)
-    if tracks.shape == (num_frames, count, 2) != (count, num_frames, 2):
-        tracks, visible = tracks.transpose(1, 0, 2), visible.T
-    if tracks.shape != (count, num_frames, 2) or visible.shape != (count, num_frames):
-        raise _Mismatch(
-            f"has tracks of shape {tracks.shape} and visibility of shape {visible.shape}; "
-            f"{count} queries over {num_frames} frames need {(count, num_frames, 2)} and {(count, num_frames)}"
-        )
-    rows = np.arange(count) if asked is None else _match(asked, queries, size)
-    return pixels_to_raster(tracks[rows] - corner, size), visible[rows]
+    reading = interpret(arrays, layout, num_frames, count)
+    if not np.isfinite(reading.positions).all():
+        raise Mismatch("has tracks that are not finite (NaN); an occluded point has a position too")
+    if "size" not in arrays:
+        raise Mismatch(f"has no size; it holds {', '.join(arrays)}")
+    size = size_of(arrays)
+    if asked is None:
+        rows = np.arange(count)
+    else:
+        corner = 0.0 if "query_points" in arrays and "queries" not in arrays else reading.corner
+        rows = _match(asked - np.array([0.0, corner, corner]), queries, size)
+    return pixels_to_raster(reading.positions[rows], size), reading.visible[rows]
 
 
-def _one(array: NDArray, dimensions: int) -> NDArray:
-    """The array without a leading batch of one."""
-    return array[0] if array.ndim == dimensions + 1 and len(array) == 1 else array
+def _layout(arrays: Arrays) -> str:
+    """Whose names they are; those that many could have written are read as this module's text says."""
+    try:
+        return recognised(arrays)
+    except Mismatch:
+        return "omnitrack"
 
 
-def _numbers(arrays: dict[str, NDArray], key: str) -> NDArray[np.float64]:
-    """An array of finite numbers."""
-    array = arrays[key]
-    if array.dtype.kind not in "biuf":
-        raise _Mismatch(f"has {key} of type {array.dtype}")
-    if not np.isfinite(array).all():
-        raise _Mismatch(f"has {key} that are not finite (NaN); an occluded point has a position too")
-    return array.astype(np.float64)
-
-
-def _visible(arrays: dict[str, NDArray]) -> NDArray[np.bool_]:
-    found = [key for key in ("visible", "visibility", "occluded") if key in arrays]
-    if not found:
-        raise _Mismatch("has neither visible, visibility nor occluded")
-    share = _numbers(arrays, found[0])
-    if share.size and (share.min() < 0 or share.max() > 1):
-        raise _Mismatch(f"has {found[0]} outside [0, 1]")
-    return share <= 0.5 if found[0] == "occluded" else share > 0.5
-
-
-def _size(array: NDArray) -> tuple[int, int]:
-    if array.shape != (2,) or array.dtype.kind not in "iuf" or not (array > 0).all():
-        raise _Mismatch(f"has a size that is not (width, height): {array.tolist()}")
-    return int(array[0]), int(array[1])
-
-
-def _asked(arrays: dict[str, NDArray], corner: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """(N, 3) queries (t, x, y) of the file in pixels, centres at integers; None where it has none."""
+def _asked(arrays: Arrays) -> NDArray[np.float64] | None:
+    """(N, 3) queries (t, x, y) of the file in its own pixels, TAP-Vid's in pixels with centres at integers."""
     key = "queries" if "queries" in arrays else "query_points"
     if key not in arrays:
         return None
-    asked = _one(_numbers(arrays, key), 2)
+    asked = one(numbers(arrays, key), 2)
     if asked.ndim != 2 or asked.shape[1] != 3:
-        raise _Mismatch(f"has {key} of shape {asked.shape}, not (N, 3)")
-    return tapvid_queries_to_pixels(asked) if key == "query_points" else asked - np.array([0.0, *corner])
+        raise Mismatch(f"has {key} of shape {asked.shape}, not (N, 3)")
+    return tapvid_queries_to_pixels(asked) if key == "query_points" else asked
 
 
 def _match(asked: NDArray[np.float64], queries: Queries, size: tuple[int, int]) -> NDArray[np.intp]:
@@ -153,7 +118,7 @@ def _match(asked: NDArray[np.float64], queries: Queries, size: tuple[int, int]) 
         _, x, y = queries.pixels(size)[first]
         nearest = distance[first].min()
         near = f"; its nearest is {nearest:.2g} px (at 256x256) off" if np.isfinite(nearest) else ""
-        raise _Mismatch(
+        raise Mismatch(
             f"lacks {len(unanswered)} of the dataset's {len(queries)} queries, the first at frame "
             f"{queries.frames[first]}, pixel ({x:.2f}, {y:.2f}){near}"
         )

@@ -21,7 +21,6 @@ from omnitrack.correspondence.estimators.contract import (
 )
 from omnitrack.correspondence.estimators.dis import DisEstimator
 from omnitrack.correspondence.estimators.raft import RaftEstimator
-from omnitrack.correspondence.estimators.tracks import TracksEstimator, tracks_identity
 from omnitrack.correspondence.raft.checkpoints import PUBLISHED
 from omnitrack.errors import OmnitrackError
 from omnitrack.settings import FlowSettings
@@ -31,10 +30,18 @@ ENTRY_POINTS = "omnitrack.flow_estimators"
 
 
 AnyEstimator = FlowEstimator | ClipEstimator
+
+
+def _tracks(settings: FlowSettings) -> ClipEstimator:
+    from omnitrack.correspondence.estimators.tracks import TracksEstimator  # it reads flow, which imports this package
+
+    return TracksEstimator(settings.tracks)
+
+
 BUILT_IN: dict[str, Callable[[FlowSettings], AnyEstimator]] = {
     "dis": lambda settings: DisEstimator(settings.dis),
     "raft": lambda settings: RaftEstimator(settings.raft),
-    "tracks": lambda settings: TracksEstimator(settings.tracks),
+    "tracks": _tracks,
 }
 
 
@@ -56,6 +63,8 @@ def weights_identity(settings: FlowSettings) -> dict[str, str]:
     if "raft" in used:
         found["raft_weights"] = identity(settings.raft.weights, PUBLISHED)
     if "tracks" in used:
+        from omnitrack.correspondence.estimators.tracks import tracks_identity
+
         found["tracks"] = tracks_identity(settings.tracks.path)
     return found
 

@@ -1,0 +1,221 @@
+"""What the arrays of a tracker's file mean; the layouts by name are in `omnitrack.project.foreign_tracks`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.project.array_files import Mismatch
+from omnitrack.settings import TRACK_LAYOUTS
+
+POSITIONS = ("pred_tracks", "pred_trajectory", "tracks", "points")
+LOGITS = ("occlusion", "visible_logits")  # as a model gives them, at the size that it works at
+SEEN = ("visible", "visibility", "occluded", "visibles", "pred_visibility", *LOGITS)
+KEYS = (
+    *POSITIONS,
+    *SEEN,
+    *("confidence", "pred_confidence", "expected_dist"),
+    *("size", "raster", "frames", "depth", "queries", "query_points"),
+)
+LAYOUT_HINT = f"say whose it is: --set flow.tracks.layout={'|'.join(TRACK_LAYOUTS[1:])}"
+_SHAPE_HINT = (
+    "the tracker must see the frames of the project, each once; if it is another tracker's: flow.tracks.layout"
+)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a file says, in the frame that it says it of.
+
+    Attributes:
+        positions: (N, T, 2) float64 (x, y), centres at integers, maybe NaN where not visible.
+        visible: (N, T) bool.
+        confidence: (N, T) as in `ForeignTracks`.
+        corner: What was subtracted from the file's coordinates: 0.5 for raster pixels, else 0.
+    """
+
+    positions: NDArray[np.float64]
+    visible: NDArray[np.bool_]
+    confidence: NDArray[np.float64]
+    corner: float
+
+
+@dataclass(frozen=True)
+class _Layout:
+    frames_first: bool
+    corner: float
+    flipped: bool = False  # coordinates are (y, x)
+    threshold: float = 0.5  # of the probability of being visible
+
+
+_BY_NAME = {
+    "cotracker": _Layout(frames_first=True, corner=0.0, threshold=0.6),
+    "tapir": _Layout(frames_first=False, corner=0.5),
+    "tapnext": _Layout(frames_first=True, corner=0.5, flipped=True),
+    "trackon": _Layout(frames_first=True, corner=0.5, threshold=0.8),
+    "omnitrack": _Layout(frames_first=False, corner=0.0),
+}
+
+
+def interpret(arrays: Mapping[str, NDArray[Any]], layout: str, num_frames: int, count: int | None = None) -> Reading:
+    """The tracks among a file's arrays.
+
+    Args:
+        arrays: By name.
+        layout: One of `omnitrack.settings.TRACK_LAYOUTS`, but not ``auto``.
+        num_frames: T that they must have.
+        count: N that they must have; None for any.
+
+    Raises:
+        Mismatch: Arrays that are missing, of other shapes, or not numbers.
+    """
+    rule = _BY_NAME[layout]
+    key = position_key(arrays)
+    positions = numbers(arrays, key, finite=False)
+    share, threshold = _visible_share(arrays, rule)
+    if share.shape == (*positions.shape[:-1], 1):
+        share = share[..., 0]
+    positions, share = one(positions, 3), one(share, 2)
+    turned = rule.frames_first
+    if layout == "omnitrack" and not _fits(positions, num_frames, count, turned):
+        turned = True
+    if not _fits(positions, num_frames, count, turned) or share.shape != positions.shape[:2]:
+        raise _other_shape(key, positions, share, layout, num_frames, count)
+    if turned:
+        positions, share = positions.transpose(1, 0, 2), share.T
+    confidence = _given_confidence(arrays, positions, turned) if layout == "omnitrack" else None
+    visible = share > threshold
+    lost = visible & ~np.isfinite(positions).all(-1)
+    if lost.any():
+        raise Mismatch(f"has {key} that are not finite (NaN) where they are visible, {int(lost.sum())} times")
+    sure = (share - threshold) / (1 - threshold) if confidence is None else confidence
+    corner = 0.5 if layout == "omnitrack" and np.any(arrays.get("raster", False)) else rule.corner
+    positions = (positions[..., ::-1] if rule.flipped else positions) - corner
+    return Reading(positions, visible, np.where(visible, 0.5 + 0.5 * sure, 0.0), corner)
+
+
+def recognised(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """The layout that the names of a file's arrays tell.
+
+    Raises:
+        Mismatch: They do not tell.
+    """
+    if "pred_trajectory" in arrays or {"points", "visibility"} <= set(arrays):
+        return "trackon"
+    if "visible_logits" in arrays:
+        return "tapnext"
+    if "occlusion" in arrays or "visibles" in arrays:
+        return "tapir"
+    if "pred_tracks" in arrays:
+        return "cotracker"
+    if "tracks" in arrays and "size" in arrays:
+        return "omnitrack"
+    raise Mismatch(f"may be of several trackers by its names: {', '.join(arrays) or 'none is known'}", LAYOUT_HINT)
+
+
+def position_key(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """The name of a file's positions."""
+    for name in POSITIONS:
+        if name in arrays:
+            return name
+    raise Mismatch(f"has no tracks; it holds {', '.join(arrays) or 'nothing known'}")
+
+
+def seen_key(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """The name of what says which points are seen."""
+    for name in SEEN:
+        if name in arrays:
+            return name
+    raise Mismatch("has neither visible, visibility nor occluded")
+
+
+def size_of(arrays: Mapping[str, NDArray[Any]]) -> tuple[int, int]:
+    """(width, height) of the frame that a file's positions belong to."""
+    size = arrays["size"]
+    if size.shape != (2,) or size.dtype.kind not in "iuf" or not (size > 0).all():
+        raise Mismatch(f"has a size that is not (width, height): {size.tolist()}")
+    return int(size[0]), int(size[1])
+
+
+def one(array: NDArray[Any], dimensions: int) -> NDArray[Any]:
+    """The array without a leading batch of one."""
+    return array[0] if array.ndim == dimensions + 1 and len(array) == 1 else array
+
+
+def numbers(arrays: Mapping[str, NDArray[Any]], key: str, finite: bool = True) -> NDArray[np.float64]:
+    """An array of numbers, all finite where that is asked."""
+    array = arrays[key]
+    if array.dtype.kind not in "biuf":
+        raise Mismatch(f"has {key} of type {array.dtype}")
+    if finite and not np.isfinite(array).all():
+        raise Mismatch(f"has {key} that are not finite (NaN)")
+    return array.astype(np.float64)
+
+
+# --- what is seen -----------------------------------------------------------------------------------------------
+def _visible_share(arrays: Mapping[str, NDArray[Any]], rule: _Layout) -> tuple[NDArray[np.float64], float]:
+    """The probability of being visible as the tracker counts it, and over what it calls a point visible."""
+    key = seen_key(arrays)
+    share = numbers(arrays, key)
+    if key in LOGITS:
+        share = _sigmoid(-share if key == "occlusion" else share)
+        if key == "occlusion" and "expected_dist" in arrays:
+            far = numbers(arrays, "expected_dist")
+            if far.shape != share.shape:
+                raise Mismatch(f"has expected_dist of shape {far.shape} and occlusion of shape {share.shape}")
+            share = share * _sigmoid(-far)
+        return share, 0.5
+    if share.size and (share.min() < 0 or share.max() > 1):
+        raise Mismatch(f"has {key} outside [0, 1]")
+    if key == "occluded":
+        share = 1 - share
+    if "pred_confidence" in arrays:
+        sure = numbers(arrays, "pred_confidence")
+        if sure.shape != share.shape:
+            raise Mismatch(f"has pred_confidence of shape {sure.shape} and {key} of shape {share.shape}")
+        share = share * sure.clip(0, 1)
+    return share, rule.threshold
+
+
+def _given_confidence(
+    arrays: Mapping[str, NDArray[Any]], positions: NDArray[np.float64], turned: bool
+) -> NDArray[np.float64] | None:
+    if "confidence" not in arrays:
+        return None
+    confidence = one(numbers(arrays, "confidence"), 2)
+    confidence = confidence.T if turned else confidence
+    if confidence.shape != positions.shape[:2]:
+        raise Mismatch(f"has confidence of shape {confidence.shape} for tracks of shape {positions.shape}")
+    return confidence.clip(0, 1)
+
+
+def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 0.5 * (1 + np.tanh(0.5 * logits))
+
+
+def _fits(positions: NDArray[Any], num_frames: int, count: int | None, frames_first: bool) -> bool:
+    if positions.ndim != 3 or positions.shape[2] != 2:
+        return False
+    found = positions.shape[:2] if frames_first else positions.shape[1::-1]
+    return found[0] == num_frames and count in (None, found[1])
+
+
+def _other_shape(
+    key: str,
+    positions: NDArray[Any],
+    share: NDArray[Any],
+    layout: str,
+    num_frames: int,
+    count: int | None,
+) -> Mismatch:
+    found = f"has {key} of shape {positions.shape} and visibility of shape {share.shape}; "
+    if count is not None:
+        return Mismatch(
+            f"{found}{count} queries over {num_frames} frames need {(count, num_frames, 2)} and {(count, num_frames)}"
+        )
+    axes = f"({num_frames}, N, 2)" if _BY_NAME[layout].frames_first else f"(N, {num_frames}, 2)"
+    return Mismatch(f"{found}{layout} tracks over the {num_frames} frames of this video need {axes}", _SHAPE_HINT)

@@ -74,7 +74,7 @@ class OpenProject:
         """Decide which flow to believe, and chain it over any distance."""
         from omnitrack.stages.filter import filter_flow
 
-        return filter_flow(self.project, self.settings, self._progress)
+        return filter_flow(self.project, self.settings, self._progress, self._device)
 
     def fit(self, resume: bool = False) -> FitReport:
         """Fit the motion field.

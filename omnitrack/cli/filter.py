@@ -20,4 +20,5 @@ def command(session: Session, project: ProjectArgument = HERE, assignments: Assi
 
     opened = session.project(project)
     settings = session.settings(opened.settings_path, assignments)
-    session.report(filter_flow(opened, settings, session.progress), command_line("fit", project))
+    report = filter_flow(opened, settings, session.progress, session.device)
+    session.report(report, command_line("fit", project))

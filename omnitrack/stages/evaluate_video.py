@@ -29,10 +29,12 @@ from omnitrack.project.project import FRAMES_NAME, Project
 from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import FlowStore
 from omnitrack.settings import Settings
+from omnitrack.stages.features import wanted_features
 from omnitrack.stages.filter import filter_flow, filter_stamp
 from omnitrack.stages.fit import fit_field, fit_stamp
 from omnitrack.stages.flow import clip_of, compute_flow, flow_stamp
 from omnitrack.stages.init import init_from_frames
+from omnitrack.stages.matching import wanted_matches
 from omnitrack.stages.query import query_stamp, query_tracks
 
 METHODS = (*FIT_METHODS, *BASELINES)
@@ -132,7 +134,12 @@ class VideoRun:
         truth = hashlib.sha256(self.queries.points.tobytes() + self.queries.occluded.tobytes()).hexdigest()[:16]
         made = flow_stamp(self.project, settings.flow)
         if method in FIT_METHODS:
-            made = fit_stamp(filter_stamp(made, settings.filter), settings.fit, self.plan.seed)
+            made = fit_stamp(
+                filter_stamp(made, settings.filter, wanted_features(self.project, settings.features)),
+                settings.fit,
+                self.plan.seed,
+                wanted_matches(self.project, settings),
+            )
             made = query_stamp(made, settings.query)
         inputs = {"tracker": fingerprint(made), "truth": truth}
         return make_stamp(inputs, {"method": method, "query_mode": self.plan.query_mode})
@@ -165,9 +172,11 @@ class VideoRun:
         self._run("flow", flow, lambda: compute_flow(project, settings, plan.progress, device=plan.device).seconds)
         if method not in FIT_METHODS:
             return ["init", "flow"]
-        filtered = filter_stamp(flow, settings.filter)
-        self._run("filter", filtered, lambda: filter_flow(project, settings, plan.progress).seconds)
-        fitted = fit_stamp(filtered, settings.fit, plan.seed)
+        filtered = filter_stamp(flow, settings.filter, wanted_features(project, settings.features))
+        matches = wanted_matches(project, settings)
+        both = filtered if matches is None else {**filtered, "matches": matches}  # the filter stage makes both
+        self._run("filter", both, lambda: filter_flow(project, settings, plan.progress, plan.device).seconds)
+        fitted = fit_stamp(filtered, settings.fit, plan.seed, matches)
         self._run("fit", fitted, lambda: self._fit(settings, fitted))
         return ["init", "flow", "filter", "fit"]
 

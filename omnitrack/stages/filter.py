@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,26 +16,29 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.config import fingerprint
+from omnitrack.config import as_dict, fingerprint
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.chaining import ChainState, chain, chain_confidence, outward, start_state
 from omnitrack.correspondence.consistency import fitting_threshold
-from omnitrack.correspondence.flows import grid_shape, pixel_grid
+from omnitrack.correspondence.features.sampling import FrameFeatures
+from omnitrack.correspondence.flows import Array, grid_shape, pixel_grid
 from omnitrack.correspondence.returns import Returns
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import SILENT, Progress
+from omnitrack.project.feature_store import FeatureStore
 from omnitrack.project.filtered import STATISTICS, SourceCorrespondences, write_source
 from omnitrack.project.project import Project
 from omnitrack.project.shards import Shards
 from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import FILTERED_GROUP, FlowStore, stored_groups
 from omnitrack.settings import FilterSettings, Settings
+from omnitrack.stages.features import compute_features, wanted_features
+from omnitrack.stages.matching import find_matches
 
 LONG_CLIP_FRAMES = 100
 LONG_CLIP_WINDOW = 50
 TARGET_GROWTH = 1.2  # ratio of the distances of stored targets: T log T pairs
 APPEARANCE_FROM_GAP = 3  # nearer frames look alike, and flow between them is better than a patch comparison
-CACHE_BYTES = 2 * 2**30
 
 
 @dataclass(frozen=True)
@@ -64,25 +68,39 @@ class FilterReport:
     bytes: int
 
 
-def filter_stamp(flow_stamp: dict[str, Any], settings: FilterSettings) -> dict[str, Any]:
-    """What filtered correspondences are made from: the flow and the settings of the filter."""
-    return make_stamp({"flow": fingerprint(flow_stamp)}, settings)
+def filter_stamp(
+    flow_stamp: dict[str, Any], settings: FilterSettings, features_stamp: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """What filtered correspondences are made from: the flow, the features if any, and the settings of the filter."""
+    inputs, used = {"flow": fingerprint(flow_stamp)}, as_dict(settings)
+    del used["cache_mb"]  # changes nothing but the time
+    if features_stamp is None:
+        del used["feature_threshold"]
+    else:
+        inputs["features"] = fingerprint(features_stamp)
+    return make_stamp(inputs, used)
 
 
-def filter_flow(project: Project, settings: Settings, progress: Progress = SILENT) -> FilterReport:
+def filter_flow(
+    project: Project, settings: Settings, progress: Progress = SILENT, device: str = "auto"
+) -> FilterReport:
     """Chain the flow from a grid of points of every frame, and keep what is consistent and looks right.
 
-    A chain is believed where its hops pass the cycle check and, from three frames on, its end looks like its start.
+    Then look for long-range matches, where the settings want them (`find_matches`).
+
+    A chain is believed where its hops pass the cycle check and, from three frames on, its end looks like its start:
+    by its patch, and by its features where the settings name an extractor, which are then extracted first.
     Its confidence falls with the accumulated squared cycle error (`chain_confidence`), times
     the similarity. Points just gone behind something are kept as occluded.
 
     Args:
         project: Has flow.
-        settings: Uses the table ``filter``.
+        settings: Uses the tables ``features`` and ``filter``.
         progress: Hears of it.
+        device: For extractors of features.
 
     Raises:
-        OmnitrackError: No flow, damaged flow, gaps that lead nowhere, or a full disk.
+        OmnitrackError: No flow, damaged flow, gaps that lead nowhere, features that cannot be had, or a full disk.
     """
     begin = time.perf_counter()
     if min(settings.filter.gaps, default=0) < 1:
@@ -90,12 +108,18 @@ def filter_flow(project: Project, settings: Settings, progress: Progress = SILEN
             f"filter.gaps is {list(settings.filter.gaps)}: a hop goes over at least one frame",
             "set gaps of at least 1: --set filter.gaps=[1,2,4]",
         )
-    with FlowStore(project, cache_bytes=CACHE_BYTES) as flows:
-        stamp = filter_stamp(flows.flow_stamp or {}, settings.filter)
+    FlowStore(project).close()  # where there is no flow, say so before the long work
+    threshold = compute_features(project, settings, progress, device).threshold
+    features_stamp = wanted_features(project, settings.features)
+    with (
+        FlowStore(project, cache_bytes=settings.filter.cache_mb * 2**20) as flows,
+        nullcontext() if features_stamp is None else FeatureStore(project) as features,
+    ):
+        stamp = filter_stamp(flows.flow_stamp or {}, settings.filter, features_stamp)
         shards = Shards(project, "filter", stamp)
         done = set(shards.done())
         left = [source for source in range(project.num_frames) if source not in done]
-        work = _Chaining(project, flows, settings.filter)
+        work = _Chaining(project, flows, settings.filter, features, threshold)
         with (
             progress.task("filter", project.num_frames, done=len(done), unit="frames") as task,
             ThreadPoolExecutor(os.cpu_count() or 1) as pool,
@@ -110,6 +134,7 @@ def filter_flow(project: Project, settings: Settings, progress: Progress = SILEN
                 raise
     kept = sorted(stored_groups(project) - {FILTERED_GROUP})
     shards.merge(FILTERED_GROUP, {"filter_stamp": json.dumps(stamp)}, keep=kept)
+    find_matches(project, settings, progress, device)
     return _report(project, time.perf_counter() - begin)
 
 
@@ -125,11 +150,20 @@ def target_distances(num_frames: int, window: int) -> set[int]:
 class _Chaining:
     """Chains from one source frame at a time; shared by the threads."""
 
-    def __init__(self, project: Project, flows: FlowStore, settings: FilterSettings) -> None:
+    def __init__(
+        self,
+        project: Project,
+        flows: FlowStore,
+        settings: FilterSettings,
+        features: FeatureStore | None,
+        feature_threshold: float,
+    ) -> None:
         self._project = project
         self._flows = flows
         self._settings = settings
         self._appearance = FramePatches(project.frame, project.size)
+        self._features = None if features is None else FrameFeatures(features.features, project.size)
+        self._feature_threshold = feature_threshold
         self._threshold_px = fitting_threshold(flows, project.num_frames, settings.cycle_threshold_px)
         self._stride = 1
         while np.prod(grid_shape(project.size, self._stride)) > settings.grid_points:
@@ -147,9 +181,10 @@ class _Chaining:
 
     def _correspondences(self, source: int) -> SourceCorrespondences:
         patches = self._appearance.patches(source, self._grid)
+        features = None if self._features is None else self._features.at(source, self._grid)
         targets, displacement, confidence, occluded, statistics = [], [], [], [], []
         for target, state in self._chains(source, patches):
-            sure, rejected = self._confidence(patches, abs(target - source), target, state)
+            sure, rejected = self._confidence(patches, features, abs(target - source), target, state)
             targets.append(target)
             displacement.append(state.pixels - self._grid)
             confidence.append(sure)
@@ -181,17 +216,20 @@ class _Chaining:
         yield from returns.found()
 
     def _confidence(
-        self, patches: NDArray[np.float32], gap: int, target: int, state: ChainState
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Confidence (P,) in [0, 1], and which consistent points (P,) look too different."""
+        self, patches: Array, features: Array | None, gap: int, target: int, state: ChainState
+    ) -> tuple[Array, NDArray[np.bool_]]:
+        """Confidence (P,) in [0, 1], and which consistent points (P,) look too different to either witness."""
         confidence = (state.reliable * chain_confidence(state.variance, self._threshold_px)).astype(np.float32)
         rejected = np.zeros(len(confidence), bool)
         if gap >= APPEARANCE_FROM_GAP and self._settings.appearance_threshold > -1:
             similarity = self._appearance.similarity(patches, target, state.pixels)
-            rejected = state.visible & (similarity < self._settings.appearance_threshold)
-            alike = np.where(state.visible, similarity.clip(0, 1), 1)
-            confidence = np.where(rejected, 0, confidence * alike)
-        return confidence, rejected
+            rejected |= state.visible & (similarity < self._settings.appearance_threshold)
+            confidence = confidence * np.where(state.visible, similarity.clip(0, 1), 1)
+        if gap >= APPEARANCE_FROM_GAP and self._features is not None and features is not None:
+            seen = np.flatnonzero(state.visible & ~rejected)
+            similarity = self._features.similarity(features[seen], target, state.pixels[seen])
+            rejected[seen] = similarity < self._feature_threshold
+        return np.where(rejected, 0, confidence), rejected
 
 
 def _statistics(

@@ -14,10 +14,12 @@ from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore
 from omnitrack.project.tracks_io import save_tracks
 from omnitrack.settings import FitSettings, Settings
+from omnitrack.stages.features import wanted_features
 from omnitrack.stages.filter import filter_flow, filter_stamp
 from omnitrack.stages.fit import fit_field, fit_stamp
 from omnitrack.stages.flow import compute_flow
 from omnitrack.stages.init import init_project
+from omnitrack.stages.matching import find_matches, wanted_matches
 from omnitrack.stages.query import query_tracks
 from omnitrack.stages.query_points import build_queries
 from omnitrack.stages.render import render
@@ -137,12 +139,15 @@ def _fitted(project: Project, settings: Settings, device: str, seed: int, progre
     if compute_flow(project, settings, progress, device=device).computed == 0:
         kept.append("flow")
     with FlowStore(project) as store:
-        wanted, found = filter_stamp(store.flow_stamp or {}, settings.filter), store.filter_stamp
+        features = wanted_features(project, settings.features)
+        wanted, found = filter_stamp(store.flow_stamp or {}, settings.filter, features), store.filter_stamp
     if found == wanted:
         kept.append("filter")
     else:
-        filter_flow(project, settings, progress)
-    state = _fit_state(project, fit_stamp(wanted, settings.fit, seed), settings.fit.steps)
+        filter_flow(project, settings, progress, device)
+    find_matches(project, settings, progress, device)  # if only these are other than before
+    fitted = fit_stamp(wanted, settings.fit, seed, wanted_matches(project, settings))
+    state = _fit_state(project, fitted, settings.fit.steps)
     if state == "finished":
         kept.append("fit")
     else:

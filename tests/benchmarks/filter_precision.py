@@ -1,11 +1,16 @@
 """Which checks tell right correspondences from wrong ones?
 
-Chains from every visible annotated point of every fifth frame to all other frames, judged by the annotations of a
-TAP-Vid dataset: a correspondence is right where the truth is visible and within 4 px, at 256 x 256. Precision is the
-share of right ones among those a check lets through, recall the share of all right ones that it lets through.
+From every visible annotated point of every fifth frame to other frames, once by the measured flow of single pairs
+("flow") and once by chains of it to all frames ("chain"), judged by the annotations of a TAP-Vid dataset: a
+correspondence is right where the truth is visible and within 4 px, at 256 x 256. Precision is the share of right ones
+among those a check lets through, recall the share of all right ones that it lets through. Looks, by patches ("patch")
+and by learned features, are compared from three frames on. F is the harmonic mean of both.
 
     python tests/benchmarks/filter_precision.py tapvid_davis.pkl
     python tests/benchmarks/filter_precision.py tapvid_davis.pkl --videos davis01,davis10 --json
+    python tests/benchmarks/filter_precision.py tapvid_davis.pkl --set features.extractor=xfeat \\
+        --set features.weights=xfeat.onnx --set features.side=480
+    python tests/benchmarks/filter_precision.py tapvid_davis.pkl --set flow.estimator=NAME --work work
 """
 
 from __future__ import annotations
@@ -13,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,9 +27,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from omnitrack.config import load_settings, parse_assignments
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.chaining import chain, outward
-from omnitrack.correspondence.consistency import fitting_threshold
+from omnitrack.correspondence.consistency import fitting_threshold, take_hop
+from omnitrack.correspondence.features import NONE, open_extractor
+from omnitrack.correspondence.features.sampling import FrameFeatures
+from omnitrack.correspondence.flows import Array
 from omnitrack.evaluation.tapvid import TapvidVideo, load_tapvid, sample_queries
 from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore
@@ -33,62 +43,99 @@ from omnitrack.stages.flow import compute_flow
 from omnitrack.stages.init import init_from_frames
 
 RIGHT_PX = 4.0
-THRESHOLDS = (0.0, 0.2, 0.3, 0.5, 0.7)
+PATCH_THRESHOLDS = (0.0, 0.2, 0.3, 0.5, 0.7)
+FEATURE_THRESHOLDS = (0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8)
 SIZE = (256, 256)
 Bools = NDArray[np.bool_]
+Step = tuple[int, Array, Bools]  # target frame, pixels there (P, 2), which pass the cycle check (P,)
 
 
-def judged(video: TapvidVideo, root: Path) -> dict[str, tuple[int, int, int]]:
-    """Per check: right correspondences let through, all let through, all right ones."""
-    settings = replace(Settings(), init=InitSettings(max_size=0))
-    frames = [cv2.resize(frame, SIZE, interpolation=cv2.INTER_AREA) for frame in video.frames]
-    init_from_frames(frames, root, settings, 24.0, video.name)
+def make_project(video: TapvidVideo, root: Path, settings: Settings) -> Project:
+    """The video at `SIZE` with its flow; what is at `root` already stays."""
+    if not root.exists():
+        frames = [cv2.resize(frame, SIZE, interpolation=cv2.INTER_AREA) for frame in video.frames]
+        init_from_frames(frames, root, replace(settings, init=InitSettings(max_size=0)), 24.0, video.name)
     project = Project(root)
     compute_flow(project, settings)
+    return project
+
+
+def steps(flows: FlowStore, source: int, pixels: Array, settings: Settings, frames: int) -> Iterator[tuple[str, Step]]:
+    """Where the points of a source frame are led to, by single flows and by chains."""
+    threshold = fitting_threshold(flows, frames, settings.filter.cycle_threshold_px)
+    for target in range(frames):
+        if flows.has(source, target) and flows.has(target, source):
+            hop = take_hop(flows, source, target, pixels)
+            yield "flow", (target, hop.pixels, (hop.cycle_error < threshold) & hop.inside)
+    for targets in outward(source, frames):
+        for target, state in chain(flows, source, pixels, targets, settings.filter.gaps, threshold):
+            yield "chain", (target, state.pixels, state.visible)
+
+
+def judged(video: TapvidVideo, project: Project, settings: Settings) -> dict[str, NDArray[np.int64]]:
+    """Per check: right correspondences let through, all let through, all right ones."""
     queries = sample_queries(video.points, video.occluded, "strided")
-    passed: dict[str, list[Bools]] = defaultdict(list)
-    right: list[Bools] = []
+    patches = FramePatches(project.frame, SIZE)
+    features = None
+    if settings.features.extractor != NONE:
+        extractor = open_extractor(settings.features)
+        maps = [extractor.extract([project.frame(t)])[0] for t in range(project.num_frames)]
+        features = FrameFeatures(maps.__getitem__, SIZE)
+    counts: dict[str, NDArray[np.int64]] = defaultdict(lambda: np.zeros(3, np.int64))
     with FlowStore(project) as flows:
-        threshold = fitting_threshold(flows, project.num_frames, settings.filter.cycle_threshold_px)
-        appearance = FramePatches(project.frame, SIZE)
-        for source in np.unique(queries.frames):
+        for source in np.unique(queries.frames).tolist():
             rows = np.flatnonzero(queries.frames == source)
             pixels = queries.pixels(SIZE)[rows, 1:].astype(np.float32)
-            patches = appearance.patches(int(source), pixels)
-            for targets in outward(int(source), project.num_frames):
-                for target, state in chain(flows, int(source), pixels, targets, settings.filter.gaps, threshold):
-                    truth = queries.points[rows, target] * 256
-                    near = np.linalg.norm(state.pixels + 0.5 - truth, axis=-1) < RIGHT_PX
-                    right.append(near & ~queries.occluded[rows, target])
-                    passed["everything"].append(np.ones(len(rows), bool))
-                    passed["cycle"].append(state.visible)
-                    looks = appearance.similarity(patches, target, state.pixels)
-                    for least in THRESHOLDS:
-                        alike = (looks >= least) | (abs(target - source) < APPEARANCE_FROM_GAP)
-                        passed[f"cycle, looks >= {least}"].append(state.visible & alike)
-    good = np.concatenate(right)
-    checks = {name: np.concatenate(parts) for name, parts in passed.items()}
-    return {name: (int((good & ok).sum()), int(ok.sum()), int(good.sum())) for name, ok in checks.items()}
+            patch = patches.patches(source, pixels)
+            feature = None if features is None else features.at(source, pixels)
+            for kind, (target, landed, cycle) in steps(flows, source, pixels, settings, project.num_frames):
+                near = np.linalg.norm(landed + 0.5 - queries.points[rows, target] * 256, axis=-1) < RIGHT_PX
+                right = near & ~queries.occluded[rows, target]
+                looks = {"patch": patches.similarity(patch, target, landed)}
+                if features is not None and feature is not None:
+                    looks[settings.features.extractor] = features.similarity(feature, target, landed)
+                close = abs(target - source) < APPEARANCE_FROM_GAP
+                for name, passed in checks(cycle, looks, close, settings).items():
+                    counts[f"{kind} | {name}"] += (right & passed).sum(), passed.sum(), right.sum()
+    return counts
+
+
+def checks(cycle: Bools, looks: dict[str, Array], close: bool, settings: Settings) -> dict[str, Bools]:
+    """What each check lets through; `looks` by witness, `close` where they are not asked."""
+    passed = {"everything": np.ones_like(cycle), "cycle": cycle}
+    usual = settings.filter.appearance_threshold
+    for witness, values in looks.items():
+        for least in PATCH_THRESHOLDS if witness == "patch" else FEATURE_THRESHOLDS:
+            alike = cycle & ((values >= least) | close)
+            passed[f"cycle, {witness} >= {least}"] = alike
+            if witness != "patch":
+                passed[f"cycle, patch >= {usual}, {witness} >= {least}"] = alike & ((looks["patch"] >= usual) | close)
+    return passed
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--videos", help="names, separated by commas")
+    parser.add_argument("--work", type=Path, help="directory that keeps the projects and their flow")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="settings of the project")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    totals: dict[str, NDArray[np.int64]] = {}
+    settings = load_settings(overrides=parse_assignments(arguments.set))
+    totals: dict[str, NDArray[np.int64]] = defaultdict(lambda: np.zeros(3, np.int64))
     for video in load_tapvid(arguments.dataset, arguments.videos.split(",") if arguments.videos else None):
-        with TemporaryDirectory() as root:
-            for name, counts in judged(video, Path(root) / "project").items():
-                totals[name] = totals.get(name, np.zeros(3, np.int64)) + counts
+        with TemporaryDirectory() as temporary:
+            project = make_project(video, (arguments.work or Path(temporary)) / video.name, settings)
+            for name, counts in judged(video, project, settings).items():
+                totals[name] += counts
     table = {name: {"precision": hit / let, "recall": hit / all_} for name, (hit, let, all_) in totals.items()}
     if arguments.json:
         print(json.dumps(table, indent=2))
         return
-    print("| check | precision | recall |\n|---|---|---|")
-    for name, row in table.items():
-        print(f"| {name} | {row['precision']:.3f} | {row['recall']:.3f} |")
+    print("| source | check | precision | recall | F |\n|---|---|---:|---:|---:|")
+    for name, row in sorted(table.items(), key=lambda item: item[0].split(" | ")[0], reverse=True):
+        harmonic = 2 / (1 / row["precision"] + 1 / row["recall"])
+        print(f"| {name} | {row['precision']:.3f} | {row['recall']:.3f} | {harmonic:.3f} |")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -61,6 +63,27 @@ def sample_features(features: Array, pixels: Array, size: tuple[int, int]) -> Ar
         mode="sum",
     )
     return unit_length(mixed.numpy())
+
+
+class FrameFeatures:
+    """Features of a clip's frames, to tell whether two places look alike.
+
+    Args:
+        features: Gives the map (h, w, C) of frame t.
+        size: (width, height) of the frames in pixels.
+    """
+
+    def __init__(self, features: Callable[[int], Array], size: tuple[int, int]) -> None:
+        self._features = features
+        self._size = size
+
+    def at(self, frame: int, pixels: Array) -> Array:
+        """Features (P, C) at pixels (P, 2) of a frame."""
+        return sample_features(self._features(frame), pixels, self._size)
+
+    def similarity(self, features: Array, frame: int, pixels: Array) -> Array:
+        """Cosine similarity (P,) of features (P, C) with the places `pixels` (P, 2) of a frame."""
+        return cosine(features, self.at(frame, pixels))
 
 
 def cosine(a: Array, b: Array) -> Array:

@@ -1,0 +1,190 @@
+"""Dense features by any network in the ONNX format, through onnxruntime.
+
+The network takes one image (1, 3, H, W) and gives a map (1, C, h, w) or (1, h, w, C), or tokens (1, N, C) that fill a
+grid of square patches, after up to `MOST_PREFIX` further tokens as vision transformers have them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.correspondence.features.contract import unit_length
+from omnitrack.correspondence.features.network_input import network_input, network_size
+from omnitrack.errors import OmnitrackError
+from omnitrack.settings import FeatureSettings, OnnxFeatureSettings
+from omnitrack.weights import identity, import_extra, locate
+
+PUBLISHED_THRESHOLD = 0.5  # OmniMotion, with DINO; for a network that was not calibrated here
+MOST_PREFIX = 5  # a class token and four registers
+RATIO_TOLERANCE = 0.15  # between the pixels per cell along x and along y, where rounding makes them unequal
+INPUT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+WEIGHTS_SETTING = "features.weights"
+
+
+class OnnxExtractor:
+    """A `FeatureExtractor` around an ONNX file.
+
+    Args:
+        settings: Names the file.
+        device: ``cpu``, or ``cuda``, which is used where this onnxruntime can.
+        name: What the user calls it.
+        fed: What the network is fed; None takes it from the settings.
+        channels: Channels that its features must have; 0 takes any number.
+        threshold: See `FeatureExtractor`.
+
+    Raises:
+        OmnitrackError: No file named, or no such file.
+    """
+
+    batch_frames = 1  # exported networks often take no more
+
+    def __init__(
+        self,
+        settings: FeatureSettings,
+        device: str,
+        name: str = "onnx",
+        fed: OnnxFeatureSettings | None = None,
+        channels: int = 0,
+        threshold: float = PUBLISHED_THRESHOLD,
+    ) -> None:
+        self.name, self.threshold = name, threshold
+        if not settings.weights:
+            raise OmnitrackError(
+                f"the feature extractor {name} needs the file of its network, which nobody publishes with a checksum",
+                f"name one: --set {WEIGHTS_SETTING}={name}.onnx",
+            )
+        self._path = locate(settings.weights, {}, setting=WEIGHTS_SETTING)
+        self.identity = identity(settings.weights, {})
+        self._device, self._side = device, settings.side
+        self._fed = fed or settings.onnx
+        self._channels = channels
+        self._output = ""
+
+    def extract(self, frames: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        """One map (h, w, C) of unit vectors per frame; see `FeatureExtractor`."""
+        return [unit_length(self._map(frame)) for frame in frames]
+
+    def _map(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+        fed, entry = self._fed, self._session.get_inputs()[0]
+        size = network_size((frame.shape[1], frame.shape[0]), self._side, fed.multiple)
+        height, width = (
+            fixed if isinstance(fixed, int) else free for fixed, free in zip(entry.shape[2:], size[::-1], strict=True)
+        )
+        image = network_input([frame], (width, height), fed.mean, fed.std, fed.white)
+        try:
+            names = [self._output] if self._output else None
+            outputs = self._session.run(names, {entry.name: image.astype(INPUT_TYPES[entry.type])})
+        except Exception as error:  # onnxruntime's exceptions share no class but Exception
+            raise OmnitrackError(
+                f"the network {self._path} fails on an image of {width}x{height}: {_first_line(error)}",
+                "see features.side and features.onnx.multiple for the sizes it is given",
+            ) from error
+        if not self._output:
+            self._output = self._choose(outputs, (width, height))
+            outputs = [outputs[self._output_names.index(self._output)]]
+        features = dense_map(outputs[0], (width, height))
+        assert features is not None  # as `_choose` saw
+        return features
+
+    # --- the network --------------------------------------------------------------------------------------------
+    @cached_property
+    def _session(self) -> Any:
+        session = open_session(self._path, self._device)
+        inputs = session.get_inputs()
+        shape = inputs[0].shape if inputs else []
+        takes_image = len(inputs) == 1 and len(shape) == 4 and not (isinstance(shape[1], int) and shape[1] != 3)
+        if not takes_image or inputs[0].type not in INPUT_TYPES:
+            found = ", ".join(f"{entry.name} {entry.shape} {entry.type}" for entry in inputs)
+            raise OmnitrackError(
+                f"the network {self._path} does not take one image [1, 3, height, width]: its inputs are {found}",
+                f"name another: --set {WEIGHTS_SETTING}=FILE",
+            )
+        return session
+
+    @property
+    def _output_names(self) -> list[str]:
+        return [output.name for output in self._session.get_outputs()]
+
+    def _choose(self, outputs: Sequence[NDArray[Any]], size: tuple[int, int]) -> str:
+        """The name of the output with the features: the one that is set, or the first that can be."""
+        names = self._output_names
+        wanted = [self._fed.output] if self._fed.output else names
+        if not set(wanted) <= set(names):
+            raise OmnitrackError(
+                f"the network {self._path} has no output {self._fed.output!r}",
+                f"set features.onnx.output to one of {', '.join(names)}, or leave it empty",
+            )
+        maps = {name: dense_map(outputs[names.index(name)], size) for name in wanted}
+        for name, features in maps.items():
+            if features is not None and self._channels in (0, features.shape[-1]):
+                return name
+        found = ", ".join(f"{name} {list(outputs[names.index(name)].shape)}" for name in wanted)
+        expected = f"{self._channels} channels" if self._channels else "[1, C, h, w], [1, h, w, C] or [1, h * w, C]"
+        raise OmnitrackError(
+            f"the network {self._path} gives no map of features ({expected}) for an image of {size[0]}x{size[1]}:"
+            f" its outputs are {found}",
+            f"name another: --set {WEIGHTS_SETTING}=FILE" + ("" if self._channels else " (or see features.onnx)"),
+        )
+
+
+def open_session(path: Path, device: str = "cpu", setting: str = WEIGHTS_SETTING) -> Any:
+    """Load a network.
+
+    Args:
+        path: An ONNX file.
+        device: ``cuda`` or ``cuda:N`` where this onnxruntime can, else the CPU.
+        setting: The one that names the file, for error messages.
+
+    Returns:
+        An `onnxruntime.InferenceSession`.
+
+    Raises:
+        OmnitrackError: onnxruntime is not installed, or this is not a whole ONNX file that it can run.
+    """
+    runtime = import_extra("onnxruntime", "onnx")
+    providers: list[Any] = ["CPUExecutionProvider"]
+    if device.startswith("cuda") and "CUDAExecutionProvider" in runtime.get_available_providers():
+        index = int(device.partition(":")[2] or 0)
+        providers.insert(0, ("CUDAExecutionProvider", {"device_id": index}))
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong is raised
+    try:
+        return runtime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # onnxruntime's exceptions share no class but Exception
+        raise OmnitrackError(
+            f"{path} is not a network in the ONNX format, or is cut short: {_first_line(error)}",
+            f"get the file again, or name another: --set {setting}=FILE",
+        ) from error
+
+
+def dense_map(output: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32] | None:
+    """An output of a network as a map (h, w, C) over its input of `size` (width, height); None where it is none.
+
+    Of two readings of one shape, that with channels first is taken; cells must be about as wide as high.
+    """
+    width, height = size
+    if output.ndim == 4 and output.shape[0] == 1:
+        for candidate in (output[0].transpose(1, 2, 0), output[0]):
+            rows, columns = candidate.shape[:2]
+            if rows <= height and columns <= width:
+                ratio = (height / rows) / (width / columns)
+                if abs(ratio - 1) < RATIO_TOLERANCE:
+                    return np.ascontiguousarray(candidate, np.float32)
+    if output.ndim == 3 and output.shape[0] == 1:
+        for prefix in range(MOST_PREFIX + 1):
+            count = output.shape[1] - prefix
+            patch = round(float(np.sqrt(width * height / count))) if count > 0 else 0
+            if patch > 0 and (height % patch, width % patch) == (0, 0) and count * patch**2 == width * height:
+                tokens = output[0, prefix:].reshape(height // patch, width // patch, -1)
+                return np.ascontiguousarray(tokens, np.float32)
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

@@ -1,0 +1,155 @@
+"""Patch features of DINO (ViT-S/16) and DINOv2 (ViT-S/14), through timm.
+
+Source:
+    Caron et al., Emerging Properties in Self-Supervised Vision Transformers, ICCV 2021 (OmniMotion's features);
+    Oquab et al., DINOv2, TMLR 2024 (CaDeX++'s). Both as the papers use them: the tokens of the last block after the
+    final normalisation, without the class token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from omnitrack.correspondence.features.contract import unit_length
+from omnitrack.correspondence.features.network_input import IMAGENET_MEAN, IMAGENET_STD, network_input, network_size
+from omnitrack.errors import OmnitrackError
+from omnitrack.progress import Progress
+from omnitrack.settings import FeatureSettings
+from omnitrack.weights import identity, import_extra, locate
+
+EXTRA = "features"
+PUBLISHED_THRESHOLD = 0.5  # OmniMotion's, with DINO; not calibrated here
+GPU_BATCH = 8
+WEIGHTS_SETTING = "features.weights"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A transformer as timm knows it.
+
+    Attributes:
+        timm: Its name there.
+        patch: Side of a patch in pixels.
+        checkpoint: The file that its authors publish.
+    """
+
+    timm: str
+    patch: int
+    checkpoint: str
+
+
+MODELS = {
+    "dino": Model("vit_small_patch16_224.dino", 16, "dino_deitsmall16_pretrain.pth"),
+    "dinov2": Model("vit_small_patch14_dinov2.lvd142m", 14, "dinov2_vits14_pretrain.pth"),
+}
+
+
+class VitExtractor:
+    """A `FeatureExtractor` around one of `MODELS`.
+
+    Args:
+        settings: Names the model, and a file of weights; without one timm downloads its own.
+        device: Where to compute.
+        progress: Hears of the download.
+
+    Raises:
+        OmnitrackError: No such file.
+    """
+
+    threshold = PUBLISHED_THRESHOLD
+
+    def __init__(self, settings: FeatureSettings, device: str, progress: Progress) -> None:
+        self.name = settings.extractor
+        self.batch_frames = GPU_BATCH if device.startswith("cuda") else 1
+        self._model = MODELS[self.name]
+        self._side, self._device, self._progress = settings.side, device, progress
+        self._path = locate(settings.weights, {}, setting=WEIGHTS_SETTING) if settings.weights else None
+        self.identity = identity(settings.weights, {}) if settings.weights else f"timm {self._model.timm}"
+
+    def extract(self, frames: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        """One map (h, w, 384) of unit vectors per frame, a cell per patch; see `FeatureExtractor`."""
+        patch = self._model.patch
+        width, height = network_size((frames[0].shape[1], frames[0].shape[0]), self._side, patch)
+        images = network_input(frames, (width, height), IMAGENET_MEAN, IMAGENET_STD)
+        network = self._network
+        with torch.inference_mode():
+            tokens = network.forward_features(torch.from_numpy(images).to(self._device))
+        tokens = tokens[:, network.num_prefix_tokens :].float().cpu().numpy()
+        maps = unit_length(tokens.reshape(len(frames), height // patch, width // patch, -1))
+        return list(maps)
+
+    @cached_property
+    def _network(self) -> Any:
+        timm = import_extra("timm", EXTRA)
+        # dynamic_img_size: the embeddings of places are interpolated for images of other sizes than in training
+        arguments = {"num_classes": 0, "dynamic_img_size": True}
+        if self._path is not None:
+            network = timm.create_model(self._model.timm, pretrained=False, **arguments)
+            self._load(network, self._path)
+        else:
+            self._progress.note(f"{self.name}: timm looks for the weights {self._model.timm}, and downloads them")
+            try:
+                network = timm.create_model(self._model.timm, pretrained=True, **arguments)
+            except Exception as error:  # of timm, huggingface_hub or the network under it
+                raise OmnitrackError(
+                    f"timm cannot get the weights {self._model.timm}: {str(error).partition(chr(10))[0]}",
+                    f"get {self._model.checkpoint} by hand and name it: --set {WEIGHTS_SETTING}=FILE",
+                ) from error
+        return network.eval().to(self._device)
+
+    def _load(self, network: Any, path: Path) -> None:
+        state = network_weights(path)
+        try:
+            network.load_state_dict(state)
+        except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+            expected = network.state_dict()
+            lost = [key for key in expected if key not in state]
+            unequal = [key for key in expected if key in state and state[key].shape != expected[key].shape]
+            what = f"it lacks {lost[0]}" if lost else f"{unequal[0]} has another shape" if unequal else "it has more"
+            raise OmnitrackError(
+                f"{path} has the weights of another network than {self.name} ({self._model.timm}): {what}",
+                f"name {self._model.checkpoint} or timm's file: --set {WEIGHTS_SETTING}=FILE",
+            ) from error
+
+
+def network_weights(path: Path) -> dict[str, Tensor]:
+    """The weights of a transformer in a checkpoint of its authors or of timm, by timm's names.
+
+    Raises:
+        OmnitrackError: Not a file of weights, or cut short.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            state = import_extra("safetensors.torch", EXTRA).load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        for key in ("state_dict", "model", "teacher"):  # where training checkpoints keep them
+            state = state.get(key, state)
+        return _plain_names(state)
+    except OmnitrackError:
+        raise
+    except Exception as error:  # what is no checkpoint fails in any way, in torch, pickle or safetensors
+        raise OmnitrackError(
+            f"{path} is not a file of weights that torch can read, or is cut short",
+            f"get it again, or name another: --set {WEIGHTS_SETTING}=FILE",
+        ) from error
+
+
+def _plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Without what wraps the network in training, its heads, and the token that stood for masked patches."""
+    plain = {}
+    for name, value in state.items():
+        for prefix in ("module.", "backbone."):
+            name = name.removeprefix(prefix)
+        if name != "mask_token" and not name.startswith(("head.", "dino_head.", "ibot_head.")):
+            plain[name] = value
+    return plain

@@ -1,0 +1,168 @@
+"""Features of every frame: extracted once, kept in ``correspondences.h5``."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.config import as_dict
+from omnitrack.correspondence.features import NONE, open_extractor
+from omnitrack.correspondence.features.contract import FeatureExtractor, check_features
+from omnitrack.device import pick_device
+from omnitrack.errors import OmnitrackError
+from omnitrack.progress import SILENT, Progress
+from omnitrack.project.feature_store import STAMP, FeatureStore, read_features_stamp, write_features
+from omnitrack.project.project import Project
+from omnitrack.project.shards import Shards
+from omnitrack.project.stamps import make_stamp
+from omnitrack.project.store import FEATURES_GROUP, stored_groups
+from omnitrack.settings import FeatureSettings, Settings
+
+Features = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FeatureReport:
+    """What `compute_features` did.
+
+    Attributes:
+        extractor: Its name; ``none`` where the settings ask for no features.
+        frames: Frames with features.
+        computed: Of these, computed now.
+        grid: (h, w) cells of a map.
+        channels: Features per cell.
+        threshold: Cosine similarity under which the appearance check rejects.
+        seconds: Wall time.
+        bytes: Size of the features on disk.
+    """
+
+    extractor: str
+    frames: int
+    computed: int
+    grid: tuple[int, int]
+    channels: int
+    threshold: float
+    seconds: float
+    bytes: int
+
+
+def features_stamp(project: Project, settings: FeatureSettings, extractor: FeatureExtractor) -> dict[str, Any]:
+    """What the features of a project are made from: its frames, the weights, and the settings that count."""
+    used = as_dict(settings)
+    del used["weights"]  # their content counts, not their place
+    if settings.extractor != "onnx":
+        del used["onnx"]
+    return make_stamp({"frames": project.meta.fingerprint, "weights": extractor.identity}, used)
+
+
+def wanted_features(project: Project, settings: FeatureSettings) -> dict[str, Any] | None:
+    """The stamp of the features that the settings ask for; None where they ask for none.
+
+    Raises:
+        OmnitrackError: No such extractor, or no file of weights.
+    """
+    if settings.extractor == NONE:
+        return None
+    return features_stamp(project, settings, open_extractor(settings))
+
+
+def compute_features(
+    project: Project, settings: Settings, progress: Progress = SILENT, device: str = "auto"
+) -> FeatureReport:
+    """Extract the features of every frame, each once; what is there already is kept, and what an interrupted run left.
+
+    Args:
+        project: The project.
+        settings: Uses the table ``features``; does nothing where its extractor is none.
+        progress: Hears of it.
+        device: For extractors that use torch: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        OmnitrackError: No such extractor, an extra or weights that are missing, a failing extractor, or a full disk.
+    """
+    begin = time.perf_counter()
+    if settings.features.extractor == NONE:
+        return FeatureReport(NONE, 0, 0, (0, 0), 0, 0.0, 0.0, 0)
+    extractor = open_extractor(settings.features, str(pick_device(device)), progress)
+    stamp = features_stamp(project, settings.features, extractor)
+    computed = 0
+    if not _stored(project, stamp, progress):
+        shards = Shards(project, FEATURES_GROUP, stamp)
+        computed = _compute_missing(project, extractor, shards, progress)
+        kept = sorted(stored_groups(project) - {FEATURES_GROUP})
+        shards.merge(FEATURES_GROUP, {STAMP: json.dumps(stamp)}, keep=kept)
+    with FeatureStore(project) as store:
+        height, width = store.grid
+        return FeatureReport(
+            extractor=settings.features.extractor,
+            frames=project.num_frames,
+            computed=computed,
+            grid=store.grid,
+            channels=store.channels,
+            threshold=settings.filter.feature_threshold or extractor.threshold,
+            seconds=time.perf_counter() - begin,
+            bytes=project.num_frames * height * width * store.channels * np.dtype(np.float16).itemsize,
+        )
+
+
+def _stored(project: Project, stamp: dict[str, Any], progress: Progress) -> bool:
+    """Whether these very features are there and whole."""
+    found = read_features_stamp(project)
+    if found is None:
+        return False
+    if found != stamp:
+        progress.note("the features that are there were made from other frames, settings or weights: extracting anew")
+        return False
+    try:
+        FeatureStore(project).close()
+    except OmnitrackError as error:
+        progress.warn(f"{error.message}: extracting anew")
+        return False
+    return True
+
+
+def _compute_missing(project: Project, extractor: FeatureExtractor, shards: Shards, progress: Progress) -> int:
+    """Features of the frames that have none, one finished file each; their number."""
+    done = set(shards.done())
+    missing = [frame for frame in range(project.num_frames) if frame not in done]
+    first: Features | None = None
+    with progress.task("features", project.num_frames, done=len(done), unit="frames") as task:
+        for start in range(0, len(missing), extractor.batch_frames):
+            batch = missing[start : start + extractor.batch_frames]
+            for frame, features in zip(batch, _extract(extractor, project, batch), strict=True):
+                first = features if first is None else first
+                if features.shape != first.shape:
+                    raise _failure(extractor, frame, f"returned {features.shape} after {first.shape} for another frame")
+                shards.write(frame, partial(write_features, frame=frame, features=features))
+                task.advance()
+    return len(missing)
+
+
+def _extract(extractor: FeatureExtractor, project: Project, batch: list[int]) -> list[Features]:
+    frames = [project.frame(frame) for frame in batch]
+    try:
+        found = [np.asarray(features, np.float32) for features in extractor.extract(frames)]
+    except (OmnitrackError, MemoryError):
+        raise
+    except Exception as error:  # a plug-in can fail in any way; the frame and its name are what the user needs
+        raise _failure(extractor, batch[0], f"failed: {error}") from error
+    if len(found) != len(batch):
+        raise _failure(extractor, batch[0], f"returned {len(found)} maps for {len(batch)} frames")
+    for frame, features in zip(batch, found, strict=True):
+        wrong = check_features(features)
+        if wrong:
+            raise _failure(extractor, frame, wrong)
+    return found
+
+
+def _failure(extractor: FeatureExtractor, frame: int, what: str) -> OmnitrackError:
+    return OmnitrackError(
+        f"feature extractor {extractor.name!r} on frame {frame} {what}",
+        "finished frames are kept; try another extractor or other weights, or --set features.extractor=none",
+    )

@@ -144,6 +144,16 @@ def read_features_stamp(project: Project) -> dict[str, Any] | None:
         return None
 
 
+def features_bytes(project: Project) -> int:
+    """Bytes on disk of a project's features; 0 where it has none, or its file cannot be read."""
+    try:
+        with h5py.File(project.correspondences_path, "r") as file:
+            frames = list(file[FEATURES_GROUP].values()) if FEATURES_GROUP in file else []
+            return sum(frame["values"].id.get_storage_size() for frame in frames)
+    except (OSError, RuntimeError, KeyError):
+        return 0
+
+
 def frame_name(frame: int) -> str:
     """Name of a frame's group, which sorts like the frame."""
     return f"{frame:06d}"

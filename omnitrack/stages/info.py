@@ -112,17 +112,23 @@ class _Inspector:
         """The products of init, flow, filter and fit."""
         frames = self._frames()
         flow_stamp, filter_stamp, filtered_bytes, damage = self._correspondences()
+        features = self._judge_features(frames, filter_stamp)
+        match_stamp, match_bytes = self._matches()
         size = size_on_disk(self._project.correspondences_path)
         inputs = {"frames": self._project.meta.fingerprint}
-        flow = self._judge("flow", flow_stamp, inputs, frames, size - filtered_bytes, damage)
+        others = filtered_bytes + match_bytes + sum(product.bytes for product in features)
+        flow = self._judge("flow", flow_stamp, inputs, frames, size - others, damage)
         inputs = {"flow": fingerprint(flow_stamp)}
         filtered = self._judge("filter", filter_stamp, inputs, flow, filtered_bytes, "")
+        filtered = self._perhaps_other_features(filtered, filter_stamp, features)
+        matched = self._judge_matches(match_stamp, filtered, match_bytes)
         self._fit_stamp, step, damage = self._checkpoint()
-        inputs = {"filter": fingerprint(filter_stamp)}
+        of_fit = {**self._matches_of_fit(match_stamp), **self._depth_of_fit()}
+        inputs = {"filter": fingerprint(filter_stamp), **of_fit}
         size = size_on_disk(self._project.checkpoints_dir)
-        fit = self._judge("fit", self._fit_stamp, inputs, filtered, size, damage)
+        fit = self._judge("fit", self._fit_stamp, inputs, matched[0] if matched else filtered, size, damage)
         self._fit = self._perhaps_unfinished(fit, step)
-        return [frames, flow, filtered, self._fit]
+        return [frames, flow, *features, filtered, *matched, *self._judge_depth(frames), self._fit]
 
     def files(self) -> list[Product]:
         """The tracks and renders of the fit; call `stages` first."""
@@ -133,7 +139,13 @@ class _Inspector:
         return made + [self._file(path, "render", index.get(path.name), "") for path in renders]
 
     def _judge(
-        self, name: str, stamp: Stamp | None, inputs: Mapping[str, str], upstream: Product, size: int, damage: str
+        self,
+        name: str,
+        stamp: Stamp | None,
+        inputs: Mapping[str, str | None],
+        upstream: Product,
+        size: int,
+        damage: str,
     ) -> Product:
         state, reason = "ready", ""
         if damage:
@@ -146,7 +158,80 @@ class _Inspector:
             state, reason = self._freshness(name, stamp, inputs, upstream)
         return Product(name, state, reason, size, _command(self._project, name))
 
-    def _freshness(self, table: str, stamp: Stamp, inputs: Mapping[str, str], upstream: Product) -> tuple[str, str]:
+    def _judge_features(self, frames: Product, filter_stamp: Stamp | None) -> list[Product]:
+        """The features of the frames, which the filter stage makes; none where there are none and nobody wants any."""
+        from omnitrack.project.feature_store import features_bytes, read_features_stamp
+
+        self._features_stamp = stamp = read_features_stamp(self._project)
+        used = "features" in (filter_stamp or {"inputs": {}})["inputs"]
+        self._wants_features = used or self._settings.features.extractor != "none"
+        if stamp is None and not self._wants_features and not has_shards(self._project, "features"):
+            return []
+        inputs = {"frames": self._project.meta.fingerprint}
+        judged = self._judge("features", stamp, inputs, frames, features_bytes(self._project), "")
+        return [replace(judged, command=_command(self._project, "filter"))]
+
+    def _perhaps_other_features(
+        self, filtered: Product, filter_stamp: Stamp | None, features: list[Product]
+    ) -> Product:
+        if filtered.state != "ready" or filter_stamp is None or not self._wants_features:
+            return filtered
+        made_from = filter_stamp["inputs"].get("features")
+        if features and features[0].state != "ready":
+            reason = f"its features are {features[0].state}"
+        elif made_from is None:
+            reason = "made without features, which omnitrack.toml asks for"
+        elif made_from != fingerprint(self._features_stamp):
+            reason = "made from other features"
+        else:
+            return filtered
+        return replace(filtered, state="stale", reason=reason)
+
+    def _judge_matches(self, stamp: Stamp | None, filtered: Product, size: int) -> list[Product]:
+        """The long-range matches, which the filter stage makes too; none where there are none and none were begun."""
+        if stamp is None and not has_shards(self._project, "matching"):
+            return []
+        from omnitrack.project.feature_store import read_features_stamp
+
+        inputs = {"features": fingerprint(read_features_stamp(self._project))}
+        judged = self._judge("matching", stamp, inputs, filtered, size, "")
+        return [replace(judged, command=_command(self._project, "filter"))]
+
+    def _judge_depth(self, frames: Product) -> list[Product]:
+        """The depth maps, which the fit stage makes; none where there are none and none are asked for."""
+        from omnitrack.project.depth_store import read_depth_stamp
+
+        stamp = read_depth_stamp(self._project)
+        wanted = self._wanted_depth()
+        if stamp is None and wanted is None and not has_shards(self._project, "depth"):
+            return []
+        inputs: dict[str, str | None] = {"frames": self._project.meta.fingerprint}
+        if wanted is not None:
+            inputs["source"] = wanted["inputs"]["source"]
+        judged = self._judge("depth", stamp, inputs, frames, 0, "")
+        return [replace(judged, command=_command(self._project, "fit"))]
+
+    def _wanted_depth(self) -> Stamp | None:
+        """The stamp of the depth maps that omnitrack.toml asks for; None where it asks for none."""
+        from omnitrack.stages.depth import depth_stamp
+
+        try:
+            return depth_stamp(self._project, self._settings)
+        except OmnitrackError:  # a source without a path, which the fit will say
+            return None
+
+    def _depth_of_fit(self) -> dict[str, str | None]:
+        """What a fit should be made from besides: depth maps, where it was made from some or should be now."""
+        from omnitrack.project.depth_store import read_depth_stamp
+
+        wanted = self._wanted_depth()
+        if wanted is None and "depth" not in (self._fit_stamp or {"inputs": {}})["inputs"]:
+            return {}
+        return {"depth": fingerprint(wanted or read_depth_stamp(self._project))}
+
+    def _freshness(
+        self, table: str, stamp: Stamp, inputs: Mapping[str, str | None], upstream: Product
+    ) -> tuple[str, str]:
         """Whether a product with this stamp is ready or stale, and why."""
         for name, now in inputs.items():
             if stamp["inputs"].get(name) != now:
@@ -168,7 +253,10 @@ class _Inspector:
 
     def _correspondences(self) -> tuple[Stamp | None, Stamp | None, int, str]:
         """The stamps of flow and filter, the bytes of the filtered half, and what is wrong with the file."""
-        if not self._project.correspondences_path.exists():
+        from omnitrack.project.store import FLOW_GROUP, stored_groups
+
+        groups = stored_groups(self._project)
+        if not self._project.correspondences_path.exists() or (groups and FLOW_GROUP not in groups):
             return None, None, 0, ""
         from omnitrack.project.store import FILTERED_GROUP, FlowStore
 
@@ -177,6 +265,27 @@ class _Inspector:
                 return store.flow_stamp, store.filter_stamp, store.stored_bytes(FILTERED_GROUP), ""
         except OmnitrackError as error:
             return None, None, 0, error.message
+
+    def _matches(self) -> tuple[Stamp | None, int]:
+        """The stamp of the long-range matches and their bytes; a damaged file says so elsewhere."""
+        if not self._project.correspondences_path.exists():
+            return None, 0
+        from omnitrack.project.match_store import MATCH_GROUP, read_match_stamp
+        from omnitrack.project.store import FlowStore
+
+        try:
+            with FlowStore(self._project, any_frames=True) as store:
+                return read_match_stamp(self._project), store.stored_bytes(MATCH_GROUP)
+        except OmnitrackError:
+            return None, 0
+
+    def _matches_of_fit(self, stamp: Stamp | None) -> dict[str, str | None]:
+        """What a fit should be made from besides: the matches, where it was made from some or would be now."""
+        made = self._fit_stamp or {"inputs": {}, "settings": {}}
+        per_step = made["settings"].get("matches", self._settings.fit.matches)
+        if stamp is None and "matches" not in made["inputs"]:
+            return {}
+        return {"matches": fingerprint(stamp) if stamp is not None and per_step > 0 else None}
 
     def _checkpoint(self) -> tuple[Stamp | None, int, str]:
         """The stamp of the fit, the step it has reached, and what is wrong with its file."""

@@ -122,6 +122,7 @@ class FilterSettings:
     feature_threshold: float = setting(
         0.0, "least cosine, -1 to 1, of a believed chain's features; 0 takes what suits features.extractor"
     )
+    cache_mb: int = setting(2048, "decoded flow to keep in memory, in MB; less is slower on frames of 480p", low=0)
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,36 @@ class MatchSettings:
     )
 
 
+DEPTH_SOURCES = ("none", "folder", "onnx", "transformers")
+DEPTH_KINDS = ("auto", "depth", "inverse")
+
+
+@dataclass(frozen=True)
+class OnnxDepthSettings:
+    """What a depth network in the ONNX format is fed, where it leaves that open."""
+
+    multiple: int = setting(14, "sides of the input are multiples of this many pixels", low=1)
+    mean: tuple[float, ...] = setting((0.485, 0.456, 0.406), "taken off the red, green and blue input, 0 to 1")
+    std: tuple[float, ...] = setting((0.229, 0.224, 0.225), "the red, green and blue input is divided by")
+
+
+@dataclass(frozen=True)
+class DepthSettings:
+    """A depth prior: depth of every frame from elsewhere, believed as far as the clip bears it out."""
+
+    source: str = setting(
+        "none", "where depth maps come from; none takes depth from motion alone", choices=DEPTH_SOURCES
+    )
+    path: str = setting("", "the folder of maps, the ONNX file, or the name or folder of a transformers model")
+    kind: str = setting(
+        "auto", "larger is farther (depth) or nearer (inverse); auto knows it of known models", choices=DEPTH_KINDS
+    )
+    side: int = setting(
+        0, "shorter side of the frames as a model sees them, in pixels; 0 is what it asks for, 518 if nothing", low=0
+    )
+    onnx: OnnxDepthSettings = table(OnnxDepthSettings, "source onnx: any depth network")
+
+
 DEPTH_STARTS = ("motion", "flat")
 SAMPLERS = ("regions", "pairs")
 OUTLIER_PX = 8.0
@@ -152,7 +183,9 @@ class CadexSettings:
 
     projection: str = setting("orthographic", "camera model", choices=("orthographic", "perspective"))
     coupling: str = setting("spline", "monotone map of the coupling layers", choices=("spline", "affine"))
-    depth_start: str = setting("motion", "depth at the start: from motion and occlusion, or flat", choices=DEPTH_STARTS)
+    depth_start: str = setting(
+        "motion", "depth at the start: from motion, occlusion and the prior; or flat", choices=DEPTH_STARTS
+    )
     plane_resolutions: tuple[int, ...] = setting((12, 48), "sides of each coupling layer's feature planes")
     plane_channels: int = setting(16, "features per plane, a multiple of 4", low=4)
     time_channels: int = setting(16, "features per time grid", low=1)
@@ -233,6 +266,12 @@ class FitSettings:
     )
     flow_gradient_weight: float = setting(0.0, "agreement of neighbours' motions; above 0 doubles the work", low=0)
     longest_gap: int = setting(0, "correspondences over more frames are left out; 0 keeps all", low=0)
+    matches: int = setting(256, "long-range matches per step, where there are any; 0 leaves them out", low=0)
+    match_weights: tuple[float, ...] = setting(
+        (1.0, 0.1, 0.01),
+        "their weight: at first, from 1/22 of the run on, and from 2/22 on, when outliers are left out",
+    )
+    data_mb: int = setting(360, "correspondences to fit to, in MB; of more, targets and points are left out", low=1)
     sampler: str = setting("regions", "how points are drawn: by region, or by pair as published", choices=SAMPLERS)
     hard_share: float = setting(0.8, "share of the samples drawn where the fit is poor, the rest evenly", low=0)
     regions: int = setting(16, "regions per side of a frame whose error is followed", low=1)
@@ -275,6 +314,7 @@ class Settings:
     features: FeatureSettings = table(FeatureSettings, "learned features of the frames")
     filter: FilterSettings = table(FilterSettings, "which flow to believe, and chaining it over any distance")
     matching: MatchSettings = table(MatchSettings, "long-range matches by features")
+    depth: DepthSettings = table(DepthSettings, "a depth prior from elsewhere")
     fit: FitSettings = table(FitSettings, "the optimisation")
     query: QuerySettings = table(QuerySettings, "tracks from a fitted field")
     render: RenderSettings = table(RenderSettings, "pictures of tracks and of the field")

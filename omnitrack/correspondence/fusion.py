@@ -8,7 +8,7 @@ chain does not reach. Elsewhere the chain stands. Per point, the positions x_t i
 
 over all measured hops k -> j between frames in which the point is seen, with f the field's track, c the chain's, and
 x fixed at the query. A hop weighs w = 1 / (s^2 + e^2), e its cycle error, less where it disagrees with the track
-(Cauchy). Hops are measured again at the new positions a few times; each time is one T x T solve per point.
+(Cauchy). Hops are measured again at the new positions a few times; each time is one solve per point (`equations.py`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from omnitrack.correspondence.chaining import Similarity, chain, chain_confidence, outward, start_state
 from omnitrack.correspondence.consistency import take_hop
+from omnitrack.correspondence.equations import BandedEquations, DenseEquations, Equations
 from omnitrack.correspondence.flows import Array, FlowSource, raster_scale
 
 # All lengths at 256 x 256, all weights in 1 / px^2 there.
@@ -37,6 +38,8 @@ AGREEMENT_PX = 4.0  # distance of field and chain at which their agreement is ha
 AGREEMENT_FRAMES = 4.0  # reach of an agreement in time
 TRUST_THRESHOLD = 0.5
 SOLVE_FLOATS = 1 << 24  # of the matrices solved at once: bounds the memory
+DENSE_FRAMES = 256  # in longer clips only a band of the matrix is kept
+WIDEST_BAND = 32  # frames: hops over more pull at both ends
 
 
 @dataclass(frozen=True)
@@ -137,47 +140,43 @@ def fuse_positions(
     trusted = trusted_field(chained, field_pixels, flows.size)
     seen = chained.visible | (trusted & field_visible)
     start = np.where((chained.visible | ~trusted)[..., None], chained.pixels, field_pixels).astype(np.float32)
-    step = max(1, SOLVE_FLOATS // start.shape[1] ** 2)
+    num_frames, width = start.shape[1], min(max(2, *gaps), WIDEST_BAND)
+    banded = num_frames > DENSE_FRAMES
+    step = max(1, SOLVE_FLOATS // (3 * num_frames * (width + 1) if banded else num_frames**2))
     for first in range(0, len(start), step):
         part = slice(first, first + step)
-        priors = _priors(start[part], field_pixels[part], trusted[part], source, raster_scale(flows.size))
+        shape = len(start[part]), num_frames, SMOOTHNESS
+        empty: Equations = BandedEquations.smooth(*shape, width) if banded else DenseEquations.smooth(*shape)
+        priors = _priors(empty, start[part], field_pixels[part], trusted[part], source, raster_scale(flows.size))
         for _ in range(ROUNDS):
-            start[part] = _solve(*priors, flows, start[part], seen[part], gaps)
+            start[part] = _solve(priors, flows, start[part], seen[part], gaps)
     return start
 
 
-Equations = tuple[NDArray[np.float64], NDArray[np.float64]]  # (P, T, T) and (P, T, 2)
-
-
-def _priors(start: Array, field_pixels: Array, trusted: NDArray[np.bool_], source: int, scale: float) -> Equations:
+def _priors(
+    equations: Equations,
+    start: Array,
+    field_pixels: Array,
+    trusted: NDArray[np.bool_],
+    source: int,
+    scale: float,
+) -> Equations:
     """Normal equations of everything but the hops."""
-    count, num_frames = trusted.shape
-    second = np.diff(np.eye(num_frames), n=2, axis=0)  # rows 1, -2, 1
-    matrix = np.repeat((SMOOTHNESS * second.T @ second)[None], count, axis=0)
-    right = np.zeros((count, num_frames, 2))
-    frames = np.arange(num_frames)
-    chain_weight = CHAIN_WEIGHT * ~trusted
-    matrix[:, frames, frames] += chain_weight
-    right += chain_weight[..., None] * start
+    num_frames = trusted.shape[1]
+    equations.pull(np.arange(num_frames), CHAIN_WEIGHT * ~trusted, start)
     follow = FIELD_WEIGHT * (trusted[:, 1:] & trusted[:, :-1]).astype(np.float64)
     motion = np.diff(field_pixels.astype(np.float64), axis=1)  # (P, T - 1, 2)
     for t in range(num_frames - 1):
-        _add_difference(matrix, right, t, t + 1, follow[:, t], motion[:, t])
-    matrix[:, source, source] += QUERY_WEIGHT
-    right[:, source] += QUERY_WEIGHT * start[:, source]
-    return matrix / scale**2, right / scale**2
+        equations.tie(t, t + 1, follow[:, t], motion[:, t], start)
+    equations.pull(source, QUERY_WEIGHT, start[:, source])
+    return equations.divided(scale**2)
 
 
 def _solve(
-    prior_matrix: NDArray[np.float64],
-    prior_right: NDArray[np.float64],
-    flows: FlowSource,
-    pixels: Array,
-    seen: NDArray[np.bool_],
-    gaps: Sequence[int],
+    priors: Equations, flows: FlowSource, pixels: Array, seen: NDArray[np.bool_], gaps: Sequence[int]
 ) -> NDArray[np.float64]:
     """One round: measure all hops at `pixels` (P, T, 2), and solve."""
-    matrix, right = prior_matrix.copy(), prior_right.copy()
+    equations = priors.copy()
     num_frames, scale = pixels.shape[1], raster_scale(flows.size)
     for k in range(num_frames):
         near = [k + sign * gap for gap in gaps for sign in (1, -1)]
@@ -192,23 +191,5 @@ def _solve(
             weight[rows] = 1 / (MEASURED_PX**2 + error**2) / (1 + (residual / CAUCHY_PX) ** 2) / scale**2
             motion = np.zeros((len(pixels), 2))
             motion[rows] = hop.pixels - pixels[rows, k]
-            _add_difference(matrix, right, k, j, weight, motion)
-    return np.linalg.solve(matrix, right)
-
-
-def _add_difference(
-    matrix: NDArray[np.float64],
-    right: NDArray[np.float64],
-    k: int,
-    j: int,
-    weight: NDArray[np.float64],
-    motion: NDArray[np.float64],
-) -> None:
-    """Ask for x_j - x_k = motion (P, 2) with weight (P,)."""
-    matrix[:, k, k] += weight
-    matrix[:, j, j] += weight
-    matrix[:, k, j] -= weight
-    matrix[:, j, k] -= weight
-    pull = weight[:, None] * motion
-    right[:, j] += pull
-    right[:, k] -= pull
+            equations.tie(k, j, weight, motion, pixels)
+    return equations.solve()

@@ -25,7 +25,8 @@ from omnitrack.settings import QuerySettings, Settings
 from omnitrack.stages.fit import load_field
 from omnitrack.tracks import Tracks
 
-CHUNK_POINTS = 16384
+CHUNK_POINTS = 16384  # worked on at once ...
+CHUNK_ENTRIES = 100 * CHUNK_POINTS  # ... and, in clips of more than 100 frames, points times frames: 100 bytes each
 
 
 def query_stamp(fit_stamp: dict[str, Any], settings: QuerySettings) -> dict[str, Any]:
@@ -79,11 +80,12 @@ def _query(
     checkpoint = load_checkpoint(project)
     field = load_field(project, device, checkpoint)
     answer = _Answer(len(queries), project.num_frames)
+    most = max(1, min(CHUNK_POINTS, CHUNK_ENTRIES // project.num_frames))
     chunks = [
-        (int(t), rows[i : i + CHUNK_POINTS])
+        (int(t), rows[i : i + most])
         for t in np.unique(queries[:, 0])
         for rows in [np.flatnonzero(queries[:, 0] == t)]
-        for i in range(0, len(rows), CHUNK_POINTS)
+        for i in range(0, len(rows), most)
     ]
     with FlowStore(project) as flows, progress.task("query", len(queries), unit="points") as task:
         if checkpoint.stamp["inputs"]["filter"] != fingerprint(flows.filter_stamp or {}):

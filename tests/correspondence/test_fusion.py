@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from omnitrack.correspondence import fusion
+from omnitrack.correspondence.equations import DenseEquations
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.fusion import ChainedTrack, chain_everywhere, fuse_positions
 from omnitrack.synthetic import occluder_scene, translating_scene
@@ -111,8 +112,9 @@ def test_equations_are_those_of_the_docstring() -> None:
     start = np.array([[[20.0, 20.0], [23.0, 21.0], [27.0, 19.0]]], np.float32)
     field = np.array([[[20.0, 20.0], [22.5, 20.0], [26.0, 20.5]]], np.float32)
     trusted = np.array([[True, True, False]])
-    priors = fusion._priors(start, field, trusted, 0, 1.0)
-    solved = fusion._solve(*priors, SteadyFlows((2.0, 1.0)), start, np.array([[True, True, True]]), (1,))[0]
+    empty = DenseEquations.smooth(1, 3, fusion.SMOOTHNESS)
+    priors = fusion._priors(empty, start, field, trusted, 0, 1.0)
+    solved = fusion._solve(priors, SteadyFlows((2.0, 1.0)), start, np.array([[True, True, True]]), (1,))[0]
     rows, targets = [], []
 
     def ask(coefficients: list[float], value: NDArray[np.floating], weight: float) -> None:
@@ -155,3 +157,20 @@ def test_points_do_not_depend_on_each_other(exact_flows: type) -> None:
         one = ChainedTrack(chained.pixels[i : i + 1], chained.visible[i : i + 1], chained.confidence[i : i + 1])
         alone = fuse_positions(flows, 2, one, field[i : i + 1], chained.visible[i : i + 1], (1, 2, 4))
         np.testing.assert_allclose(alone[0], together[i], atol=1e-4)
+
+
+def test_long_clips_are_solved_by_the_band_with_the_same_result(
+    exact_flows: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = occluder_scene((96, 72), 14, speed=4.0)
+    flows, rng = exact_flows(scene), np.random.default_rng(0)
+    points = (scene.size * rng.uniform(0.1, 0.9, (25, 2))).astype(np.float32)
+    chained = chain_everywhere(flows, 5, points, 14, (1, 2, 4), 2.0)
+    field = chained.pixels + rng.normal(0, 1, chained.pixels.shape).astype(np.float32)
+    seen = rng.random(chained.visible.shape) < 0.8
+    whole = fuse_positions(flows, 5, chained, field, seen, (1, 2, 4))
+    monkeypatch.setattr(fusion, "DENSE_FRAMES", 1)
+    monkeypatch.setattr(fusion, "SOLVE_FLOATS", 3 * 14 * 5 * 10)  # ten points at once
+    banded = fuse_positions(flows, 5, chained, field, seen, (1, 2, 4))
+    np.testing.assert_allclose(banded, whole, atol=1e-4)
+    assert np.abs(banded - chained.pixels).max() > 0.5, "there was something to fuse"

@@ -29,7 +29,9 @@ from omnitrack.optimize.batch import Batch
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.depth_prior import Belief
 from omnitrack.optimize.losses import FRAME_PX, flow_gradient, robust_distance
-from omnitrack.optimize.method import Method, first_depth
+from omnitrack.optimize.matches import inliers
+from omnitrack.optimize.method import Method, Moment, first_depth
+from omnitrack.optimize.schedule import only_inliers
 from omnitrack.settings import OUTLIER_PX, CadexSettings, FitSettings
 
 COUPLING_ORDER = (0, 1, 2, 0, 1, 2)  # the coordinate each layer changes: every one twice
@@ -81,6 +83,7 @@ def cadex_losses(
     settings: CadexSettings,
     flow_gradient_weight: float = 0.0,
     outlier_px: float = OUTLIER_PX,
+    believe_all: bool = True,
 ) -> tuple[dict[str, Tensor], Tensor]:
     """The weighted terms of one step, and each anchor's error.
 
@@ -90,6 +93,7 @@ def cadex_losses(
         settings: Weights.
         flow_gradient_weight: Of `flow_gradient`; 0 leaves it out.
         outlier_px: Of `robust_distance`.
+        believe_all: Otherwise only `omnitrack.optimize.matches.inliers`.
 
     Returns:
         Terms by name, scalars whose sum is the loss; and (B,) mean distance of the anchors' predictions from their
@@ -117,11 +121,11 @@ def cadex_losses(
     landed = field.camera.project(points).view(anchors, targets, 2)
     depth, seen_depth, prior_depth = points[:, 2], surface[0, anchors:], initial[0, anchors:]
 
-    confidence = batch.confidence
+    difference = (landed - batch.target_pixels) * scale
+    confidence = batch.confidence if believe_all else batch.confidence * inliers(difference)
     total = confidence.sum().clamp_min(1e-6)
     hidden = (confidence * batch.occluded).flatten()
     seen = confidence.flatten() - hidden
-    difference = (landed - batch.target_pixels) * scale
     steps = (surface[1:] - surface[:1]) - (initial[1:] - initial[:1])
     in_front = torch.relu(settings.occlusion_margin + seen_depth - depth)
     terms = {
@@ -137,12 +141,20 @@ def cadex_losses(
     return terms, errors
 
 
+def match_loss(field: CadexField, batch: Batch, settings: FitSettings, moment: Moment) -> Tensor:
+    """See `omnitrack.optimize.method.Method.match_loss`: the terms of the dense correspondences."""
+    believe_all = not only_inliers(moment.share)
+    terms, _ = cadex_losses(field, batch, settings.cadex, 0.0, settings.outlier_px, believe_all)
+    return torch.stack(list(terms.values())).sum()
+
+
 CADEX = Method(
     build=build,
     camera=lambda size, settings: _camera(size, settings.cadex),
     losses=lambda field, batch, settings, moment: cadex_losses(
         field, batch, settings.cadex, settings.flow_gradient_weight, settings.outlier_px
     ),
+    match_loss=match_loss,
     groups=groups,
     restore=restore,
     neighbours=lambda settings: settings.flow_gradient_weight > 0,

@@ -15,10 +15,11 @@ from torch import Tensor
 from omnitrack.errors import OmnitrackError
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.depth_prior import DepthPrior, believe
+from omnitrack.optimize.matches import LongRangeMatches
 from omnitrack.optimize.method import Moment
 from omnitrack.optimize.methods import get_method
 from omnitrack.optimize.sampler import make_sampler
-from omnitrack.optimize.schedule import learning_rate_factor
+from omnitrack.optimize.schedule import learning_rate_factor, match_weight
 from omnitrack.settings import FitSettings
 
 LOOK_EVERY = 25  # steps between looks at the losses: the only host synchronisations
@@ -54,10 +55,16 @@ class Engine:
         settings: The method and how to fit it.
         seed: Reproduces a run on a CPU.
         prior: Depth of the frames from elsewhere. How far it is believed is then `belief`.
+        matches: Long-range matches to fit to besides.
     """
 
     def __init__(
-        self, data: Correspondences, settings: FitSettings, seed: int, prior: DepthPrior | None = None
+        self,
+        data: Correspondences,
+        settings: FitSettings,
+        seed: int,
+        prior: DepthPrior | None = None,
+        matches: LongRangeMatches | None = None,
     ) -> None:
         torch.manual_seed(seed)
         self.settings = settings
@@ -66,6 +73,7 @@ class Engine:
         self.field = self._method.build(data, settings, self.belief)
         neighbours = self._method.neighbours(settings)
         self.sampler = make_sampler(data.within(settings.longest_gap), settings, neighbours)
+        self._matches = matches if settings.matches > 0 else None
         self._generator = torch.Generator(data.grid.device).manual_seed(seed)
         groups = self._method.groups(self.field, settings)
         self._optimizer = torch.optim.Adam([{"params": p, "lr": rate} for p, rate, _ in groups], fused=True)
@@ -135,6 +143,7 @@ class Engine:
             moment = Moment(self.step / s.steps, self._generator)
             batch = self.sampler.draw(moment.share, self._generator)
             terms, errors = self._method.losses(self.field, batch, s, moment)
+            terms |= self._match_terms(moment)
             self._optimizer.zero_grad(set_to_none=True)
             torch.stack(list(terms.values())).sum().backward()
             for group, clip in zip(self._optimizer.param_groups, self._clips, strict=True):
@@ -146,6 +155,14 @@ class Engine:
                 sums[name] = sums.get(name, 0) + value.detach()
             self.step += 1
         return sums
+
+    def _match_terms(self, moment: Moment) -> dict[str, Tensor]:
+        """The term of the long-range matches; nothing where there are none, or they weigh nothing now."""
+        weight = match_weight(moment.share, self.settings.match_weights)
+        if self._matches is None or weight == 0:
+            return {}
+        batch = self._matches.draw(self.settings.matches, self._generator)
+        return {"matches": weight * self._method.match_loss(self.field, batch, self.settings, moment)}
 
     def _rate_factor(self) -> float:
         """What the first learning rates are multiplied with, now."""

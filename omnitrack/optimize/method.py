@@ -39,6 +39,7 @@ class Method:
             there is none; draws from torch's default generator.
         camera: Of the field, for frames of a size (width, height).
         losses: The weighted terms of a batch and the (B,) errors of its anchors in pixels at 256 x 256.
+        match_loss: Of a batch of long-range matches: far, without colours or neighbours, some of them wrong.
         groups: Parameters, their first learning rate, and the largest norm of their gradient, 0 for none.
         restore: The field that a state was saved from, for frames of a size (width, height) and their number.
         neighbours: Whether a batch needs the grid neighbours of its anchors.
@@ -48,6 +49,7 @@ class Method:
     build: Callable[[Correspondences, FitSettings, Belief | None], Any]
     camera: Callable[[tuple[int, int], FitSettings], Camera]
     losses: Callable[[Any, Batch, FitSettings, Moment], tuple[dict[str, Tensor], Tensor]]
+    match_loss: Callable[[Any, Batch, FitSettings, Moment], Tensor]
     groups: Callable[[Any, FitSettings], list[tuple[list[Tensor], float, float]]]
     restore: Callable[[Mapping[str, Tensor], tuple[int, int], int, FitSettings], Any]
     neighbours: Callable[[FitSettings], bool]

@@ -13,7 +13,7 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -34,8 +34,9 @@ from omnitrack.optimize.cadex import COUPLING_ORDER
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.depth_prior import Belief
 from omnitrack.optimize.losses import FRAME_PX, flow_gradient, robust_distance
+from omnitrack.optimize.matches import inliers
 from omnitrack.optimize.method import Method, Moment, first_depth
-from omnitrack.optimize.schedule import ramp
+from omnitrack.optimize.schedule import only_inliers, ramp
 from omnitrack.settings import FitSettings, OmniMotionSettings
 
 LAST_RATE = 0.5**5  # of the learning rate, left after 100,000 steps of a fall by half every 20,000
@@ -131,12 +132,21 @@ def losses(
 ) -> tuple[dict[str, Tensor], Tensor]:
     """See `omnitrack.optimize.method.Method.losses`."""
     if isinstance(field, PlanarField):
-        frames = batch.target_frames
-        sources = batch.source_frames[:, None].expand_as(frames)
-        pixels = batch.source_pixels[:, None].expand(*frames.shape, 2)
-        landed = field(pixels.flatten(0, 1), sources.flatten(), frames.flatten()).view(*frames.shape, 2)
-        return _flow_terms(field.camera, landed, batch, settings)
+        return _flow_terms(field.camera, _landed_flat(field, batch), batch, settings)
     return omnimotion_losses(field, batch, settings, moment)
+
+
+def match_loss(field: OmniMotionField | PlanarField, batch: Batch, settings: FitSettings, moment: Moment) -> Tensor:
+    """See `omnitrack.optimize.method.Method.match_loss`: where the samples of a ray land together."""
+    if isinstance(field, PlanarField):
+        landed = _landed_flat(field, batch)
+    else:
+        followed = _follow(field, batch, settings.omnimotion, moment)
+        landed = followed.landed
+    if only_inliers(moment.share):
+        batch = replace(batch, confidence=batch.confidence * inliers(landed - batch.target_pixels))
+    terms, _ = _flow_terms(field.camera, landed, batch, replace(settings, flow_gradient_weight=0.0))
+    return terms["flow"]
 
 
 def omnimotion_losses(
@@ -157,17 +167,10 @@ def omnimotion_losses(
         correspondences, in pixels at 256 x 256, for hard mining.
     """
     s, shape = settings.omnimotion, field.shape
-    columns = field.warp.time_columns()
-    depths = stratified_depths(len(batch.colors), shape.near, shape.far, shape.samples, moment.generator)
-    rays = field.cast(batch.source_pixels, batch.source_frames, depths, columns)
-    prior = _near_depth(rays.depths, field.first_depths(batch.source_pixels, batch.source_frames))
-    guided = 1 - ramp(moment.share, 0, s.guided_share)
-    tracked = _guided(rays, prior, guided).strongest(s.tracked_samples or shape.samples)  # k of the K samples
-    points = _carried(field, tracked.canonical, batch.target_frames, columns)  # (B, M, k, 3)
-    z = points[..., 2]
-    inside = ((z >= shape.near) & (z <= shape.far)).float()
-    landed = field.camera.project(accumulate(tracked.weights[:, None] * inside, points, s.normalise_weights))
-    terms, errors = _flow_terms(field.camera, landed, batch, settings)
+    followed = _follow(field, batch, s, moment)
+    rays, tracked, prior, columns = followed.rays, followed.tracked, followed.prior, followed.columns
+    terms, errors = _flow_terms(field.camera, followed.landed, batch, settings)
+    z = followed.points[..., 2]
     violation = torch.relu(z - shape.far) + torch.relu(shape.near - z)
     terms["depth_range"] = s.depth_range_weight * (violation**2).mean()
     photometric = ramp(moment.share, *PHOTOMETRIC_RAMP)
@@ -184,11 +187,59 @@ def omnimotion_losses(
         terms["smoothness"] = s.smoothness_weight * _smoothness(field, tracked, batch, columns)
     if s.distortion_weight > 0:
         weight = s.distortion_weight * ramp(moment.share, *DISTORTION_RAMP)
-        terms["distortion"] = weight * distortion(rays.weights, depths).mean()
+        terms["distortion"] = weight * distortion(rays.weights, rays.depths).mean()
     if s.depth_prior_weight > 0:
-        weight = s.depth_prior_weight * guided
+        weight = s.depth_prior_weight * _guided_share(s, moment)
         terms["depth_prior"] = weight * -torch.log((rays.weights * prior).sum(-1) + LEAST_WEIGHT).mean()
     return terms, errors
+
+
+@dataclass(frozen=True)
+class _Followed:
+    """The rays of a batch's B anchors, and where they went.
+
+    Attributes:
+        rays: With K samples each.
+        prior: (B, K) how near each sample is to the depth that the ray begins with.
+        tracked: The rays with the k samples that are followed.
+        points: (B, M, k, 3) these in the target frames.
+        landed: (B, M, 2) the pixels where they land together.
+        columns: Of the frames' times.
+    """
+
+    rays: Rays
+    prior: Tensor
+    tracked: Rays
+    points: Tensor
+    landed: Tensor
+    columns: list[Tensor]
+
+
+def _follow(field: OmniMotionField, batch: Batch, s: OmniMotionSettings, moment: Moment) -> _Followed:
+    """Cast the rays of a batch's anchors and carry them to the target frames."""
+    shape, columns = field.shape, field.warp.time_columns()
+    depths = stratified_depths(len(batch.source_frames), shape.near, shape.far, shape.samples, moment.generator)
+    rays = field.cast(batch.source_pixels, batch.source_frames, depths, columns)
+    prior = _near_depth(rays.depths, field.first_depths(batch.source_pixels, batch.source_frames))
+    tracked = _guided(rays, prior, _guided_share(s, moment)).strongest(s.tracked_samples or shape.samples)
+    points = _carried(field, tracked.canonical, batch.target_frames, columns)
+    z = points[..., 2]
+    inside = ((z >= shape.near) & (z <= shape.far)).float()
+    landed = field.camera.project(accumulate(tracked.weights[:, None] * inside, points, s.normalise_weights))
+    return _Followed(rays, prior, tracked, points, landed, columns)
+
+
+def _guided_share(s: OmniMotionSettings, moment: Moment) -> float:
+    """Share of a ray's weight that is where the depth from motion says, falling to zero."""
+    return 1 - ramp(moment.share, 0, s.guided_share)
+
+
+def _landed_flat(field: PlanarField, batch: Batch) -> Tensor:
+    """Where the anchors land in the target frames, (B, M, 2)."""
+    frames = batch.target_frames
+    sources = batch.source_frames[:, None].expand_as(frames)
+    pixels = batch.source_pixels[:, None].expand(*frames.shape, 2)
+    return field(pixels.flatten(0, 1), sources.flatten(), frames.flatten()).view(*frames.shape, 2)
 
 
 def _carried(field: OmniMotionField, canonical: Tensor, frames: Tensor, columns: list[Tensor]) -> Tensor:
@@ -268,6 +319,7 @@ OMNIMOTION = Method(
     build=build,
     camera=lambda size, settings: Camera(size),
     losses=losses,
+    match_loss=match_loss,
     groups=groups,
     restore=restore,
     neighbours=neighbours,

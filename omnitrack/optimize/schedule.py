@@ -7,6 +7,8 @@ GROWTHS_PER_RUN = 22_000 / 100  # ... every hundred steps of its 22,000
 FIRST_INTERVAL = 20  # OmniMotion: the largest interval of a pair starts with this many frames and grows by one ...
 INTERVAL_GROWTHS_PER_RUN = 100_000 / 2_000  # ... every 2,000 steps of its 100,000
 
+MATCH_STAGES = (1_000 / 22_000, 2_000 / 22_000)  # CaDeX++: matches weigh less from here, and least from there on
+
 
 def learning_rate_factor(share: float, last: float) -> float:
     """Share of the first learning rate that is used when `share` of the run is done: an even fall to `last`."""
@@ -16,6 +18,20 @@ def learning_rate_factor(share: float, last: float) -> float:
 def ramp(share: float, begin: float, end: float) -> float:
     """0 before `begin` of the run, 1 from `end` on, evenly between."""
     return 1.0 if share >= end else max(0.0, (share - begin) / (end - begin))
+
+
+def match_weight(share: float, weights: tuple[float, ...]) -> float:
+    """Weight of long-range matches when `share` of the run is done: of `weights` the next one at each stage.
+
+    The last one stays; where there is none it is 0.
+    """
+    stage = sum(share >= begin for begin in MATCH_STAGES)
+    return weights[min(stage, len(weights) - 1)] if weights else 0.0
+
+
+def only_inliers(share: float) -> bool:
+    """Whether matches that the field is far from are left out when `share` of the run is done."""
+    return share >= MATCH_STAGES[-1]
 
 
 def active_frames(share: float, num_frames: int) -> tuple[int, int]:

@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from omnitrack.config import fingerprint
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.project import Project
 from omnitrack.project.shards import COMPLETE
@@ -54,6 +55,11 @@ def read_matches(project: Project) -> Rows:
             f"the matches in {project.correspondences_path} cannot be read: {error}",
             f"delete that file, then omnitrack flow {project.root} and omnitrack filter {project.root}",
         ) from error
+
+
+def matches_of_fit(stamp: dict[str, Any] | None, per_step: int) -> str | None:
+    """What a fit's stamp says of the matches it is made from; None where there are none, or it draws none in a step."""
+    return fingerprint(stamp) if stamp is not None and per_step > 0 else None
 
 
 def read_match_stamp(project: Project) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from omnitrack.config import fingerprint
+from omnitrack.correspondence.features import NONE
 from omnitrack.correspondence.matching import FrameCells, Matches, calibrated, distinctive_cells, match_cells
 from omnitrack.device import pick_device
 from omnitrack.progress import SILENT, Progress
@@ -24,9 +25,9 @@ from omnitrack.project.shards import Shards
 from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import stored_groups
 from omnitrack.settings import MatchSettings, Settings
+from omnitrack.stages.features import wanted_features
 
-STAGE = "match"
-NO_FEATURES = "none"  # what `features.extractor` says of a project without
+STAGE = "matching"  # and the table of its settings
 
 
 @dataclass(frozen=True)
@@ -48,16 +49,21 @@ class MatchReport:
     seconds: float
 
 
-def match_stamp(features_stamp: dict[str, Any], settings: Settings) -> dict[str, Any] | None:
+def match_stamp(features_stamp: dict[str, Any] | None, settings: Settings) -> dict[str, Any] | None:
     """What the matches of a project with these features are made from; None where the settings want none.
 
     Limits of 0 are part of it by what they stand for.
     """
-    if not settings.matching.enabled or settings.features.extractor == NO_FEATURES:
+    if not settings.matching.enabled or settings.features.extractor == NONE:
         return None
     limits = asdict(calibrated(settings.matching, settings.features.extractor))
     inputs = {"features": fingerprint(features_stamp), "limits": fingerprint(limits)}
     return make_stamp(inputs, settings.matching)
+
+
+def wanted_matches(project: Project, settings: Settings) -> dict[str, Any] | None:
+    """The stamp of the matches that these settings ask for; None where they ask for none."""
+    return match_stamp(wanted_features(project, settings.features), settings)
 
 
 def find_matches(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.engine import Engine
+from omnitrack.optimize.matches import LongRangeMatches
 from omnitrack.optimize.methods import METHODS
 from omnitrack.optimize.sampler import SAMPLERS
 from omnitrack.settings import FitSettings
@@ -91,6 +93,22 @@ def test_the_watchman_sees_it(wait: Callable[[Tensor], Any]) -> None:
     wait(x.clone())
     with pytest.raises(AssertionError, match="waits for the device"), NoHostSync():
         wait(x)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("begin", [0, 7])  # of 15 steps: all matches, and inliers alone
+def test_steps_with_matches_never_wait(
+    exact_correspondences: Callable[..., Correspondences], small_fit: FitSettings, method: str, begin: int
+) -> None:
+    rows = np.array([[0, 3, 4, 3, 9, 4, 1], [0, 8, 9, 3, 14, 9, 1], [1, 20, 10, 3, 24, 10, 1]], np.float32)
+    settings = replace(small_fit, method=method, matches=16)
+    data = exact_correspondences(two_planes((32, 24), 4))
+    engine = Engine(data, settings, seed=0, matches=LongRangeMatches.from_rows(rows, torch.device("cpu")))
+    engine._steps(1)
+    engine.step = begin
+    with NoHostSync():
+        sums = engine._steps(begin + 2)
+    assert sums["matches"] > 0
 
 
 def test_the_watchman_sees_backward_passes() -> None:

@@ -157,12 +157,12 @@ def test_an_interrupted_run_goes_on(featured: Project) -> None:
     other = with_matching(similarity=0.95)
     with pytest.raises(KeyboardInterrupt):
         find_matches(featured, other, Interrupted(after=2), device="cpu")
-    assert has_shards(featured, "match")
+    assert has_shards(featured, "matching")
     np.testing.assert_array_equal(read_matches(featured), whole)  # the old ones stay until the new ones are whole
     progress = Interrupted(after=99)
     find_matches(featured, other, progress, device="cpu")
     assert progress.done == 2
-    assert not has_shards(featured, "match")
+    assert not has_shards(featured, "matching")
     np.testing.assert_array_equal(read_matches(featured), whole[whole[:, 6] > 0.95])
 
 

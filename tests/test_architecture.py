@@ -19,10 +19,11 @@ ALLOWED = {
     "__main__": {"cli"},
     "cli": {"stages", *MIDDLE},
     "api": {"stages", *MIDDLE},
-    "stages": {"synthetic", *MIDDLE},
+    "stages": {"synthetic", "depth_prior", *MIDDLE},
     "project": MIDDLE,
     "correspondence": MIDDLE,
     "optimize": {"motion"},  # nothing is drawn, read or written inside a fit
+    "depth_prior": {"project", "correspondence"},  # files of images and of networks
     "evaluation": MIDDLE,
     "drawing": MIDDLE,
     "synthetic": {"motion", "drawing"},

@@ -29,13 +29,14 @@ class Shards:
         project: Whose correspondences they will become.
         kind: Name of the stage (``flow``); stages do not see each other's shards.
         stamp: What the results are made from; shards with another stamp count as not there and are removed.
+        command: Goes on where this one was stopped, for error messages; that of the stage where empty.
     """
 
-    def __init__(self, project: Project, kind: str, stamp: Mapping[str, object]) -> None:
+    def __init__(self, project: Project, kind: str, stamp: Mapping[str, object], command: str = "") -> None:
         self._project = project
-        self._kind = kind
         self._stamp = json.dumps(stamp, sort_keys=True)
         self._dir = _directory(project, kind)
+        self._command = command or f"omnitrack {kind} {project.root}"
 
     def done(self) -> list[int]:
         """Indices of the finished jobs of this stamp; anything else that lies there is removed."""
@@ -58,7 +59,7 @@ class Shards:
             OmnitrackError: The file cannot be written, on a full disk for example.
         """
         path = self._path(index)
-        with _replacing(path, f"omnitrack {self._kind} {self._project.root}") as temporary:
+        with _replacing(path, self._command) as temporary:
             path.parent.mkdir(parents=True, exist_ok=True)
             with create_hdf5(temporary) as shard:
                 fill(shard)
@@ -79,7 +80,7 @@ class Shards:
         """
         path = self._project.correspondences_path
         with (
-            _replacing(path, f"omnitrack {self._kind} {self._project.root}") as temporary,
+            _replacing(path, self._command) as temporary,
             create_hdf5(temporary) as merged,
         ):
             merged.require_group(root_group)

@@ -116,19 +116,20 @@ class _Inspector:
         match_stamp, match_bytes = self._matches()
         size = size_on_disk(self._project.correspondences_path)
         inputs = {"frames": self._project.meta.fingerprint}
-        others = filtered_bytes + match_bytes + sum(product.bytes for product in features)
+        depth = self._judge_depth(frames)
+        others = filtered_bytes + match_bytes + sum(product.bytes for product in [*features, *depth])
         flow = self._judge("flow", flow_stamp, inputs, frames, size - others, damage)
         inputs = {"flow": fingerprint(flow_stamp)}
         filtered = self._judge("filter", filter_stamp, inputs, flow, filtered_bytes, "")
         filtered = self._perhaps_other_features(filtered, filter_stamp, features)
         matched = self._judge_matches(match_stamp, filtered, match_bytes)
         self._fit_stamp, step, damage = self._checkpoint()
-        of_fit = {**self._matches_of_fit(match_stamp), **self._depth_of_fit()}
-        inputs = {"filter": fingerprint(filter_stamp), **of_fit}
+        made_from: dict[str, str | None] = {"filter": fingerprint(filter_stamp)}
+        made_from |= self._matches_of_fit(match_stamp) | self._depth_of_fit()
         size = size_on_disk(self._project.checkpoints_dir)
-        fit = self._judge("fit", self._fit_stamp, inputs, matched[0] if matched else filtered, size, damage)
+        fit = self._judge("fit", self._fit_stamp, made_from, matched[0] if matched else filtered, size, damage)
         self._fit = self._perhaps_unfinished(fit, step)
-        return [frames, flow, *features, filtered, *matched, *self._judge_depth(frames), self._fit]
+        return [frames, flow, *features, filtered, *matched, *depth, self._fit]
 
     def files(self) -> list[Product]:
         """The tracks and renders of the fit; call `stages` first."""
@@ -199,7 +200,7 @@ class _Inspector:
 
     def _judge_depth(self, frames: Product) -> list[Product]:
         """The depth maps, which the fit stage makes; none where there are none and none are asked for."""
-        from omnitrack.project.depth_store import read_depth_stamp
+        from omnitrack.project.depth_store import read_depth_stamp, stored_bytes
 
         stamp = read_depth_stamp(self._project)
         wanted = self._wanted_depth()
@@ -208,7 +209,7 @@ class _Inspector:
         inputs: dict[str, str | None] = {"frames": self._project.meta.fingerprint}
         if wanted is not None:
             inputs["source"] = wanted["inputs"]["source"]
-        judged = self._judge("depth", stamp, inputs, frames, 0, "")
+        judged = self._judge("depth", stamp, inputs, frames, stored_bytes(self._project), "")
         return [replace(judged, command=_command(self._project, "fit"))]
 
     def _wanted_depth(self) -> Stamp | None:

@@ -1,0 +1,61 @@
+"""Sources of depth maps by name, each behind one contract: files in a folder, an ONNX network, a transformers model."""
+
+from __future__ import annotations
+
+from omnitrack.depth_prior.contract import DepthClip, DepthSource
+from omnitrack.errors import OmnitrackError
+from omnitrack.settings import DepthSettings
+
+NONE = "none"
+_WHAT = {
+    "folder": "the folder of the depth maps",
+    "onnx": "the file of an ONNX depth network",
+    "transformers": "the name or folder of a depth model",
+}
+
+
+def open_source(settings: DepthSettings, clip: DepthClip) -> DepthSource:
+    """The source that the settings name; a network is loaded when it is first used.
+
+    Raises:
+        OmnitrackError: No path, nothing there, maps that do not belong to the clip, or a kind that nobody knows.
+    """
+    _need_path(settings)
+    if settings.source == "folder":
+        from omnitrack.depth_prior.folder import DepthFolder
+
+        return DepthFolder(settings, clip)
+    if settings.source == "onnx":
+        from omnitrack.depth_prior.onnx_model import OnnxDepth
+
+        return OnnxDepth(settings, clip)
+    from omnitrack.depth_prior.transformers_model import TransformersDepth
+
+    return TransformersDepth(settings, clip)
+
+
+def source_identity(settings: DepthSettings) -> str:
+    """What a stamp records of a source: a hash of its files, or a model's name; nothing is loaded or downloaded.
+
+    Raises:
+        OmnitrackError: No path.
+    """
+    _need_path(settings)
+    if settings.source == "folder":
+        from omnitrack.depth_prior.folder import folder_identity
+
+        return folder_identity(settings.path)
+    if settings.source == "onnx":
+        from omnitrack.weights import identity
+
+        return identity(settings.path, {})
+    from omnitrack.depth_prior.transformers_model import model_identity
+
+    return model_identity(settings.path)
+
+
+def _need_path(settings: DepthSettings) -> None:
+    if not settings.path:
+        raise OmnitrackError(
+            f"the depth source {settings.source} needs {_WHAT[settings.source]}", "name it: --set depth.path=PATH"
+        )

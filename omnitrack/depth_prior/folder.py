@@ -1,0 +1,147 @@
+"""Depth maps from files: npz, npy, 16-bit PNG and EXR.
+
+The files of one format in a folder, in natural order of their names (``9.png`` before ``10.png``), are one map per
+frame of the project; or, where there are more, one per frame of the video, of which the project's take their own.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.config import fingerprint
+from omnitrack.depth_prior.contract import DEPTH, DepthClip, one_channel
+from omnitrack.depth_prior.exr import read_exr
+from omnitrack.errors import OmnitrackError
+from omnitrack.project.images import read_pixels
+from omnitrack.settings import DepthSettings
+from omnitrack.weights import MISSING, identity
+
+SUFFIXES = (".npz", ".npy", ".png", ".exr")
+KEY = "depth"  # of the array in an npz, as the published code names it
+ASPECT_TOLERANCE = 0.1  # networks round the sides of what they are fed to multiples of up to 32
+
+
+class DepthFolder:
+    """A `DepthSource` of files.
+
+    Args:
+        settings: Names the folder. Where it leaves the kind open, larger is farther.
+        clip: The frames that the maps are of.
+
+    Raises:
+        OmnitrackError: No such folder, no maps in it, maps of several formats, or another number than frames.
+    """
+
+    def __init__(self, settings: DepthSettings, clip: DepthClip) -> None:
+        self.kind = DEPTH if settings.kind == "auto" else settings.kind
+        self._size = clip.size
+        files = _files(settings.path)
+        indices = list(clip.indices)
+        if len(files) == clip.num_frames:
+            self._files = files
+        elif len(files) > max(indices):
+            self._files = [files[index] for index in indices]
+            clip.progress.note(
+                f"{len(files)} depth maps are of the video's frames: the {clip.num_frames} of the project take theirs"
+            )
+        else:
+            raise OmnitrackError(
+                f"{settings.path} has {len(files)} depth maps, but the project has {clip.num_frames} frames",
+                f"put one map per frame there, or one per frame of the video, which are at least {max(indices) + 1}",
+            )
+
+    def depth(self, t: int, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See `DepthSource`."""
+        path = self._files[t]
+        values = read_map(path)
+        height, width = values.shape
+        if abs(np.log(width / height * self._size[1] / self._size[0])) > ASPECT_TOLERANCE:
+            raise OmnitrackError(
+                f"depth map {path} is {width}x{height}, which is not the shape of frames of"
+                f" {self._size[0]}x{self._size[1]}",
+                "make the maps cover the whole frame, at any resolution",
+            )
+        return values
+
+
+def folder_identity(path: str) -> str:
+    """A hash of all maps in a folder and of their order; ``missing`` where there are none."""
+    try:
+        files = _files(path)
+    except OmnitrackError:
+        return MISSING
+    return fingerprint([[file.name, identity(str(file), {})] for file in files])
+
+
+def read_map(path: Path) -> NDArray[np.float32]:
+    """One depth map (h, w) float32 from a file.
+
+    Raises:
+        OmnitrackError: It cannot be read, is cut short, or holds something else.
+    """
+    if path.suffix.lower() == ".png":
+        pixels = read_pixels(path)
+        if pixels.shape[2] != 1:
+            raise _wrong(path, f"is a picture of {pixels.shape[2]} channels", "a grey one of 16 bits is needed")
+        return _checked(path, pixels)
+    if path.suffix.lower() == ".exr":
+        return _checked(path, read_exr(path))
+    try:
+        if path.suffix.lower() == ".npy":
+            return _checked(path, np.load(path))
+        with np.load(path) as arrays:
+            names = list(arrays)
+            name = KEY if KEY in names else names[0] if len(names) == 1 else None
+            if name is None:
+                raise _wrong(path, f"holds the arrays {', '.join(names) or 'none'}", f"call the depth {KEY!r}")
+            return _checked(path, arrays[name])
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        AttributeError,
+        TypeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        cause = getattr(error, "strerror", None) or "it is damaged, cut short or no array of numbers"
+        raise OmnitrackError(f"cannot read depth map {path}: {cause}", "make it anew, or remove it") from error
+
+
+def _checked(path: Path, values: NDArray[np.generic]) -> NDArray[np.float32]:
+    found = one_channel(values)
+    if found is None:
+        raise _wrong(
+            path, f"holds {values.dtype} values of the shape {values.shape}", "a map (height, width) is needed"
+        )
+    return found
+
+
+def _wrong(path: Path, what: str, hint: str) -> OmnitrackError:
+    return OmnitrackError(f"depth map {path} {what}", hint)
+
+
+def _files(folder: str) -> list[Path]:
+    path = Path(folder).expanduser()
+    if not path.is_dir():
+        state = "is not a folder" if path.exists() else "does not exist"
+        raise OmnitrackError(f"the folder of depth maps {path} {state}", "name it: --set depth.path=FOLDER")
+    files = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
+    formats = sorted({file.suffix.lower() for file in files})
+    if len(formats) != 1:
+        found = f"maps of several formats ({', '.join(formats)})" if formats else "no depth maps"
+        raise OmnitrackError(f"there are {found} in {path}", f"one of {', '.join(SUFFIXES)} for each frame is needed")
+    return sorted(files, key=lambda file: natural_order(file.name))
+
+
+def natural_order(name: str) -> list[tuple[int, int, str]]:
+    """Key that sorts names with their numbers by value: ``a9`` before ``a10``."""
+    parts = re.findall(r"\d+|\D+", name)
+    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]

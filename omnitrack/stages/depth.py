@@ -1,0 +1,155 @@
+"""Depth maps of every frame from elsewhere: computed once, kept in ``correspondences.h5``. A fit runs this."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.config import as_dict
+from omnitrack.depth_prior import NONE, open_source, source_identity
+from omnitrack.depth_prior.contract import DepthClip, DepthSource
+from omnitrack.device import pick_device
+from omnitrack.errors import OmnitrackError
+from omnitrack.progress import SILENT, Progress
+from omnitrack.project.depth_store import DEPTH_GROUP, STAMP, read_depth, read_depth_stamp, write_depth
+from omnitrack.project.project import Project
+from omnitrack.project.shards import Shards
+from omnitrack.project.stamps import make_stamp
+from omnitrack.project.store import stored_groups
+from omnitrack.settings import FitSettings, Settings
+
+MOST_SIDE = 320  # of a stored map: twice as fine as the grid of a fit by default, of 16,384 points
+
+
+@dataclass(frozen=True)
+class DepthReport:
+    """What `compute_depth` did.
+
+    Attributes:
+        source: Its name; ``none`` where the settings ask for no prior, or the fit would not use one.
+        kind: ``depth`` or ``inverse``; empty where there are no maps.
+        frames: Frames with maps.
+        computed: Of these, computed now.
+        size: (width, height) of the stored maps.
+        seconds: Wall time.
+    """
+
+    source: str
+    kind: str
+    frames: int
+    computed: int
+    size: tuple[int, int]
+    seconds: float
+
+
+def depth_stamp(project: Project, settings: Settings) -> dict[str, Any] | None:
+    """What the depth maps that a fit starts from are made from; None where it asks for none, or would not use them.
+
+    Raises:
+        OmnitrackError: A source without a path.
+    """
+    depth = settings.depth
+    if depth.source == NONE or not _starts_from_depth(settings.fit):
+        return None
+    used = as_dict(depth)
+    del used["path"]  # what is there counts, not where
+    if depth.source == "folder":
+        del used["side"]
+    if depth.source != "onnx":
+        del used["onnx"]
+    return make_stamp({"frames": project.meta.fingerprint, "source": source_identity(depth)}, used)
+
+
+def compute_depth(
+    project: Project, settings: Settings, progress: Progress = SILENT, device: str = "auto"
+) -> DepthReport:
+    """Get the depth map of every frame from the source; what is there already is kept, and what an earlier run left.
+
+    Args:
+        project: Has been matched.
+        settings: Uses the table ``depth``; does nothing where its source is none or the fit starts from flat depth.
+        progress: Hears of it.
+        device: For models: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        OmnitrackError: A source that is missing, damaged or of other frames, maps that say nothing, or a full disk.
+    """
+    begin = time.perf_counter()
+    stamp = depth_stamp(project, settings)
+    if stamp is None:
+        return DepthReport(NONE, "", 0, 0, (0, 0), 0.0)
+    computed = 0
+    if read_depth_stamp(project) != stamp:
+        meta = project.meta
+        clip = DepthClip(meta.count, meta.size, meta.indices, str(pick_device(device)), progress)
+        shards = Shards(project, DEPTH_GROUP, stamp, f"omnitrack fit {project.root}")
+        computed = _compute_missing(project, open_source(settings.depth, clip), shards, progress)
+        kept = sorted(stored_groups(project) - {DEPTH_GROUP})
+        shards.merge(DEPTH_GROUP, {STAMP: json.dumps(stamp)}, keep=kept)
+    maps, kind = read_depth(project)
+    _refuse_constant(maps, settings)
+    return DepthReport(
+        source=settings.depth.source,
+        kind=kind,
+        frames=len(maps),
+        computed=computed,
+        size=(maps.shape[2], maps.shape[1]),
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def _starts_from_depth(fit: FitSettings) -> bool:
+    """Whether the method of a fit makes anything of a depth to start from."""
+    if fit.method == "omnimotion":
+        s = fit.omnimotion
+        return s.mapping != "plain_2d" and (s.depth_prior_weight > 0 or s.guided_share > 0)
+    return fit.method != "cadex" or fit.cadex.depth_start != "flat"
+
+
+def _compute_missing(project: Project, source: DepthSource, shards: Shards, progress: Progress) -> int:
+    """Maps of the frames that have none, one finished file each; their number."""
+    done = set(shards.done())
+    missing = [frame for frame in range(project.num_frames) if frame not in done]
+    shape = None  # the first map's; files may be of several resolutions
+    with progress.task("depth", project.num_frames, done=len(done), unit="frames") as task:
+        for frame in missing:
+            values = source.depth(frame, project.frame(frame))
+            if not np.isfinite(values).all():
+                count = int((~np.isfinite(values)).sum())
+                raise OmnitrackError(
+                    f"the depth map of frame {frame} has {count} of {values.size} values that are not finite (NaN)",
+                    "give holes the value 0 where larger is farther, or --set depth.source=none",
+                )
+            shape = shape or stored_shape(values.shape, project.size)
+            shards.write(frame, partial(write_depth, frame=frame, values=resample(values, shape), kind=source.kind))
+            task.advance()
+    return len(missing)
+
+
+def stored_shape(found: tuple[int, ...], size: tuple[int, int]) -> tuple[int, int]:
+    """(h, w) of stored maps: at most as fine as those that were found, in the shape of frames (width, height)."""
+    scale = min(MOST_SIDE, max(found)) / max(size)
+    return max(1, round(size[1] * scale)), max(1, round(size[0] * scale))
+
+
+def resample(values: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """A map (h, w) at another resolution, the nearest value each, so that surfaces do not mix."""
+    rows, columns = (
+        ((np.arange(wanted) + 0.5) * (found / wanted)).astype(int)
+        for wanted, found in zip(shape, values.shape, strict=True)
+    )
+    return np.ascontiguousarray(values[rows[:, None], columns])
+
+
+def _refuse_constant(maps: NDArray[np.float32], settings: Settings) -> None:
+    if np.ptp(maps, axis=(1, 2)).max() == 0:
+        raise OmnitrackError(
+            f"every depth map from {settings.depth.path} has the same value everywhere",
+            "name another source, or leave it out: --set depth.source=none",
+        )

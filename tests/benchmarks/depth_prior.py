@@ -1,0 +1,171 @@
+"""What is a depth prior worth, and what does a wrong one cost?
+
+    python tests/benchmarks/depth_prior.py [--scene occluder] [--method cadex] [--preset fast] [--seeds 1] [--set K=V]
+
+Synthetic scenes with exact truth and real flow (dense inverse search on their frames), whose layers' order gives exact
+depth maps. Every method is fitted without a prior, with the exact one, with versions of it on other scales, and with
+wrong ones: upside down, noise, constant, of other frames, a ramp. TAP-Vid metrics of random points of every layer (AJ
+and delta also for the field alone, not fused with measured flow), whether the fitted depth has the layers in their
+true order where they meet, and what was found of the prior: the share of occlusions that it has in order, the share of
+its variance between tracks, and its mean weight.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from omnitrack.config import load_settings, parse_assignments
+from omnitrack.evaluation.metrics import score_video
+from omnitrack.evaluation.tapvid import pixels_to_raster, sample_queries
+from omnitrack.motion.geometry import Camera
+from omnitrack.optimize.depth_prior import Belief, DepthPrior, believe
+from omnitrack.project.filtered import read_correspondences
+from omnitrack.project.project import Project
+from omnitrack.settings import Settings
+from omnitrack.stages.demo import scene_as_video
+from omnitrack.stages.filter import filter_flow
+from omnitrack.stages.fit import fit_field, load_field
+from omnitrack.stages.flow import compute_flow
+from omnitrack.stages.init import init_from_frames
+from omnitrack.stages.query import query_tracks
+from omnitrack.synthetic import SyntheticScene, occluder_scene
+from omnitrack.synthetic.park import demo_scene
+
+MEETING_PX = 15  # side of the square around a pixel in which another layer meets it
+BLUR_PX = 6.0  # of noise: as smooth as what networks give
+# Each layer's distance, nearest layer first as in the scene, and the layers that meet.
+SCENES: dict[str, tuple[SyntheticScene, tuple[float, ...], list[tuple[int, int]]]] = {
+    "occluder": (occluder_scene(), (2.0, 4.0, 8.0), [(0, 1), (1, 2)]),
+    "park": (demo_scene((192, 144), 16), (2.0, 3.0, 4.0, 9.0), [(0, 3), (1, 2), (1, 3), (2, 3)]),
+}
+Maps = NDArray[np.float32]
+
+
+def priors(scene: SyntheticScene, distances: tuple[float, ...]) -> Iterator[tuple[str, str, Maps | None]]:
+    """Name, kind and maps (T, H, W) of each prior."""
+    rng = np.random.default_rng(0)
+    count = scene.num_frames
+    exact = np.array(distances)[np.stack([scene.depth_order(t) for t in range(count)])]
+    scale, shift = rng.uniform(0.5, 2, (count, 1, 1)), rng.uniform(-1, 1, (count, 1, 1))
+    noise = np.stack([cv2.GaussianBlur(rng.standard_normal(exact[0].shape), (0, 0), BLUR_PX) for _ in range(count)])
+    almost_constant = np.ones_like(exact)
+    almost_constant[:, 0, 0] = 1.001  # quite constant maps are refused
+    ramp = np.broadcast_to(np.linspace(0, 1, exact.shape[1])[None, :, None], exact.shape)
+    found = {
+        "none": ("depth", None),
+        "exact depth": ("depth", exact),
+        "exact disparity, each frame on its own scale": ("inverse", scale / exact + shift),
+        "upside down": ("inverse", exact),
+        "noise, new in each frame": ("inverse", noise),
+        "noise, the same in all frames": ("inverse", np.broadcast_to(noise[0], exact.shape)),
+        "constant": ("depth", almost_constant),
+        "frames shuffled": ("depth", exact[rng.permutation(count)]),
+        "a ramp, nearer at the bottom": ("inverse", ramp),
+    }
+    for name, (kind, maps) in found.items():
+        yield name, kind, None if maps is None else np.asarray(maps, np.float32)
+
+
+def order(project: Project, scene: SyntheticScene, pairs: list[tuple[int, int]]) -> float:
+    """Share of frames and pairs of layers where, where the two meet, the nearer one has the smaller median depth."""
+    field, reach = load_field(project, "cpu"), np.ones((MEETING_PX, MEETING_PX), np.uint8)
+    right = []
+    for t in range(0, scene.num_frames, 3):
+        depth, layers = field.depth_map(t), scene.depth_order(t)
+        for pair in pairs:
+            near, far = (layers == index for index in pair)
+            near_far = near & (cv2.dilate(far.astype(np.uint8), reach) > 0)
+            far_near = far & (cv2.dilate(near.astype(np.uint8), reach) > 0)
+            if min(near_far.sum(), far_near.sum()) > 20:
+                right.append(bool(np.median(depth[near_far]) < np.median(depth[far_near])))
+    return float(np.mean(right))
+
+
+def with_prior(settings: Settings, folder: Path, kind: str, maps: Maps | None) -> Settings:
+    """The settings of a fit with these maps, which are written to a folder."""
+    if maps is None:
+        return settings
+    folder.mkdir()
+    for t, values in enumerate(maps):
+        np.save(folder / f"{t:04d}.npy", values)
+    return replace(settings, depth=replace(settings.depth, source="folder", path=str(folder), kind=kind))
+
+
+def judge(project: Project, scene: SyntheticScene, settings: Settings) -> list[float]:
+    """AJ, delta and accuracy in per cent, then AJ and delta of the field alone."""
+    video = scene_as_video(scene, 0)
+    asked = sample_queries(video.points, video.occluded, "first")
+    values = []
+    for fuse in (True, False):
+        answer = query_tracks(
+            project, asked.pixels(scene.size), replace(settings, query=replace(settings.query, fuse=fuse)), device="cpu"
+        )
+        raster = pixels_to_raster(answer.tracks, scene.size)
+        metrics = score_video(asked.points, asked.occluded, raster, answer.visible, asked.frames, "first")
+        names = ("average_jaccard", "average_pts_within_thresh", "occlusion_accuracy")
+        values += [100 * metrics[name] for name in names[: 3 if fuse else 2]]
+    return values
+
+
+def belief_in(project: Project, settings: Settings, kind: str, maps: Maps) -> Belief:
+    data = read_correspondences(project, torch.device("cpu"), settings.fit.data_mb * 10**6 // 6)
+    return believe(DepthPrior(torch.from_numpy(maps), kind == "inverse"), data, Camera(project.size))
+
+
+def run(name: str, methods: list[str], settings: dict[str, Settings], seeds: int) -> Iterator[str]:
+    """The rows of one scene."""
+    scene, distances, pairs = SCENES[name]
+    with tempfile.TemporaryDirectory() as folder:
+        base = settings[methods[0]]
+        init_from_frames(scene.frames(), Path(folder) / "clip", base, 24.0, name)
+        project = Project(Path(folder) / "clip")
+        compute_flow(project, base)
+        filter_flow(project, base)
+        for method in methods:
+            for number, (prior, kind, maps) in enumerate(priors(scene, distances)):
+                chosen = with_prior(settings[method], Path(folder) / f"{method}{number}", kind, maps)
+                results = []
+                for seed in range(seeds):
+                    fit_field(project, chosen, "cpu", seed)
+                    results.append([*judge(project, scene, chosen), 100 * order(project, scene, pairs)])
+                mean = " | ".join(f"{value:.1f}" for value in np.mean(results, 0))
+                found = "- | - | -"
+                if maps is not None:
+                    belief = belief_in(project, chosen, kind, maps)
+                    share = belief.order, belief.consistency, float(belief.weight.mean())
+                    found = " | ".join(f"{value:.2f}" for value in share)
+                yield f"| {name} | {method} | {prior} | {mean} | {found} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scene", choices=SCENES, action="append")
+    parser.add_argument("--method", action="append")
+    parser.add_argument("--preset", default="fast")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--set", action="append", default=[])
+    asked = parser.parse_args()
+    methods = asked.method or ["cadex", "omnimotion"]
+    overrides = parse_assignments(asked.set)
+    settings = {m: load_settings(overrides={"fit.method": m, **overrides}, preset=asked.preset) for m in methods}
+    print(
+        "| scene | method | prior | AJ | delta_avg | OA | AJ, field alone | delta, field alone "
+        "| fitted depth in order, % | prior: order | prior: consistency | prior: mean weight |"
+    )
+    print("|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+    for name in asked.scene or SCENES:
+        for row in run(name, methods, settings, asked.seeds):
+            print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()

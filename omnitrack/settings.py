@@ -137,6 +137,7 @@ class MatchSettings:
     local_least: float = setting(0.0, "mean cosine of a cell with those around it, at least; -1 sets no limit", low=-1)
     local_most: float = setting(0.0, "... at most; 2 sets no limit", low=0)
     cycle_cells: float = setting(0.3, "disagreement of refinements there and back, at most, in cells", low=0)
+    patch_steps: int = setting(2, "pixels at 256 x 256 that patches may move either end apart; 0 leaves them", low=0)
     isolation_px: tuple[float, ...] = setting(
         (22.5, 22.5, 12.8), "distance of two other matches, at most, at 256 x 256; one pass for each"
     )

@@ -14,8 +14,11 @@ import torch
 from torch import Tensor
 
 from omnitrack.config import fingerprint
+from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.features import NONE
-from omnitrack.correspondence.matching import FrameCells, Matches, calibrated, distinctive_cells, match_cells
+from omnitrack.correspondence.flows import raster_scale
+from omnitrack.correspondence.match_refinement import refine_by_patches
+from omnitrack.correspondence.matching import FrameCells, calibrated, distinctive_cells, match_cells
 from omnitrack.device import pick_device
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.feature_store import FeatureStore
@@ -87,8 +90,9 @@ def find_matches(
         return MatchReport(0, 0, 0, None, time.perf_counter() - begin)
     with FeatureStore(project) as features:
         stamp = match_stamp(features.stamp, settings)
-        if read_match_stamp(project) != stamp:
-            _match_all(project, features, settings, stamp, progress, pick_device(device))
+        if stamp is not None and read_match_stamp(project) != stamp:
+            limits = calibrated(settings.matching, settings.features.extractor)
+            _match_all(project, _Matching(project, features, limits, pick_device(device)), stamp, progress)
     rows = read_matches(project)
     return MatchReport(
         frame_pairs=sum(len(t) for t in later_frames(project.num_frames, settings.matching)),
@@ -114,45 +118,48 @@ def later_frames(num_frames: int, settings: MatchSettings) -> list[list[int]]:
     return [[frame + int(gap) for gap in gaps if frame + gap < num_frames] for frame in range(num_frames)]
 
 
-def _match_all(
-    project: Project,
-    features: FeatureStore,
-    settings: Settings,
-    stamp: dict[str, Any] | None,
-    progress: Progress,
-    device: torch.device,
-) -> None:
-    limits = calibrated(settings.matching, settings.features.extractor)
-    later = later_frames(project.num_frames, limits)
-    shards = Shards(project, STAGE, stamp or {})
+def _match_all(project: Project, work: _Matching, stamp: dict[str, Any], progress: Progress) -> None:
+    shards = Shards(project, STAGE, stamp)
     done = set(shards.done())
-
-    distinctive: dict[int, Tensor] = {}  # costs as much as a pair, and takes little space
-
-    def cells(frame: int) -> FrameCells:
-        values = torch.tensor(features.features(frame), device=device)
-        if frame not in distinctive:
-            distinctive[frame] = distinctive_cells(values, limits)
-        return FrameCells(values.flatten(0, 1), features.grid, distinctive[frame])
-
-    def fill(file: h5py.File, source: int) -> None:
-        if later[source]:
-            here = cells(source)
-            found = [(target, match_cells(here, cells(target), project.size, limits)) for target in later[source]]
-            write_matches(file, source, np.concatenate([_rows(source, *one) for one in found]))
-
     with progress.task(STAGE, project.num_frames, done=len(done), unit="frames") as task, torch.no_grad():
         for source in range(project.num_frames):
             if source not in done:
-                shards.write(source, partial(fill, source=source))
+                shards.write(source, partial(work.write, source=source))
                 task.advance()
     _merge(project, shards, stamp)
 
 
-def _rows(source: int, target: int, found: Matches) -> Rows:
-    frames = found.source.new_tensor([source, target]).expand(len(found), 2)
-    columns = [frames[:, :1], found.source, frames[:, 1:], found.target, found.similarity[:, None]]
-    return np.asarray(torch.cat(columns, 1).cpu().numpy(), np.float32)
+class _Matching:
+    """Matches one source frame at a time with all of its later frames."""
+
+    def __init__(self, project: Project, features: FeatureStore, limits: MatchSettings, device: torch.device) -> None:
+        self._features, self._limits, self._device = features, limits, device
+        self._size = project.size
+        self._later = later_frames(project.num_frames, limits)
+        self._patches = FramePatches(project.frame, project.size)
+        self._distinctive: dict[int, Tensor] = {}  # kept: it costs as much as a pair, and takes little space
+
+    def write(self, file: h5py.File, source: int) -> None:
+        """The job of one source frame, for `Shards.write`."""
+        if self._later[source]:
+            here = self._cells(source)
+            write_matches(file, source, np.concatenate([self._rows(source, here, t) for t in self._later[source]]))
+
+    def _cells(self, frame: int) -> FrameCells:
+        values = torch.tensor(self._features.features(frame), device=self._device)
+        if frame not in self._distinctive:
+            self._distinctive[frame] = distinctive_cells(values, self._limits)
+        return FrameCells(values.flatten(0, 1), self._features.grid, self._distinctive[frame])
+
+    def _rows(self, source: int, here: FrameCells, target: int) -> Rows:
+        found = match_cells(here, self._cells(target), self._size, self._limits)
+        pixels = found.source.cpu().numpy(), found.target.cpu().numpy()
+        if self._limits.patch_steps:
+            step_px = raster_scale(self._size)
+            pixels = refine_by_patches(self._patches, source, target, pixels, step_px, self._limits.patch_steps)
+        ends = [(np.full(len(found), frame), at) for frame, at in zip((source, target), pixels, strict=True)]
+        columns = [*ends[0], *ends[1], found.similarity.cpu().numpy()]
+        return np.asarray(np.column_stack(columns), np.float32)
 
 
 def _merge(project: Project, shards: Shards, stamp: dict[str, Any] | None) -> None:

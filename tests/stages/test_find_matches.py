@@ -31,7 +31,9 @@ SHIFT = 0.35  # cells to the left in every frame
 SETTINGS = replace(
     Settings(),
     features=FeatureSettings(extractor="waves"),
-    matching=MatchSettings(least_gap=3, similarity=0.9, self_similarity=0.9, local_least=-1.0, isolation_px=(80.0,)),
+    matching=MatchSettings(
+        least_gap=3, similarity=0.9, self_similarity=0.9, local_least=-1.0, isolation_px=(80.0,), patch_steps=0
+    ),
 )
 
 
@@ -120,6 +122,18 @@ def test_matches_are_where_the_texture_went(featured: Project) -> None:
     assert inner.sum() > 50
     assert np.median(np.linalg.norm(error[inner], axis=-1)) < 0.6
     assert (rows[:, 6] > 0.9).all()
+
+
+def test_patches_move_the_ends_of_matches_a_little(featured: Project) -> None:
+    find_matches(featured, SETTINGS, device="cpu")
+    before = read_matches(featured)
+    find_matches(featured, with_matching(patch_steps=1), device="cpu")
+    after = read_matches(featured)
+    np.testing.assert_array_equal(after[:, [0, 3, 6]], before[:, [0, 3, 6]])
+    moved = after[:, [1, 2]] - before[:, [1, 2]]
+    np.testing.assert_allclose(moved, before[:, [4, 5]] - after[:, [4, 5]], atol=1e-4)
+    pixel = math.sqrt(SIZE[0] * SIZE[1]) / 256
+    assert 0 < np.abs(moved).max() <= 0.75 * pixel + 1e-4  # half of a step and of the parabola's half
 
 
 def test_what_is_there_is_kept(featured: Project, monkeypatch: pytest.MonkeyPatch) -> None:

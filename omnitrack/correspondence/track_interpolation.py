@@ -28,6 +28,7 @@ ONE_GROUP = 0.9  # share of the weight that agrees with the mean, from which the
 MOST_STRAIN = 0.5  # tracks whose motions differ by more than this share of their distance are on different surfaces
 SLACK_PX = 0.5  # ... and by more than this, at 256 x 256, for the tracker's own errors
 STIFFNESS_PX = 2.0  # the affine map gives way to a plain shift where tracks are closer together than this, at 256 x 256
+NEAR_POWER = 4  # of distance / reach: flat where the affine maps hold, steep about the reach
 GONE_REACH = 2.0  # times the reach: farther from every track nothing is known
 CHUNK = 1 << 15  # pixels at once, which bounds the memory
 
@@ -52,6 +53,7 @@ class SourceTracks:
     Attributes:
         positions: (M, 2) pixels of the frame.
         around: The tracks around each track, itself among them.
+        alike: (k, M) how like these are in colour, 0 to 1.
         near: The tracks near each pixel of the frame, row by row.
         weight: (k, P) of these, by nearness and colour; they add up to 1.
         size: (width, height) of the frame.
@@ -59,6 +61,7 @@ class SourceTracks:
 
     positions: Array
     around: Neighbours
+    alike: Array
     near: Neighbours
     weight: Array
     size: tuple[int, int]
@@ -87,7 +90,7 @@ def prepare_source(frame: NDArray[np.uint8], positions: Array, count: int) -> So
     height, width = frame.shape[:2]
     scale = raster_scale((width, height))
     near = nearest(positions, pixel_grid((width, height)), count)
-    colours = cv2.GaussianBlur(frame, (0, 0), max(BLUR_PX * scale, 0.3)).astype(np.float32) / 255
+    colours = cv2.GaussianBlur(frame, (0, 0), max(BLUR_PX * scale, 0.3)).astype(np.float32) / np.float32(255)
     x, y = np.rint(positions).astype(int).clip(0, [width - 1, height - 1]).T
     own, theirs = colours.reshape(-1, 3), colours[y, x]
     weight = np.empty_like(near.distance)
@@ -95,10 +98,17 @@ def prepare_source(frame: NDArray[np.uint8], positions: Array, count: int) -> So
         part = np.s_[:, first : first + CHUNK]
         farthest = np.where(np.isfinite(near.distance[part]), near.distance[part], 0).max(0)
         share = near.distance[part] / np.maximum(farthest, scale)  # whatever the spacing of the tracks
-        unlike = ((own[first : first + CHUNK] - theirs[near.rows[part]]) ** 2).mean(-1) / COLOUR_SCALE**2
-        weight[part] = 1 / ((NEAREST_SHARE**2 + share**2) * (1 + unlike))
+        alike = _likeness(own[first : first + CHUNK], theirs[near.rows[part]])
+        weight[part] = alike / (NEAREST_SHARE**2 + share**2)
     weight /= weight.sum(0)
-    return SourceTracks(positions, nearest(positions, positions, count), near, weight, (width, height))
+    around = nearest(positions, positions, count)
+    alike = _likeness(theirs, theirs[around.rows]) * np.isfinite(around.distance)
+    return SourceTracks(positions, around, alike, near, weight, (width, height))
+
+
+def _likeness(colours: Array, others: Array) -> Array:
+    """1 for the same colour, a half at `COLOUR_SCALE`: (k, Q) of (Q, 3) and (k, Q, 3)."""
+    return np.asarray(1 / (1 + ((colours - others) ** 2).mean(-1) / COLOUR_SCALE**2), np.float32)
 
 
 def interpolate(source: SourceTracks, landed: Array, sure: Array, reach_px: float) -> tuple[Array, Array]:
@@ -132,7 +142,7 @@ def interpolate(source: SourceTracks, landed: Array, sure: Array, reach_px: floa
         flow[part], agreed = follow_the_most(predicted[0], predicted[1], held, AGREE_PX * scale)
         share = held.sum(0)
         distance = np.where(held > 0, source.near.distance[:, part], np.inf).min(0) / (reach_px * scale)
-        close = np.where(distance < GONE_REACH, np.exp2(-(np.minimum(distance, GONE_REACH) ** 2)), 0)
+        close = np.where(distance < GONE_REACH, np.exp2(-(np.minimum(distance, GONE_REACH) ** NEAR_POWER)), 0)
         known = (held * sure[rows]).sum(0) / np.maximum(share, 1e-12)
         confidence[part] = close * agreed * known * share**SEEN_POWER
     confidence[~inside(grid + flow, source.size)] = 0
@@ -142,8 +152,8 @@ def interpolate(source: SourceTracks, landed: Array, sure: Array, reach_px: floa
 def local_affine(source: SourceTracks, motion: NDArray[np.floating], seen: NDArray[np.bool_]) -> Array:
     """What each track says of the motion at any pixel (x, y): a x + b y + c, (2, 3, M) for both coordinates.
 
-    Least squares over the tracks around it, a and b held towards 0. Tracks whose motion differs by more than a surface
-    stretches are left out.
+    Least squares over the tracks around it, by likeness of colour, a and b held towards 0. Tracks whose motion differs
+    by more than a surface stretches are left out, and those that do not fit the others' map count less, in two rounds.
 
     Args:
         source: The tracks.
@@ -155,10 +165,15 @@ def local_affine(source: SourceTracks, motion: NDArray[np.floating], seen: NDArr
     offset = source.positions[rows] - source.positions  # (k, M, 2)
     change = motion[rows] - motion
     most = MOST_STRAIN * source.around.distance + SLACK_PX * scale
-    same = seen[rows] & (np.linalg.norm(change, axis=-1) <= most) & np.isfinite(source.around.distance)
-    held = offset * same[..., None]
-    normal = np.einsum("kmi,kmj->mij", held, offset) + np.eye(2) * (STIFFNESS_PX * scale) ** 2
-    strain = np.einsum("kmi,kmj->mij", change, held) @ np.linalg.inv(normal)  # (M, 2, 2): d motion_i / d position_j
+    same = source.alike * (seen[rows] & (np.linalg.norm(change, axis=-1) <= most))
+    weight = same
+    for last in (False, False, True):
+        held = offset * weight[..., None]
+        normal = np.einsum("kmi,kmj->mij", held, offset) + np.eye(2) * (STIFFNESS_PX * scale) ** 2
+        strain = np.einsum("kmi,kmj->mij", change, held) @ np.linalg.inv(normal)  # (M, 2, 2): d motion_i / d position_j
+        if not last:
+            left = change - np.einsum("mij,kmj->kmi", strain, offset)
+            weight = same * _support(left[..., 0], left[..., 1], AGREE_PX * scale)
     constant = motion - np.einsum("mij,mj->mi", strain, source.positions)
     return np.ascontiguousarray(np.concatenate([strain, constant[..., None]], -1).transpose(1, 2, 0), np.float32)
 

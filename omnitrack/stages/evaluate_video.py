@@ -29,6 +29,7 @@ from omnitrack.project.project import FRAMES_NAME, Project
 from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import FlowStore
 from omnitrack.settings import Settings
+from omnitrack.stages.depth import depth_stamp
 from omnitrack.stages.features import wanted_features
 from omnitrack.stages.filter import filter_flow, filter_stamp
 from omnitrack.stages.fit import fit_field, fit_stamp
@@ -139,6 +140,7 @@ class VideoRun:
                 settings.fit,
                 self.plan.seed,
                 wanted_matches(self.project, settings),
+                depth_stamp(self.project, settings),
             )
             made = query_stamp(made, settings.query)
         inputs = {"tracker": fingerprint(made), "truth": truth}
@@ -176,7 +178,7 @@ class VideoRun:
         matches = wanted_matches(project, settings)
         both = filtered if matches is None else {**filtered, "matches": matches}  # the filter stage makes both
         self._run("filter", both, lambda: filter_flow(project, settings, plan.progress, plan.device).seconds)
-        fitted = fit_stamp(filtered, settings.fit, plan.seed, matches)
+        fitted = fit_stamp(filtered, settings.fit, plan.seed, matches, depth_stamp(project, settings))
         self._run("fit", fitted, lambda: self._fit(settings, fitted))
         return ["init", "flow", "filter", "fit"]
 

@@ -12,20 +12,27 @@ from typing import Any, TextIO
 import torch
 
 from omnitrack.config import fingerprint
+from omnitrack.depth_prior.contract import INVERSE
 from omnitrack.device import cpu_threads, pick_device
 from omnitrack.errors import OmnitrackError
 from omnitrack.motion.field import MotionField
+from omnitrack.optimize.depth_prior import Belief, DepthPrior
 from omnitrack.optimize.engine import Engine
+from omnitrack.optimize.matches import LongRangeMatches
 from omnitrack.optimize.methods import get_method
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, save_checkpoint
+from omnitrack.project.depth_store import read_depth
 from omnitrack.project.filtered import read_correspondences
+from omnitrack.project.match_store import matches_of_fit, read_match_stamp, read_matches
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
-from omnitrack.project.store import FlowStore
+from omnitrack.project.store import FILTERED_GROUP, FlowStore, stored_groups
 from omnitrack.settings import FitSettings, Settings
+from omnitrack.stages.depth import compute_depth, depth_stamp
 
-MOST_CORRESPONDENCES = 60_000_000  # entries on the device: 6 bytes each
+WRONG_WAY_ROUND = 0.3  # share of occlusions in the right order under which a depth prior is likely upside down
+ENTRY_BYTES = 6  # of a correspondence on the device
 
 
 @dataclass(frozen=True)
@@ -55,10 +62,21 @@ class FitReport:
     checkpoint: str
 
 
-def fit_stamp(filter_stamp: dict[str, Any], settings: FitSettings, seed: int) -> dict[str, Any]:
-    """What a fit is made from: the filtered correspondences, the settings that change the result, and the seed."""
-    stamp = make_stamp({"filter": fingerprint(filter_stamp), "seed": seed}, settings)
-    for key in ("checkpoint_seconds", "threads"):
+def fit_stamp(
+    filter_stamp: dict[str, Any],
+    settings: FitSettings,
+    seed: int,
+    match_stamp: dict[str, Any] | None = None,
+    depth: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What a fit is made from: correspondences, matches and depth maps if any, settings that count, and the seed."""
+    inputs = {"filter": fingerprint(filter_stamp), "seed": seed}
+    if depth is not None:
+        inputs["depth"] = fingerprint(depth)
+    matches = matches_of_fit(match_stamp, settings.matches)
+    stamp = make_stamp(inputs if matches is None else {**inputs, "matches": matches}, settings)
+    unused = () if match_stamp else ("matches", "match_weights")
+    for key in ("checkpoint_seconds", "threads", *unused):
         del stamp["settings"][key]
     return stamp
 
@@ -75,7 +93,7 @@ def fit_field(
 
     Args:
         project: Has been filtered.
-        settings: Uses the table ``fit``.
+        settings: Uses the tables ``fit`` and ``depth``, whose maps are computed first.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         seed: Reproduces a run on a CPU.
         resume: Go on from the last checkpoint where that was made from the same data, settings and seed.
@@ -84,22 +102,34 @@ def fit_field(
     Raises:
         OmnitrackError: Nothing filtered, a checkpoint that does not fit, no such device, or a fit that diverges.
     """
+    if FILTERED_GROUP in stored_groups(project):  # where it is not, the fit says what is missing
+        compute_depth(project, settings, progress, device)
+    depth = depth_stamp(project, settings)
     with cpu_threads(settings.fit.threads):
-        return _fit(project, settings.fit, pick_device(device), seed, resume, progress)
+        return _fit(project, settings.fit, depth, pick_device(device), seed, resume, progress)
 
 
 def _fit(
-    project: Project, settings: FitSettings, where: torch.device, seed: int, resume: bool, progress: Progress
+    project: Project,
+    settings: FitSettings,
+    depth: dict[str, Any] | None,
+    where: torch.device,
+    seed: int,
+    resume: bool,
+    progress: Progress,
 ) -> FitReport:
     begin, rollbacks = time.perf_counter(), 0
     with FlowStore(project) as flows:
-        stamp = fit_stamp(flows.filter_stamp or {}, settings, seed)
-    data = read_correspondences(project, where, MOST_CORRESPONDENCES)
+        stamp = fit_stamp(flows.filter_stamp or {}, settings, seed, read_match_stamp(project), depth)
+    data = read_correspondences(project, where, settings.data_mb * 10**6 // ENTRY_BYTES)
     if not bool((data.confidence > 0).any()):
         raise OmnitrackError(
             f"no correspondence of project {project.root} is believed", "allow more: --set filter.cycle_threshold_px=4"
         )
-    engine = Engine(data, settings, seed)
+    matches = LongRangeMatches.from_rows(read_matches(project), where, settings.longest_gap)
+    prior = None if depth is None else _read_prior(project, where)
+    engine = Engine(data, settings, seed, prior, matches)
+    _say_belief(engine.belief, progress)
     earlier_seconds = _resume(project, engine, stamp, progress) if resume else 0.0
     first, last = engine.step, None
 
@@ -139,6 +169,30 @@ def _fit(
         device=str(where),
         checkpoint=path,
     )
+
+
+def _read_prior(project: Project, where: torch.device) -> DepthPrior:
+    maps, kind = read_depth(project)
+    return DepthPrior(torch.from_numpy(maps).to(where), inverse=kind == INVERSE)
+
+
+def _say_belief(belief: Belief | None, progress: Progress) -> None:
+    """Tell how far the depth prior is believed; it is worth a warning where it is not at all."""
+    if belief is None:
+        return
+    found = (
+        f"it has the order right at {belief.order:.0%} of the occlusions, and {belief.consistency:.0%} of its variance"
+        " is between points, not along their tracks"
+    )
+    used = float(belief.weight.mean())
+    if used > 0:
+        progress.note(f"the depth prior is believed at {used:.0%} of the points: {found}")
+    elif belief.order < WRONG_WAY_ROUND:
+        progress.warn(
+            f"the depth prior is left out: {found}; is larger nearer? then --set depth.kind=inverse, or depth"
+        )
+    else:
+        progress.warn(f"the depth prior is left out, as the clip does not bear it out: {found}")
 
 
 def load_field(project: Project, device: str = "auto", checkpoint: Checkpoint | None = None) -> MotionField:

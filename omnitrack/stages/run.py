@@ -14,6 +14,7 @@ from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore
 from omnitrack.project.tracks_io import save_tracks
 from omnitrack.settings import FitSettings, Settings
+from omnitrack.stages.depth import depth_stamp
 from omnitrack.stages.features import wanted_features
 from omnitrack.stages.filter import filter_flow, filter_stamp
 from omnitrack.stages.fit import fit_field, fit_stamp
@@ -146,7 +147,7 @@ def _fitted(project: Project, settings: Settings, device: str, seed: int, progre
     else:
         filter_flow(project, settings, progress, device)
     find_matches(project, settings, progress, device)  # if only these are other than before
-    fitted = fit_stamp(wanted, settings.fit, seed, wanted_matches(project, settings))
+    fitted = fit_stamp(wanted, settings.fit, seed, wanted_matches(project, settings), depth_stamp(project, settings))
     state = _fit_state(project, fitted, settings.fit.steps)
     if state == "finished":
         kept.append("fit")

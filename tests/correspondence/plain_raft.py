@@ -82,15 +82,15 @@ def look_up(pyramid: list[Tensor], points: Tensor, radius: int) -> Tensor:
     """Correlations around points (1, 2, h, w), in the order in which the published networks have them: x, then y."""
     _, _, height, width = points.shape
     centres = points[0].permute(1, 2, 0).reshape(-1, 1, 1, 2)
+    reach = torch.arange(-radius, radius + 1.0)
+    offsets = torch.stack(torch.meshgrid(reach, reach, indexing="ij"), -1)
     found = []
     for level, volume in enumerate(pyramid):
-        for dx in range(-radius, radius + 1):
-            for dy in range(-radius, radius + 1):
-                at = centres / 2**level + torch.tensor([float(dx), float(dy)])
-                size = torch.tensor([volume.shape[3], volume.shape[2]])
-                read = F.grid_sample(volume, 2 * at / (size - 1) - 1, mode="bilinear", align_corners=True)
-                found.append(read.view(1, height, width))
-    return torch.stack(found, 1)
+        size = torch.tensor([volume.shape[3], volume.shape[2]])
+        at = 2 * (centres / 2**level + offsets) / (size - 1) - 1
+        read = F.grid_sample(volume, at, mode="bilinear", align_corners=True)
+        found.append(read.view(height, width, -1).permute(2, 0, 1))
+    return torch.cat(found)[None]
 
 
 def convex_upsampling(move: Tensor, logits: Tensor) -> Tensor:

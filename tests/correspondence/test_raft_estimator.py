@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,6 +84,19 @@ def test_each_frame_is_encoded_once(random_weights: Path, monkeypatch: pytest.Mo
     settings = RaftSettings(weights=str(random_weights), side=128, iterations=1)
     RaftEstimator(settings).open(clip).estimate_pairs([(0, 1), (1, 0), (0, 2), (2, 1)], [None] * 4)
     assert sorted(encoded) == [0, 1, 2]
+
+
+def test_threads_get_the_flow_that_one_gets(random_weights: Path) -> None:
+    wanted = [(source, target) for source in range(3) for target in range(3) if source != target]
+    alone = pairs_of(random_weights, SCENE).estimate_pairs(wanted, [None] * len(wanted))
+    before = torch.get_num_threads()
+    # Room for one caller at a time, and for many.
+    for correlation_mb in (1, 64):
+        estimator = pairs_of(random_weights, SCENE, correlation_mb=correlation_mb)
+        with ThreadPoolExecutor(4) as pool:
+            together = list(pool.map(lambda pair, e=estimator: e.estimate_pairs([pair], [None])[0], wanted))  # type: ignore[misc]
+        assert all(np.abs(a.flow - b.flow).max() < 2e-3 for a, b in zip(alone, together, strict=True))
+    assert torch.get_num_threads() == before
 
 
 def test_the_cache_stays_within_its_memory(random_weights: Path) -> None:

@@ -6,9 +6,13 @@ Source:
 
 from __future__ import annotations
 
+import os
+import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import torch
@@ -16,7 +20,7 @@ from numpy.typing import NDArray
 
 from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate, Pair
 from omnitrack.correspondence.raft.checkpoints import PUBLISHED, load_network
-from omnitrack.correspondence.raft.correlation import Correlation, pair_bytes
+from omnitrack.correspondence.raft.correlation import Correlation, Store, pair_bytes
 from omnitrack.correspondence.raft.grid import Grid
 from omnitrack.correspondence.raft.network import EncodedFrames, RaftNetwork
 from omnitrack.settings import RaftSettings
@@ -48,13 +52,16 @@ class RaftEstimator:
 class RaftPairs:
     """RAFT on the frames of one clip; a `PairEstimator`.
 
+    Callers in several threads get a CPU's cores divided among them, as many callers at once as the memory for
+    correlations is enough for; a GPU works for one at a time.
+
     Args:
         network: Prepared, on the clip's device.
         settings: See there.
         clip: The video.
     """
 
-    concurrent = False  # torch spreads one pair over the cores
+    concurrent = True
 
     def __init__(self, network: RaftNetwork, settings: RaftSettings, clip: Clip) -> None:
         self._network, self._settings, self._clip = network, settings, clip
@@ -64,7 +71,11 @@ class RaftPairs:
         wanted = settings.batch_pairs or (_GPU_BATCH if on_gpu else 1)
         height, width = self._grid.cells
         one = pair_bytes(height, width, network.architecture.radius, self._correlation_type)
-        self.batch_pairs = max(1, min(wanted, int(settings.correlation_mb * _MEGABYTE // one)))
+        fitting = max(1, int(settings.correlation_mb * _MEGABYTE // one))
+        self.batch_pairs = min(wanted, fitting)
+        self._threads = torch.get_num_threads()
+        self._slots = Slots(1 if on_gpu else min(os.cpu_count() or 1, fitting // self.batch_pairs))
+        self._encoding = threading.Lock()
         self._encoded = FrameCache(settings.cache_mb * _MEGABYTE)
 
     @torch.inference_mode()
@@ -73,10 +84,15 @@ class RaftPairs:
         estimates: list[FlowEstimate] = []
         for first in range(0, len(pairs), self.batch_pairs):
             batch = slice(first, first + self.batch_pairs)
-            estimates += self._batch(pairs[batch], initial[batch])
+            with self._slots.take() as (store, callers):
+                torch.set_num_threads(max(1, self._threads // callers))
+                try:
+                    estimates += self._batch(pairs[batch], initial[batch], store)
+                finally:
+                    torch.set_num_threads(self._threads)  # what threads that begin later will have, too
         return estimates
 
-    def _batch(self, pairs: Sequence[Pair], initial: Sequence[Flow | None]) -> list[FlowEstimate]:
+    def _batch(self, pairs: Sequence[Pair], initial: Sequence[Flow | None], store: Store) -> list[FlowEstimate]:
         frames = self._frames({index for pair in pairs for index in pair})
         sources = EncodedFrames.join([frames[source] for source, _ in pairs])
         targets = torch.cat([frames[target].features for _, target in pairs])
@@ -84,8 +100,9 @@ class RaftPairs:
             sources.features,
             targets,
             self._network.architecture.radius,
-            self._settings.correlation_mb * _MEGABYTE,
+            self._settings.correlation_mb * _MEGABYTE / self._slots.count,
             self._correlation_type,
+            store,
         )
         start = torch.from_numpy(np.stack([self._grid.to_cells(flow) for flow in initial])).to(self._clip.device)
         flows = self._network.iterate(sources, correlation, start, self._settings.iterations)
@@ -94,14 +111,38 @@ class RaftPairs:
     def _frames(self, indices: set[int]) -> dict[int, EncodedFrames]:
         """Encoded frames, from the cache where they are there."""
         found = {}
-        for index in sorted(indices):
-            encoded = self._encoded.get(index)
-            if encoded is None:
-                image = torch.from_numpy(self._grid.from_frame(self._clip.frame(index))).to(self._clip.device)
-                encoded = self._network.encode(image.permute(2, 0, 1)[None].float() / 127.5 - 1)
-                self._encoded.put(index, encoded)
-            found[index] = encoded
+        with self._encoding:  # else two threads would encode the same frame
+            for index in sorted(indices):
+                encoded = self._encoded.get(index)
+                if encoded is None:
+                    image = torch.from_numpy(self._grid.from_frame(self._clip.frame(index))).to(self._clip.device)
+                    encoded = self._network.encode(image.permute(2, 0, 1)[None].float() / 127.5 - 1)
+                    self._encoded.put(index, encoded)
+                found[index] = encoded
         return found
+
+
+class Slots:
+    """So many callers at once, each with memory that it uses again.
+
+    Args:
+        count: Of callers.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._free: SimpleQueue[Store] = SimpleQueue()
+        for _ in range(count):
+            self._free.put(Store())
+
+    @contextmanager
+    def take(self) -> Iterator[tuple[Store, int]]:
+        """Wait for a slot; gives its memory and how many slots are taken now."""
+        store = self._free.get()
+        try:
+            yield store, self.count - self._free.qsize()
+        finally:
+            self._free.put(store)
 
 
 class FrameCache:

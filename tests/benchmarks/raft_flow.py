@@ -1,0 +1,241 @@
+"""RAFT, dense inverse search and both together against ground truth, and RAFT's time beside the naive way.
+
+Accuracy: end-point error of the flow at the annotated points of a TAP-Vid dataset that are visible in both frames, at
+gaps of 1, 4, 8 and 16 frames both ways, each search started from the flow of half its gap as the flow stage does. All
+rows see the same frames and points, pooled over the videos. Pixels are those of a 256 x 256 raster.
+
+Time: the same pairs of the first video by RAFT as published - plain operations, both frames encoded for every pair,
+one pair at a time - and by the estimator, in turns. Seconds of the processor are those of all cores together.
+
+    python tests/benchmarks/raft_flow.py tapvid_davis.pkl --weights raft-small.pth
+    python tests/benchmarks/raft_flow.py tapvid_davis.pkl --weights raft-small.pth --only time
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from omnitrack.correspondence.estimators import open_estimator
+from omnitrack.correspondence.estimators.contract import Clip, Pair, PairEstimator
+from omnitrack.correspondence.flows import sample
+from omnitrack.correspondence.raft.checkpoints import PUBLISHED, load_network
+from omnitrack.correspondence.raft.grid import Grid
+from omnitrack.device import pick_device
+from omnitrack.evaluation.tapvid import TapvidVideo, load_tapvid, raster_to_pixels
+from omnitrack.settings import FlowSettings, RaftSettings
+from omnitrack.weights import locate
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "correspondence"))
+import plain_raft  # the tests' reference: RAFT as the paper has it
+
+GAPS = (1, 4, 8, 16)  # measured
+STEPS = (1, 2, 4, 8, 16)  # computed, so that a start can come from half the gap
+WITHIN_PX = 2.0
+TIMED_GAPS = (1, 2, 4, 8)
+TIMED_FRAMES = 12
+
+Flow = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is measured: an estimator, or two, with or without starts from shorter gaps."""
+
+    settings: FlowSettings
+    warm: bool = True
+
+
+def rows_of(raft: RaftSettings) -> dict[str, Row]:
+    only = FlowSettings(estimator="raft", raft=raft)
+    rows = {"dis": Row(FlowSettings()), "raft": Row(only)}
+    rows |= {
+        f"dis, raft from gap {gap}": Row(FlowSettings(far_estimator="raft", far_gap=gap, raft=raft))
+        for gap in (2, 4, 8, 16)
+    }
+    rows["raft, cold"] = Row(only, warm=False)
+    for iterations in (6, 8, 20):
+        changed = FlowSettings(estimator="raft", raft=replace(raft, iterations=iterations))
+        rows |= {f"raft, {iterations}": Row(changed), f"raft, {iterations}, cold": Row(changed, warm=False)}
+    rows["raft, float32"] = Row(FlowSettings(estimator="raft", raft=replace(raft, half_precision=False)))
+    rows["raft, side 256"] = Row(FlowSettings(estimator="raft", raft=replace(raft, side=256)))
+    return rows
+
+
+# --- accuracy ---------------------------------------------------------------------------------------------------
+def errors(video: TapvidVideo, row: Row, sources: Sequence[int], device: str) -> dict[int, NDArray[np.float64]]:
+    """End-point errors at every annotated point seen in both frames, by gap, in pixels at 256 x 256."""
+    estimator = open_estimator(row.settings, clip_of(video, device))
+    pixels = raster_to_pixels(video.points, video.size)
+    found: dict[int, list[NDArray[np.float64]]] = {gap: [np.zeros(0)] for gap in GAPS}
+    last: dict[tuple[int, int], Flow] = {}
+    for gap in STEPS:
+        sides = [(s, d) for s in sources for d in (1, -1) if 0 <= s + d * gap < len(video.frames)]
+        pairs = [(source, source + direction * gap) for source, direction in sides]
+        starts = [last.get(side) if row.warm else None for side in sides]
+        flows = [estimate.flow for estimate in estimator.estimate_pairs(pairs, starts)]
+        last = dict(zip(sides, flows, strict=True))
+        if gap in GAPS:
+            found[gap] += [point_errors(video, pixels, *item) for item in zip(pairs, flows, strict=True)]
+    return {gap: np.concatenate(parts) for gap, parts in found.items()}
+
+
+def point_errors(video: TapvidVideo, pixels: NDArray[np.floating], pair: Pair, flow: Flow) -> NDArray[np.float64]:
+    source, target = pair
+    seen = ~video.occluded[:, source] & ~video.occluded[:, target]
+    here = pixels[seen, source].astype(np.float32)
+    off = here + sample(flow, here) - pixels[seen, target]
+    return np.asarray(np.linalg.norm(off * (256 / np.array(video.size)), axis=-1))
+
+
+def clip_of(video: TapvidVideo, device: str) -> Clip:
+    return Clip(lambda t: video.frames[t], len(video.frames), video.size, video.size, device)
+
+
+def measure(videos: list[TapvidVideo], rows: dict[str, Row], stride: int, device: str) -> list[dict[str, object]]:
+    measured = []
+    for name, row in rows.items():
+        begin = time.process_time()
+        of_videos = [errors(v, row, range(0, len(v.frames), stride), device) for v in videos]
+        result: dict[str, object] = {"row": name, "cpu_seconds": time.process_time() - begin}
+        for gap in GAPS:
+            all_errors = np.concatenate([video[gap] for video in of_videos])
+            result[f"gap {gap}"] = {
+                "mean": float(all_errors.mean()),
+                "median": float(np.median(all_errors)),
+                "within": float((all_errors < WITHIN_PX).mean()),
+                "points": len(all_errors),
+            }
+        measured.append(result)
+        print(accuracy_table([result]).splitlines()[-1], file=sys.stderr, flush=True)
+    return measured
+
+
+def accuracy_table(rows: list[dict[str, object]]) -> str:
+    lines = ["| | " + " | ".join(f"gap {gap}" for gap in GAPS) + " |", "|---" * (len(GAPS) + 1) + "|"]
+    for row in rows:
+        cells = ["{mean:.2f} / {median:.2f} / {within:.3f}".format(**row[f"gap {gap}"]) for gap in GAPS]  # type: ignore[arg-type]
+        lines.append(f"| {row['row']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+# --- time -------------------------------------------------------------------------------------------------------
+def naive(video: TapvidVideo, weights: Path, settings: RaftSettings, device: str) -> Callable[[Pair], None]:
+    """RAFT as published: nothing is kept from one pair to the next."""
+    network = load_network(weights).to(device)
+    sizes, parameters = network.architecture, network.state_dict()
+    grid = Grid.fit(video.size, settings.side)
+
+    @torch.inference_mode()
+    def estimate(pair: Pair) -> None:
+        images = [torch.from_numpy(grid.from_frame(video.frames[index])).to(device) for index in pair]
+        first, second = (image.permute(2, 0, 1)[None].float().contiguous() / 127.5 - 1 for image in images)
+        flow = plain_raft.flow(parameters, first, second, settings.iterations, sizes.radius, sizes.hidden)
+        grid.to_frame(flow[0].permute(1, 2, 0).cpu().numpy())
+
+    return estimate
+
+
+def race(video: TapvidVideo, weights: Path, raft: RaftSettings, device: str) -> list[dict[str, object]]:
+    """Time per pair of everyone over the same pairs, in turns: by the clock and of the processors."""
+
+    def one_by_one(estimator: PairEstimator) -> Callable[[Pair], object]:
+        return lambda pair: estimator.estimate_pairs([pair], [None])
+
+    def opened(**changes: object) -> Callable[[Pair], object]:
+        settings = FlowSettings(estimator="raft", raft=replace(raft, **changes))  # type: ignore[arg-type]
+        return one_by_one(open_estimator(settings, clip_of(video, device)))
+
+    racers: dict[str, Callable[[Pair], object]] = {
+        "the naive way": naive(video, weights, raft, device),
+        "raft, float32": opened(half_precision=False),
+        "raft": opened(),
+        "raft, 8 iterations": opened(iterations=8),
+        "dis": one_by_one(open_estimator(FlowSettings(), clip_of(video, device))),
+    }
+    pairs = [(s, s + gap) for gap in TIMED_GAPS for s in range(TIMED_FRAMES - gap)]
+    spent: dict[str, list[tuple[float, float]]] = {name: [] for name in racers}
+    for pair, (name, run) in itertools.product(pairs, racers.items()):
+        begin = time.perf_counter(), time.process_time()
+        run(pair)
+        spent[name].append((time.perf_counter() - begin[0], time.process_time() - begin[1]))
+    rows = []
+    for name, times in spent.items():
+        wall, processors = zip(*times, strict=True)
+        row: dict[str, object] = {"row": name, "pairs": len(pairs)}
+        row |= {"median_ms": 1000 * statistics.median(wall), "mean_ms": 1000 * statistics.mean(wall)}
+        row["processor_ms"] = 1000 * statistics.mean(processors)
+        rows.append(row)
+    for row in rows:
+        for key in ("median_ms", "mean_ms", "processor_ms"):
+            row[f"times_faster_by_{key.removesuffix('_ms')}"] = rows[0][key] / row[key]  # type: ignore[operator]
+    return rows
+
+
+def time_table(rows: list[dict[str, object]]) -> str:
+    lines = ["| | ms per pair, median | mean | processors' ms | times faster |", "|---|---|---|---|---|"]
+    for row in rows:
+        lines.append(
+            "| {row} | {median_ms:.0f} | {mean_ms:.0f} | {processor_ms:.0f} | {times_faster_by_median:.1f} by median,"
+            " {times_faster_by_processor:.1f} by processors |".format(**row)
+        )
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", type=Path, help="TAP-Vid pickle or folder")
+    parser.add_argument("--weights", default="small", help="small, large or a file (small)")
+    parser.add_argument("--videos", help="names, separated by commas (all)")
+    parser.add_argument("--stride", type=int, default=5, help="frames between sources (5)")
+    parser.add_argument("--rows", help="separated by semicolons (all)")
+    parser.add_argument("--only", choices=["accuracy", "time"], help="one of the two parts (both)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--json", action="store_true", help="JSON instead of tables")
+    arguments = parser.parse_args()
+    if not arguments.dataset.exists():
+        print(f"skipped: there is no dataset at {arguments.dataset}", file=sys.stderr)
+        return 0
+    names = arguments.videos.split(",") if arguments.videos else None
+    videos = list(load_tapvid(arguments.dataset, names))
+    device = str(pick_device(arguments.device))
+    raft = RaftSettings(weights=arguments.weights)
+    rows = rows_of(raft)
+    if arguments.rows:
+        rows = {name: rows[name] for name in arguments.rows.split(";")}
+    accuracy = measure(videos, rows, arguments.stride, device) if arguments.only != "time" else []
+    weights = locate(arguments.weights, PUBLISHED)
+    times = race(videos[0], weights, raft, device) if arguments.only != "accuracy" else []
+    about = {
+        "videos": [video.name for video in videos],
+        "stride": arguments.stride,
+        "device": device,
+        "machine": platform.processor() or platform.machine(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }
+    if arguments.json:
+        print(json.dumps({**about, "accuracy": accuracy, "time": times}, indent=1))
+        return 0
+    print("\n".join(f"{key}: {value}" for key, value in about.items()))
+    if accuracy:
+        print(f"\nmean / median / share within {WITHIN_PX:g} px\n\n{accuracy_table(accuracy)}")
+    if times:
+        print(f"\n{time_table(times)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

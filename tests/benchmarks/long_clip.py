@@ -1,0 +1,161 @@
+"""Does a clip ten times as long take more memory, and are places that come back followed?
+
+    python tests/benchmarks/long_clip.py [--frames 75,150,300,600] [--pairs keyframe] [--size 128x96] [--steps 200]
+
+A camera pans over a wide place and back, 75 frames each way, while a disc wanders through the view
+(`omnitrack.synthetic.panorama_scene`; frames are made one by one, so that no stage is handed the whole clip). Each clip
+goes through init, flow, filter, fit and query, each stage in a process of its own, whose peak of resident memory is
+read from the system at its end. The bounds on memory (`filter.cache_mb`, `fit.data_mb`) are set so low that clips of
+this size reach them. Positions are judged in per cent, on points of four frames in all other frames: most of them
+leave the view and come back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# Nothing else at the top: a process inherits the peak of the one that starts it.
+
+STAGES = ("init", "flow", "filter", "fit", "query")
+QUERY_FRAMES, QUERY_POINTS = 4, 16
+
+
+def settings_of(asked: argparse.Namespace) -> Any:
+    from omnitrack.config import load_settings, parse_assignments
+
+    overrides = {
+        "flow.pairs": asked.pairs,
+        "flow.workers": 1,
+        "filter.grid_points": 800,
+        "filter.window": 30,
+        "filter.cache_mb": 32,
+        "fit.data_mb": 24,
+        "fit.steps": asked.steps,
+        **parse_assignments(asked.set),
+    }
+    return load_settings(overrides=overrides)
+
+
+def run_stage(stage: str, root: Path, asked: argparse.Namespace, frames: int) -> dict[str, Any]:
+    """One stage in this process; what there is to say of it beside time and memory."""
+    from omnitrack.project.project import Project
+    from omnitrack.project.store import FlowStore
+    from omnitrack.stages.filter import filter_flow
+    from omnitrack.stages.fit import fit_field
+    from omnitrack.stages.flow import compute_flow
+    from omnitrack.stages.init import init_from_frames
+    from omnitrack.synthetic import panorama_scene
+
+    width, height = (int(side) for side in asked.size.split("x"))
+    scene, settings = panorama_scene((width, height), frames), settings_of(asked)
+    if stage == "init":
+        stream: Iterator[Any] = (scene.frame(t) for t in range(frames))
+        init_from_frames(stream, root, settings, 24.0, "panorama")
+        return {}
+    project = Project(root)
+    if stage == "flow":
+        return {"pairs": compute_flow(project, settings).pairs}
+    if stage == "filter":
+        report = filter_flow(project, settings)
+        with FlowStore(project) as store:
+            sizes = {"flow_mb": store.stored_bytes("flow") / 1e6, "filtered_mb": store.stored_bytes("filtered") / 1e6}
+        return {"targets": report.pairs / report.sources, **sizes}
+    if stage == "fit":
+        fit_field(project, settings, "cpu")
+        return {"checkpoint_mb": sum(path.stat().st_size for path in project.root.rglob("*.pt")) / 1e6}
+    return judge(project, scene, settings)
+
+
+def judge(project: Any, scene: Any, settings: Any) -> dict[str, float]:
+    import numpy as np
+
+    from omnitrack.evaluation.metrics import score_video
+    from omnitrack.evaluation.tapvid import pixels_to_raster
+    from omnitrack.stages.query import query_tracks
+
+    rng = np.random.default_rng(0)
+    times = np.linspace(0, scene.num_frames - 1, QUERY_FRAMES).round().repeat(QUERY_POINTS)
+    places = rng.uniform(0.05, 0.95, (len(times), 2)) * scene.size
+    queries = np.column_stack([times, places])
+    truth, seen = scene.tracks(queries)
+    begin = time.perf_counter()
+    answer = query_tracks(project, queries, settings, device="cpu")
+    seconds = time.perf_counter() - begin
+    raster = [pixels_to_raster(pixels, scene.size) for pixels in (truth, answer.tracks)]
+    metrics = score_video(raster[0], ~seen, raster[1], answer.visible, times.astype(int), "strided")
+    back = seen & (np.abs(np.arange(scene.num_frames) - times[:, None]) > 75)
+    error = np.linalg.norm((answer.tracks - truth) * (256 / np.array(scene.size)), axis=-1)
+    return {
+        "aj": 100 * metrics["average_jaccard"],
+        "delta": 100 * metrics["average_pts_within_thresh"],
+        "back": 100 * float((answer.visible & (error < 4))[back].mean()) if back.any() else math.nan,
+        "query_seconds": seconds,
+    }
+
+
+def measure(frames: int, asked: argparse.Namespace) -> dict[str, Any]:
+    """All stages of one clip, each in a process of its own."""
+    row: dict[str, Any] = {"frames": frames, "log": frames * math.log2(frames)}
+    with tempfile.TemporaryDirectory() as folder:
+        for stage in STAGES:
+            arguments = [*sys.argv[1:], "--stage", stage, "--root", f"{folder}/clip", "--frames", str(frames)]
+            done = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise SystemExit(done.stderr)
+            row.update(json.loads(done.stdout))
+        row["frames_mb"] = sum(path.stat().st_size for path in Path(folder).rglob("*.png")) / 1e6
+    return row
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    lines = [
+        "| frames | pairs (T log2 T) | targets | "
+        + " | ".join(f"{stage} s, MB" for stage in STAGES)
+        + " | disk MB: frames, flow, filtered, checkpoint | AJ | delta | seen again |",
+        "|---:|---:|---:|" + "---:|" * (len(STAGES) + 4),
+    ]
+    for row in rows:
+        stages = " | ".join(f"{row[f'{stage}_s']:.1f}, {row[f'{stage}_peak']:.0f}" for stage in STAGES)
+        disk = ", ".join(f"{row[f'{name}_mb']:.1f}" for name in ("frames", "flow", "filtered", "checkpoint"))
+        lines.append(
+            f"| {row['frames']} | {row['pairs']} ({row['log']:.0f}) | {row['targets']:.1f} | {stages} | {disk} | "
+            f"{row['aj']:.1f} | {row['delta']:.1f} | {row['back']:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", default="75,150,300,600")
+    parser.add_argument("--size", default="128x96")
+    parser.add_argument("--pairs", default="keyframe")
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
+    parser.add_argument("--root", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.stage is None:
+        rows = []
+        for frames in asked.frames.split(","):
+            rows.append(measure(int(frames), asked))
+            print(f"{frames} frames done", file=sys.stderr, flush=True)
+        print(table(rows))
+        return
+    begin = time.perf_counter()
+    found = run_stage(asked.stage, Path(asked.root), asked, int(asked.frames))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({**found, f"{asked.stage}_s": time.perf_counter() - begin, f"{asked.stage}_peak": peak}))
+
+
+if __name__ == "__main__":
+    main()

@@ -112,13 +112,12 @@ class FeatureStore:
 
     def _read(self, frame: int) -> Features:
         try:
-            values = self._file[FEATURES_GROUP][frame_name(frame)]["values"][()].astype(np.float32)
+            values = np.asarray(self._file[FEATURES_GROUP][frame_name(frame)]["values"][()], np.float32)
         except (OSError, RuntimeError, KeyError, ValueError) as error:
             raise self._damaged(f"features of frame {frame}: {error}") from error
         if values.shape != (*self.grid, self.channels):
             raise self._damaged(f"the features of frame {frame} have the shape {values.shape}")
-        values.flags.writeable = False
-        return np.asarray(values)
+        return values
 
     def _damaged(self, cause: str) -> OmnitrackError:
         return OmnitrackError(

@@ -82,26 +82,54 @@ def test_vfx_needs_the_height(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "does not say how large the frame is" in capsys.readouterr().err
 
 
-def test_custom_estimator_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Installed as its text says (what pip would write is in the .dist-info), it computes a project's flow."""
-    info = tmp_path / "site" / "farneback-1.0.dist-info"
+def install(script: str, name: str, folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Install an example as its text says: what pip would write is in the .dist-info."""
+    info = folder / "site" / f"{name}-1.0.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: farneback\nVersion: 1.0\n")
-    said = (EXAMPLES / "custom_flow_estimator.py").read_text(encoding="utf-8")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    said = (EXAMPLES / script).read_text(encoding="utf-8")
     assert '[project.entry-points."omnitrack.flow_estimators"]' in said
-    value = said.partition('farneback = "')[2].partition('"')[0]
-    (info / "entry_points.txt").write_text(f"[omnitrack.flow_estimators]\nfarneback = {value}\n")
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    monkeypatch.syspath_prepend(str(EXAMPLES))
-    settings = Settings(init=InitSettings(max_size=0), flow=FlowSettings(estimator="farneback", pairs="window:1"))
-    assert type(get_estimator("farneback", settings.flow)).__name__ == "FarnebackEstimator"
+    value = said.partition(f'{name} = "')[2].partition('"')[0]
+    (info / "entry_points.txt").write_text(f"[omnitrack.flow_estimators]\n{name} = {value}\n")
+    patch.syspath_prepend(str(folder / "site"))
+    patch.syspath_prepend(str(EXAMPLES))
 
-    scene = translating_scene(VELOCITY, num_frames=2)
-    init_from_frames(iter(scene.frames()), tmp_path / "project", settings, 10.0, "scene")
-    project = Project(tmp_path / "project")
-    compute_flow(project, settings)
-    inner = FlowStore(project).flow(0, 1)[16:-16, 16:-16]
+
+def flow_by(name: str, velocity: tuple[float, float], num_frames: int, folder: Path) -> FlowStore:
+    """The flow that an installed estimator computes of every pair of a scene that moves evenly."""
+    settings = Settings(init=InitSettings(max_size=0), flow=FlowSettings(estimator=name, pairs="exhaustive"))
+    scene = translating_scene(velocity, num_frames=num_frames)
+    init_from_frames(iter(scene.frames()), folder / "project", settings, 10.0, "scene")
+    compute_flow(Project(folder / "project"), settings)
+    return FlowStore(Project(folder / "project"))
+
+
+def test_custom_estimator_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("custom_flow_estimator.py", "farneback", tmp_path, monkeypatch)
+    assert type(get_estimator("farneback", FlowSettings())).__name__ == "FarnebackEstimator"
+    with flow_by("farneback", VELOCITY, 2, tmp_path) as store:
+        inner = store.flow(0, 1)[16:-16, 16:-16]
+        assert store.confidence(0, 1) is None
     assert np.abs(inner - VELOCITY).mean() < 0.2
+
+
+def test_custom_clip_estimator_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole pixels are found exactly, over any gap and both ways, and the confidence is kept beside them."""
+    install("custom_clip_estimator.py", "phase", tmp_path, monkeypatch)
+    assert type(get_estimator("phase", FlowSettings())).__name__ == "PhaseEstimator"
+    with flow_by("phase", (2.0, -1.0), 4, tmp_path) as store:
+        for source, target in ((0, 1), (1, 3), (3, 0)):
+            moved = (target - source) * np.array([2.0, -1.0])
+            inner = store.flow(source, target)[16:-16, 16:-16]
+            assert np.median(np.abs(inner - moved).max(-1)) == 0
+            assert np.abs(inner - moved).mean() < 0.1
+            sure = store.confidence(source, target)
+            assert sure is not None and sure.shape == (64, 96) and np.median(sure[16:-16, 16:-16]) > 0.8
+
+
+def test_custom_clip_estimator_as_a_script(capsys: pytest.CaptureFixture[str]) -> None:
+    run_script("custom_clip_estimator.py")
+    assert capsys.readouterr().out.splitlines() == ["motion (2.0, -1.0) px", "motion (4.0, -2.0) px"]
 
 
 def test_custom_estimator_as_a_script(capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,7 +36,7 @@ def estimators(incomplete: str) -> list[str]:
     from importlib.metadata import entry_points
 
     plug_ins = [entry.name for entry in entry_points(group=ESTIMATOR_ENTRY_POINTS)]
-    return [name for name in ("dis", "raft", *plug_ins) if name.startswith(incomplete)]
+    return [name for name in ("dis", "raft", "tracks", *plug_ins) if name.startswith(incomplete)]
 
 
 def setting_keys(incomplete: str) -> list[str]:

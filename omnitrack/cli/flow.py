@@ -9,6 +9,7 @@ EXAMPLES = """
 omnitrack flow clip                             the default pairs, DIS flow
 omnitrack flow clip --pairs exhaustive          every pair of a short clip
 omnitrack flow clip --estimator raft            the RAFT network, its weights downloaded once
+omnitrack flow clip --estimator tracks --set flow.tracks.path=cotracker.npz
 omnitrack flow clip --set flow.dis.patch_size=12
 """
 

@@ -70,7 +70,9 @@ Fps = Annotated[float | None, typer.Option(min=0, metavar="FPS", help="Frames pe
 # --- how to measure and fit (flow, fit, run, eval) --------------------------------------------------------------
 Estimator = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Flow estimator: dis, raft, or a plug-in.", autocompletion=complete.estimators),
+    typer.Option(
+        metavar="NAME", help="Flow estimator: dis, raft, tracks or a plug-in.", autocompletion=complete.estimators
+    ),
 ]
 Pairs = Annotated[
     str | None,

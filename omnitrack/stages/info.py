@@ -115,7 +115,7 @@ class _Inspector:
         features = self._judge_features(frames, filter_stamp)
         match_stamp, match_bytes = self._matches()
         size = size_on_disk(self._project.correspondences_path)
-        inputs = {"frames": self._project.meta.fingerprint}
+        inputs = {"frames": self._project.meta.fingerprint, **self._files_now(flow_stamp)}
         depth = self._judge_depth(frames)
         others = filtered_bytes + match_bytes + sum(product.bytes for product in [*features, *depth])
         flow = self._judge("flow", flow_stamp, inputs, frames, size - others, damage)
@@ -287,6 +287,16 @@ class _Inspector:
         if stamp is None and "matches" not in made["inputs"]:
             return {}
         return {"matches": fingerprint(stamp) if stamp is not None and per_step > 0 else None}
+
+    def _files_now(self, flow_stamp: Stamp | None) -> dict[str, str]:
+        """Checksums of the files, besides the frames, that the flow was made from and that omnitrack.toml names."""
+        made_from = set((flow_stamp or {}).get("inputs", {})) - {"frames"}
+        if not made_from:
+            return {}  # without waiting for torch
+        from omnitrack.correspondence.estimators import weights_identity
+
+        now = weights_identity(self._settings.flow)
+        return {name: now[name] for name in made_from & set(now)}
 
     def _checkpoint(self) -> tuple[Stamp | None, int, str]:
         """The stamp of the fit, the step it has reached, and what is wrong with its file."""

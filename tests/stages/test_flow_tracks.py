@@ -21,6 +21,7 @@ from omnitrack.settings import Settings
 from omnitrack.stages.filter import filter_flow
 from omnitrack.stages.fit import fit_field
 from omnitrack.stages.flow import compute_flow
+from omnitrack.stages.info import Product, inspect_project
 from omnitrack.stages.init import init_from_frames
 from omnitrack.stages.query import query_tracks
 from omnitrack.synthetic import SyntheticScene
@@ -134,6 +135,32 @@ def test_dis_near_and_tracks_far(
     errors, seen, _ = judge(project, scene)
     assert np.quantile(errors, 0.95) < 0.5
     assert seen > 0.9
+
+
+def test_other_tracks_in_the_file_make_the_flow_stale(
+    tmp_path: Path,
+    unmatched_root: Path,
+    scene: SyntheticScene,
+    exact: tuple[NDArray[np.float32], NDArray[np.bool_]],
+    small_settings: Settings,
+) -> None:
+    project = Project(shutil.copytree(unmatched_root, tmp_path / "clip"))
+    path = tmp_path / "tracks.npz"
+    save_as(path, "cotracker", *exact, scene.size)
+    settings = use_tracks(small_settings, path, pairs="window:1")
+    named = f'[flow]\nestimator = "tracks"\npairs = "window:1"\n[flow.tracks]\npath = "{path}"\n'
+    project.settings_path.write_text(named)
+
+    def flow_of_project() -> Product:
+        return next(product for product in inspect_project(project).products if product.name == "flow")
+
+    compute_flow(project, settings)
+    assert flow_of_project().state == "ready"
+    assert compute_flow(project, settings).computed == 0
+    save_as(path, "cotracker", exact[0] + 0.25, exact[1], scene.size)
+    assert (flow_of_project().state, flow_of_project().reason) == ("stale", "made from an earlier tracks")
+    assert compute_flow(project, settings).computed == 14
+    assert flow_of_project().state == "ready"
 
 
 def test_our_own_tracks_in_again(

@@ -63,7 +63,7 @@ class Belief:
         depth: (S, P) the prior in the field's units, its frames aligned.
         weight: (S, P) in [0, 1].
         order: Share of the clip's occlusions whose order the prior has right; a half where there are none.
-        consistency: Share of its variance that is between tracks, not along them, 0 to 1.
+        consistency: Share of its variance that is between tracks, not along them; mean over the points, 0 to 1.
     """
 
     depth: Tensor
@@ -178,7 +178,7 @@ def _matched(
     parts = []
     for number, (s, k, j) in enumerate(pairs):
         points = torch.nonzero((data.confidence[s, k] > 0) & ~data.occluded[s, k] & known[s]).flatten()
-        points = points[:: 1 + (len(points) - 1) // most]
+        points = points[:: max(1, -(-len(points) // most))]
         at = nearest_texel(data, data.landing(torch.full_like(points, s), torch.full_like(points, k), points))
         points, at = points[known[j][at]], at[known[j][at]]
         sure = data.confidence[s, k][points] / 255.0
@@ -246,7 +246,7 @@ def to_field(depth: Tensor, known: Tensor, camera: Camera, inverse: bool) -> Ten
 
 # --- how far it may be believed ---------------------------------------------------------------------------------
 def _consistency(data: Correspondences, depth: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """Share of the variance of depth that is between tracks: of each point's track (S, P), and of all."""
+    """Share of the variance of depth that is between tracks: around each point (S, P), and its mean."""
     values = torch.where(known, depth, 0.0)
     count, total, squares = sum_along_tracks(data, torch.stack([known.float(), values, values**2]))
     along = squares / count.clamp_min(1) - (total / count.clamp_min(1)) ** 2
@@ -256,8 +256,8 @@ def _consistency(data: Correspondences, depth: Tensor, known: Tensor) -> tuple[T
         return torch.zeros_like(depth), depth.new_tensor(0.0)
     unbiased = along * count / (count - 1).clamp_min(1)
     within = torch.where(followed, unbiased, unbiased[followed].mean())
-    smooth = _box(within.view(-1, *data.grid_shape)).flatten(1)
-    return 1 - smooth / chance, 1 - unbiased[followed].mean() / chance
+    share = (1 - _box(within.view(-1, *data.grid_shape)).flatten(1) / chance).clamp(0, 1)
+    return share, share[followed].mean()  # the mean of shares: some wild part says nothing against the others
 
 
 def _order(data: Correspondences, depth: Tensor, known: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from omnitrack.correspondence.flows import FlowSource
 
 MOST_TARGETS = 6  # far frames per source: a sixth more targets than within the window of a long clip
 MOST_STARTS = 2  # frames from which each of them is reached
-SPACING = 16  # frames between them: nearer ones say the same
+SPACING = 16  # frames between them, and from the window to them: nearer ones say the same
 
 
 class Returns:
@@ -27,7 +27,7 @@ class Returns:
         flows: Pairwise flow.
         source: The frame that chains start from.
         num_frames: T.
-        window: Farthest frame, in frames from the source, that the chains visit; frames beyond are far.
+        window: Farthest frame, in frames from the source, that the chains visit; far frames are beyond.
         threshold_px: Largest cycle error of a visible point, at 256 x 256.
     """
 
@@ -39,7 +39,7 @@ class Returns:
         visited = range(max(0, source - window), min(num_frames, source + window + 1))
         for start in sorted(visited, key=lambda t: (abs(t - source), t)):
             for target in flows.partners(start):
-                if abs(target - source) > window:
+                if abs(target - source) > window + SPACING:
                     self._admit(start, target)
 
     def pass_by(self, frame: int, state: ChainState) -> None:

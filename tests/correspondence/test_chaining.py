@@ -183,3 +183,72 @@ def test_of_two_consistent_hops_the_one_that_looks_right_is_taken() -> None:
 @pytest.mark.parametrize(("variance", "threshold", "confidence"), [(0, 2, 1), (1, 2, 0.5), (3, 2, 0.25), (1, 1, 0.2)])
 def test_confidence_of_a_chain_by_hand(variance: float, threshold: float, confidence: float) -> None:
     assert chain_confidence(np.float32([variance]), threshold) == pytest.approx(confidence)
+
+
+# --- partners: hops between frames that were picked for what they show ------------------------------------------
+class WithPartners(FlowSource):
+    """Flow of another source, with partners."""
+
+    def __init__(self, flows: FlowSource, links: list[tuple[int, int]]) -> None:
+        self._flows, self.size = flows, flows.size
+        self._links = links
+
+    def has(self, source: int, target: int) -> bool:
+        return self._flows.has(source, target)
+
+    def flow(self, source: int, target: int) -> NDArray[np.float32]:
+        return self._flows.flow(source, target)
+
+    def partners(self, frame: int) -> list[int]:
+        return sorted({a + b - frame for a, b in self._links if frame in (a, b)})
+
+
+def test_partners_that_the_gaps_reach_anyway_change_nothing(exact_flows: type, occluder: SyntheticScene) -> None:
+    flows = exact_flows(occluder)
+    points = np.random.default_rng(2).uniform(10, 80, (30, 2)).astype(np.float32)
+    links = [(t, t + gap) for gap in (1, 2, 4) for t in range(16 - gap)]
+    plain = follow(flows, 6, points, 16, (1, 2, 4))
+    linked = follow(WithPartners(flows, links), 6, points, 16, (1, 2, 4))
+    for t, state in plain.items():
+        for field in ("pixels", "visible", "reliable", "cost", "variance"):
+            np.testing.assert_array_equal(getattr(linked[t], field), getattr(state, field))
+
+
+def test_a_hop_between_partners_recovers_what_short_hops_lose(exact_flows: type, occluder: SyntheticScene) -> None:
+    flows = WithPartners(exact_flows(occluder), [(3, 11)])
+    tracks, visible = occluder.tracks(np.column_stack([[0], BEHIND]))
+    states = follow(flows, 0, BEHIND, 16, (1,))
+    assert [t for t in range(1, 16) if states[t].visible[0]] == [1, 2, 3, 4, 5, 11, 12, 13, 14, 15]
+    for t in range(11, 16):
+        np.testing.assert_allclose(states[t].pixels, tracks[:, t], atol=0.02)
+    assert visible[0, 10], "frame 10 has no hop that leads to it"
+
+
+def test_partners_lead_backwards_too(exact_flows: type, occluder: SyntheticScene) -> None:
+    flows = WithPartners(exact_flows(occluder), [(3, 11)])
+    late = occluder.tracks(np.column_stack([[0], BEHIND]))[0][:, 12]
+    states = follow(flows, 12, late, 16, (1,))
+    assert [t for t in range(12) if states[t].visible[0]] == [0, 1, 2, 3, 10, 11]
+
+
+def test_a_partner_needs_both_directions(exact_flows: type, occluder: SyntheticScene) -> None:
+    near = {(t, t + 1) for t in range(15)} | {(t + 1, t) for t in range(15)}
+    flows = WithPartners(exact_flows(occluder, near | {(3, 11)}), [(3, 11)])
+    states = follow(flows, 0, BEHIND, 16, (1,))
+    assert not states[11].visible[0]
+
+
+def test_only_states_that_are_needed_are_kept(exact_flows: type) -> None:
+    scene = translating_scene((0.2, 0.1), (48, 40), 60)
+    links = [(0, 50), (7, 20), (7, 30), (40, 12), (58, 3)]
+    chaining = chain(
+        WithPartners(exact_flows(scene), links), 1, np.array([[20, 20]], np.float32), range(2, 60), (1, 2, 4), 2.0
+    )
+    kept = {}
+    for target, _ in chaining:
+        kept[target] = set(chaining.gi_frame.f_locals["states"])  # type: ignore[attr-defined]
+    after = {target: {t for t in frames if target - t >= 4} for target, frames in kept.items()}
+    assert after[25] == {3, 7, 12}
+    assert after[35] == {3, 12}
+    assert after[45] == {3}
+    assert max(map(len, kept.values())) <= 4 + 3

@@ -105,6 +105,45 @@ def test_the_cache_keeps_the_latest_flows_and_no_more_bytes_than_it_may(
     assert decoded == [(0, 1), (0, 2)]
 
 
+def test_the_confidence_of_a_pair_is_cached_too_and_counts(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    sure = np.linspace(0, 1, 48 * 64, dtype=np.float32).reshape(48, 64)
+
+    def fill(file: h5py.File) -> None:
+        write_flow(file.create_group(group_name((0, 1))), encode(field(0, 1)), sure)
+        write_flow(file.create_group(group_name((1, 0))), encode(field(1, 0)))
+
+    shards = Shards(project, "flow", {})
+    shards.write(0, fill)
+    stamp = make_stamp({"frames": project.meta.fingerprint}, {"estimator": "dis"})
+    shards.merge("flow", {"flow_stamp": json.dumps(stamp)}, keep=())
+    read, decoded = FlowStore._read_confidence, []
+    monkeypatch.setattr(FlowStore, "_read_confidence", lambda self, pair: decoded.append(pair) or read(self, pair))
+    with FlowStore(project, cache_bytes=CACHED_BYTES + 48 * 64) as store:
+        for _ in range(2):
+            found = store.confidence(0, 1)
+            assert found is not None
+            np.testing.assert_allclose(found, sure, atol=1 / 255)
+            assert store.confidence(1, 0) is None
+            np.testing.assert_array_equal(store.flow(0, 1), field(0, 1))
+        assert decoded == [(0, 1), (1, 0)]
+        store.flow(1, 0)  # drives out what was read first
+        store.confidence(0, 1)
+    assert decoded == [(0, 1), (1, 0), (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"), [("keyframe", {0: [1], 1: [0], 2: ()}), ("log", {0: (), 1: (), 2: ()})]
+)
+def test_pairs_picked_by_what_they_show_have_partners_both_ways(
+    stored: Project, chosen: str, expected: dict[int, object]
+) -> None:
+    stamp = make_stamp({"frames": stored.meta.fingerprint}, {"estimator": "dis", "pairs": chosen})
+    with h5py.File(stored.correspondences_path, "r+") as file:
+        file.attrs["flow_stamp"] = json.dumps(stamp)
+    with FlowStore(stored) as store:
+        assert {frame: store.partners(frame) for frame in range(3)} == expected
+
+
 def test_many_readers_and_threads_at_once(stored: Project) -> None:
     stores = [FlowStore(stored, cache_bytes=FLOW_BYTES) for _ in range(5)]
     pairs = stores[0].pairs() * 20

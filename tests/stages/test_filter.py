@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from omnitrack.correspondence.flows import inside, pixel_grid
+from omnitrack.correspondence.returns import MOST_TARGETS
 from omnitrack.errors import OmnitrackError
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.progress import Progress, Task
@@ -24,7 +25,9 @@ from omnitrack.project.shards import has_shards
 from omnitrack.project.store import FILTERED_GROUP, FlowStore
 from omnitrack.settings import Settings
 from omnitrack.stages.filter import FilterReport, filter_flow, filter_stamp, target_distances
-from omnitrack.synthetic import SyntheticScene
+from omnitrack.stages.flow import compute_flow
+from omnitrack.stages.init import init_from_frames
+from omnitrack.synthetic import SyntheticScene, panorama_scene
 
 
 def with_filter(settings: Settings, **changes: Any) -> Settings:
@@ -202,6 +205,57 @@ def test_window_limits_the_targets(matched_project: Project, small_settings: Set
     data = read(matched_project)
     assert data.targets[3].tolist() == [4, 5, 2, 1]
     assert data.targets[0].tolist() == [1, 2, -1, -1]
+
+
+# --- places that come back --------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def returning(tmp_path_factory: pytest.TempPathFactory, small_settings: Settings) -> tuple[Project, SyntheticScene]:
+    """A camera that goes over a place and back, 22 frames each way, matched by keyframes and chained over 4 frames."""
+    scene = panorama_scene((64, 48), 45, sweep=22)
+    root = tmp_path_factory.mktemp("returning") / "clip"
+    settings = replace(small_settings, flow=replace(small_settings.flow, pairs="keyframe"))
+    init_from_frames((scene.frame(t) for t in range(45)), root, settings, 24.0, "panorama")
+    compute_flow(Project(root), settings)
+    filter_flow(Project(root), with_filter(settings, window=4, grid_points=300))
+    return Project(root), scene
+
+
+def test_far_frames_that_show_the_place_again_are_targets(returning: tuple[Project, SyntheticScene]) -> None:
+    project, scene = returning
+    data = read(project)
+    grid, believed, errors = data.grid.numpy(), 0, []
+    for s in range(0, 45, 4):
+        far = [k for k, t in enumerate(data.targets[s].tolist()) if t >= 0 and abs(t - s) > 4]
+        assert len(far) <= MOST_TARGETS
+        tracks, visible = scene.tracks(np.column_stack([np.full(len(grid), s), grid]))
+        for k in far:
+            target = int(data.targets[s, k])
+            sure = (data.confidence[s, k] > 0).numpy() & ~data.occluded[s, k].numpy()
+            landed = grid + data.displacement[s, k].numpy() * data.unit_px
+            errors.append(np.linalg.norm(landed - tracks[:, target], axis=-1)[sure & visible[:, target]])
+            believed += int(sure.sum())
+    right = np.concatenate(errors)
+    assert believed > 500
+    assert len(right) > 0.9 * believed, "most of what is believed is seen there"
+    assert np.median(right) < 0.3
+    assert np.mean(right < 2) > 0.9
+
+
+def test_frames_on_either_side_of_the_turn_are_joined(returning: tuple[Project, SyntheticScene]) -> None:
+    data = read(returning[0])
+    joined = [
+        any(abs(t - s) > 20 for t in targets if t >= 0) for s, targets in enumerate(data.targets.tolist()) if s < 9
+    ]
+    assert np.mean(joined) > 0.8
+
+
+def test_memory_for_flow_changes_nothing_but_the_time(
+    matched_project: Project, filtered_project: Project, small_settings: Settings
+) -> None:
+    settings = with_filter(small_settings, cache_mb=0)
+    filter_flow(matched_project, settings)
+    assert contents(matched_project) == contents(filtered_project)
+    assert filter_stamp({}, settings.filter) == filter_stamp({}, small_settings.filter)
 
 
 # --- again, and after an interruption ---------------------------------------------------------------------------

@@ -50,14 +50,13 @@ from omnitrack.project.array_files import TORCH_SUFFIXES, Arrays, Mismatch, read
 from omnitrack.project.track_layouts import (
     KEYS,
     LAYOUT_HINT,
-    LOGITS,
     Reading,
+    has_logits,
     interpret,
     numbers,
     one,
     position_key,
     recognised,
-    seen_key,
     size_of,
 )
 
@@ -165,7 +164,7 @@ def _frame_of(
 ) -> tuple[int, int]:
     """(width, height) of the frame that the positions belong to."""
     if stated is None:
-        if given is None and seen_key(arrays) in LOGITS:
+        if given is None and has_logits(arrays):
             raise Mismatch("holds the logits of a model that saw a resized video, and not its size", _SIZE_HINT)
         return given or video_size
     if ours and stated != video_size:
@@ -188,7 +187,7 @@ def _placed(
     video_size: tuple[int, int],
 ) -> ForeignTracks:
     """The reading in pixels of the video, over all its frames; what lies outside the frame is not visible."""
-    scale = np.array(video_size, np.float64) / size
+    scale = (np.array(video_size) / size).astype(reading.positions.dtype)
     positions = (reading.positions + 0.5) * scale - 0.5
     with np.errstate(invalid="ignore"):
         inside = ((positions >= -0.5) & (positions < np.array(video_size) - 0.5)).all(-1)

@@ -32,15 +32,15 @@ class Reading:
     """What a file says, in the frame that it says it of.
 
     Attributes:
-        positions: (N, T, 2) float64 (x, y), centres at integers, maybe NaN where not visible.
+        positions: (N, T, 2) (x, y), centres at integers, maybe NaN where not visible.
         visible: (N, T) bool.
         confidence: (N, T) as in `ForeignTracks`.
         corner: What was subtracted from the file's coordinates: 0.5 for raster pixels, else 0.
     """
 
-    positions: NDArray[np.float64]
+    positions: NDArray[np.floating]
     visible: NDArray[np.bool_]
-    confidence: NDArray[np.float64]
+    confidence: NDArray[np.floating]
     corner: float
 
 
@@ -133,6 +133,12 @@ def seen_key(arrays: Mapping[str, NDArray[Any]]) -> str:
     raise Mismatch("has neither visible, visibility nor occluded")
 
 
+def has_logits(arrays: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether what says which points are seen is as a model gives it, before any threshold."""
+    key = seen_key(arrays)
+    return key in LOGITS and arrays[key].dtype.kind == "f"
+
+
 def size_of(arrays: Mapping[str, NDArray[Any]]) -> tuple[int, int]:
     """(width, height) of the frame that a file's positions belong to."""
     size = arrays["size"]
@@ -146,22 +152,22 @@ def one(array: NDArray[Any], dimensions: int) -> NDArray[Any]:
     return array[0] if array.ndim == dimensions + 1 and len(array) == 1 else array
 
 
-def numbers(arrays: Mapping[str, NDArray[Any]], key: str, finite: bool = True) -> NDArray[np.float64]:
+def numbers(arrays: Mapping[str, NDArray[Any]], key: str, finite: bool = True) -> NDArray[np.floating]:
     """An array of numbers, all finite where that is asked."""
     array = arrays[key]
     if array.dtype.kind not in "biuf":
         raise Mismatch(f"has {key} of type {array.dtype}")
     if finite and not np.isfinite(array).all():
         raise Mismatch(f"has {key} that are not finite (NaN)")
-    return array.astype(np.float64)
+    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)  # dense tracks are large
 
 
 # --- what is seen -----------------------------------------------------------------------------------------------
-def _visible_share(arrays: Mapping[str, NDArray[Any]], rule: _Layout) -> tuple[NDArray[np.float64], float]:
+def _visible_share(arrays: Mapping[str, NDArray[Any]], rule: _Layout) -> tuple[NDArray[np.floating], float]:
     """The probability of being visible as the tracker counts it, and over what it calls a point visible."""
     key = seen_key(arrays)
     share = numbers(arrays, key)
-    if key in LOGITS:
+    if has_logits(arrays):
         share = _sigmoid(-share if key == "occlusion" else share)
         if key == "occlusion" and "expected_dist" in arrays:
             far = numbers(arrays, "expected_dist")
@@ -171,7 +177,7 @@ def _visible_share(arrays: Mapping[str, NDArray[Any]], rule: _Layout) -> tuple[N
         return share, 0.5
     if share.size and (share.min() < 0 or share.max() > 1):
         raise Mismatch(f"has {key} outside [0, 1]")
-    if key == "occluded":
+    if key in ("occluded", "occlusion"):
         share = 1 - share
     if "pred_confidence" in arrays:
         sure = numbers(arrays, "pred_confidence")
@@ -182,8 +188,8 @@ def _visible_share(arrays: Mapping[str, NDArray[Any]], rule: _Layout) -> tuple[N
 
 
 def _given_confidence(
-    arrays: Mapping[str, NDArray[Any]], positions: NDArray[np.float64], turned: bool
-) -> NDArray[np.float64] | None:
+    arrays: Mapping[str, NDArray[Any]], positions: NDArray[np.floating], turned: bool
+) -> NDArray[np.floating] | None:
     if "confidence" not in arrays:
         return None
     confidence = one(numbers(arrays, "confidence"), 2)
@@ -193,8 +199,8 @@ def _given_confidence(
     return confidence.clip(0, 1)
 
 
-def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    return 0.5 * (1 + np.tanh(0.5 * logits))
+def _sigmoid(logits: NDArray[np.floating]) -> NDArray[np.floating]:
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))
 
 
 def _fits(positions: NDArray[Any], num_frames: int, count: int | None, frames_first: bool) -> bool:

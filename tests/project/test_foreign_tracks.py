@@ -276,3 +276,8 @@ def test_missing_truncated_and_foreign_files(tmp_path: Path) -> None:
     (tmp_path / "tracks.mp4").write_bytes(b"video")
     with pytest.raises(OmnitrackError, match="no file of tracks by its name"):
         load_foreign_tracks(tmp_path / "tracks.mp4", FRAMES, SIZE)
+
+
+def test_an_occlusion_that_is_true_or_false_is_no_logit(file: Path) -> None:
+    save(file, tracks=in_raster(), occlusion=~SEEN)
+    check(file)

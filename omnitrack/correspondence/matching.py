@@ -125,9 +125,7 @@ def match_cells(a: FrameCells, b: FrameCells, size: tuple[int, int], settings: M
         size: (width, height) of both in pixels.
         settings: `calibrated`.
     """
-    source, target, similarity = mutual_nearest(a.features, b.features)
-    sure = (similarity > settings.similarity) & a.distinctive[source] & b.distinctive[target]
-    source, target, similarity = source[sure], target[sure], similarity[sure]
+    source, target, similarity = mutual_nearest(a, b, settings.similarity)
     there, back = peak_offset(a, b, source, target), peak_offset(b, a, target, source)
     shift = (there - back) / 2  # half of it on either side: no frame comes first
     found = Matches(
@@ -145,22 +143,27 @@ def match_frames(a: Tensor, b: Tensor, size: tuple[int, int], settings: MatchSet
 
 
 # --- the steps --------------------------------------------------------------------------------------------------
-def mutual_nearest(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Pairs of features (N, C) and (K, C) of which each is the other's nearest: their indices, and their cosines."""
-    nearest = a.new_zeros(len(a), dtype=torch.long)
-    similarity = a.new_full((len(a),), -torch.inf)
-    back_similarity = a.new_full((len(b),), -torch.inf)
-    back = a.new_zeros(len(b), dtype=torch.long)
-    rows = max(1, CHUNK_ENTRIES // len(b))
-    for first in range(0, len(a), rows):
-        cosine = a[first : first + rows] @ b.T
-        similarity[first : first + rows], nearest[first : first + rows] = cosine.max(1)
-        best, row = cosine.max(0)
-        nearer = best > back_similarity
-        back_similarity = torch.where(nearer, best, back_similarity)
-        back = torch.where(nearer, row + first, back)
-    source = (back[nearest] == torch.arange(len(a), device=a.device)).nonzero()[:, 0]
-    return source, nearest[source], similarity[source]
+def mutual_nearest(a: FrameCells, b: FrameCells, least: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Distinctive cells of which each is the other's nearest among all cells: their indices, and their cosines.
+
+    Args:
+        a: Of the one frame.
+        b: Of the other.
+        least: Cosine that is not enough.
+    """
+    source = a.distinctive.nonzero()[:, 0]
+    similarity, target = _nearest(a.features[source], b.features)
+    sure = (similarity > least) & b.distinctive[target]
+    source, target, similarity = source[sure], target[sure], similarity[sure]
+    mutual = _nearest(b.features[target], a.features)[1] == source  # asked for few cells only
+    return source[mutual], target[mutual], similarity[mutual]
+
+
+def _nearest(cells: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
+    """Largest cosine (N,) of cells (N, C) with others (K, C), and whose it is."""
+    rows = max(1, CHUNK_ENTRIES // len(among))
+    found = [(part @ among.T).max(1) for part in cells.split(rows)]
+    return torch.cat([values for values, _ in found]), torch.cat([index for _, index in found])
 
 
 def self_similar_share(cells: Tensor, similarity: float) -> Tensor:

@@ -68,20 +68,27 @@ BUMP = torch.tensor([1.0, 0.0])
 # --- mutual nearest neighbours -----------------------------------------------------------------------------------
 @pytest.mark.parametrize("entries", [matching.CHUNK_ENTRIES, 8, 1])  # one piece, several, row by row
 def test_mutual_nearest_neighbours_by_hand(entries: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """0 and 91 are each other's nearest, and so are 50 and 55. 48 wants 55 too, which prefers 50. Nobody wants 200."""
+    """91 and 100 are each other's nearest, and so are 50 and 55. 48 wants 55 too, which prefers 50. Nobody wants 200."""
     monkeypatch.setattr(matching, "CHUNK_ENTRIES", entries)
-    source, target, similarity = mutual_nearest(at_angles([91, 48, 50]), at_angles([55, 100, 200]))
+    a, b = cells_of(at_angles([91, 48, 50])[None]), cells_of(at_angles([55, 100, 200])[None])
+    source, target, similarity = mutual_nearest(a, b, -1.0)
     assert list(zip(source.tolist(), target.tolist(), strict=True)) == [(0, 1), (2, 0)]
     np.testing.assert_allclose(similarity, np.cos(np.deg2rad([9, 5])), rtol=1e-5)
 
 
 def test_mutual_nearest_neighbours_of_an_independent_implementation() -> None:
-    a, b = random_map(0).flatten(0, 1), random_map(1, (6, 9)).flatten(0, 1)
-    cosine = a.double().numpy() @ b.double().numpy().T
+    a, b = cells_of(random_map(0)), cells_of(random_map(1, (6, 9)))
+    cosine = a.features.double().numpy() @ b.features.double().numpy().T
     expected = {(i, j) for i, j in enumerate(cosine.argmax(1)) if cosine[:, j].argmax() == i}
-    source, target, _ = mutual_nearest(a, b)
+    source, target, _ = mutual_nearest(a, b, -1.0)
     assert set(zip(source.tolist(), target.tolist(), strict=True)) == expected
     assert len(expected) > 10
+    some = replace(a, distinctive=torch.arange(96) % 2 == 0), replace(b, distinctive=torch.arange(54) % 3 > 0)
+    source, target, similarity = mutual_nearest(*some, 0.3)  # the others are no matches, but still rivals
+    expected = {(i, j) for i, j in expected if i % 2 == 0 and j % 3 > 0 and cosine[i, j] > 0.3}
+    assert set(zip(source.tolist(), target.tolist(), strict=True)) == expected
+    assert expected
+    np.testing.assert_allclose(similarity, cosine[source, target], rtol=1e-5)
 
 
 # --- the filters of one frame ------------------------------------------------------------------------------------

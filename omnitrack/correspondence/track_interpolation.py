@@ -29,6 +29,7 @@ MOST_STRAIN = 0.5  # tracks whose motions differ by more than this share of thei
 SLACK_PX = 0.5  # ... and by more than this, at 256 x 256, for the tracker's own errors
 STIFFNESS_PX = 2.0  # the affine map gives way to a plain shift where tracks are closer together than this, at 256 x 256
 NEAR_POWER = 4  # of distance / reach: flat where the affine maps hold, steep about the reach
+DENSE_SHARE = 0.25  # tracks per pixel from which there is nothing to extend: each pixel has a track of its own about it
 GONE_REACH = 2.0  # times the reach: farther from every track nothing is known
 CHUNK = 1 << 15  # pixels at once, which bounds the memory
 
@@ -154,6 +155,7 @@ def local_affine(source: SourceTracks, motion: NDArray[np.floating], seen: NDArr
 
     Least squares over the tracks around it, by likeness of colour, a and b held towards 0. Tracks whose motion differs
     by more than a surface stretches are left out, and those that do not fit the others' map count less, in two rounds.
+    Where nearly every pixel has a track, a and b are 0.
 
     Args:
         source: The tracks.
@@ -161,6 +163,8 @@ def local_affine(source: SourceTracks, motion: NDArray[np.floating], seen: NDArr
         seen: (M,) in the target; the others are left out.
     """
     scale = raster_scale(source.size)
+    if len(motion) > DENSE_SHARE * source.size[0] * source.size[1]:
+        return _rows(np.zeros((len(motion), 2, 2), np.float32), motion)
     rows = source.around.rows
     offset = source.positions[rows] - source.positions  # (k, M, 2)
     change = motion[rows] - motion
@@ -174,7 +178,11 @@ def local_affine(source: SourceTracks, motion: NDArray[np.floating], seen: NDArr
         if not last:
             left = change - np.einsum("mij,kmj->kmi", strain, offset)
             weight = same * _support(left[..., 0], left[..., 1], AGREE_PX * scale)
-    constant = motion - np.einsum("mij,mj->mi", strain, source.positions)
+    return _rows(strain, motion - np.einsum("mij,mj->mi", strain, source.positions))
+
+
+def _rows(strain: NDArray[np.floating], constant: NDArray[np.floating]) -> Array:
+    """(2, 3, M) of (M, 2, 2) and (M, 2)."""
     return np.ascontiguousarray(np.concatenate([strain, constant[..., None]], -1).transpose(1, 2, 0), np.float32)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from omnitrack.correspondence.flows import pixel_grid
 from omnitrack.correspondence.track_interpolation import follow_the_most, interpolate, nearest, prepare_source
 from omnitrack.synthetic import occluder_scene
 
@@ -73,6 +74,18 @@ def test_turning_and_zooming_are_exact_between_the_tracks() -> None:
     assert np.median(np.abs(flow - truth)[inner]) < 0.01
     landed = pixels + truth
     assert confidence[inner][((landed > 0) & (landed < 255)).all(-1)[inner]].min() > 0.57, "2^-(11.3 / 12)^4"
+
+
+def test_a_track_at_every_pixel_is_taken_as_it_is() -> None:
+    """A turn by 20 degrees: at the pixels the flow is that of their own tracks, to the mean over the next ones."""
+    turn = np.array([[np.cos(0.35), -np.sin(0.35)], [np.sin(0.35), np.cos(0.35)]])
+    positions = pixel_grid((64, 64))
+    landed = (positions - 32) @ turn.T + 32
+    flow, confidence = flow_of(positions, landed, frame=np.zeros((64, 64, 3), np.uint8))
+    error = np.linalg.norm(flow.reshape(-1, 2) - (landed - positions), axis=-1).reshape(64, 64)
+    assert error[2:-2, 2:-2].max() < 0.02
+    assert error.max() < 0.2
+    assert confidence[20:44, 20:44].min() > 0.9
 
 
 def two_halves() -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:

@@ -40,7 +40,7 @@ OMNIMOTION = FitSettings(
     omnimotion=OmniMotionSettings(tracked_samples=2),
 )
 OMNIMOTION_FAST = replace(OMNIMOTION, steps=400)
-OMNIMOTION_ACCURATE = replace(OMNIMOTION, steps=6000)
+OMNIMOTION_ACCURATE = replace(OMNIMOTION, steps=3000)
 
 # Source: the published configuration for TAP-Vid: 8 pairs of 256 points, 32 samples a ray, no affine maps. Half of the
 # points are the neighbours of the others. Identity at the start and true neighbours are ours.

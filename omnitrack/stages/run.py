@@ -137,10 +137,10 @@ def _existing(video: str | Path, root: Path, settings: Settings) -> Project:
 def _fitted(project: Project, settings: Settings, device: str, seed: int, progress: Progress) -> list[str]:
     """Bring flow, filter and fit up to these settings; the names of those that were already."""
     kept = []
+    features = wanted_features(project, settings.features)  # what is missing for them is said before the long work
     if compute_flow(project, settings, progress, device=device).computed == 0:
         kept.append("flow")
     with FlowStore(project) as store:
-        features = wanted_features(project, settings.features)
         wanted, found = filter_stamp(store.flow_stamp or {}, settings.filter, features), store.filter_stamp
     if found == wanted:
         kept.append("filter")

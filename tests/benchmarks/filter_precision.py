@@ -44,7 +44,7 @@ from omnitrack.stages.init import init_from_frames
 
 RIGHT_PX = 4.0
 PATCH_THRESHOLDS = (0.0, 0.2, 0.3, 0.5, 0.7)
-FEATURE_THRESHOLDS = (0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8)
+FEATURE_THRESHOLDS = (0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
 SIZE = (256, 256)
 Bools = NDArray[np.bool_]
 Step = tuple[int, Array, Bools]  # target frame, pixels there (P, 2), which pass the cycle check (P,)

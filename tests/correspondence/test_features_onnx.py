@@ -26,7 +26,7 @@ PLAIN = OnnxFeatureSettings(multiple=8, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0
 
 def extract(path: Path, frame: NDArray[np.uint8], fed: OnnxFeatureSettings = PLAIN, **settings: Any) -> Any:
     pytest.importorskip("onnxruntime", reason="onnxruntime (the extra onnx) is not installed")
-    chosen = {"extractor": "onnx", "side": 0, **settings}
+    chosen = {"extractor": "onnx", "side": min(frame.shape[:2]), **settings}
     return open_extractor(FeatureSettings(weights=str(path), onnx=fed, **chosen)).extract([frame])[0]
 
 
@@ -189,9 +189,10 @@ def test_xfeat_must_have_its_channels(tmp_path: Path) -> None:
 
 def test_without_onnxruntime_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    extractor = open_extractor(FeatureSettings(extractor="onnx", weights=str(pooling(tmp_path / "mean.onnx"))))
-    with pytest.raises(OmnitrackError, match="onnxruntime") as caught:
-        extractor.extract([np.zeros((48, 64, 3), np.uint8)])
+    path = pooling(tmp_path / "mean.onnx")
+    for name in ("onnx", "xfeat"):
+        with pytest.raises(OmnitrackError, match="onnxruntime") as caught:
+            open_extractor(FeatureSettings(extractor=name, weights=str(path)))
     assert caught.value.hint == 'pip install "omnitrack[onnx]"'
 
 

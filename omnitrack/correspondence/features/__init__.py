@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 
 from omnitrack.correspondence.features.contract import FeatureExtractor
 from omnitrack.errors import OmnitrackError, closest_hint
 from omnitrack.progress import SILENT, Progress
 from omnitrack.settings import FeatureSettings
+from omnitrack.weights import import_extra
 
 ENTRY_POINTS = "omnitrack.feature_extractors"
 NONE = "none"
@@ -39,6 +41,9 @@ def _vit(settings: FeatureSettings, device: str, progress: Progress) -> FeatureE
 
 
 BUILT_IN: dict[str, Factory] = {"xfeat": _xfeat, "dinov2": _vit, "dino": _vit, "onnx": _onnx}
+# Package and extra; looked for when the extractor is opened, before hours of flow, and imported when it is used.
+NEEDED = {"xfeat": ("onnxruntime", "onnx"), "onnx": ("onnxruntime", "onnx")}
+NEEDED |= {"dinov2": ("timm", "features"), "dino": ("timm", "features")}
 
 
 def open_extractor(settings: FeatureSettings, device: str = "cpu", progress: Progress = SILENT) -> FeatureExtractor:
@@ -50,11 +55,14 @@ def open_extractor(settings: FeatureSettings, device: str = "cpu", progress: Pro
         progress: Hears of downloads.
 
     Raises:
-        OmnitrackError: No such extractor, a plug-in that cannot be loaded, or no file of weights.
+        OmnitrackError: No such extractor, a plug-in that cannot be loaded, no file of weights, or a missing extra.
     """
     name = settings.extractor
     if name in BUILT_IN:
-        return BUILT_IN[name](settings, device, progress)
+        extractor = BUILT_IN[name](settings, device, progress)
+        if name in NEEDED and find_spec(NEEDED[name][0]) is None:
+            import_extra(*NEEDED[name])  # raises
+        return extractor
     plug_ins = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
     if name in plug_ins:
         return _load(plug_ins[name], settings, device, progress)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+PUBLISHED_SIDE = 480  # OmniMotion and CaDeX++
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -17,10 +18,10 @@ def network_size(size: tuple[int, int], side: int, multiple: int) -> tuple[int, 
 
     Args:
         size: (width, height) of the frames.
-        side: What the shorter side becomes; 0 keeps the size.
+        side: What the shorter side becomes.
         multiple: Both sides become multiples of this, by making them smaller; never less than once.
     """
-    scale = side / min(size) if side else 1.0
+    scale = side / min(size)
     width, height = (max(1, int(round(length * scale, 6) // multiple)) * multiple for length in size)
     return width, height
 

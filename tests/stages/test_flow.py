@@ -18,13 +18,14 @@ import pytest
 from numpy.typing import NDArray
 
 from omnitrack.config import load_settings
-from omnitrack.correspondence import estimators
+from omnitrack.correspondence import estimators, features, keyframes
 from omnitrack.correspondence.estimators.contract import FlowEstimate
 from omnitrack.correspondence.estimators.dis import DisEstimator
 from omnitrack.correspondence.keyframes import Keyframes
 from omnitrack.correspondence.pairs import Pair, select_pairs
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import Progress, Task
+from omnitrack.project.feature_store import FeatureStore
 from omnitrack.project.project import Project, write_meta
 from omnitrack.project.shards import Shards
 from omnitrack.project.store import FlowStore
@@ -32,6 +33,9 @@ from omnitrack.settings import DisSettings, Settings
 from omnitrack.stages import flow_jobs
 from omnitrack.stages.flow import compute_flow, flow_stamp
 from omnitrack.stages.flow_jobs import FlowJob
+from omnitrack.stages.flow_pairs import selected_pairs
+from omnitrack.stages.init import init_from_frames
+from omnitrack.synthetic import translating_scene
 
 Flows = dict[Pair, NDArray[np.float32]]
 
@@ -174,6 +178,35 @@ def test_keyframes_are_picked_by_the_clips_own_motion(project: Project) -> None:
     assert list(read(project)) == select_pairs("keyframe", 8, lambda: Keyframes([0, 3, 6, 7], []))
 
 
+def test_keyframes_that_show_the_same_place_are_found_by_features_where_there_are_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Brightness:
+        """One cell, which points where the mean of the frame's red channel says."""
+
+        name, identity, threshold, batch_frames = "brightness", "1", 0.5, 4
+
+        def extract(self, frames: Any) -> list[NDArray[np.float32]]:
+            angles = [frame[..., 0].mean() / 20 for frame in frames]
+            return [np.array([[[np.cos(a), np.sin(a)]]], np.float32) for a in angles]
+
+    monkeypatch.setitem(features.BUILT_IN, "brightness", lambda *_: Brightness())
+    scene = translating_scene((0.0, 0.0), (48, 48), 120)
+    shown = [np.clip(scene.frame(0).astype(int) + 30 * (t // 40 == 1), 0, 255).astype(np.uint8) for t in range(120)]
+    plain = settings(pairs="keyframe")
+    chosen = replace(plain, features=replace(plain.features, extractor="brightness"))
+    init_from_frames(shown, tmp_path / "clip", chosen, 24.0, "clip")
+    project = Project(tmp_path / "clip")
+    asked: list[list[int]] = []
+    alike = keyframes.alike_frames
+    monkeypatch.setattr(keyframes, "alike_frames", lambda looks: asked.append(looks.shape[1]) or alike(looks))
+    pairs = selected_pairs(project, chosen)
+    assert asked == [2], "two channels"
+    assert [t for t in range(120) if (0, t) in pairs][-1] >= 80, "bright as at first"
+    with FeatureStore(project) as store:
+        assert store.features(50).shape == (1, 1, 2)
+
+
 def test_far_frames_without_the_power_of_two_between_them_begin_anew() -> None:
     asked: list[tuple[tuple[int, int], bool]] = []
 
@@ -194,8 +227,6 @@ def test_far_frames_without_the_power_of_two_between_them_begin_anew() -> None:
 
 
 def test_tiny_frames(tmp_path: Path, textured_clip: Callable[..., NDArray[np.uint8]]) -> None:
-    from omnitrack.stages.init import init_from_frames
-
     for size in ((16, 16), (40, 30)):
         root = tmp_path / f"{size[0]}"
         init_from_frames(textured_clip(3, size, (1, 0)), root, Settings(), 10.0, "clip")
@@ -330,7 +361,7 @@ from omnitrack.correspondence.estimators.dis import DisEstimator
 from omnitrack.project.project import Project
 from omnitrack.settings import DisSettings
 from omnitrack.config import load_settings
-from omnitrack.correspondence import estimators
+from omnitrack.correspondence import estimators, features, keyframes
 from omnitrack.stages import flow
 
 class Hanging(DisEstimator):

@@ -118,7 +118,9 @@ class FilterSettings:
     gaps: tuple[int, ...] = setting((1, 2, 4, 8, 16), "lengths of the hops that chains are composed of, in frames")
     window: int = setting(0, "farthest target of a chain, in frames; 0 sets no limit below 100 frames, 50 above", low=0)
     grid_points: int = setting(16384, "grid points per source frame, at most", low=64)
-    appearance_threshold: float = setting(0.3, "least patch similarity, -1 to 1, of a believed chain; -1 switches off")
+    appearance_threshold: float = setting(
+        0.3, "least patch similarity, -1 to 1, of a believed chain without features; -1 switches patches off"
+    )
     feature_threshold: float = setting(
         0.0, "least cosine, -1 to 1, of a believed chain's features; 0 takes what suits features.extractor"
     )

@@ -89,9 +89,9 @@ def filter_flow(
     Then look for long-range matches, where the settings want them (`find_matches`).
 
     A chain is believed where its hops pass the cycle check and, from three frames on, its end looks like its start:
-    by its patch, and by its features where the settings name an extractor, which are then extracted first.
+    by its patch, or by its features where the settings name an extractor, which are then extracted first.
     Its confidence falls with the accumulated squared cycle error (`chain_confidence`), times
-    the similarity. Points just gone behind something are kept as occluded.
+    the similarity of the patches. Points just gone behind something are kept as occluded.
 
     Args:
         project: Has flow.
@@ -218,15 +218,20 @@ class _Chaining:
     def _confidence(
         self, patches: Array, features: Array | None, gap: int, target: int, state: ChainState
     ) -> tuple[Array, NDArray[np.bool_]]:
-        """Confidence (P,) in [0, 1], and which consistent points (P,) look too different to either witness."""
+        """Confidence (P,) in [0, 1], and which consistent points (P,) look too different.
+
+        Of two witnesses the features decide: patches that must look alike as well cost more right correspondences than
+        they find wrong ones (tests/benchmarks/README.md). They weigh in the confidence all the same.
+        """
         confidence = (state.reliable * chain_confidence(state.variance, self._threshold_px)).astype(np.float32)
         rejected = np.zeros(len(confidence), bool)
         if gap >= APPEARANCE_FROM_GAP and self._settings.appearance_threshold > -1:
             similarity = self._appearance.similarity(patches, target, state.pixels)
-            rejected |= state.visible & (similarity < self._settings.appearance_threshold)
+            if features is None:
+                rejected |= state.visible & (similarity < self._settings.appearance_threshold)
             confidence = confidence * np.where(state.visible, similarity.clip(0, 1), 1)
         if gap >= APPEARANCE_FROM_GAP and self._features is not None and features is not None:
-            seen = np.flatnonzero(state.visible & ~rejected)
+            seen = np.flatnonzero(state.visible)
             similarity = self._features.similarity(features[seen], target, state.pixels[seen])
             rejected[seen] = similarity < self._feature_threshold
         return np.where(rejected, 0, confidence), rejected

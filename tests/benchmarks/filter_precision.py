@@ -109,7 +109,9 @@ def checks(cycle: Bools, looks: dict[str, Array], close: bool, settings: Setting
             alike = cycle & ((values >= least) | close)
             passed[f"cycle, {witness} >= {least}"] = alike
             if witness != "patch":
-                passed[f"cycle, patch >= {usual}, {witness} >= {least}"] = alike & ((looks["patch"] >= usual) | close)
+                for patch in (0.0, usual):  # the filter's own rule, where patches of 0 have no weight; and both
+                    both = alike & ((looks["patch"] >= patch) | close)
+                    passed[f"cycle, patch >= {patch}, {witness} >= {least}"] = both
     return passed
 
 

@@ -198,7 +198,9 @@ def test_the_filter_rejects_what_its_features_tell_apart(
     assert believed[far][:, ~corner].mean() > 0.6
     loose = filter_flow(matched_project, with_filter(settings, feature_threshold=-1.0), device="cpu")
     assert report.appearance_rejected_share > loose.appearance_rejected_share == 0
-    assert colours.seen == 8, "extracted once for both"
+    strict = filter_flow(matched_project, with_filter(settings, appearance_threshold=0.99), device="cpu")
+    assert 0.95 * report.correspondences < strict.correspondences, "features decide, patches only weigh"
+    assert colours.seen == 8, "extracted once for all"
 
 
 def test_filtered_data_made_with_other_features_is_stale(

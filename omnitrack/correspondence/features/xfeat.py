@@ -13,7 +13,7 @@ CHANNELS = 64
 # Both measured on the development clips of tests/benchmarks (256 x 256): the larger the frames, the better its features
 # tell right ends of chains from wrong ones (area under the curve 0.82 at 256, 0.85 at 480, 0.87 at 768).
 SIDE = 768
-THRESHOLD = 0.6
+THRESHOLD = 0.65
 # It takes grey values of any range, which it normalises itself; its pyramid halves an image five times.
 FED = OnnxFeatureSettings(multiple=32, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 

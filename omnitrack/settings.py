@@ -102,9 +102,7 @@ class FeatureSettings:
 
     extractor: str = setting("none", "none, xfeat, dinov2, dino, onnx, or the name of an installed plug-in")
     weights: str = setting("", "file of its weights; empty takes the published ones where there are any")
-    side: int = setting(
-        0, "shorter side of the frames as the network sees them, in pixels; 0 takes what suits the extractor", low=0
-    )
+    side: int = setting(480, "shorter side of the frames as the network sees them, in pixels, about", low=1)
     onnx: OnnxFeatureSettings = table(OnnxFeatureSettings, "extractor onnx: any dense-feature network")
 
 

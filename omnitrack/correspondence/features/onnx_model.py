@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.features.contract import unit_length
-from omnitrack.correspondence.features.network_input import PUBLISHED_SIDE, network_input, network_size
+from omnitrack.correspondence.features.network_input import network_input, network_size
 from omnitrack.errors import OmnitrackError
 from omnitrack.settings import FeatureSettings, OnnxFeatureSettings
 from omnitrack.weights import identity, import_extra, locate
@@ -37,7 +37,6 @@ class OnnxExtractor:
         fed: What the network is fed; None takes it from the settings.
         channels: Channels that its features must have; 0 takes any number.
         threshold: See `FeatureExtractor`.
-        side: Shorter side of the frames where the settings name none.
 
     Raises:
         OmnitrackError: No file named, or no such file.
@@ -53,7 +52,6 @@ class OnnxExtractor:
         fed: OnnxFeatureSettings | None = None,
         channels: int = 0,
         threshold: float = PUBLISHED_THRESHOLD,
-        side: int = PUBLISHED_SIDE,
     ) -> None:
         self.name, self.threshold = name, threshold
         if not settings.weights:
@@ -63,7 +61,7 @@ class OnnxExtractor:
             )
         self._path = locate(settings.weights, {}, setting=WEIGHTS_SETTING)
         self.identity = identity(settings.weights, {})
-        self._device, self._side = device, settings.side or side
+        self._device, self._side = device, settings.side
         self._fed = fed or settings.onnx
         self._channels = channels
         self._output = ""

@@ -23,7 +23,6 @@ from omnitrack.correspondence.features.contract import unit_length
 from omnitrack.correspondence.features.network_input import (
     IMAGENET_MEAN,
     IMAGENET_STD,
-    PUBLISHED_SIDE,
     network_input,
     network_size,
 )
@@ -77,7 +76,7 @@ class VitExtractor:
         self.name = settings.extractor
         self.batch_frames = GPU_BATCH if device.startswith("cuda") else 1
         self._model = MODELS[self.name]
-        self._side, self._device, self._progress = settings.side or PUBLISHED_SIDE, device, progress
+        self._side, self._device, self._progress = settings.side, device, progress
         self._path = locate(settings.weights, {}, setting=WEIGHTS_SETTING) if settings.weights else None
         self.identity = identity(settings.weights, {}) if settings.weights else f"timm {self._model.timm}"
 

@@ -10,9 +10,8 @@ from omnitrack.correspondence.features.onnx_model import OnnxExtractor
 from omnitrack.settings import FeatureSettings, OnnxFeatureSettings
 
 CHANNELS = 64
-# Both measured on the development clips of tests/benchmarks (256 x 256): the larger the frames, the better its features
-# tell right ends of chains from wrong ones (area under the curve 0.82 at 256, 0.85 at 480, 0.87 at 768).
-SIDE = 768
+# Measured on the development clips at 256 x 256 (tests/benchmarks/filter_precision.py): the best compromise of
+# precision and recall for chains, whether the network sees 480, 768 or 1024 pixels; the more, the better it tells.
 THRESHOLD = 0.65
 # It takes grey values of any range, which it normalises itself; its pyramid halves an image five times.
 FED = OnnxFeatureSettings(multiple=32, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
@@ -27,4 +26,4 @@ class XFeatExtractor(OnnxExtractor):
     """
 
     def __init__(self, settings: FeatureSettings, device: str) -> None:
-        super().__init__(settings, device, "xfeat", FED, CHANNELS, THRESHOLD, SIDE)
+        super().__init__(settings, device, "xfeat", FED, CHANNELS, THRESHOLD)

@@ -181,8 +181,8 @@ def _say_belief(belief: Belief | None, progress: Progress) -> None:
     if belief is None:
         return
     found = (
-        f"it has the order right at {belief.order:.0%} of the occlusions, and {belief.consistency:.0%} of its variance"
-        " is between points, not along their tracks"
+        f"it has the order right at {belief.order:.0%} of the occlusions, {belief.consistency:.0%} of its variance is"
+        f" between points, not along their tracks, and it follows what moves by {belief.follows:.0%}"
     )
     used = float(belief.weight.mean())
     if used > 0:

@@ -20,6 +20,8 @@ CADEX_PAPER = FitSettings(
     learning_rate=3e-3,
     depth_learning_rate=5e-3,
     flow_gradient_weight=0.022,  # published: grows from 0 to 0.044
+    matches=96 * 4,
+    match_weights=(1.0, 0.1, 0.01),
     hard_share=0.0,
     cadex=CadexSettings(
         projection="perspective",
@@ -37,6 +39,7 @@ OMNIMOTION = FitSettings(
     steps=1200,
     anchors=512,
     targets=4,
+    matches=128,
     omnimotion=OmniMotionSettings(tracked_samples=2),
 )
 OMNIMOTION_FAST = replace(OMNIMOTION, steps=400)
@@ -51,6 +54,7 @@ OMNIMOTION_PAPER = FitSettings(
     targets=1,
     outlier_px=0.0,
     flow_gradient_weight=0.1,
+    matches=0,
     sampler="pairs",
     pairs=8,
     hard_share=0.5,

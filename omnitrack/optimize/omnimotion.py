@@ -13,7 +13,7 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -27,12 +27,13 @@ from omnitrack.motion.frame_map import FrameAffine, FrameMap, FrameNetwork
 from omnitrack.motion.geometry import Camera
 from omnitrack.motion.omnimotion import OmniMotionField, Rays, RayShape
 from omnitrack.motion.plain import PlanarField, TwoNetworkWarp
-from omnitrack.motion.rendering import accumulate, distortion, stratified_depths
+from omnitrack.motion.rendering import accumulate, distortion
 from omnitrack.motion.warp import CanonicalWarp
 from omnitrack.optimize.batch import Batch
 from omnitrack.optimize.cadex import COUPLING_ORDER
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.depth_prior import Belief
+from omnitrack.optimize.following import carry, follow, guided_share
 from omnitrack.optimize.losses import FRAME_PX, flow_gradient, robust_distance
 from omnitrack.optimize.matches import inliers
 from omnitrack.optimize.method import Method, Moment, first_depth
@@ -141,8 +142,7 @@ def match_loss(field: OmniMotionField | PlanarField, batch: Batch, settings: Fit
     if isinstance(field, PlanarField):
         landed = _landed_flat(field, batch)
     else:
-        followed = _follow(field, batch, settings.omnimotion, moment)
-        landed = followed.landed
+        landed = follow(field, batch, settings.omnimotion, moment).landed
     if only_inliers(moment.share):
         batch = replace(batch, confidence=batch.confidence * inliers(landed - batch.target_pixels))
     terms, _ = _flow_terms(field.camera, landed, batch, replace(settings, flow_gradient_weight=0.0))
@@ -167,7 +167,7 @@ def omnimotion_losses(
         correspondences, in pixels at 256 x 256, for hard mining.
     """
     s, shape = settings.omnimotion, field.shape
-    followed = _follow(field, batch, s, moment)
+    followed = follow(field, batch, s, moment)
     rays, tracked, prior, columns = followed.rays, followed.tracked, followed.prior, followed.columns
     terms, errors = _flow_terms(field.camera, followed.landed, batch, settings)
     z = followed.points[..., 2]
@@ -189,49 +189,9 @@ def omnimotion_losses(
         weight = s.distortion_weight * ramp(moment.share, *DISTORTION_RAMP)
         terms["distortion"] = weight * distortion(rays.weights, rays.depths).mean()
     if s.depth_prior_weight > 0:
-        weight = s.depth_prior_weight * _guided_share(s, moment)
+        weight = s.depth_prior_weight * guided_share(s, moment)
         terms["depth_prior"] = weight * -torch.log((rays.weights * prior).sum(-1) + LEAST_WEIGHT).mean()
     return terms, errors
-
-
-@dataclass(frozen=True)
-class _Followed:
-    """The rays of a batch's B anchors, and where they went.
-
-    Attributes:
-        rays: With K samples each.
-        prior: (B, K) how near each sample is to the depth that the ray begins with.
-        tracked: The rays with the k samples that are followed.
-        points: (B, M, k, 3) these in the target frames.
-        landed: (B, M, 2) the pixels where they land together.
-        columns: Of the frames' times.
-    """
-
-    rays: Rays
-    prior: Tensor
-    tracked: Rays
-    points: Tensor
-    landed: Tensor
-    columns: list[Tensor]
-
-
-def _follow(field: OmniMotionField, batch: Batch, s: OmniMotionSettings, moment: Moment) -> _Followed:
-    """Cast the rays of a batch's anchors and carry them to the target frames."""
-    shape, columns = field.shape, field.warp.time_columns()
-    depths = stratified_depths(len(batch.source_frames), shape.near, shape.far, shape.samples, moment.generator)
-    rays = field.cast(batch.source_pixels, batch.source_frames, depths, columns)
-    prior = _near_depth(rays.depths, field.first_depths(batch.source_pixels, batch.source_frames))
-    tracked = _guided(rays, prior, _guided_share(s, moment)).strongest(s.tracked_samples or shape.samples)
-    points = _carried(field, tracked.canonical, batch.target_frames, columns)
-    z = points[..., 2]
-    inside = ((z >= shape.near) & (z <= shape.far)).float()
-    landed = field.camera.project(accumulate(tracked.weights[:, None] * inside, points, s.normalise_weights))
-    return _Followed(rays, prior, tracked, points, landed, columns)
-
-
-def _guided_share(s: OmniMotionSettings, moment: Moment) -> float:
-    """Share of a ray's weight that is where the depth from motion says, falling to zero."""
-    return 1 - ramp(moment.share, 0, s.guided_share)
 
 
 def _landed_flat(field: PlanarField, batch: Batch) -> Tensor:
@@ -240,15 +200,6 @@ def _landed_flat(field: PlanarField, batch: Batch) -> Tensor:
     sources = batch.source_frames[:, None].expand_as(frames)
     pixels = batch.source_pixels[:, None].expand(*frames.shape, 2)
     return field(pixels.flatten(0, 1), sources.flatten(), frames.flatten()).view(*frames.shape, 2)
-
-
-def _carried(field: OmniMotionField, canonical: Tensor, frames: Tensor, columns: list[Tensor]) -> Tensor:
-    """Canonical samples (B, K, 3) in frames (B, M): (B, M, K, 3)."""
-    anchors, count = canonical.shape[:2]
-    shared = canonical[:, None].expand(-1, frames.shape[1], -1, -1)
-    along = frames[..., None].expand(-1, -1, count)
-    points = field.warp.inverse(shared.flatten(0, 2), along.flatten(), columns)
-    return points.view(anchors, frames.shape[1], count, 3)
 
 
 def _flow_terms(
@@ -274,7 +225,7 @@ def _smoothness(field: OmniMotionField, rays: Rays, batch: Batch, columns: list[
     frames, depths = batch.source_frames[some], rays.depths[some]
     whole = (frames > 0) & (frames < field.num_frames - 1)  # the ends of the clip have no two neighbours
     around = torch.stack([frames - 1, frames + 1], 1).clamp(0, field.num_frames - 1)
-    before, after = _carried(field, rays.canonical[some], around, columns).unbind(1)
+    before, after = carry(field, rays.canonical[some], around, columns).unbind(1)
     here = field.camera.lift(batch.source_pixels[some, None].expand(-1, depths.shape[1], -1), depths)
     bend = (2 * here - before - after).abs().mean((-2, -1))
     return (bend * whole).sum() / whole.sum().clamp_min(1)
@@ -282,24 +233,10 @@ def _smoothness(field: OmniMotionField, rays: Rays, batch: Batch, columns: list[
 
 def _cycle(field: OmniMotionField, rays: Rays, batch: Batch, columns: list[Tensor]) -> Tensor:
     """Mean distance of samples from where the way to the canonical volume and back takes them, in raster pixels."""
-    back = _carried(field, rays.canonical, batch.source_frames[:, None], columns)[:, 0]
+    back = carry(field, rays.canonical, batch.source_frames[:, None], columns)[:, 0]
     pixels = batch.source_pixels[:, None].expand(-1, rays.depths.shape[1], -1)
     apart = (back - field.camera.lift(pixels, rays.depths)).abs().mean()
     return apart * FRAME_PX / max(field.camera.size) * field.camera.half_extent_px
-
-
-def _near_depth(depths: Tensor, depth: Tensor) -> Tensor:
-    """How near samples at depths (B, K) are to one depth per ray (B,): 1 there, falling within a sample's spacing."""
-    spacing = (depths[:, -1:] - depths[:, :1]) / depths.shape[1]
-    return torch.exp(-0.5 * ((depths - depth[:, None]) / spacing) ** 2)
-
-
-def _guided(rays: Rays, prior: Tensor, share: float) -> Rays:
-    """Rays of which a share of the weight is where `prior` (B, K) says a surface is, not where the volume has one."""
-    if share == 0:
-        return rays
-    surface = prior / prior.sum(-1, keepdim=True).clamp_min(1e-6)
-    return replace(rays, weights=share * surface + (1 - share) * rays.weights)
 
 
 def _differences(values: Tensor, random: bool) -> Tensor:

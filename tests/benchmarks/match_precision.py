@@ -26,7 +26,7 @@ from omnitrack.config import load_settings, parse_assignments
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.features import open_extractor
 from omnitrack.correspondence.match_refinement import refine_by_patches
-from omnitrack.correspondence.matching import calibrated, match_cells, prepare_cells
+from omnitrack.correspondence.matching import FrameCells, calibrated, match_cells, prepare_cells
 from omnitrack.evaluation.tapvid import TapvidVideo, load_tapvid, raster_to_pixels
 from omnitrack.settings import MatchSettings, Settings
 from omnitrack.stages.evaluate_video import resize_frames
@@ -71,11 +71,18 @@ def judged(video: TapvidVideo, settings: Settings) -> Iterator[tuple[str, int, F
     maps = [torch.from_numpy(extractor.extract([frame])[0]) for frame in frames]
     patches = FramePatches(lambda t: frames[t], SIZE)
     points, visible = raster_to_pixels(video.points, SIZE), ~video.occluded
+    prepared: dict[object, FrameCells] = {}
+
+    def cells(frame: int, own: MatchSettings) -> FrameCells:
+        key = frame, own.self_similarity, own.local_least, own.local_most
+        if key not in prepared:
+            prepared[key] = prepare_cells(maps[frame], own)
+        return prepared[key]
+
     for name, own in variants(calibrated(settings.matching, settings.features.extractor)).items():
-        cells = [prepare_cells(features, own) for features in maps]
         for source in range(0, len(frames), SOURCE_STEP):
             for target in range(source + own.least_gap, len(frames), TARGET_STEP):
-                found = match_cells(cells[source], cells[target], SIZE, own)
+                found = match_cells(cells(source, own), cells(target, own), SIZE, own)
                 ends = found.source.numpy(), found.target.numpy()
                 if own.patch_steps:
                     ends = refine_by_patches(patches, source, target, ends, 1.0, own.patch_steps)

@@ -16,6 +16,7 @@ from omnitrack.motion.rendering import stratified_depths
 from omnitrack.motion.warp import CanonicalWarp
 from omnitrack.optimize import omnimotion as recipe
 from omnitrack.optimize.batch import Batch
+from omnitrack.optimize.following import carry
 from omnitrack.optimize.method import Moment
 from omnitrack.optimize.methods import get_method
 from omnitrack.settings import FitSettings, OmniMotionSettings
@@ -356,7 +357,7 @@ def test_a_shared_canonical_pass_gives_what_separate_passes_give(shaken: OmniMot
     columns = shaken.warp.time_columns()
     depths = torch.linspace(-1, 1, 6)
     rays = shaken.cast(batch.source_pixels, batch.source_frames, depths, columns)
-    together = recipe._carried(shaken, rays.canonical, batch.target_frames, columns)
+    together = carry(shaken, rays.canonical, batch.target_frames, columns)
     for column in range(2):
         for anchor in range(8):
             points = shaken.camera.lift(batch.source_pixels[anchor].expand(6, 2), depths)

@@ -1,0 +1,78 @@
+"""Where the rays of a batch go: cast through its anchors, guided by the depth from motion, carried to other frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from omnitrack.motion.omnimotion import OmniMotionField, Rays
+from omnitrack.motion.rendering import accumulate, stratified_depths
+from omnitrack.optimize.batch import Batch
+from omnitrack.optimize.method import Moment
+from omnitrack.optimize.schedule import ramp
+from omnitrack.settings import OmniMotionSettings
+
+
+@dataclass(frozen=True)
+class Followed:
+    """The rays of a batch's B anchors, and where they went.
+
+    Attributes:
+        rays: With K samples each.
+        prior: (B, K) how near each sample is to the depth that the ray begins with.
+        tracked: The rays with the k samples that are followed.
+        points: (B, M, k, 3) these in the target frames.
+        landed: (B, M, 2) the pixels where they land together.
+        columns: Of the frames' times.
+    """
+
+    rays: Rays
+    prior: Tensor
+    tracked: Rays
+    points: Tensor
+    landed: Tensor
+    columns: list[Tensor]
+
+
+def follow(field: OmniMotionField, batch: Batch, s: OmniMotionSettings, moment: Moment) -> Followed:
+    """Cast the rays of a batch's anchors and carry them to the target frames."""
+    shape, columns = field.shape, field.warp.time_columns()
+    depths = stratified_depths(len(batch.source_frames), shape.near, shape.far, shape.samples, moment.generator)
+    rays = field.cast(batch.source_pixels, batch.source_frames, depths, columns)
+    prior = _near_depth(rays.depths, field.first_depths(batch.source_pixels, batch.source_frames))
+    tracked = _guided(rays, prior, guided_share(s, moment)).strongest(s.tracked_samples or shape.samples)
+    points = carry(field, tracked.canonical, batch.target_frames, columns)
+    z = points[..., 2]
+    inside = ((z >= shape.near) & (z <= shape.far)).float()
+    landed = field.camera.project(accumulate(tracked.weights[:, None] * inside, points, s.normalise_weights))
+    return Followed(rays, prior, tracked, points, landed, columns)
+
+
+def guided_share(s: OmniMotionSettings, moment: Moment) -> float:
+    """Share of a ray's weight that is where the depth from motion says, falling to zero."""
+    return 1 - ramp(moment.share, 0, s.guided_share)
+
+
+def carry(field: OmniMotionField, canonical: Tensor, frames: Tensor, columns: list[Tensor]) -> Tensor:
+    """Canonical samples (B, K, 3) in frames (B, M): (B, M, K, 3)."""
+    anchors, count = canonical.shape[:2]
+    shared = canonical[:, None].expand(-1, frames.shape[1], -1, -1)
+    along = frames[..., None].expand(-1, -1, count)
+    points = field.warp.inverse(shared.flatten(0, 2), along.flatten(), columns)
+    return points.view(anchors, frames.shape[1], count, 3)
+
+
+def _near_depth(depths: Tensor, depth: Tensor) -> Tensor:
+    """How near samples at depths (B, K) are to one depth per ray (B,): 1 there, falling within a sample's spacing."""
+    spacing = (depths[:, -1:] - depths[:, :1]) / depths.shape[1]
+    return torch.exp(-0.5 * ((depths - depth[:, None]) / spacing) ** 2)
+
+
+def _guided(rays: Rays, prior: Tensor, share: float) -> Rays:
+    """Rays of which a share of the weight is where `prior` (B, K) says a surface is, not where the volume has one."""
+    if share == 0:
+        return rays
+    surface = prior / prior.sum(-1, keepdim=True).clamp_min(1e-6)
+    return replace(rays, weights=share * surface + (1 - share) * rays.weights)

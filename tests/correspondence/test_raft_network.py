@@ -74,6 +74,11 @@ def test_a_pair_does_not_depend_on_its_batch() -> None:
         torch.testing.assert_close(together[pair : pair + 1], alone, rtol=0, atol=1e-3)
 
 
+def columns(correlations: torch.Tensor) -> torch.Tensor:
+    """Correlations within a radius of 3 without the column that means nothing."""
+    return correlations.unflatten(1, (-1, 8))[:, :, :7]
+
+
 @pytest.mark.parametrize("rows", [1, 7, 200], ids="{} rows at a time".format)
 def test_correlations_do_not_depend_on_the_memory(rows: int) -> None:
     torch.manual_seed(0)
@@ -82,7 +87,7 @@ def test_correlations_do_not_depend_on_the_memory(rows: int) -> None:
     whole = Correlation(source, target, 3, ENOUGH).around(flow)
     row_bytes = pair_bytes(17, 21, 3, torch.float32) / (17 * 21)
     pieces = Correlation(source, target, 3, rows * row_bytes).around(flow)
-    torch.testing.assert_close(pieces, whole, rtol=0, atol=1e-5)
+    torch.testing.assert_close(columns(pieces), columns(whole), rtol=0, atol=1e-5)
 
 
 def test_the_memory_of_correlations_is_bounded() -> None:
@@ -111,7 +116,7 @@ def test_a_correlation_by_hand() -> None:
     target[0, 0, 4, 5] = 2
     flow = torch.zeros(1, 2, 8, 8)
     flow[0, :, 4, 4] = torch.tensor([0.5, 0.0])  # to x = 4.5, y = 4
-    level = Correlation(source, target, 1, ENOUGH).around(flow)[0, :9, 4, 4].view(3, 3)
+    level = Correlation(source, target, 1, ENOUGH).around(flow)[0, :12, 4, 4].view(3, 4)[:, :3]
     # x = 3.5, 4.5, 5.5: half of the bright cell is read at the last two, in the middle row.
     torch.testing.assert_close(level, torch.tensor([[0, 0, 0], [0, 1.0, 1.0], [0, 0, 0]]))
 
@@ -120,7 +125,7 @@ def test_a_correlation_by_hand() -> None:
 def test_outside_the_image_nothing_correlates(far: float) -> None:
     features = torch.ones(1, 2, 9, 10)
     read = Correlation(features, features, 3, ENOUGH).around(torch.full((1, 2, 9, 10), far))
-    assert not read.any()
+    assert not columns(read).any() and torch.isfinite(read).all()
 
 
 def test_frames_are_joined_and_taken_apart() -> None:

@@ -2,7 +2,7 @@
 
 Correlation is linear, so that of a coarser level is the correlation with pooled features: one product gives all
 levels. Around a point all offsets are whole cells and share one fraction, so a window of whole cells is read and
-interpolated once along each axis.
+interpolated once along each axis. Zeros beside the image are cells like others, so nothing asks what is inside.
 
 Source:
     Teed and Deng, RAFT: Recurrent All-Pairs Field Transforms for Optical Flow, ECCV 2020, section 3.2.
@@ -48,9 +48,10 @@ class Correlation:
             pyramid.append(F.avg_pool2d(pyramid[-1], 2))
             self._sizes.append((pyramid[-1].shape[2], pyramid[-1].shape[3]))
         self._radius = radius
-        self._guard = 2 * radius + 2  # before and after each source's values: a window beside the image may begin there
-        cells = torch.cat([level.flatten(2) for level in pyramid], 2).to(dtype)
-        self._target = F.pad(cells, (self._guard, self._guard))
+        self._side = 2 * radius + 2  # of the window of whole cells
+        # Zeros: first a run for rows above and below the image, then at the end of each row what is read beside it.
+        rows = [F.pad(level, (0, self._side)).flatten(2) for level in pyramid]
+        self._target = F.pad(torch.cat(rows, 2), (self._side, 0)).to(dtype)
         self._source = (source.flatten(2).transpose(1, 2) / channels**0.5).to(dtype)
         self._store = Store() if store is None else store
         row_bytes = self._target.shape[2] * dtype.itemsize * batch
@@ -67,9 +68,10 @@ class Correlation:
             flow: (B, 2, h, w) from source to target, (x, y) in cells.
 
         Returns:
-            (B, LEVELS * S * S, h, w) in memory format channels_last, with S = 2 radius + 1: level by level, within
-            it row by row, the correlation of the source cell with the target bilinearly interpolated at whole-cell
-            offsets from that point; 0 outside. They are overwritten by the next call.
+            (B, LEVELS * S * (S + 1), h, w) in memory format channels_last, with S = 2 radius + 1: level by level,
+            within it row by row, the correlation of the source cell with the target bilinearly interpolated at
+            whole-cell offsets from that point; 0 outside. The last column of each row is finite and means nothing.
+            The next call overwrites them.
         """
         batch, _, height, width = flow.shape
         points = self._cells + flow.permute(0, 2, 3, 1).reshape(batch, -1, 2)
@@ -81,44 +83,42 @@ class Correlation:
         return found.view(batch, height, width, -1).permute(0, 3, 1, 2)
 
     def _values(self, rows: slice) -> Tensor:
-        """(B, R, guard + M + guard) correlations of some source cells with all M target cells of all levels."""
+        """(B, R, M) correlations of some source cells with the target's cells of all levels, zeros beside them too."""
         source = self._source[:, rows]
         out = self._store.get("values", (*source.shape[:2], self._target.shape[2]), source)
         return torch.bmm(source, self._target, out=out)
 
     def _windows(self, values: Tensor, points: Tensor) -> Tensor:
-        """(B, R, LEVELS * S * S) interpolated correlations of R source cells around one point each."""
+        """(B, R, LEVELS * S * (S + 1)) interpolated correlations of R source cells around one point each."""
         batch, count, row = values.shape
-        side = 2 * self._radius + 2
+        side = self._side
         span = torch.arange(side, device=points.device)
-        starts, weights_x, weights_y = [], [], []
-        offset = self._guard
+        starts, fractions = [], []
+        offset = side
         for level, (height, width) in enumerate(self._sizes):
             # Any point farther than this from the image reads nothing of it.
-            at = (points / 2**level).clamp(-side, max(height, width) + side)
+            at = (points.nan_to_num() / 2**level).clamp(-side, max(height, width) + side)
             corner = at.floor()
-            part = at - corner
+            fractions.append(at - corner)
             first = corner.long() - self._radius
-            columns, rows = first[..., :1] + span, first[..., 1:] + span
-            weights_x.append(_weights(part[..., :1], (columns >= 0) & (columns < width)))
-            weights_y.append(_weights(part[..., 1:], (rows >= 0) & (rows < height)))
-            starts.append(rows.clamp(0, height - 1) * width + first[..., :1].clamp(-side, width) + offset)
-            offset += height * width
+            rows = first[..., 1:] + span
+            start = rows * (width + side) + first[..., :1].clamp(-side, width) + offset
+            starts.append(torch.where((rows >= 0) & (rows < height), start, 0))
+            offset += height * (width + side)
         own = torch.arange(batch * count, device=points.device).view(batch, count, 1, 1) * row
         index = (torch.stack(starts, 2) + own).flatten()
         runs = values.view(-1).as_strided((batch * count * row - side + 1, side), (1, 1))  # of cells beside each other
-        window = self._store.get("window", (len(index), side), values)
-        torch.index_select(runs, 0, index, out=window)
-        window = window.view(batch, count, LEVELS, side, side)
-        across = self._interpolated("across", window, [w.unsqueeze(-2) for w in _stacked(weights_x)], -1)
-        return self._interpolated("along", across, [w.unsqueeze(-1) for w in _stacked(weights_y)], -2).flatten(2)
-
-    def _interpolated(self, name: str, values: Tensor, weights: list[Tensor], axis: int) -> Tensor:
-        """Values between neighbours along an axis, in the weights' type."""
-        count = values.shape[axis] - 1
-        near, far = values.narrow(axis, 0, count), values.narrow(axis, 1, count)
-        out = self._store.get(name, tuple(near.shape), weights[0])
-        return torch.mul(near, weights[0], out=out).addcmul_(far, weights[1])
+        found = self._store.get("found", (len(index), side), values)
+        window = self._store.get("window", (batch * count * LEVELS, side * side), points)
+        window.copy_(torch.index_select(runs, 0, index, out=found).view(window.shape))
+        x, y = torch.stack(fractions, 2).view(-1, 2).split(1, 1)
+        # Along y the neighbour is one row on, along x one cell on: for the last cell of a row that is the next row's.
+        inner = side * (side - 1)
+        between = self._store.get("between", (len(window), inner), points)
+        torch.lerp(window[:, :inner], window[:, side:], y, out=between)
+        result = self._store.get("result", (len(window), inner), points)
+        torch.lerp(between[:, :-1], between[:, 1:], x, out=result[:, :-1])
+        return result.view(batch, count, -1)
 
 
 class Store:
@@ -128,24 +128,16 @@ class Store:
         self._held: dict[str, Tensor] = {}
 
     def get(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        """Uninitialised memory of a shape, with the type and device of `like`; what was held by that name is lost."""
+        """Memory of a shape, of any finite values, with the type and device of `like`; what the name held is lost."""
         size = math.prod(shape)
         held = self._held.get(name)
         if held is None or held.numel() < size or held.dtype != like.dtype or held.device != like.device:
-            self._held[name] = held = torch.empty(size, dtype=like.dtype, device=like.device)
+            self._held[name] = held = torch.zeros(size, dtype=like.dtype, device=like.device)
         return held[:size].view(shape)
 
 
 def pair_bytes(height: int, width: int, radius: int, dtype: torch.dtype) -> int:
     """Memory of the correlations of one pair of frames of height x width cells."""
-    cells = sum((height >> level) * (width >> level) for level in range(LEVELS)) + 2 * (2 * radius + 2)
+    side = 2 * radius + 2
+    cells = side + sum((height >> level) * ((width >> level) + side) for level in range(LEVELS))
     return height * width * cells * dtype.itemsize
-
-
-def _weights(part: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, R, S) weights of the nearer and the farther of two neighbours along an axis, 0 outside the image."""
-    return (1 - part) * inside[..., :-1], part * inside[..., 1:]
-
-
-def _stacked(weights: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
-    return [torch.stack(of_levels, 2) for of_levels in zip(*weights, strict=True)]

@@ -276,9 +276,10 @@ class MotionEncoder(nn.Module):
         self.out = nn.Conv2d(widths[-1] + flow_widths[1], architecture.motion - 2, 3, padding=1)
 
     def prepare(self, radius: int, half: torch.dtype) -> None:
-        # The published networks number the correlations around a point column by column, `Correlation` row by row.
+        # The published networks number the correlations around a point column by column, `Correlation` row by row
+        # with one more column, which weighs nothing.
         side, weight = 2 * radius + 1, self.correlation.weight
-        turned = weight.view(-1, LEVELS, side, side).transpose(2, 3).reshape(weight.shape)
+        turned = F.pad(weight.view(-1, LEVELS, side, side).transpose(2, 3), (0, 1)).reshape(len(weight), -1, 1, 1)
         self.correlation.weight = nn.Parameter(turned, requires_grad=False)
         self.to(half)
         self.flow.float()  # half precision would round the flow itself

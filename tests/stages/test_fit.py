@@ -28,6 +28,7 @@ from omnitrack.project.checkpoint import checkpoint_paths, load_checkpoint
 from omnitrack.project.project import Project, write_meta
 from omnitrack.project.store import FILTERED_GROUP, FlowStore
 from omnitrack.settings import Settings
+from omnitrack.stages import fit as fit_stage
 from omnitrack.stages.fit import FitReport, fit_field, fit_stamp, load_field, settings_of
 
 LOOK_EVERY = 5  # instead of 25: these fits have 15 steps
@@ -167,6 +168,25 @@ def test_the_saved_field_is_the_fitted_one(whole: Project, settings: Settings) -
 def test_a_stamp_gives_its_settings_back(whole: Project, settings: Settings) -> None:
     found = settings_of(load_checkpoint(whole).stamp)
     assert replace(found, checkpoint_seconds=0.0) == settings.fit
+
+
+def test_correspondences_take_as_much_memory_as_the_settings_allow(
+    filtered_project: Project, small_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    read = fit_stage.read_correspondences
+
+    def spy(project: Project, device: torch.device, most: int) -> Any:
+        asked.append(read(project, device, min(most, 3_000)))
+        held = asked[-1].displacement.nbytes + asked[-1].confidence.nbytes + asked[-1].occluded.nbytes
+        assert held <= 6 * 3_000
+        assert most * 6 <= 2_000_000 < (most + 1) * 6
+        return asked[-1]
+
+    monkeypatch.setattr(fit_stage, "read_correspondences", spy)
+    fit_field(filtered_project, with_fit(small_settings, data_mb=2), device="cpu")
+    assert asked[0].sources.tolist() == list(range(8)), "a frame too few has no depth of its own"
+    assert load_field(filtered_project, device="cpu").depth_map(7).shape == (48, 64)
 
 
 def test_the_seed_makes_the_result(

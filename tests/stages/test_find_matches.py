@@ -13,16 +13,22 @@ import h5py
 import numpy as np
 import pytest
 
+from omnitrack.config import fingerprint
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import Progress, Task
+from omnitrack.project.checkpoint import load_checkpoint
 from omnitrack.project.feature_store import STAMP, write_features
 from omnitrack.project.match_store import read_match_stamp, read_matches
 from omnitrack.project.project import Project
 from omnitrack.project.shards import Shards, has_shards
 from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import FEATURES_GROUP, stored_groups
-from omnitrack.settings import FeatureSettings, MatchSettings, Settings
+from omnitrack.settings import FeatureSettings, FitSettings, MatchSettings, Settings
+from omnitrack.stages import filter as filter_stage
 from omnitrack.stages import matching
+from omnitrack.stages.filter import filter_flow
+from omnitrack.stages.fit import fit_field, fit_stamp, settings_of
+from omnitrack.stages.info import inspect_project
 from omnitrack.stages.init import init_from_frames
 from omnitrack.stages.matching import find_matches, later_frames, match_stamp
 
@@ -58,7 +64,7 @@ def featured_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def store_features(project: Project, speed: float = SHIFT) -> None:
     stamp = make_stamp({"frames": project.meta.fingerprint}, {"speed": speed})
     shards = Shards(project, "features", stamp)
-    for t in range(FRAMES):
+    for t in range(project.num_frames):
         shards.write(t, lambda file, t=t: write_features(file, t, waves(speed * t)))
     keep = stored_groups(project) - {FEATURES_GROUP}
     shards.merge(FEATURES_GROUP, {STAMP: json.dumps(stamp)}, keep=sorted(keep))
@@ -212,3 +218,78 @@ def test_matches_are_rows_of_single_floats(featured: Project) -> None:
         groups = file["matches"]
         assert sorted(groups) == ["000000", "000001", "000002"]
         assert all(group["rows"].dtype == np.float32 for group in groups.values())
+
+
+# --- in a project ------------------------------------------------------------------------------------------------
+@pytest.fixture
+def matched(filtered_project: Project) -> Project:
+    """A filtered project with features and matches."""
+    store_features(filtered_project)
+    find_matches(filtered_project, SETTINGS, device="cpu")
+    return filtered_project
+
+
+def state_of(project: Project, name: str) -> tuple[str, str]:
+    product = next(product for product in inspect_project(project).products if product.name == name)
+    return product.state, product.reason
+
+
+def test_the_filter_stage_looks_for_them(
+    matched_project: Project, small_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(filter_stage, "find_matches", lambda *arguments: calls.append(arguments))
+    filter_flow(matched_project, small_settings, device="cpu")
+    assert [(call[0], call[1], call[3]) for call in calls] == [(matched_project, small_settings, "cpu")]
+
+
+def test_info_shows_them(matched: Project) -> None:
+    names = [product.name for product in inspect_project(matched).products]
+    assert names.index("filter") < names.index("matching") < names.index("fit")
+    assert state_of(matched, "matching")[0] == "ready"
+    store_features(matched, speed=0.1)
+    state, reason = state_of(matched, "matching")
+    assert state == "stale"
+    assert "features" in reason
+
+
+def test_info_says_nothing_of_matches_where_there_are_none(filtered_project: Project) -> None:
+    assert "matching" not in [product.name for product in inspect_project(filtered_project).products]
+
+
+def test_a_fit_is_stale_when_its_matches_change(matched: Project, small_settings: Settings) -> None:
+    fit_field(matched, small_settings, device="cpu")
+    made = load_checkpoint(matched).stamp
+    assert made["inputs"]["matches"] == fingerprint(read_match_stamp(matched))
+    assert state_of(matched, "fit") == ("ready", "")
+    find_matches(matched, with_matching(similarity=0.95), device="cpu")
+    state, reason = state_of(matched, "fit")
+    assert (state, reason) == ("stale", "made from an earlier matches")
+    find_matches(matched, with_matching(enabled=False), device="cpu")
+    assert state_of(matched, "fit")[0] == "stale"
+
+
+def test_a_fit_that_draws_no_matches_does_not_depend_on_them(matched: Project, small_settings: Settings) -> None:
+    settings = replace(small_settings, fit=replace(small_settings.fit, matches=0))
+    fit_field(matched, settings, device="cpu")
+    assert "matches" not in load_checkpoint(matched).stamp["inputs"]
+    find_matches(matched, with_matching(similarity=0.95), device="cpu")
+    assert state_of(matched, "fit") == ("ready", "")
+
+
+def test_a_fit_goes_on_only_with_the_same_matches(matched: Project, small_settings: Settings) -> None:
+    fit_field(matched, small_settings, device="cpu")
+    assert fit_field(matched, small_settings, device="cpu", resume=True).resumed_from == 15
+    find_matches(matched, with_matching(similarity=0.95), device="cpu")
+    with pytest.raises(OmnitrackError, match="other data"):
+        fit_field(matched, small_settings, device="cpu", resume=True)
+
+
+def test_without_matches_the_stamp_of_a_fit_says_nothing_of_them(small_settings: Settings) -> None:
+    stamp = fit_stamp({}, small_settings.fit, 0)
+    assert "matches" not in stamp["inputs"]
+    assert not {"matches", "match_weights"} & set(stamp["settings"])
+    assert settings_of(stamp) == replace(
+        small_settings.fit,
+        **{key: getattr(FitSettings(), key) for key in ("checkpoint_seconds", "threads", "matches", "match_weights")},
+    )

@@ -34,9 +34,14 @@ LEAST_SHARE = 0.05  # of the middle depth: what is nearer counts as this near, s
 ENDS = 0.02, 0.98  # quantiles of the clip's depth that become NEAR and FAR
 BEYOND = 0.1  # of the range, that depths may lie beyond these
 UNLIKE_MOTION = 0.25  # of the range from near to far: two surfaces, not one that seems to hide itself
-UNLIKE_DEPTH = 0.1  # of that range: where the prior sees two depths, and so has an opinion
+UNLIKE_DEPTH = 0.1  # of that range: from which on two depths are two, not one and noise
+CLEAR_STEP = 0.2  # of that range: from which on a prior is sure which of two surfaces is in front
 ORDER_TRUST = 0.65, 0.85  # share of occlusions that agree: a half is chance, and noise in flow hides what is above
 CONSISTENCY_TRUST = 0.4, 0.8  # share of the variance that is between tracks, not along them
+SPREAD_TRUST = -0.2, -0.08  # minus the standard deviation along a track, of the range
+BETTER_THAN_MOTION = -0.25, -0.1  # the same share, less that of depth from motion
+FOLLOWS_TRUST = 0.1, 0.3  # `Belief.follows`: exact maps have 0.8, wrong ones 0.03 at most
+MOVED_PX = 4.0  # at 256 x 256, from which on a point is somewhere else
 CLIP_EVIDENCE = 50.0  # occlusions in the whole clip, of surfaces as far apart as can be, that do not count yet
 LOCAL_EVIDENCE = 8.0  # ... and around a point
 
@@ -64,12 +69,15 @@ class Belief:
         weight: (S, P) in [0, 1].
         order: Share of the clip's occlusions whose order the prior has right; a half where there are none.
         consistency: Share of its variance that is between tracks, not along them; mean over the points, 0 to 1.
+        follows: How much better it agrees along the tracks of what moves than if all stayed where it is; 1 is exactly,
+            0 no better, as noise, a picture that never changes, and other frames' maps are.
     """
 
     depth: Tensor
     weight: Tensor
     order: float
     consistency: float
+    follows: float
 
 
 def believe(prior: DepthPrior, data: Correspondences, camera: Camera) -> Belief:
@@ -84,12 +92,14 @@ def believe(prior: DepthPrior, data: Correspondences, camera: Camera) -> Belief:
     values, known = sample(prior, data)
     scale, shift = align_frames(values, known, data)
     depth = to_field(values * scale[:, None] + shift[:, None], known, camera, prior.inverse)
-    local_consistency, consistency = _consistency(data, depth, known)
-    local_order, order = _order(data, depth, known, motion)
-    weight = _ramp(local_order, ORDER_TRUST) * _ramp(local_consistency, CONSISTENCY_TRUST) * known
-    for overall, trust in ((order, ORDER_TRUST), (consistency, CONSISTENCY_TRUST)):
+    follows = _follows(data, depth, known)
+    depth, spread, consistency = _along_tracks(data, depth, known)
+    local_order, better, order = _order(data, depth, known, motion)
+    weight = _ramp(local_order, ORDER_TRUST) * _ramp(better, BETTER_THAN_MOTION)
+    weight = weight * _ramp(-spread, SPREAD_TRUST) * known
+    for overall, trust in ((order, ORDER_TRUST), (consistency, CONSISTENCY_TRUST), (follows, FOLLOWS_TRUST)):
         weight = weight * _ramp(overall, trust)
-    return Belief(depth, weight, float(order), float(consistency))
+    return Belief(depth, weight, float(order), float(consistency), float(follows))
 
 
 def mix(data: Correspondences, motion: Tensor, belief: Belief) -> Tensor:
@@ -245,41 +255,75 @@ def to_field(depth: Tensor, known: Tensor, camera: Camera, inverse: bool) -> Ten
 
 
 # --- how far it may be believed ---------------------------------------------------------------------------------
-def _consistency(data: Correspondences, depth: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """Share of the variance of depth that is between tracks: around each point (S, P), and its mean."""
+def _follows(data: Correspondences, depth: Tensor, known: Tensor) -> Tensor:
+    """See `Belief.follows`; small differences are noise and do not count.
+
+    What stays where it is counts along its track too: a surface that the prior moves over it shows there only.
+    """
+    tolerance = UNLIKE_DEPTH * (FAR - NEAR)
+    row_of = {int(frame): s for s, frame in enumerate(data.sources.tolist())}
+    along, staying = torch.zeros(2, device=depth.device)
+    for s in range(len(data.sources)):
+        for k, target in enumerate(data.targets[s].tolist()):
+            if target not in row_of:
+                continue
+            j, moved = row_of[target], data.displacement[s, k] * data.unit_px
+            at = nearest_texel(data, data.grid + moved)
+            sure = data.confidence[s, k] / 255.0 * ~data.occluded[s, k] * known[s] * known[j] * known[j][at]
+            along += (sure * ((depth[s] - depth[j][at]).abs() - tolerance).relu()).sum()
+            sure = sure * (moved.norm(dim=-1) * (256 / max(data.size)) > MOVED_PX)
+            staying += (sure * ((depth[s] - depth[j]).abs() - tolerance).relu()).sum()
+    return (1 - along / staying.clamp_min(1e-6)).clamp_min(0) * (staying > 0)
+
+
+def _along_tracks(data: Correspondences, depth: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What becomes of a point's depth along its track.
+
+    Returns:
+        (S, P) the mean along the track; (S, P) the standard deviation along it, as a share of the range, with those
+        around; and the share of the variance of depth that is between tracks, mean over the points.
+    """
     values = torch.where(known, depth, 0.0)
     count, total, squares = sum_along_tracks(data, torch.stack([known.float(), values, values**2]))
-    along = squares / count.clamp_min(1) - (total / count.clamp_min(1)) ** 2
+    mean = torch.where(known, total / count.clamp_min(1), depth)
+    variance = (squares / count.clamp_min(1) - mean**2).clamp_min(0) * count / (count - 1).clamp_min(1)
     followed = known & (count > 2)
     chance = depth[known].var() if int(known.sum()) > 1 else depth.new_tensor(0.0)
     if not bool(followed.any()) or float(chance) < 1e-6 * (FAR - NEAR) ** 2:
-        return torch.zeros_like(depth), depth.new_tensor(0.0)
-    unbiased = along * count / (count - 1).clamp_min(1)
-    within = torch.where(followed, unbiased, unbiased[followed].mean())
-    share = (1 - _box(within.view(-1, *data.grid_shape)).flatten(1) / chance).clamp(0, 1)
-    return share, share[followed].mean()  # the mean of shares: some wild part says nothing against the others
+        return mean, torch.ones_like(depth), depth.new_tensor(0.0)
+    smooth = _box(torch.where(followed, variance, variance[followed].mean()).view(-1, *data.grid_shape)).flatten(1)
+    share = (1 - smooth / chance).clamp(0, 1)  # by point: some wild part says nothing against the others
+    return mean, smooth.sqrt() / (FAR - NEAR), share[followed].mean()
 
 
-def _order(data: Correspondences, depth: Tensor, known: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
-    """Share of the occlusions whose order the prior has right: around each point (S, P), and in all.
+def _order(data: Correspondences, depth: Tensor, known: Tensor, motion: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Share of the occlusions whose order the prior has right, and how much more that is than motion has.
 
-    A believed but hidden entry lands where its target frame shows what hides it. It counts where the two move unlike
-    and the prior sees two depths, the more the further these are apart. Both shares begin at less than they show: that
-    of the clip at a half, that around a point at the clip's.
+    A believed but hidden entry lands where its target frame shows what hides it, and counts where the two move unlike:
+    for the share, where the prior sees two depths, and the more the further these are apart; for the comparison with
+    motion in any case, about half right where the prior hardly parts them. All begin at less than they show: the clip
+    at a half, a point at the clip's share and at no difference.
+
+    Returns:
+        (S, P) share around each point, (S, P) difference from motion's share there, and the share in the clip.
     """
-    unlike_motion, unlike_depth = UNLIKE_MOTION * (FAR - NEAR), UNLIKE_DEPTH * (FAR - NEAR)
-    right, wrong = torch.zeros_like(depth), torch.zeros_like(depth)
+    right, wrong, better, votes = torch.zeros(4, *depth.shape, device=depth.device)
     for s, cover, hidden, at in hidden_entries(data):
-        step = depth[s][hidden] - depth[cover][at]
-        counts = (motion[cover][at] - motion[s][hidden]).abs() > unlike_motion
-        counts &= (step.abs() > unlike_depth) & known[s][hidden] & known[cover][at]
-        for votes, those in ((right, counts & (step > 0)), (wrong, counts & (step < 0))):
-            votes[s].index_add_(0, hidden[those], step[those].abs())
-            votes[cover].index_add_(0, at[those], step[those].abs())
+        parted = motion[s][hidden] - motion[cover][at]
+        counts = (parted.abs() > UNLIKE_MOTION * (FAR - NEAR)) & known[s][hidden] & known[cover][at]
+        hidden, at = hidden[counts], at[counts]
+        step = (depth[s][hidden] - depth[cover][at]) / (FAR - NEAR)
+        clear = step * (step.abs() > UNLIKE_DEPTH)
+        more = ((step / CLEAR_STEP).clamp(-1, 1) - parted[counts].sign()) / 2
+        for sums, vote in ((right, clear.relu()), (wrong, (-clear).relu()), (better, more), (votes, step * 0 + 1)):
+            sums[s].index_add_(0, hidden, vote)
+            sums[cover].index_add_(0, at, vote)
     for_it, in_all = right.sum() / 2, (right + wrong).sum() / 2
     clip = (for_it + CLIP_EVIDENCE / 2) / (in_all + CLIP_EVIDENCE)
-    right, wrong = sum_along_tracks(data, among_alike(data, torch.stack([right, wrong]), motion))
-    return (right + LOCAL_EVIDENCE * clip) / (right + wrong + LOCAL_EVIDENCE), clip
+    pooled = sum_along_tracks(data, among_alike(data, torch.stack([right, wrong, better, votes]), motion))
+    right, wrong, better, votes = pooled
+    share = (right + LOCAL_EVIDENCE * clip) / (right + wrong + LOCAL_EVIDENCE)
+    return share, better / (votes + LOCAL_EVIDENCE), clip
 
 
 def _ramp(value: Tensor, ends: tuple[float, float]) -> Tensor:

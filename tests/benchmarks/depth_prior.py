@@ -8,8 +8,8 @@ depth maps. Every method is fitted without a prior, with the exact one, with ver
 wrong ones: upside down, noise, constant, of other frames, a ramp. TAP-Vid metrics of random points of every layer (AJ
 and delta also for the field alone, not fused with measured flow), whether the fitted depth has the layers in their
 true order where they meet, and what was found of the prior: the share of occlusions that it has in order, the share of
-its variance between tracks, and its mean weight. A prior of weight 0 leaves a fit as it is, to the last bit, and
-repeats the row without a prior; --all fits it nevertheless.
+its variance between tracks, how much better it agrees along what moves than if all stayed, and its mean weight. A
+prior of weight 0 leaves a fit as it is, to the last bit, and repeats the row without a prior; --all fits it anyway.
 """
 
 from __future__ import annotations
@@ -135,12 +135,12 @@ def run(name: str, methods: list[str], settings: dict[str, Settings], seeds: int
         for method in methods:
             without: list[list[float]] = []
             for number, (prior, kind, maps) in enumerate(priors(scene, distances)):
-                found, results = "- | - | -", without
+                found, results = "- | - | - | -", without
                 weight = 1.0
                 if maps is not None:
                     belief = belief_in(project, settings[method], kind, maps)
                     weight = float(belief.weight.mean())
-                    found = f"{belief.order:.2f} | {belief.consistency:.2f} | {weight:.2f}"
+                    found = f"{belief.order:.2f} | {belief.consistency:.2f} | {belief.follows:.2f} | {weight:.2f}"
                 if weight > 0 or fit_all:
                     chosen = with_prior(settings[method], Path(folder) / f"{method}{number}", kind, maps)
                     results = []
@@ -166,9 +166,9 @@ def main() -> None:
     settings = {m: load_settings(overrides={"fit.method": m, **overrides}, preset=asked.preset) for m in methods}
     print(
         "| scene | method | prior | AJ | delta_avg | OA | AJ, field alone | delta, field alone "
-        "| fitted depth in order, % | prior: order | prior: consistency | prior: mean weight |"
+        "| fitted depth in order, % | prior: order | consistency | follows | mean weight |"
     )
-    print("|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+    print("|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for name in asked.scene or SCENES:
         for row in run(name, methods, settings, asked.seeds, asked.all):
             print(row, flush=True)

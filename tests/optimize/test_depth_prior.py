@@ -146,7 +146,9 @@ def wrong_priors(exact: Tensor) -> dict[str, DepthPrior]:
         "constant": DepthPrior(torch.ones_like(exact), inverse=False),
         "ramp": DepthPrior(ramp, inverse=True),
         "nothing but holes": DepthPrior(torch.zeros_like(exact), inverse=False),
-        "frames backwards": DepthPrior(noise(exact, 15).flip(0) + 0.01 / exact.flip(0), inverse=True),
+        "noise that never changes": DepthPrior(noise(exact)[:1].expand_as(exact), inverse=True),
+        "frames backwards": DepthPrior(exact.flip(0), inverse=False),
+        "frames shuffled": DepthPrior(exact[[3, 7, 0, 9, 5, 1, 8, 2, 6, 4]], inverse=False),
     }
 
 
@@ -185,16 +187,35 @@ def test_a_prior_upside_down_shows_in_the_order(data: Correspondences, exact: Te
     assert new_noise.consistency < 0.3  # of few frames, some tracks happen to agree
 
 
-def test_where_only_a_part_is_wrong_only_that_part_is_left_out(
+def test_a_prior_has_to_follow_what_moves(data: Correspondences, exact: Tensor) -> None:
+    """Pole and ground never move: maps of other frames are right but for the disc, and order most occlusions."""
+    shuffled = believe(wrong_priors(exact)["frames shuffled"], data, Camera(SIZE))
+    assert shuffled.order > 0.65
+    assert shuffled.consistency > 0.8
+    assert shuffled.follows < 0.1
+    assert believe(wrong_priors(exact)["ramp"], data, Camera(SIZE)).follows == 0
+    assert believe(DepthPrior(exact, inverse=False), data, Camera(SIZE)).follows > 0.6
+    still = replace(data, displacement=torch.zeros_like(data.displacement))
+    assert believe(DepthPrior(exact, inverse=False), still, Camera(SIZE)).follows == 0
+
+
+def test_where_the_order_is_wrong_in_a_part_it_is_believed_less_there(
     scene: SyntheticScene, data: Correspondences, exact: Tensor
 ) -> None:
-    """The left of the frame is noise."""
-    half = torch.arange(SIZE[0]) < 30
-    spoilt = torch.where(half, noise(exact, 1) * 8, exact)
-    weight = believe(DepthPrior(spoilt, inverse=False), data, Camera(SIZE)).weight
-    left, right = data.grid[:, 0] < 27, data.grid[:, 0] > 60
-    assert weight[:, left].mean() < 0.3
-    assert weight[:, right].mean() > 0.8
+    """The pole is put behind the disc, and all else is right."""
+    spoilt = torch.where(exact == DISTANCES[0], 6.0, exact)
+    right, wrong = (believe(DepthPrior(maps, inverse=False), data, Camera(SIZE)) for maps in (exact, spoilt))
+    owner = torch.as_tensor(np.stack([scene.top_layer(t, data.grid.numpy()) for t in range(scene.num_frames)]))
+    beside_the_disc = (data.grid[:, 1] - SIZE[1] / 2).abs() < 12
+    pole = (owner == 0) & beside_the_disc
+    assert right.weight[pole].mean() > 0.8
+    assert wrong.weight[pole].mean() < 0.2
+
+
+def test_a_prior_that_flickers_in_a_part_is_left_out(data: Correspondences, exact: Tensor) -> None:
+    """It does not follow what moves there, and nothing says that it does elsewhere by more than chance."""
+    flickering = torch.where(torch.arange(SIZE[0]) < 30, noise(exact, 1) * 8, exact)
+    assert believe(DepthPrior(flickering, inverse=False), data, Camera(SIZE)).weight.max() == 0
 
 
 def test_holes_are_filled_by_motion(data: Correspondences, exact: Tensor) -> None:

@@ -211,7 +211,7 @@ def test_damaged_maps_say_so(filtered_project: Project, maps: NDArray[np.float32
     compute_depth(filtered_project, with_maps(maps))
     with h5py.File(filtered_project.correspondences_path, "a") as file:
         del file["depth/000005/values"]
-    with pytest.raises(OmnitrackError, match="the depth maps in .* cannot be read"):
+    with pytest.raises(OmnitrackError, match=r"the depth maps in .* cannot be read"):
         read_depth(filtered_project)
 
 

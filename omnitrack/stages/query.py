@@ -20,7 +20,7 @@ from omnitrack.progress import SILENT, Progress
 from omnitrack.project.checkpoint import load_checkpoint
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
-from omnitrack.project.store import FlowStore
+from omnitrack.project.store import CACHE_BYTES, FlowStore
 from omnitrack.settings import QuerySettings, Settings
 from omnitrack.stages.fit import load_field
 from omnitrack.tracks import Tracks
@@ -87,7 +87,8 @@ def _query(
         for rows in [np.flatnonzero(queries[:, 0] == t)]
         for i in range(0, len(rows), most)
     ]
-    with FlowStore(project) as flows, progress.task("query", len(queries), unit="points") as task:
+    cache = min(CACHE_BYTES, settings.filter.cache_mb * 2**20)
+    with FlowStore(project, cache) as flows, progress.task("query", len(queries), unit="points") as task:
         if checkpoint.stamp["inputs"]["filter"] != fingerprint(flows.filter_stamp or {}):
             progress.warn(f"the fit is older than what it was fitted to: renew it with omnitrack fit {project.root}")
         tracker = _Tracker(project, field, flows, settings)

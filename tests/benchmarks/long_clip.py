@@ -117,21 +117,22 @@ def measure(frames: int, asked: argparse.Namespace) -> dict[str, Any]:
     return row
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    lines = [
-        "| frames | pairs (T log2 T) | targets | "
-        + " | ".join(f"{stage} s, MB" for stage in STAGES)
-        + " | disk MB: frames, flow, filtered, checkpoint | AJ | delta | seen again |",
-        "|---:|---:|---:|" + "---:|" * (len(STAGES) + 4),
-    ]
-    for row in rows:
-        stages = " | ".join(f"{row[f'{stage}_s']:.1f}, {row[f'{stage}_peak']:.0f}" for stage in STAGES)
-        disk = ", ".join(f"{row[f'{name}_mb']:.1f}" for name in ("frames", "flow", "filtered", "checkpoint"))
-        lines.append(
-            f"| {row['frames']} | {row['pairs']} ({row['log']:.0f}) | {row['targets']:.1f} | {stages} | {disk} | "
-            f"{row['aj']:.1f} | {row['delta']:.1f} | {row['back']:.1f} |"
-        )
-    return "\n".join(lines)
+HEAD = (
+    "| frames | pairs (T log2 T) | targets | "
+    + " | ".join(f"{stage} s, MB" for stage in STAGES)
+    + " | disk MB: frames, flow, filtered, checkpoint | AJ | delta | seen again |\n"
+    + "|---:" * (len(STAGES) + 7)
+    + "|"
+)
+
+
+def line(row: dict[str, Any]) -> str:
+    stages = " | ".join(f"{row[f'{stage}_s']:.1f}, {row[f'{stage}_peak']:.0f}" for stage in STAGES)
+    disk = ", ".join(f"{row[f'{name}_mb']:.1f}" for name in ("frames", "flow", "filtered", "checkpoint"))
+    return (
+        f"| {row['frames']} | {row['pairs']} ({row['log']:.0f}) | {row['targets']:.1f} | {stages} | {disk} | "
+        f"{row['aj']:.1f} | {row['delta']:.1f} | {row['back']:.1f} |"
+    )
 
 
 def main() -> None:
@@ -145,11 +146,9 @@ def main() -> None:
     parser.add_argument("--root", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.stage is None:
-        rows = []
+        print(HEAD, flush=True)
         for frames in asked.frames.split(","):
-            rows.append(measure(int(frames), asked))
-            print(f"{frames} frames done", file=sys.stderr, flush=True)
-        print(table(rows))
+            print(line(measure(int(frames), asked)), flush=True)
         return
     begin = time.perf_counter()
     found = run_stage(asked.stage, Path(asked.root), asked, int(asked.frames))

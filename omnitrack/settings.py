@@ -132,6 +132,7 @@ class MatchSettings:
     enabled: bool = setting(True, "look for them where there are features")
     least_gap: int = setting(10, "frames between the two, at least", low=1)
     pairs_per_frame: int = setting(24, "later frames that each is matched with, at most, ever sparser with time", low=1)
+    matches_per_pair: int = setting(256, "matches that two frames keep, at most, evenly over the frame", low=4)
     similarity: float = setting(0.0, "least cosine of a match's features", low=0)
     self_similarity: float = setting(0.0, "cosine from which on a cell resembles another of its own frame", low=0)
     local_least: float = setting(0.0, "mean cosine of a cell with those around it, at least; -1 sets no limit", low=-1)

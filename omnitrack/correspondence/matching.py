@@ -75,6 +75,10 @@ class Matches:
     def __len__(self) -> int:
         return len(self.similarity)
 
+    def __getitem__(self, chosen: Tensor | slice) -> Matches:
+        """Some of them, by a mask (M,), indices or a slice."""
+        return Matches(self.source[chosen], self.target[chosen], self.similarity[chosen])
+
 
 @dataclass(frozen=True)
 class FrameCells:
@@ -131,9 +135,9 @@ def match_cells(a: FrameCells, b: FrameCells, size: tuple[int, int], settings: M
     found = Matches(
         _cell_pixels(source, -shift / 2, a.shape, size), _cell_pixels(target, shift / 2, b.shape, size), similarity
     )
-    found = _selected(found, (there + back).norm(dim=-1) <= settings.cycle_cells)
+    found = found[(there + back).norm(dim=-1) <= settings.cycle_cells]
     for reach_px in settings.isolation_px:
-        found = _selected(found, in_company(found, reach_px * raster_scale(size)))
+        found = found[in_company(found, reach_px * raster_scale(size))]
     return found
 
 
@@ -233,7 +237,3 @@ def _cell_pixels(cells: Tensor, offset: Tensor, shape: tuple[int, int], size: tu
     centre = torch.stack([cells % width, cells // width], -1) + 0.5
     side = torch.tensor([size[0] / width, size[1] / height], device=cells.device)
     return (centre + offset) * side - 0.5
-
-
-def _selected(matches: Matches, keep: Tensor) -> Matches:
-    return Matches(matches.source[keep], matches.target[keep], matches.similarity[keep])

@@ -153,6 +153,8 @@ class _Matching:
 
     def _rows(self, source: int, here: FrameCells, target: int) -> Rows:
         found = match_cells(here, self._cells(target), self._size, self._limits)
+        every = -(-len(found) // self._limits.matches_per_pair)  # they are in the order of their cells, row by row
+        found = found[:: max(1, every)]
         pixels = found.source.cpu().numpy(), found.target.cpu().numpy()
         if self._limits.patch_steps:
             step_px = raster_scale(self._size)

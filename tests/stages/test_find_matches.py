@@ -130,6 +130,18 @@ def test_matches_are_where_the_texture_went(featured: Project) -> None:
     assert (rows[:, 6] > 0.9).all()
 
 
+def test_two_frames_keep_so_many_matches_at_most_over_all_of_the_frame(featured: Project) -> None:
+    find_matches(featured, SETTINGS, device="cpu")
+    every = read_matches(featured)
+    find_matches(featured, with_matching(matches_per_pair=20), device="cpu")
+    some = read_matches(featured)
+    assert {tuple(row) for row in some.tolist()} < {tuple(row) for row in every.tolist()}
+    for source, target in ((0, 3), (2, 5)):
+        before, after = (rows[(rows[:, 0] == source) & (rows[:, 3] == target)] for rows in (every, some))
+        assert 10 <= len(after) <= 20 < len(before)
+        assert np.ptp(after[:, 2]) > 0.7 * np.ptp(before[:, 2])
+
+
 def test_patches_move_the_ends_of_matches_a_little(featured: Project) -> None:
     find_matches(featured, SETTINGS, device="cpu")
     before = read_matches(featured)

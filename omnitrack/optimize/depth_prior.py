@@ -1,9 +1,10 @@
 """Depth maps from elsewhere, and how far a clip's own motion bears them out.
 
 A depth prior may be wrong in any way: upside down, of other frames, or noise. So nothing is taken from it on trust. Its
-frames are brought to one scale along the correspondences; then two things are asked of it, for the whole clip and
-around every point. Does a point keep its depth along its track? Where one surface is seen to hide another, is the one
-that hides nearer? Only what passes both replaces the depth from motion; a prior that fails leaves it as it was.
+frames are brought to one scale along the correspondences; then three things are asked of it. Does a point keep its
+depth along its track? Do depths move with what moves, rather than stay or go elsewhere? Where one surface is seen to
+hide another, is the one that hides nearer, at least as often as depth from motion has it? What passes, in the whole
+clip and around a point, replaces the depth from motion there; a prior that fails leaves it as it was.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from omnitrack.motion.geometry import Camera
 from omnitrack.optimize.correspondences import Correspondences
+from omnitrack.optimize.depth_alignment import align_frames
 from omnitrack.optimize.initialise import (
     FAR,
     NEAR,
@@ -27,9 +29,6 @@ from omnitrack.optimize.initialise import (
     sum_along_tracks,
 )
 
-POINTS_PER_PAIR = 1024  # at most, that two frames' scales are compared on ...
-POINTS_IN_ALL = 4_000_000  # ... and over all pairs
-ALIGNMENT_ROUNDS = 6  # of reweighting; exact data with a fifth of outliers are exact after four
 LEAST_SHARE = 0.05  # of the middle depth: what is nearer counts as this near, so that its inverse stays finite
 ENDS = 0.02, 0.98  # quantiles of the clip's depth that become NEAR and FAR
 BEYOND = 0.1  # of the range, that depths may lie beyond these
@@ -40,7 +39,7 @@ ORDER_TRUST = 0.65, 0.85  # share of occlusions that agree: a half is chance, an
 CONSISTENCY_TRUST = 0.4, 0.8  # share of the variance that is between tracks, not along them
 SPREAD_TRUST = -0.2, -0.08  # minus the standard deviation along a track, of the range
 BETTER_THAN_MOTION = -0.25, -0.1  # the same share, less that of depth from motion
-FOLLOWS_TRUST = 0.1, 0.3  # `Belief.follows`: exact maps have 0.8, wrong ones 0.03 at most
+FOLLOWS_TRUST = 0.1, 0.3  # `Belief.follows`: exact maps of synthetic scenes have 0.5 to 0.9, wrong ones 0
 MOVED_PX = 4.0  # at 256 x 256, from which on a point is somewhere else
 CLIP_EVIDENCE = 50.0  # occlusions in the whole clip, of surfaces as far apart as can be, that do not count yet
 LOCAL_EVIDENCE = 8.0  # ... and around a point
@@ -130,102 +129,7 @@ def sample(prior: DepthPrior, data: Correspondences) -> tuple[Tensor, Tensor]:
     return values, values > 0
 
 
-# --- one scale for all frames -----------------------------------------------------------------------------------
-def align_frames(values: Tensor, known: Tensor, data: Correspondences) -> tuple[Tensor, Tensor]:
-    """Scale and shift of every frame with which points keep their depth along their tracks.
-
-    Of every two frames the visible correspondences' spread and mean are compared: ``scale_i spread_i = scale_j
-    spread_j``, and so on, which cannot shrink everything to a point as least squares on the depths would. All pairs
-    together are two linear systems; depths that do not agree afterwards count less in the next round.
-
-    Args:
-        values: (S, P) depths.
-        known: (S, P) where they are.
-        data: Correspondences.
-
-    Returns:
-        (S,) positive scales, whose geometric mean is 1, and (S,) shifts, whose mean is 0.
-    """
-    frames = len(values)
-    scale, shift = torch.ones(frames).to(values), torch.zeros(frames).to(values)
-    matched = _matched(values, known, data)
-    if matched is None:
-        return scale, shift
-    pair, index, a, b, sure = matched
-    (first, second), count = pair[:, index], pair.shape[1]
-    weight = sure
-    for _ in range(ALIGNMENT_ROUNDS):
-        total = _pooled(weight, index, count)
-        mean_a, spread_a = _moments(a, weight, index, total)
-        mean_b, spread_b = _moments(b, weight, index, total)
-        apart = (spread_a > 0) & (spread_b > 0)
-        ratio = torch.log(torch.where(apart, spread_b, 1.0)) - torch.log(torch.where(apart, spread_a, 1.0))
-        scale = _solve(pair, ratio, total * apart, frames).exp()
-        shift = _solve(pair, scale[pair[1]] * mean_b - scale[pair[0]] * mean_a, total, frames)
-        error = (scale[first] * a + shift[first] - scale[second] * b - shift[second]).abs()
-        usual = error.median().clamp_min(1e-6 * float(values.std()) + 1e-12)
-        weight = sure / (1 + (error / (3 * usual)) ** 2) ** 2
-    return scale, shift
-
-
-def _matched(
-    values: Tensor, known: Tensor, data: Correspondences
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor] | None:
-    """Depths of the same points in two frames.
-
-    Returns:
-        (2, Q) rows of the frames of each pair; of each of N points its pair, its two depths, and how sure its match is.
-        None where there is no such point.
-    """
-    row_of = {int(frame): s for s, frame in enumerate(data.sources.tolist())}
-    pairs = [
-        (s, k, row_of[target])
-        for s in range(len(data.sources))
-        for k, target in enumerate(data.targets[s].tolist())
-        if target in row_of
-    ]
-    most = max(1, min(POINTS_PER_PAIR, POINTS_IN_ALL // max(1, len(pairs))))
-    parts = []
-    for number, (s, k, j) in enumerate(pairs):
-        points = torch.nonzero((data.confidence[s, k] > 0) & ~data.occluded[s, k] & known[s]).flatten()
-        points = points[:: max(1, -(-len(points) // most))]
-        at = nearest_texel(data, data.landing(torch.full_like(points, s), torch.full_like(points, k), points))
-        points, at = points[known[j][at]], at[known[j][at]]
-        sure = data.confidence[s, k][points] / 255.0
-        parts.append((torch.full_like(points, number), values[s][points], values[j][at], sure))
-    if not sum(len(part[0]) for part in parts):
-        return None
-    index, a, b, sure = (torch.cat(arrays) for arrays in zip(*parts, strict=True))
-    rows = torch.tensor([(s, j) for s, _, j in pairs], device=values.device).T
-    return rows, index, a, b, sure
-
-
-def _pooled(values: Tensor, index: Tensor, count: int) -> Tensor:
-    return values.new_zeros(count).index_add_(0, index, values)
-
-
-def _moments(values: Tensor, weight: Tensor, index: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted mean and standard deviation of each pair's values."""
-    mean = _pooled(weight * values, index, len(total)) / total.clamp_min(1e-12)
-    square = _pooled(weight * (values - mean[index]) ** 2, index, len(total)) / total.clamp_min(1e-12)
-    return mean, square.sqrt()
-
-
-def _solve(pair: Tensor, difference: Tensor, weight: Tensor, frames: int) -> Tensor:
-    """Values (S,) of mean 0 with ``value_i - value_j = difference``, as far as the weights of the pairs go."""
-    laplacian = torch.zeros(frames, frames, dtype=torch.float64, device=pair.device)
-    right = torch.zeros(frames, dtype=torch.float64, device=pair.device)
-    weight, difference = weight.double(), difference.double()
-    i, j = pair
-    for row, column, sign in ((i, i, 1), (j, j, 1), (i, j, -1), (j, i, -1)):
-        laplacian.index_put_((row, column), sign * weight, accumulate=True)
-    right.index_add_(0, i, weight * difference).index_add_(0, j, -weight * difference)
-    tie = 1e-9 * float(laplacian.diagonal().max()) + 1e-12  # frames that nothing ties to the others stay at the mean
-    laplacian += tie * torch.eye(frames, dtype=torch.float64, device=pair.device)
-    values = torch.linalg.solve(laplacian, right)
-    return (values - values.mean()).to(torch.float32)
-
-
+# --- the field's units ------------------------------------------------------------------------------------------------
 def to_field(depth: Tensor, known: Tensor, camera: Camera, inverse: bool) -> Tensor:
     """Aligned depths (S, P), larger farther, in the field's units: the clip's range becomes NEAR to FAR.
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from omnitrack.motion.geometry import Camera
 from omnitrack.optimize.correspondences import Correspondences
-from omnitrack.optimize.depth_prior import DepthPrior, align_frames, believe, mix, sample, to_field
+from omnitrack.optimize.depth_alignment import align_frames
+from omnitrack.optimize.depth_prior import DepthPrior, believe, mix, sample, to_field
 from omnitrack.optimize.engine import Engine
 from omnitrack.optimize.initialise import FAR, NEAR, camera_motion, depth_from_motion
 from omnitrack.settings import CadexSettings, FitSettings, OmniMotionSettings

@@ -45,7 +45,7 @@ GAPS = (1, 4, 8, 16)  # measured
 STEPS = (1, 2, 4, 8, 16)  # computed, so that a start can come from half the gap
 WITHIN_PX = 2.0
 TIMED_GAPS = (1, 2, 4, 8)
-TIMED_FRAMES = 12
+TIMED_FRAMES = 8
 
 Flow = NDArray[np.float32]
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -19,7 +22,9 @@ from omnitrack.correspondence.raft.checkpoints import load_network, original_nam
 from omnitrack.correspondence.raft.grid import Grid
 from omnitrack.correspondence.raft.network import SMALL, RaftNetwork
 from omnitrack.errors import OmnitrackError
+from omnitrack.project.project import Project
 from omnitrack.settings import FlowSettings, RaftSettings
+from omnitrack.stages.flow import flow_stamp
 from omnitrack.synthetic import SyntheticScene, occluder_scene, translating_scene
 
 DATA = Path(os.environ.get("OMNITRACK_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data")
@@ -109,6 +114,23 @@ def test_the_cache_stays_within_its_memory(random_weights: Path) -> None:
     cache = FrameCache(0)
     cache.put(0, encoded)
     assert cache.get(0) is None
+
+
+def test_the_stamp_of_flow_records_the_file_and_what_changes_the_result(random_weights: Path, tmp_path: Path) -> None:
+    project = cast(Project, SimpleNamespace(meta=SimpleNamespace(fingerprint="frames")))
+    raft = RaftSettings(weights=str(random_weights))
+
+    def stamp(estimator: str = "raft", **changes: object) -> dict[str, Any]:
+        return flow_stamp(project, FlowSettings(estimator=estimator, raft=replace(raft, **changes)))  # type: ignore[arg-type]
+
+    copied = tmp_path / "other name.pth"
+    copied.write_bytes(random_weights.read_bytes())
+    assert stamp() == stamp(weights=str(copied)) == stamp(batch_pairs=3, correlation_mb=5, cache_mb=7)
+    assert stamp()["inputs"]["raft_weights"] == hashlib.sha256(copied.read_bytes()).hexdigest()
+    assert stamp() != stamp(iterations=5) and stamp() != stamp(weights="small")
+    assert stamp("dis") == stamp("dis", iterations=5) and stamp("dis")["inputs"] == {"frames": "frames"}
+    far = FlowSettings(far_estimator="raft", raft=raft)
+    assert flow_stamp(project, far)["inputs"]["raft_weights"] == stamp()["inputs"]["raft_weights"]
 
 
 def test_an_unknown_name_of_weights_says_what_to_set() -> None:

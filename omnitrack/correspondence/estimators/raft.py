@@ -67,10 +67,9 @@ class RaftPairs:
         self._network, self._settings, self._clip = network, settings, clip
         self._grid = Grid.fit(clip.size, settings.side)
         on_gpu = clip.device != "cpu"
-        self._correlation_type = network.compute_type if on_gpu else torch.float32
         wanted = settings.batch_pairs or (_GPU_BATCH if on_gpu else 1)
         height, width = self._grid.cells
-        one = pair_bytes(height, width, network.architecture.radius, self._correlation_type)
+        one = pair_bytes(height, width, network.architecture.radius, network.compute_type)
         fitting = max(1, int(settings.correlation_mb * _MEGABYTE // one))
         self.batch_pairs = min(wanted, fitting)
         self._threads = torch.get_num_threads()
@@ -101,7 +100,7 @@ class RaftPairs:
             targets,
             self._network.architecture.radius,
             self._settings.correlation_mb * _MEGABYTE / self._slots.count,
-            self._correlation_type,
+            self._network.compute_type,
             store,
         )
         start = torch.from_numpy(np.stack([self._grid.to_cells(flow) for flow in initial])).to(self._clip.device)

@@ -69,7 +69,7 @@ def open_extractor(settings: FeatureSettings, device: str = "cpu", progress: Pro
     known = sorted({NONE} | BUILT_IN.keys() | plug_ins.keys())
     raise OmnitrackError(
         f"there is no feature extractor {name!r}",
-        f"{closest_hint(name, known, 'installed:')}; packages add more through the entry points {ENTRY_POINTS}",
+        f"{closest_hint(name, known, 'installed')} (packages add more through the entry points {ENTRY_POINTS})",
     )
 
 

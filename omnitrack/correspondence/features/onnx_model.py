@@ -157,8 +157,9 @@ def open_session(path: Path, device: str = "cpu", setting: str = WEIGHTS_SETTING
     try:
         return runtime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime's exceptions share no class but Exception
+        cause = _first_line(error).rpartition("failed:")[2].rstrip(".")  # before it a code and the path again
         raise OmnitrackError(
-            f"{path} is not a network in the ONNX format, or is cut short: {_first_line(error)}",
+            f"{path} is not a network in the ONNX format, or is cut short: {cause}",
             f"get the file again, or name another: --set {setting}=FILE",
         ) from error
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from omnitrack.correspondence.flows import grid_shape, pixel_grid
 from omnitrack.errors import OmnitrackError
 from omnitrack.optimize.correspondences import Correspondences
+from omnitrack.project.hdf5_file import bound_metadata
 from omnitrack.project.project import Project
 from omnitrack.project.shards import COMPLETE
 from omnitrack.project.store import FILTERED_GROUP
@@ -108,7 +109,7 @@ def read_correspondences(project: Project, device: torch.device, most: int) -> C
     """
     command = f"omnitrack filter {project.root}"
     try:
-        with h5py.File(project.correspondences_path, "r") as file:
+        with bound_metadata(h5py.File(project.correspondences_path, "r")) as file:
             filtered = file.get(FILTERED_GROUP, {})
             names = [name for name in list(filtered) if filtered[name].attrs.get(COMPLETE)]
             if not names:

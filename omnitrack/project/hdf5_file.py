@@ -1,4 +1,4 @@
-"""Making an HDF5 file on a disk that may be full."""
+"""Making an HDF5 file on a disk that may be full, and keeping what HDF5 remembers of a file small."""
 
 from __future__ import annotations
 
@@ -9,6 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+
+METADATA_BYTES = 2 * 2**20  # of headers and indices; HDF5 lets it grow to 32 MB, 45 MB with what it takes to hold them
+
+
+def bound_metadata(file: h5py.File) -> h5py.File:
+    """Keep the headers of few groups in memory: a long clip has ten thousand, and each is read about once."""
+    config = file.id.get_mdc_config()
+    config.set_initial_size = True
+    config.initial_size = config.min_size = METADATA_BYTES // 2
+    config.max_size = METADATA_BYTES
+    file.id.set_mdc_config(config)
+    return file
 
 
 @contextmanager
@@ -27,7 +39,7 @@ def create_hdf5(path: Path) -> Iterator[h5py.File]:
     with _Sink(path, "w+") as sink:
         try:
             with h5py.File(sink, "w") as file:
-                yield file
+                yield bound_metadata(file)
         except (OSError, RuntimeError, KeyError):
             if sink.error is None:
                 raise  # otherwise HDF5 misses what it believes to have written

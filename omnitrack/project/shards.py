@@ -15,7 +15,7 @@ from pathlib import Path
 import h5py
 
 from omnitrack.errors import OmnitrackError
-from omnitrack.project.hdf5_file import create_hdf5
+from omnitrack.project.hdf5_file import bound_metadata, create_hdf5
 from omnitrack.project.project import Project
 
 STORE_FORMAT = 1
@@ -88,7 +88,7 @@ class Shards:
                 with h5py.File(self._path(index), "r") as shard:
                     _copy_complete(shard, merged[root_group])
             if keep and path.exists():
-                with h5py.File(path, "r") as old:
+                with bound_metadata(h5py.File(path, "r")) as old:
                     merged.attrs.update(old.attrs)
                     for name in keep:
                         if name in old:

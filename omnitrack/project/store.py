@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.flow_codec import COMPRESSION, INTEGER, EncodedFlow, decode_steps, pack, steps_to_pixels, unpack
+from omnitrack.project.hdf5_file import bound_metadata
 from omnitrack.project.project import Project
 from omnitrack.project.shards import COMPLETE, STORE_FORMAT
 
@@ -153,7 +154,7 @@ class FlowStore(FlowSource):
         if not self._path.exists():
             raise OmnitrackError(f"there is no flow yet: {self._path} is missing", f"compute it: {self._command}")
         try:
-            file = h5py.File(self._path, "r")
+            file = bound_metadata(h5py.File(self._path, "r"))
         except OSError as error:
             raise self._damaged(str(error)) from error
         found = file.attrs.get("format")

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from omnitrack.project.hdf5_file import create_hdf5
+from omnitrack.project.hdf5_file import METADATA_BYTES, bound_metadata, create_hdf5
 
 # In a process of its own: HDF5 used to bring it down, when it ended at the latest.
 ON_A_FULL_DISK = """
@@ -78,3 +78,14 @@ def test_an_error_of_the_block_stays_what_it_is(tmp_path: Path) -> None:
 def test_a_place_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), create_hdf5(tmp_path / "missing" / "new.h5"):
         pass
+
+
+def test_what_is_remembered_of_a_file_with_many_groups_stays_small(tmp_path: Path) -> None:
+    path = tmp_path / "many.h5"
+    with create_hdf5(path) as file:
+        assert file.id.get_mdc_config().max_size == METADATA_BYTES
+        for index in range(500):
+            file.create_group(str(index))["values"] = np.arange(index)
+    with bound_metadata(h5py.File(path, "r")) as file:
+        assert [int(file[str(index)]["values"].shape[0]) for index in range(500)] == list(range(500))
+        assert file.id.get_mdc_size()[0] <= METADATA_BYTES

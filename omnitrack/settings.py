@@ -129,7 +129,7 @@ class FilterSettings:
 class MatchSettings:
     """Long-range matches by features. A limit on cosines of 0 is what suits the extractor."""
 
-    enabled: bool = setting(True, "look for them where there are features")
+    enabled: bool = setting(False, "look for them, where there are features, and fit to them too")
     least_gap: int = setting(10, "frames between the two, at least", low=1)
     pairs_per_frame: int = setting(24, "later frames that each is matched with, at most, ever sparser with time", low=1)
     matches_per_pair: int = setting(256, "matches that two frames keep, at most, evenly over the frame", low=4)

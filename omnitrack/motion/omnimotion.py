@@ -173,7 +173,8 @@ class OmniMotionField(nn.Module):
     def opaque_canonical_map(self, frame: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `omnitrack.motion.field.ColoredField.opaque_canonical_map`."""
         summed = self._map(frame, lambda rays: F.pad(rays.canonical, (0, 1), value=1.0), normalise=False)
-        return summed[..., :3] / np.maximum(summed[..., 3:], 1e-8), summed[..., 3]
+        opacity = summed[..., 3]
+        return summed[..., :3] / np.maximum(opacity, np.float32(1e-8))[..., None], opacity
 
     @property
     def _device(self) -> torch.device:

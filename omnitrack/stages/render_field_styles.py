@@ -53,7 +53,8 @@ def _canonical(canvas: Canvas, field: MotionField) -> Painter:
         else:
             places = field.canonical_map(frame)
             opacity = np.ones(places.shape[:2], np.float32)
-        larger = cv2.resize(np.dstack([places, opacity]), canvas.size, interpolation=cv2.INTER_LINEAR)
+        both = np.dstack([places, opacity])
+        larger = np.asarray(cv2.resize(both, canvas.size, interpolation=cv2.INTER_LINEAR), np.float32)
         return canonical_colours(larger[..., :3], low, high, larger[..., 3])
 
     return paint

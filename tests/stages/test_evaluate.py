@@ -52,7 +52,9 @@ def stages_seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     for name in ("init_from_frames", "compute_flow"):
         job = getattr(evaluate_video, name)
-        monkeypatch.setattr(evaluate_video, name, lambda *a, job=job, name=name: (seen.append(name), job(*a))[1])
+        monkeypatch.setattr(
+            evaluate_video, name, lambda *a, job=job, name=name, **k: (seen.append(name), job(*a, **k))[1]
+        )
     for name in ("filter_flow", "fit_field"):
         took = SimpleNamespace(seconds=1.5)
         monkeypatch.setattr(evaluate_video, name, lambda *_, name=name, took=took: (seen.append(name), took)[1])

@@ -38,7 +38,13 @@ SETTINGS = replace(
     Settings(),
     features=FeatureSettings(extractor="waves"),
     matching=MatchSettings(
-        least_gap=3, similarity=0.9, self_similarity=0.9, local_least=-1.0, isolation_px=(80.0,), patch_steps=0
+        enabled=True,
+        least_gap=3,
+        similarity=0.9,
+        self_similarity=0.9,
+        local_least=-1.0,
+        isolation_px=(80.0,),
+        patch_steps=0,
     ),
 )
 
@@ -176,7 +182,7 @@ def test_other_settings_or_features_are_matched_anew(featured: Project) -> None:
 
 
 def test_a_change_of_what_an_extractor_needs_makes_matches_stale(monkeypatch: pytest.MonkeyPatch) -> None:
-    own = replace(SETTINGS, matching=MatchSettings())
+    own = replace(SETTINGS, matching=MatchSettings(enabled=True))
     before = match_stamp({}, own)
     changed = replace(SETTINGS.matching, similarity=0.123)
     monkeypatch.setattr(matching, "calibrated", lambda settings, extractor: changed)

@@ -148,7 +148,6 @@ def wrong_priors(exact: Tensor) -> dict[str, DepthPrior]:
         "ramp": DepthPrior(ramp, inverse=True),
         "nothing but holes": DepthPrior(torch.zeros_like(exact), inverse=False),
         "noise that never changes": DepthPrior(noise(exact)[:1].expand_as(exact), inverse=True),
-        "frames backwards": DepthPrior(exact.flip(0), inverse=False),
         "frames shuffled": DepthPrior(exact[[3, 7, 0, 9, 5, 1, 8, 2, 6, 4]], inverse=False),
     }
 
@@ -213,10 +212,9 @@ def test_where_the_order_is_wrong_in_a_part_it_is_believed_less_there(
     assert wrong.weight[pole].mean() < 0.2
 
 
-def test_a_prior_that_flickers_in_a_part_is_left_out(data: Correspondences, exact: Tensor) -> None:
-    """It does not follow what moves there, and nothing says that it does elsewhere by more than chance."""
-    flickering = torch.where(torch.arange(SIZE[0]) < 30, noise(exact, 1) * 8, exact)
-    assert believe(DepthPrior(flickering, inverse=False), data, Camera(SIZE)).weight.max() == 0
+def test_a_little_noise_is_borne(data: Correspondences, exact: Tensor) -> None:
+    noisy = 1 / exact + 0.05 * (torch.rand(exact.shape, generator=torch.Generator().manual_seed(0)) - 0.5)
+    assert believe(DepthPrior(noisy, inverse=True), data, Camera(SIZE)).weight.mean() > 0.6
 
 
 def test_holes_are_filled_by_motion(data: Correspondences, exact: Tensor) -> None:

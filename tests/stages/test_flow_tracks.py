@@ -21,8 +21,9 @@ from omnitrack.settings import Settings
 from omnitrack.stages.filter import filter_flow
 from omnitrack.stages.fit import fit_field
 from omnitrack.stages.flow import compute_flow
-from omnitrack.stages.info import Product, inspect_project
+from omnitrack.stages.info import inspect_project
 from omnitrack.stages.init import init_from_frames
+from omnitrack.stages.products import Product
 from omnitrack.stages.query import query_tracks
 from omnitrack.synthetic import SyntheticScene
 from omnitrack.tracks import Tracks

@@ -25,8 +25,9 @@ from omnitrack.settings import Settings
 from omnitrack.stages.filter import filter_flow
 from omnitrack.stages.fit import fit_stamp
 from omnitrack.stages.flow import compute_flow
-from omnitrack.stages.info import InfoReport, Product, inspect_project
+from omnitrack.stages.info import InfoReport, inspect_project
 from omnitrack.stages.init import init_from_frames
+from omnitrack.stages.products import Product
 from omnitrack.stages.query import query_stamp
 from omnitrack.stages.render_edit import read_drawing
 from omnitrack.tracks import Tracks

@@ -1,0 +1,68 @@
+"""Files of tracks and renders: whether each is of the fit that is there now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omnitrack.config import fingerprint
+from omnitrack.errors import OmnitrackError
+from omnitrack.project.renders import read_renders
+from omnitrack.stages.products import Judge, Product, Stamp, command_for, files_in, size_on_disk
+from omnitrack.stages.render_styles import EDIT_STYLE
+
+TRACK_SUFFIXES = (".npz", ".csv", ".json", ".h5")
+
+
+def file_products(judge: Judge, fit: Product, fit_stamp: Stamp | None) -> list[Product]:
+    """The tracks and renders of a project, judged by the fit that is there."""
+
+    def judged(path: Path, stage: str, stamp: Stamp | None, damage: str) -> Product:
+        """One file; what does not say what it was made from is taken as ready."""
+        more = ["--grid", "20@0"] if stage == "query" else _render_flags(path, stamp or {})
+        state, reason = ("damaged", damage) if damage else ("ready", "")
+        if stamp is not None:
+            inputs = {"fit": fingerprint(fit_stamp), **_drawing_now(stamp)}
+            state, reason = judge.freshness(stage, stamp, inputs, fit)
+        command = command_for(project, stage, *more, "-o", str(path))
+        return Product(str(path.relative_to(project.root)), state, reason, size_on_disk(path), command)
+
+    project = judge.project
+    tracks = [path for path in files_in(project.tracks_dir) if path.suffix in TRACK_SUFFIXES]
+    index = read_renders(project)
+    renders = [path for path in files_in(project.renders_dir) if path != project.renders_index_path]
+    return [
+        *(judged(path, "query", *_tracks_stamp(path)) for path in tracks),
+        *(judged(path, "render", index.get(path.name), "") for path in renders),
+    ]
+
+
+def _tracks_stamp(path: Path) -> tuple[Stamp | None, str]:
+    from omnitrack.project.tracks_io import load_meta
+
+    try:
+        stamp = load_meta(path).get("stamp")
+    except OmnitrackError as error:
+        return None, error.message
+    return (stamp, "") if isinstance(stamp, dict) else (None, "")
+
+
+def _drawing_now(stamp: Stamp) -> dict[str, str]:
+    """The drawing of a render as it is now; nothing where there is none any more, which a render survives."""
+    path = Path(stamp.get("drawing", ""))
+    if not path.is_file():
+        return {}
+    from omnitrack.project.images import read_pixels
+    from omnitrack.stages.render_edit import Drawing
+
+    try:
+        return {"drawing": Drawing(read_pixels(path), stamp["settings"]["frame"]).fingerprint}
+    except OmnitrackError:
+        return {"drawing": ""}  # damaged since
+
+
+def _render_flags(path: Path, stamp: Stamp) -> list[str]:
+    """What makes a render anew; in capitals what nobody has recorded."""
+    made = stamp.get("settings", {})
+    style = made.get("style", path.stem)
+    drawing = ["--edit", stamp.get("drawing", "DRAWING.png"), "--frame", str(made.get("frame", "T"))]
+    return ["--style", style, *(drawing if style == EDIT_STYLE else [])]

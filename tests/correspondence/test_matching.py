@@ -68,7 +68,7 @@ BUMP = torch.tensor([1.0, 0.0])
 # --- mutual nearest neighbours -----------------------------------------------------------------------------------
 @pytest.mark.parametrize("entries", [matching.CHUNK_ENTRIES, 8, 1])  # one piece, several, row by row
 def test_mutual_nearest_neighbours_by_hand(entries: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """91 and 100 are each other's nearest, and so are 50 and 55. 48 wants 55 too, which prefers 50. Nobody wants 200."""
+    """91 and 100 are each other's nearest, and so are 50 and 55. 48 wants 55 too, which prefers 50; nobody 200."""
     monkeypatch.setattr(matching, "CHUNK_ENTRIES", entries)
     a, b = cells_of(at_angles([91, 48, 50])[None]), cells_of(at_angles([55, 100, 200])[None])
     source, target, similarity = mutual_nearest(a, b, -1.0)

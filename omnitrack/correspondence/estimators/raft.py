@@ -156,12 +156,14 @@ class FrameCache:
         self._frames: OrderedDict[int, EncodedFrames] = OrderedDict()
 
     def get(self, index: int) -> EncodedFrames | None:
+        """A frame that was put here, while it is kept."""
         encoded = self._frames.get(index)
         if encoded is not None:
             self._frames.move_to_end(index)
         return encoded
 
     def put(self, index: int, encoded: EncodedFrames) -> None:
+        """Keep a frame that is not here yet."""
         self._frames[index] = encoded
         self._free -= encoded.bytes
         while self._free < 0:

@@ -105,6 +105,7 @@ class EncodedFrames:
 
     @staticmethod
     def join(frames: list[EncodedFrames]) -> EncodedFrames:
+        """Several as one batch, in their order."""
         if len(frames) == 1:
             return frames[0]
         terms = zip(*(frame.terms for frame in frames), strict=True)

@@ -95,7 +95,9 @@ def compute_flow(
             f"project {project.root} has a single frame, and flow needs two", "make a project of a longer video"
         )
     estimator = open_estimator(settings.flow, clip_of(project, device, progress))
-    wanted = sorted(set(selected_pairs(project, settings, progress)) | set(_checked(pairs or (), project.num_frames)))
+    wanted = sorted(
+        set(selected_pairs(project, settings, progress, device)) | set(_checked(pairs or (), project.num_frames))
+    )
     stamp = flow_stamp(project, settings.flow)
     shards = Shards(project, "flow", _without_pairs(stamp))
     have, finished_as = _take_up(project, shards, stamp, progress)

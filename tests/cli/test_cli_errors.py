@@ -19,7 +19,7 @@ Cli = Callable[..., tuple[int, str, str]]
 def raise_from_flow(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     """Make `omnitrack flow` fail with `error`."""
 
-    def compute_flow(*_: object) -> None:
+    def compute_flow(*_: object, **__: object) -> None:
         raise error
 
     monkeypatch.setattr("omnitrack.stages.flow.compute_flow", compute_flow)

@@ -35,6 +35,7 @@ class InitSettings:
 class DisSettings:
     """OpenCV's dense inverse search."""
 
+    side: int = setting(480, "small frames are enlarged, at most twice, until their shorter side has so many px", low=0)
     finest_scale: int = setting(0, "finest pyramid level: 0 is full resolution", low=0)
     patch_size: int = setting(8, "side of a patch in pixels", low=4)
     patch_stride: int = setting(3, "distance between patches in pixels", low=1)

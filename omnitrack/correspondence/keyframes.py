@@ -130,7 +130,7 @@ class _Views:
     """Compares thumbnails by dense flow both ways and by patches."""
 
     def __init__(self) -> None:
-        self._search = DisEstimator(DisSettings(finest_scale=FINEST_SCALE))
+        self._search = DisEstimator(DisSettings(side=0, finest_scale=FINEST_SCALE))
 
     def compare(self, first: Image, second: Image, initial: Array | None) -> tuple[_View, Array]:
         """What of `first` is found in `second`, and the flow there, begun at `initial` (H, W, 2) where it is given."""

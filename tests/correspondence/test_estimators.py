@@ -14,6 +14,7 @@ from omnitrack.correspondence.estimators import FlowEstimator, get_estimator
 from omnitrack.correspondence.estimators.dis import DisEstimator
 from omnitrack.errors import OmnitrackError
 from omnitrack.settings import DisSettings, FlowSettings
+from omnitrack.synthetic import occluder_scene
 
 Clip = Callable[..., NDArray[np.uint8]]
 
@@ -81,6 +82,26 @@ def test_dis_does_not_depend_on_threads_or_on_what_it_did_before(clip: NDArray[n
         cv2.setNumThreads(threads)
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_array_equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("pair", [(1, 2), (1, 3)])
+def test_dis_sees_more_of_small_frames_when_it_enlarges_them(pair: tuple[int, int]) -> None:
+    """A disc that only nine patches of 8 px fit in."""
+    scene = occluder_scene((96, 64), 8)
+    truth, visible = scene.flow(*pair)
+
+    def error(side: int) -> float:
+        flow = DisEstimator(DisSettings(side=side)).estimate(scene.frame(pair[0]), scene.frame(pair[1]))
+        return float(np.linalg.norm(flow - truth, axis=-1)[visible].mean())
+
+    assert error(480) < 0.9 * error(0)
+
+
+def test_dis_enlarges_frames_at_most_twice_and_never_large_ones(clip: NDArray[np.uint8]) -> None:
+    flows = {s: DisEstimator(DisSettings(side=s)).estimate(clip[0], clip[1]) for s in (0, 24, 48, 72, 96, 480)}
+    for same, as_ in ((24, 0), (48, 0), (480, 96)):  # the shorter side of the clip has 48 px
+        np.testing.assert_array_equal(flows[same], flows[as_])
+    assert not np.array_equal(flows[72], flows[48]) and not np.array_equal(flows[96], flows[72])
 
 
 def test_dis_settings_change_the_search(clip: NDArray[np.uint8]) -> None:

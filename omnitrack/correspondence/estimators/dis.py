@@ -17,6 +17,7 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.settings import DisSettings
 
 _MIN_PATCHES = 4  # patches along the shortest side at the finest level; with fewer OpenCV refuses or picks other levels
+_MOST_ENLARGED = 2.0  # beyond, there is nothing more to be seen, and the time grows with the square
 _MAX_PATCH_SPAN_PX = 256  # in pixels of the frame, at the finest level
 
 
@@ -49,6 +50,24 @@ class DisEstimator:
         self, source: NDArray[np.uint8], target: NDArray[np.uint8], initial: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
         """(H, W, 2) flow from `source` to `target`; see `FlowEstimator`."""
+        size = source.shape[1::-1]
+        larger = self._enlarged(size)
+        if larger == size:
+            return self._estimate(source, target, initial)
+        scale = np.array(larger, np.float32) / np.array(size, np.float32)
+        first, second = (np.asarray(cv2.resize(f, larger, interpolation=cv2.INTER_CUBIC)) for f in (source, target))
+        start = None if initial is None else np.asarray(cv2.resize(initial, larger)) * scale
+        flow = cv2.resize(self._estimate(first, second, start), size, interpolation=cv2.INTER_AREA)
+        return np.asarray(flow / scale, np.float32)
+
+    def _enlarged(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The size (width, height) at which a frame is searched: patches of 8 px are coarse for a small one."""
+        scale = min(max(1.0, self._settings.side / min(size)), _MOST_ENLARGED)
+        return round(size[0] * scale), round(size[1] * scale)
+
+    def _estimate(
+        self, source: NDArray[Any], target: NDArray[Any], initial: NDArray[Any] | None
+    ) -> NDArray[np.float32]:
         height, width = source.shape[:2]
         side = _MIN_PATCHES * self._settings.patch_size * 2**self._settings.finest_scale
         pad = (max(0, side - height), max(0, side - width))

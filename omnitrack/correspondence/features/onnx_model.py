@@ -7,24 +7,22 @@ grid of square patches, after up to `MOST_PREFIX` further tokens as vision trans
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.features.contract import unit_length
-from omnitrack.correspondence.features.network_input import network_input, network_size
+from omnitrack.correspondence.features.image_network import ImageNetwork, NetworkWords
 from omnitrack.errors import OmnitrackError
 from omnitrack.settings import FeatureSettings, OnnxFeatureSettings
-from omnitrack.weights import identity, import_extra, locate
+from omnitrack.weights import identity, locate
 
 PUBLISHED_THRESHOLD = 0.5  # OmniMotion, with DINO; for a network that was not calibrated here
 MOST_PREFIX = 5  # a class token and four registers
 RATIO_TOLERANCE = 0.15  # between the pixels per cell along x and along y, where rounding makes them unequal
-INPUT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 WEIGHTS_SETTING = "features.weights"
+WORDS = NetworkWords("network", "name another", WEIGHTS_SETTING, "features")
 
 
 class OnnxExtractor:
@@ -59,9 +57,9 @@ class OnnxExtractor:
                 f"the feature extractor {name} needs the file of its network, which nobody publishes with a checksum",
                 f"name one: --set {WEIGHTS_SETTING}={name}.onnx",
             )
-        self._path = locate(settings.weights, {}, setting=WEIGHTS_SETTING)
+        self._network = ImageNetwork(locate(settings.weights, {}, setting=WEIGHTS_SETTING), device, WORDS)
         self.identity = identity(settings.weights, {})
-        self._device, self._side = device, settings.side
+        self._side = settings.side
         self._fed = fed or settings.onnx
         self._channels = channels
         self._output = ""
@@ -71,53 +69,21 @@ class OnnxExtractor:
         return [unit_length(self._map(frame)) for frame in frames]
 
     def _map(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
-        fed, entry = self._fed, self._session.get_inputs()[0]
-        size = network_size((frame.shape[1], frame.shape[0]), self._side, fed.multiple)
-        height, width = (
-            fixed if isinstance(fixed, int) else free for fixed, free in zip(entry.shape[2:], size[::-1], strict=True)
-        )
-        image = network_input([frame], (width, height), fed.mean, fed.std, fed.white)
-        try:
-            names = [self._output] if self._output else None
-            outputs = self._session.run(names, {entry.name: image.astype(INPUT_TYPES[entry.type])})
-        except Exception as error:  # onnxruntime's exceptions share no class but Exception
-            raise OmnitrackError(
-                f"the network {self._path} fails on an image of {width}x{height}: {_first_line(error)}",
-                "see features.side and features.onnx.multiple for the sizes it is given",
-            ) from error
+        outputs, size = self._network.run(frame, self._side, self._fed, self._fed.white, self._output)
         if not self._output:
-            self._output = self._choose(outputs, (width, height))
-            outputs = [outputs[self._output_names.index(self._output)]]
-        features = dense_map(outputs[0], (width, height))
+            self._output = self._choose(outputs, size)
+            outputs = [outputs[self._network.output_names.index(self._output)]]
+        features = dense_map(outputs[0], size)
         assert features is not None  # as `_choose` saw
         return features
 
-    # --- the network --------------------------------------------------------------------------------------------
-    @cached_property
-    def _session(self) -> Any:
-        session = open_session(self._path, self._device)
-        inputs = session.get_inputs()
-        shape = inputs[0].shape if inputs else []
-        takes_image = len(inputs) == 1 and len(shape) == 4 and not (isinstance(shape[1], int) and shape[1] != 3)
-        if not takes_image or inputs[0].type not in INPUT_TYPES:
-            found = ", ".join(f"{entry.name} {entry.shape} {entry.type}" for entry in inputs)
-            raise OmnitrackError(
-                f"the network {self._path} does not take one image [1, 3, height, width]: its inputs are {found}",
-                f"name another: --set {WEIGHTS_SETTING}=FILE",
-            )
-        return session
-
-    @property
-    def _output_names(self) -> list[str]:
-        return [output.name for output in self._session.get_outputs()]
-
     def _choose(self, outputs: Sequence[NDArray[Any]], size: tuple[int, int]) -> str:
         """The name of the output with the features: the one that is set, or the first that can be."""
-        names = self._output_names
+        names = self._network.output_names
         wanted = [self._fed.output] if self._fed.output else names
         if not set(wanted) <= set(names):
             raise OmnitrackError(
-                f"the network {self._path} has no output {self._fed.output!r}",
+                f"the network {self._network.path} has no output {self._fed.output!r}",
                 f"set features.onnx.output to one of {', '.join(names)}, or leave it empty",
             )
         maps = {name: dense_map(outputs[names.index(name)], size) for name in wanted}
@@ -127,41 +93,10 @@ class OnnxExtractor:
         found = ", ".join(f"{name} {list(outputs[names.index(name)].shape)}" for name in wanted)
         expected = f"{self._channels} channels" if self._channels else "[1, C, h, w], [1, h, w, C] or [1, h * w, C]"
         raise OmnitrackError(
-            f"the network {self._path} gives no map of features ({expected}) for an image of {size[0]}x{size[1]}:"
-            f" its outputs are {found}",
+            f"the network {self._network.path} gives no map of features ({expected})"
+            f" for an image of {size[0]}x{size[1]}: its outputs are {found}",
             f"name another: --set {WEIGHTS_SETTING}=FILE" + ("" if self._channels else " (or see features.onnx)"),
         )
-
-
-def open_session(path: Path, device: str = "cpu", setting: str = WEIGHTS_SETTING) -> Any:
-    """Load a network.
-
-    Args:
-        path: An ONNX file.
-        device: ``cuda`` or ``cuda:N`` where this onnxruntime can, else the CPU.
-        setting: The one that names the file, for error messages.
-
-    Returns:
-        An `onnxruntime.InferenceSession`.
-
-    Raises:
-        OmnitrackError: onnxruntime is not installed, or this is not a whole ONNX file that it can run.
-    """
-    runtime = import_extra("onnxruntime", "onnx")
-    providers: list[Any] = ["CPUExecutionProvider"]
-    if device.startswith("cuda") and "CUDAExecutionProvider" in runtime.get_available_providers():
-        index = int(device.partition(":")[2] or 0)
-        providers.insert(0, ("CUDAExecutionProvider", {"device_id": index}))
-    options = runtime.SessionOptions()
-    options.log_severity_level = 4  # what goes wrong is raised
-    try:
-        return runtime.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:  # onnxruntime's exceptions share no class but Exception
-        cause = _first_line(error).rpartition("failed:")[2].rstrip(".")  # before it a code and the path again
-        raise OmnitrackError(
-            f"{path} is not a network in the ONNX format, or is cut short: {cause}",
-            f"get the file again, or name another: --set {setting}=FILE",
-        ) from error
 
 
 def dense_map(output: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32] | None:
@@ -185,7 +120,3 @@ def dense_map(output: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32
                 tokens = output[0, prefix:].reshape(height // patch, width // patch, -1)
                 return np.ascontiguousarray(tokens, np.float32)
     return None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -28,7 +28,7 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.project.flow_codec import COMPRESSION, INTEGER, EncodedFlow, decode_steps, pack, steps_to_pixels, unpack
 from omnitrack.project.hdf5_file import bound_metadata
 from omnitrack.project.project import Project
-from omnitrack.project.shards import COMPLETE, STORE_FORMAT
+from omnitrack.project.shards import COMPLETE, STORE_FORMAT, Shards
 
 FLOW_GROUP = "flow"
 FILTERED_GROUP = "filtered"
@@ -223,6 +223,18 @@ def stored_groups(project: Project) -> set[str]:
             return set(file) if file.attrs.get("format") == STORE_FORMAT else set()
     except (OSError, RuntimeError):
         return set()
+
+
+def replace_group(project: Project, shards: Shards, group: str, attrs: Mapping[str, str | None]) -> None:
+    """Merge a stage's shards into its group, in the place of what that held; all other groups stay.
+
+    Args:
+        project: The project.
+        shards: What the stage made.
+        group: Top-level group of the stage.
+        attrs: See `Shards.merge`.
+    """
+    shards.merge(group, attrs, keep=sorted(stored_groups(project) - {group}))
 
 
 def write_flow(group: h5py.Group, encoded: EncodedFlow, confidence: NDArray[np.float32] | None = None) -> None:

@@ -21,7 +21,7 @@ from omnitrack.project.depth_store import DEPTH_GROUP, STAMP, read_depth, read_d
 from omnitrack.project.project import Project
 from omnitrack.project.shards import Shards
 from omnitrack.project.stamps import make_stamp
-from omnitrack.project.store import stored_groups
+from omnitrack.project.store import replace_group
 from omnitrack.settings import FitSettings, Settings
 
 MOST_SIDE = 320  # of a stored map: twice as fine as the grid of a fit by default, of 16,384 points
@@ -90,8 +90,7 @@ def compute_depth(
         clip = DepthClip(meta.count, meta.size, meta.indices, str(pick_device(device)), progress)
         shards = Shards(project, DEPTH_GROUP, stamp, f"omnitrack fit {project.root}")
         computed = _compute_missing(project, open_source(settings.depth, clip), shards, progress)
-        kept = sorted(stored_groups(project) - {DEPTH_GROUP})
-        shards.merge(DEPTH_GROUP, {STAMP: json.dumps(stamp)}, keep=kept)
+        replace_group(project, shards, DEPTH_GROUP, {STAMP: json.dumps(stamp)})
     maps, kind = read_depth(project)
     _refuse_constant(maps, settings)
     return DepthReport(

@@ -21,7 +21,7 @@ from omnitrack.project.feature_store import STAMP, FeatureStore, read_features_s
 from omnitrack.project.project import Project
 from omnitrack.project.shards import Shards
 from omnitrack.project.stamps import make_stamp
-from omnitrack.project.store import FEATURES_GROUP, stored_groups
+from omnitrack.project.store import FEATURES_GROUP, replace_group
 from omnitrack.settings import FeatureSettings, Settings
 
 Features = NDArray[np.float32]
@@ -95,8 +95,7 @@ def compute_features(
     if not _stored(project, stamp, progress):
         shards = Shards(project, FEATURES_GROUP, stamp)
         computed = _compute_missing(project, extractor, shards, progress)
-        kept = sorted(stored_groups(project) - {FEATURES_GROUP})
-        shards.merge(FEATURES_GROUP, {STAMP: json.dumps(stamp)}, keep=kept)
+        replace_group(project, shards, FEATURES_GROUP, {STAMP: json.dumps(stamp)})
     with FeatureStore(project) as store:
         height, width = store.grid
         return FeatureReport(

@@ -30,7 +30,7 @@ from omnitrack.project.filtered import STATISTICS, SourceCorrespondences, write_
 from omnitrack.project.project import Project
 from omnitrack.project.shards import Shards
 from omnitrack.project.stamps import make_stamp
-from omnitrack.project.store import FILTERED_GROUP, FlowStore, stored_groups
+from omnitrack.project.store import FILTERED_GROUP, FlowStore, replace_group
 from omnitrack.settings import FilterSettings, Settings
 from omnitrack.stages.features import compute_features, wanted_features
 from omnitrack.stages.matching import find_matches
@@ -132,8 +132,7 @@ def filter_flow(
             except BaseException:  # finished source frames stay
                 pool.shutdown(cancel_futures=True)
                 raise
-    kept = sorted(stored_groups(project) - {FILTERED_GROUP})
-    shards.merge(FILTERED_GROUP, {"filter_stamp": json.dumps(stamp)}, keep=kept)
+    replace_group(project, shards, FILTERED_GROUP, {"filter_stamp": json.dumps(stamp)})
     find_matches(project, settings, progress, device)
     return _report(project, time.perf_counter() - begin)
 

@@ -26,7 +26,7 @@ from omnitrack.project.match_store import MATCH_GROUP, STAMP, Rows, read_match_s
 from omnitrack.project.project import Project
 from omnitrack.project.shards import Shards
 from omnitrack.project.stamps import make_stamp
-from omnitrack.project.store import stored_groups
+from omnitrack.project.store import replace_group
 from omnitrack.settings import MatchSettings, Settings
 from omnitrack.stages.features import wanted_features
 
@@ -167,4 +167,4 @@ class _Matching:
 def _merge(project: Project, shards: Shards, stamp: dict[str, Any] | None) -> None:
     """Put the matches beside all else that is there, in the place of earlier ones."""
     text = None if stamp is None else json.dumps(stamp)
-    shards.merge(MATCH_GROUP, {STAMP: text}, keep=sorted(stored_groups(project) - {MATCH_GROUP}))
+    replace_group(project, shards, MATCH_GROUP, {STAMP: text})

@@ -26,10 +26,10 @@ from omnitrack.correspondence.flows import Array, FlowSource, raster_scale
 
 # All lengths at 256 x 256, all weights in 1 / px^2 there.
 MEASURED_PX = 0.3  # standard deviation of a hop without cycle error
-CAUCHY_PX = 1.0  # disagreement of a hop with the track at which it counts half
-FIELD_WEIGHT = 1.0  # of the field's motion from frame to frame
+CAUCHY_PX = 0.5  # disagreement of a hop with the track at which it counts half
+FIELD_WEIGHT = 5.0  # of the field's motion from frame to frame
 CHAIN_WEIGHT = 0.02  # of the chain's position
-SMOOTHNESS = 0.02  # of the acceleration
+SMOOTHNESS = 0.04  # of the acceleration
 QUERY_WEIGHT = 1e6  # keeps the query where it is
 MAX_ERROR_PX = 20.0
 ROUNDS = 3

@@ -1,0 +1,233 @@
+"""How accurate are the trackers, experiment by experiment? Unattended, resumed where it was stopped.
+
+    python tests/benchmarks/accuracy.py tapvid_davis.pkl --work work [--only NAME] [--weights DIRECTORY]
+
+Runs the experiments of `accuracy/experiments.toml`, each a call of `omnitrack eval` or several, with different seeds or
+numbers of steps, and writes what came out as `accuracy/NAME.md`: metrics per clip and their mean, seconds, memory,
+settings, commit. Where the steps differ it draws accuracy over time as `accuracy/NAME.png` (needs matplotlib). The
+projects stay under WORK: those of the same flow are shared, and results that are there already are not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from omnitrack.evaluation.table import COLUMNS
+
+FOLDER = Path(__file__).parent / "accuracy"
+BASELINES = ("multigap", "chain", "direct")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A table of experiments.toml.
+
+    Attributes:
+        name: Of the table, and of the files written.
+        question: What it is to find out: a sentence.
+        methods: Rows of the results.
+        projects: Folder under WORK; experiments with the same flow name the same one.
+        resolution: As `omnitrack eval` takes it.
+        videos: Names; all where empty.
+        preset: Of the settings; the defaults where empty.
+        settings: KEY=VALUE, with {weights} for the directory of weights.
+        steps: Numbers of steps, one run each; the preset's where empty.
+        seeds: One run each.
+    """
+
+    name: str
+    question: str
+    methods: tuple[str, ...]
+    projects: str
+    resolution: str = "256x256"
+    videos: tuple[str, ...] = ()
+    preset: str = ""
+    settings: tuple[str, ...] = ()
+    steps: tuple[int, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+
+    def runs(self) -> list[tuple[str, list[str]]]:
+        """Label and arguments of every call of `omnitrack eval`; those after the first leave the baselines out."""
+        found: list[tuple[str, list[str]]] = []
+        for steps in self.steps or (None,):
+            for seed in self.seeds:
+                label = [f"{steps} steps"] if steps else []
+                label += [f"seed {seed}"] if len(self.seeds) > 1 else []
+                words = ["--resolution", self.resolution, "--seed", str(seed)]
+                for method in self.methods:
+                    words += ["--method", method] if not found or method not in BASELINES else []
+                words += ["--videos", ",".join(self.videos)] if self.videos else []
+                words += ["--preset", self.preset] if self.preset else []
+                words += ["--steps", str(steps)] if steps else []
+                words += [word for setting in self.settings for word in ("--set", setting)]
+                found.append((", ".join(label), words))
+        return found
+
+
+def read_experiments(path: Path, weights: Path) -> list[Experiment]:
+    """The experiments of a file, lists as tuples and {weights} filled in."""
+    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    experiments = []
+    for name, table in tables.items():
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+        settings = tuple(text.replace("{weights}", str(weights)) for text in values.pop("settings", ()))
+        experiments.append(Experiment(name=name, settings=settings, **values))
+    return experiments
+
+
+def run(experiment: Experiment, dataset: Path, work: Path) -> list[dict[str, Any]]:
+    """Results of every run of an experiment, from WORK where they are there already."""
+    records = []
+    for number, (label, words) in enumerate(experiment.runs()):
+        done = work / "results" / f"{experiment.name}-{number}.json"
+        record = json.loads(done.read_text(encoding="utf-8")) if done.exists() else {}
+        if record.get("arguments") != words:
+            record = {"label": label, "arguments": words, **_evaluate(words, dataset, work / experiment.projects)}
+            done.parent.mkdir(parents=True, exist_ok=True)
+            done.write_text(json.dumps(record, indent=2), encoding="utf-8")
+        records.append(record)
+    return records
+
+
+def _evaluate(words: list[str], dataset: Path, projects: Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", "omnitrack", "eval", str(dataset), *words, "--work", str(projects)]
+    commit, start = _commit(), datetime.now(UTC)
+    print(f"{start:%H:%M} {shlex.join(command)}", flush=True)
+    output = projects.parent / f"{projects.name}.part.json"
+    process = subprocess.Popen([*command, "-o", str(output), "-q"])
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"omnitrack eval failed: {shlex.join(command)}")
+    results = json.loads(output.read_text(encoding="utf-8"))
+    output.unlink()
+    return {"commit": commit, "date": f"{start:%Y-%m-%d}", "peak_gb": usage.ru_maxrss / 2**20, "results": results}
+
+
+def _commit() -> str:
+    git = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    return git.stdout.strip() or "unknown"
+
+
+def report(experiment: Experiment, records: list[dict[str, Any]], weights: Path) -> str:
+    """The experiment as markdown."""
+    first = records[0]
+    shown = " ".join(first["arguments"]).replace(str(weights), "WEIGHTS")
+    lines = [
+        f"# {experiment.name}",
+        "",
+        experiment.question,
+        "",
+        f"    omnitrack eval {first['results']['dataset']}.pkl {shown} --work work",
+        "",
+        f"Commit {first['commit']}, {first['date']}; {_machine()}. AJ, delta_avg, OA in per cent, TC in px at 256 x 256;"
+        " seconds init to query, of the machine as it was;"
+        f" at most {max(record['peak_gb'] for record in records):.1f} GB.",
+        "",
+        f"| run | method | video | {' | '.join(COLUMNS.values())} | seconds |",
+        f"|---|---|---|{'---:|' * (len(COLUMNS) + 1)}",
+    ]
+    for record in records:
+        for method, found in record["results"]["methods"].items():
+            for video, values in found["videos"].items():
+                lines.append(_row(record["label"], method, video, values, seconds(values)))
+            mean = np.mean([seconds(values) for values in found["videos"].values()])
+            lines.append(_row(record["label"], method, "**mean**", found["mean"], float(mean)))
+    if len(experiment.seeds) > 1:
+        lines += ["", *_spread(records)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(label: str, method: str, video: str, values: Mapping[str, Any], time: float) -> str:
+    *shares, coherence = (values[key] for key in COLUMNS)
+    cells = [*(f"{100 * share:.1f}" for share in shares), f"{coherence:.2f}", f"{time:.0f}"]
+    return f"| {' | '.join([label, method, video, *cells])} |"
+
+
+def _spread(records: list[dict[str, Any]]) -> Iterable[str]:
+    """Mean and standard deviation over the seeds, per method and video."""
+    yield f"| method | video | {' | '.join(COLUMNS.values())} |"
+    yield f"|---|---|{'---:|' * len(COLUMNS)}"
+    for method in records[-1]["results"]["methods"]:
+        of = [record["results"]["methods"][method] for record in records]
+        for video in [*of[0]["videos"], "**mean**"]:
+            runs = [found["videos"].get(video, found["mean"]) for found in of]
+            scale = {key: 1 if key == "temporal_coherence" else 100 for key in COLUMNS}
+            values = {key: np.array([run[key] for run in runs]) * scale[key] for key in COLUMNS}
+            cells = [f"{np.mean(value):.2f} +- {np.std(value, ddof=1):.2f}" for value in values.values()]
+            yield f"| {' | '.join([method, video, *cells])} |"
+
+
+def seconds(values: Mapping[str, Any]) -> float:
+    """Of all stages of a video."""
+    return float(sum(values["seconds"].values()))
+
+
+def draw(experiment: Experiment, records: list[dict[str, Any]], path: Path) -> None:
+    """Accuracy over seconds of the fit, a line per method and video, and their mean."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
+    for colour, method in enumerate(records[-1]["results"]["methods"]):
+        of = [record["results"]["methods"][method] for record in records]
+        times = [np.mean([values["seconds"]["fit"] for values in found["videos"].values()]) for found in of]
+        for video in of[0]["videos"]:
+            shares = [100 * found["videos"][video]["average_jaccard"] for found in of]
+            axes.plot(times, shares, color=f"C{colour}", alpha=0.35, linewidth=1)
+            axes.annotate(video, (times[-1], shares[-1]), fontsize=7, alpha=0.6)
+        means = [100 * found["mean"]["average_jaccard"] for found in of]
+        axes.plot(times, means, color=f"C{colour}", marker="o", label=f"{method}, mean")
+        for time, mean, steps in zip(times, means, experiment.steps, strict=True):
+            axes.annotate(f"{steps}", (time, mean), textcoords="offset points", xytext=(0, 6), fontsize=8, ha="center")
+    axes.set(xscale="log", xlabel="seconds of the fit (log), steps beside the points", ylabel="AJ, per cent")
+    axes.set_title(experiment.question, fontsize=9, wrap=True)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=110)
+
+
+def _machine() -> str:
+    import torch
+
+    return f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("--work", type=Path, required=True, help="keeps projects and results")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="these experiments (repeatable)")
+    parser.add_argument("--weights", type=Path, default=Path("weights"), help="directory with raft-small.pth, xfeat.onnx")
+    arguments = parser.parse_args()
+    experiments = read_experiments(FOLDER / "experiments.toml", arguments.weights)
+    unknown = set(arguments.only) - {experiment.name for experiment in experiments}
+    if unknown:
+        raise SystemExit(f"no experiment {', '.join(sorted(unknown))}: {', '.join(e.name for e in experiments)}")
+    for experiment in experiments:
+        if arguments.only and experiment.name not in arguments.only:
+            continue
+        arguments.work.mkdir(parents=True, exist_ok=True)
+        records = run(experiment, arguments.dataset, arguments.work)
+        (FOLDER / f"{experiment.name}.md").write_text(report(experiment, records, arguments.weights), encoding="utf-8")
+        if len(experiment.steps) > 1:
+            draw(experiment, records, FOLDER / f"{experiment.name}.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -41,6 +41,7 @@ class DisSettings:
     patch_stride: int = setting(3, "distance between patches in pixels", low=1)
     gradient_descent_iterations: int = setting(25, "inverse-search steps per patch", low=1)
     variational_iterations: int = setting(5, "variational refinement steps per level", low=0)
+    two_starts: bool = setting(True, "search from no motion besides a nearer pair's flow; each pixel takes the better")
 
 
 @dataclass(frozen=True)

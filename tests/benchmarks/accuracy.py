@@ -17,7 +17,6 @@ import platform
 import shlex
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tomli
 
 from omnitrack.evaluation.table import COLUMNS
 
@@ -80,7 +80,7 @@ class Experiment:
 
 def read_experiments(path: Path, weights: Path) -> list[Experiment]:
     """The experiments of a file, lists as tuples and {weights} filled in."""
-    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    tables = tomli.loads(path.read_text(encoding="utf-8"))
     experiments = []
     for name, table in tables.items():
         values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
@@ -133,8 +133,8 @@ def report(experiment: Experiment, records: list[dict[str, Any]], weights: Path)
         "",
         f"    omnitrack eval {first['results']['dataset']}.pkl {shown} --work work",
         "",
-        f"Commit {first['commit']}, {first['date']}; {_machine()}. AJ, delta_avg, OA in per cent, TC in px at 256 x 256;"
-        " seconds init to query, of the machine as it was;"
+        f"Commit {first['commit']}, {first['date']}; {_machine()}. AJ, delta_avg, OA in per cent, TC in px at"
+        " 256 x 256; seconds init to query, of the machine as it was;"
         f" at most {max(record['peak_gb'] for record in records):.1f} GB.",
         "",
         f"| run | method | video | {' | '.join(COLUMNS.values())} | seconds |",
@@ -213,7 +213,9 @@ def main() -> None:
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--work", type=Path, required=True, help="keeps projects and results")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="these experiments (repeatable)")
-    parser.add_argument("--weights", type=Path, default=Path("weights"), help="directory with raft-small.pth, xfeat.onnx")
+    parser.add_argument(
+        "--weights", type=Path, default=Path("weights"), help="directory with raft-small.pth, xfeat.onnx"
+    )
     arguments = parser.parse_args()
     experiments = read_experiments(FOLDER / "experiments.toml", arguments.weights)
     unknown = set(arguments.only) - {experiment.name for experiment in experiments}

@@ -68,6 +68,23 @@ def test_dis_starts_from_the_guess_and_leaves_it_alone(textured_clip: Clip) -> N
     assert abs(aided - 19) < 0.2 < abs(unaided - 19)
 
 
+def test_dis_takes_the_better_of_a_guess_and_no_motion_pixel_by_pixel(textured_clip: Clip) -> None:
+    source = textured_clip(1, (96, 96), (0, 0))[0]
+    target = np.roll(source, 19, 1)  # too far to be found unaided ...
+    target[48:] = np.roll(source, -5, 1)[48:]  # ... and near enough, but not from where the guess is
+    truth = np.zeros((96, 96, 2), np.float32)
+    truth[:48], truth[48:] = (19, 0), (-5, 0)
+    guess = np.broadcast_to(np.float32([18, 0]), truth.shape)
+
+    def wrong(two_starts: bool, initial: NDArray[np.float32] | None) -> float:
+        flow = DisEstimator(DisSettings(side=96, two_starts=two_starts)).estimate(source, target, initial)
+        return float((np.linalg.norm(flow - truth, axis=-1)[:, 12:72] > 1).mean())
+
+    assert wrong(False, guess) > 0.4
+    assert wrong(False, None) > 0.4
+    assert wrong(True, guess) < 0.05
+
+
 def test_dis_does_not_depend_on_threads_or_on_what_it_did_before(clip: NDArray[np.uint8]) -> None:
     threads = cv2.getNumThreads()
     big = [cv2.resize(frame, (320, 240)) for frame in clip[:3]]

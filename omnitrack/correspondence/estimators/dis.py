@@ -19,10 +19,15 @@ from omnitrack.settings import DisSettings
 _MIN_PATCHES = 4  # patches along the shortest side at the finest level; with fewer OpenCV refuses or picks other levels
 _MOST_ENLARGED = 2.0  # beyond, there is nothing more to be seen, and the time grows with the square
 _MAX_PATCH_SPAN_PX = 256  # in pixels of the frame, at the finest level
+_LOOK_SIGMA_PX = 4.0  # of the Gaussian around a pixel over which two flows are compared
 
 
 class DisEstimator:
     """Dense inverse search: the medium preset of OpenCV with `DisSettings` laid over it.
+
+    A pair that starts from a guess is searched from no motion, too (`two_starts`): a guess leads over long ways that
+    the search alone does not find, and into old mistakes that it would not make. Each pixel takes the flow after which
+    the target looks more like the source around it.
 
     The result does not depend on the number of threads (OpenCV cuts the image into a fixed number of stripes).
 
@@ -53,17 +58,25 @@ class DisEstimator:
         size = source.shape[1::-1]
         larger = self._enlarged(size)
         if larger == size:
-            return self._estimate(source, target, initial)
+            return self._best(source, target, initial)
         scale = np.array(larger, np.float32) / np.array(size, np.float32)
         first, second = (np.asarray(cv2.resize(f, larger, interpolation=cv2.INTER_CUBIC)) for f in (source, target))
         start = None if initial is None else np.asarray(cv2.resize(initial, larger)) * scale
-        flow = cv2.resize(self._estimate(first, second, start), size, interpolation=cv2.INTER_AREA)
+        flow = cv2.resize(self._best(first, second, start), size, interpolation=cv2.INTER_AREA)
         return np.asarray(flow / scale, np.float32)
 
     def _enlarged(self, size: tuple[int, int]) -> tuple[int, int]:
         """The size (width, height) at which a frame is searched: patches of 8 px are coarse for a small one."""
         scale = min(max(1.0, self._settings.side / min(size)), _MOST_ENLARGED)
         return round(size[0] * scale), round(size[1] * scale)
+
+    def _best(self, source: NDArray[Any], target: NDArray[Any], initial: NDArray[Any] | None) -> NDArray[np.float32]:
+        found = self._estimate(source, target, initial)
+        if initial is None or not self._settings.two_starts:
+            return found
+        anew = self._estimate(source, target, None)
+        better = _unlikeness(source, target, anew) < _unlikeness(source, target, found)
+        return np.where(better[..., None], anew, found)
 
     def _estimate(
         self, source: NDArray[Any], target: NDArray[Any], initial: NDArray[Any] | None
@@ -89,6 +102,16 @@ class DisEstimator:
             search.setVariationalRefinementIterations(self._settings.variational_iterations)
             self._own.search = search
         return search
+
+
+def _unlikeness(source: NDArray[Any], target: NDArray[Any], flow: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How unlike the frames are after a flow: (H, W), the mean squared difference of colours around each pixel."""
+    height, width = source.shape[:2]
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    mode = cv2.INTER_LINEAR
+    moved = cv2.remap(target, x + flow[..., 0], y + flow[..., 1], mode, borderMode=cv2.BORDER_REPLICATE)
+    squares = np.square(moved.astype(np.float32) - source).sum(-1)
+    return np.asarray(cv2.GaussianBlur(squares, (0, 0), _LOOK_SIGMA_PX), np.float32)
 
 
 def _pad(image: NDArray[Any], pad: tuple[int, int]) -> NDArray[Any]:

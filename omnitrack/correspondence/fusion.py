@@ -102,15 +102,13 @@ def fused_visibility(
     chained: ChainedTrack,
     field_pixels: Array,
     field_visible: NDArray[np.bool_],
-    likeness: Array,
-    alike_threshold: float,
+    alike: NDArray[np.bool_],
     size: tuple[int, int],
 ) -> NDArray[np.bool_]:
     """Where points are seen, (P, T) bool, by three witnesses: the field's depth, the chained flow, and their looks.
 
     Two of the three are enough; where field and chain are far apart, the looks must be one of the two.
     """
-    alike = likeness > alike_threshold
     witnesses = field_visible.astype(int) + chained.visible + alike
     together = agreement(chained, field_pixels, size) > APART_AGREEMENT
     return (witnesses >= 2) & (together | alike)

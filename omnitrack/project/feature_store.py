@@ -2,7 +2,7 @@
 
 Layout::
 
-    /                    attribute features_stamp (JSON text)
+    /                    attributes features_stamp (JSON text), features_threshold
     /features/000003     attribute complete
         values           (h, w, C) float16, one chunk; see `omnitrack.correspondence.features.contract`
 """
@@ -25,6 +25,7 @@ from omnitrack.project.shards import COMPLETE
 from omnitrack.project.store import FEATURES_GROUP
 
 STAMP = "features_stamp"
+THRESHOLD = "features_threshold"
 CACHE_BYTES = 512 * 2**20
 Features = NDArray[np.float32]
 
@@ -41,6 +42,8 @@ class FeatureStore:
         grid: (h, w) cells of every map.
         channels: C.
         stamp: What the features are made from.
+        threshold: Least similarity at which they are alike, by the extractor
+            (`omnitrack.correspondence.features.contract.FeatureExtractor`).
 
     Raises:
         OmnitrackError: No features yet, features of other frames, or a damaged file.
@@ -109,6 +112,7 @@ class FeatureStore:
             raise ValueError(f"frame {missing[0]} has no features")
         height, width, channels = group[frame_name(0)]["values"].shape
         self.grid, self.channels = (int(height), int(width)), int(channels)
+        self.threshold = float(self._file.attrs[THRESHOLD])
 
     def _read(self, frame: int) -> Features:
         try:

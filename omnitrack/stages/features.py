@@ -17,7 +17,7 @@ from omnitrack.correspondence.features.contract import FeatureExtractor, check_f
 from omnitrack.device import pick_device
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import SILENT, Progress
-from omnitrack.project.feature_store import STAMP, FeatureStore, read_features_stamp, write_features
+from omnitrack.project.feature_store import STAMP, THRESHOLD, FeatureStore, read_features_stamp, write_features
 from omnitrack.project.project import Project
 from omnitrack.project.shards import Shards
 from omnitrack.project.stamps import make_stamp
@@ -95,7 +95,7 @@ def compute_features(
     if not _stored(project, stamp, progress):
         shards = Shards(project, FEATURES_GROUP, stamp)
         computed = _compute_missing(project, extractor, shards, progress)
-        replace_group(project, shards, FEATURES_GROUP, {STAMP: json.dumps(stamp)})
+        replace_group(project, shards, FEATURES_GROUP, {STAMP: json.dumps(stamp), THRESHOLD: str(extractor.threshold)})
     with FeatureStore(project) as store:
         height, width = store.grid
         return FeatureReport(

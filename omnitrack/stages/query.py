@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 from omnitrack.config import fingerprint
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.consistency import fitting_threshold
+from omnitrack.correspondence.features.sampling import FrameFeatures
 from omnitrack.correspondence.flows import inside
 from omnitrack.correspondence.fusion import chain_everywhere, fuse_positions, fused_confidence, fused_visibility
+from omnitrack.correspondence.looks import Looks
 from omnitrack.device import cpu_threads
 from omnitrack.errors import OmnitrackError
 from omnitrack.motion.field import MotionField
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.checkpoint import load_checkpoint
+from omnitrack.project.feature_store import FeatureStore
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import CACHE_BYTES, FlowStore
@@ -88,10 +91,14 @@ def _query(
         for i in range(0, len(rows), most)
     ]
     cache = min(CACHE_BYTES, settings.filter.cache_mb * 2**20)
-    with FlowStore(project, cache) as flows, progress.task("query", len(queries), unit="points") as task:
+    with (
+        FlowStore(project, cache) as flows,
+        _features_of(project, flows) as features,
+        progress.task("query", len(queries), unit="points") as task,
+    ):
         if checkpoint.stamp["inputs"]["filter"] != fingerprint(flows.filter_stamp or {}):
             progress.warn(f"the fit is older than what it was fitted to: renew it with omnitrack fit {project.root}")
-        tracker = _Tracker(project, field, flows, settings)
+        tracker = _Tracker(project, field, flows, settings, features)
         for source, rows in chunks:
             pixels = project.to_working(queries[rows, 1:]).astype(np.float32)
             answer.put(rows, *tracker.track(source, pixels))
@@ -143,11 +150,19 @@ class _Answer:
 class _Tracker:
     """Answers for points of one frame at a time."""
 
-    def __init__(self, project: Project, field: MotionField, flows: FlowStore, settings: Settings) -> None:
+    def __init__(
+        self, project: Project, field: MotionField, flows: FlowStore, settings: Settings, features: FeatureStore | None
+    ) -> None:
         self._field = field
         self._flows = flows
         self._settings = settings
-        self._appearance = FramePatches(project.frame, project.size)
+        patches = FramePatches(project.frame, project.size)
+        if features is None:
+            self._looks = Looks(patches, settings.query.alike_threshold)
+        else:
+            believed = settings.filter.feature_threshold or features.threshold
+            learned = FrameFeatures(features.features, project.size)
+            self._looks = Looks(patches, settings.query.alike_threshold, learned, believed)
         self._threshold_px = fitting_threshold(flows, project.num_frames, settings.filter.cycle_threshold_px)
 
     def track(
@@ -156,20 +171,23 @@ class _Tracker:
         """Working pixels, visibility, confidence and depth of points (P, 2) of frame `source` in all frames."""
         field, flows, gaps = self._field, self._flows, self._settings.filter.gaps
         found = field.track(source, pixels, range(field.num_frames))
-        similarity = partial(self._appearance.similarity, self._appearance.patches(source, pixels))
-        chained = chain_everywhere(flows, source, pixels, field.num_frames, gaps, self._threshold_px, similarity)
+        looks = self._looks.of(source, pixels)
+        chained = chain_everywhere(
+            flows, source, pixels, field.num_frames, gaps, self._threshold_px, looks.patch_similarity
+        )
         confidence = fused_confidence(chained, found.pixels, flows.size)
         if not self._settings.query.fuse:
             return found.pixels, found.visible, confidence, found.depth
-
-        def likeness(places: NDArray[np.float32]) -> NDArray[np.float32]:
-            return np.stack([similarity(t, places[:, t]) for t in range(field.num_frames)], 1)
-
-        threshold = self._settings.query.alike_threshold
-        measurable = found.visible & (likeness(found.pixels) > threshold)
+        measurable = found.visible & looks.alike(found.pixels)
         fused = fuse_positions(flows, source, chained, found.pixels, measurable, gaps)
-        seen = fused_visibility(chained, found.pixels, found.visible, likeness(fused), threshold, flows.size)
+        seen = fused_visibility(chained, found.pixels, found.visible, looks.alike(fused), flows.size)
         return fused, seen & inside(fused, flows.size), confidence, found.depth
+
+
+def _features_of(project: Project, flows: FlowStore) -> AbstractContextManager[FeatureStore | None]:
+    """The features that the correspondences were checked with; None where they were not."""
+    checked = "features" in (flows.filter_stamp or {}).get("inputs", {})
+    return FeatureStore(project) if checked else nullcontext()
 
 
 def _checked(project: Project, queries: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -72,22 +72,21 @@ def test_confidence_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "chain", "likeness", "apart", "seen"),
+    ("field", "chain", "alike", "apart", "seen"),
     [
-        (True, True, 0.0, False, True),
-        (True, False, 0.6, False, True),
-        (False, True, 0.6, False, True),
-        (True, False, 0.4, False, False),
-        (False, False, 0.9, False, False),
-        (True, True, 0.4, True, False),
-        (True, True, 0.6, True, True),
+        (True, True, False, False, True),
+        (True, False, True, False, True),
+        (False, True, True, False, True),
+        (True, False, False, False, False),
+        (False, False, True, False, False),
+        (True, True, False, True, False),
+        (True, True, True, True, True),
     ],
 )
-def test_two_of_three_witnesses(field: bool, chain: bool, likeness: float, apart: bool, seen: bool) -> None:
+def test_two_of_three_witnesses(field: bool, chain: bool, alike: bool, apart: bool, seen: bool) -> None:
     chained = track_of([(10, 10)], [chain])
     place = np.array([[[30.0, 10.0] if apart else [10.0, 10.0]]], np.float32)
-    looks = np.array([[likeness]], np.float32)
-    answer = fusion.fused_visibility(chained, place, np.array([[field]]), looks, 0.5, SIZE)
+    answer = fusion.fused_visibility(chained, place, np.array([[field]]), np.array([[alike]]), SIZE)
     assert answer.tolist() == [[seen]]
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from omnitrack.correspondence import features
 from omnitrack.correspondence.features.contract import unit_length
+from omnitrack.correspondence.looks import Looks
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import Progress, Task
 from omnitrack.project.feature_store import FeatureStore, read_features_stamp
@@ -24,11 +25,14 @@ from omnitrack.project.project import Project, write_meta
 from omnitrack.project.shards import has_shards
 from omnitrack.project.store import FlowStore
 from omnitrack.settings import FeatureSettings, Settings
+from omnitrack.stages import query as query_stage
 from omnitrack.stages import run
 from omnitrack.stages.features import compute_features, wanted_features
 from omnitrack.stages.filter import filter_flow
+from omnitrack.stages.fit import fit_field
 from omnitrack.stages.flow import compute_flow
 from omnitrack.stages.info import inspect_project
+from omnitrack.stages.query import query_tracks
 
 CELL = 8
 
@@ -201,6 +205,26 @@ def test_the_filter_rejects_what_its_features_tell_apart(
     strict = filter_flow(matched_project, with_filter(settings, appearance_threshold=0.99), device="cpu")
     assert 0.95 * report.correspondences < strict.correspondences, "features decide, patches only weigh"
     assert colours.seen == 8, "extracted once for all"
+
+
+def test_a_query_asks_the_features_that_the_filter_asked(
+    matched_project: Project, colours: Colours, with_features: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    class Listening(Looks):
+        def __init__(self, patches: Any, least: float, learned: Any = None, believed: float = 0.0) -> None:
+            asked.append(believed)
+            super().__init__(patches, least, learned, believed)
+
+    monkeypatch.setattr(query_stage, "Looks", Listening)
+    queries = np.float32([[0, 20, 20], [3, 40, 30]])
+    plain = replace(with_features, features=FeatureSettings())
+    for settings in (with_features, with_filter(with_features, feature_threshold=0.7), plain):
+        filter_flow(matched_project, settings, device="cpu")
+        fit_field(matched_project, settings, device="cpu")
+        assert np.isfinite(query_tracks(matched_project, queries, settings, device="cpu").tracks).all()
+    assert asked == [0.9, 0.7, 0.0]
 
 
 def test_filtered_data_made_with_other_features_is_stale(

@@ -1,0 +1,77 @@
+"""Whether points still look like themselves in other frames: by patches and, where there are any, by learned features.
+
+Patches tell small differences, and are easily misled by turning and shading; features are not, but see coarsely. So a
+point looks like its query where its patch does, or where its features are sure of it. On the development clips that is
+worth 0.25 AJ and 1.1 OA with the features of XFeat (tests/benchmarks/README.md).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.correspondence.appearance import FramePatches
+from omnitrack.correspondence.chaining import Similarity
+from omnitrack.correspondence.features.sampling import FrameFeatures
+from omnitrack.correspondence.flows import Array
+
+Witness = tuple[Similarity, float]  # a similarity, and the least one that is alike
+
+SURE_MARGIN = 0.1  # cosine similarity above the one at which `filter` believes features
+
+
+class Looks:
+    """Compares places of a clip's frames.
+
+    Args:
+        patches: Of the frames.
+        patch_threshold: Least similarity of patches that are alike.
+        features: Of the frames, where there are any.
+        feature_threshold: Least similarity at which `filter` believes features.
+    """
+
+    def __init__(
+        self,
+        patches: FramePatches,
+        patch_threshold: float,
+        features: FrameFeatures | None = None,
+        feature_threshold: float = 0.0,
+    ) -> None:
+        self._patches = patches
+        self._patch_threshold = patch_threshold
+        self._features = features
+        self._feature_threshold = feature_threshold + SURE_MARGIN
+
+    def of(self, frame: int, pixels: Array) -> PointLooks:
+        """What points (P, 2) of a frame look like there."""
+        patches = self._patches.patches(frame, pixels)
+        witnesses: list[Witness] = [
+            (lambda t, places: self._patches.similarity(patches, t, places), self._patch_threshold)
+        ]
+        if self._features is not None:
+            features, at = self._features, self._features.at(frame, pixels)
+            witnesses.append((lambda t, places: features.similarity(at, t, places), self._feature_threshold))
+        return PointLooks(witnesses)
+
+
+class PointLooks:
+    """What P points look like in one frame, to compare other places with.
+
+    Args:
+        witnesses: The first is that of patches.
+
+    Attributes:
+        patch_similarity: Of the patches around other places with those around the points.
+    """
+
+    def __init__(self, witnesses: list[Witness]) -> None:
+        self._witnesses = witnesses
+        self.patch_similarity = witnesses[0][0]
+
+    def alike(self, places: Array) -> NDArray[np.bool_]:
+        """Where places (P, T, 2) in frames 0 to T - 1 look like the points: (P, T)."""
+        frames = range(places.shape[1])
+        seen = [
+            np.stack([similarity(t, places[:, t]) for t in frames], 1) > least for similarity, least in self._witnesses
+        ]
+        return np.logical_or.reduce(seen)

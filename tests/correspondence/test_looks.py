@@ -1,0 +1,48 @@
+"""`Looks`: points are alike where their patches are, or where their features are sure of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from omnitrack.correspondence.appearance import FramePatches
+from omnitrack.correspondence.features.sampling import FrameFeatures
+from omnitrack.correspondence.looks import SURE_MARGIN, Looks
+
+SIZE = (64, 48)
+POINTS = np.array([[20, 20], [40, 30], [50.5, 12.25]], np.float32)
+
+
+def features(cosine: float) -> FrameFeatures:
+    """Those of frame 0 and of the others have this similarity everywhere."""
+    other = np.array([cosine, np.sqrt(1 - cosine**2)], np.float32)
+    return FrameFeatures(lambda t: np.broadcast_to(other if t else np.float32([1, 0]), (6, 8, 2)), SIZE)
+
+
+@pytest.fixture
+def frames(clip: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """The same frame twice, then its negative."""
+    return [clip[0], clip[0], 255 - clip[0]]
+
+
+def places(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.repeat(points[:, None], 3, 1)
+
+
+def test_patches_alone(frames: list[NDArray[np.uint8]]) -> None:
+    looks = Looks(FramePatches(frames.__getitem__, SIZE), 0.5).of(0, POINTS)
+    np.testing.assert_allclose(looks.patch_similarity(1, POINTS), 1, atol=1e-6)
+    assert looks.alike(places(POINTS)).tolist() == [[True, True, False]] * 3
+
+
+@pytest.mark.parametrize(("cosine", "sure"), [(0.69, False), (0.71, True)])
+def test_features_speak_up_where_they_are_sure(frames: list[NDArray[np.uint8]], cosine: float, sure: bool) -> None:
+    assert SURE_MARGIN == 0.1
+    looks = Looks(FramePatches(frames.__getitem__, SIZE), 0.5, features(cosine), 0.6).of(0, POINTS)
+    assert looks.alike(places(POINTS)).tolist() == [[True, True, sure]] * 3
+
+
+def test_features_do_not_speak_against_patches(frames: list[NDArray[np.uint8]]) -> None:
+    looks = Looks(FramePatches(frames.__getitem__, SIZE), 0.5, features(-0.5), 0.6).of(0, POINTS)
+    assert looks.alike(places(POINTS))[:, 1].all()

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tomli
 
+from omnitrack.config import read_toml
 from omnitrack.evaluation.table import COLUMNS
 
 FOLDER = Path(__file__).parent / "accuracy"
@@ -80,7 +80,7 @@ class Experiment:
 
 def read_experiments(path: Path, weights: Path) -> list[Experiment]:
     """The experiments of a file, lists as tuples and {weights} filled in."""
-    tables = tomli.loads(path.read_text(encoding="utf-8"))
+    tables = read_toml(path)
     experiments = []
     for name, table in tables.items():
         values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
@@ -181,7 +181,7 @@ def draw(experiment: Experiment, records: list[dict[str, Any]], path: Path) -> N
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
     for colour, method in enumerate(records[-1]["results"]["methods"]):
@@ -190,13 +190,18 @@ def draw(experiment: Experiment, records: list[dict[str, Any]], path: Path) -> N
         for video in of[0]["videos"]:
             shares = [100 * found["videos"][video]["average_jaccard"] for found in of]
             axes.plot(times, shares, color=f"C{colour}", alpha=0.35, linewidth=1)
-            axes.annotate(video, (times[-1], shares[-1]), fontsize=7, alpha=0.6)
+            left = {"xytext": (-4, 0), "textcoords": "offset points", "ha": "right", "va": "center"}
+            axes.annotate(video, (times[0], shares[0]), fontsize=7, **left)
         means = [100 * found["mean"]["average_jaccard"] for found in of]
         axes.plot(times, means, color=f"C{colour}", marker="o", label=f"{method}, mean")
         for time, mean, steps in zip(times, means, experiment.steps, strict=True):
             axes.annotate(f"{steps}", (time, mean), textcoords="offset points", xytext=(0, 6), fontsize=8, ha="center")
     axes.set(xscale="log", xlabel="seconds of the fit (log), steps beside the points", ylabel="AJ, per cent")
-    axes.set_title(experiment.question, fontsize=9, wrap=True)
+    axes.set_title(experiment.question, fontsize=10)
+    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(ticker.ScalarFormatter())
+    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
+    axes.margins(x=0.12)
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=110)

@@ -1,0 +1,149 @@
+"""Where is visibility wrong, and which witness is right? Of the fits that `omnitrack eval --work WORK` left.
+
+    python tests/benchmarks/visibility.py tapvid_davis.pkl WORK [--videos A,B] [--set features.extractor=xfeat ...]
+
+Every query's track is judged at the same fused positions: by the field's depth, by the chained flow, by looks, and by
+rules made of them. Precision is the share of truly visible points among those called visible, recall the share of
+visible points that are called visible; both over all videos together, OA and AJ as means of the videos. With an
+extractor of features these are asked, too. Then, for every video, what kind of mistake the program's rule makes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.config import load_settings, parse_assignments
+from omnitrack.correspondence.appearance import FramePatches
+from omnitrack.correspondence.consistency import fitting_threshold
+from omnitrack.correspondence.features import NONE, open_extractor
+from omnitrack.correspondence.features.sampling import FrameFeatures
+from omnitrack.correspondence.flows import inside
+from omnitrack.correspondence.fusion import chain_everywhere, fuse_positions, fused_visibility
+from omnitrack.correspondence.looks import Looks
+from omnitrack.evaluation.metrics import score_video
+from omnitrack.evaluation.tapvid import Queries, file_stem, load_tapvid, pixels_to_raster, sample_queries
+from omnitrack.project.project import Project
+from omnitrack.project.store import FlowStore
+from omnitrack.settings import Settings
+from omnitrack.stages.fit import load_field
+
+NEAR_PX = 4.0  # of a position that is right, at 256 x 256
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Witnesses:
+    """What each says of N queries in T frames: (N, T), and positions (N, T, 2)."""
+
+    size: tuple[int, int]
+    pixels: NDArray[np.float32]
+    field: Bools
+    chain: Bools
+    patches: Bools
+    features: Bools
+    rule: Bools
+
+
+def witnesses(project: Project, queries: Queries, settings: Settings) -> Witnesses:
+    """Track all queries of a fitted project."""
+    field, size, frames = load_field(project, "cpu"), project.size, project.num_frames
+    patches = Looks(FramePatches(project.frame, size), settings.query.alike_threshold)
+    both, learned = patches, None
+    if settings.features.extractor != NONE:
+        extractor = open_extractor(settings.features)
+        maps = [extractor.extract([project.frame(t)])[0] for t in range(frames)]
+        threshold = settings.filter.feature_threshold or extractor.threshold
+        learned = FrameFeatures(maps.__getitem__, size)
+        both = Looks(FramePatches(project.frame, size), settings.query.alike_threshold, learned, threshold)
+        only = Looks(FramePatches(project.frame, size), 2.0, learned, threshold)
+    pixels, gaps = queries.pixels(size), settings.filter.gaps
+    parts: dict[str, list[NDArray]] = defaultdict(list)
+    order = np.argsort(queries.frames, kind="stable")
+    with FlowStore(project) as flows:
+        limit = fitting_threshold(flows, frames, settings.filter.cycle_threshold_px)
+        for source in np.unique(queries.frames).tolist():
+            points = pixels[queries.frames == source, 1:].astype(np.float32)
+            looks = both.of(source, points)
+            found = field.track(source, points, range(frames))
+            chained = chain_everywhere(flows, source, points, frames, gaps, limit, looks.patch_similarity)
+            measurable = found.visible & looks.alike(found.pixels)
+            fused = fuse_positions(flows, source, chained, found.pixels, measurable, gaps)
+            rule = fused_visibility(chained, found.pixels, found.visible, looks.alike(fused), size)
+            parts["pixels"].append(fused)
+            parts["field"].append(found.visible)
+            parts["chain"].append(chained.visible)
+            parts["patches"].append(patches.of(source, points).alike(fused))
+            parts["features"].append(only.of(source, points).alike(fused) if learned else np.zeros_like(rule))
+            parts["rule"].append(rule & inside(fused, size))
+    back = np.argsort(order)
+    return Witnesses(size, **{name: np.concatenate(values)[back] for name, values in parts.items()})
+
+
+RULES: dict[str, Callable[[Witnesses], Bools]] = {
+    "always": lambda w: np.ones_like(w.rule),
+    "depth of the field": lambda w: w.field,
+    "chained flow": lambda w: w.chain,
+    "patches": lambda w: w.patches,
+    "features": lambda w: w.features,
+    "depth or chain": lambda w: w.field | w.chain,
+    "depth and chain": lambda w: w.field & w.chain,
+    "two of depth, chain, patches": lambda w: w.field.astype(int) + w.chain + w.patches >= 2,
+    "all three": lambda w: w.field & w.chain & w.patches,
+    "the program's": lambda w: w.rule,
+}
+
+
+def scored(queries: Queries, seen: Witnesses, visible: Bools) -> tuple[float, float]:
+    """AJ and OA in per cent."""
+    visible = visible.copy()
+    visible[np.arange(len(visible)), queries.frames] = True
+    tracks = pixels_to_raster(seen.pixels, seen.size)
+    found = score_video(queries.points, queries.occluded, tracks, visible, queries.frames, "strided")
+    return 100 * found["average_jaccard"], 100 * found["occlusion_accuracy"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("work", type=Path, help="what `omnitrack eval --work` left")
+    parser.add_argument("--videos", help="names, separated by commas")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="settings of the query")
+    arguments = parser.parse_args()
+    settings = load_settings(overrides=parse_assignments(arguments.set))
+    counts: dict[str, NDArray[np.int64]] = defaultdict(lambda: np.zeros(3, np.int64))
+    scores: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    mistakes = []
+    for video in load_tapvid(arguments.dataset, arguments.videos.split(",") if arguments.videos else None):
+        queries = sample_queries(video.points, video.occluded, "strided")
+        seen = witnesses(Project(arguments.work / file_stem(video.name)), queries, settings)
+        asked = np.ones_like(queries.occluded)
+        asked[np.arange(len(asked)), queries.frames] = False
+        truth = ~queries.occluded
+        for name, rule in RULES.items():
+            visible = rule(seen)
+            counts[name] += [(part & asked).sum() for part in (truth & visible, visible, truth)]
+            scores[name].append(scored(queries, seen, visible))
+        truly = queries.points * 256
+        near = np.linalg.norm(pixels_to_raster(seen.pixels, seen.size) * 256 - truly, axis=-1) < NEAR_PX
+        kinds = (~truth & seen.rule, truth & ~seen.rule & near, truth & ~seen.rule & ~near, truth & seen.rule & ~near)
+        mistakes.append((video.name, *(100 * (kind & asked).sum() / asked.sum() for kind in kinds)))
+    print("| visible where | precision | recall | OA | AJ |\n|---|---:|---:|---:|---:|")
+    for name, (right, called, true) in counts.items():
+        jaccard, accuracy = np.mean(scores[name], 0)
+        print(f"| {name} | {right / max(1, called):.3f} | {right / true:.3f} | {accuracy:.1f} | {jaccard:.1f} |")
+    print("\nMistakes of the program's rule, per cent of all frames of all tracks:\n")
+    print("| video | hidden, called visible | visible and near, called hidden | and far | called visible, far |")
+    print("|---|---:|---:|---:|---:|")
+    for name, *shares in mistakes:
+        print(f"| {name} | {' | '.join(f'{share:.1f}' for share in shares)} |")
+
+
+if __name__ == "__main__":
+    main()

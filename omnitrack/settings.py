@@ -57,6 +57,7 @@ class RaftSettings:
     cache_mb: int = setting(1024, "memory for encoded frames, in megabytes", low=0)
 
 
+LOOKS = "looks"
 TRACK_LAYOUTS = ("auto", "cotracker", "tapir", "tapnext", "trackon", "omnitrack")
 
 
@@ -79,6 +80,11 @@ class FlowSettings:
     estimator: str = setting("dis", "flow estimator: dis, raft, tracks, or the name of an installed plug-in")
     far_estimator: str = setting("", "another estimator for frames far apart; empty uses the same one")
     far_gap: int = setting(8, "frames from which a pair counts as far apart", low=2)
+    far_choice: str = setting(
+        LOOKS,
+        "where frames are far apart: looks takes, per pixel, the estimator that looks better; far the other one",
+        choices=(LOOKS, "far"),
+    )
     pairs: str = setting("auto", "frame pairs to match: auto (= log), log, exhaustive, window:N or keyframe")
     warm_start: bool = setting(True, "start each pair from the flow of the same frame over a shorter gap")
     workers: int = setting(0, "parallel workers; 0 uses every core", low=0)

@@ -55,7 +55,7 @@ def flow_stamp(project: Project, settings: FlowSettings) -> dict[str, Any]:
     estimators = {settings.estimator, settings.far_estimator}
     unused = [key for key, value in used.items() if isinstance(value, dict) and key not in estimators]
     if not settings.far_estimator:
-        unused += ["far_estimator", "far_gap"]
+        unused += ["far_estimator", "far_gap", "far_choice"]
     for key in unused:
         del used[key]
     if "raft" in used:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from omnitrack.config import load_settings
 from omnitrack.correspondence import estimators
 from omnitrack.correspondence.chaining import chain
-from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate, NearAndFar, Pair
+from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate, Pair
+from omnitrack.correspondence.estimators.near_and_far import NearAndFar
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.project import Project
@@ -80,15 +81,66 @@ def test_far_pairs_come_from_the_far_estimator_in_the_order_asked_for() -> None:
     assert near.asked == [[(0, 1), (3, 0)]] and far.asked == [[(0, 4), (8, 2)]]
 
 
+class HalfRight(ByIndex):
+    """Knows the motion (2, 1) a frame on one half of the frame, and takes everything for still on the other."""
+
+    def __init__(self, half: slice, confidence: float | None = None) -> None:
+        super().__init__()
+        self.half, self.sure = half, confidence
+
+    def estimate_pairs(
+        self, pairs: Sequence[Pair], initial: Sequence[NDArray[np.float32] | None]
+    ) -> list[FlowEstimate]:
+        self.asked.append(list(pairs))
+        found = []
+        for source, target in pairs:
+            flow = np.zeros((self.size[1], self.size[0], 2), np.float32)
+            flow[:, self.half] = 2 * (target - source), target - source
+            sure = None if self.sure is None else np.where(flow[..., 0] != 0, np.float32(self.sure), 0)
+            found.append(FlowEstimate(flow, sure))
+        return found
+
+
+def test_far_pairs_take_the_estimator_that_looks_better_pixel_by_pixel(clip: NDArray[np.uint8]) -> None:
+    here = Clip(clip.__getitem__, 8, (64, 48), (64, 48))
+    near, far = HalfRight(slice(32)).open(here), HalfRight(slice(32, None)).open(here)
+    both = NearAndFar(near, far, 3, here)
+    close, apart = both.estimate_pairs([(2, 3), (1, 4)], [None, None])
+    assert (near.asked, far.asked) == ([[(2, 3), (1, 4)]], [[(1, 4)]])
+    np.testing.assert_array_equal(close.flow[:, 32:], 0)
+    right = (apart.flow == (6, 3)).all(-1)
+    assert right[:40, :56].mean() > 0.98, "all but what leaves the frame"
+    assert apart.confidence is None
+
+
+def test_an_estimator_that_is_sure_is_not_judged_by_looks(clip: NDArray[np.uint8]) -> None:
+    here = Clip(clip.__getitem__, 8, (64, 48), (64, 48))
+    near, far = HalfRight(slice(None)).open(here), ByIndex(0.5, confidence=0.3).open(here)
+    found = NearAndFar(near, far, 3, here).estimate_pairs([(1, 4)], [None])[0]
+    np.testing.assert_array_equal(found.flow, 3.5)
+    assert found.confidence is not None
+    np.testing.assert_allclose(found.confidence, 0.3)
+    assert not near.asked
+
+
+def test_where_the_far_one_looks_better_it_is_believed_as_far_as_any(clip: NDArray[np.uint8]) -> None:
+    here = Clip(clip.__getitem__, 8, (64, 48), (64, 48))
+    near, far = HalfRight(slice(32), confidence=0.4).open(here), HalfRight(slice(32, None)).open(here)
+    found = NearAndFar(near, far, 3, here).estimate_pairs([(1, 4)], [None])[0]
+    assert found.confidence is not None
+    np.testing.assert_allclose(found.confidence[10:30, 8:24], 0.4)
+    np.testing.assert_allclose(found.confidence[10:30, 40:52], 1)
+
+
 def test_near_and_far_estimators_are_named_in_the_settings(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, near=ByIndex(0.25), far=ByIndex(0.5))
-    mixed = settings(estimator="near", far_estimator="far", far_gap=4)
+    mixed = settings(estimator="near", far_estimator="far", far_gap=4, far_choice="far")
     compute_flow(project, mixed)
     with FlowStore(project) as store:
         assert float(store.flow(1, 3)[0, 0, 0]) == 2.25
         assert float(store.flow(1, 5)[0, 0, 0]) == 4.5
         assert store.confidence(1, 5) is None
-    assert "far_gap" in flow_stamp(project, mixed.flow)["settings"]
+    assert {"far_gap", "far_choice"} <= set(flow_stamp(project, mixed.flow)["settings"])
     assert flow_stamp(project, settings(far_gap=3).flow) == flow_stamp(project, settings().flow)
 
 

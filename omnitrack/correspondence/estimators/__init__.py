@@ -15,7 +15,6 @@ from omnitrack.correspondence.estimators.contract import (
     Clip,
     ClipEstimator,
     FlowEstimator,
-    NearAndFar,
     OneByOne,
     PairEstimator,
 )
@@ -23,7 +22,7 @@ from omnitrack.correspondence.estimators.dis import DisEstimator
 from omnitrack.correspondence.estimators.raft import RaftEstimator
 from omnitrack.correspondence.raft.checkpoints import PUBLISHED
 from omnitrack.errors import OmnitrackError
-from omnitrack.settings import FlowSettings
+from omnitrack.settings import LOOKS, FlowSettings
 from omnitrack.weights import identity
 
 ENTRY_POINTS = "omnitrack.flow_estimators"
@@ -54,7 +53,10 @@ def open_estimator(settings: FlowSettings, clip: Clip) -> PairEstimator:
     near = _open(settings.estimator, settings, clip)
     if not settings.far_estimator:
         return near
-    return NearAndFar(near, _open(settings.far_estimator, settings, clip), settings.far_gap)
+    from omnitrack.correspondence.estimators.near_and_far import NearAndFar  # it reads flow, which imports this package
+
+    far = _open(settings.far_estimator, settings, clip)
+    return NearAndFar(near, far, settings.far_gap, clip if settings.far_choice == LOOKS else None)
 
 
 def weights_identity(settings: FlowSettings) -> dict[str, str]:

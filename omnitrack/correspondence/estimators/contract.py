@@ -120,30 +120,3 @@ class OneByOne:
             FlowEstimate(self.estimator.estimate(frame(source), frame(target), guess))
             for (source, target), guess in zip(pairs, initial, strict=True)
         ]
-
-
-class NearAndFar:
-    """One estimator for frames close together, another from a gap on.
-
-    Args:
-        near: For gaps below `far_gap`.
-        far: For gaps of `far_gap` and more.
-        far_gap: In frames.
-    """
-
-    def __init__(self, near: PairEstimator, far: PairEstimator, far_gap: int) -> None:
-        self._near, self._far, self._far_gap = near, far, far_gap
-        self.batch_pairs = max(near.batch_pairs, far.batch_pairs)
-        self.concurrent = near.concurrent and far.concurrent
-
-    def estimate_pairs(
-        self, pairs: Sequence[Pair], initial: Sequence[NDArray[np.float32] | None]
-    ) -> list[FlowEstimate]:
-        found: dict[int, FlowEstimate] = {}
-        far = [abs(target - source) >= self._far_gap for source, target in pairs]
-        for estimator, mine in ((self._near, False), (self._far, True)):
-            rows = [row for row, is_far in enumerate(far) if is_far == mine]
-            if rows:
-                estimates = estimator.estimate_pairs([pairs[r] for r in rows], [initial[r] for r in rows])
-                found.update(zip(rows, estimates, strict=True))
-        return [found[row] for row in range(len(pairs))]

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from omnitrack.correspondence.photometric import unlikeness
 from omnitrack.errors import OmnitrackError
 from omnitrack.settings import DisSettings
 
@@ -75,7 +76,8 @@ class DisEstimator:
         if initial is None or not self._settings.two_starts:
             return found
         anew = self._estimate(source, target, None)
-        better = _unlikeness(source, target, anew) < _unlikeness(source, target, found)
+        after = [unlikeness(source, target, flow, _LOOK_SIGMA_PX) for flow in (anew, found)]
+        better = after[0] < after[1]
         return np.where(better[..., None], anew, found)
 
     def _estimate(
@@ -102,16 +104,6 @@ class DisEstimator:
             search.setVariationalRefinementIterations(self._settings.variational_iterations)
             self._own.search = search
         return search
-
-
-def _unlikeness(source: NDArray[Any], target: NDArray[Any], flow: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How unlike the frames are after a flow: (H, W), the mean squared difference of colours around each pixel."""
-    height, width = source.shape[:2]
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    mode = cv2.INTER_LINEAR
-    moved = cv2.remap(target, x + flow[..., 0], y + flow[..., 1], mode, borderMode=cv2.BORDER_REPLICATE)
-    squares = np.square(moved.astype(np.float32) - source).sum(-1)
-    return np.asarray(cv2.GaussianBlur(squares, (0, 0), _LOOK_SIGMA_PX), np.float32)
 
 
 def _pad(image: NDArray[Any], pad: tuple[int, int]) -> NDArray[Any]:

@@ -1,0 +1,66 @@
+"""Two estimators for one clip: one for frames close together, and another that has a say where they are far apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate, Pair, PairEstimator
+from omnitrack.correspondence.flows import raster_scale
+from omnitrack.correspondence.photometric import unlikeness
+
+SIGMA_PX = 2.0  # of the Gaussian around a pixel over which two flows are compared, at 256 x 256
+
+
+class NearAndFar:
+    """One estimator for frames close together, another from a gap on: alone, or pixel by pixel where it looks better.
+
+    What looks better is the flow after which the target is more like the source around a pixel. A far estimator that
+    gives a confidence of its own, as tracks do, is not judged by looks: it knows what is hidden.
+
+    Args:
+        near: For gaps below `far_gap`.
+        far: For gaps of `far_gap` and more.
+        far_gap: In frames.
+        clip: Whose frames are looked at; None takes the far estimator alone.
+    """
+
+    def __init__(self, near: PairEstimator, far: PairEstimator, far_gap: int, clip: Clip | None = None) -> None:
+        self._near, self._far, self._far_gap, self._clip = near, far, far_gap, clip
+        self.batch_pairs = max(near.batch_pairs, far.batch_pairs)
+        self.concurrent = near.concurrent and far.concurrent
+
+    def estimate_pairs(
+        self, pairs: Sequence[Pair], initial: Sequence[NDArray[np.float32] | None]
+    ) -> list[FlowEstimate]:
+        is_far = [abs(target - source) >= self._far_gap for source, target in pairs]
+        found = self._estimates(self._far, pairs, initial, [row for row, far in enumerate(is_far) if far])
+        judged = [row for row, far in found.items() if self._clip is not None and far.confidence is None]
+        near_rows = [row for row, far in enumerate(is_far) if not far]
+        near = self._estimates(self._near, pairs, initial, sorted([*near_rows, *judged]))
+        for row in judged:
+            near[row] = self._better(pairs[row], near[row], found[row])
+        return [near.get(row) or found[row] for row in range(len(pairs))]
+
+    def _estimates(
+        self,
+        estimator: PairEstimator,
+        pairs: Sequence[Pair],
+        initial: Sequence[NDArray[np.float32] | None],
+        rows: Sequence[int],
+    ) -> dict[int, FlowEstimate]:
+        """Those of some of the pairs, by row."""
+        if not rows:
+            return {}
+        found = estimator.estimate_pairs([pairs[row] for row in rows], [initial[row] for row in rows])
+        return dict(zip(rows, found, strict=True))
+
+    def _better(self, pair: Pair, near: FlowEstimate, far: FlowEstimate) -> FlowEstimate:
+        assert self._clip is not None
+        source, target = (self._clip.frame(t) for t in pair)
+        sigma = SIGMA_PX * raster_scale(self._clip.size)
+        takes = unlikeness(source, target, far.flow, sigma) < unlikeness(source, target, near.flow, sigma)
+        confidence = None if near.confidence is None else np.where(takes, np.float32(1), near.confidence)
+        return FlowEstimate(np.where(takes[..., None], far.flow, near.flow), confidence)

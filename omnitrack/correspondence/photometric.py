@@ -1,0 +1,29 @@
+"""How well the colours of two frames agree after a flow."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+def unlikeness(
+    source: NDArray[np.uint8], target: NDArray[np.uint8], flow: NDArray[np.float32], sigma_px: float
+) -> NDArray[np.float32]:
+    """How unlike two frames are after a flow: the mean squared difference of colours around each pixel.
+
+    Args:
+        source: (H, W, 3) RGB.
+        target: (H, W, 3) RGB.
+        flow: (H, W, 2) from `source` to `target`, in pixels.
+        sigma_px: Of the Gaussian around a pixel.
+
+    Returns:
+        (H, W), 0 where they are equal.
+    """
+    height, width = source.shape[:2]
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    edge = cv2.BORDER_REPLICATE
+    moved = cv2.remap(target, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=edge)
+    squares = np.square(moved.astype(np.float32) - source).sum(-1)
+    return np.asarray(cv2.GaussianBlur(squares, (0, 0), sigma_px), np.float32)

@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from omnitrack.correspondence.features.contract import PUBLISHED_THRESHOLD
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.project import Project
 from omnitrack.project.shards import COMPLETE
@@ -112,7 +113,7 @@ class FeatureStore:
             raise ValueError(f"frame {missing[0]} has no features")
         height, width, channels = group[frame_name(0)]["values"].shape
         self.grid, self.channels = (int(height), int(width)), int(channels)
-        self.threshold = float(self._file.attrs[THRESHOLD])
+        self.threshold = float(self._file.attrs.get(THRESHOLD, PUBLISHED_THRESHOLD))
 
     def _read(self, frame: int) -> Features:
         try:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 UNIT_TOLERANCE = 0.01  # of a vector's length
+PUBLISHED_THRESHOLD = 0.5  # OmniMotion, with DINO; for features that were not calibrated here
 
 
 @runtime_checkable

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.features.contract import unit_length
+from omnitrack.correspondence.features.contract import PUBLISHED_THRESHOLD, unit_length
 from omnitrack.correspondence.features.image_network import ImageNetwork, NetworkWords
 from omnitrack.errors import OmnitrackError
 from omnitrack.settings import FeatureSettings, OnnxFeatureSettings
 from omnitrack.weights import identity, locate
 
-PUBLISHED_THRESHOLD = 0.5  # OmniMotion, with DINO; for a network that was not calibrated here
 MOST_PREFIX = 5  # a class token and four registers
 RATIO_TOLERANCE = 0.15  # between the pixels per cell along x and along y, where rounding makes them unequal
 WEIGHTS_SETTING = "features.weights"

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from omnitrack.correspondence.features.contract import unit_length
+from omnitrack.correspondence.features.contract import PUBLISHED_THRESHOLD, unit_length
 from omnitrack.correspondence.features.network_input import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -32,7 +32,6 @@ from omnitrack.settings import FeatureSettings
 from omnitrack.weights import identity, import_extra, locate
 
 EXTRA = "features"
-PUBLISHED_THRESHOLD = 0.5  # OmniMotion's, with DINO; not calibrated here
 GPU_BATCH = 8
 WEIGHTS_SETTING = "features.weights"
 

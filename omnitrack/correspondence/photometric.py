@@ -27,3 +27,14 @@ def unlikeness(
     moved = cv2.remap(target, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=edge)
     squares = np.square(moved.astype(np.float32) - source).sum(-1)
     return np.asarray(cv2.GaussianBlur(squares, (0, 0), sigma_px), np.float32)
+
+
+def looks_better(
+    source: NDArray[np.uint8],
+    target: NDArray[np.uint8],
+    flow: NDArray[np.float32],
+    other: NDArray[np.float32],
+    sigma_px: float,
+) -> NDArray[np.bool_]:
+    """Where (H, W) the target is more like the source after `flow` than after `other`; see `unlikeness`."""
+    return unlikeness(source, target, flow, sigma_px) < unlikeness(source, target, other, sigma_px)

@@ -157,12 +157,11 @@ class _Tracker:
         self._flows = flows
         self._settings = settings
         patches = FramePatches(project.frame, project.size)
-        if features is None:
-            self._looks = Looks(patches, settings.query.alike_threshold)
-        else:
-            believed = settings.filter.feature_threshold or features.threshold
+        learned, believed = None, 0.0
+        if features is not None:
             learned = FrameFeatures(features.features, project.size)
-            self._looks = Looks(patches, settings.query.alike_threshold, learned, believed)
+            believed = settings.filter.feature_threshold or features.threshold
+        self._looks = Looks(patches, settings.query.alike_threshold, learned, believed)
         self._threshold_px = fitting_threshold(flows, project.num_frames, settings.filter.cycle_threshold_px)
 
     def track(

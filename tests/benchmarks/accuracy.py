@@ -19,7 +19,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,7 @@ def run(experiment: Experiment, dataset: Path, work: Path) -> list[dict[str, Any
 
 def _evaluate(words: list[str], dataset: Path, projects: Path) -> dict[str, Any]:
     command = [sys.executable, "-m", "omnitrack", "eval", str(dataset), *words, "--work", str(projects)]
-    commit, start = _commit(), datetime.now(UTC)
+    commit, start = _commit(), datetime.now(timezone.utc)
     print(f"{start:%H:%M} {shlex.join(command)}", flush=True)
     output = projects.parent / f"{projects.name}.part.json"
     process = subprocess.Popen([*command, "-o", str(output), "-q"])
@@ -118,7 +118,8 @@ def _evaluate(words: list[str], dataset: Path, projects: Path) -> dict[str, Any]
 
 
 def _commit() -> str:
-    git = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    command = ["git", "-C", str(FOLDER), "describe", "--always", "--dirty"]
+    git = subprocess.run(command, capture_output=True, text=True, check=False)
     return git.stdout.strip() or "unknown"
 
 

@@ -54,15 +54,16 @@ class Witnesses:
 def witnesses(project: Project, queries: Queries, settings: Settings) -> Witnesses:
     """Track all queries of a fitted project."""
     field, size, frames = load_field(project, "cpu"), project.size, project.num_frames
-    patches = Looks(FramePatches(project.frame, size), settings.query.alike_threshold)
+    frame_patches = FramePatches(project.frame, size)
+    patches = Looks(frame_patches, settings.query.alike_threshold)
     both, learned = patches, None
     if settings.features.extractor != NONE:
         extractor = open_extractor(settings.features)
         maps = [extractor.extract([project.frame(t)])[0] for t in range(frames)]
         threshold = settings.filter.feature_threshold or extractor.threshold
         learned = FrameFeatures(maps.__getitem__, size)
-        both = Looks(FramePatches(project.frame, size), settings.query.alike_threshold, learned, threshold)
-        only = Looks(FramePatches(project.frame, size), 2.0, learned, threshold)
+        both = Looks(frame_patches, settings.query.alike_threshold, learned, threshold)
+        only = Looks(frame_patches, 2.0, learned, threshold)
     pixels, gaps = queries.pixels(size), settings.filter.gaps
     parts: dict[str, list[NDArray]] = defaultdict(list)
     order = np.argsort(queries.frames, kind="stable")

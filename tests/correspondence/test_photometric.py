@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.photometric import unlikeness
+from omnitrack.correspondence.photometric import looks_better, unlikeness
 
 
 def test_frames_are_alike_after_the_right_flow_only(clip: NDArray[np.uint8]) -> None:
@@ -16,3 +16,11 @@ def test_frames_are_alike_after_the_right_flow_only(clip: NDArray[np.uint8]) -> 
     by_hand = np.square(clip[1].astype(np.float32) - clip[0]).sum(-1)
     still = unlikeness(clip[0], clip[1], np.zeros((48, 64, 2), np.float32), 0.01)
     np.testing.assert_allclose(still, by_hand, rtol=1e-5)
+
+
+def test_the_right_flow_looks_better_than_a_wrong_one(clip: NDArray[np.uint8]) -> None:
+    right = np.broadcast_to(np.float32([4, 2]), (48, 64, 2))
+    inner = (slice(8, -12), slice(8, -14))
+    assert looks_better(clip[0], clip[2], right, right + np.float32(1), 2.0)[inner].all()
+    assert not looks_better(clip[0], clip[2], right + np.float32(1), right, 2.0)[inner].any()
+    assert not looks_better(clip[0], clip[2], right, right, 2.0).any(), "the other one stays where they are equal"

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.photometric import unlikeness
+from omnitrack.correspondence.photometric import looks_better
 from omnitrack.errors import OmnitrackError
 from omnitrack.settings import DisSettings
 
@@ -76,8 +76,7 @@ class DisEstimator:
         if initial is None or not self._settings.two_starts:
             return found
         anew = self._estimate(source, target, None)
-        after = [unlikeness(source, target, flow, _LOOK_SIGMA_PX) for flow in (anew, found)]
-        better = after[0] < after[1]
+        better = looks_better(source, target, anew, found, _LOOK_SIGMA_PX)
         return np.where(better[..., None], anew, found)
 
     def _estimate(

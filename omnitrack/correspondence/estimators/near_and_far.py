@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate, Pair, PairEstimator
 from omnitrack.correspondence.flows import raster_scale
-from omnitrack.correspondence.photometric import unlikeness
+from omnitrack.correspondence.photometric import looks_better
 
 SIGMA_PX = 2.0  # of the Gaussian around a pixel over which two flows are compared, at 256 x 256
 
@@ -61,6 +61,6 @@ class NearAndFar:
         assert self._clip is not None
         source, target = (self._clip.frame(t) for t in pair)
         sigma = SIGMA_PX * raster_scale(self._clip.size)
-        takes = unlikeness(source, target, far.flow, sigma) < unlikeness(source, target, near.flow, sigma)
+        takes = looks_better(source, target, far.flow, near.flow, sigma)
         confidence = None if near.confidence is None else np.where(takes, np.float32(1), near.confidence)
         return FlowEstimate(np.where(takes[..., None], far.flow, near.flow), confidence)

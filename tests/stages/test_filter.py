@@ -114,6 +114,8 @@ def test_what_looks_different_is_not_believed(matched_project: Project, small_se
 def test_confidence_falls_with_similarity_from_three_frames_on(
     matched_project: Project, small_settings: Settings
 ) -> None:
+    coarse = replace(small_settings.flow, dis=replace(small_settings.flow.dis, side=0, two_starts=False))
+    compute_flow(matched_project, replace(small_settings, flow=coarse))  # wrong often enough for looks to doubt it
     filter_flow(matched_project, with_filter(small_settings, appearance_threshold=-1.0))  # not compared
     flow_alone = read(matched_project).confidence.numpy().astype(int)
     filter_flow(matched_project, small_settings)
@@ -123,7 +125,7 @@ def test_confidence_falls_with_similarity_from_three_frames_on(
     np.testing.assert_array_equal(found[~far], flow_alone[~far])
     kept = found[far] > 0
     assert (found[far] <= flow_alone[far] + 1).all()
-    assert (found[far] < flow_alone[far] - 5)[kept].mean() > 0.02
+    assert (found[far] < flow_alone[far] - 5)[kept].mean() > 0.1
 
 
 def test_a_lower_threshold_believes_less(matched_project: Project, small_settings: Settings) -> None:

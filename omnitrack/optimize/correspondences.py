@@ -79,6 +79,13 @@ class Correspondences:
         near = (self.targets - self.sources[:, None]).abs() <= gap
         return replace(self, confidence=self.confidence * near[..., None])
 
+    def nearest_point(self, pixels: Tensor) -> Tensor:
+        """Index (...) of the grid point nearest to pixels (..., 2)."""
+        rows, columns = self.grid_shape
+        x = ((pixels[..., 0] + 0.5) * (columns / self.size[0])).long().clamp(0, columns - 1)
+        y = ((pixels[..., 1] + 0.5) * (rows / self.size[1])).long().clamp(0, rows - 1)
+        return y * columns + x
+
     def landing(self, source: Tensor, slot: Tensor, point: Tensor) -> Tensor:
         """Pixels (..., 2) of entries given by their three indices (...)."""
         return self.grid[point] + self.displacement[source, slot, point] * self.unit_px

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from omnitrack.optimize.correspondences import Correspondences
-from omnitrack.optimize.initialise import nearest_texel
 
 POINTS_PER_PAIR = 1024  # at most, that two frames' scales are compared on ...
 POINTS_IN_ALL = 4_000_000  # ... and over all pairs
@@ -71,7 +70,7 @@ def _matched(
     for number, (s, k, j) in enumerate(pairs):
         points = torch.nonzero((data.confidence[s, k] > 0) & ~data.occluded[s, k] & known[s]).flatten()
         points = points[:: max(1, -(-len(points) // most))]
-        at = nearest_texel(data, data.landing(torch.full_like(points, s), torch.full_like(points, k), points))
+        at = data.nearest_point(data.landing(torch.full_like(points, s), torch.full_like(points, k), points))
         points, at = points[known[j][at]], at[known[j][at]]
         sure = data.confidence[s, k][points] / 255.0
         parts.append((torch.full_like(points, number), values[s][points], values[j][at], sure))

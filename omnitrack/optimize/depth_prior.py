@@ -24,7 +24,6 @@ from omnitrack.optimize.initialise import (
     camera_motion,
     hidden_entries,
     motion_share,
-    nearest_texel,
     of_all_frames,
     sum_along_tracks,
 )
@@ -170,7 +169,7 @@ def _follows(data: Correspondences, depth: Tensor, known: Tensor) -> Tensor:
             if target not in row_of:
                 continue
             j, moved = row_of[target], data.displacement[s, k] * data.unit_px
-            at = nearest_texel(data, data.grid + moved)
+            at = data.nearest_point(data.grid + moved)
             sure = data.confidence[s, k] / 255.0 * ~data.occluded[s, k] * known[s] * known[j] * known[j][at]
             sure = sure * (moved.norm(dim=-1) * (256 / max(data.size)) > MOVED_PX)
             along += (sure * ((depth[s] - depth[j][at]).abs() - tolerance).relu()).sum()

@@ -136,14 +136,6 @@ def _apply(affine: Tensor, points: Tensor) -> Tensor:
     return points @ affine[:, :2].T + affine[:, 2]
 
 
-def nearest_texel(data: Correspondences, pixels: Tensor) -> Tensor:
-    """Index of the grid point nearest to pixels (..., 2)."""
-    rows, columns = data.grid_shape
-    x = ((pixels[..., 0] + 0.5) * (columns / data.size[0])).long().clamp(0, columns - 1)
-    y = ((pixels[..., 1] + 0.5) * (rows / data.size[1])).long().clamp(0, rows - 1)
-    return y * columns + x
-
-
 def _source_of_frame(data: Correspondences) -> dict[int, int]:
     return {int(frame): s for s, frame in enumerate(data.sources.tolist())}
 
@@ -163,7 +155,7 @@ def hidden_entries(data: Correspondences) -> Iterator[tuple[int, int, Tensor, Te
             hidden = torch.nonzero(data.occluded[s, k] & (data.confidence[s, k] > 0)).flatten()
             if len(hidden):
                 there = data.landing(torch.full_like(hidden, s), torch.full_like(hidden, k), hidden)
-                yield s, row_of[target], hidden, nearest_texel(data, there)
+                yield s, row_of[target], hidden, data.nearest_point(there)
 
 
 def sum_along_tracks(data: Correspondences, values: Tensor) -> Tensor:
@@ -176,7 +168,7 @@ def sum_along_tracks(data: Correspondences, values: Tensor) -> Tensor:
                 continue
             there = data.grid + data.displacement[s, k] * data.unit_px
             sure = data.confidence[s, k] / 255.0 * ~data.occluded[s, k]
-            sums[:, s] += sure * values[:, row_of[target]][:, nearest_texel(data, there)]
+            sums[:, s] += sure * values[:, row_of[target]][:, data.nearest_point(there)]
     return sums
 
 

@@ -16,6 +16,7 @@ from omnitrack.depth_prior.contract import INVERSE
 from omnitrack.device import cpu_threads, pick_device
 from omnitrack.errors import OmnitrackError
 from omnitrack.motion.field import MotionField
+from omnitrack.optimize.agreement import weigh_by_return
 from omnitrack.optimize.depth_prior import Belief, DepthPrior
 from omnitrack.optimize.engine import Engine
 from omnitrack.optimize.matches import LongRangeMatches
@@ -122,6 +123,7 @@ def _fit(
     with FlowStore(project) as flows:
         stamp = fit_stamp(flows.filter_stamp or {}, settings, seed, read_match_stamp(project), depth)
     data = read_correspondences(project, where, settings.data_mb * 10**6 // ENTRY_BYTES)
+    data = weigh_by_return(data, settings.return_px)
     if not bool((data.confidence > 0).any()):
         raise OmnitrackError(
             f"no correspondence of project {project.root} is believed", "allow more: --set filter.cycle_threshold_px=4"

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.config import fingerprint
-from omnitrack.correspondence.appearance import FramePatches
-from omnitrack.correspondence.consistency import fitting_threshold
-from omnitrack.correspondence.features.sampling import FrameFeatures
-from omnitrack.correspondence.flows import inside
-from omnitrack.correspondence.fusion import chain_everywhere, fuse_positions, fused_confidence, fused_visibility
-from omnitrack.correspondence.looks import Looks
 from omnitrack.device import cpu_threads
 from omnitrack.errors import OmnitrackError
-from omnitrack.motion.field import MotionField
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.checkpoint import load_checkpoint
-from omnitrack.project.feature_store import FeatureStore
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import CACHE_BYTES, FlowStore
 from omnitrack.settings import QuerySettings, Settings
 from omnitrack.stages.fit import load_field
+from omnitrack.stages.point_tracker import PointTracker, Tracked, features_of_fit
 from omnitrack.tracks import Tracks
 
 CHUNK_POINTS = 16384  # worked on at once ...
@@ -93,15 +85,15 @@ def _query(
     cache = min(CACHE_BYTES, settings.filter.cache_mb * 2**20)
     with (
         FlowStore(project, cache) as flows,
-        _features_of(project, flows) as features,
+        features_of_fit(project, flows, settings) as features,
         progress.task("query", len(queries), unit="points") as task,
     ):
         if checkpoint.stamp["inputs"]["filter"] != fingerprint(flows.filter_stamp or {}):
             progress.warn(f"the fit is older than what it was fitted to: renew it with omnitrack fit {project.root}")
-        tracker = _Tracker(project, field, flows, settings, features)
+        tracker = PointTracker(project, field, flows, settings, features)
         for source, rows in chunks:
             pixels = project.to_working(queries[rows, 1:]).astype(np.float32)
-            answer.put(rows, *tracker.track(source, pixels))
+            answer.put(rows, tracker.track(source, pixels))
             task.advance(len(rows))
     kept = np.arange(project.num_frames) if frames is None else np.asarray(frames, np.int64)
     tracks = project.to_original(answer.pixels).astype(np.float32)
@@ -135,58 +127,9 @@ class _Answer:
         self.confidence = np.zeros((count, num_frames), np.float32)
         self.depth = np.zeros((count, num_frames), np.float32)
 
-    def put(
-        self,
-        rows: NDArray[np.int64],
-        pixels: NDArray[np.float32],
-        visible: NDArray[np.bool_],
-        confidence: NDArray[np.float32],
-        depth: NDArray[np.float32],
-    ) -> None:
-        self.pixels[rows], self.visible[rows] = pixels, visible
-        self.confidence[rows], self.depth[rows] = confidence, depth
-
-
-class _Tracker:
-    """Answers for points of one frame at a time."""
-
-    def __init__(
-        self, project: Project, field: MotionField, flows: FlowStore, settings: Settings, features: FeatureStore | None
-    ) -> None:
-        self._field = field
-        self._flows = flows
-        self._settings = settings
-        patches = FramePatches(project.frame, project.size)
-        learned, believed = None, 0.0
-        if features is not None:
-            learned = FrameFeatures(features.features, project.size)
-            believed = settings.filter.feature_threshold or features.threshold
-        self._looks = Looks(patches, settings.query.alike_threshold, learned, believed)
-        self._threshold_px = fitting_threshold(flows, project.num_frames, settings.filter.cycle_threshold_px)
-
-    def track(
-        self, source: int, pixels: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
-        """Working pixels, visibility, confidence and depth of points (P, 2) of frame `source` in all frames."""
-        field, flows, gaps = self._field, self._flows, self._settings.filter.gaps
-        found = field.track(source, pixels, range(field.num_frames))
-        looks = self._looks.of(source, pixels)
-        chained = chain_everywhere(
-            flows, source, pixels, field.num_frames, gaps, self._threshold_px, looks.patch_similarity
-        )
-        confidence = fused_confidence(chained, found.pixels, flows.size)
-        if not self._settings.query.fuse:
-            return found.pixels, found.visible, confidence, found.depth
-        measurable = found.visible & looks.alike(found.pixels)
-        fused = fuse_positions(flows, source, chained, found.pixels, measurable, gaps)
-        seen = fused_visibility(chained, found.pixels, found.visible, looks.alike(fused), flows.size)
-        return fused, seen & inside(fused, flows.size), confidence, found.depth
-
-
-def _features_of(project: Project, flows: FlowStore) -> AbstractContextManager[FeatureStore | None]:
-    """The features that the correspondences were checked with; None where they were not."""
-    checked = "features" in (flows.filter_stamp or {}).get("inputs", {})
-    return FeatureStore(project) if checked else nullcontext()
+    def put(self, rows: NDArray[np.int64], found: Tracked) -> None:
+        self.pixels[rows], self.visible[rows] = found.pixels, found.visible
+        self.confidence[rows], self.depth[rows] = found.confidence, found.depth
 
 
 def _checked(project: Project, queries: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -21,11 +21,10 @@ from numpy.typing import NDArray
 
 from omnitrack.config import load_settings, parse_assignments
 from omnitrack.correspondence.appearance import FramePatches
-from omnitrack.correspondence.consistency import fitting_threshold
 from omnitrack.correspondence.features import NONE, open_extractor
 from omnitrack.correspondence.features.sampling import FrameFeatures
 from omnitrack.correspondence.flows import inside
-from omnitrack.correspondence.fusion import chain_everywhere, fuse_positions, fused_visibility
+from omnitrack.correspondence.fusion import fused_visibility
 from omnitrack.correspondence.looks import Looks
 from omnitrack.evaluation.metrics import score_video
 from omnitrack.evaluation.tapvid import Queries, file_stem, load_tapvid, pixels_to_raster, sample_queries
@@ -33,6 +32,7 @@ from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore
 from omnitrack.settings import Settings
 from omnitrack.stages.fit import load_field
+from omnitrack.stages.point_tracker import PointTracker
 
 NEAR_PX = 4.0  # of a position that is right, at 256 x 256
 Bools = NDArray[np.bool_]
@@ -53,38 +53,42 @@ class Witnesses:
 
 def witnesses(project: Project, queries: Queries, settings: Settings) -> Witnesses:
     """Track all queries of a fitted project."""
-    field, size, frames = load_field(project, "cpu"), project.size, project.num_frames
+    size = project.size
+    features = _Extracted(project, settings) if settings.features.extractor != NONE else None
     frame_patches = FramePatches(project.frame, size)
-    patches = Looks(frame_patches, settings.query.alike_threshold)
-    both, learned = patches, None
-    if settings.features.extractor != NONE:
-        extractor = open_extractor(settings.features)
-        maps = [extractor.extract([project.frame(t)])[0] for t in range(frames)]
-        threshold = settings.filter.feature_threshold or extractor.threshold
-        learned = FrameFeatures(maps.__getitem__, size)
-        both = Looks(frame_patches, settings.query.alike_threshold, learned, threshold)
-        only = Looks(frame_patches, 2.0, learned, threshold)
-    pixels, gaps = queries.pixels(size), settings.filter.gaps
+    patches, only = Looks(frame_patches, settings.query.alike_threshold), None
+    if features is not None:
+        only = Looks(frame_patches, 2.0, FrameFeatures(features.features, size), features.threshold)
+    pixels = queries.pixels(size)
     parts: dict[str, list[NDArray]] = defaultdict(list)
     order = np.argsort(queries.frames, kind="stable")
     with FlowStore(project) as flows:
-        limit = fitting_threshold(flows, frames, settings.filter.cycle_threshold_px)
+        tracker = PointTracker(project, load_field(project, "cpu"), flows, settings, features)
         for source in np.unique(queries.frames).tolist():
             points = pixels[queries.frames == source, 1:].astype(np.float32)
-            looks = both.of(source, points)
-            found = field.track(source, points, range(frames))
-            chained = chain_everywhere(flows, source, points, frames, gaps, limit, looks.patch_similarity)
-            measurable = found.visible & looks.alike(found.pixels)
-            fused = fuse_positions(flows, source, chained, found.pixels, measurable, gaps)
-            rule = fused_visibility(chained, found.pixels, found.visible, looks.alike(fused), size)
+            known = tracker.witnesses(source, points)
+            fused = tracker.fused(source, known)
+            rule = fused_visibility(
+                known.chained, known.field.pixels, known.field.visible, known.looks.alike(fused), size
+            )
             parts["pixels"].append(fused)
-            parts["field"].append(found.visible)
-            parts["chain"].append(chained.visible)
+            parts["field"].append(known.field.visible)
+            parts["chain"].append(known.chained.visible)
             parts["patches"].append(patches.of(source, points).alike(fused))
-            parts["features"].append(only.of(source, points).alike(fused) if learned else np.zeros_like(rule))
+            parts["features"].append(only.of(source, points).alike(fused) if only else np.zeros_like(rule))
             parts["rule"].append(rule & inside(fused, size))
     back = np.argsort(order)
     return Witnesses(size, **{name: np.concatenate(values)[back] for name, values in parts.items()})
+
+
+class _Extracted:
+    """Features of a project's frames that are extracted now, in place of stored ones."""
+
+    def __init__(self, project: Project, settings: Settings) -> None:
+        extractor = open_extractor(settings.features)
+        maps = [extractor.extract([project.frame(t)])[0] for t in range(project.num_frames)]
+        self.features = maps.__getitem__
+        self.threshold = settings.filter.feature_threshold or extractor.threshold
 
 
 RULES: dict[str, Callable[[Witnesses], Bools]] = {

@@ -25,8 +25,7 @@ from omnitrack.project.project import Project, write_meta
 from omnitrack.project.shards import has_shards
 from omnitrack.project.store import FlowStore
 from omnitrack.settings import FeatureSettings, Settings
-from omnitrack.stages import query as query_stage
-from omnitrack.stages import run
+from omnitrack.stages import point_tracker, run
 from omnitrack.stages.features import compute_features, wanted_features
 from omnitrack.stages.filter import filter_flow
 from omnitrack.stages.fit import fit_field
@@ -217,7 +216,7 @@ def test_a_query_asks_the_features_that_the_filter_asked(
             asked.append(believed)
             super().__init__(patches, least, learned, believed)
 
-    monkeypatch.setattr(query_stage, "Looks", Listening)
+    monkeypatch.setattr(point_tracker, "Looks", Listening)
     queries = np.float32([[0, 20, 20], [3, 40, 30]])
     plain = replace(with_features, features=FeatureSettings())
     for settings in (with_features, with_filter(with_features, feature_threshold=0.7), plain):

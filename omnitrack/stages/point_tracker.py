@@ -1,0 +1,143 @@
+"""Follows points of one frame through a fitted project: by its field, its flow, its looks, and all together."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.correspondence.appearance import FramePatches
+from omnitrack.correspondence.consistency import fitting_threshold
+from omnitrack.correspondence.features.sampling import FrameFeatures
+from omnitrack.correspondence.flows import FlowSource, inside
+from omnitrack.correspondence.fusion import (
+    ChainedTrack,
+    chain_everywhere,
+    fuse_positions,
+    fused_confidence,
+    fused_visibility,
+)
+from omnitrack.correspondence.looks import Looks, PointLooks
+from omnitrack.motion.field import FieldTracks, MotionField
+from omnitrack.project.feature_store import FeatureStore
+from omnitrack.project.project import Project
+from omnitrack.project.store import FlowStore
+from omnitrack.settings import Settings
+
+
+class ClipFeatures(Protocol):
+    """Features of a clip's frames; `FeatureStore` has those of a project.
+
+    Attributes:
+        threshold: Least similarity at which they are alike.
+    """
+
+    threshold: float
+
+    def features(self, frame: int) -> NDArray[np.float32]:
+        """(h, w, C) features of a frame, each of unit length or 0."""
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """Where P points are in all T frames.
+
+    Attributes:
+        pixels: (P, T, 2) working pixels.
+        visible: (P, T) bool.
+        confidence: (P, T) in [0, 1].
+        depth: (P, T) of the field.
+    """
+
+    pixels: NDArray[np.float32]
+    visible: NDArray[np.bool_]
+    confidence: NDArray[np.float32]
+    depth: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Witnesses:
+    """What is known of P points, before they are fused.
+
+    Attributes:
+        field: Their tracks in the fitted field.
+        chained: Their tracks along the measured flow.
+        looks: Compares places with them.
+    """
+
+    field: FieldTracks
+    chained: ChainedTrack
+    looks: PointLooks
+
+
+class PointTracker:
+    """Answers for points of one frame at a time.
+
+    Args:
+        project: Gives the frames.
+        field: Fitted to it.
+        flows: Of the project.
+        settings: Uses the tables ``query`` and ``filter``.
+        features: Of the frames, where points are to be compared by them too.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        field: MotionField,
+        flows: FlowSource,
+        settings: Settings,
+        features: ClipFeatures | None = None,
+    ) -> None:
+        self._field = field
+        self._flows = flows
+        self._settings = settings
+        learned, believed = None, 0.0
+        if features is not None:
+            learned = FrameFeatures(features.features, project.size)
+            believed = settings.filter.feature_threshold or features.threshold
+        patches = FramePatches(project.frame, project.size)
+        self._looks = Looks(patches, settings.query.alike_threshold, learned, believed)
+        self._threshold_px = fitting_threshold(flows, project.num_frames, settings.filter.cycle_threshold_px)
+
+    def track(self, source: int, pixels: NDArray[np.float32]) -> Tracked:
+        """Working pixels (P, 2) of frame `source` in all frames."""
+        known = self.witnesses(source, pixels)
+        field, chained, size = known.field, known.chained, self._flows.size
+        confidence = fused_confidence(chained, field.pixels, size)
+        if not self._settings.query.fuse:
+            return Tracked(field.pixels, field.visible, confidence, field.depth)
+        fused = self.fused(source, known)
+        seen = fused_visibility(chained, field.pixels, field.visible, known.looks.alike(fused), size)
+        return Tracked(fused, seen & inside(fused, size), confidence, field.depth)
+
+    def witnesses(self, source: int, pixels: NDArray[np.float32]) -> Witnesses:
+        """What is known of working pixels (P, 2) of frame `source`."""
+        looks, frames = self._looks.of(source, pixels), self._field.num_frames
+        chained = chain_everywhere(
+            self._flows,
+            source,
+            pixels,
+            frames,
+            self._settings.filter.gaps,
+            self._threshold_px,
+            looks.patch_similarity,
+        )
+        return Witnesses(self._field.track(source, pixels, range(frames)), chained, looks)
+
+    def fused(self, source: int, known: Witnesses) -> NDArray[np.float32]:
+        """Positions (P, T, 2) that agree with all that is known."""
+        measurable = known.field.visible & known.looks.alike(known.field.pixels)
+        gaps = self._settings.filter.gaps
+        return fuse_positions(self._flows, source, known.chained, known.field.pixels, measurable, gaps)
+
+
+def features_of_fit(
+    project: Project, flows: FlowStore, settings: Settings
+) -> AbstractContextManager[FeatureStore | None]:
+    """The features that the correspondences were checked with; None where they were not, or nobody asks for looks."""
+    checked = "features" in (flows.filter_stamp or {}).get("inputs", {})
+    return FeatureStore(project) if checked and settings.query.fuse else nullcontext()

@@ -114,7 +114,13 @@ def _evaluate(words: list[str], dataset: Path, projects: Path) -> dict[str, Any]
         raise SystemExit(f"omnitrack eval failed: {shlex.join(command)}")
     results = json.loads(output.read_text(encoding="utf-8"))
     output.unlink()
-    return {"commit": commit, "date": f"{start:%Y-%m-%d}", "peak_gb": usage.ru_maxrss / 2**20, "results": results}
+    return {
+        "commit": commit,
+        "date": f"{start:%Y-%m-%d}",
+        "machine": _machine(),
+        "peak_gb": usage.ru_maxrss / 2**20,
+        "results": results,
+    }
 
 
 def _commit() -> str:
@@ -134,7 +140,7 @@ def report(experiment: Experiment, records: list[dict[str, Any]], weights: Path)
         "",
         f"    omnitrack eval {first['results']['dataset']}.pkl {shown} --work work",
         "",
-        f"Commit {first['commit']}, {first['date']}; {_machine()}. AJ, delta_avg, OA in per cent, TC in px at"
+        f"Commit {first['commit']}, {first['date']}; {first.get('machine', 'machine unknown')}. AJ, delta_avg, OA in per cent, TC in px at"
         " 256 x 256; seconds init to query, of the machine as it was;"
         f" at most {max(record['peak_gb'] for record in records):.1f} GB.",
         "",

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.flows import Array, raster_scale, sample
+from omnitrack.correspondence.raster import Array, raster_scale, sample
 
 PATCH_SIDE = 5  # samples per side
 SPACING_PX = 1.5  # between samples, at 256 x 256

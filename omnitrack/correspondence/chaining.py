@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.consistency import reliable_occlusion, take_hop
-from omnitrack.correspondence.flows import Array, FlowSource, raster_scale
+from omnitrack.correspondence.flows import FlowSource
+from omnitrack.correspondence.raster import Array, raster_scale
 
 HOP_COST = 0.05  # per hop: of two equally consistent ways take the one with fewer hops
 OCCLUDED_COST = 50.0  # for leaving from a frame in which the point is hidden

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.flows import Array, FlowSource, inside, pixel_grid, raster_scale, sample
+from omnitrack.correspondence.flows import FlowSource
+from omnitrack.correspondence.raster import Array, inside, pixel_grid, raster_scale, sample
 
 TYPICAL_SHARE = 0.9  # of the pixels of adjacent frames: their largest cycle error says how good the flow is
 TYPICAL_FACTOR = 5.0  # times that error is inconsistent

@@ -1,18 +1,12 @@
-"""Where flow comes from, and how to read it between pixels."""
+"""Where pairwise flow comes from."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
-
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+from typing import Protocol
 
 from omnitrack.correspondence.estimators.contract import FlowEstimate, PairEstimator
-
-Array = NDArray[np.float32]
-_REMAP_COLUMNS = 512  # cv2.remap refuses maps longer than 32767 along one side
+from omnitrack.correspondence.raster import Array
 
 
 class FlowSource(Protocol):
@@ -74,59 +68,3 @@ class OnDemandFlows(FlowSource):
             last = target, self._estimator.estimate_pairs([(source, target)], [initial])[0]
             self._nearest[side] = last
         return last[1]
-
-
-def sample(image: NDArray[Any], pixels: Array) -> NDArray[Any]:
-    """Read an image between its pixels (bilinear; beyond the border the border's value).
-
-    Convention:
-        Pixels are (x, y), centres at integers.
-
-    Args:
-        image: (H, W) or (H, W, C), a type that OpenCV remaps (uint8, float32).
-        pixels: (P, 2) positions.
-
-    Returns:
-        (P,) or (P, C) values, of the image's type.
-    """
-    count = len(pixels)
-    columns = min(_REMAP_COLUMNS, max(count, 1))
-    rows = max(-(-count // columns), 1)  # OpenCV refuses an empty map
-    maps = np.zeros((rows * columns, 2), np.float32)
-    maps[:count] = pixels
-    x, y = maps.T.reshape(2, rows, columns)
-    values = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(values).reshape(rows * columns, *image.shape[2:])[:count]
-
-
-def inside(pixels: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Whether pixels (..., 2) lie on the frame of `size` (width, height): within half a pixel of a centre."""
-    return np.asarray(
-        (pixels[..., 0] >= -0.5)
-        & (pixels[..., 0] <= size[0] - 0.5)
-        & (pixels[..., 1] >= -0.5)
-        & (pixels[..., 1] <= size[1] - 0.5)
-    )
-
-
-def raster_scale(size: tuple[int, int]) -> float:
-    """Pixels of a frame of `size` (width, height) per pixel of the 256 x 256 raster (geometric mean of x and y)."""
-    return float(np.sqrt(size[0] * size[1]) / 256.0)
-
-
-def pixel_grid(size: tuple[int, int], stride: int = 1) -> Array:
-    """The centres of a regular grid of pixels, row by row.
-
-    Returns:
-        (rows * columns, 2) float32 pixels; `grid_shape` gives (rows, columns).
-    """
-    rows, columns = grid_shape(size, stride)
-    offset = (stride - 1) // 2
-    y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
-    return np.stack([x * stride + offset, y * stride + offset], -1).reshape(-1, 2)
-
-
-def grid_shape(size: tuple[int, int], stride: int = 1) -> tuple[int, int]:
-    """(rows, columns) of `pixel_grid`."""
-    offset = (stride - 1) // 2
-    return -(-(size[1] - offset) // stride), -(-(size[0] - offset) // stride)

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from omnitrack.correspondence.chaining import Similarity, chain, chain_confidence, outward, start_state
 from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.equations import BandedEquations, DenseEquations, Equations
-from omnitrack.correspondence.flows import Array, FlowSource, raster_scale
+from omnitrack.correspondence.flows import FlowSource
+from omnitrack.correspondence.raster import Array, raster_scale
 
 # All lengths at 256 x 256, all weights in 1 / px^2 there.
 MEASURED_PX = 0.3  # standard deviation of a hop without cycle error

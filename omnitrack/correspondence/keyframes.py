@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.estimators.dis import DisEstimator
-from omnitrack.correspondence.flows import Array, inside, pixel_grid, sample
 from omnitrack.correspondence.places import alike_frames, look_of
+from omnitrack.correspondence.raster import Array, inside, pixel_grid, sample
 from omnitrack.settings import DisSettings
 
 THUMBNAIL_SIDE = 128  # longest side

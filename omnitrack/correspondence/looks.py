@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.chaining import Similarity
 from omnitrack.correspondence.features.sampling import FrameFeatures
-from omnitrack.correspondence.flows import Array
+from omnitrack.correspondence.raster import Array
 
 Witness = tuple[Similarity, float]  # a similarity, and the least one that is alike
 

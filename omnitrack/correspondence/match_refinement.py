@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.appearance import FramePatches
-from omnitrack.correspondence.flows import Array
+from omnitrack.correspondence.raster import Array
 
 LEAST_BEND = 1e-6  # of similarities along a line: less is no peak
 

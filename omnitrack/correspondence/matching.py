@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from omnitrack.correspondence.flows import raster_scale
+from omnitrack.correspondence.raster import raster_scale
 from omnitrack.settings import MatchSettings
 
 CHUNK_ENTRIES = 1 << 24  # of a matrix of similarities: bounds the memory

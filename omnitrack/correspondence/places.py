@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.flows import Array
+from omnitrack.correspondence.raster import Array
 
 CELLS = 4  # per side, of the histograms of gradients
 ORIENTATIONS = 8

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from omnitrack.correspondence.chaining import outward
 from omnitrack.correspondence.consistency import take_hop
-from omnitrack.correspondence.flows import Array, FlowSource, raster_scale
+from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.fusion import chain_everywhere
+from omnitrack.correspondence.raster import Array, raster_scale
 
 DIRECT_THRESHOLD_PX = 3.0
 CHAIN_THRESHOLD_PX = 1.5

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.flows import grid_shape, pixel_grid
+from omnitrack.correspondence.raster import grid_shape, pixel_grid
 from omnitrack.errors import OmnitrackError
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.project.hdf5_file import bound_metadata

@@ -21,7 +21,7 @@ from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.chaining import ChainState, chain, chain_confidence, outward, start_state
 from omnitrack.correspondence.consistency import fitting_threshold
 from omnitrack.correspondence.features.sampling import FrameFeatures
-from omnitrack.correspondence.flows import Array, grid_shape, pixel_grid
+from omnitrack.correspondence.raster import Array, grid_shape, pixel_grid
 from omnitrack.correspondence.returns import Returns
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import SILENT, Progress

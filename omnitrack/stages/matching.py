@@ -16,9 +16,9 @@ from torch import Tensor
 from omnitrack.config import fingerprint
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.features import NONE
-from omnitrack.correspondence.flows import raster_scale
 from omnitrack.correspondence.match_refinement import refine_by_patches
 from omnitrack.correspondence.matching import FrameCells, calibrated, distinctive_cells, match_cells
+from omnitrack.correspondence.raster import raster_scale
 from omnitrack.device import pick_device
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.feature_store import FeatureStore

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.consistency import fitting_threshold
 from omnitrack.correspondence.features.sampling import FrameFeatures
-from omnitrack.correspondence.flows import FlowSource, inside
+from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.fusion import (
     ChainedTrack,
     chain_everywhere,
@@ -21,6 +21,7 @@ from omnitrack.correspondence.fusion import (
     fused_visibility,
 )
 from omnitrack.correspondence.looks import Looks, PointLooks
+from omnitrack.correspondence.raster import inside
 from omnitrack.motion.field import FieldTracks, MotionField
 from omnitrack.project.feature_store import FeatureStore
 from omnitrack.project.project import Project

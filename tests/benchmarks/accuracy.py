@@ -140,8 +140,8 @@ def report(experiment: Experiment, records: list[dict[str, Any]], weights: Path)
         "",
         f"    omnitrack eval {first['results']['dataset']}.pkl {shown} --work work",
         "",
-        f"Commit {first['commit']}, {first['date']}; {first.get('machine', 'machine unknown')}. AJ, delta_avg, OA in per cent, TC in px at"
-        " 256 x 256; seconds init to query, of the machine as it was;"
+        f"Commit {first['commit']}, {first['date']}; {first.get('machine', 'machine unknown')}."
+        " AJ, delta_avg, OA in per cent, TC in px at 256 x 256; seconds init to query, of the machine as it was;"
         f" at most {max(record['peak_gb'] for record in records):.1f} GB.",
         "",
         f"| run | method | video | {' | '.join(COLUMNS.values())} | seconds |",

@@ -33,7 +33,7 @@ from omnitrack.correspondence.chaining import chain, outward
 from omnitrack.correspondence.consistency import fitting_threshold, take_hop
 from omnitrack.correspondence.features import NONE, open_extractor
 from omnitrack.correspondence.features.sampling import FrameFeatures
-from omnitrack.correspondence.flows import Array
+from omnitrack.correspondence.raster import Array
 from omnitrack.evaluation.tapvid import TapvidVideo, load_tapvid, sample_queries
 from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore

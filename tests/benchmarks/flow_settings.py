@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.estimators.dis import DisEstimator
-from omnitrack.correspondence.flows import sample
+from omnitrack.correspondence.raster import sample
 from omnitrack.evaluation.tapvid import TapvidVideo, load_tapvid, raster_to_pixels
 from omnitrack.settings import DisSettings
 

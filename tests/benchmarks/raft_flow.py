@@ -30,9 +30,9 @@ from numpy.typing import NDArray
 
 from omnitrack.correspondence.estimators import open_estimator
 from omnitrack.correspondence.estimators.contract import Clip, Pair, PairEstimator
-from omnitrack.correspondence.flows import sample
 from omnitrack.correspondence.raft.checkpoints import PUBLISHED, load_network
 from omnitrack.correspondence.raft.grid import Grid
+from omnitrack.correspondence.raster import sample
 from omnitrack.device import pick_device
 from omnitrack.evaluation.tapvid import TapvidVideo, load_tapvid, raster_to_pixels
 from omnitrack.settings import FlowSettings, RaftSettings

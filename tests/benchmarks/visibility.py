@@ -23,9 +23,9 @@ from omnitrack.config import load_settings, parse_assignments
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.features import NONE, open_extractor
 from omnitrack.correspondence.features.sampling import FrameFeatures
-from omnitrack.correspondence.flows import inside
 from omnitrack.correspondence.fusion import fused_visibility
 from omnitrack.correspondence.looks import Looks
+from omnitrack.correspondence.raster import inside
 from omnitrack.evaluation.metrics import score_video
 from omnitrack.evaluation.tapvid import Queries, file_stem, load_tapvid, pixels_to_raster, sample_queries
 from omnitrack.project.project import Project

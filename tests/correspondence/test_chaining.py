@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.chaining import ChainState, chain, chain_confidence, outward
-from omnitrack.correspondence.flows import FlowSource, raster_scale
+from omnitrack.correspondence.flows import FlowSource
+from omnitrack.correspondence.raster import raster_scale
 from omnitrack.synthetic import SyntheticScene, occluder_scene, translating_scene
 
 THRESHOLD_PX = 2.0

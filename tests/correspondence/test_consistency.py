@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.consistency import Hop, fitting_threshold, reliable_occlusion, take_hop
-from omnitrack.correspondence.flows import FlowSource, pixel_grid
+from omnitrack.correspondence.flows import FlowSource
+from omnitrack.correspondence.raster import pixel_grid
 from omnitrack.synthetic import occluder_scene
 
 SIZE = (12, 10)

@@ -1,81 +1,12 @@
-"""Reading images between pixels, grids, and flow made when it is asked for."""
+"""Flow made when it is asked for."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.estimators.contract import Clip, OneByOne
-from omnitrack.correspondence.flows import OnDemandFlows, grid_shape, inside, pixel_grid, raster_scale, sample
-
-IMAGE = np.array([[0.0, 4.0, 8.0], [10.0, 14.0, 2.0]], np.float32)  # H = 2, W = 3
-
-
-@pytest.mark.parametrize(
-    ("pixel", "value"),
-    [
-        ((0, 0), 0.0),
-        ((2, 1), 2.0),
-        ((0.5, 0), 2.0),  # half way from 0 to 4
-        ((0, 0.25), 2.5),  # a quarter of the way down from 0 to 10
-        ((0.5, 0.5), 7.0),  # the mean of 0, 4, 10, 14
-        ((1.75, 0.5), 6.0),  # 7 at x = 1.75 above, 5 below
-        ((-3, 0.5), 5.0),  # beyond the border the border's value
-        ((9, 9), 2.0),
-        ((1, -0.5), 4.0),
-    ],
-)
-def test_sample_by_hand(pixel: tuple[float, float], value: float) -> None:
-    assert sample(IMAGE, np.array([pixel], np.float32))[0] == pytest.approx(value, abs=1e-6)
-
-
-def test_sample_keeps_channels_and_type() -> None:
-    image = np.stack([IMAGE, 2 * IMAGE], -1)
-    pixels = np.array([[0.5, 0.5], [2, 0]], np.float32)
-    np.testing.assert_allclose(sample(image, pixels), [[7, 14], [8, 16]], atol=1e-6)
-    assert sample(image.astype(np.uint8), pixels).dtype == np.uint8
-
-
-@pytest.mark.parametrize(("channels", "shape"), [((), (0,)), ((2,), (0, 2))])
-def test_sample_of_no_points_is_empty(channels: tuple[int, ...], shape: tuple[int, ...]) -> None:
-    assert sample(np.zeros((4, 5, *channels), np.float32), np.zeros((0, 2), np.float32)).shape == shape
-
-
-@pytest.mark.parametrize("count", [1, 511, 512, 513, 40_000])
-def test_sample_takes_any_number_of_points(count: int) -> None:
-    """A plane is read exactly by bilinear interpolation. OpenCV places samples on 1/32 pixel, and has size limits."""
-    y, x = np.mgrid[0:60, 0:80].astype(np.float32)
-    pixels = np.random.default_rng(0).integers(0, 59 * 32, (count, 2)).astype(np.float32) / 32
-    expected = 3 * pixels[:, 0] - 2 * pixels[:, 1] + 1
-    np.testing.assert_allclose(sample(3 * x - 2 * y + 1, pixels), expected, atol=1e-3)
-
-
-def test_inside_goes_to_the_edge_of_the_outer_pixels() -> None:
-    pixels = np.array([[-0.5, -0.5], [4.5, 2.5], [-0.51, 0], [4.51, 0], [0, -0.51], [0, 2.51], [2, 1], [np.nan, 0]])
-    assert inside(pixels, (5, 3)).tolist() == [True, True, False, False, False, False, True, False]
-
-
-def test_raster_scale_is_the_geometric_mean() -> None:
-    assert raster_scale((256, 256)) == 1.0
-    assert raster_scale((512, 128)) == pytest.approx(1.0)
-    assert raster_scale((128, 64)) == pytest.approx(np.sqrt(0.5 * 0.25))
-
-
-def test_pixel_grid_by_hand() -> None:
-    np.testing.assert_array_equal(pixel_grid((3, 2)), [[0, 0], [1, 0], [2, 0], [0, 1], [1, 1], [2, 1]])
-    np.testing.assert_array_equal(pixel_grid((5, 4), 3), [[1, 1], [4, 1]])  # the centres of 3 x 3 blocks
-
-
-@pytest.mark.parametrize("stride", [1, 2, 3, 4, 5, 7])
-@pytest.mark.parametrize("size", [(7, 5), (8, 9), (16, 11)])
-def test_pixel_grid_has_its_shape_and_stays_on_the_frame(size: tuple[int, int], stride: int) -> None:
-    grid = pixel_grid(size, stride)
-    rows, columns = grid_shape(size, stride)
-    assert grid.shape == (rows * columns, 2)
-    assert inside(grid, size).all()
-    assert grid.reshape(rows, columns, 2)[-1, -1].tolist() == grid.max(0).tolist()
-    assert (np.array(size) - 1 - grid.max(0) < stride).all(), "no room for one more"
+from omnitrack.correspondence.flows import OnDemandFlows
 
 
 class RecordingEstimator:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from omnitrack.correspondence import returns as returns_module
 from omnitrack.correspondence.chaining import chain, outward, start_state
-from omnitrack.correspondence.flows import FlowSource, pixel_grid
+from omnitrack.correspondence.flows import FlowSource
+from omnitrack.correspondence.raster import pixel_grid
 from omnitrack.correspondence.returns import MOST_STARTS, MOST_TARGETS, SPACING, Returns
 from omnitrack.synthetic import panorama_scene
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.flows import pixel_grid
+from omnitrack.correspondence.raster import pixel_grid
 from omnitrack.correspondence.track_interpolation import follow_the_most, interpolate, nearest, prepare_source
 from omnitrack.synthetic import occluder_scene
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from omnitrack.correspondence.flows import grid_shape, inside, pixel_grid
+from omnitrack.correspondence.raster import grid_shape, inside, pixel_grid
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.settings import CadexSettings, FitSettings, OmniMotionSettings
 from omnitrack.synthetic import SyntheticScene

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from omnitrack.correspondence.flows import grid_shape, pixel_grid
+from omnitrack.correspondence.raster import grid_shape, pixel_grid
 from omnitrack.optimize.agreement import NO_WAY_BACK, weigh_by_return
 from omnitrack.optimize.correspondences import Correspondences
 

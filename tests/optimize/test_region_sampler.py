@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from omnitrack.correspondence.flows import pixel_grid
+from omnitrack.correspondence.raster import pixel_grid
 from omnitrack.optimize.batch import Batch
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.region_sampler import RegionSampler

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from omnitrack.correspondence.flows import grid_shape, pixel_grid
+from omnitrack.correspondence.raster import grid_shape, pixel_grid
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.filtered import (
     STATISTICS,

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from omnitrack.correspondence.flows import inside, pixel_grid
+from omnitrack.correspondence.raster import inside, pixel_grid
 from omnitrack.correspondence.returns import MOST_TARGETS
 from omnitrack.errors import OmnitrackError
 from omnitrack.optimize.correspondences import Correspondences

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from omnitrack.config import load_settings
-from omnitrack.correspondence.flows import inside
+from omnitrack.correspondence.raster import inside
 from omnitrack.project.filtered import read_correspondences
 from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore

@@ -19,7 +19,9 @@ from omnitrack.correspondence.estimators.contract import (
     PairEstimator,
 )
 from omnitrack.correspondence.estimators.dis import DisEstimator
+from omnitrack.correspondence.estimators.near_and_far import NearAndFar
 from omnitrack.correspondence.estimators.raft import RaftEstimator
+from omnitrack.correspondence.estimators.tracks import TracksEstimator, tracks_identity
 from omnitrack.correspondence.raft.checkpoints import PUBLISHED
 from omnitrack.errors import OmnitrackError
 from omnitrack.settings import LOOKS, FlowSettings
@@ -31,16 +33,10 @@ ENTRY_POINTS = "omnitrack.flow_estimators"
 AnyEstimator = FlowEstimator | ClipEstimator
 
 
-def _tracks(settings: FlowSettings) -> ClipEstimator:
-    from omnitrack.correspondence.estimators.tracks import TracksEstimator  # it reads flow, which imports this package
-
-    return TracksEstimator(settings.tracks)
-
-
 BUILT_IN: dict[str, Callable[[FlowSettings], AnyEstimator]] = {
     "dis": lambda settings: DisEstimator(settings.dis),
     "raft": lambda settings: RaftEstimator(settings.raft),
-    "tracks": _tracks,
+    "tracks": lambda settings: TracksEstimator(settings.tracks),
 }
 
 
@@ -53,8 +49,6 @@ def open_estimator(settings: FlowSettings, clip: Clip) -> PairEstimator:
     near = _open(settings.estimator, settings, clip)
     if not settings.far_estimator:
         return near
-    from omnitrack.correspondence.estimators.near_and_far import NearAndFar  # it reads flow, which imports this package
-
     far = _open(settings.far_estimator, settings, clip)
     return NearAndFar(near, far, settings.far_gap, clip if settings.far_choice == LOOKS else None)
 
@@ -65,8 +59,6 @@ def weights_identity(settings: FlowSettings) -> dict[str, str]:
     if "raft" in used:
         found["raft_weights"] = identity(settings.raft.weights, PUBLISHED)
     if "tracks" in used:
-        from omnitrack.correspondence.estimators.tracks import tracks_identity
-
         found["tracks"] = tracks_identity(settings.tracks.path)
     return found
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate, Pair
-from omnitrack.correspondence.flows import Array
+from omnitrack.correspondence.raster import Array
 from omnitrack.correspondence.track_interpolation import SourceTracks, interpolate, prepare_source
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.foreign_tracks import SUFFIXES, load_foreign_tracks

@@ -16,8 +16,9 @@ class RegionSampler:
     """Draws anchors by the running error of their region, and targets uniformly among those an anchor has.
 
     One share of the probability is spread evenly over all regions that have correspondences, the other in
-    proportion to the error of the last visits, so that a small object that fits badly is not outvoted by a large
-    background that fits well. Sources come from a window of frames that grows with the run.
+    proportion to the error of the last visits, times the confidence in what was erred against, so that a small object
+    that fits badly is not outvoted by a large background that fits well. Sources come from a window of frames that
+    grows with the run.
 
     Args:
         data: What to draw from.
@@ -47,8 +48,8 @@ class RegionSampler:
         return gather_batch(self.data, source, slot, point, cells, self._neighbours)
 
     def update(self, batch: Batch, errors: Tensor) -> None:
-        """See `omnitrack.optimize.sampler.Sampler.update`."""
-        self._regions.update(batch.cells, errors)
+        """See `omnitrack.optimize.sampler.Sampler.update`; an error counts as much as its correspondences pull."""
+        self._regions.update(batch.cells, errors * batch.confidence.mean(-1))
 
     def _draw_cells(self, share: float, generator: torch.Generator) -> Tensor:
         occupancy = self._regions.occupancy

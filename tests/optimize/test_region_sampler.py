@@ -178,13 +178,14 @@ def test_errors_of_frames_by_hand() -> None:
     torch.testing.assert_close(errors.frame_errors()[0], torch.tensor((1 / 3 + 2 + 6) / (1 / 3 + 1 + 1)))
 
 
-def test_a_batch_teaches_the_sampler_its_errors() -> None:
-    sampler = make_region_sampler(make(np.full((2, 1, ROWS * COLUMNS), 255)), 3)
+@pytest.mark.parametrize(("confidence", "after"), [(255, 2.0), (51, 1.12)])  # 0.9 + 0.1 * 11 * confidence / 255
+def test_a_batch_teaches_the_sampler_its_errors_as_far_as_they_are_sure(confidence: int, after: float) -> None:
+    sampler = make_region_sampler(make(np.full((2, 1, ROWS * COLUMNS), confidence)), 3)
     error, batch = sampler.error, sampler.draw(AT_THE_END, generator())
     sampler.update(batch, torch.full((3,), 11.0))
     assert sampler.error is error, "a checkpoint holds on to it"
     expected = torch.ones(8)
-    expected[batch.cells] = 2.0
+    expected[batch.cells] = after
     torch.testing.assert_close(sampler.error.flatten(), expected)
 
 

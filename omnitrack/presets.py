@@ -33,6 +33,7 @@ CADEX_PAPER = FitSettings(
         hidden=(56, 28),
         depth_weight=1.0,
         occlusion_weight=0.0,
+        smoothness_weight=0.0,
     ),
 )
 

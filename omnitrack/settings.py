@@ -205,6 +205,7 @@ class CadexSettings:
     depth_gradient_weight: float = setting(0.01, "agreement of depth steps with those of the initial depth", low=0)
     occlusion_weight: float = setting(1.0, "a hidden point must be behind the surface that hides it", low=0)
     occlusion_margin: float = setting(0.05, "... by at least this depth", low=0)
+    smoothness_weight: float = setting(0.1, "points move evenly where nothing was found of them", low=0)
     occlusion_tolerance: float = setting(0.1, "depth behind the surface that still counts as on it", low=0)
 
 

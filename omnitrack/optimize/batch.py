@@ -23,6 +23,8 @@ class Batch:
         occluded: (B, M) bool: believed, but hidden in the target frame.
         colors: (B, 3) RGB of the anchors in [0, 1].
         cells: (B,) the region of each anchor, an index into the flattened `Sampler.error`.
+        blank_frames: (B,) one of the frames in which an anchor was looked for; -1 where it was found and seen there.
+            None where only correspondences were drawn.
     """
 
     source_frames: Tensor
@@ -33,10 +35,17 @@ class Batch:
     occluded: Tensor
     colors: Tensor
     cells: Tensor
+    blank_frames: Tensor | None = None
 
 
 def gather_batch(
-    data: Correspondences, source: Tensor, slot: Tensor, point: Tensor, cells: Tensor, neighbours: bool
+    data: Correspondences,
+    source: Tensor,
+    slot: Tensor,
+    point: Tensor,
+    cells: Tensor,
+    neighbours: bool,
+    generator: torch.Generator,
 ) -> Batch:
     """The batch of B anchors.
 
@@ -48,6 +57,7 @@ def gather_batch(
         cells: (B,) region of each anchor.
         neighbours: Append the grid neighbour of every anchor, in the same targets: 2 B anchors, the second half beside
             the first. A neighbour that was not found in a target has no confidence there.
+        generator: Picks the frames that may be blank.
     """
     if neighbours:
         columns = data.grid_shape[1]
@@ -63,7 +73,16 @@ def gather_batch(
         occluded=data.occluded[source_m, slot, point_m],
         colors=data.colors[source, point] / 255.0,
         cells=cells,
+        blank_frames=_blank_frames(data, source, point, generator),
     )
+
+
+def _blank_frames(data: Correspondences, source: Tensor, point: Tensor, generator: torch.Generator) -> Tensor:
+    """Of each point (B,) of a source (B,) one target frame; -1 where the point was found and seen there."""
+    uniform = torch.rand(len(source), generator=generator, device=source.device)
+    slot = (uniform * data.targets.shape[1]).long()
+    seen = (data.confidence[source, slot, point] > 0) & ~data.occluded[source, slot, point]
+    return torch.where(seen, -1, data.targets[source, slot])
 
 
 def draw_in_proportion(weights: Tensor, uniform: Tensor) -> Tensor:

@@ -1,13 +1,14 @@
 """How a CaDeX++ field is fitted.
 
 Hidden correspondences only order the surfaces: they say what is behind what, but flow into occlusion is too rough to
-be followed (of the development clips' hidden ends of chains fewer than one in ten was within 4 px).
+be followed (of the development clips' hidden ends of chains fewer than one in ten was within 4 px). What carries a
+point through frames in which nothing was found of it is that it moves evenly there.
 
 All terms are in pixels of the 256 x 256 raster (depths times the pixels in one local unit), so that the published
 weights keep their meaning at every frame size.
 
 Source:
-    CaDeX++ (ECCV 2024), section 3.4; the occlusion order is ours.
+    CaDeX++ (ECCV 2024), section 3.4; the occlusion order and the even motion where nothing was found are ours.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from omnitrack.optimize.schedule import only_inliers
 from omnitrack.settings import OUTLIER_PX, CadexSettings, FitSettings
 
 COUPLING_ORDER = (0, 1, 2, 0, 1, 2)  # the coordinate each layer changes: every one twice
+SMOOTHNESS_SHARE = 4  # one anchor in so many is asked for smooth motion
 LAST_RATE = 0.33 ** (22_000 / 5_000)  # of the learning rate, left after 22,000 steps of a fall by 0.33 every 5,000
 
 
@@ -135,10 +137,25 @@ def cadex_losses(
         "depth_gradient": settings.depth_gradient_weight * depth_px * steps.abs().sum(0).mean(),
         "occlusion": settings.occlusion_weight * depth_px * (hidden * in_front).sum() / total,
     }
+    if settings.smoothness_weight > 0 and batch.blank_frames is not None:
+        terms["smoothness"] = (
+            settings.smoothness_weight * depth_px * _bend(field, canonical, batch.blank_frames, columns)
+        )
     if flow_gradient_weight > 0:
         terms["flow_gradient"] = flow_gradient_weight * flow_gradient(difference, seen.view_as(confidence))
     errors = (confidence * difference.detach().norm(dim=-1)).sum(-1) / confidence.sum(-1).clamp_min(1e-6)
     return terms, errors
+
+
+def _bend(field: CadexField, canonical: Tensor, blank_frames: Tensor, columns: list[Tensor]) -> Tensor:
+    """Mean acceleration of some anchors' points (B, 3) through their blank frames (B,), in local units per frame^2."""
+    some = slice(None, None, SMOOTHNESS_SHARE)
+    middle, last = blank_frames[some], field.num_frames - 1
+    whole = (middle > 0) & (middle < last)  # it is blank, and has a frame on either side
+    three = torch.stack([middle - 1, middle, middle + 1], 1).clamp(0, last)
+    shared = canonical[some, None].expand(-1, 3, -1).flatten(0, 1)
+    before, here, after = field.warp.inverse(shared, three.flatten(), columns).view(-1, 3, 3).unbind(1)
+    return ((before - 2 * here + after).abs().sum(-1) * whole).mean()
 
 
 def match_loss(field: CadexField, batch: Batch, settings: FitSettings, moment: Moment) -> Tensor:

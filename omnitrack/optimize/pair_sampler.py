@@ -75,7 +75,7 @@ class PairSampler:
         source, slot = source[:, None].expand_as(point).flatten(), slot.expand_as(point).flatten()
         point = point.flatten()
         cells = source * self.error.shape[1] + self._regions.region_of_point[point]
-        batch = gather_batch(self.data, source, slot[:, None], point, cells, self._neighbours)
+        batch = gather_batch(self.data, source, slot[:, None], point, cells, self._neighbours, generator)
         gap = (batch.target_frames - batch.source_frames[:, None]).abs()
         return replace(batch, confidence=batch.confidence * torch.cos((gap - 1) / interval * (math.pi / 2)))
 

@@ -45,7 +45,7 @@ class RegionSampler:
         count = self._num_valid[source, point]
         nth = (uniform[:, 1:] * count[:, None]).long()
         slot = self._slots[source[:, None], nth, point[:, None]].long()
-        return gather_batch(self.data, source, slot, point, cells, self._neighbours)
+        return gather_batch(self.data, source, slot, point, cells, self._neighbours, generator)
 
     def update(self, batch: Batch, errors: Tensor) -> None:
         """See `omnitrack.optimize.sampler.Sampler.update`; an error counts as much as its correspondences pull."""

@@ -68,7 +68,7 @@ def test_the_loss_falls(
     plane = static_scene((64, 48)).layers[0]
     bending = SyntheticScene((64, 48), 6, [replace(plane, motion=lambda t: Ripple(1.2 * t, 60.0))])
     settings = replace(small_fit, sampler=sampler, steps=60, anchors=128, learning_rate=5e-2, hard_share=0.0)
-    looks = list(Engine(exact_correspondences(bending), settings, seed=0).run())
+    looks = list(Engine(exact_correspondences(bending), settings, seed=1).run())
     assert [look.step for look in looks] == list(range(5, 61, 5))
     assert looks[0].error_px > 4
     assert looks[-1].losses["loss"] < 0.6 * looks[0].losses["loss"]

@@ -22,10 +22,16 @@ SETTINGS = CadexSettings(
 )
 
 
-def make_field(depth: torch.Tensor, shift_px: tuple[float, float] = (0.0, 0.0), shaken: float = 0.0) -> CadexField:
-    """A plane that moves by `shift_px` a frame, its motion in the camera; maps (T, h, w) of depth."""
+def make_field(
+    depth: torch.Tensor, shift_px: tuple[float, float] = (0.0, 0.0), shaken: float = 0.0, jump_px: float = 0.0
+) -> CadexField:
+    """A plane that moves by `shift_px` a frame, its motion in the camera; maps (T, h, w) of depth.
+
+    In every second frame it is `jump_px` to the right of that.
+    """
     camera = torch.eye(2, 3).repeat(len(depth), 1, 1)
     camera[:, :, 2] = -torch.arange(len(depth))[:, None] * torch.tensor(shift_px) / 32
+    camera[1::2, 0, 2] -= jump_px / 32
     shape = CadexSettings(plane_resolutions=(3, 6), plane_channels=4, time_channels=2, hidden=(8, 6))
     field = assemble(Camera(SIZE), camera, depth, shape)
     generator = torch.Generator().manual_seed(0)
@@ -124,6 +130,33 @@ def test_depth_terms_by_hand() -> None:
     # differences to the left and upper texel changed by -0.2 each at the target's texel, not at all at the source's
     assert terms["depth_gradient"].item() == pytest.approx(0.25 * (0.2 + 0.2 + 0) / 2 * 128, rel=1e-4)
     assert terms["occlusion"].item() == 0
+
+
+@pytest.mark.parametrize(
+    ("blank", "expected"),
+    [
+        ([1] * 8, 2 * 3 * 4),  # x at 0, 3, 0: an acceleration of 6 px, 24 of the raster, and y and depth of none
+        ([2] * 8, 2 * 3 * 4),
+        ([1, 9, 9, 9, -1, 9, 9, 9], 2 * 3 * 4 / 2),  # every fourth anchor is asked; one of the two was found
+        ([-1] * 8, 0),
+        ([0] * 8, 0),  # the clip's ends have no frame on one side
+        ([3] * 8, 0),
+    ],
+)
+def test_smoothness_by_hand(blank: list[int], expected: float) -> None:
+    """Four frames of a plane that jumps 3 pixels to and fro."""
+    field = make_field(torch.zeros(4, 6, 8), jump_px=3.0)
+    batch = make_batch([(20, 30)] * 8, [[(23, 30)]] * 8, [[1.0]] * 8)
+    settings = replace(SETTINGS, smoothness_weight=0.5)
+    terms, _ = cadex_losses(field, replace(batch, blank_frames=torch.tensor(blank)), settings)
+    assert terms["smoothness"].item() == pytest.approx(0.5 * expected, rel=1e-3, abs=1e-3)
+
+
+def test_even_motion_is_smooth() -> None:
+    field = make_field(torch.full((3, 6, 8), 0.2), shift_px=(2.0, -1.0))
+    batch = replace(make_batch([(20, 30)], [[(22, 29)]], [[1.0]]), blank_frames=torch.tensor([1]))
+    terms, _ = cadex_losses(field, batch, SETTINGS)
+    assert terms["smoothness"].item() == pytest.approx(0, abs=1e-3)
 
 
 @pytest.mark.parametrize(

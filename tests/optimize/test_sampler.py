@@ -44,6 +44,24 @@ def test_nothing_to_draw_from_is_an_error(data: Correspondences, name: str) -> N
     assert caught.value.hint == "allow longer ones: --set fit.longest_gap=0"
 
 
+@pytest.mark.parametrize("neighbours", [False, True])
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_blank_frames_are_those_in_which_an_anchor_was_not_found_or_not_seen(
+    data: Correspondences, name: str, neighbours: bool
+) -> None:
+    """Of frame 0 nothing is found in frame 2 and all is hidden in frame 3; everything else is found and seen."""
+    confidence, occluded = torch.full_like(data.confidence, 255), torch.zeros_like(data.occluded)
+    confidence[0, data.targets[0] == 2] = 0
+    occluded[0, data.targets[0] == 3] = True
+    data = replace(data, confidence=confidence, occluded=occluded)
+    sampler = make_sampler(data, FitSettings(sampler=name, anchors=600), neighbours)
+    batch = sampler.draw(1.0, torch.Generator().manual_seed(0))
+    assert batch.blank_frames is not None
+    first = batch.source_frames == 0
+    assert set(batch.blank_frames[first].tolist()) == {-1, 2, 3}
+    assert set(batch.blank_frames[~first].tolist()) == {-1}
+
+
 def test_bounds_by_hand() -> None:
     """Of the weights 0, 1, 0, 3 and 0 the second begins at 0 and the fourth at 1/4."""
     uniform = torch.tensor([0.0, 0.2499, 0.25, 0.9, np.nextafter(1.0, 0.0)], dtype=torch.float64)

@@ -10,8 +10,6 @@ Layout::
 from __future__ import annotations
 
 import json
-import threading
-from collections import OrderedDict
 from types import TracebackType
 from typing import Any
 
@@ -19,6 +17,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from omnitrack.byte_cache import ByteCache
 from omnitrack.correspondence.features.contract import PUBLISHED_THRESHOLD
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.project import Project
@@ -53,9 +52,7 @@ class FeatureStore:
     def __init__(self, project: Project, cache_bytes: int = CACHE_BYTES) -> None:
         self._path = project.correspondences_path
         self._command = f"omnitrack filter {project.root}"
-        self._cache: OrderedDict[int, Features] = OrderedDict()
-        self._cache_bytes = cache_bytes
-        self._lock = threading.Lock()
+        self._cache: ByteCache[int, Features] = ByteCache(cache_bytes, lambda features: features.nbytes, 1)
         self.size = project.size
         stamp = read_features_stamp(project)
         if stamp is None:
@@ -95,15 +92,7 @@ class FeatureStore:
         Raises:
             OmnitrackError: No such frame, or its data are damaged.
         """
-        with self._lock:
-            found = self._cache.pop(frame, None)
-        if found is None:
-            found = self._read(frame)  # outside the lock
-        with self._lock:
-            self._cache[frame] = found  # youngest last
-            while len(self._cache) > 1 and len(self._cache) * found.nbytes > self._cache_bytes:
-                self._cache.popitem(last=False)
-        return found
+        return self._cache.through(frame, lambda: self._read(frame))
 
     def _check(self, num_frames: int) -> None:
         group = self._file[FEATURES_GROUP]

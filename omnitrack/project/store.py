@@ -13,9 +13,7 @@ Layout::
 from __future__ import annotations
 
 import json
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -23,6 +21,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from omnitrack.byte_cache import ByteCache
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.flow_codec import COMPRESSION, INTEGER, EncodedFlow, decode_steps, pack, steps_to_pixels, unpack
@@ -53,10 +52,7 @@ class FlowStore(FlowSource):
     def __init__(self, project: Project, cache_bytes: int = CACHE_BYTES, any_frames: bool = False) -> None:
         self._path = project.correspondences_path
         self._command = f"omnitrack flow {project.root}"
-        self._cache: OrderedDict[tuple[str, Pair], Steps] = OrderedDict()
-        self._cache_bytes = cache_bytes
-        self._cached = 0  # bytes
-        self._lock = threading.Lock()
+        self._cache: ByteCache[tuple[str, Pair], Steps] = ByteCache(cache_bytes, lambda steps: steps[0].nbytes, 1)
         self._file = self._open()
         try:
             width, height = self._file.attrs["size"]
@@ -113,7 +109,8 @@ class FlowStore(FlowSource):
         Raises:
             OmnitrackError: The pair was not matched, or its data are damaged.
         """
-        steps, steps_per_px = self._through_cache("flow", (source, target), self._read)
+        pair = source, target
+        steps, steps_per_px = self._cache.through(("flow", pair), lambda: self._read(pair))
         return steps_to_pixels(steps, steps_per_px)
 
     def confidence(self, source: int, target: int) -> NDArray[np.float32] | None:
@@ -122,7 +119,8 @@ class FlowStore(FlowSource):
         Raises:
             OmnitrackError: The data are damaged.
         """
-        sure, scale = self._through_cache("confidence", (source, target), self._read_confidence)
+        pair = source, target
+        sure, scale = self._cache.through(("confidence", pair), lambda: self._read_confidence(pair))
         return sure / np.float32(scale) if sure.size else None
 
     def stored_bytes(self, group: str) -> int:
@@ -133,21 +131,6 @@ class FlowStore(FlowSource):
                 lambda _, item: sizes.append(item.id.get_storage_size()) if isinstance(item, h5py.Dataset) else None
             )
         return sum(sizes)
-
-    def _through_cache(self, kind: str, pair: Pair, read: Callable[[Pair], Steps]) -> Steps:
-        with self._lock:
-            found = self._cache.get((kind, pair))
-            if found is not None:
-                self._cache.move_to_end((kind, pair))  # youngest last
-                return found
-        found = read(pair)  # outside the lock: threads decode at the same time
-        with self._lock:
-            if (kind, pair) not in self._cache:
-                self._cache[kind, pair] = found
-                self._cached += found[0].nbytes
-            while len(self._cache) > 1 and self._cached > self._cache_bytes:
-                self._cached -= self._cache.popitem(last=False)[1][0].nbytes
-        return found
 
     # --- the file -----------------------------------------------------------------------------------------------
     def _open(self) -> h5py.File:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from omnitrack.correspondence.estimators import get_estimator, open_estimator
 from omnitrack.correspondence.estimators.contract import Clip, ClipEstimator
-from omnitrack.correspondence.estimators.raft import FrameCache, RaftEstimator, RaftPairs
+from omnitrack.correspondence.estimators.raft import RaftEstimator, RaftPairs
 from omnitrack.correspondence.raft.checkpoints import load_network, original_names
 from omnitrack.correspondence.raft.grid import Grid
 from omnitrack.correspondence.raft.network import SMALL, RaftNetwork
@@ -103,17 +103,6 @@ def test_threads_get_the_flow_that_one_gets(random_weights: Path) -> None:
             together = list(pool.map(lambda pair, e=estimator: e.estimate_pairs([pair], [None])[0], wanted))  # type: ignore[misc]
         assert all(np.abs(a.flow - b.flow).max() < 2e-3 for a, b in zip(alone, together, strict=True))
     assert torch.get_num_threads() == before
-
-
-def test_the_cache_stays_within_its_memory(random_weights: Path) -> None:
-    encoded = load_network(random_weights).prepare().encode(torch.zeros(1, 3, 128, 128))
-    cache = FrameCache(2.5 * encoded.bytes)
-    for index in (0, 1, 0, 2):
-        cache.put(index, encoded) if cache.get(index) is None else None
-    assert cache.get(1) is None and cache.get(0) is encoded and cache.get(2) is encoded
-    cache = FrameCache(0)
-    cache.put(0, encoded)
-    assert cache.get(0) is None
 
 
 def test_the_stamp_of_flow_records_the_file_and_what_changes_the_result(random_weights: Path, tmp_path: Path) -> None:

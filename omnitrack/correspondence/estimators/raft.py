@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from omnitrack.byte_cache import ByteCache
 from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate, Pair
 from omnitrack.correspondence.raft.checkpoints import PUBLISHED, load_network
 from omnitrack.correspondence.raft.correlation import Correlation, Store, pair_bytes
@@ -75,7 +75,9 @@ class RaftPairs:
         self._threads = torch.get_num_threads()
         self._slots = Slots(1 if on_gpu else min(os.cpu_count() or 1, fitting // self.batch_pairs))
         self._encoding = threading.Lock()
-        self._encoded = FrameCache(settings.cache_mb * _MEGABYTE)
+        self._encoded: ByteCache[int, EncodedFrames] = ByteCache(
+            settings.cache_mb * _MEGABYTE, lambda frames: frames.bytes
+        )
 
     @torch.inference_mode()
     def estimate_pairs(self, pairs: Sequence[Pair], initial: Sequence[Flow | None]) -> list[FlowEstimate]:
@@ -142,33 +144,6 @@ class Slots:
             yield store, self.count - self._free.qsize()
         finally:
             self._free.put(store)
-
-
-class FrameCache:
-    """Encoded frames, the least recently used of which make room.
-
-    Args:
-        capacity_bytes: What they may take together.
-    """
-
-    def __init__(self, capacity_bytes: float) -> None:
-        self._free = capacity_bytes
-        self._frames: OrderedDict[int, EncodedFrames] = OrderedDict()
-
-    def get(self, index: int) -> EncodedFrames | None:
-        """A frame that was put here, while it is kept."""
-        encoded = self._frames.get(index)
-        if encoded is not None:
-            self._frames.move_to_end(index)
-        return encoded
-
-    def put(self, index: int, encoded: EncodedFrames) -> None:
-        """Keep a frame that is not here yet."""
-        self._frames[index] = encoded
-        self._free -= encoded.bytes
-        while self._free < 0:
-            _, oldest = self._frames.popitem(last=False)
-            self._free += oldest.bytes
 
 
 def half_type(settings: RaftSettings, device: str) -> torch.dtype:

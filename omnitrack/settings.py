@@ -277,9 +277,7 @@ class FitSettings:
     )
     flow_gradient_weight: float = setting(0.0, "agreement of neighbours' motions; above 0 doubles the work", low=0)
     return_px: float = setting(
-        2.0,
-        "a correspondence that does not lead back counts half from so many px on, at 256 x 256; 0: all count",
-        low=0,
+        2.0, "how far, at 256 x 256, a correspondence that counts half leads back beside its start; 0: all count", low=0
     )
     longest_gap: int = setting(0, "correspondences over more frames are left out; 0 keeps all", low=0)
     matches: int = setting(256, "long-range matches per step, where there are any; 0 leaves them out", low=0)

@@ -77,7 +77,8 @@ class Correspondences:
         if gap == 0:
             return self
         near = (self.targets - self.sources[:, None]).abs() <= gap
-        return replace(self, confidence=self.confidence * near[..., None])
+        targets = torch.where(near, self.targets, -1)
+        return replace(self, targets=targets, confidence=self.confidence * near[..., None])
 
     def nearest_point(self, pixels: Tensor) -> Tensor:
         """Index (...) of the grid point nearest to pixels (..., 2)."""

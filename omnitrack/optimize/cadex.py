@@ -118,8 +118,8 @@ def cadex_losses(
 
     lifted = field.camera.lift(batch.source_pixels, surface[0, :anchors])
     canonical = field.warp(lifted, batch.source_frames, columns)
-    shared = canonical[:, None].expand(-1, targets, -1).flatten(0, 1)
-    points = field.warp.inverse(shared, frames, columns)
+    passages = _passages(batch, field.num_frames, settings.smoothness_weight)
+    points, passing = _carry(field, canonical, [batch.target_frames, passages], columns)
     landed = field.camera.project(points).view(anchors, targets, 2)
     depth, seen_depth, prior_depth = points[:, 2], surface[0, anchors:], initial[0, anchors:]
 
@@ -137,25 +137,35 @@ def cadex_losses(
         "depth_gradient": settings.depth_gradient_weight * depth_px * steps.abs().sum(0).mean(),
         "occlusion": settings.occlusion_weight * depth_px * (hidden * in_front).sum() / total,
     }
-    if settings.smoothness_weight > 0 and batch.blank_frames is not None:
-        terms["smoothness"] = (
-            settings.smoothness_weight * depth_px * _bend(field, canonical, batch.blank_frames, columns)
-        )
+    if len(passages):
+        terms["smoothness"] = settings.smoothness_weight * depth_px * _bend(passing.view(-1, 3, 3), passages)
     if flow_gradient_weight > 0:
         terms["flow_gradient"] = flow_gradient_weight * flow_gradient(difference, seen.view_as(confidence))
     errors = (confidence * difference.detach().norm(dim=-1)).sum(-1) / confidence.sum(-1).clamp_min(1e-6)
     return terms, errors
 
 
-def _bend(field: CadexField, canonical: Tensor, blank_frames: Tensor, columns: list[Tensor]) -> Tensor:
-    """Mean acceleration of some anchors' points (B, 3) through their blank frames (B,), in local units per frame^2."""
-    some = slice(None, None, SMOOTHNESS_SHARE)
-    middle, last = blank_frames[some], field.num_frames - 1
-    whole = (middle > 0) & (middle < last)  # it is blank, and has a frame on either side
-    three = torch.stack([middle - 1, middle, middle + 1], 1).clamp(0, last)
-    shared = canonical[some, None].expand(-1, 3, -1).flatten(0, 1)
-    before, here, after = field.warp.inverse(shared, three.flatten(), columns).view(-1, 3, 3).unbind(1)
-    return ((before - 2 * here + after).abs().sum(-1) * whole).mean()
+def _passages(batch: Batch, num_frames: int, weight: float) -> Tensor:
+    """The blank frame of some anchors between its two neighbours, (n, 3); -1 where there are not all three."""
+    if weight == 0 or batch.blank_frames is None:
+        return batch.source_frames.new_empty(0, 3)
+    middle = batch.blank_frames[: -(-len(batch.blank_frames) // SMOOTHNESS_SHARE)]
+    whole = (middle > 0) & (middle < num_frames - 1)
+    return torch.where(whole[:, None], torch.stack([middle - 1, middle, middle + 1], 1), -1)
+
+
+def _carry(field: CadexField, canonical: Tensor, frames: list[Tensor], columns: list[Tensor]) -> list[Tensor]:
+    """The first n canonical points (B, 3) in frames (n, M) each, for several such tables at once: (n * M, 3) each."""
+    shared = [canonical[: len(table), None].expand(-1, table.shape[1], -1).flatten(0, 1) for table in frames]
+    flat = torch.cat([table.flatten() for table in frames]).clamp_min(0)
+    carried = field.warp.inverse(torch.cat(shared), flat, columns)
+    return list(carried.split([table.numel() for table in frames]))
+
+
+def _bend(passing: Tensor, passages: Tensor) -> Tensor:
+    """Mean acceleration of points (n, 3 frames, 3), in local units per frame^2; none where a passage is not whole."""
+    before, here, after = passing.unbind(1)
+    return ((before - 2 * here + after).abs().sum(-1) * (passages[:, 0] >= 0)).mean()
 
 
 def match_loss(field: CadexField, batch: Batch, settings: FitSettings, moment: Moment) -> Tensor:

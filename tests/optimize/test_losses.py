@@ -137,7 +137,7 @@ def test_depth_terms_by_hand() -> None:
     [
         ([1] * 8, 2 * 3 * 4),  # x at 0, 3, 0: an acceleration of 6 px, 24 of the raster, and y and depth of none
         ([2] * 8, 2 * 3 * 4),
-        ([1, 9, 9, 9, -1, 9, 9, 9], 2 * 3 * 4 / 2),  # every fourth anchor is asked; one of the two was found
+        ([1, -1, 9, 9, 9, 9, 9, 9], 2 * 3 * 4 / 2),  # a fourth of the anchors is asked; one of the two was found
         ([-1] * 8, 0),
         ([0] * 8, 0),  # the clip's ends have no frame on one side
         ([3] * 8, 0),

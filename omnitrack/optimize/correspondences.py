@@ -80,6 +80,10 @@ class Correspondences:
         targets = torch.where(near, self.targets, -1)
         return replace(self, targets=targets, confidence=self.confidence * near[..., None])
 
+    def row_of_frame(self) -> dict[int, int]:
+        """Of each source frame its index into `sources`."""
+        return {int(frame): s for s, frame in enumerate(self.sources.tolist())}
+
     def nearest_point(self, pixels: Tensor) -> Tensor:
         """Index (...) of the grid point nearest to pixels (..., 2)."""
         rows, columns = self.grid_shape

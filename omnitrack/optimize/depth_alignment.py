@@ -58,7 +58,7 @@ def _matched(
         (2, Q) rows of the frames of each pair; of each of N points its pair, its two depths, and how sure its match is.
         None where there is no such point.
     """
-    row_of = {int(frame): s for s, frame in enumerate(data.sources.tolist())}
+    row_of = data.row_of_frame()
     pairs = [
         (s, k, row_of[target])
         for s in range(len(data.sources))

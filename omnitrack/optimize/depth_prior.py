@@ -162,7 +162,7 @@ def to_field(depth: Tensor, known: Tensor, camera: Camera, inverse: bool) -> Ten
 def _follows(data: Correspondences, depth: Tensor, known: Tensor) -> Tensor:
     """See `Belief.follows`; small differences are noise and do not count."""
     tolerance = UNLIKE_DEPTH * (FAR - NEAR)
-    row_of = {int(frame): s for s, frame in enumerate(data.sources.tolist())}
+    row_of = data.row_of_frame()
     along, staying = torch.zeros(2, device=depth.device)
     for s in range(len(data.sources)):
         for k, target in enumerate(data.targets[s].tolist()):

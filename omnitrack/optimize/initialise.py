@@ -136,10 +136,6 @@ def _apply(affine: Tensor, points: Tensor) -> Tensor:
     return points @ affine[:, :2].T + affine[:, 2]
 
 
-def _source_of_frame(data: Correspondences) -> dict[int, int]:
-    return {int(frame): s for s, frame in enumerate(data.sources.tolist())}
-
-
 def hidden_entries(data: Correspondences) -> Iterator[tuple[int, int, Tensor, Tensor]]:
     """The believed but hidden entries of every source and target frame that is itself a source.
 
@@ -147,7 +143,7 @@ def hidden_entries(data: Correspondences) -> Iterator[tuple[int, int, Tensor, Te
         Rows of the source and of the target frame among the sources; the points (n,) that are hidden, and the points
         (n,) of the target frame that they land on: those cover them.
     """
-    row_of = _source_of_frame(data)
+    row_of = data.row_of_frame()
     for s in range(len(data.sources)):
         for k, target in enumerate(data.targets[s].tolist()):
             if target not in row_of:
@@ -160,7 +156,7 @@ def hidden_entries(data: Correspondences) -> Iterator[tuple[int, int, Tensor, Te
 
 def sum_along_tracks(data: Correspondences, values: Tensor) -> Tensor:
     """Of every point, the sum of values (n, S, P) over its whereabouts in its own and all other frames."""
-    row_of = _source_of_frame(data)
+    row_of = data.row_of_frame()
     sums = values.clone()
     for s in range(len(data.sources)):
         for k, target in enumerate(data.targets[s].tolist()):

@@ -112,8 +112,7 @@ class PointTracker:
         if not self._settings.query.fuse:
             return Tracked(field.pixels, field.visible, confidence, field.depth)
         fused = self.fused(source, known)
-        seen = fused_visibility(chained, field.pixels, field.visible, known.looks.alike(fused), size)
-        return Tracked(fused, seen & inside(fused, size), confidence, field.depth)
+        return Tracked(fused, self.visible(known, fused), confidence, field.depth)
 
     def witnesses(self, source: int, pixels: NDArray[np.float32]) -> Witnesses:
         """What is known of working pixels (P, 2) of frame `source`."""
@@ -134,6 +133,12 @@ class PointTracker:
         measurable = known.field.visible & known.looks.alike(known.field.pixels)
         gaps = self._settings.filter.gaps
         return fuse_positions(self._flows, source, known.chained, known.field.pixels, measurable, gaps)
+
+    def visible(self, known: Witnesses, fused: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Whether points are seen (P, T) at their fused positions (P, T, 2)."""
+        field, size = known.field, self._flows.size
+        seen = fused_visibility(known.chained, field.pixels, field.visible, known.looks.alike(fused), size)
+        return seen & inside(fused, size)
 
 
 def features_of_fit(

@@ -23,9 +23,7 @@ from omnitrack.config import load_settings, parse_assignments
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.features import NONE, open_extractor
 from omnitrack.correspondence.features.sampling import FrameFeatures
-from omnitrack.correspondence.fusion import fused_visibility
 from omnitrack.correspondence.looks import Looks
-from omnitrack.correspondence.raster import inside
 from omnitrack.evaluation.metrics import score_video
 from omnitrack.evaluation.tapvid import Queries, file_stem, load_tapvid, pixels_to_raster, sample_queries
 from omnitrack.project.project import Project
@@ -68,15 +66,13 @@ def witnesses(project: Project, queries: Queries, settings: Settings) -> Witness
             points = pixels[queries.frames == source, 1:].astype(np.float32)
             known = tracker.witnesses(source, points)
             fused = tracker.fused(source, known)
-            rule = fused_visibility(
-                known.chained, known.field.pixels, known.field.visible, known.looks.alike(fused), size
-            )
+            rule = tracker.visible(known, fused)
             parts["pixels"].append(fused)
             parts["field"].append(known.field.visible)
             parts["chain"].append(known.chained.visible)
             parts["patches"].append(patches.of(source, points).alike(fused))
             parts["features"].append(only.of(source, points).alike(fused) if only else np.zeros_like(rule))
-            parts["rule"].append(rule & inside(fused, size))
+            parts["rule"].append(rule)
     back = np.argsort(order)
     return Witnesses(size, **{name: np.concatenate(values)[back] for name, values in parts.items()})
 

@@ -11,6 +11,22 @@ from omnitrack.optimize.correspondences import Correspondences
 
 
 @dataclass(frozen=True)
+class Extras:
+    """What a batch is drawn with beside its correspondences, because a loss reads it.
+
+    Attributes:
+        neighbours: The grid neighbour of every anchor, in the same targets.
+        blank_frames: See `Batch`.
+    """
+
+    neighbours: bool = False
+    blank_frames: bool = False
+
+
+NO_EXTRAS = Extras()
+
+
+@dataclass(frozen=True)
 class Batch:
     """B anchors with M targets each.
 
@@ -24,7 +40,7 @@ class Batch:
         colors: (B, 3) RGB of the anchors in [0, 1].
         cells: (B,) the region of each anchor, an index into the flattened `Sampler.error`.
         blank_frames: (B,) one of the frames in which an anchor was looked for; -1 where it was found and seen there.
-            None where only correspondences were drawn.
+            None where nobody asked for them.
     """
 
     source_frames: Tensor
@@ -44,7 +60,7 @@ def gather_batch(
     slot: Tensor,
     point: Tensor,
     cells: Tensor,
-    neighbours: bool,
+    extras: Extras,
     generator: torch.Generator,
 ) -> Batch:
     """The batch of B anchors.
@@ -55,11 +71,11 @@ def gather_batch(
         slot: (B, M) indices into the targets of that source.
         point: (B,) index into `data.grid`.
         cells: (B,) region of each anchor.
-        neighbours: Append the grid neighbour of every anchor, in the same targets: 2 B anchors, the second half beside
-            the first. A neighbour that was not found in a target has no confidence there.
+        extras: With neighbours there are 2 B anchors, the second half beside the first. A neighbour that was not found
+            in a target has no confidence there.
         generator: Picks the frames that may be blank.
     """
-    if neighbours:
+    if extras.neighbours:
         columns = data.grid_shape[1]
         beside = torch.where(point % columns < columns - 1, point + 1, point - 1)
         point, source, slot, cells = torch.cat([point, beside]), source.repeat(2), slot.repeat(2, 1), cells.repeat(2)
@@ -73,7 +89,7 @@ def gather_batch(
         occluded=data.occluded[source_m, slot, point_m],
         colors=data.colors[source, point] / 255.0,
         cells=cells,
-        blank_frames=_blank_frames(data, source, point, generator),
+        blank_frames=_blank_frames(data, source, point, generator) if extras.blank_frames else None,
     )
 
 

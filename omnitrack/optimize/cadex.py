@@ -26,7 +26,7 @@ from omnitrack.motion.encoding import TimeFeatures
 from omnitrack.motion.frame_map import FrameAffine
 from omnitrack.motion.geometry import Camera
 from omnitrack.motion.warp import CanonicalWarp
-from omnitrack.optimize.batch import Batch
+from omnitrack.optimize.batch import Batch, Extras
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.depth_prior import Belief
 from omnitrack.optimize.losses import FRAME_PX, flow_gradient, robust_distance
@@ -91,7 +91,7 @@ def cadex_losses(
 
     Args:
         field: Is judged.
-        batch: Drawn with neighbours where `flow_gradient_weight` is above zero.
+        batch: Drawn with neighbours where `flow_gradient_weight` is above zero, with blank frames for smoothness.
         settings: Weights.
         flow_gradient_weight: Of `flow_gradient`; 0 leaves it out.
         outlier_px: Of `robust_distance`.
@@ -118,7 +118,7 @@ def cadex_losses(
 
     lifted = field.camera.lift(batch.source_pixels, surface[0, :anchors])
     canonical = field.warp(lifted, batch.source_frames, columns)
-    passages = _passages(batch, field.num_frames, settings.smoothness_weight)
+    passages = _passages(batch, field.num_frames)
     points, passing = _carry(field, canonical, [batch.target_frames, passages], columns)
     landed = field.camera.project(points).view(anchors, targets, 2)
     depth, seen_depth, prior_depth = points[:, 2], surface[0, anchors:], initial[0, anchors:]
@@ -145,9 +145,9 @@ def cadex_losses(
     return terms, errors
 
 
-def _passages(batch: Batch, num_frames: int, weight: float) -> Tensor:
+def _passages(batch: Batch, num_frames: int) -> Tensor:
     """The blank frame of some anchors between its two neighbours, (n, 3); -1 where there are not all three."""
-    if weight == 0 or batch.blank_frames is None:
+    if batch.blank_frames is None:
         return batch.source_frames.new_empty(0, 3)
     middle = batch.blank_frames[: -(-len(batch.blank_frames) // SMOOTHNESS_SHARE)]
     whole = (middle > 0) & (middle < num_frames - 1)
@@ -184,6 +184,6 @@ CADEX = Method(
     match_loss=match_loss,
     groups=groups,
     restore=restore,
-    neighbours=lambda settings: settings.flow_gradient_weight > 0,
+    extras=lambda settings: Extras(settings.flow_gradient_weight > 0, settings.cadex.smoothness_weight > 0),
     last_rate=LAST_RATE,
 )

@@ -71,8 +71,8 @@ class Engine:
         self._method = get_method(settings.method)
         self.belief = None if prior is None else believe(prior, data, self._method.camera(data.size, settings))
         self.field = self._method.build(data, settings, self.belief)
-        neighbours = self._method.neighbours(settings)
-        self.sampler = make_sampler(data.within(settings.longest_gap), settings, neighbours)
+        extras = self._method.extras(settings)
+        self.sampler = make_sampler(data.within(settings.longest_gap), settings, extras)
         self._matches = matches if settings.matches > 0 else None
         self._generator = torch.Generator(data.grid.device).manual_seed(seed)
         groups = self._method.groups(self.field, settings)

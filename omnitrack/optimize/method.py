@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from omnitrack.motion.geometry import Camera
-from omnitrack.optimize.batch import Batch
+from omnitrack.optimize.batch import Batch, Extras
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.depth_prior import Belief, mix
 from omnitrack.optimize.initialise import camera_motion, depth_from_motion
@@ -42,7 +42,7 @@ class Method:
         match_loss: Of a batch of long-range matches: far, without colours or neighbours, some of them wrong.
         groups: Parameters, their first learning rate, and the largest norm of their gradient, 0 for none.
         restore: The field that a state was saved from, for frames of a size (width, height) and their number.
-        neighbours: Whether a batch needs the grid neighbours of its anchors.
+        extras: What the losses read of a batch beside its correspondences.
         last_rate: Share of the learning rate that is left at the end.
     """
 
@@ -52,7 +52,7 @@ class Method:
     match_loss: Callable[[Any, Batch, FitSettings, Moment], Tensor]
     groups: Callable[[Any, FitSettings], list[tuple[list[Tensor], float, float]]]
     restore: Callable[[Mapping[str, Tensor], tuple[int, int], int, FitSettings], Any]
-    neighbours: Callable[[FitSettings], bool]
+    extras: Callable[[FitSettings], Extras]
     last_rate: float
 
 

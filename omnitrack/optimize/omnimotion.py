@@ -29,7 +29,7 @@ from omnitrack.motion.omnimotion import OmniMotionField, Rays, RayShape
 from omnitrack.motion.plain import PlanarField, TwoNetworkWarp
 from omnitrack.motion.rendering import accumulate, distortion
 from omnitrack.motion.warp import CanonicalWarp
-from omnitrack.optimize.batch import Batch
+from omnitrack.optimize.batch import Batch, Extras
 from omnitrack.optimize.cadex import COUPLING_ORDER
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.depth_prior import Belief
@@ -245,11 +245,11 @@ def _differences(values: Tensor, random: bool) -> Tensor:
     return values[1:] - values[:-1] if random else values[:half] - values[half:]
 
 
-def neighbours(settings: FitSettings) -> bool:
-    """See `omnitrack.optimize.method.Method.neighbours`."""
+def extras(settings: FitSettings) -> Extras:
+    """See `omnitrack.optimize.method.Method.extras`."""
     s = settings.omnimotion
-    wanted = settings.flow_gradient_weight > 0 or s.photometric_gradient_weight > 0
-    return wanted and not s.random_neighbours
+    gradients = settings.flow_gradient_weight > 0 or s.photometric_gradient_weight > 0
+    return Extras(neighbours=gradients and not s.random_neighbours)
 
 
 OMNIMOTION = Method(
@@ -259,6 +259,6 @@ OMNIMOTION = Method(
     match_loss=match_loss,
     groups=groups,
     restore=restore,
-    neighbours=neighbours,
+    extras=extras,
     last_rate=LAST_RATE,
 )

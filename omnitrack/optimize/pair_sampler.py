@@ -22,7 +22,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from omnitrack.optimize.batch import Batch, draw_in_proportion, gather_batch
+from omnitrack.optimize.batch import NO_EXTRAS, Batch, Extras, draw_in_proportion, gather_batch
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.regions import RegionErrors
 from omnitrack.optimize.schedule import max_interval
@@ -43,14 +43,14 @@ class PairSampler:
         data: What to draw from: at least one correspondence.
         settings: Reads `pairs`, `anchors` (those of all pairs together, what does not divide is left out), `regions`
             and `hard_share`, the share of the points that follows the error from `HARD_FROM` on.
-        neighbours: Append the grid neighbour of every anchor, see `gather_batch`.
+        extras: What the losses read beside correspondences.
     """
 
-    def __init__(self, data: Correspondences, settings: FitSettings, neighbours: bool = False) -> None:
+    def __init__(self, data: Correspondences, settings: FitSettings, extras: Extras = NO_EXTRAS) -> None:
         self.data = data
         self._pairs = min(settings.pairs, settings.anchors)
         self._points = settings.anchors // self._pairs
-        self._hard_share, self._neighbours = settings.hard_share, neighbours
+        self._hard_share, self._extras = settings.hard_share, extras
         valid = (data.confidence > 0) & (data.targets >= 0)[..., None]  # (S, K, P)
         num_valid = valid.sum(1)  # (S, P)
         self._rareness = 1 / torch.sqrt(num_valid.float() + 1)
@@ -75,7 +75,7 @@ class PairSampler:
         source, slot = source[:, None].expand_as(point).flatten(), slot.expand_as(point).flatten()
         point = point.flatten()
         cells = source * self.error.shape[1] + self._regions.region_of_point[point]
-        batch = gather_batch(self.data, source, slot[:, None], point, cells, self._neighbours, generator)
+        batch = gather_batch(self.data, source, slot[:, None], point, cells, self._extras, generator)
         gap = (batch.target_frames - batch.source_frames[:, None]).abs()
         return replace(batch, confidence=batch.confidence * torch.cos((gap - 1) / interval * (math.pi / 2)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from omnitrack.optimize.batch import Batch, draw_in_proportion, gather_batch
+from omnitrack.optimize.batch import NO_EXTRAS, Batch, Extras, draw_in_proportion, gather_batch
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.regions import RegionErrors
 from omnitrack.optimize.schedule import active_frames
@@ -23,12 +23,12 @@ class RegionSampler:
     Args:
         data: What to draw from.
         settings: Reads `anchors`, `targets`, `regions` and `hard_share`, the share that follows the error.
-        neighbours: Append the grid neighbour of every anchor, see `gather_batch`.
+        extras: What the losses read beside correspondences.
     """
 
-    def __init__(self, data: Correspondences, settings: FitSettings, neighbours: bool = False) -> None:
+    def __init__(self, data: Correspondences, settings: FitSettings, extras: Extras = NO_EXTRAS) -> None:
         self.data = data
-        self._anchors, self._targets, self._neighbours = settings.anchors, settings.targets, neighbours
+        self._anchors, self._targets, self._extras = settings.anchors, settings.targets, extras
         self._hard_share = settings.hard_share
         self._num_valid = (data.confidence > 0).sum(1)  # (S, P)
         self._slots = _valid_slots_first(data.confidence)
@@ -45,7 +45,7 @@ class RegionSampler:
         count = self._num_valid[source, point]
         nth = (uniform[:, 1:] * count[:, None]).long()
         slot = self._slots[source[:, None], nth, point[:, None]].long()
-        return gather_batch(self.data, source, slot, point, cells, self._neighbours, generator)
+        return gather_batch(self.data, source, slot, point, cells, self._extras, generator)
 
     def update(self, batch: Batch, errors: Tensor) -> None:
         """See `omnitrack.optimize.sampler.Sampler.update`; an error counts as much as its correspondences pull."""

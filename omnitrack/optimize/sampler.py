@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from omnitrack.errors import OmnitrackError
-from omnitrack.optimize.batch import Batch
+from omnitrack.optimize.batch import Batch, Extras
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.pair_sampler import PairSampler
 from omnitrack.optimize.region_sampler import RegionSampler
@@ -42,13 +42,13 @@ class Sampler(Protocol):
 SAMPLERS: dict[str, type[RegionSampler] | type[PairSampler]] = {"regions": RegionSampler, "pairs": PairSampler}
 
 
-def make_sampler(data: Correspondences, settings: FitSettings, neighbours: bool) -> Sampler:
+def make_sampler(data: Correspondences, settings: FitSettings, extras: Extras) -> Sampler:
     """The sampler that `settings.sampler` names.
 
     Args:
         data: What to draw from.
         settings: How.
-        neighbours: Append the grid neighbour of every anchor to a batch.
+        extras: What a batch has beside correspondences.
 
     Raises:
         OmnitrackError: There is nothing to draw from.
@@ -56,4 +56,4 @@ def make_sampler(data: Correspondences, settings: FitSettings, neighbours: bool)
     if not bool((data.confidence > 0).any()):
         reach = f" over at most {settings.longest_gap} frames" if settings.longest_gap else ""
         raise OmnitrackError(f"no correspondence{reach} is believed", "allow longer ones: --set fit.longest_gap=0")
-    return SAMPLERS[settings.sampler](data, settings, neighbours)
+    return SAMPLERS[settings.sampler](data, settings, extras)

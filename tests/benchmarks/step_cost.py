@@ -93,7 +93,7 @@ def measure(method: str, preset: str, device_name: str, threads: int, repeats: i
     floor = flop / product_speed(device)
     return {
         "method": method,
-        "points": settings.anchors * settings.targets * (2 if get_method(method).neighbours(settings) else 1),
+        "points": settings.anchors * settings.targets * (2 if get_method(method).extras(settings).neighbours else 1),
         "ms": 1000 * step,
         "fastest_ms": 1000 * min(times),
         "gflop": flop / 1e9,

@@ -101,7 +101,7 @@ def test_a_short_fit_follows_points_behind_a_pole_and_orders_the_surfaces(
     scene = occluder_scene((96, 72), 14, speed=3.0)
     data = exact_correspondences(scene, stride=3)
     settings = OmniMotionSettings(tracked_samples=2, canonical_learning_rate=1e-2)  # a volume in few steps
-    engine = Engine(data, fit(settings, steps=200, anchors=192, targets=3), seed=3)
+    engine = Engine(data, fit(settings, steps=200, anchors=192, targets=3), seed=0)
     assert not any(look.rolled_back for look in engine.run())
     middle = scene.num_frames // 2
     names, order = [layer.name for layer in scene.layers], scene.depth_order(middle)

@@ -343,7 +343,10 @@ def test_two_networks_are_asked_to_be_inverse() -> None:
 
 def test_neighbours_are_drawn_only_where_a_true_gradient_is_asked_for() -> None:
     asked = replace(TINY, photometric_gradient_weight=1.0)
-    wants = get_method("omnimotion").neighbours
+
+    def wants(settings: FitSettings) -> bool:
+        return get_method("omnimotion").extras(settings).neighbours
+
     assert not wants(fit(TINY))
     assert wants(fit(asked))
     assert wants(fit(TINY, flow_gradient_weight=0.1))

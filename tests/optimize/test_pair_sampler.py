@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from omnitrack.correspondence.raster import pixel_grid
-from omnitrack.optimize.batch import Batch
+from omnitrack.optimize.batch import Batch, Extras
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.pair_sampler import HARD_FROM, PairSampler
 from omnitrack.settings import FitSettings
@@ -50,7 +50,7 @@ def make_pair_sampler(
     data: Correspondences, pairs: int = 1, points: int = 1, hard_share: float = 0.5, neighbours: bool = False
 ) -> PairSampler:
     settings = FitSettings(sampler="pairs", pairs=pairs, anchors=pairs * points, hard_share=hard_share, regions=2)
-    return PairSampler(data, settings, neighbours)
+    return PairSampler(data, settings, Extras(neighbours))
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from omnitrack.correspondence.raster import pixel_grid
-from omnitrack.optimize.batch import Batch
+from omnitrack.optimize.batch import Batch, Extras
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.region_sampler import RegionSampler
 from omnitrack.optimize.regions import RegionErrors
@@ -254,7 +254,7 @@ def test_targets_that_are_not_there_do_no_harm() -> None:
 
 def test_neighbours_lie_beside_their_anchors_in_the_same_targets(patchy: Correspondences) -> None:
     alone = make_region_sampler(patchy, 200, 3).draw(AT_THE_END, generator())
-    batch = RegionSampler(patchy, settings(200, 3), neighbours=True).draw(AT_THE_END, generator())
+    batch = RegionSampler(patchy, settings(200, 3), Extras(neighbours=True)).draw(AT_THE_END, generator())
     assert torch.equal(batch.source_pixels[:200], alone.source_pixels)
     assert torch.equal(batch.target_pixels[:200], alone.target_pixels)
     step = batch.source_pixels[200:] - batch.source_pixels[:200]

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from omnitrack.errors import OmnitrackError
-from omnitrack.optimize.batch import draw_in_proportion
+from omnitrack.optimize.batch import Extras, draw_in_proportion
 from omnitrack.optimize.correspondences import Correspondences
+from omnitrack.optimize.methods import get_method
 from omnitrack.optimize.pair_sampler import PairSampler
 from omnitrack.optimize.region_sampler import RegionSampler
 from omnitrack.optimize.sampler import SAMPLERS, make_sampler
@@ -28,7 +29,7 @@ def data(exact_correspondences: Callable[..., Correspondences]) -> Correspondenc
 
 @pytest.mark.parametrize(("name", "kind"), [("regions", RegionSampler), ("pairs", PairSampler)])
 def test_the_settings_choose(data: Correspondences, name: str, kind: type) -> None:
-    assert isinstance(make_sampler(data, FitSettings(sampler=name), False), kind)
+    assert isinstance(make_sampler(data, FitSettings(sampler=name), Extras()), kind)
 
 
 def test_every_choice_of_the_settings_is_a_sampler() -> None:
@@ -40,7 +41,7 @@ def test_every_choice_of_the_settings_is_a_sampler() -> None:
 def test_nothing_to_draw_from_is_an_error(data: Correspondences, name: str) -> None:
     nothing = replace(data, confidence=torch.zeros_like(data.confidence))
     with pytest.raises(OmnitrackError, match="no correspondence over at most 3 frames is believed") as caught:
-        make_sampler(nothing, FitSettings(sampler=name, longest_gap=3), False)
+        make_sampler(nothing, FitSettings(sampler=name, longest_gap=3), Extras())
     assert caught.value.hint == "allow longer ones: --set fit.longest_gap=0"
 
 
@@ -54,7 +55,7 @@ def test_blank_frames_are_those_in_which_an_anchor_was_not_found_or_not_seen(
     confidence[0, data.targets[0] == 2] = 0
     occluded[0, data.targets[0] == 3] = True
     data = replace(data, confidence=confidence, occluded=occluded)
-    sampler = make_sampler(data, FitSettings(sampler=name, anchors=600), neighbours)
+    sampler = make_sampler(data, FitSettings(sampler=name, anchors=600), Extras(neighbours, blank_frames=True))
     batch = sampler.draw(1.0, torch.Generator().manual_seed(0))
     assert batch.blank_frames is not None
     first = batch.source_frames == 0
@@ -85,3 +86,28 @@ def test_weights_that_are_not_finite_stay_on_the_array() -> None:
     uniform = torch.rand(100, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     index = draw_in_proportion(torch.tensor([1.0, float("nan"), 1.0]), uniform)
     assert ((index >= 0) & (index < 3)).all()
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_what_nobody_asks_for_is_not_drawn_and_changes_no_other_draw(data: Correspondences, name: str) -> None:
+    settings = FitSettings(sampler=name, anchors=40)
+    plain = make_sampler(data, settings, Extras()).draw(1.0, torch.Generator().manual_seed(0))
+    full = make_sampler(data, settings, Extras(neighbours=True, blank_frames=True))
+    batch = full.draw(1.0, torch.Generator().manual_seed(0))
+    assert plain.blank_frames is None
+    assert torch.equal(plain.source_pixels, batch.source_pixels[:40])
+    assert torch.equal(plain.target_frames, batch.target_frames[:40])
+
+
+@pytest.mark.parametrize(
+    ("method", "weights", "expected"),
+    [
+        ("cadex", {}, Extras(blank_frames=True)),
+        ("cadex", {"smoothness_weight": 0.0}, Extras()),
+        ("omnimotion", {}, Extras()),
+    ],
+)
+def test_a_method_asks_for_what_its_losses_read(method: str, weights: dict[str, float], expected: Extras) -> None:
+    settings = FitSettings(method=method)
+    settings = replace(settings, cadex=replace(settings.cadex, **weights))
+    assert get_method(method).extras(settings) == expected

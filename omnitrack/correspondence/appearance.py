@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.raster import Array, raster_scale, sample
+from omnitrack.correspondence.raster import Array, raster_scale, read
 
 PATCH_SIDE = 5  # samples per side
 SPACING_PX = 1.5  # between samples, at 256 x 256
@@ -33,7 +33,7 @@ class PatchSimilarity:
     def __init__(self, size: tuple[int, int]) -> None:
         spacing = SPACING_PX * raster_scale(size)
         steps = (np.arange(PATCH_SIDE) - PATCH_SIDE // 2) * spacing
-        self._offsets = np.stack(np.meshgrid(steps, steps), -1).reshape(1, -1, 2).astype(np.float32)
+        self._offsets = np.stack(np.meshgrid(steps, steps)).reshape(2, -1).astype(np.float32)
         self._blur = spacing / 2
 
     def prepare(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -43,8 +43,8 @@ class PatchSimilarity:
 
     def patches(self, prepared: NDArray[np.uint8], pixels: Array) -> Array:
         """Patches around pixels (P, 2), less their means: (P, samples)."""
-        positions = (pixels[:, None] + self._offsets).reshape(-1, 2)
-        values = sample(prepared, positions).astype(np.float32).reshape(len(pixels), PATCH_SIDE**2)
+        x, y = (pixels[:, axis, None] + self._offsets[axis] for axis in (0, 1))
+        values = read(prepared, x, y).astype(np.float32)
         return values - values.mean(-1, keepdims=True)
 
     def compare(self, a: Array, b: Array) -> Array:

@@ -46,11 +46,13 @@ class Looks:
         """What points (P, 2) of a frame look like there."""
         patches = self._patches.patches(frame, pixels)
         witnesses: list[Witness] = [
-            (lambda t, places: self._patches.similarity(patches, t, places), self._patch_threshold)
+            (lambda t, places, rows: self._patches.similarity(patches[rows], t, places), self._patch_threshold)
         ]
         if self._features is not None:
             features, at = self._features, self._features.at(frame, pixels)
-            witnesses.append((lambda t, places: features.similarity(at, t, places), self._feature_threshold))
+            witnesses.append(
+                (lambda t, places, rows: features.similarity(at[rows], t, places), self._feature_threshold)
+            )
         return PointLooks(witnesses)
 
 
@@ -72,6 +74,7 @@ class PointLooks:
         """Where places (P, T, 2) in frames 0 to T - 1 look like the points: (P, T)."""
         frames = range(places.shape[1])
         seen = [
-            np.stack([similarity(t, places[:, t]) for t in frames], 1) > least for similarity, least in self._witnesses
+            np.stack([similarity(t, places[:, t], slice(None)) for t in frames], 1) > least
+            for similarity, least in self._witnesses
         ]
         return np.logical_or.reduce(seen)

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
-_REMAP_COLUMNS = 512  # cv2.remap refuses maps longer than 32767 along one side
+_LONGEST_MAP = 1 << 14  # cv2.remap refuses maps longer than 32767 along one side
+_REMAP_COLUMNS = 512
 
 
 def sample(image: NDArray[Any], pixels: Array) -> NDArray[Any]:
@@ -31,8 +32,17 @@ def sample(image: NDArray[Any], pixels: Array) -> NDArray[Any]:
     maps = np.zeros((rows * columns, 2), np.float32)
     maps[:count] = pixels
     x, y = maps.T.reshape(2, rows, columns)
-    values = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(values).reshape(rows * columns, *image.shape[2:])[:count]
+    return read(image, x, y).reshape(rows * columns, *image.shape[2:])[:count]
+
+
+def read(image: NDArray[Any], x: Array, y: Array) -> NDArray[Any]:
+    """As `sample`, at maps x and y (P, n) with n at most 32767: (P, n) or (P, n, C) values."""
+    values = np.empty((*x.shape, *image.shape[2:]), image.dtype)
+    for first in range(0, len(x), _LONGEST_MAP):
+        part = slice(first, first + _LONGEST_MAP)
+        read_part = cv2.remap(image, x[part], y[part], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        values[part] = np.asarray(read_part).reshape(values[part].shape)  # OpenCV drops a single channel
+    return values
 
 
 def inside(pixels: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.bool_]:

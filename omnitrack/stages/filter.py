@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import h5py
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from omnitrack.config import as_dict, fingerprint
 from omnitrack.correspondence.appearance import FramePatches
-from omnitrack.correspondence.chaining import ChainState, chain, chain_confidence, outward, start_state
+from omnitrack.correspondence.chaining import ChainState, Rows, chain, chain_confidence, outward, start_state
 from omnitrack.correspondence.consistency import fitting_threshold
 from omnitrack.correspondence.features.sampling import FrameFeatures
 from omnitrack.correspondence.raster import Array, grid_shape, pixel_grid
@@ -201,8 +200,11 @@ class _Chaining:
 
     def _chains(self, source: int, patches: NDArray[np.float32]) -> Iterator[tuple[int, ChainState]]:
         s = self._settings
-        similarity = partial(self._appearance.similarity, patches)
         frames, window = self._project.num_frames, max(self._distances)
+
+        def similarity(target: int, pixels: Array, rows: Rows) -> Array:
+            return self._appearance.similarity(patches[rows], target, pixels)
+
         returns = Returns(self._flows, source, frames, window, self._threshold_px)
         returns.pass_by(source, start_state(self._grid))
         for targets in outward(source, frames, window):

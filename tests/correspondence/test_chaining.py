@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.chaining import ChainState, chain, chain_confidence, outward
+from omnitrack.correspondence.chaining import UNLIKE_COST, ChainState, Rows, chain, chain_confidence, cheapest, outward
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.raster import raster_scale
 from omnitrack.synthetic import SyntheticScene, occluder_scene, translating_scene
@@ -170,7 +170,7 @@ def test_of_two_consistent_hops_the_one_that_looks_right_is_taken() -> None:
     point = np.array([[20.0, 20.0]], np.float32)
 
     def end(right: float) -> float:
-        def looks(frame: int, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        def looks(frame: int, pixels: NDArray[np.float32], rows: Rows) -> NDArray[np.float32]:
             wanted = {1: 21.0, 2: right}[frame]
             return np.where(np.abs(pixels[:, 0] - wanted) < 0.5, 1, 0).astype(np.float32)
 
@@ -179,6 +179,37 @@ def test_of_two_consistent_hops_the_one_that_looks_right_is_taken() -> None:
 
     assert end(22.0) == pytest.approx(22.0)
     assert end(25.0) == pytest.approx(25.0)
+
+
+def test_the_cheapest_way_is_the_one_that_comparing_all_looks_finds() -> None:
+    """Costs and looks of few values, so that many prices are equal; points look like themselves at one place each."""
+    rng = np.random.default_rng(0)
+    count, ways = 400, 5
+    costs = rng.integers(0, 4, (ways, count)).astype(np.float32)
+    places = rng.integers(0, 5, (ways, count, 2)).astype(np.float32)
+    likeness = rng.choice(np.float32([-1, 0, 0.5, 1]), (count, 5))
+    asked = 0
+
+    def looks(frame: int, pixels: NDArray[np.float32], rows: Rows) -> NDArray[np.float32]:
+        nonlocal asked
+        asked += len(pixels)
+        return likeness[rows][np.arange(len(pixels)), pixels[:, 0].astype(int)]
+
+    seen = rng.random((3, ways, count)) < 0.5
+    candidates = [ChainState(places[k], seen[0, k], seen[1, k], costs[k], costs[k] + k) for k in range(ways)]
+    found = cheapest(candidates, 7, looks)
+    assert asked < 0.9 * ways * count
+
+    alike = likeness[np.arange(count), places[..., 0].astype(int)]
+    first_of_equals = (costs + UNLIKE_COST * (1 - alike)).argmin(0), np.arange(count)
+    np.testing.assert_array_equal(found.pixels, places[first_of_equals])
+    np.testing.assert_array_equal(found.visible, seen[0][first_of_equals])
+    np.testing.assert_array_equal(found.reliable, seen[1][first_of_equals])
+    np.testing.assert_array_equal(found.cost, costs[first_of_equals])
+    np.testing.assert_array_equal(found.variance, costs[first_of_equals] + first_of_equals[0])
+
+    without = cheapest(candidates, 7)
+    np.testing.assert_array_equal(without.variance, costs.min(0) + costs.argmin(0))
 
 
 @pytest.mark.parametrize(("variance", "threshold", "confidence"), [(0, 2, 1), (1, 2, 0.5), (3, 2, 0.25), (1, 1, 0.2)])

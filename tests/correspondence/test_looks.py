@@ -32,7 +32,7 @@ def places(points: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def test_patches_alone(frames: list[NDArray[np.uint8]]) -> None:
     looks = Looks(FramePatches(frames.__getitem__, SIZE), 0.5).of(0, POINTS)
-    np.testing.assert_allclose(looks.patch_similarity(1, POINTS), 1, atol=1e-6)
+    np.testing.assert_allclose(looks.patch_similarity(1, POINTS, slice(None)), 1, atol=1e-6)
     assert looks.alike(places(POINTS)).tolist() == [[True, True, False]] * 3
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from omnitrack.correspondence.raster import grid_shape, inside, pixel_grid, raster_scale, sample
+from omnitrack.correspondence.raster import grid_shape, inside, pixel_grid, raster_scale, read, sample
 
 IMAGE = np.array([[0.0, 4.0, 8.0], [10.0, 14.0, 2.0]], np.float32)  # H = 2, W = 3
 
@@ -47,6 +47,17 @@ def test_sample_takes_any_number_of_points(count: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 59 * 32, (count, 2)).astype(np.float32) / 32
     expected = 3 * pixels[:, 0] - 2 * pixels[:, 1] + 1
     np.testing.assert_allclose(sample(3 * x - 2 * y + 1, pixels), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,)])
+def test_reading_at_maps_of_any_length_is_sampling_their_places(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (30, 40, *shape), np.uint8)
+    x, y = rng.uniform(-3, 43, (2, 40_000, 3)).astype(np.float32)
+    values = read(image, x, y)
+    assert values.shape == (40_000, 3, *shape)
+    for column in range(3):
+        np.testing.assert_array_equal(values[:, column], sample(image, np.stack([x[:, column], y[:, column]], -1)))
 
 
 def test_inside_goes_to_the_edge_of_the_outer_pixels() -> None:

@@ -12,8 +12,18 @@ import omnitrack
 
 PACKAGE = Path(omnitrack.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-GROUND_FILES = "byte_cache config device errors omnitrack presets progress settings tracks weights"
-GROUND = set(GROUND_FILES.split())
+GROUND = {
+    "byte_cache",
+    "config",
+    "device",
+    "errors",
+    "omnitrack",
+    "presets",
+    "progress",
+    "settings",
+    "tracks",
+    "weights",
+}
 # What each room may import from, besides itself and the ground floor.
 MIDDLE = {"project", "correspondence", "optimize", "evaluation", "drawing", "motion"}
 ALLOWED = {

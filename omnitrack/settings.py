@@ -125,7 +125,7 @@ class FilterSettings:
     window: int = setting(0, "farthest target of a chain, in frames; 0 sets no limit below 100 frames, 50 above", low=0)
     grid_points: int = setting(16384, "grid points per source frame, at most", low=64)
     appearance_threshold: float = setting(
-        0.3, "least patch similarity, -1 to 1, of a believed chain without features; -1 switches patches off"
+        0.25, "least patch similarity, -1 to 1, of a believed chain without features; -1 switches patches off"
     )
     feature_threshold: float = setting(
         0.0, "least cosine, -1 to 1, of a believed chain's features; 0 takes what suits features.extractor"
@@ -301,7 +301,7 @@ class QuerySettings:
     """Tracks from a fitted field."""
 
     fuse: bool = setting(True, "fuse the field with the measured flow around the track (false: the field alone)")
-    alike_threshold: float = setting(0.5, "least patch similarity, -1 to 1, at which a point looks like its query")
+    alike_threshold: float = setting(0.25, "least patch similarity, -1 to 1, at which a point looks like its query")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Whether two places look alike, without learned weights: patches compared after removing their mean.
+"""Whether two places look alike, without learned weights: patches compared after removing their mean colour.
 
     s = 1 - sum (a - b)^2 / (sum a^2 + sum b^2 + n),    a, b: patches less their means, n: noise floor
 
@@ -19,8 +19,8 @@ from omnitrack.correspondence.raster import Array, raster_scale, read
 
 PATCH_SIDE = 5  # samples per side
 SPACING_PX = 1.5  # between samples, at 256 x 256
-CACHE_BYTES = 128 * 2**20  # 320 frames of 480p: a chain's window and what the threads are at
-NOISE = 4.0  # standard deviation of grey values that are the same
+CACHE_BYTES = 384 * 2**20  # 320 frames of 480p: a chain's window and what the threads are at
+NOISE = 2.0  # standard deviation of blurred colours that are the same, 0 to 255
 
 
 class PatchSimilarity:
@@ -37,18 +37,17 @@ class PatchSimilarity:
         self._blur = spacing / 2
 
     def prepare(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """A frame (H, W, 3) as `patches` wants it: grey, and blurred to the spacing of the samples."""
-        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        return np.asarray(cv2.GaussianBlur(grey, (0, 0), max(self._blur, 0.3)), np.uint8)
+        """A frame (H, W, 3) as `patches` wants it: blurred to the spacing of the samples."""
+        return np.asarray(cv2.GaussianBlur(frame, (0, 0), max(self._blur, 0.3)), np.uint8)
 
     def patches(self, prepared: NDArray[np.uint8], pixels: Array) -> Array:
-        """Patches around pixels (P, 2), less their means: (P, samples)."""
+        """Patches around pixels (P, 2), less their mean colours: (P, samples x 3)."""
         x, y = (pixels[:, axis, None] + self._offsets[axis] for axis in (0, 1))
-        values = read(prepared, x, y).astype(np.float32)
-        return values - values.mean(-1, keepdims=True)
+        values = read(prepared, x, y).astype(np.float32)  # (P, samples, 3)
+        return (values - values.mean(1, keepdims=True)).reshape(len(pixels), 3 * PATCH_SIDE**2)
 
     def compare(self, a: Array, b: Array) -> Array:
-        """Similarity of patches (P, samples), in [-1, 1]."""
+        """Similarity of patches (P, n), in [-1, 1]."""
         noise = 2 * NOISE**2 * a.shape[-1]
         return 1 - ((a - b) ** 2).sum(-1) / ((a**2).sum(-1) + (b**2).sum(-1) + noise)
 
@@ -59,19 +58,19 @@ class FramePatches:
     Args:
         frame: Gives frame t as (H, W, 3) uint8.
         size: (width, height) of the frames in pixels.
-        cache_bytes: Prepared frames to keep, at a byte per pixel; one is always kept.
+        cache_bytes: Prepared frames to keep, at three bytes per pixel; one is always kept.
     """
 
     def __init__(
         self, frame: Callable[[int], NDArray[np.uint8]], size: tuple[int, int], cache_bytes: int = CACHE_BYTES
     ) -> None:
         self._similarity = PatchSimilarity(size)
-        self._prepared = lru_cache(max(1, cache_bytes // (size[0] * size[1])))(
+        self._prepared = lru_cache(max(1, cache_bytes // (3 * size[0] * size[1])))(
             lambda t: self._similarity.prepare(frame(t))
         )
 
     def patches(self, frame: int, pixels: Array) -> Array:
-        """Patches (P, samples) around pixels (P, 2) of a frame, see `PatchSimilarity.patches`."""
+        """Patches (P, n) around pixels (P, 2) of a frame, see `PatchSimilarity.patches`."""
         return self._similarity.patches(self._prepared(frame), pixels)
 
     def similarity(self, patches: Array, frame: int, pixels: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -27,29 +28,31 @@ def noise(seed: int, low: int = 0, high: int = 255) -> NDArray[np.uint8]:
 
 
 def test_formula_by_hand(similarity: PatchSimilarity) -> None:
-    """a = (60, -60, 0...), b = -a: |a - b|^2 = 28800, |a|^2 + |b|^2 = 14400, noise 2 * 16 * 25 = 800."""
-    assert (NOISE, PATCH_SIDE) == (4.0, 5)
-    a = np.zeros((1, 25), np.float32)
+    """a = (60, -60, 0...), b = -a: |a - b|^2 = 28800, |a|^2 + |b|^2 = 14400, noise 2 * 4 * 75 = 600."""
+    assert (NOISE, PATCH_SIDE) == (2.0, 5)
+    a = np.zeros((1, 75), np.float32)
     a[0, :2] = 60, -60
     assert similarity.compare(a, a)[0] == 1
-    assert similarity.compare(a, -a)[0] == pytest.approx(1 - 28800 / 15200)
-    assert similarity.compare(a, np.zeros_like(a))[0] == pytest.approx(1 - 7200 / 8000)
+    assert similarity.compare(a, -a)[0] == pytest.approx(1 - 28800 / 15000)
+    assert similarity.compare(a, np.zeros_like(a))[0] == pytest.approx(1 - 7200 / 7800)
 
 
 def test_patches_have_no_mean_and_stay_at_brightness_changes(similarity: PatchSimilarity) -> None:
     frame = noise(0, 0, 200)
     patches = patches_of(similarity, frame, POINTS)
-    assert patches.shape == (300, 25)
-    np.testing.assert_allclose(patches.mean(-1), 0, atol=1e-4)
+    assert patches.shape == (300, 75)
+    np.testing.assert_allclose(patches.reshape(300, 25, 3).mean(1), 0, atol=1e-4)
     assert similarity.compare(patches, patches_of(similarity, frame + np.uint8(40), POINTS)).min() > 0.98
 
 
 def test_samples_are_a_grid_around_the_pixel() -> None:
-    """On a horizontal ramp of 3 grey values per pixel the 5 samples of a row are 3 * spacing apart."""
+    """On a horizontal ramp of 3 values per pixel in red alone the 5 samples of a row are 3 * spacing apart."""
     similarity = PatchSimilarity((256, 256))  # spacing 1.5 pixels
-    ramp = np.repeat(np.arange(60, dtype=np.uint8)[None, :, None] * 3, 60, 0).repeat(3, 2)
-    patch = patches_of(similarity, ramp, np.array([[30, 30]], np.float32)).reshape(5, 5)
-    np.testing.assert_allclose(patch, np.tile([-9.0, -4.5, 0, 4.5, 9.0], (5, 1)), atol=0.6)  # grey is rounded
+    ramp = np.zeros((60, 60, 3), np.uint8)
+    ramp[..., 0] = 3 * np.arange(60)
+    patch = patches_of(similarity, ramp, np.array([[30, 30]], np.float32)).reshape(5, 5, 3)
+    np.testing.assert_allclose(patch[..., 0], np.tile([-9.0, -4.5, 0, 4.5, 9.0], (5, 1)), atol=0.6)  # rounded
+    assert not patch[..., 1:].any()
 
 
 def test_same_place_of_a_moving_scene_is_alike_and_another_place_is_not(similarity: PatchSimilarity) -> None:
@@ -69,8 +72,20 @@ def test_unrelated_texture_is_near_zero(similarity: PatchSimilarity) -> None:
 
 
 def test_nothing_can_be_said_of_patches_without_texture(similarity: PatchSimilarity) -> None:
-    a, b = patches_of(similarity, noise(1, 100, 104), POINTS), patches_of(similarity, noise(2, 50, 54), POINTS)
+    a, b = patches_of(similarity, noise(1, 100, 102), POINTS), patches_of(similarity, noise(2, 50, 52), POINTS)
     assert similarity.compare(a, b).min() > 0.9
+
+
+def test_colours_of_the_same_brightness_are_told_apart(similarity: PatchSimilarity) -> None:
+    """Stripes of two colours and the same stripes with the colours exchanged, all of one grey."""
+    stripes = (np.arange(SIZE[0]) // 3 % 2).astype(bool)
+    frame = np.where(stripes[None, :, None], (180, 60, 114), (60, 121, 114)).astype(np.uint8).repeat(SIZE[1], 0)
+    other = np.where(~stripes[None, :, None], (180, 60, 114), (60, 121, 114)).astype(np.uint8).repeat(SIZE[1], 0)
+    greys = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(int) for image in (frame, other)]
+    assert max(np.ptp(grey) for grey in greys) <= 1
+    a = patches_of(similarity, frame, POINTS)
+    assert np.median(similarity.compare(a, a)) == 1
+    assert np.median(similarity.compare(a, patches_of(similarity, other, POINTS))) < -0.5
 
 
 def test_a_contrast_that_is_gone_is_told(similarity: PatchSimilarity) -> None:

@@ -34,7 +34,7 @@ SMOOTHNESS = 0.04  # of the acceleration
 QUERY_WEIGHT = 1e6  # keeps the query where it is
 MAX_ERROR_PX = 20.0
 ROUNDS = 3
-APART_AGREEMENT = 0.1  # field and chain are 12 px apart
+SEEN_EVIDENCE = 1.25  # more than one witness says, and less than two
 AGREEMENT_PX = 4.0  # distance of field and chain at which their agreement is half
 AGREEMENT_FRAMES = 4.0  # reach of an agreement in time
 TRUST_THRESHOLD = 0.5
@@ -103,16 +103,16 @@ def fused_visibility(
     chained: ChainedTrack,
     field_pixels: Array,
     field_visible: NDArray[np.bool_],
-    alike: NDArray[np.bool_],
+    likeness: Array,
     size: tuple[int, int],
 ) -> NDArray[np.bool_]:
-    """Where points are seen, (P, T) bool, by three witnesses: the field's depth, the chained flow, and their looks.
+    """Where points are seen, (P, T) bool, by what four witnesses say together.
 
-    Two of the three are enough; where field and chain are far apart, the looks must be one of the two.
+    The field's depth and the chained flow say 0 or 1, their agreement on the place from 0 to 1, and the looks from -1
+    to 1, 0 where a point is just alike (`omnitrack.correspondence.looks.PointLooks.likeness`).
     """
-    witnesses = field_visible.astype(int) + chained.visible + alike
-    together = agreement(chained, field_pixels, size) > APART_AGREEMENT
-    return (witnesses >= 2) & (together | alike)
+    evidence = field_visible + chained.visible.astype(np.float32) + agreement(chained, field_pixels, size) + likeness
+    return np.asarray(evidence > SEEN_EVIDENCE)
 
 
 def fuse_positions(

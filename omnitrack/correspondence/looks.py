@@ -8,7 +8,6 @@ worth 0.25 AJ and 1.1 OA with the features of XFeat (tests/benchmarks/README.md)
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.chaining import Similarity
@@ -70,11 +69,14 @@ class PointLooks:
         self._witnesses = witnesses
         self.patch_similarity = witnesses[0][0]
 
-    def alike(self, places: Array) -> NDArray[np.bool_]:
-        """Where places (P, T, 2) in frames 0 to T - 1 look like the points: (P, T)."""
+    def likeness(self, places: Array) -> Array:
+        """How far places (P, T, 2) in frames 0 to T - 1 look like the points: (P, T), above zero where alike.
+
+        By how much the similarity is over the least one that is alike, of the witness that says the most.
+        """
         frames = range(places.shape[1])
-        seen = [
-            np.stack([similarity(t, places[:, t], slice(None)) for t in frames], 1) > least
+        margins = [
+            np.stack([similarity(t, places[:, t], slice(None)) for t in frames], 1) - least
             for similarity, least in self._witnesses
         ]
-        return np.logical_or.reduce(seen)
+        return np.asarray(np.maximum.reduce(margins), np.float32)

@@ -130,14 +130,14 @@ class PointTracker:
 
     def fused(self, source: int, known: Witnesses) -> NDArray[np.float32]:
         """Positions (P, T, 2) that agree with all that is known."""
-        measurable = known.field.visible & known.looks.alike(known.field.pixels)
+        measurable = known.field.visible & (known.looks.likeness(known.field.pixels) > 0)
         gaps = self._settings.filter.gaps
         return fuse_positions(self._flows, source, known.chained, known.field.pixels, measurable, gaps)
 
     def visible(self, known: Witnesses, fused: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Whether points are seen (P, T) at their fused positions (P, T, 2)."""
         field, size = known.field, self._flows.size
-        seen = fused_visibility(known.chained, field.pixels, field.visible, known.looks.alike(fused), size)
+        seen = fused_visibility(known.chained, field.pixels, field.visible, known.looks.likeness(fused), size)
         return seen & inside(fused, size)
 
 

@@ -72,21 +72,28 @@ def test_confidence_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "chain", "alike", "apart", "seen"),
+    ("field", "chain", "likeness", "apart_px", "seen"),
     [
-        (True, True, False, False, True),
-        (True, False, True, False, True),
-        (False, True, True, False, True),
-        (True, False, False, False, False),
-        (False, False, True, False, False),
-        (True, True, False, True, False),
-        (True, True, True, True, True),
+        (True, True, -0.7, 0, True),  # 1 + 1 + 1 - 0.7: in one place, whatever it looks like
+        (True, False, -0.7, 0, True),
+        (True, False, -0.8, 0, False),  # 1 + 1 - 0.8
+        (False, True, -0.8, 0, False),
+        (False, False, 0.3, 0, True),  # 1 + 0.3: nobody sees it, but it looks right where both say that it is
+        (False, False, 0.2, 0, False),
+        (True, False, 0.3, 4, True),  # 1 + 1/2 + 0.3
+        (True, False, -0.3, 4, False),  # 1 + 1/2 - 0.3
+        (True, True, -0.7, 100, True),  # 1 + 1 - 0.7
+        (True, True, -0.8, 100, False),
+        (False, True, 0.2, 100, False),
+        (False, True, 0.3, 100, True),
     ],
 )
-def test_two_of_three_witnesses(field: bool, chain: bool, alike: bool, apart: bool, seen: bool) -> None:
+def test_what_four_witnesses_say_together(
+    field: bool, chain: bool, likeness: float, apart_px: float, seen: bool
+) -> None:
     chained = track_of([(10, 10)], [chain])
-    place = np.array([[[30.0, 10.0] if apart else [10.0, 10.0]]], np.float32)
-    answer = fusion.fused_visibility(chained, place, np.array([[field]]), np.array([[alike]]), SIZE)
+    place = np.array([[[10.0 + apart_px, 10.0]]], np.float32)
+    answer = fusion.fused_visibility(chained, place, np.array([[field]]), np.float32([[likeness]]), SIZE)
     assert answer.tolist() == [[seen]]
 
 

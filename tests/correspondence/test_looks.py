@@ -33,16 +33,20 @@ def places(points: NDArray[np.float32]) -> NDArray[np.float32]:
 def test_patches_alone(frames: list[NDArray[np.uint8]]) -> None:
     looks = Looks(FramePatches(frames.__getitem__, SIZE), 0.5).of(0, POINTS)
     np.testing.assert_allclose(looks.patch_similarity(1, POINTS, slice(None)), 1, atol=1e-6)
-    assert looks.alike(places(POINTS)).tolist() == [[True, True, False]] * 3
+    likeness = looks.likeness(places(POINTS))
+    np.testing.assert_allclose(likeness[:, :2], 0.5, atol=1e-6)
+    assert (likeness[:, 2] < -0.5).all()
 
 
 @pytest.mark.parametrize(("cosine", "sure"), [(0.69, False), (0.71, True)])
 def test_features_speak_up_where_they_are_sure(frames: list[NDArray[np.uint8]], cosine: float, sure: bool) -> None:
     assert SURE_MARGIN == 0.1
     looks = Looks(FramePatches(frames.__getitem__, SIZE), 0.5, features(cosine), 0.6).of(0, POINTS)
-    assert looks.alike(places(POINTS)).tolist() == [[True, True, sure]] * 3
+    likeness = looks.likeness(places(POINTS))
+    assert (likeness > 0).tolist() == [[True, True, sure]] * 3
+    np.testing.assert_allclose(likeness[:, 2], cosine - 0.7, atol=1e-6)
 
 
 def test_features_do_not_speak_against_patches(frames: list[NDArray[np.uint8]]) -> None:
     looks = Looks(FramePatches(frames.__getitem__, SIZE), 0.5, features(-0.5), 0.6).of(0, POINTS)
-    assert looks.alike(places(POINTS))[:, 1].all()
+    np.testing.assert_allclose(looks.likeness(places(POINTS))[:, 1], 0.5, atol=1e-6)

@@ -43,7 +43,7 @@ from omnitrack.stages.flow import compute_flow
 from omnitrack.stages.init import init_from_frames
 
 RIGHT_PX = 4.0
-PATCH_THRESHOLDS = (0.0, 0.2, 0.3, 0.5, 0.7)
+PATCH_THRESHOLDS = (0.0, 0.2, 0.25, 0.3, 0.5, 0.7)
 FEATURE_THRESHOLDS = (0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
 SIZE = (256, 256)
 Bools = NDArray[np.bool_]

@@ -44,12 +44,18 @@ class PatchSimilarity:
         """Patches around pixels (P, 2), less their mean colours: (P, samples x 3)."""
         x, y = (pixels[:, axis, None] + self._offsets[axis] for axis in (0, 1))
         values = read(prepared, x, y).astype(np.float32)  # (P, samples, 3)
-        return (values - values.mean(1, keepdims=True)).reshape(len(pixels), 3 * PATCH_SIDE**2)
+        values -= np.einsum("psc->pc", values)[:, None] / PATCH_SIDE**2
+        return values.reshape(len(pixels), 3 * PATCH_SIDE**2)
 
     def compare(self, a: Array, b: Array) -> Array:
         """Similarity of patches (P, n), in [-1, 1]."""
         noise = 2 * NOISE**2 * a.shape[-1]
-        return 1 - ((a - b) ** 2).sum(-1) / ((a**2).sum(-1) + (b**2).sum(-1) + noise)
+        return 1 - _squared_length(a - b) / (_squared_length(a) + _squared_length(b) + noise)
+
+
+def _squared_length(vectors: Array) -> Array:
+    """Of vectors (P, n): (P,)."""
+    return np.asarray(np.einsum("pn,pn->p", vectors, vectors), np.float32)  # numpy's sums of short rows are slow
 
 
 class FramePatches:

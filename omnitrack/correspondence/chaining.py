@@ -30,9 +30,8 @@ UNSURE_PX2 = 1.0  # variance of a hop, at 256 x 256, of which the estimator is h
 MAX_RELIABLE_GAP = 2  # flow into occlusion is believed over this many frames
 
 Rows = NDArray[np.int64] | slice  # some of the points that are followed
-Similarity = Callable[
-    [int, Array, Rows], Array
-]  # likeness (n,), at most 1, of such points with pixels (n, 2) of a frame
+# Likeness (n,), at most 1, of such points with pixels (n, 2) of a frame.
+Similarity = Callable[[int, Array, Rows], Array]
 
 
 @dataclass(frozen=True)

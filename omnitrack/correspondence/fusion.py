@@ -108,8 +108,8 @@ def fused_visibility(
 ) -> NDArray[np.bool_]:
     """Where points are seen, (P, T) bool, by what four witnesses say together.
 
-    The field's depth and the chained flow say 0 or 1, their agreement on the place from 0 to 1, and the looks from -1
-    to 1, 0 where a point is just alike (`omnitrack.correspondence.looks.PointLooks.likeness`).
+    The field's depth and the chained flow say 0 or 1, their agreement on the place from 0 to 1, and the looks 0 where
+    a point is just alike, less where it is not (`omnitrack.correspondence.looks.PointLooks.likeness`).
     """
     evidence = field_visible + chained.visible.astype(np.float32) + agreement(chained, field_pixels, size) + likeness
     return np.asarray(evidence > SEEN_EVIDENCE)

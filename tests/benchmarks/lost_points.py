@@ -32,14 +32,14 @@ AROUND = np.array(list(itertools.product((-1, 0, 1), repeat=2)), np.float32)  # 
 Bools = NDArray[np.bool_]
 
 
-def hops(video: TapvidVideo, project: Project, gap: int) -> Iterator[tuple[Bools, Bools, Bools]]:
-    """Of the points of each pair of frames `gap` apart: whether lost, consistent, and more alike at the truth."""
+def hops(video: TapvidVideo, project: Project) -> Iterator[tuple[int, tuple[Bools, Bools, Bools]]]:
+    """Of each pair of frames the gap; of its points whether lost, consistent, and more alike at the truth."""
     scale, pixels = raster_scale(project.size), raster_to_pixels(video.points, project.size).astype(np.float32)
     patches = FramePatches(project.frame, project.size)
     with FlowStore(project) as flows:
         threshold = scale * fitting_threshold(flows, project.num_frames, Settings().filter.cycle_threshold_px)
         for source, target in flows.pairs():
-            if abs(target - source) != gap or not flows.has(target, source):
+            if abs(target - source) not in GAPS or not flows.has(target, source):
                 continue
             rows = np.flatnonzero(~video.occluded[:, source] & ~video.occluded[:, target])
             start, truth = pixels[rows, source], pixels[rows, target]
@@ -48,7 +48,7 @@ def hops(video: TapvidVideo, project: Project, gap: int) -> Iterator[tuple[Bools
             there = [patches.similarity(look, target, truth + scale * step) for step in AROUND]
             found = patches.similarity(look, target, hop.pixels)
             lost = np.linalg.norm(hop.pixels - truth, axis=-1) > LOST_PX * scale
-            yield lost, hop.cycle_error < threshold, np.max(there, 0) > found
+            yield abs(target - source), (lost, hop.cycle_error < threshold, np.max(there, 0) > found)
 
 
 def main() -> None:
@@ -62,9 +62,11 @@ def main() -> None:
     print(f"| video | {' | '.join(titles)} |\n|---|{'---|' * len(GAPS)}")
     for video in load_tapvid(arguments.dataset, wanted):
         project = Project(arguments.work / file_stem(video.name))
+        found = list(hops(video, project))
         cells = []
         for gap in GAPS:
-            lost, consistent, alike = (np.concatenate(found) for found in zip(*hops(video, project, gap), strict=True))
+            of_gap = [judged for distance, judged in found if distance == gap]
+            lost, consistent, alike = (np.concatenate(values) for values in zip(*of_gap, strict=True))
             shares = (100 * np.mean(values) for values in (lost, consistent[lost], alike[lost])) if lost.any() else ()
             cells.append(", ".join(f"{share:.0f}" if share >= 2 else f"{share:.1f}" for share in shares) or "0")
         print(f"| {video.name} | {' | '.join(cells)} |", flush=True)

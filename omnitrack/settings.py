@@ -57,6 +57,27 @@ class RaftSettings:
     cache_mb: int = setting(1024, "memory for encoded frames, in megabytes", low=0)
 
 
+NO_DESCRIPTORS = "none"
+
+
+@dataclass(frozen=True)
+class DescriptorSettings:
+    """Flow corrected by learned descriptors of single pixels. Memory changes no result."""
+
+    network: str = setting(
+        NO_DESCRIPTORS,
+        "none, or alike: correct the flow by what its descriptors find",
+        choices=(NO_DESCRIPTORS, "alike"),
+    )
+    weights: str = setting("alike-n", "alike-n (downloaded once), or a file of ALIKE's authors (t, s or n)")
+    side: int = setting(480, "shorter side of the frames as the network sees them, in pixels, about", low=32)
+    reach_px: float = setting(8.0, "how far around the flow the search begins, at 256 x 256", low=1)
+    margin: float = setting(0.1, "cosine by which another place must be more alike than where the flow leads", low=0)
+    least_gap: int = setting(1, "flow over fewer frames stays as it is", low=1)
+    grid_points: int = setting(131072, "places of a frame that are looked for, at most", low=64)
+    cache_mb: int = setting(1024, "memory for descriptors, in megabytes", low=0)
+
+
 LOOKS = "looks"
 TRACK_LAYOUTS = ("auto", "cotracker", "tapir", "tapnext", "trackon", "omnitrack")
 
@@ -91,6 +112,7 @@ class FlowSettings:
     dis: DisSettings = table(DisSettings, "OpenCV's dense inverse search")
     raft: RaftSettings = table(RaftSettings, "the RAFT network")
     tracks: TracksSettings = table(TracksSettings, "flow from other trackers' tracks, or our own")
+    descriptors: DescriptorSettings = table(DescriptorSettings, "flow corrected by learned descriptors")
 
 
 @dataclass(frozen=True)
@@ -204,7 +226,7 @@ class CadexSettings:
     depth_prior_weight: float = setting(0.01, "agreement of that depth with the initial depth", low=0)
     depth_gradient_weight: float = setting(0.01, "agreement of depth steps with those of the initial depth", low=0)
     occlusion_weight: float = setting(1.0, "a hidden point must be behind the surface that hides it", low=0)
-    occlusion_margin: float = setting(0.05, "... by at least this depth", low=0)
+    occlusion_margin: float = setting(0.1, "... by at least this depth", low=0)
     smoothness_weight: float = setting(0.1, "points move evenly where nothing was found of them", low=0)
     occlusion_tolerance: float = setting(0.1, "depth behind the surface that still counts as on it", low=0)
 

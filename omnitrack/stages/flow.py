@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from omnitrack.config import as_dict
-from omnitrack.correspondence.estimators import open_estimator, weights_identity
+from omnitrack.correspondence.estimators import corrects, open_estimator, weights_identity
 from omnitrack.correspondence.estimators.contract import Clip, PairEstimator
 from omnitrack.correspondence.pairs import Pair
 from omnitrack.device import pick_device
@@ -53,6 +53,8 @@ def flow_stamp(project: Project, settings: FlowSettings) -> dict[str, Any]:
     used = as_dict(settings)
     del used["workers"]
     estimators = {settings.estimator, settings.far_estimator}
+    if corrects(settings):
+        estimators.add("descriptors")
     unused = [key for key, value in used.items() if isinstance(value, dict) and key not in estimators]
     if not settings.far_estimator:
         unused += ["far_estimator", "far_gap", "far_choice"]
@@ -64,6 +66,9 @@ def flow_stamp(project: Project, settings: FlowSettings) -> dict[str, Any]:
             del used["raft"][key]
     if "tracks" in used:
         del used["tracks"]["path"]
+    if "descriptors" in used:
+        for key in ("weights", "cache_mb"):
+            del used["descriptors"][key]
     return make_stamp({"frames": project.meta.fingerprint, **weights_identity(settings)}, used)
 
 

@@ -297,6 +297,11 @@ def test_the_stamp_holds_what_changes_the_flow_and_nothing_else(project: Project
     assert flow_stamp(project, settings(dis__patch_stride=4).flow) != base
     other = flow_stamp(project, settings(estimator="mine").flow)
     assert other == flow_stamp(project, settings(estimator="mine", dis__patch_stride=4).flow)
+    assert flow_stamp(project, settings(descriptors__margin=0.3).flow) == base
+    corrected = flow_stamp(project, settings(descriptors__network="alike").flow)
+    assert corrected["inputs"].keys() - base["inputs"].keys() == {"descriptor_weights"}
+    assert flow_stamp(project, settings(descriptors__network="alike", descriptors__cache_mb=1).flow) == corrected
+    assert flow_stamp(project, settings(descriptors__network="alike", descriptors__margin=0.3).flow) != corrected
 
 
 @pytest.mark.parametrize("spoil", ["truncated", "foreign", "version", "incomplete"])

@@ -11,6 +11,7 @@ import difflib
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 
+from omnitrack.correspondence import alike
 from omnitrack.correspondence.estimators.contract import (
     Clip,
     ClipEstimator,
@@ -18,13 +19,14 @@ from omnitrack.correspondence.estimators.contract import (
     OneByOne,
     PairEstimator,
 )
+from omnitrack.correspondence.estimators.corrected import Corrected
 from omnitrack.correspondence.estimators.dis import DisEstimator
 from omnitrack.correspondence.estimators.near_and_far import NearAndFar
 from omnitrack.correspondence.estimators.raft import RaftEstimator
 from omnitrack.correspondence.estimators.tracks import TracksEstimator, tracks_identity
 from omnitrack.correspondence.raft.checkpoints import PUBLISHED
 from omnitrack.errors import OmnitrackError
-from omnitrack.settings import LOOKS, FlowSettings
+from omnitrack.settings import LOOKS, NO_DESCRIPTORS, FlowSettings
 from omnitrack.weights import identity
 
 ENTRY_POINTS = "omnitrack.flow_estimators"
@@ -41,16 +43,22 @@ BUILT_IN: dict[str, Callable[[FlowSettings], AnyEstimator]] = {
 
 
 def open_estimator(settings: FlowSettings, clip: Clip) -> PairEstimator:
-    """The estimator, or the two for near and far frames, that the settings name, ready for a clip.
+    """The estimator, or the two for near and far frames, that the settings name, corrected or not, ready for a clip.
 
     Raises:
         OmnitrackError: No such estimator, one that cannot be loaded, or that is not for this clip.
     """
-    near = _open(settings.estimator, settings, clip)
-    if not settings.far_estimator:
-        return near
-    far = _open(settings.far_estimator, settings, clip)
-    return NearAndFar(near, far, settings.far_gap, clip if settings.far_choice == LOOKS else None)
+    estimator = _open(settings.estimator, settings, clip)
+    if settings.far_estimator:
+        far = _open(settings.far_estimator, settings, clip)
+        judged_in = clip if settings.far_choice == LOOKS else None
+        estimator = NearAndFar(estimator, far, settings.far_gap, judged_in)
+    return Corrected(estimator, settings.descriptors, clip) if corrects(settings) else estimator
+
+
+def corrects(settings: FlowSettings) -> bool:
+    """Whether flow is corrected by descriptors."""
+    return settings.descriptors.network != NO_DESCRIPTORS
 
 
 def weights_identity(settings: FlowSettings) -> dict[str, str]:
@@ -60,6 +68,8 @@ def weights_identity(settings: FlowSettings) -> dict[str, str]:
         found["raft_weights"] = identity(settings.raft.weights, PUBLISHED)
     if "tracks" in used:
         found["tracks"] = tracks_identity(settings.tracks.path)
+    if corrects(settings):
+        found["descriptor_weights"] = identity(settings.descriptors.weights, alike.PUBLISHED)
     return found
 
 

@@ -7,12 +7,14 @@ parameter is set, every shape is right.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from omnitrack.correspondence.raft.network import LARGE, SMALL, Architecture, RaftNetwork
+from omnitrack.correspondence.tensor_file import read_tensors
 from omnitrack.errors import OmnitrackError
 from omnitrack.weights import PublishedFile
 
@@ -42,7 +44,7 @@ def load_network(path: Path) -> RaftNetwork:
     Raises:
         OmnitrackError: The file cannot be read, or is not a RAFT checkpoint.
     """
-    entries = _read(path)
+    entries = read_tensors(path, partial(_not_raft, path))
     entries = {name.removeprefix("module."): value for name, value in entries.items()}
     if "fnet.conv1.weight" in entries:
         layout: Callable[[Architecture], Iterator[tuple[str, str]]] = original_names
@@ -56,18 +58,6 @@ def load_network(path: Path) -> RaftNetwork:
     with torch.no_grad():
         _fill(network, entries, list(layout(network.architecture)), path)
     return network
-
-
-def _read(path: Path) -> Mapping[str, Tensor]:
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise OmnitrackError(f"cannot read {path}: {error.strerror or error}", "check the file") from error
-    except Exception as error:  # torch, zip and pickle each fail in their own ways on what is not a checkpoint
-        raise _not_raft(path, "torch cannot read it: it is cut short, or something else") from error
-    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise _not_raft(path, "it is not a dictionary of tensors")
-    return found
 
 
 def _fill(network: RaftNetwork, entries: Mapping[str, Tensor], names: list[tuple[str, str]], path: Path) -> None:

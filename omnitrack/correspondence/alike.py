@@ -1,0 +1,149 @@
+"""ALIKE's descriptors: 128 learned channels for every pixel, by a small network; the variants t, s and n.
+
+Source:
+    Zhao et al., ALIKE: Accurate and Lightweight Keypoint Detection and Descriptor Extraction, IEEE Transactions on
+    Multimedia 2022. Keypoint scores, the network's last channel, are not computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from omnitrack.correspondence.tensor_file import read_tensors
+from omnitrack.errors import OmnitrackError
+from omnitrack.weights import PublishedFile
+
+SHRINKS = (1, 2, 4, 4)  # of each block's input, by averaging
+MULTIPLE = 32  # of the sides of an image: what all blocks shrink it by
+PUBLISHED = {
+    "alike-n": PublishedFile(
+        "alike-n.pth",
+        "https://github.com/Shiaoming/ALIKE/raw/main/models/alike-n.pth",
+        "8bd4789272eec779be280f8fc1007608ff604241440a0a3377c1559199412ee3",
+        1.4,
+        "BSD-3-Clause",
+    )
+}
+
+
+class _PlainBlock(nn.Module):
+    """Two convolutions of 3 x 3, each normalised and rectified."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(image))))))
+
+
+class _ResidualBlock(_PlainBlock):
+    """The same with its input, brought to as many channels, added before the last rectifier."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+        self.downsample = nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        changed = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(image)))))
+        return F.relu(changed + self.downsample(image))
+
+
+class AlikeNetwork(nn.Module):
+    """The descriptor half of ALIKE. Its parameters have the names of the published files.
+
+    Four blocks see the image at 1, 1/2, 1/8 and 1/32 of its size; a layer over all four, enlarged, gives the
+    descriptors. That layer and the enlarging are both linear, so it is applied before: its channels, and those that a
+    projection leaves of them, are all that has the size of the image.
+
+    Args:
+        widths: Channels of the four blocks.
+        channels: Of a descriptor.
+    """
+
+    def __init__(self, widths: tuple[int, int, int, int], channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.block1 = _PlainBlock(3, widths[0])
+        self.block2 = _ResidualBlock(widths[0], widths[1])
+        self.block3 = _ResidualBlock(widths[1], widths[2])
+        self.block4 = _ResidualBlock(widths[2], widths[3])
+        quarter = channels // 4
+        self.conv1 = nn.Conv2d(widths[0], quarter, 1, bias=False)
+        self.conv2 = nn.Conv2d(widths[1], quarter, 1, bias=False)
+        self.conv3 = nn.Conv2d(widths[2], quarter, 1, bias=False)
+        self.conv4 = nn.Conv2d(widths[3], quarter, 1, bias=False)
+        self.convhead2 = nn.Conv2d(channels, channels + 1, 1, bias=False)
+
+    def forward(self, image: Tensor, projection: Tensor | None = None) -> Tensor:
+        """Descriptors of images (B, 3, H, W), RGB from 0 to 1, H and W multiples of `MULTIPLE`.
+
+        Args:
+            image: The images.
+            projection: (C, c): what of the C channels is wanted; None: all.
+
+        Returns:
+            (B, C or c, H, W), not of unit length.
+        """
+        head = self.convhead2.weight[: self.channels, :, 0, 0]
+        if projection is not None:
+            head = projection.T @ head
+        blocks = (self.block1, self.block2, self.block3, self.block4)
+        layers = (self.conv1, self.conv2, self.conv3, self.conv4)
+        described, values = torch.zeros((), device=image.device), image
+        for block, layer, shrink, weights in zip(blocks, layers, SHRINKS, head.chunk(4, dim=1), strict=True):
+            values = block(F.avg_pool2d(values, shrink) if shrink > 1 else values)
+            part = F.conv2d(F.relu(layer(values)), weights[:, :, None, None])
+            described = described + F.interpolate(part, size=image.shape[2:], mode="bilinear", align_corners=True)
+        return described
+
+
+def load_alike(path: Path) -> AlikeNetwork:
+    """Read a published file of ALIKE-t, -s or -n; the network is ready to describe.
+
+    ALIKE-l has a layer more, and is refused.
+
+    Raises:
+        OmnitrackError: The file cannot be read, or is not ALIKE's.
+    """
+    entries = read_tensors(path, partial(_not_alike, path))
+    network = AlikeNetwork(*_sizes(entries, path))
+    expected = network.state_dict()
+    problems = [f"{name} is missing" for name in sorted(expected.keys() - entries.keys())]
+    problems += [f"{name} is unknown" for name in sorted(entries.keys() - expected.keys())]
+    for name in sorted(expected.keys() & entries.keys()):
+        if entries[name].shape != expected[name].shape:
+            problems.append(f"{name} has shape {tuple(entries[name].shape)}, not {tuple(expected[name].shape)}")
+        elif not torch.isfinite(entries[name]).all():
+            problems.append(f"{name} is not finite")
+    if problems:
+        more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+        raise _not_alike(path, problems[0] + more)
+    network.load_state_dict(dict(entries))
+    return network.eval().requires_grad_(False)
+
+
+def _sizes(entries: Mapping[str, Tensor], path: Path) -> tuple[tuple[int, int, int, int], int]:
+    """Widths of the blocks and channels of a descriptor, from the shapes of what the file has."""
+    found = [entries.get(f"block{block}.conv1.weight") for block in (1, 2, 3, 4)]
+    head = entries.get("convhead2.weight")
+    if head is None or any(weight is None or weight.ndim != 4 for weight in (*found, head)):
+        raise _not_alike(path, f"it has none of its parameters; its first are {', '.join(list(entries)[:3]) or 'none'}")
+    first, second, third, fourth = (len(weight) for weight in found if weight is not None)
+    return (first, second, third, fourth), len(head) - 1
+
+
+def _not_alike(path: Path, why: str) -> OmnitrackError:
+    return OmnitrackError(
+        f"{path} is not a file of ALIKE's weights: {why}",
+        "download it again, or set flow.descriptors.weights to alike-n or another file of its authors",
+    )

@@ -1,0 +1,83 @@
+"""Descriptors of every pixel of a clip's frames, cut down to the channels in which this clip differs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from omnitrack.byte_cache import ByteCache
+from omnitrack.correspondence.alike import MULTIPLE, AlikeNetwork
+from omnitrack.correspondence.features.network_input import network_input, network_size
+
+CHANNELS = 32  # that are kept: of ALIKE-n's 128 they hold nine tenths of the squared length
+LEARNED_FRAMES = 8  # which channels is learned from so many frames ...
+LEARNED_STRIDE = 8  # ... at every so many pixels
+_MEGABYTE = 1_000_000
+
+
+class ClipDescriptors:
+    """Maps of unit descriptors, made when they are needed; some are kept.
+
+    The channels are the principal axes of the descriptors of a few frames, evenly over the clip: cosines of what they
+    leave are those of the whole, nearly, for a fraction of the time.
+
+    Args:
+        network: On `device`.
+        frame: Gives frame t as (H, W, 3) uint8 RGB.
+        num_frames: T.
+        size: (width, height) of the frames.
+        side: What the network sees as their shorter side, about.
+        cache_mb: Memory for maps.
+        device: Where to compute.
+
+    Attributes:
+        map_size: (width, height) of a map, which covers the frame.
+    """
+
+    def __init__(
+        self,
+        network: AlikeNetwork,
+        frame: Callable[[int], NDArray[np.uint8]],
+        num_frames: int,
+        size: tuple[int, int],
+        side: int,
+        cache_mb: float,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self._network, self._frame, self._num_frames, self._device = network, frame, num_frames, device
+        self.map_size = network_size(size, side, MULTIPLE)
+        self._axes: Tensor | None = None
+        self._working = threading.Lock()
+        self._maps: ByteCache[int, Tensor] = ByteCache(cache_mb * _MEGABYTE, lambda values: values.nbytes)
+
+    def of(self, frame: int) -> Tensor:
+        """(h * w, C) float16 descriptors of a frame, row by row."""
+        with self._working:  # else two threads would describe the same frame
+            if self._axes is None:
+                self._axes = self._principal_axes()
+            return self._maps.through(frame, lambda: self._described(frame, self._axes))
+
+    @torch.inference_mode()
+    def _described(self, frame: int, axes: Tensor | None) -> Tensor:
+        values = self._network(self._image(frame), axes)[0].flatten(1).T
+        return F.normalize(values, dim=1).half()
+
+    @torch.inference_mode()
+    def _principal_axes(self) -> Tensor:
+        frames = np.unique(np.linspace(0, self._num_frames - 1, LEARNED_FRAMES).round().astype(int))
+        moment = torch.zeros((), dtype=torch.float64)
+        for frame in frames:
+            values = self._network(self._image(int(frame)))[0, :, ::LEARNED_STRIDE, ::LEARNED_STRIDE].flatten(1)
+            unit = F.normalize(values, dim=0).double().cpu()
+            moment = moment + unit @ unit.T
+        axes = torch.linalg.eigh(moment).eigenvectors.flip(1)  # those of the largest eigenvalues first
+        return axes[:, :CHANNELS].float().to(self._device)
+
+    def _image(self, frame: int) -> Tensor:
+        return torch.from_numpy(network_input([self._frame(frame)], self.map_size)).to(self._device)

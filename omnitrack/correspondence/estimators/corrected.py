@@ -1,0 +1,66 @@
+"""An estimator whose flow is corrected by learned descriptors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from omnitrack.correspondence.alike import PUBLISHED, load_alike
+from omnitrack.correspondence.descriptor_search import DescriptorSearch
+from omnitrack.correspondence.descriptors import ClipDescriptors
+from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate, Pair, PairEstimator
+from omnitrack.device import cpu_threads
+from omnitrack.settings import DescriptorSettings
+from omnitrack.weights import locate
+
+
+class Corrected:
+    """Another estimator's flow with what a search among descriptors finds around it; a `PairEstimator`.
+
+    Flow of an estimator that gives a confidence of its own, as tracks do, stays: it knows what is hidden. So does that
+    over less than `least_gap` frames.
+
+    Args:
+        estimator: The other one.
+        settings: See there.
+        clip: The video.
+
+    Raises:
+        OmnitrackError: No such weights, a failed download, or a file that is not ALIKE's.
+    """
+
+    def __init__(self, estimator: PairEstimator, settings: DescriptorSettings, clip: Clip) -> None:
+        self._estimator = estimator
+        self._least_gap = settings.least_gap
+        self.batch_pairs, self.concurrent = estimator.batch_pairs, estimator.concurrent
+        path = locate(settings.weights, PUBLISHED, clip.progress, setting="flow.descriptors.weights")
+        network = load_alike(path).to(clip.device)
+        self._descriptors = ClipDescriptors(
+            network, clip.frame, clip.num_frames, clip.size, settings.side, settings.cache_mb, clip.device
+        )
+        self._search = DescriptorSearch(
+            clip.size,
+            self._descriptors.map_size,
+            settings.grid_points,
+            settings.reach_px,
+            settings.margin,
+            clip.device,
+        )
+
+    def estimate_pairs(
+        self, pairs: Sequence[Pair], initial: Sequence[NDArray[np.float32] | None]
+    ) -> list[FlowEstimate]:
+        """The flow of pairs of frames; see `PairEstimator`."""
+        found = self._estimator.estimate_pairs(pairs, initial)
+        return [self._corrected(pair, estimate) for pair, estimate in zip(pairs, found, strict=True)]
+
+    @torch.inference_mode()
+    def _corrected(self, pair: Pair, estimate: FlowEstimate) -> FlowEstimate:
+        if estimate.confidence is not None or abs(pair[1] - pair[0]) < self._least_gap:
+            return estimate
+        source, target = (self._descriptors.of(frame) for frame in pair)
+        with cpu_threads(1):  # callers come in as many threads as there are cores
+            return FlowEstimate(self._search.correct(source, target, estimate.flow))

@@ -1,0 +1,121 @@
+"""Flow corrected by descriptors, as an estimator: opened by its setting, on real weights, beside confidence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from omnitrack.correspondence.alike import AlikeNetwork
+from omnitrack.correspondence.descriptors import CHANNELS, ClipDescriptors
+from omnitrack.correspondence.estimators import open_estimator
+from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate, Pair
+from omnitrack.correspondence.estimators.corrected import Corrected
+from omnitrack.errors import OmnitrackError
+from omnitrack.settings import DescriptorSettings, DisSettings, FlowSettings
+from omnitrack.synthetic import occluder_scene
+
+DATA = Path(os.environ.get("OMNITRACK_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data")
+WEIGHTS = DATA / "weights" / "alike-n.pth"
+needs_weights = pytest.mark.skipif(not WEIGHTS.is_file(), reason=f"there are no weights at {WEIGHTS}")
+SCENE = occluder_scene(size=(96, 64))
+CLIP = Clip(SCENE.frame, SCENE.num_frames, SCENE.size, SCENE.size)
+
+
+@pytest.fixture(scope="module")
+def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "alike.pth"
+    state = AlikeNetwork((4, 8, 8, 12), 64).state_dict()
+    for block in (1, 2, 3, 4):  # few channels answer at a place, so that places differ
+        state[f"block{block}.bn2.bias"] -= 0.1
+        state[f"block{block}.bn2.running_var"] *= 0.01
+    torch.save(state, path)
+    return path
+
+
+def settings(weights: Path, **changes: object) -> DescriptorSettings:
+    small = DescriptorSettings("alike", str(weights), side=64, margin=0.0, least_gap=1)  # random weights tell little
+    return replace(small, **changes)  # type: ignore[arg-type]
+
+
+class Still:
+    """Says that nothing moves, surely or without saying so."""
+
+    batch_pairs, concurrent = 3, True
+
+    def __init__(self, confidence: float | None = None) -> None:
+        self._confidence = confidence
+
+    def estimate_pairs(
+        self, pairs: Sequence[Pair], initial: Sequence[NDArray[np.float32] | None]
+    ) -> list[FlowEstimate]:
+        sure = None if self._confidence is None else np.full((64, 96), self._confidence, np.float32)
+        return [FlowEstimate(np.zeros((64, 96, 2), np.float32), sure) for _ in pairs]
+
+
+def test_the_setting_opens_it_around_any_estimator(random_weights: Path) -> None:
+    flow = FlowSettings(dis=DisSettings(side=0), descriptors=settings(random_weights))
+    corrected = open_estimator(flow, CLIP)
+    plain = open_estimator(replace(flow, descriptors=DescriptorSettings()), CLIP)
+    assert isinstance(corrected, Corrected) and not isinstance(plain, Corrected)
+    assert (corrected.batch_pairs, corrected.concurrent) == (plain.batch_pairs, plain.concurrent)
+    ours, theirs = (estimator.estimate_pairs([(0, 8)], [None])[0].flow for estimator in (corrected, plain))
+    changed = (ours != theirs).any(-1)
+    assert ours.shape == theirs.shape and 0 < changed.mean() < 1
+
+
+def test_flow_with_a_confidence_stays(random_weights: Path) -> None:
+    estimate = Corrected(Still(0.5), settings(random_weights), CLIP).estimate_pairs([(0, 8)], [None])[0]
+    assert not estimate.flow.any() and estimate.confidence is not None
+    assert Corrected(Still(), settings(random_weights), CLIP).estimate_pairs([(0, 8)], [None])[0].flow.any()
+
+
+def test_a_pair_does_not_depend_on_the_others_or_on_memory(random_weights: Path) -> None:
+    pairs: list[Pair] = [(0, 1), (4, 2), (0, 8)]
+    together = Corrected(Still(), settings(random_weights), CLIP).estimate_pairs(pairs, [None] * 3)
+    forgetful = Corrected(Still(), settings(random_weights, cache_mb=0), CLIP)
+    for pair, estimate in reversed(list(zip(pairs, together, strict=True))):
+        assert np.array_equal(forgetful.estimate_pairs([pair], [None])[0].flow, estimate.flow)
+
+
+def test_near_frames_may_be_left_alone(random_weights: Path) -> None:
+    corrected = Corrected(Still(), settings(random_weights, least_gap=4), CLIP)
+    near, far = corrected.estimate_pairs([(5, 2), (6, 2)], [None] * 2)
+    assert not near.flow.any() and far.flow.any()
+
+
+def test_each_frame_is_described_once(random_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    described: list[int] = []
+    original = ClipDescriptors._described
+
+    def counted(self: ClipDescriptors, frame: int, axes: torch.Tensor) -> torch.Tensor:
+        described.append(frame)
+        return original(self, frame, axes)
+
+    monkeypatch.setattr(ClipDescriptors, "_described", counted)
+    Corrected(Still(), settings(random_weights), CLIP).estimate_pairs([(0, 1), (1, 0), (0, 2)], [None] * 3)
+    assert sorted(described) == [0, 1, 2]
+
+
+def test_missing_weights_are_named() -> None:
+    with pytest.raises(OmnitrackError, match=r"flow\.descriptors\.weights: 'absent\.pth' is neither a file nor"):
+        open_estimator(FlowSettings(descriptors=settings(Path("absent.pth"))), CLIP)
+
+
+@needs_weights
+def test_real_descriptors_are_of_unit_length_and_find_the_motion() -> None:
+    corrected = Corrected(Still(), settings(WEIGHTS, side=256, margin=0.1, reach_px=24.0), CLIP)
+    found = corrected.estimate_pairs([(0, 1)], [None])[0].flow
+    truth, seen = SCENE.flow(0, 1)
+    moved = seen & (np.linalg.norm(truth, axis=-1) > 1)
+    before, after = np.linalg.norm(truth, axis=-1)[moved], np.linalg.norm(found - truth, axis=-1)[moved]
+    assert np.median(after) < np.median(before) / 2
+    maps = corrected._descriptors.of(0)
+    assert maps.shape[1] == CHANNELS and torch.allclose(maps.float().norm(dim=1), torch.ones(len(maps)), atol=2e-3)

@@ -9,6 +9,7 @@ one pair at a time - and by the estimator, in turns. Seconds of the processor ar
 
     python tests/benchmarks/raft_flow.py tapvid_davis.pkl --weights raft-small.pth
     python tests/benchmarks/raft_flow.py tapvid_davis.pkl --weights raft-small.pth --only time
+    python tests/benchmarks/raft_flow.py tapvid_davis.pkl --only accuracy --alike alike-n.pth --rows 'dis;dis, alike'
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from omnitrack.correspondence.raft.grid import Grid
 from omnitrack.correspondence.raster import sample
 from omnitrack.device import pick_device
 from omnitrack.evaluation.tapvid import TapvidVideo, load_tapvid, raster_to_pixels
-from omnitrack.settings import FlowSettings, RaftSettings
+from omnitrack.settings import DescriptorSettings, FlowSettings, RaftSettings
 from omnitrack.weights import locate
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "correspondence"))
@@ -59,7 +60,7 @@ class Row:
     warm: bool = True
 
 
-def rows_of(raft: RaftSettings) -> dict[str, Row]:
+def rows_of(raft: RaftSettings, alike: DescriptorSettings) -> dict[str, Row]:
     only = FlowSettings(estimator="raft", raft=raft)
     rows = {"dis": Row(FlowSettings()), "raft": Row(only)}
     rows |= {
@@ -71,6 +72,7 @@ def rows_of(raft: RaftSettings) -> dict[str, Row]:
         changed = FlowSettings(estimator="raft", raft=replace(raft, iterations=iterations))
         rows |= {f"raft, {iterations}": Row(changed), f"raft, {iterations}, cold": Row(changed, warm=False)}
     rows["raft, float32"] = Row(FlowSettings(estimator="raft", raft=replace(raft, half_precision=False)))
+    rows |= {"dis, alike": Row(FlowSettings(descriptors=alike)), "raft, alike": Row(replace(only, descriptors=alike))}
     rows["raft, side 256"] = Row(FlowSettings(estimator="raft", raft=replace(raft, side=256)))
     return rows
 
@@ -200,6 +202,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path, help="TAP-Vid pickle or folder")
     parser.add_argument("--weights", default="small", help="small, large or a file (small)")
+    parser.add_argument("--alike", default="alike-n", help="alike-n or a file, for the rows that it corrects (alike-n)")
     parser.add_argument("--videos", help="names, separated by commas (all)")
     parser.add_argument("--stride", type=int, default=5, help="frames between sources (5)")
     parser.add_argument("--rows", help="separated by semicolons (all)")
@@ -214,7 +217,7 @@ def main() -> int:
     videos = list(load_tapvid(arguments.dataset, names))
     device = str(pick_device(arguments.device))
     raft = RaftSettings(weights=arguments.weights)
-    rows = rows_of(raft)
+    rows = rows_of(raft, DescriptorSettings("alike", arguments.alike))
     if arguments.rows:
         rows = {name: rows[name] for name in arguments.rows.split(";")}
     accuracy = measure(videos, rows, arguments.stride, device) if arguments.only != "time" else []

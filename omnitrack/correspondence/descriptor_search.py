@@ -16,7 +16,7 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ LEAST_STEP_PX = 0.4  # at 256 x 256: random steps end above this
 ROUNDS = ((2, 8), (1, 4), (2, 8))  # distances of the places that are asked, in cells of the grid
 SEED = 0  # of the random steps, which are the same for every pair
 
-Alike = Callable[[Tensor], Tensor]  # cosines (R, C) at displacements (R, C, 2)
+Alike = Callable[[Tensor], Tensor]  # cosines (N,) at displacements (N, 2)
 
 
 class DescriptorSearch:
@@ -56,14 +56,15 @@ class DescriptorSearch:
     ) -> None:
         self._size, self._map_size, self._margin = size, map_size, margin
         self._scale = raster_scale(size)
-        self._cell = size[0] / map_size[0], size[1] / map_size[1]  # of a map, in pixels
+        self._cell = torch.tensor(size, device=device) / torch.tensor(map_size, device=device)  # of a map, in pixels
+        self._last = torch.tensor(map_size, device=device) - 1
         self._reach_px = reach_px
         share = min(1.0, (grid_points / (size[0] * size[1])) ** 0.5)
         self._columns, self._rows = (max(1, round(length * share)) for length in size)
         x = (torch.arange(self._columns, device=device) + 0.5) * size[0] / self._columns - 0.5
         y = (torch.arange(self._rows, device=device) + 0.5) * size[1] / self._rows - 0.5
-        self._x, self._y = x[None, :], y[:, None]  # of the cells' centres, in pixels
-        self._own = self._cells(torch.zeros(self._rows, self._columns, 2, device=device))
+        self._centres = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).flatten(0, 1)  # (R * C, 2) pixels
+        self._own = self._cells(self._centres)
         random = torch.Generator().manual_seed(SEED)
         self._steps = [self._random_steps(random, device) for _ in ROUNDS]
 
@@ -78,79 +79,89 @@ class DescriptorSearch:
         Returns:
             (H, W, 2) float32; where nothing looks better, the values that were given.
         """
-        own = source.index_select(0, self._own)
+        start, own = self._on_grid(flow), source.index_select(0, self._own)
+        here = _cosines(own, target, self._cells(self._centres + start))
+        places = (here < 1 - self._margin).nonzero()[:, 0]  # elsewhere nothing can be more alike by the margin
+        own, centres, near, here = own[places], self._centres[places], start[places], here[places]
 
         def alike(displacements: Tensor) -> Tensor:
-            products = own * target.index_select(0, self._cells(displacements))
-            return products.sum(1, dtype=torch.float32).view(self._rows, self._columns)
+            return _cosines(own, target, self._cells(centres + displacements))
 
-        start = self._on_grid(flow)
-        best, score = start, alike(start)
-
-        def offer(displacements: Tensor) -> None:
-            nonlocal best, score
-            other = alike(displacements) - self._pull(displacements - start)
-            better = other > score
-            best = torch.where(better[..., None], displacements, best)
-            score = torch.where(better, other, score)
-
+        found, best, score = start.clone(), near, here
         for hops, steps in zip(ROUNDS, self._steps, strict=True):
-            for hop in hops:
-                for shift in ((hop, 0), (-hop, 0), (0, hop), (0, -hop)):
-                    offer(torch.roll(best, shift, (0, 1)))
-            for step in steps:
-                offer(best + step)
-        better = alike(best) > alike(start) + self._margin
-        return self._laid_over(flow, self._between_cells(best, alike), better)
+            for displacements in self._offers(found, places, hops, steps):
+                other = alike(displacements) - self._pull(displacements - near)
+                better = other > score
+                best = torch.where(better[:, None], displacements, best)
+                score = torch.where(better, other, score)
+                found[places] = best
+        taken = alike(best) > here + self._margin
+        found[places] = torch.where(taken[:, None], self._between_cells(best, centres, alike), near)
+        changed = torch.zeros(len(start), dtype=torch.bool, device=start.device)
+        changed[places] = taken
+        return self._laid_over(flow, found, changed)
 
-    def _nearest(self, displacements: Tensor) -> tuple[Tensor, Tensor]:
-        """Columns and rows (R, C), whole numbers, of the map's cells to which displacements (R, C, 2) lead."""
-        width, height = self._map_size
-        column = ((self._x + displacements[..., 0] + 0.5) / self._cell[0] - 0.5).round()
-        row = ((self._y + displacements[..., 1] + 0.5) / self._cell[1] - 0.5).round()
-        return column.clamp(0, width - 1), row.clamp(0, height - 1)
+    def _nearest(self, pixels: Tensor) -> Tensor:
+        """Columns and rows (N, 2), whole numbers, of the map's cells that are nearest to pixels (N, 2)."""
+        cells = ((pixels + 0.5) / self._cell - 0.5).round()
+        return torch.minimum(cells.clamp(min=0), self._last)
 
-    def _cells(self, displacements: Tensor) -> Tensor:
-        """Indices (R * C,) of these cells, row by row."""
-        column, row = self._nearest(displacements)
-        return (row * self._map_size[0] + column).long().flatten()
+    def _cells(self, pixels: Tensor) -> Tensor:
+        """Indices (N,) of these cells, row by row."""
+        nearest = self._nearest(pixels)
+        return (nearest[:, 1] * self._map_size[0] + nearest[:, 0]).long()
 
-    def _between_cells(self, displacements: Tensor, alike: Alike) -> Tensor:
-        """Displacements (R, C, 2) to cells of the map, moved to the top of the parabola through their neighbours."""
-        column, row = self._nearest(displacements)
-        x, y = (column + 0.5) * self._cell[0] - 0.5 - self._x, (row + 0.5) * self._cell[1] - 0.5 - self._y
-        moved, here = torch.stack([x, y], -1), alike(displacements)
-        tops = []
+    def _between_cells(self, displacements: Tensor, centres: Tensor, alike: Alike) -> Tensor:
+        """Displacements (N, 2) to cells of the map, moved to the top of the parabola through their neighbours."""
+        moved = (self._nearest(centres + displacements) + 0.5) * self._cell - 0.5 - centres
+        here, tops = alike(moved), torch.zeros_like(moved)
         for axis in (0, 1):
-            step = torch.zeros(2, device=moved.device)
+            step = torch.zeros_like(self._cell)
             step[axis] = self._cell[axis]
             before, after = alike(moved - step), alike(moved + step)
             bend = 2 * here - before - after
-            tops.append(((after - before) / (2 * bend)).where(bend > 0, 0).clamp(-0.5, 0.5) * self._cell[axis])
-        return moved + torch.stack(tops, -1)
+            tops[:, axis] = ((after - before) / (2 * bend)).where(bend > 0, 0).clamp(-0.5, 0.5) * self._cell[axis]
+        return moved + tops
+
+    def _offers(self, found: Tensor, places: Tensor, hops: Sequence[int], steps: Sequence[Tensor]) -> Iterator[Tensor]:
+        """What `places` try in a round, displacements (N, 2): what other places have, then steps from their own.
+
+        `found` (R * C, 2) is looked at anew for each.
+        """
+        grid = found.view(self._rows, self._columns, 2)
+        for hop in hops:
+            for shift in ((hop, 0), (-hop, 0), (0, hop), (0, -hop)):
+                yield torch.roll(grid, shift, (0, 1)).view(-1, 2)[places]
+        for step in steps:
+            yield found[places] + step[places]
 
     def _random_steps(self, random: torch.Generator, device: str | torch.device) -> list[Tensor]:
-        """Steps (R, C, 2) in pixels: in a square of twice the reach, then ever smaller ones."""
+        """Steps (R * C, 2) in pixels: in a square of twice the reach, then ever smaller ones."""
         steps, reach_px = [], self._reach_px
         while reach_px >= LEAST_STEP_PX:
-            unit = torch.rand(self._rows, self._columns, 2, generator=random) * 2 - 1
+            unit = torch.rand(len(self._centres), 2, generator=random) * 2 - 1
             steps.append((unit * (reach_px * self._scale)).to(device))
             reach_px /= 2
         return steps
 
     def _pull(self, apart: Tensor) -> Tensor:
-        """What a distance (R, C, 2) from the flow costs."""
+        """What a distance (N, 2) from the flow costs."""
         pixels = torch.linalg.vector_norm(apart, dim=-1) / self._scale
         return TO_FLOW * pixels.clamp(max=FARTHEST * self._reach_px)
 
     def _on_grid(self, flow: Array) -> Tensor:
-        """Flow (R, C, 2) at the pixel that is nearest to each cell's centre."""
-        rows, columns = self._y.round().long().cpu().numpy(), self._x.round().long().cpu().numpy()
-        return torch.from_numpy(np.asarray(flow, np.float32)[rows, columns]).to(self._x.device)
+        """Flow (R * C, 2) at the pixel that is nearest to each cell's centre."""
+        columns, rows = self._centres.round().long().cpu().numpy().T
+        return torch.from_numpy(np.asarray(flow, np.float32)[rows, columns]).to(self._centres.device)
 
-    def _laid_over(self, flow: Array, found: Tensor, better: Tensor) -> Array:
-        """The flow, with what was found in the pixels of the cells where it is better."""
+    def _laid_over(self, flow: Array, found: Tensor, changed: Tensor) -> Array:
+        """The flow, with what was found in the pixels of the cells that changed."""
         rows = np.arange(self._size[1]) * self._rows // self._size[1]
         columns = np.arange(self._size[0]) * self._columns // self._size[0]
-        where = np.ix_(rows, columns)
-        return np.where(better.cpu().numpy()[where][..., None], found.cpu().numpy()[where], flow).astype(np.float32)
+        cells = rows[:, None] * self._columns + columns
+        return np.where(changed.cpu().numpy()[cells][..., None], found.cpu().numpy()[cells], flow).astype(np.float32)
+
+
+def _cosines(descriptors: Tensor, target: Tensor, cells: Tensor) -> Tensor:
+    """Of descriptors (N, C) with those in cells (N,) of a map: (N,) float32."""
+    return (descriptors * target.index_select(0, cells)).sum(1, dtype=torch.float32)

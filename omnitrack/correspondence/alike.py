@@ -84,26 +84,28 @@ class AlikeNetwork(nn.Module):
         self.conv4 = nn.Conv2d(widths[3], quarter, 1, bias=False)
         self.convhead2 = nn.Conv2d(channels, channels + 1, 1, bias=False)
 
-    def forward(self, image: Tensor, projection: Tensor | None = None) -> Tensor:
+    def forward(self, image: Tensor, projection: Tensor | None = None, stride: int = 1) -> Tensor:
         """Descriptors of images (B, 3, H, W), RGB from 0 to 1, H and W multiples of `MULTIPLE`.
 
         Args:
             image: The images.
             projection: (C, c): what of the C channels is wanted; None: all.
+            stride: Of the pixels that are described: evenly over the image, its corners among them.
 
         Returns:
-            (B, C or c, H, W), not of unit length.
+            (B, C or c, H / stride, W / stride), not of unit length.
         """
         head = self.convhead2.weight[: self.channels, :, 0, 0]
         if projection is not None:
             head = projection.T @ head
         blocks = (self.block1, self.block2, self.block3, self.block4)
         layers = (self.conv1, self.conv2, self.conv3, self.conv4)
+        size = [length // stride for length in image.shape[2:]]
         described, values = torch.zeros((), device=image.device), image
         for block, layer, shrink, weights in zip(blocks, layers, SHRINKS, head.chunk(4, dim=1), strict=True):
             values = block(F.avg_pool2d(values, shrink) if shrink > 1 else values)
             part = F.conv2d(F.relu(layer(values)), weights[:, :, None, None])
-            described = described + F.interpolate(part, size=image.shape[2:], mode="bilinear", align_corners=True)
+            described = described + F.interpolate(part, size=size, mode="bilinear", align_corners=True)
         return described
 
 

@@ -73,7 +73,7 @@ class ClipDescriptors:
         frames = np.unique(np.linspace(0, self._num_frames - 1, LEARNED_FRAMES).round().astype(int))
         moment = torch.zeros((), dtype=torch.float64)
         for frame in frames:
-            values = self._network(self._image(int(frame)))[0, :, ::LEARNED_STRIDE, ::LEARNED_STRIDE].flatten(1)
+            values = self._network(self._image(int(frame)), stride=LEARNED_STRIDE)[0].flatten(1)
             unit = F.normalize(values, dim=0).double().cpu()
             moment = moment + unit @ unit.T
         axes = torch.linalg.eigh(moment).eigenvectors.flip(1)  # those of the largest eigenvalues first

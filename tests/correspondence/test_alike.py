@@ -63,6 +63,14 @@ def test_a_projection_is_as_if_applied_afterwards() -> None:
     assert torch.allclose(network(image, axes), afterwards, atol=1e-12)
 
 
+def test_a_stride_takes_some_of_the_pixels() -> None:
+    network, image = random_network().double(), torch.rand(1, 3, 64, 96, dtype=torch.float64)
+    found, every = network(image, stride=8), network(image)
+    assert found.shape == (1, 16, 8, 12)
+    for row, column in ((0, 0), (0, -1), (-1, -1)):
+        assert torch.allclose(found[..., row, column], every[..., row, column], atol=1e-12)
+
+
 def test_a_file_of_any_width_comes_back(tmp_path: Path) -> None:
     network, path = random_network(), tmp_path / "alike.pth"
     torch.save(network.state_dict(), path)

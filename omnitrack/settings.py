@@ -57,20 +57,20 @@ class RaftSettings:
     cache_mb: int = setting(1024, "memory for encoded frames, in megabytes", low=0)
 
 
-NO_DESCRIPTORS = "none"
+NO_DESCRIPTORS, PATCHES = "none", "patches"
 
 
 @dataclass(frozen=True)
 class DescriptorSettings:
-    """Flow corrected by learned descriptors of single pixels. Memory changes no result."""
+    """Flow corrected by descriptors of single pixels. Memory changes no result."""
 
     network: str = setting(
         NO_DESCRIPTORS,
-        "none, or alike: correct the flow by what its descriptors find",
-        choices=(NO_DESCRIPTORS, "alike"),
+        "correct the flow by what is found by patches of colours, or by ALIKE's learned descriptors",
+        choices=(NO_DESCRIPTORS, PATCHES, "alike"),
     )
-    weights: str = setting("alike-n", "alike-n (downloaded once), or a file of ALIKE's authors (t, s or n)")
-    side: int = setting(480, "shorter side of the frames as the network sees them, in pixels, about", low=32)
+    weights: str = setting("alike-n", "of ALIKE: alike-n (downloaded once), or a file of ALIKE's authors (t, s or n)")
+    side: int = setting(480, "shorter side of the frames as they are described, in pixels, about", low=32)
     reach_px: float = setting(8.0, "how far around the flow the search begins, at 256 x 256", low=1)
     margin: float = setting(0.1, "cosine by which another place must be more alike than where the flow leads", low=0)
     least_gap: int = setting(1, "flow over fewer frames stays as it is", low=1)
@@ -112,7 +112,7 @@ class FlowSettings:
     dis: DisSettings = table(DisSettings, "OpenCV's dense inverse search")
     raft: RaftSettings = table(RaftSettings, "the RAFT network")
     tracks: TracksSettings = table(TracksSettings, "flow from other trackers' tracks, or our own")
-    descriptors: DescriptorSettings = table(DescriptorSettings, "flow corrected by learned descriptors")
+    descriptors: DescriptorSettings = table(DescriptorSettings, "flow corrected by descriptors")
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,23 @@ class AlikeNetwork(nn.Module):
         return described
 
 
+class AlikeDescriber:
+    """Describes images with a network; a `Describer`.
+
+    Args:
+        network: On the images' device.
+    """
+
+    multiple = MULTIPLE
+
+    def __init__(self, network: AlikeNetwork) -> None:
+        self._network = network
+
+    def __call__(self, image: Tensor, axes: Tensor | None = None, stride: int = 1) -> Tensor:
+        """Descriptors of images, of unit length in the channels that are wanted; see `Describer`."""
+        return F.normalize(self._network(image, axes, stride), dim=1)
+
+
 def load_alike(path: Path) -> AlikeNetwork:
     """Read a published file of ALIKE-t, -s or -n; the network is ready to describe.
 

@@ -6,8 +6,10 @@ Every place of a grid looks for the displacement d of the highest
 
 with s the cosine of the descriptors at both ends, f the flow that is there, and the distance in pixels at 256 x 256,
 bounded. It tries the displacements of other places, near and farther away, and random steps from its own, ever smaller
-ones. What it finds replaces the flow where it is more alike by a margin. Nothing makes neighbours agree: where there is
-nothing to be found, as behind things, what is found differs from place to place, and the cycle check sees it.
+ones. What it finds replaces the flow where it is more alike by a margin, and where nothing around the place itself
+looks more like what was found: of things that resemble each other, none is believed. Nothing makes neighbours agree:
+where there is nothing to be found, as behind things, what is found differs from place to place, and the cycle check
+sees it.
 
 Source:
     Barnes et al., PatchMatch: A Randomized Correspondence Algorithm for Structural Image Editing, SIGGRAPH 2009; with
@@ -16,7 +18,7 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -28,9 +30,9 @@ TO_FLOW = 0.002  # cosine per px at 256 x 256 beside the flow
 FARTHEST = 4.0  # times the reach: farther from the flow costs no more
 LEAST_STEP_PX = 0.4  # at 256 x 256: random steps end above this
 ROUNDS = ((2, 8), (1, 4), (2, 8))  # distances of the places that are asked, in cells of the grid
+BACK_STEP_PX = 2.0  # at 256 x 256: the raster on which the way back is looked for, up to the reach ...
+LEAST_BACK_PX, LEAST_BACK_CELLS = 2.5, 2.0  # ... farther than this, in pixels there and in cells: nearer is the same
 SEED = 0  # of the random steps, which are the same for every pair
-
-Alike = Callable[[Tensor], Tensor]  # cosines (N,) at displacements (N, 2)
 
 
 class DescriptorSearch:
@@ -67,6 +69,10 @@ class DescriptorSearch:
         self._own = self._cells(self._centres)
         random = torch.Generator().manual_seed(SEED)
         self._steps = [self._random_steps(random, device) for _ in ROUNDS]
+        along = torch.arange(-reach_px, reach_px + 1e-3, BACK_STEP_PX, device=device) * self._scale
+        around = torch.stack(torch.meshgrid(along, along, indexing="xy"), -1).flatten(0, 1)
+        same = max(LEAST_BACK_PX * self._scale, LEAST_BACK_CELLS * float(self._cell.max()))
+        self._around = around[torch.linalg.vector_norm(around, dim=-1) > same]
 
     def correct(self, source: Tensor, target: Tensor, flow: Array) -> Array:
         """Flow (H, W, 2) with what looks more alike.
@@ -83,23 +89,30 @@ class DescriptorSearch:
         here = _cosines(own, target, self._cells(self._centres + start))
         places = (here < 1 - self._margin).nonzero()[:, 0]  # elsewhere nothing can be more alike by the margin
         own, centres, near, here = own[places], self._centres[places], start[places], here[places]
-
-        def alike(displacements: Tensor) -> Tensor:
-            return _cosines(own, target, self._cells(centres + displacements))
-
         found, best, score = start.clone(), near, here
         for hops, steps in zip(ROUNDS, self._steps, strict=True):
             for displacements in self._offers(found, places, hops, steps):
-                other = alike(displacements) - self._pull(displacements - near)
+                other = _cosines(own, target, self._cells(centres + displacements))
+                other -= self._pull(displacements - near)
                 better = other > score
                 best = torch.where(better[:, None], displacements, best)
                 score = torch.where(better, other, score)
                 found[places] = best
-        taken = alike(best) > here + self._margin
-        found[places] = torch.where(taken[:, None], self._between_cells(best, centres, alike), near)
-        changed = torch.zeros(len(start), dtype=torch.bool, device=start.device)
-        changed[places] = taken
+        taken = _cosines(own, target, self._cells(centres + best)) > here + self._margin
+        own, centres, best, places = own[taken], centres[taken], best[taken], places[taken]
+        mutual = self._are_mutual(source, target, centres, centres + best)
+        found, changed = start, torch.zeros(len(start), dtype=torch.bool, device=start.device)
+        found[places[mutual]] = self._between_cells(own[mutual], target, centres[mutual], best[mutual])
+        changed[places[mutual]] = True
         return self._laid_over(flow, found, changed)
+
+    def _are_mutual(self, source: Tensor, target: Tensor, pixels: Tensor, landed: Tensor) -> Tensor:
+        """Whether (N,) nothing around pixels (N, 2) looks more like where they landed than they do themselves."""
+        there = target.index_select(0, self._cells(landed))
+        own, best = _cosines(there, source, self._cells(pixels)), torch.full_like(pixels[:, 0], -1.0)
+        for offset in self._around:
+            best = torch.maximum(best, _cosines(there, source, self._cells(pixels + offset)))
+        return best < own
 
     def _nearest(self, pixels: Tensor) -> Tensor:
         """Columns and rows (N, 2), whole numbers, of the map's cells that are nearest to pixels (N, 2)."""
@@ -111,14 +124,19 @@ class DescriptorSearch:
         nearest = self._nearest(pixels)
         return (nearest[:, 1] * self._map_size[0] + nearest[:, 0]).long()
 
-    def _between_cells(self, displacements: Tensor, centres: Tensor, alike: Alike) -> Tensor:
+    def _between_cells(self, own: Tensor, target: Tensor, centres: Tensor, displacements: Tensor) -> Tensor:
         """Displacements (N, 2) to cells of the map, moved to the top of the parabola through their neighbours."""
         moved = (self._nearest(centres + displacements) + 0.5) * self._cell - 0.5 - centres
-        here, tops = alike(moved), torch.zeros_like(moved)
+
+        def alike(step: Tensor) -> Tensor:
+            return _cosines(own, target, self._cells(centres + moved + step))
+
+        none = torch.zeros_like(self._cell)
+        here, tops = alike(none), torch.zeros_like(moved)
         for axis in (0, 1):
-            step = torch.zeros_like(self._cell)
+            step = none.clone()
             step[axis] = self._cell[axis]
-            before, after = alike(moved - step), alike(moved + step)
+            before, after = alike(-step), alike(step)
             bend = 2 * here - before - after
             tops[:, axis] = ((after - before) / (2 * bend)).where(bend > 0, 0).clamp(-0.5, 0.5) * self._cell[axis]
         return moved + tops

@@ -4,35 +4,53 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from omnitrack.byte_cache import ByteCache
-from omnitrack.correspondence.alike import MULTIPLE, AlikeNetwork
 from omnitrack.correspondence.features.network_input import network_input, network_size
 
-CHANNELS = 32  # that are kept: of ALIKE-n's 128 they hold nine tenths of the squared length
+CHANNELS = 32  # that are kept: of ALIKE-n's 128 they hold nine tenths of the squared length, of a patch's 75 nearly all
 LEARNED_FRAMES = 8  # which channels is learned from so many frames ...
 LEARNED_STRIDE = 8  # ... at every so many pixels
 _MEGABYTE = 1_000_000
 
 
+class Describer(Protocol):
+    """What describes every pixel of an image.
+
+    Attributes:
+        multiple: Sides of the image must be multiples of this.
+    """
+
+    multiple: int
+
+    def __call__(self, image: Tensor, axes: Tensor | None = None, stride: int = 1) -> Tensor:
+        """Descriptors (1, C or k, H / stride, W / stride), of length at most 1, of an image (1, 3, H, W) from 0 to 1.
+
+        Args:
+            image: RGB.
+            axes: (C, k) orthonormal axes: what of the C channels is wanted; None: all.
+            stride: Of the pixels that are described.
+        """
+
+
 class ClipDescriptors:
-    """Maps of unit descriptors, made when they are needed; some are kept.
+    """Maps of descriptors, made when they are needed; some are kept.
 
     The channels are the principal axes of the descriptors of a few frames, evenly over the clip: cosines of what they
     leave are those of the whole, nearly, for a fraction of the time.
 
     Args:
-        network: On `device`.
+        describe: Describes an image on `device`.
         frame: Gives frame t as (H, W, 3) uint8 RGB.
         num_frames: T.
         size: (width, height) of the frames.
-        side: What the network sees as their shorter side, about.
+        side: What their shorter side becomes, about, before they are described.
         cache_mb: Memory for maps.
         device: Where to compute.
 
@@ -42,7 +60,7 @@ class ClipDescriptors:
 
     def __init__(
         self,
-        network: AlikeNetwork,
+        describe: Describer,
         frame: Callable[[int], NDArray[np.uint8]],
         num_frames: int,
         size: tuple[int, int],
@@ -50,8 +68,8 @@ class ClipDescriptors:
         cache_mb: float,
         device: str | torch.device = "cpu",
     ) -> None:
-        self._network, self._frame, self._num_frames, self._device = network, frame, num_frames, device
-        self.map_size = network_size(size, side, MULTIPLE)
+        self._describe, self._frame, self._num_frames, self._device = describe, frame, num_frames, device
+        self.map_size = network_size(size, side, describe.multiple)
         self._axes: Tensor | None = None
         self._working = threading.Lock()
         self._maps: ByteCache[int, Tensor] = ByteCache(cache_mb * _MEGABYTE, lambda values: values.nbytes)
@@ -65,17 +83,15 @@ class ClipDescriptors:
 
     @torch.inference_mode()
     def _described(self, frame: int, axes: Tensor | None) -> Tensor:
-        values = self._network(self._image(frame), axes)[0].flatten(1).T
-        return F.normalize(values, dim=1).half()
+        return self._describe(self._image(frame), axes)[0].flatten(1).T.half().contiguous()
 
     @torch.inference_mode()
     def _principal_axes(self) -> Tensor:
         frames = np.unique(np.linspace(0, self._num_frames - 1, LEARNED_FRAMES).round().astype(int))
         moment = torch.zeros((), dtype=torch.float64)
         for frame in frames:
-            values = self._network(self._image(int(frame)), stride=LEARNED_STRIDE)[0].flatten(1)
-            unit = F.normalize(values, dim=0).double().cpu()
-            moment = moment + unit @ unit.T
+            values = self._describe(self._image(int(frame)), stride=LEARNED_STRIDE)[0].flatten(1).double().cpu()
+            moment = moment + values @ values.T
         axes = torch.linalg.eigh(moment).eigenvectors.flip(1)  # those of the largest eigenvalues first
         return axes[:, :CHANNELS].float().to(self._device)
 

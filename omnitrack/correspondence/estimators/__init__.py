@@ -26,7 +26,7 @@ from omnitrack.correspondence.estimators.raft import RaftEstimator
 from omnitrack.correspondence.estimators.tracks import TracksEstimator, tracks_identity
 from omnitrack.correspondence.raft.checkpoints import PUBLISHED
 from omnitrack.errors import OmnitrackError
-from omnitrack.settings import LOOKS, NO_DESCRIPTORS, FlowSettings
+from omnitrack.settings import LOOKS, NO_DESCRIPTORS, PATCHES, FlowSettings
 from omnitrack.weights import identity
 
 ENTRY_POINTS = "omnitrack.flow_estimators"
@@ -68,7 +68,7 @@ def weights_identity(settings: FlowSettings) -> dict[str, str]:
         found["raft_weights"] = identity(settings.raft.weights, PUBLISHED)
     if "tracks" in used:
         found["tracks"] = tracks_identity(settings.tracks.path)
-    if corrects(settings):
+    if corrects(settings) and settings.descriptors.network != PATCHES:
         found["descriptor_weights"] = identity(settings.descriptors.weights, alike.PUBLISHED)
     return found
 

@@ -1,4 +1,4 @@
-"""An estimator whose flow is corrected by learned descriptors."""
+"""An estimator whose flow is corrected by descriptors, learned ones or patches of colours."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.alike import PUBLISHED, load_alike
+from omnitrack.correspondence.alike import PUBLISHED, AlikeDescriber, load_alike
 from omnitrack.correspondence.descriptor_search import DescriptorSearch
-from omnitrack.correspondence.descriptors import ClipDescriptors
+from omnitrack.correspondence.descriptors import ClipDescriptors, Describer
 from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate, Pair, PairEstimator
+from omnitrack.correspondence.patch_descriptors import PatchDescriber
 from omnitrack.device import cpu_threads
-from omnitrack.settings import DescriptorSettings
+from omnitrack.settings import PATCHES, DescriptorSettings
 from omnitrack.weights import locate
 
 
@@ -36,10 +37,14 @@ class Corrected:
         self._estimator = estimator
         self._least_gap = settings.least_gap
         self.batch_pairs, self.concurrent = estimator.batch_pairs, estimator.concurrent
-        path = locate(settings.weights, PUBLISHED, clip.progress, setting="flow.descriptors.weights")
-        network = load_alike(path).to(clip.device)
         self._descriptors = ClipDescriptors(
-            network, clip.frame, clip.num_frames, clip.size, settings.side, settings.cache_mb, clip.device
+            _describer(settings, clip),
+            clip.frame,
+            clip.num_frames,
+            clip.size,
+            settings.side,
+            settings.cache_mb,
+            clip.device,
         )
         self._search = DescriptorSearch(
             clip.size,
@@ -64,3 +69,10 @@ class Corrected:
         source, target = (self._descriptors.of(frame) for frame in pair)
         with cpu_threads(1):  # callers come in as many threads as there are cores
             return FlowEstimate(self._search.correct(source, target, estimate.flow))
+
+
+def _describer(settings: DescriptorSettings, clip: Clip) -> Describer:
+    if settings.network == PATCHES:
+        return PatchDescriber(clip.device)
+    path = locate(settings.weights, PUBLISHED, clip.progress, setting="flow.descriptors.weights")
+    return AlikeDescriber(load_alike(path).to(clip.device))

@@ -1,0 +1,51 @@
+"""Patches of colours as descriptors: what needs no learned weights.
+
+A descriptor is a patch of the image, without its mean colour, divided by its length: the cosine of two is how alike
+they are. What is fainter than noise is shorter, and like nothing.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SIDE = 5  # samples of a patch
+SPACING = 2  # pixels between them
+BLUR_PX = 1.0  # standard deviation of the blur before
+NOISE = 3 / 255  # of a sample
+_BLUR_REACH = 3
+
+
+class PatchDescriber:
+    """Describes images; a `Describer`.
+
+    Args:
+        device: Of the images.
+    """
+
+    multiple = 1
+
+    def __init__(self, device: str | torch.device = "cpu") -> None:
+        samples = SIDE * SIDE
+        one = torch.eye(samples, device=device) - 1 / samples  # each sample, less the mean of all
+        filters = torch.zeros(samples, 3, 3, samples, device=device)
+        for colour in range(3):
+            filters[:, colour, colour] = one
+        self._filters = filters.view(samples * 3, 3, SIDE, SIDE)
+        reach = torch.arange(-_BLUR_REACH, _BLUR_REACH + 1.0, device=device)
+        blur = torch.exp(-(reach**2) / (2 * BLUR_PX**2))
+        self._blur = (blur / blur.sum()).expand(3, 1, -1)
+
+    def __call__(self, image: Tensor, axes: Tensor | None = None, stride: int = 1) -> Tensor:
+        """Descriptors of images; see `Describer`."""
+        image = F.pad(image, (_BLUR_REACH,) * 4, mode="replicate")
+        image = F.conv2d(F.conv2d(image, self._blur[:, :, None], groups=3), self._blur[..., None], groups=3)
+        image = F.pad(image, (SIDE // 2 * SPACING,) * 4, mode="replicate")
+        filters = self._filters if axes is None else torch.einsum("nk,nchw->kchw", axes, self._filters)
+        sums = torch.ones(3, 1, SIDE, SIDE, device=image.device)
+        total, squares = (
+            F.conv2d(values, sums, dilation=SPACING, stride=stride, groups=3) for values in (image, image**2)
+        )
+        length = (squares - total**2 / SIDE**2).clamp(min=0).sum(1, keepdim=True) + len(self._filters) * NOISE**2
+        return F.conv2d(image, filters, dilation=SPACING, stride=stride) / length.sqrt()

@@ -18,7 +18,7 @@ from omnitrack.correspondence.estimators import open_estimator
 from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate, Pair
 from omnitrack.correspondence.estimators.corrected import Corrected
 from omnitrack.errors import OmnitrackError
-from omnitrack.settings import DescriptorSettings, DisSettings, FlowSettings
+from omnitrack.settings import PATCHES, DescriptorSettings, DisSettings, FlowSettings
 from omnitrack.synthetic import occluder_scene
 
 DATA = Path(os.environ.get("OMNITRACK_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data")
@@ -109,13 +109,14 @@ def test_missing_weights_are_named() -> None:
         open_estimator(FlowSettings(descriptors=settings(Path("absent.pth"))), CLIP)
 
 
-@needs_weights
-def test_real_descriptors_are_of_unit_length_and_find_the_motion() -> None:
-    corrected = Corrected(Still(), settings(WEIGHTS, side=256, margin=0.1, reach_px=24.0), CLIP)
+@pytest.mark.parametrize("network", [PATCHES, pytest.param("alike", marks=needs_weights)])
+def test_it_finds_the_motion(network: str) -> None:
+    wanted = settings(WEIGHTS, network=network, side=256, margin=0.1, reach_px=24.0)
+    corrected = Corrected(Still(), wanted, CLIP)
     found = corrected.estimate_pairs([(0, 1)], [None])[0].flow
     truth, seen = SCENE.flow(0, 1)
     moved = seen & (np.linalg.norm(truth, axis=-1) > 1)
     before, after = np.linalg.norm(truth, axis=-1)[moved], np.linalg.norm(found - truth, axis=-1)[moved]
     assert np.median(after) < np.median(before) / 2
-    maps = corrected._descriptors.of(0)
-    assert maps.shape[1] == CHANNELS and torch.allclose(maps.float().norm(dim=1), torch.ones(len(maps)), atol=2e-3)
+    maps = corrected._descriptors.of(0).float()
+    assert maps.shape[1] == CHANNELS and maps.norm(dim=1).max() < 1.002

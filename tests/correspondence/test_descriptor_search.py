@@ -88,6 +88,16 @@ def test_of_places_that_look_the_same_the_one_by_the_flow_wins() -> None:
         assert np.median(error) < 1 and (error < 2).mean() > 0.9, near
 
 
+def test_of_things_that_resemble_each_other_none_is_believed() -> None:
+    source = descriptors(SIZE)
+    target, start = shifted(source), constant(SIZE, (0, 0))
+    found = search(reach_px=24.0).correct(flat(source), flat(target), start)
+    assert np.linalg.norm(found[30, 40] - SHIFT) < 1
+    source[30, 46] = source[30, 40]  # its twin
+    found = search(reach_px=24.0).correct(flat(source), flat(target), start)
+    assert not found[30, 40].any() and np.linalg.norm(found[33, 40] - SHIFT) < 1
+
+
 def test_the_margin_decides() -> None:
     source = descriptors(SIZE)
     start = constant(SIZE, (0, 0))

@@ -300,6 +300,8 @@ def test_the_stamp_holds_what_changes_the_flow_and_nothing_else(project: Project
     assert flow_stamp(project, settings(descriptors__margin=0.3).flow) == base
     corrected = flow_stamp(project, settings(descriptors__network="alike").flow)
     assert corrected["inputs"].keys() - base["inputs"].keys() == {"descriptor_weights"}
+    by_patches = flow_stamp(project, settings(descriptors__network="patches").flow)
+    assert by_patches["inputs"] == base["inputs"] and by_patches not in (base, corrected)
     assert flow_stamp(project, settings(descriptors__network="alike", descriptors__cache_mb=1).flow) == corrected
     assert flow_stamp(project, settings(descriptors__network="alike", descriptors__margin=0.3).flow) != corrected
 

@@ -1,0 +1,50 @@
+"""Patches of colours as descriptors, against a plain form."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from omnitrack.correspondence.patch_descriptors import BLUR_PX, NOISE, SIDE, SPACING, PatchDescriber
+
+
+def picture(seed: int = 0, height: int = 20, width: int = 28) -> Tensor:
+    torch.manual_seed(seed)
+    return torch.rand(1, 3, height, width)
+
+
+def plain(image: Tensor, row: int, column: int) -> np.ndarray:
+    """The patch around a pixel, sample by sample."""
+    blurred = cv2.GaussianBlur(image[0].permute(1, 2, 0).numpy(), (7, 7), BLUR_PX, borderType=cv2.BORDER_REPLICATE)
+    height, width = blurred.shape[:2]
+    offsets = (np.arange(SIDE) - SIDE // 2) * SPACING
+    rows, columns = (row + offsets).clip(0, height - 1), (column + offsets).clip(0, width - 1)
+    patch = blurred[np.ix_(rows, columns)].reshape(-1, 3)
+    patch = patch - patch.mean(0)
+    return patch.flatten() / np.sqrt(np.square(patch).sum() + patch.size * NOISE**2)
+
+
+def test_a_descriptor_is_a_patch_without_its_mean_and_length() -> None:
+    image = picture()
+    found = PatchDescriber()(image)
+    assert found.shape == (1, 75, 20, 28)
+    for row, column in ((10, 14), (0, 0), (19, 3)):
+        assert np.allclose(found[0, :, row, column], plain(image, row, column), atol=1e-5)
+
+
+def test_axes_and_stride_are_as_if_applied_afterwards() -> None:
+    image, describe = picture(), PatchDescriber()
+    axes = torch.linalg.qr(torch.randn(75, 6))[0]
+    every = describe(image)
+    assert torch.allclose(describe(image, axes), torch.einsum("bchw,ck->bkhw", every, axes), atol=1e-5)
+    assert torch.allclose(describe(image, stride=4), every[..., ::4, ::4], atol=1e-6)
+
+
+def test_brightness_of_the_whole_patch_changes_nothing_and_noise_is_like_nothing() -> None:
+    image = picture() * 0.5
+    describe = PatchDescriber()
+    assert torch.allclose(describe(image + 0.3), describe(image), atol=1e-4)
+    faint = describe(0.5 + 1e-3 * picture(1))
+    assert describe(image).norm(dim=1).min() > 0.9 and faint.norm(dim=1).max() < 0.2

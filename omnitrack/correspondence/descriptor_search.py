@@ -78,7 +78,7 @@ class DescriptorSearch:
         """Flow (H, W, 2) with what looks more alike.
 
         Args:
-            source: (h * w, C) descriptors of the source frame, row by row, of unit length.
+            source: (h * w, C) descriptors of the source frame, row by row, of length at most 1.
             target: Those of the target frame.
             flow: From source to target, in pixels.
 

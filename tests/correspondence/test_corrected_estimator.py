@@ -91,6 +91,18 @@ def test_near_frames_may_be_left_alone(random_weights: Path) -> None:
     assert not near.flow.any() and far.flow.any()
 
 
+@pytest.mark.parametrize("flow", [np.full((64, 96, 2), np.nan, np.float32), np.zeros((64, 96), np.float32)])
+def test_what_is_no_flow_is_left_to_the_stage(flow: NDArray[np.float32]) -> None:
+    class Broken(Still):
+        def estimate_pairs(
+            self, pairs: Sequence[Pair], initial: Sequence[NDArray[np.float32] | None]
+        ) -> list[FlowEstimate]:
+            return [FlowEstimate(flow) for _ in pairs]
+
+    corrected = Corrected(Broken(), settings(WEIGHTS, network=PATCHES), CLIP)
+    assert corrected.estimate_pairs([(0, 8)], [None])[0].flow is flow
+
+
 def test_each_frame_is_described_once(random_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     described: list[int] = []
     original = ClipDescriptors._described

@@ -35,7 +35,7 @@ class Corrected:
 
     def __init__(self, estimator: PairEstimator, settings: DescriptorSettings, clip: Clip) -> None:
         self._estimator = estimator
-        self._least_gap = settings.least_gap
+        self._least_gap, self._shape = settings.least_gap, (clip.size[1], clip.size[0], 2)
         self.batch_pairs, self.concurrent = estimator.batch_pairs, estimator.concurrent
         self._descriptors = ClipDescriptors(
             _describer(settings, clip),
@@ -64,11 +64,16 @@ class Corrected:
 
     @torch.inference_mode()
     def _corrected(self, pair: Pair, estimate: FlowEstimate) -> FlowEstimate:
-        if estimate.confidence is not None or abs(pair[1] - pair[0]) < self._least_gap:
+        near = abs(pair[1] - pair[0]) < self._least_gap
+        if near or estimate.confidence is not None or not self._is_sound(estimate.flow):
             return estimate
         source, target = (self._descriptors.of(frame) for frame in pair)
         with cpu_threads(1):  # callers come in as many threads as there are cores
             return FlowEstimate(self._search.correct(source, target, estimate.flow))
+
+    def _is_sound(self, flow: NDArray[np.float32]) -> bool:
+        """Whether it is flow at all; where a plug-in's is not, the stage says so."""
+        return np.shape(flow) == self._shape and bool(np.isfinite(flow).all())
 
 
 def _describer(settings: DescriptorSettings, clip: Clip) -> Describer:

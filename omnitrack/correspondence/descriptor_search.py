@@ -59,6 +59,7 @@ class DescriptorSearch:
         self._size, self._map_size, self._margin = size, map_size, margin
         self._scale = raster_scale(size)
         self._cell = torch.tensor(size, device=device) / torch.tensor(map_size, device=device)  # of a map, in pixels
+        self._end = torch.tensor(size, device=device) - 0.5
         self._last = torch.tensor(map_size, device=device) - 1
         self._reach_px = reach_px
         share = min(1.0, (grid_points / (size[0] * size[1])) ** 0.5)
@@ -111,7 +112,9 @@ class DescriptorSearch:
         there = target.index_select(0, self._cells(landed))
         own, best = _cosines(there, source, self._cells(pixels)), torch.full_like(pixels[:, 0], -1.0)
         for offset in self._around:
-            best = torch.maximum(best, _cosines(there, source, self._cells(pixels + offset)))
+            other = pixels + offset
+            on_frame = ((other >= -0.5) & (other < self._end)).all(1)
+            best = torch.maximum(best, _cosines(there, source, self._cells(other)).where(on_frame, -1))
         return best < own
 
     def _nearest(self, pixels: Tensor) -> Tensor:

@@ -54,6 +54,14 @@ def test_it_finds_what_moved() -> None:
     assert np.median(error) < 0.4 and (error < 1).mean() > 0.95
 
 
+def test_it_finds_what_moved_at_the_border_too() -> None:
+    source = descriptors(SIZE)
+    flow = search(reach_px=24.0).correct(flat(source), flat(shifted(source)), constant(SIZE, (0, 0)))
+    for border in (flow[10:-10, 0], flow[10:-10, 1], flow[-1, 10:-10]):  # what is there stays in the frame
+        error = np.linalg.norm(border - SHIFT, axis=-1)
+        assert np.median(error) < 0.7 and (error < 1).mean() > 0.9
+
+
 def test_only_what_moved_otherwise_is_changed() -> None:
     source, flow = descriptors(SIZE), constant(SIZE, SHIFT)
     target = shifted(source)

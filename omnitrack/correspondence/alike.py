@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from omnitrack.correspondence.tensor_file import read_tensors
+from omnitrack.correspondence.tensor_file import mismatch, read_tensors
 from omnitrack.errors import OmnitrackError
 from omnitrack.weights import PublishedFile
 
@@ -136,17 +136,9 @@ def load_alike(path: Path) -> AlikeNetwork:
     """
     entries = read_tensors(path, partial(_not_alike, path))
     network = AlikeNetwork(*_sizes(entries, path))
-    expected = network.state_dict()
-    problems = [f"{name} is missing" for name in sorted(expected.keys() - entries.keys())]
-    problems += [f"{name} is unknown" for name in sorted(entries.keys() - expected.keys())]
-    for name in sorted(expected.keys() & entries.keys()):
-        if entries[name].shape != expected[name].shape:
-            problems.append(f"{name} has shape {tuple(entries[name].shape)}, not {tuple(expected[name].shape)}")
-        elif not torch.isfinite(entries[name]).all():
-            problems.append(f"{name} is not finite")
-    if problems:
-        more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
-        raise _not_alike(path, problems[0] + more)
+    problem = mismatch(entries, network.state_dict())
+    if problem:
+        raise _not_alike(path, problem)
     network.load_state_dict(dict(entries))
     return network.eval().requires_grad_(False)
 

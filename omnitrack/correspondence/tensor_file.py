@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -32,3 +32,26 @@ def read_tensors(path: Path, failure: Callable[[str], OmnitrackError]) -> Mappin
     if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
         raise failure("it is not a dictionary of tensors")
     return found
+
+
+def mismatch(entries: Mapping[str, Tensor], expected: Mapping[str, Tensor], optional: Iterable[str] = ()) -> str:
+    """What is wrong with the entries of a file beside those of a network.
+
+    Args:
+        entries: Of the file.
+        expected: The network's tensors by the file's names.
+        optional: Of these, what the file may lack.
+
+    Returns:
+        The first thing, and how many more there are; empty where all are there, of the right shapes, and finite.
+    """
+    problems = [f"{name} is missing" for name in sorted(expected.keys() - entries.keys() - set(optional))]
+    problems += [f"{name} is unknown" for name in sorted(entries.keys() - expected.keys())]
+    for name in (name for name in expected if name in entries):
+        found, wanted = tuple(entries[name].shape), tuple(expected[name].shape)
+        if found != wanted:
+            problems.append(f"{name} has shape {found}, not {wanted}")
+        elif not torch.isfinite(entries[name]).all():
+            problems.append(f"{name} is not finite")
+    more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+    return problems[0] + more if problems else ""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from omnitrack.correspondence.raft.network import LARGE, SMALL, Architecture, RaftNetwork
-from omnitrack.correspondence.tensor_file import read_tensors
+from omnitrack.correspondence.tensor_file import mismatch, read_tensors
 from omnitrack.errors import OmnitrackError
 from omnitrack.weights import PublishedFile
 
@@ -62,18 +62,10 @@ def load_network(path: Path) -> RaftNetwork:
 
 def _fill(network: RaftNetwork, entries: Mapping[str, Tensor], names: list[tuple[str, str]], path: Path) -> None:
     ours = network.state_dict()
-    needed = {theirs for _, theirs in names if not theirs.endswith(_COUNTERS)}
-    problems = [f"{theirs} is missing" for theirs in sorted(needed - entries.keys())]
-    problems += [f"{name} is unknown" for name in sorted(entries.keys() - {theirs for _, theirs in names})]
-    for name, theirs in names:
-        found = entries.get(theirs)
-        if found is not None and found.shape != ours[name].shape:
-            problems.append(f"{theirs} has shape {tuple(found.shape)}, not {tuple(ours[name].shape)}")
-        elif found is not None and not torch.isfinite(found).all():
-            problems.append(f"{theirs} is not finite")
-    if problems:
-        more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
-        raise _not_raft(path, f"as RAFT {network.architecture.name}: {problems[0]}{more}")
+    expected = {theirs: ours[name] for name, theirs in names}
+    problem = mismatch(entries, expected, [theirs for theirs in expected if theirs.endswith(_COUNTERS)])
+    if problem:
+        raise _not_raft(path, f"as RAFT {network.architecture.name}: {problem}")
     for name, theirs in names:
         if theirs in entries:
             ours[name].copy_(entries[theirs])  # state_dict shares the parameters' memory

@@ -42,8 +42,12 @@ class _PlainBlock(nn.Module):
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
 
+    def convolved(self, image: Tensor) -> Tensor:
+        """All but the last rectifier."""
+        return self.bn2(self.conv2(F.relu(self.bn1(self.conv1(image)))))  # type: ignore[no-any-return]
+
     def forward(self, image: Tensor) -> Tensor:
-        return F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(image))))))
+        return F.relu(self.convolved(image))
 
 
 class _ResidualBlock(_PlainBlock):
@@ -54,8 +58,7 @@ class _ResidualBlock(_PlainBlock):
         self.downsample = nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        changed = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(image)))))
-        return F.relu(changed + self.downsample(image))
+        return F.relu(self.convolved(image) + self.downsample(image))
 
 
 class AlikeNetwork(nn.Module):

@@ -26,6 +26,13 @@ from omnitrack.settings import FlowSettings, Settings
 from omnitrack.stages.flow_jobs import FlowJob, split_into_jobs
 from omnitrack.stages.flow_pairs import selected_pairs
 
+# Settings that change no flow: of a file its content counts, not what it is called, and memory changes nothing.
+UNSTAMPED = {
+    "raft": ("weights", "batch_pairs", "correlation_mb", "cache_mb"),
+    "tracks": ("path",),
+    "descriptors": ("weights", "cache_mb"),
+}
+
 
 @dataclass(frozen=True)
 class FlowReport:
@@ -60,15 +67,9 @@ def flow_stamp(project: Project, settings: FlowSettings) -> dict[str, Any]:
         unused += ["far_estimator", "far_gap", "far_choice"]
     for key in unused:
         del used[key]
-    if "raft" in used:
-        # The file counts, not what it is called; and how much memory may be used changes nothing.
-        for key in ("weights", "batch_pairs", "correlation_mb", "cache_mb"):
-            del used["raft"][key]
-    if "tracks" in used:
-        del used["tracks"]["path"]
-    if "descriptors" in used:
-        for key in ("weights", "cache_mb"):
-            del used["descriptors"][key]
+    for name in used.keys() & UNSTAMPED.keys():
+        for key in UNSTAMPED[name]:
+            del used[name][key]
     return make_stamp({"frames": project.meta.fingerprint, **weights_identity(settings)}, used)
 
 

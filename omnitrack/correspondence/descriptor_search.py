@@ -6,10 +6,10 @@ Every place of a grid looks for the displacement d of the highest
 
 with s the cosine of the descriptors at both ends, f the flow that is there, and the distance in pixels at 256 x 256,
 bounded. It tries the displacements of other places, near and farther away, and random steps from its own, ever smaller
-ones. What it finds replaces the flow where it is more alike by a margin, and where nothing around the place itself
-looks more like what was found: of things that resemble each other, none is believed. Nothing makes neighbours agree:
-where there is nothing to be found, as behind things, what is found differs from place to place, and the cycle check
-sees it.
+ones; the places of a finer grid then try what those around them have found. What they find replaces the flow where it
+is more alike by a margin, and where nothing around the place itself looks more like what was found: of things that
+resemble each other, none is believed. Nothing makes neighbours agree: where there is nothing to be found, as behind
+things, what is found differs from place to place, and the cycle check sees it.
 
 Source:
     Barnes et al., PatchMatch: A Randomized Correspondence Algorithm for Structural Image Editing, SIGGRAPH 2009; with
@@ -18,7 +18,7 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
 
 import numpy as np
 import torch
@@ -28,11 +28,77 @@ from omnitrack.correspondence.raster import Array, raster_scale
 
 TO_FLOW = 0.002  # cosine per px at 256 x 256 beside the flow
 FARTHEST = 4.0  # times the reach: farther from the flow costs no more
+COARSER = 2  # times farther apart, along either side, are the places that search first
+ROUNDS = ((2, 8), (1, 4), (2, 8))  # distances of the places that are asked, in cells of their grid
 LEAST_STEP_PX = 0.4  # at 256 x 256: random steps end above this
-ROUNDS = ((2, 8), (1, 4), (2, 8))  # distances of the places that are asked, in cells of the grid
+FINE_STEPS_PX = (2.0, 1.0)  # likewise: random steps of the finer grid
 BACK_STEP_PX = 2.0  # at 256 x 256: the raster on which the way back is looked for, up to the reach ...
 LEAST_BACK_PX, LEAST_BACK_CELLS = 2.5, 2.0  # ... farther than this, in pixels there and in cells: nearer is the same
 SEED = 0  # of the random steps, which are the same for every pair
+
+
+class _Cells:
+    """The cells of maps of descriptors, which cover frames of one size.
+
+    Attributes:
+        length: (2,) of a cell's sides, in pixels.
+    """
+
+    def __init__(self, size: tuple[int, int], map_size: tuple[int, int], device: str | torch.device) -> None:
+        self._columns = map_size[0]
+        self.length = torch.tensor(size, device=device) / torch.tensor(map_size, device=device)
+        self._last = torch.tensor(map_size, device=device) - 1
+
+    def at(self, pixels: Tensor) -> Tensor:
+        """Indices (N,), row by row, of the cells that are nearest to pixels (N, 2)."""
+        nearest = self._nearest(pixels)
+        return (nearest[:, 1] * self._columns + nearest[:, 0]).long()
+
+    def centres(self, pixels: Tensor) -> Tensor:
+        """Centres (N, 2) in pixels of the cells that are nearest to pixels (N, 2)."""
+        return (self._nearest(pixels) + 0.5) * self.length - 0.5
+
+    def _nearest(self, pixels: Tensor) -> Tensor:
+        cells = ((pixels + 0.5) / self.length - 0.5).round()
+        return torch.minimum(cells.clamp(min=0), self._last)
+
+
+class _Grid:
+    """Places evenly over frames of one size.
+
+    Args:
+        size: (width, height) of the frames in pixels.
+        points: Places, at most.
+        cells: Of the maps: each place is in the centre of one, for what is looked for is that cell's descriptor.
+
+    Attributes:
+        columns: Of places.
+        rows: Likewise.
+        places: (rows * columns, 2) pixels, row by row.
+    """
+
+    def __init__(self, size: tuple[int, int], points: float, cells: _Cells) -> None:
+        share, device = min(1.0, (points / (size[0] * size[1])) ** 0.5), cells.length.device
+        self.columns, self.rows = (max(1, round(length * share)) for length in size)
+        x = (torch.arange(self.columns, device=device) + 0.5) * size[0] / self.columns - 0.5
+        y = (torch.arange(self.rows, device=device) + 0.5) * size[1] / self.rows - 0.5
+        self.places = cells.centres(torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).flatten(0, 1))
+
+    def sample(self, flow: Array) -> Tensor:
+        """Flow (rows * columns, 2) at the pixel that is nearest to each place."""
+        columns, rows = self.places.round().long().cpu().numpy().T
+        return torch.from_numpy(np.asarray(flow, np.float32)[rows, columns]).to(self.places.device)
+
+    def around(self, finer: _Grid) -> Tensor:
+        """Indices (N,) of the places that stand for where those of a finer grid are."""
+        device = self.places.device
+        columns = torch.arange(finer.columns, device=device) * self.columns // finer.columns
+        rows = torch.arange(finer.rows, device=device) * self.rows // finer.rows
+        return (rows[:, None] * self.columns + columns).flatten()
+
+    def shifted(self, values: Tensor, rows: int, columns: int) -> Tensor:
+        """Of values (R * C, 2) of the places, to each that of the place so many rows and columns before it."""
+        return torch.roll(values.view(self.rows, self.columns, 2), (rows, columns), (0, 1)).view(-1, 2)
 
 
 class DescriptorSearch:
@@ -56,23 +122,21 @@ class DescriptorSearch:
         margin: float,
         device: str | torch.device = "cpu",
     ) -> None:
-        self._size, self._map_size, self._margin = size, map_size, margin
-        self._scale = raster_scale(size)
-        self._cell = torch.tensor(size, device=device) / torch.tensor(map_size, device=device)  # of a map, in pixels
+        self._size, self._margin = size, margin
+        self.scale, self.reach_px = raster_scale(size), reach_px
+        self.cells = _Cells(size, map_size, device)
         self._end = torch.tensor(size, device=device) - 0.5
-        self._last = torch.tensor(map_size, device=device) - 1
-        self._reach_px = reach_px
-        share = min(1.0, (grid_points / (size[0] * size[1])) ** 0.5)
-        self._columns, self._rows = (max(1, round(length * share)) for length in size)
-        x = (torch.arange(self._columns, device=device) + 0.5) * size[0] / self._columns - 0.5
-        y = (torch.arange(self._rows, device=device) + 0.5) * size[1] / self._rows - 0.5
-        self._centres = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).flatten(0, 1)  # (R * C, 2) pixels
-        self._own = self._cells(self._centres)
+        self._grid = _Grid(size, grid_points, self.cells)
+        self._coarse = _Grid(size, self._grid.columns * self._grid.rows / COARSER**2, self.cells)
+        self._parents = self._coarse.around(self._grid)
         random = torch.Generator().manual_seed(SEED)
-        self._steps = [self._random_steps(random, device) for _ in ROUNDS]
-        along = torch.arange(-reach_px, reach_px + 1e-3, BACK_STEP_PX, device=device) * self._scale
+        halvings = range(1 + math.floor(math.log2(max(1.0, reach_px / LEAST_STEP_PX))))
+        coarse_px = [reach_px / 2**halving for halving in halvings]
+        self._coarse_steps = [[self._random_step(self._coarse, px, random) for px in coarse_px] for _ in ROUNDS]
+        self._steps = [self._random_step(self._grid, px, random) for px in FINE_STEPS_PX]
+        along = torch.arange(-reach_px, reach_px + 1e-3, BACK_STEP_PX, device=device) * self.scale
         around = torch.stack(torch.meshgrid(along, along, indexing="xy"), -1).flatten(0, 1)
-        same = max(LEAST_BACK_PX * self._scale, LEAST_BACK_CELLS * float(self._cell.max()))
+        same = max(LEAST_BACK_PX * self.scale, LEAST_BACK_CELLS * float(self.cells.length.max()))
         self._around = around[torch.linalg.vector_norm(around, dim=-1) > same]
 
     def correct(self, source: Tensor, target: Tensor, flow: Array) -> Array:
@@ -86,101 +150,116 @@ class DescriptorSearch:
         Returns:
             (H, W, 2) float32; where nothing looks better, the values that were given.
         """
-        start, own = self._on_grid(flow), source.index_select(0, self._own)
-        here = _cosines(own, target, self._cells(self._centres + start))
-        places = (here < 1 - self._margin).nonzero()[:, 0]  # elsewhere nothing can be more alike by the margin
-        own, centres, near, here = own[places], self._centres[places], start[places], here[places]
-        found, best, score = start.clone(), near, here
-        for hops, steps in zip(ROUNDS, self._steps, strict=True):
-            for displacements in self._offers(found, places, hops, steps):
-                other = _cosines(own, target, self._cells(centres + displacements))
-                other -= self._pull(displacements - near)
-                better = other > score
-                best = torch.where(better[:, None], displacements, best)
-                score = torch.where(better, other, score)
-                found[places] = best
-        taken = _cosines(own, target, self._cells(centres + best)) > here + self._margin
-        own, centres, best, places = own[taken], centres[taken], best[taken], places[taken]
-        mutual = self._are_mutual(source, target, centres, centres + best)
-        found, changed = start, torch.zeros(len(start), dtype=torch.bool, device=start.device)
-        found[places[mutual]] = self._between_cells(own[mutual], target, centres[mutual], best[mutual])
-        changed[places[mutual]] = True
+        rough = self._searched_coarsely(source, target, self._coarse.sample(flow))
+        found, places = self._grid.sample(flow), self._grid.places
+        own = source.index_select(0, self.cells.at(places))
+        here = _cosines(own, target, self.cells.at(places + found))
+        doubtful = (here < 1 - self._margin).nonzero()[:, 0]  # elsewhere nothing can be more alike by the margin
+        own, places, here = own[doubtful], places[doubtful], here[doubtful]
+        best = _Best(self, own, target, places, found[doubtful])
+        for shift in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)):
+            best.offer(self._coarse.shifted(rough, *shift)[self._parents[doubtful]])
+        for step in self._steps:
+            best.offer(best.displacements + step[doubtful])
+        better = best.cosines() > here + self._margin
+        own, places, displacements = own[better], places[better], best.displacements[better]
+        mutual = self._are_mutual(source, target, places, places + displacements)
+        changed = doubtful[better][mutual]
+        found[changed] = self._between_cells(own[mutual], target, places[mutual], displacements[mutual])
         return self._laid_over(flow, found, changed)
+
+    def _searched_coarsely(self, source: Tensor, target: Tensor, near: Tensor) -> Tensor:
+        """What the places of the coarse grid find around displacements (R * C, 2): such ones."""
+        own = source.index_select(0, self.cells.at(self._coarse.places))
+        best = _Best(self, own, target, self._coarse.places, near)
+        for hops, steps in zip(ROUNDS, self._coarse_steps, strict=True):
+            for hop in hops:
+                for shift in ((hop, 0), (-hop, 0), (0, hop), (0, -hop)):
+                    best.offer(self._coarse.shifted(best.displacements, *shift))
+            for step in steps:
+                best.offer(best.displacements + step)
+        return best.displacements
 
     def _are_mutual(self, source: Tensor, target: Tensor, pixels: Tensor, landed: Tensor) -> Tensor:
         """Whether (N,) nothing around pixels (N, 2) looks more like where they landed than they do themselves."""
-        there = target.index_select(0, self._cells(landed))
-        own, best = _cosines(there, source, self._cells(pixels)), torch.full_like(pixels[:, 0], -1.0)
+        there = target.index_select(0, self.cells.at(landed))
+        own, best = _cosines(there, source, self.cells.at(pixels)), torch.full_like(pixels[:, 0], -1.0)
         for offset in self._around:
             other = pixels + offset
             on_frame = ((other >= -0.5) & (other < self._end)).all(1)
-            best = torch.maximum(best, _cosines(there, source, self._cells(other)).where(on_frame, -1))
+            best = torch.maximum(best, _cosines(there, source, self.cells.at(other)).where(on_frame, -1))
         return best < own
 
-    def _nearest(self, pixels: Tensor) -> Tensor:
-        """Columns and rows (N, 2), whole numbers, of the map's cells that are nearest to pixels (N, 2)."""
-        cells = ((pixels + 0.5) / self._cell - 0.5).round()
-        return torch.minimum(cells.clamp(min=0), self._last)
-
-    def _cells(self, pixels: Tensor) -> Tensor:
-        """Indices (N,) of these cells, row by row."""
-        nearest = self._nearest(pixels)
-        return (nearest[:, 1] * self._map_size[0] + nearest[:, 0]).long()
-
-    def _between_cells(self, own: Tensor, target: Tensor, centres: Tensor, displacements: Tensor) -> Tensor:
+    def _between_cells(self, own: Tensor, target: Tensor, places: Tensor, displacements: Tensor) -> Tensor:
         """Displacements (N, 2) to cells of the map, moved to the top of the parabola through their neighbours."""
-        moved = (self._nearest(centres + displacements) + 0.5) * self._cell - 0.5 - centres
+        moved = self.cells.centres(places + displacements) - places
 
         def alike(step: Tensor) -> Tensor:
-            return _cosines(own, target, self._cells(centres + moved + step))
+            return _cosines(own, target, self.cells.at(places + moved + step))
 
-        none = torch.zeros_like(self._cell)
+        none = torch.zeros_like(self.cells.length)
         here, tops = alike(none), torch.zeros_like(moved)
         for axis in (0, 1):
             step = none.clone()
-            step[axis] = self._cell[axis]
+            step[axis] = self.cells.length[axis]
             before, after = alike(-step), alike(step)
             bend = 2 * here - before - after
-            tops[:, axis] = ((after - before) / (2 * bend)).where(bend > 0, 0).clamp(-0.5, 0.5) * self._cell[axis]
+            tops[:, axis] = ((after - before) / (2 * bend)).where(bend > 0, 0).clamp(-0.5, 0.5) * self.cells.length[
+                axis
+            ]
         return moved + tops
 
-    def _offers(self, found: Tensor, places: Tensor, hops: Sequence[int], steps: Sequence[Tensor]) -> Iterator[Tensor]:
-        """What `places` try in a round, displacements (N, 2): what other places have, then steps from their own.
-
-        `found` (R * C, 2) is looked at anew for each.
-        """
-        grid = found.view(self._rows, self._columns, 2)
-        for hop in hops:
-            for shift in ((hop, 0), (-hop, 0), (0, hop), (0, -hop)):
-                yield torch.roll(grid, shift, (0, 1)).view(-1, 2)[places]
-        for step in steps:
-            yield found[places] + step[places]
-
-    def _random_steps(self, random: torch.Generator, device: str | torch.device) -> list[Tensor]:
-        """Steps (R * C, 2) in pixels: in a square of twice the reach, then ever smaller ones."""
-        steps, reach_px = [], self._reach_px
-        while reach_px >= LEAST_STEP_PX:
-            unit = torch.rand(len(self._centres), 2, generator=random) * 2 - 1
-            steps.append((unit * (reach_px * self._scale)).to(device))
-            reach_px /= 2
-        return steps
-
-    def _pull(self, apart: Tensor) -> Tensor:
-        """What a distance (N, 2) from the flow costs."""
-        pixels = torch.linalg.vector_norm(apart, dim=-1) / self._scale
-        return TO_FLOW * pixels.clamp(max=FARTHEST * self._reach_px)
-
-    def _on_grid(self, flow: Array) -> Tensor:
-        """Flow (R * C, 2) at the pixel that is nearest to each cell's centre."""
-        columns, rows = self._centres.round().long().cpu().numpy().T
-        return torch.from_numpy(np.asarray(flow, np.float32)[rows, columns]).to(self._centres.device)
+    def _random_step(self, grid: _Grid, reach_px: float, random: torch.Generator) -> Tensor:
+        """A step (R * C, 2) in pixels for every place of a grid, in a square of twice the reach."""
+        unit = torch.rand(len(grid.places), 2, generator=random) * 2 - 1
+        return (unit * (reach_px * self.scale)).to(grid.places.device)
 
     def _laid_over(self, flow: Array, found: Tensor, changed: Tensor) -> Array:
-        """The flow, with what was found in the pixels of the cells that changed."""
-        rows = np.arange(self._size[1]) * self._rows // self._size[1]
-        columns = np.arange(self._size[0]) * self._columns // self._size[0]
-        cells = rows[:, None] * self._columns + columns
-        return np.where(changed.cpu().numpy()[cells][..., None], found.cpu().numpy()[cells], flow).astype(np.float32)
+        """The flow, with what was found (R * C, 2) around the places (N,) that changed."""
+        is_changed = torch.zeros(len(found), dtype=torch.bool, device=found.device)
+        is_changed[changed] = True
+        rows = np.arange(self._size[1]) * self._grid.rows // self._size[1]
+        columns = np.arange(self._size[0]) * self._grid.columns // self._size[0]
+        places = rows[:, None] * self._grid.columns + columns
+        return np.where(is_changed.cpu().numpy()[places][..., None], found.cpu().numpy()[places], flow).astype(
+            np.float32
+        )
+
+
+class _Best:
+    """The best displacements of some places so far.
+
+    Args:
+        search: Whose maps and scales hold.
+        own: (N, C) descriptors of the places.
+        target: (h * w, C) map in which they search.
+        places: (N, 2) pixels.
+        near: (N, 2) displacements from which they do not want to go far, and the first ones.
+
+    Attributes:
+        displacements: (N, 2) pixels.
+    """
+
+    def __init__(self, search: DescriptorSearch, own: Tensor, target: Tensor, places: Tensor, near: Tensor) -> None:
+        self._search, self._own, self._target, self._places, self._near = search, own, target, places, near
+        self.displacements = near
+        self._scores = self.cosines()
+
+    def offer(self, displacements: Tensor) -> None:
+        """Take displacements (N, 2) where they are better."""
+        search = self._search
+        away = torch.linalg.vector_norm(displacements - self._near, dim=-1) / search.scale
+        scores = self._cosines(displacements) - TO_FLOW * away.clamp(max=FARTHEST * search.reach_px)
+        better = scores > self._scores
+        self.displacements = torch.where(better[:, None], displacements, self.displacements)
+        self._scores = torch.maximum(scores, self._scores)
+
+    def cosines(self) -> Tensor:
+        """(N,) of the descriptors at both ends."""
+        return self._cosines(self.displacements)
+
+    def _cosines(self, displacements: Tensor) -> Tensor:
+        return _cosines(self._own, self._target, self._search.cells.at(self._places + displacements))
 
 
 def _cosines(descriptors: Tensor, target: Tensor, cells: Tensor) -> Tensor:

@@ -65,12 +65,14 @@ class DescriptorSettings:
     """Flow corrected by descriptors of single pixels. Memory changes no result."""
 
     network: str = setting(
-        NO_DESCRIPTORS,
+        PATCHES,
         "correct the flow by what is found by patches of colours, or by ALIKE's learned descriptors",
         choices=(NO_DESCRIPTORS, PATCHES, "alike"),
     )
     weights: str = setting("alike-n", "of ALIKE: alike-n (downloaded once), or a file of ALIKE's authors (t, s or n)")
-    side: int = setting(480, "shorter side of the frames as they are described, in pixels, about", low=32)
+    side: int = setting(
+        480, "shorter side of the frames as they are described, in pixels, about; twice their own at most", low=32
+    )
     reach_px: float = setting(8.0, "how far around the flow the search begins, at 256 x 256", low=1)
     margin: float = setting(0.1, "cosine by which another place must be more alike than where the flow leads", low=0)
     least_gap: int = setting(1, "flow over fewer frames stays as it is", low=1)
@@ -288,7 +290,7 @@ class FitSettings:
     """The optimisation."""
 
     method: str = setting("cadex", "motion field to fit")
-    steps: int = setting(1600, "optimisation steps", low=1)
+    steps: int = setting(1200, "optimisation steps", low=1)
     anchors: int = setting(1024, "source points per step", low=1)
     targets: int = setting(4, "target frames per source point", low=1)
     learning_rate: float = setting(2e-2, "of the deformation, at the start", low=0)

@@ -11,6 +11,8 @@ is more alike by a margin, and where nothing around the place itself looks more 
 resemble each other, none is believed. Nothing makes neighbours agree: where there is nothing to be found, as behind
 things, what is found differs from place to place, and the cycle check sees it.
 
+Here pixels and displacements are (2, N), all x and then all y: that way torch is twice as fast.
+
 Source:
     Barnes et al., PatchMatch: A Randomized Correspondence Algorithm for Structural Image Editing, SIGGRAPH 2009; with
     descriptors in place of patches, and all places of the grid at the same time.
@@ -41,21 +43,21 @@ class _Cells:
     """The cells of maps of descriptors, which cover frames of one size.
 
     Attributes:
-        length: (2,) of a cell's sides, in pixels.
+        length: (2, 1) of a cell's sides, in pixels.
     """
 
     def __init__(self, size: tuple[int, int], map_size: tuple[int, int], device: str | torch.device) -> None:
         self._columns = map_size[0]
-        self.length = torch.tensor(size, device=device) / torch.tensor(map_size, device=device)
-        self._last = torch.tensor(map_size, device=device) - 1
+        self.length = (torch.tensor(size, device=device) / torch.tensor(map_size, device=device))[:, None]
+        self._last = torch.tensor(map_size, device=device)[:, None] - 1.0
 
     def at(self, pixels: Tensor) -> Tensor:
-        """Indices (N,), row by row, of the cells that are nearest to pixels (N, 2)."""
-        nearest = self._nearest(pixels)
-        return (nearest[:, 1] * self._columns + nearest[:, 0]).long()
+        """Indices (N,), row by row, of the cells that are nearest to pixels (2, N)."""
+        x, y = self._nearest(pixels)
+        return (y * self._columns + x).long()
 
     def centres(self, pixels: Tensor) -> Tensor:
-        """Centres (N, 2) in pixels of the cells that are nearest to pixels (N, 2)."""
+        """Centres (2, N) in pixels of the cells that are nearest to pixels (2, N)."""
         return (self._nearest(pixels) + 0.5) * self.length - 0.5
 
     def _nearest(self, pixels: Tensor) -> Tensor:
@@ -74,7 +76,7 @@ class _Grid:
     Attributes:
         columns: Of places.
         rows: Likewise.
-        places: (rows * columns, 2) pixels, row by row.
+        places: (2, rows * columns) pixels, row by row.
     """
 
     def __init__(self, size: tuple[int, int], points: float, cells: _Cells) -> None:
@@ -82,12 +84,12 @@ class _Grid:
         self.columns, self.rows = (max(1, round(length * share)) for length in size)
         x = (torch.arange(self.columns, device=device) + 0.5) * size[0] / self.columns - 0.5
         y = (torch.arange(self.rows, device=device) + 0.5) * size[1] / self.rows - 0.5
-        self.places = cells.centres(torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).flatten(0, 1))
+        self.places = cells.centres(torch.stack(torch.meshgrid(x, y, indexing="xy")).flatten(1))
 
     def sample(self, flow: Array) -> Tensor:
-        """Flow (rows * columns, 2) at the pixel that is nearest to each place."""
-        columns, rows = self.places.round().long().cpu().numpy().T
-        return torch.from_numpy(np.asarray(flow, np.float32)[rows, columns]).to(self.places.device)
+        """Flow (2, rows * columns) at the pixel that is nearest to each place."""
+        columns, rows = self.places.round().long().cpu().numpy()
+        return torch.from_numpy(np.asarray(flow, np.float32)[rows, columns].T.copy()).to(self.places.device)
 
     def around(self, finer: _Grid) -> Tensor:
         """Indices (N,) of the places that stand for where those of a finer grid are."""
@@ -97,8 +99,8 @@ class _Grid:
         return (rows[:, None] * self.columns + columns).flatten()
 
     def shifted(self, values: Tensor, rows: int, columns: int) -> Tensor:
-        """Of values (R * C, 2) of the places, to each that of the place so many rows and columns before it."""
-        return torch.roll(values.view(self.rows, self.columns, 2), (rows, columns), (0, 1)).view(-1, 2)
+        """Of values (2, R * C) of the places, to each that of the place so many rows and columns before it."""
+        return torch.roll(values.view(2, self.rows, self.columns), (rows, columns), (1, 2)).view(2, -1)
 
 
 class DescriptorSearch:
@@ -125,7 +127,7 @@ class DescriptorSearch:
         self._size, self._margin = size, margin
         self.scale, self.reach_px = raster_scale(size), reach_px
         self.cells = _Cells(size, map_size, device)
-        self._end = torch.tensor(size, device=device) - 0.5
+        self._end = torch.tensor(size, device=device)[:, None] - 0.5
         self._grid = _Grid(size, grid_points, self.cells)
         self._coarse = _Grid(size, self._grid.columns * self._grid.rows / COARSER**2, self.cells)
         self._parents = self._coarse.around(self._grid)
@@ -135,9 +137,9 @@ class DescriptorSearch:
         self._coarse_steps = [[self._random_step(self._coarse, px, random) for px in coarse_px] for _ in ROUNDS]
         self._steps = [self._random_step(self._grid, px, random) for px in FINE_STEPS_PX]
         along = torch.arange(-reach_px, reach_px + 1e-3, BACK_STEP_PX, device=device) * self.scale
-        around = torch.stack(torch.meshgrid(along, along, indexing="xy"), -1).flatten(0, 1)
+        around = torch.stack(torch.meshgrid(along, along, indexing="xy")).flatten(1)
         same = max(LEAST_BACK_PX * self.scale, LEAST_BACK_CELLS * float(self.cells.length.max()))
-        self._around = around[torch.linalg.vector_norm(around, dim=-1) > same]
+        self._around = around[:, torch.hypot(*around) > same].T[..., None]  # (n, 2, 1)
 
     def correct(self, source: Tensor, target: Tensor, flow: Array) -> Array:
         """Flow (H, W, 2) with what looks more alike.
@@ -155,21 +157,22 @@ class DescriptorSearch:
         own = source.index_select(0, self.cells.at(places))
         here = _cosines(own, target, self.cells.at(places + found))
         doubtful = (here < 1 - self._margin).nonzero()[:, 0]  # elsewhere nothing can be more alike by the margin
-        own, places, here = own[doubtful], places[doubtful], here[doubtful]
-        best = _Best(self, own, target, places, found[doubtful])
+        own, places, here = own[doubtful], places[:, doubtful], here[doubtful]
+        best = _Best(self, own, target, places, found[:, doubtful])
+        parents = self._parents[doubtful]
         for shift in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)):
-            best.offer(self._coarse.shifted(rough, *shift)[self._parents[doubtful]])
+            best.offer(self._coarse.shifted(rough, *shift)[:, parents])
         for step in self._steps:
-            best.offer(best.displacements + step[doubtful])
+            best.offer(best.displacements + step[:, doubtful])
         better = best.cosines() > here + self._margin
-        own, places, displacements = own[better], places[better], best.displacements[better]
+        own, places, displacements = own[better], places[:, better], best.displacements[:, better]
         mutual = self._are_mutual(source, target, places, places + displacements)
         changed = doubtful[better][mutual]
-        found[changed] = self._between_cells(own[mutual], target, places[mutual], displacements[mutual])
+        found[:, changed] = self._between_cells(own[mutual], target, places[:, mutual], displacements[:, mutual])
         return self._laid_over(flow, found, changed)
 
     def _searched_coarsely(self, source: Tensor, target: Tensor, near: Tensor) -> Tensor:
-        """What the places of the coarse grid find around displacements (R * C, 2): such ones."""
+        """What the places of the coarse grid find around displacements (2, R * C): such ones."""
         own = source.index_select(0, self.cells.at(self._coarse.places))
         best = _Best(self, own, target, self._coarse.places, near)
         for hops, steps in zip(ROUNDS, self._coarse_steps, strict=True):
@@ -181,17 +184,17 @@ class DescriptorSearch:
         return best.displacements
 
     def _are_mutual(self, source: Tensor, target: Tensor, pixels: Tensor, landed: Tensor) -> Tensor:
-        """Whether (N,) nothing around pixels (N, 2) looks more like where they landed than they do themselves."""
+        """Whether (N,) nothing around pixels (2, N) looks more like where they landed than they do themselves."""
         there = target.index_select(0, self.cells.at(landed))
-        own, best = _cosines(there, source, self.cells.at(pixels)), torch.full_like(pixels[:, 0], -1.0)
+        own, best = _cosines(there, source, self.cells.at(pixels)), torch.full_like(pixels[0], -1.0)
         for offset in self._around:
             other = pixels + offset
-            on_frame = ((other >= -0.5) & (other < self._end)).all(1)
+            on_frame = ((other >= -0.5) & (other < self._end)).all(0)
             best = torch.maximum(best, _cosines(there, source, self.cells.at(other)).where(on_frame, -1))
         return best < own
 
     def _between_cells(self, own: Tensor, target: Tensor, places: Tensor, displacements: Tensor) -> Tensor:
-        """Displacements (N, 2) to cells of the map, moved to the top of the parabola through their neighbours."""
+        """Displacements (2, N) to cells of the map, moved to the top of the parabola through their neighbours."""
         moved = self.cells.centres(places + displacements) - places
 
         def alike(step: Tensor) -> Tensor:
@@ -204,26 +207,23 @@ class DescriptorSearch:
             step[axis] = self.cells.length[axis]
             before, after = alike(-step), alike(step)
             bend = 2 * here - before - after
-            tops[:, axis] = ((after - before) / (2 * bend)).where(bend > 0, 0).clamp(-0.5, 0.5) * self.cells.length[
-                axis
-            ]
+            tops[axis] = ((after - before) / (2 * bend)).where(bend > 0, 0).clamp(-0.5, 0.5) * step[axis]
         return moved + tops
 
     def _random_step(self, grid: _Grid, reach_px: float, random: torch.Generator) -> Tensor:
-        """A step (R * C, 2) in pixels for every place of a grid, in a square of twice the reach."""
-        unit = torch.rand(len(grid.places), 2, generator=random) * 2 - 1
+        """A step (2, R * C) in pixels for every place of a grid, in a square of twice the reach."""
+        unit = torch.rand(grid.places.shape, generator=random) * 2 - 1
         return (unit * (reach_px * self.scale)).to(grid.places.device)
 
     def _laid_over(self, flow: Array, found: Tensor, changed: Tensor) -> Array:
-        """The flow, with what was found (R * C, 2) around the places (N,) that changed."""
-        is_changed = torch.zeros(len(found), dtype=torch.bool, device=found.device)
+        """The flow, with what was found (2, R * C) around the places (N,) that changed."""
+        is_changed = torch.zeros(found.shape[1], dtype=torch.bool, device=found.device)
         is_changed[changed] = True
         rows = np.arange(self._size[1]) * self._grid.rows // self._size[1]
         columns = np.arange(self._size[0]) * self._grid.columns // self._size[0]
         places = rows[:, None] * self._grid.columns + columns
-        return np.where(is_changed.cpu().numpy()[places][..., None], found.cpu().numpy()[places], flow).astype(
-            np.float32
-        )
+        laid = np.where(is_changed.cpu().numpy()[places][..., None], found.T.cpu().numpy()[places], flow)
+        return laid.astype(np.float32)
 
 
 class _Best:
@@ -233,11 +233,11 @@ class _Best:
         search: Whose maps and scales hold.
         own: (N, C) descriptors of the places.
         target: (h * w, C) map in which they search.
-        places: (N, 2) pixels.
-        near: (N, 2) displacements from which they do not want to go far, and the first ones.
+        places: (2, N) pixels.
+        near: (2, N) displacements from which they do not want to go far, and the first ones.
 
     Attributes:
-        displacements: (N, 2) pixels.
+        displacements: (2, N) pixels.
     """
 
     def __init__(self, search: DescriptorSearch, own: Tensor, target: Tensor, places: Tensor, near: Tensor) -> None:
@@ -246,12 +246,12 @@ class _Best:
         self._scores = self.cosines()
 
     def offer(self, displacements: Tensor) -> None:
-        """Take displacements (N, 2) where they are better."""
+        """Take displacements (2, N) where they are better."""
         search = self._search
-        away = torch.linalg.vector_norm(displacements - self._near, dim=-1) / search.scale
+        away = torch.hypot(*(displacements - self._near)) / search.scale
         scores = self._cosines(displacements) - TO_FLOW * away.clamp(max=FARTHEST * search.reach_px)
         better = scores > self._scores
-        self.displacements = torch.where(better[:, None], displacements, self.displacements)
+        self.displacements = torch.where(better, displacements, self.displacements)
         self._scores = torch.maximum(scores, self._scores)
 
     def cosines(self) -> Tensor:
@@ -264,4 +264,5 @@ class _Best:
 
 def _cosines(descriptors: Tensor, target: Tensor, cells: Tensor) -> Tensor:
     """Of descriptors (N, C) with those in cells (N,) of a map: (N,) float32."""
-    return (descriptors * target.index_select(0, cells)).sum(1, dtype=torch.float32)
+    products = (descriptors * target.index_select(0, cells)).float()
+    return products @ products.new_ones(products.shape[1])  # faster than a sum of half precision

@@ -17,6 +17,7 @@ from omnitrack.correspondence.features.network_input import network_input, netwo
 CHANNELS = 32  # that are kept: of ALIKE-n's 128 they hold nine tenths of the squared length, of a patch's 75 nearly all
 LEARNED_FRAMES = 8  # which channels is learned from so many frames ...
 LEARNED_STRIDE = 8  # ... at every so many pixels
+MOST_ENLARGED = 2  # times: there is nothing more to be seen
 _MEGABYTE = 1_000_000
 
 
@@ -50,7 +51,8 @@ class ClipDescriptors:
         frame: Gives frame t as (H, W, 3) uint8 RGB.
         num_frames: T.
         size: (width, height) of the frames.
-        side: What their shorter side becomes, about, before they are described.
+        side: What their shorter side becomes, about, before they are described; small frames become `MOST_ENLARGED`
+            times as large at most.
         cache_mb: Memory for maps.
         device: Where to compute.
 
@@ -69,7 +71,7 @@ class ClipDescriptors:
         device: str | torch.device = "cpu",
     ) -> None:
         self._describe, self._frame, self._num_frames, self._device = describe, frame, num_frames, device
-        self.map_size = network_size(size, side, describe.multiple)
+        self.map_size = network_size(size, min(side, MOST_ENLARGED * min(size)), describe.multiple)
         self._axes: Tensor | None = None
         self._working = threading.Lock()
         self._maps: ByteCache[int, Tensor] = ByteCache(cache_mb * _MEGABYTE, lambda values: values.nbytes)

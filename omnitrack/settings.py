@@ -57,7 +57,7 @@ class RaftSettings:
     cache_mb: int = setting(1024, "memory for encoded frames, in megabytes", low=0)
 
 
-NO_DESCRIPTORS, PATCHES = "none", "patches"
+AUTO_DESCRIPTORS, NO_DESCRIPTORS, PATCHES = "auto", "none", "patches"
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ class DescriptorSettings:
     """Flow corrected by descriptors of single pixels. Memory changes no result."""
 
     network: str = setting(
-        PATCHES,
-        "correct the flow by what is found by patches of colours, or by ALIKE's learned descriptors",
-        choices=(NO_DESCRIPTORS, PATCHES, "alike"),
+        AUTO_DESCRIPTORS,
+        "correct the flow by what patches of colours find, or ALIKE's learned descriptors; auto: patches, dis alone",
+        choices=(AUTO_DESCRIPTORS, NO_DESCRIPTORS, PATCHES, "alike"),
     )
     weights: str = setting("alike-n", "of ALIKE: alike-n (downloaded once), or a file of ALIKE's authors (t, s or n)")
     side: int = setting(

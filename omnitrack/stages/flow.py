@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from omnitrack.config import as_dict
-from omnitrack.correspondence.estimators import corrects, open_estimator, weights_identity
+from omnitrack.correspondence.estimators import descriptor_network, open_estimator, weights_identity
 from omnitrack.correspondence.estimators.contract import Clip, PairEstimator
 from omnitrack.correspondence.pairs import Pair
 from omnitrack.device import pick_device
@@ -22,7 +22,7 @@ from omnitrack.project.project import Project
 from omnitrack.project.shards import Shards
 from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import FILTERED_GROUP, FLOW_GROUP, FlowStore, stored_groups
-from omnitrack.settings import FlowSettings, Settings
+from omnitrack.settings import NO_DESCRIPTORS, FlowSettings, Settings
 from omnitrack.stages.flow_jobs import FlowJob, split_into_jobs
 from omnitrack.stages.flow_pairs import selected_pairs
 
@@ -60,7 +60,8 @@ def flow_stamp(project: Project, settings: FlowSettings) -> dict[str, Any]:
     used = as_dict(settings)
     del used["workers"]
     estimators = {settings.estimator, settings.far_estimator}
-    if corrects(settings):
+    used["descriptors"]["network"] = descriptor_network(settings)
+    if used["descriptors"]["network"] != NO_DESCRIPTORS:
         estimators.add("descriptors")
     unused = [key for key, value in used.items() if isinstance(value, dict) and key not in estimators]
     if not settings.far_estimator:

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from omnitrack.correspondence.alike import AlikeNetwork
 from omnitrack.correspondence.descriptors import CHANNELS, ClipDescriptors
-from omnitrack.correspondence.estimators import open_estimator
+from omnitrack.correspondence.estimators import descriptor_network, open_estimator
 from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate, Pair
 from omnitrack.correspondence.estimators.corrected import Corrected
 from omnitrack.errors import OmnitrackError
-from omnitrack.settings import PATCHES, DescriptorSettings, DisSettings, FlowSettings
+from omnitrack.settings import NO_DESCRIPTORS, PATCHES, DescriptorSettings, DisSettings, FlowSettings
 from omnitrack.synthetic import occluder_scene
 
 DATA = Path(os.environ.get("OMNITRACK_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data")
@@ -63,12 +63,20 @@ class Still:
 def test_the_setting_opens_it_around_any_estimator(random_weights: Path) -> None:
     flow = FlowSettings(dis=DisSettings(side=0), descriptors=settings(random_weights))
     corrected = open_estimator(flow, CLIP)
-    plain = open_estimator(replace(flow, descriptors=DescriptorSettings()), CLIP)
+    plain = open_estimator(replace(flow, descriptors=DescriptorSettings(NO_DESCRIPTORS)), CLIP)
     assert isinstance(corrected, Corrected) and not isinstance(plain, Corrected)
     assert (corrected.batch_pairs, corrected.concurrent) == (plain.batch_pairs, plain.concurrent)
     ours, theirs = (estimator.estimate_pairs([(0, 8)], [None])[0].flow for estimator in (corrected, plain))
     changed = (ours != theirs).any(-1)
     assert ours.shape == theirs.shape and 0 < changed.mean() < 1
+
+
+def test_of_itself_only_dense_inverse_search_is_corrected() -> None:
+    assert descriptor_network(FlowSettings()) == descriptor_network(FlowSettings(far_estimator="raft")) == PATCHES
+    assert descriptor_network(FlowSettings("raft")) == descriptor_network(FlowSettings("a plug-in")) == NO_DESCRIPTORS
+    assert isinstance(open_estimator(FlowSettings(), CLIP), Corrected)
+    asked = DescriptorSettings(PATCHES)
+    assert descriptor_network(FlowSettings("raft", descriptors=asked)) == PATCHES
 
 
 def test_flow_with_a_confidence_stays(random_weights: Path) -> None:
@@ -86,9 +94,9 @@ def test_a_pair_does_not_depend_on_the_others_or_on_memory(random_weights: Path)
 
 
 def test_near_frames_may_be_left_alone(random_weights: Path) -> None:
-    corrected = Corrected(Still(), settings(random_weights, least_gap=4), CLIP)
-    near, far = corrected.estimate_pairs([(5, 2), (6, 2)], [None] * 2)
-    assert not near.flow.any() and far.flow.any()
+    for least_gap, searched in ((8, True), (9, False)):
+        corrected = Corrected(Still(), settings(random_weights, least_gap=least_gap), CLIP)
+        assert corrected.estimate_pairs([(0, 8)], [None])[0].flow.any() == searched
 
 
 @pytest.mark.parametrize("flow", [np.full((64, 96, 2), np.nan, np.float32), np.zeros((64, 96), np.float32)])

@@ -18,7 +18,7 @@ from omnitrack.correspondence.estimators.tracks import TracksEstimator, track_pa
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import Progress
 from omnitrack.project.project import Project
-from omnitrack.settings import DisSettings, FlowSettings, TracksSettings
+from omnitrack.settings import DescriptorSettings, DisSettings, FlowSettings, TracksSettings
 from omnitrack.stages.flow import clip_of, flow_stamp
 
 SIZE, FRAMES, SHIFT = (64, 48), 8, np.array([2, 1])  # of the clip of tests/conftest.py
@@ -136,7 +136,9 @@ def test_of_several_tracks_in_one_pixel_the_longest_counts(project: Project, tmp
 
 
 def test_near_by_dis_and_far_by_tracks(project: Project, path: str) -> None:
-    mixed = replace(settings(path), estimator="dis", far_estimator="tracks", far_gap=3)
+    mixed = replace(
+        settings(path), estimator="dis", far_estimator="tracks", far_gap=3, descriptors=DescriptorSettings("none")
+    )
     opened = open_estimator(mixed, clip_of(project, "cpu"))
     near, far = opened.estimate_pairs([(0, 2), (0, 3)], [None, None])
     np.testing.assert_array_equal(near.flow, DisEstimator(DisSettings()).estimate(project.frame(0), project.frame(2)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 
 from omnitrack.correspondence import alike
@@ -26,7 +27,7 @@ from omnitrack.correspondence.estimators.raft import RaftEstimator
 from omnitrack.correspondence.estimators.tracks import TracksEstimator, tracks_identity
 from omnitrack.correspondence.raft.checkpoints import PUBLISHED
 from omnitrack.errors import OmnitrackError
-from omnitrack.settings import LOOKS, NO_DESCRIPTORS, PATCHES, FlowSettings
+from omnitrack.settings import AUTO_DESCRIPTORS, LOOKS, NO_DESCRIPTORS, PATCHES, FlowSettings
 from omnitrack.weights import identity
 
 ENTRY_POINTS = "omnitrack.flow_estimators"
@@ -53,12 +54,17 @@ def open_estimator(settings: FlowSettings, clip: Clip) -> PairEstimator:
         far = _open(settings.far_estimator, settings, clip)
         judged_in = clip if settings.far_choice == LOOKS else None
         estimator = NearAndFar(estimator, far, settings.far_gap, judged_in)
-    return Corrected(estimator, settings.descriptors, clip) if corrects(settings) else estimator
+    network = descriptor_network(settings)
+    if network == NO_DESCRIPTORS:
+        return estimator
+    return Corrected(estimator, replace(settings.descriptors, network=network), clip)
 
 
-def corrects(settings: FlowSettings) -> bool:
-    """Whether flow is corrected by descriptors."""
-    return settings.descriptors.network != NO_DESCRIPTORS
+def descriptor_network(settings: FlowSettings) -> str:
+    """What corrects the flow. Of itself only our dense inverse search: other estimators know what they say."""
+    if settings.descriptors.network == AUTO_DESCRIPTORS:
+        return PATCHES if settings.estimator == "dis" else NO_DESCRIPTORS
+    return settings.descriptors.network
 
 
 def weights_identity(settings: FlowSettings) -> dict[str, str]:
@@ -68,7 +74,7 @@ def weights_identity(settings: FlowSettings) -> dict[str, str]:
         found["raft_weights"] = identity(settings.raft.weights, PUBLISHED)
     if "tracks" in used:
         found["tracks"] = tracks_identity(settings.tracks.path)
-    if corrects(settings) and settings.descriptors.network != PATCHES:
+    if descriptor_network(settings) not in (NO_DESCRIPTORS, PATCHES):
         found["descriptor_weights"] = identity(settings.descriptors.weights, alike.PUBLISHED)
     return found
 

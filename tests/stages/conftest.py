@@ -17,6 +17,7 @@ from omnitrack.synthetic import SyntheticScene, occluder_scene
 
 SMALL = {
     "flow.workers": 1,
+    "flow.descriptors.network": "none",  # frames this small hold little that is unlike the rest
     "filter.grid_points": 800,
     "fit.steps": 15,
     "fit.anchors": 64,

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from shared_data import WEIGHTS, needs
 from torch import Tensor
 
 from omnitrack.correspondence.alike import PUBLISHED, AlikeNetwork, load_alike
 from omnitrack.errors import OmnitrackError
 from omnitrack.weights import identity
 
-DATA = Path(os.environ.get("OMNITRACK_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data")
-WEIGHTS = DATA / "weights" / "alike-n.pth"
-needs_weights = pytest.mark.skipif(not WEIGHTS.is_file(), reason=f"there are no weights at {WEIGHTS}")
+REAL = WEIGHTS / "alike-n.pth"
 # Entries of the published file of ALIKE-n, written down from it.
 PUBLISHED_SHAPES = {
     "block1.conv2.weight": (16, 16, 3, 3),
@@ -120,12 +118,12 @@ def test_what_is_no_checkpoint_is_named(tmp_path: Path) -> None:
         load_alike(tmp_path / "absent.pth")
 
 
-@needs_weights
+@needs(REAL)
 def test_real_weights_find_a_shifted_place() -> None:
-    assert identity(str(WEIGHTS), PUBLISHED) == PUBLISHED["alike-n"].sha256
+    assert identity(str(REAL), PUBLISHED) == PUBLISHED["alike-n"].sha256
     torch.manual_seed(0)
     texture = F.interpolate(torch.rand(1, 3, 24, 24), size=(160, 160), mode="bicubic").clamp(0, 1)
-    network = load_alike(WEIGHTS)
+    network = load_alike(REAL)
     first, second = (
         F.normalize(network(texture[:, :, y : y + 128, x : x + 128]), dim=1)[0] for y, x in ((8, 8), (3, 20))
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from shared_data import WEIGHTS, needs
 
 from omnitrack.correspondence.alike import AlikeNetwork
 from omnitrack.correspondence.descriptors import CHANNELS, ClipDescriptors
@@ -21,9 +21,7 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.settings import NO_DESCRIPTORS, PATCHES, DescriptorSettings, DisSettings, FlowSettings
 from omnitrack.synthetic import occluder_scene
 
-DATA = Path(os.environ.get("OMNITRACK_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data")
-WEIGHTS = DATA / "weights" / "alike-n.pth"
-needs_weights = pytest.mark.skipif(not WEIGHTS.is_file(), reason=f"there are no weights at {WEIGHTS}")
+REAL = WEIGHTS / "alike-n.pth"
 SCENE = occluder_scene(size=(96, 64))
 CLIP = Clip(SCENE.frame, SCENE.num_frames, SCENE.size, SCENE.size)
 
@@ -107,7 +105,7 @@ def test_what_is_no_flow_is_left_to_the_stage(flow: NDArray[np.float32]) -> None
         ) -> list[FlowEstimate]:
             return [FlowEstimate(flow) for _ in pairs]
 
-    corrected = Corrected(Broken(), settings(WEIGHTS, network=PATCHES), CLIP)
+    corrected = Corrected(Broken(), settings(REAL, network=PATCHES), CLIP)
     assert corrected.estimate_pairs([(0, 8)], [None])[0].flow is flow
 
 
@@ -129,9 +127,9 @@ def test_missing_weights_are_named() -> None:
         open_estimator(FlowSettings(descriptors=settings(Path("absent.pth"))), CLIP)
 
 
-@pytest.mark.parametrize("network", [PATCHES, pytest.param("alike", marks=needs_weights)])
+@pytest.mark.parametrize("network", [PATCHES, pytest.param("alike", marks=needs(REAL))])
 def test_it_finds_the_motion(network: str) -> None:
-    wanted = settings(WEIGHTS, network=network, side=256, margin=0.1, reach_px=24.0)
+    wanted = settings(REAL, network=network, side=256, margin=0.1, reach_px=24.0)
     corrected = Corrected(Still(), wanted, CLIP)
     found = corrected.estimate_pairs([(0, 1)], [None])[0].flow
     truth, seen = SCENE.flow(0, 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import onnx_bytes
 import pytest
 from numpy.typing import NDArray
 from onnx_bytes import node, pooling, write_network
+from shared_data import WEIGHTS, needs
 
 from omnitrack.correspondence.features import open_extractor
 from omnitrack.correspondence.features.onnx_model import dense_map
@@ -19,8 +19,7 @@ from omnitrack.correspondence.features.sampling import sample_features
 from omnitrack.errors import OmnitrackError
 from omnitrack.settings import FeatureSettings, OnnxFeatureSettings
 
-DATA = Path(os.environ.get("OMNITRACK_DATA") or Path(__file__).parents[2].parent / "shared" / "data")
-XFEAT = DATA / "weights" / "xfeat.onnx"
+XFEAT = WEIGHTS / "xfeat.onnx"
 PLAIN = OnnxFeatureSettings(multiple=8, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
@@ -197,7 +196,7 @@ def test_without_onnxruntime_the_extra_is_named(tmp_path: Path, monkeypatch: pyt
 
 
 # --- the real one -----------------------------------------------------------------------------------------------
-@pytest.mark.skipif(not XFEAT.is_file(), reason=f"{XFEAT} is not there")
+@needs(XFEAT)
 def test_xfeat_finds_a_texture_where_it_moved_to(textured_clip: Any) -> None:
     frames = textured_clip(2, (192, 128), (16, 8))  # two cells to the right, one down
     first, second = (extract(XFEAT, frame, extractor="xfeat") for frame in frames)
@@ -213,7 +212,7 @@ def test_xfeat_finds_a_texture_where_it_moved_to(textured_clip: Any) -> None:
     assert ((v == y + 1) & (u == x + 2)).mean() > 0.9
 
 
-@pytest.mark.skipif(not XFEAT.is_file(), reason=f"{XFEAT} is not there")
+@needs(XFEAT)
 def test_xfeat_does_not_see_brightness_and_a_cut_file_is_refused(clip: NDArray[np.uint8], tmp_path: Path) -> None:
     darker = (clip[0] // 2).astype(np.uint8)
     found = extract(XFEAT, clip[0], extractor="xfeat", side=96), extract(XFEAT, darker, extractor="xfeat", side=96)

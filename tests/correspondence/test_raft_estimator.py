@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from shared_data import WEIGHTS, needs
 
 from omnitrack.correspondence.estimators import get_estimator, open_estimator
 from omnitrack.correspondence.estimators.contract import Clip, ClipEstimator
@@ -27,9 +27,7 @@ from omnitrack.settings import FlowSettings, RaftSettings
 from omnitrack.stages.flow import flow_stamp
 from omnitrack.synthetic import SyntheticScene, occluder_scene, translating_scene
 
-DATA = Path(os.environ.get("OMNITRACK_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data")
-WEIGHTS = DATA / "weights" / "raft-small.pth"
-needs_weights = pytest.mark.skipif(not WEIGHTS.is_file(), reason=f"there are no weights at {WEIGHTS}")
+REAL = WEIGHTS / "raft-small.pth"
 
 
 @pytest.fixture(scope="module")
@@ -165,26 +163,26 @@ def end_point_error(estimator: RaftPairs, scene: SyntheticScene, pair: tuple[int
     return float(np.linalg.norm(flow - truth, axis=-1)[visible].mean())
 
 
-@needs_weights
+@needs(REAL)
 def test_the_published_checkpoint_is_read() -> None:
-    network = load_network(WEIGHTS)
+    network = load_network(REAL)
     assert network.architecture is SMALL and sum(value.numel() for value in network.parameters()) == 990_162
 
 
-@needs_weights
+@needs(REAL)
 def test_flow_of_a_known_scene() -> None:
     scene = translating_scene(size=(240, 192), velocity=(3.0, -2.0))
-    assert end_point_error(pairs_of(WEIGHTS, scene, side=192, iterations=8), scene, (2, 4)) < 0.3
+    assert end_point_error(pairs_of(REAL, scene, side=192, iterations=8), scene, (2, 4)) < 0.3
     scene = occluder_scene(size=(240, 192))
     for half in (False, True):
-        estimator = pairs_of(WEIGHTS, scene, side=192, iterations=8, half_precision=half)
+        estimator = pairs_of(REAL, scene, side=192, iterations=8, half_precision=half)
         assert end_point_error(estimator, scene, (2, 4)) < 0.3
         assert end_point_error(estimator, scene, (4, 2)) < 0.3
 
 
-@needs_weights
+@needs(REAL)
 def test_a_start_near_the_flow_saves_iterations() -> None:
     scene = translating_scene(size=(240, 192), velocity=(6.0, -4.0))
     truth = scene.flow(0, 3)[0]
-    estimator = pairs_of(WEIGHTS, scene, side=192, iterations=1)
+    estimator = pairs_of(REAL, scene, side=192, iterations=1)
     assert end_point_error(estimator, scene, (0, 3), truth) < 0.5 * end_point_error(estimator, scene, (0, 3))

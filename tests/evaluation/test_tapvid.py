@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from shared_data import DATA, needs
 
 from omnitrack.errors import OmnitrackError
 from omnitrack.evaluation.tapvid import (
@@ -22,7 +22,6 @@ from omnitrack.evaluation.tapvid import (
     tapvid_queries_to_pixels,
 )
 
-DATA = Path(os.environ.get("OMNITRACK_DATA", Path(__file__).parents[3] / "shared" / "data"))
 DEVELOPMENT = DATA / "tapvid_davis32_dev.pkl"
 
 
@@ -109,7 +108,7 @@ def test_videos_are_decoded_one_at_a_time(tmp_path: Path) -> None:
         next(videos)
 
 
-@pytest.mark.skipif(not DEVELOPMENT.is_file(), reason="the development clips are not here")
+@needs(DEVELOPMENT)
 def test_development_clips() -> None:
     videos = [(video.frames.shape, len(video.points)) for video in load_tapvid(DEVELOPMENT)]
     assert len(videos) == 10

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from shared_data import DATA
 
 from omnitrack.config import load_settings
 from omnitrack.errors import OmnitrackError
@@ -26,7 +27,7 @@ from omnitrack.stages import init
 from omnitrack.stages.init import init_from_frames, init_project, working_size
 
 REPOSITORY = Path(__file__).parents[2]
-DATA = Path(os.environ.get("OMNITRACK_DATA", REPOSITORY.parent / "shared" / "data")) / "clips"
+CLIPS = DATA / "clips"
 
 
 def chosen(**values: float) -> Settings:
@@ -177,9 +178,9 @@ def test_current_empty_directory_can_be_the_project(
     ],
 )
 def test_real_clips(tmp_path: Path, name: str, size: tuple[int, int], working: tuple[int, int], frames: int) -> None:
-    if not (DATA / name).is_file():
-        pytest.skip("no development data (OMNITRACK_DATA)")
-    report = init_project(DATA / name, tmp_path / "p", Settings())
+    if not (CLIPS / name).is_file():
+        pytest.skip(f"{CLIPS / name} is not there")
+    report = init_project(CLIPS / name, tmp_path / "p", Settings())
     assert (report.frames, report.original_size, report.size) == (frames, size, working)
     assert Project(tmp_path / "p").frame(frames - 1).std() > 5
 

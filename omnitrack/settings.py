@@ -66,7 +66,7 @@ class DescriptorSettings:
 
     network: str = setting(
         AUTO_DESCRIPTORS,
-        "correct the flow by what patches of colours find, or ALIKE's learned descriptors; auto: patches, dis alone",
+        "correct the flow by what patches of colours find, or ALIKE; auto: by patches, that of dis in small frames",
         choices=(AUTO_DESCRIPTORS, NO_DESCRIPTORS, PATCHES, "alike"),
     )
     weights: str = setting("alike-n", "of ALIKE: alike-n (downloaded once), or a file of ALIKE's authors (t, s or n)")

@@ -60,7 +60,7 @@ def flow_stamp(project: Project, settings: FlowSettings) -> dict[str, Any]:
     used = as_dict(settings)
     del used["workers"]
     estimators = {settings.estimator, settings.far_estimator}
-    used["descriptors"]["network"] = descriptor_network(settings)
+    used["descriptors"]["network"] = descriptor_network(settings, project.size)
     if used["descriptors"]["network"] != NO_DESCRIPTORS:
         estimators.add("descriptors")
     unused = [key for key, value in used.items() if isinstance(value, dict) and key not in estimators]

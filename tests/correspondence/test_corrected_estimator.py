@@ -69,12 +69,17 @@ def test_the_setting_opens_it_around_any_estimator(random_weights: Path) -> None
     assert ours.shape == theirs.shape and 0 < changed.mean() < 1
 
 
-def test_of_itself_only_dense_inverse_search_is_corrected() -> None:
-    assert descriptor_network(FlowSettings()) == descriptor_network(FlowSettings(far_estimator="raft")) == PATCHES
-    assert descriptor_network(FlowSettings("raft")) == descriptor_network(FlowSettings("a plug-in")) == NO_DESCRIPTORS
+def test_of_itself_only_dense_inverse_search_in_small_frames_is_corrected() -> None:
     assert isinstance(open_estimator(FlowSettings(), CLIP), Corrected)
-    asked = DescriptorSettings(PATCHES)
-    assert descriptor_network(FlowSettings("raft", descriptors=asked)) == PATCHES
+    for size, used in (((256, 256), PATCHES), ((854, 480), NO_DESCRIPTORS)):
+        for estimators in (FlowSettings(), FlowSettings(far_estimator="raft")):
+            assert descriptor_network(estimators, size) == used
+        for other in ("raft", "a plug-in"):
+            assert descriptor_network(FlowSettings(other), size) == NO_DESCRIPTORS
+        for asked in (PATCHES, NO_DESCRIPTORS, "alike"):
+            for estimator in ("dis", "raft"):
+                flow = FlowSettings(estimator, descriptors=DescriptorSettings(asked))
+                assert descriptor_network(flow, size) == asked
 
 
 def test_flow_with_a_confidence_stays(random_weights: Path) -> None:

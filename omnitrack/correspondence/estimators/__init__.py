@@ -31,6 +31,7 @@ from omnitrack.settings import AUTO_DESCRIPTORS, LOOKS, NO_DESCRIPTORS, PATCHES,
 from omnitrack.weights import identity
 
 ENTRY_POINTS = "omnitrack.flow_estimators"
+LARGE_SIDE = 360  # pixels of the shorter side from which on frames are not small
 
 
 AnyEstimator = FlowEstimator | ClipEstimator
@@ -54,16 +55,20 @@ def open_estimator(settings: FlowSettings, clip: Clip) -> PairEstimator:
         far = _open(settings.far_estimator, settings, clip)
         judged_in = clip if settings.far_choice == LOOKS else None
         estimator = NearAndFar(estimator, far, settings.far_gap, judged_in)
-    network = descriptor_network(settings)
+    network = descriptor_network(settings, clip.size)
     if network == NO_DESCRIPTORS:
         return estimator
     return Corrected(estimator, replace(settings.descriptors, network=network), clip)
 
 
-def descriptor_network(settings: FlowSettings) -> str:
-    """What corrects the flow. Of itself only our dense inverse search: other estimators know what they say."""
+def descriptor_network(settings: FlowSettings, size: tuple[int, int]) -> str:
+    """What corrects the flow of frames of a size (width, height).
+
+    Where nobody says, it is patches for dense inverse search in small frames, which are hard for it: tracks gain at
+    256 x 256, and nothing at 854 x 480. Other estimators know what they say.
+    """
     if settings.descriptors.network == AUTO_DESCRIPTORS:
-        return PATCHES if settings.estimator == "dis" else NO_DESCRIPTORS
+        return PATCHES if settings.estimator == "dis" and min(size) < LARGE_SIDE else NO_DESCRIPTORS
     return settings.descriptors.network
 
 
@@ -74,7 +79,7 @@ def weights_identity(settings: FlowSettings) -> dict[str, str]:
         found["raft_weights"] = identity(settings.raft.weights, PUBLISHED)
     if "tracks" in used:
         found["tracks"] = tracks_identity(settings.tracks.path)
-    if descriptor_network(settings) not in (NO_DESCRIPTORS, PATCHES):
+    if settings.descriptors.network not in (AUTO_DESCRIPTORS, NO_DESCRIPTORS, PATCHES):
         found["descriptor_weights"] = identity(settings.descriptors.weights, alike.PUBLISHED)
     return found
 

@@ -11,7 +11,7 @@ is more alike by a margin, and where nothing around the place itself looks more 
 resemble each other, none is believed. Nothing makes neighbours agree: where there is nothing to be found, as behind
 things, what is found differs from place to place, and the cycle check sees it.
 
-Here pixels and displacements are (2, N), all x and then all y: that way torch is twice as fast.
+Here pixels and displacements are (2, N), all x and then all y: that way torch is a third faster.
 
 Source:
     Barnes et al., PatchMatch: A Randomized Correspondence Algorithm for Structural Image Editing, SIGGRAPH 2009; with

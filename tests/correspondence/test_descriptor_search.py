@@ -86,6 +86,19 @@ def test_where_everything_looks_the_same_nothing_changes() -> None:
     assert np.array_equal(search().correct(same, same, flow), flow)
 
 
+@pytest.mark.parametrize("points", [1 << 17, 64 * 96 // 4, 64 * 96 // 9])
+def test_a_coarser_grid_is_no_bias(points: int) -> None:
+    """A place is where its descriptor is: between two cells of the map it would be half a cell beside it."""
+    source = descriptors(SIZE)
+    flow = search(grid_points=points, reach_px=24.0).correct(
+        flat(source), flat(shifted(source)), constant(SIZE, (0, 0))
+    )
+    error = inner(flow) - SHIFT
+    right = np.linalg.norm(error, axis=-1) < 2
+    assert right.mean() > 0.9
+    np.testing.assert_allclose(error[right].mean(0), 0, atol=0.1)
+
+
 def test_of_places_that_look_the_same_the_one_by_the_flow_wins() -> None:
     period = 16
     source = descriptors((64, 64), cells=24)[:, :period].repeat(1, 6, 1)  # repeats along x

@@ -26,7 +26,7 @@ from omnitrack.synthetic import SyntheticScene, demo_scene
 
 POINTS_PER_LAYER = 32  # true tracks on each thing in the clip, so that the background does not outvote the rest
 OVERLAY_STYLES = ("points", "trails")
-DEMO_STEPS = 800  # of the fit where nobody asked for a number: about a minute on two cores
+DEMO_STEPS = 400  # of the fit where nobody asked for a number: about half a minute on two cores
 GRID = "24@0"  # columns of the tracked grid, and its frame
 NEXT_COMMAND = "omnitrack run YOUR_VIDEO.mp4"
 

@@ -57,7 +57,7 @@ class RaftSettings:
     cache_mb: int = setting(1024, "memory for encoded frames, in megabytes", low=0)
 
 
-AUTO_DESCRIPTORS, NO_DESCRIPTORS, PATCHES = "auto", "none", "patches"
+AUTO_DESCRIPTORS, NO_DESCRIPTORS, PATCHES, ALIKE = "auto", "none", "patches", "alike"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class DescriptorSettings:
     network: str = setting(
         AUTO_DESCRIPTORS,
         "correct the flow by what patches of colours find, or ALIKE; auto: by patches, that of dis in small frames",
-        choices=(AUTO_DESCRIPTORS, NO_DESCRIPTORS, PATCHES, "alike"),
+        choices=(AUTO_DESCRIPTORS, NO_DESCRIPTORS, PATCHES, ALIKE),
     )
     weights: str = setting("alike-n", "of ALIKE: alike-n (downloaded once), or a file of ALIKE's authors (t, s or n)")
     side: int = setting(

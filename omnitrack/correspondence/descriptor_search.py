@@ -91,12 +91,12 @@ class _Grid:
         columns, rows = self.places.round().long().cpu().numpy()
         return torch.from_numpy(np.asarray(flow, np.float32)[rows, columns].T.copy()).to(self.places.device)
 
-    def around(self, finer: _Grid) -> Tensor:
-        """Indices (N,) of the places that stand for where those of a finer grid are."""
+    def around(self, columns: int, rows: int) -> Tensor:
+        """Indices (rows * columns,) of the places that stand for the cells of a finer raster, row by row."""
         device = self.places.device
-        columns = torch.arange(finer.columns, device=device) * self.columns // finer.columns
-        rows = torch.arange(finer.rows, device=device) * self.rows // finer.rows
-        return (rows[:, None] * self.columns + columns).flatten()
+        x = torch.arange(columns, device=device) * self.columns // columns
+        y = torch.arange(rows, device=device) * self.rows // rows
+        return (y[:, None] * self.columns + x).flatten()
 
     def shifted(self, values: Tensor, rows: int, columns: int) -> Tensor:
         """Of values (2, R * C) of the places, to each that of the place so many rows and columns before it."""
@@ -113,6 +113,11 @@ class DescriptorSearch:
         reach_px: Of the first random step, at 256 x 256.
         margin: Cosine by which another place must be more alike than the one where the flow leads.
         device: Of the maps.
+
+    Attributes:
+        scale: Pixels of the frames in one at 256 x 256.
+        reach_px: See there.
+        cells: Of the maps.
     """
 
     def __init__(
@@ -124,13 +129,14 @@ class DescriptorSearch:
         margin: float,
         device: str | torch.device = "cpu",
     ) -> None:
-        self._size, self._margin = size, margin
+        self._margin = margin
         self.scale, self.reach_px = raster_scale(size), reach_px
         self.cells = _Cells(size, map_size, device)
         self._end = torch.tensor(size, device=device)[:, None] - 0.5
         self._grid = _Grid(size, grid_points, self.cells)
         self._coarse = _Grid(size, self._grid.columns * self._grid.rows / COARSER**2, self.cells)
-        self._parents = self._coarse.around(self._grid)
+        self._parents = self._coarse.around(self._grid.columns, self._grid.rows)
+        self._pixels = self._grid.around(*size).view(size[1], size[0]).cpu().numpy()
         random = torch.Generator().manual_seed(SEED)
         halvings = range(1 + math.floor(math.log2(max(1.0, reach_px / LEAST_STEP_PX))))
         coarse_px = [reach_px / 2**halving for halving in halvings]
@@ -219,10 +225,8 @@ class DescriptorSearch:
         """The flow, with what was found (2, R * C) around the places (N,) that changed."""
         is_changed = torch.zeros(found.shape[1], dtype=torch.bool, device=found.device)
         is_changed[changed] = True
-        rows = np.arange(self._size[1]) * self._grid.rows // self._size[1]
-        columns = np.arange(self._size[0]) * self._grid.columns // self._size[0]
-        places = rows[:, None] * self._grid.columns + columns
-        laid = np.where(is_changed.cpu().numpy()[places][..., None], found.T.cpu().numpy()[places], flow)
+        is_here = is_changed.cpu().numpy()[self._pixels][..., None]
+        laid = np.where(is_here, found.T.cpu().numpy()[self._pixels], flow)
         return laid.astype(np.float32)
 
 

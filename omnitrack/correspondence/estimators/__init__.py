@@ -27,7 +27,7 @@ from omnitrack.correspondence.estimators.raft import RaftEstimator
 from omnitrack.correspondence.estimators.tracks import TracksEstimator, tracks_identity
 from omnitrack.correspondence.raft.checkpoints import PUBLISHED
 from omnitrack.errors import OmnitrackError
-from omnitrack.settings import AUTO_DESCRIPTORS, LOOKS, NO_DESCRIPTORS, PATCHES, FlowSettings
+from omnitrack.settings import ALIKE, AUTO_DESCRIPTORS, LOOKS, NO_DESCRIPTORS, PATCHES, FlowSettings
 from omnitrack.weights import identity
 
 ENTRY_POINTS = "omnitrack.flow_estimators"
@@ -79,7 +79,7 @@ def weights_identity(settings: FlowSettings) -> dict[str, str]:
         found["raft_weights"] = identity(settings.raft.weights, PUBLISHED)
     if "tracks" in used:
         found["tracks"] = tracks_identity(settings.tracks.path)
-    if settings.descriptors.network not in (AUTO_DESCRIPTORS, NO_DESCRIPTORS, PATCHES):
+    if settings.descriptors.network == ALIKE:
         found["descriptor_weights"] = identity(settings.descriptors.weights, alike.PUBLISHED)
     return found
 

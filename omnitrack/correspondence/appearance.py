@@ -1,6 +1,7 @@
 """Whether two places look alike, without learned weights: patches compared after removing their mean colour.
 
-    s = 1 - sum (a - b)^2 / (sum a^2 + sum b^2 + n),    a, b: patches less their means, n: noise floor
+    s = 1 - sum (a - b)^2 / (sum a^2 + sum b^2 + n)
+      = (2 sum a b + n) / (sum a^2 + sum b^2 + n),    a, b: patches less their means, n: noise floor
 
 s is 1 for equal patches, near 0 for unrelated ones, and stays near 1 for two patches without texture, of which nothing
 can be said. Unlike a plain correlation it also tells a contrast that has changed.
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,21 +43,36 @@ class PatchSimilarity:
         return np.asarray(cv2.GaussianBlur(frame, (0, 0), max(self._blur, 0.3)), np.uint8)
 
     def patches(self, prepared: NDArray[np.uint8], pixels: Array) -> Array:
-        """Patches around pixels (P, 2), less their mean colours: (P, samples x 3)."""
+        """Patches around pixels (P, 2), less their mean colours: (P, n), n the samples times 3."""
+        samples = self.samples(prepared, pixels)
+        return samples - np.tile(_sums(samples) / PATCH_SIDE**2, PATCH_SIDE**2).astype(np.float32)
+
+    def samples(self, prepared: NDArray[np.uint8], pixels: Array) -> Array:
+        """Likewise, with their mean colours."""
         x, y = (pixels[:, axis, None] + self._offsets[axis] for axis in (0, 1))
-        values = read(prepared, x, y).astype(np.float32)  # (P, samples, 3)
-        values -= np.einsum("psc->pc", values)[:, None] / PATCH_SIDE**2
-        return values.reshape(len(pixels), 3 * PATCH_SIDE**2)
+        return read(prepared, x, y).astype(np.float32).reshape(len(pixels), 3 * PATCH_SIDE**2)
 
-    def compare(self, a: Array, b: Array) -> Array:
-        """Similarity of patches (P, n), in [-1, 1]."""
-        noise = 2 * NOISE**2 * a.shape[-1]
-        return 1 - _squared_length(a - b) / (_squared_length(a) + _squared_length(b) + noise)
+    def compare(self, patches: Array, samples: Array) -> Array:
+        """Similarity (P,), in [-1, 1], of patches (P, n), which are less their means, and samples (P, n).
+
+        Samples keep theirs, which saves half of the time: the inner product with a patch has no part in them, and what
+        they add to the squared length is known.
+        """
+        sums, noise = _sums(samples), 2 * NOISE**2 * patches.shape[-1]
+        length = _products(samples, samples) - _products(sums, sums) / PATCH_SIDE**2
+        found = (2 * _products(patches, samples) + noise) / (_products(patches, patches) + length + noise)
+        return np.minimum(found, 1, dtype=np.float32)
 
 
-def _squared_length(vectors: Array) -> Array:
-    """Of vectors (P, n): (P,)."""
-    return np.asarray(np.einsum("pn,pn->p", vectors, vectors), np.float32)  # numpy's sums of short rows are slow
+def _sums(samples: Array) -> NDArray[np.float64]:
+    """Of the samples (P, n) of each colour: (P, 3). Samples are whole numbers, and so exact are their sums."""
+    colours = samples.reshape(len(samples), PATCH_SIDE**2, 3)
+    return np.asarray(np.einsum("psc->pc", colours), np.float64)
+
+
+def _products(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+    """Inner products of vectors (P, n): (P,)."""
+    return np.asarray(np.einsum("pn,pn->p", a, b))  # numpy's sums of short rows are slow
 
 
 class FramePatches:
@@ -81,4 +98,4 @@ class FramePatches:
 
     def similarity(self, patches: Array, frame: int, pixels: Array) -> Array:
         """Similarity (P,), in [-1, 1], of patches with the places `pixels` (P, 2) of a frame."""
-        return self._similarity.compare(patches, self.patches(frame, pixels))
+        return self._similarity.compare(patches, self._similarity.samples(self._prepared(frame), pixels))

@@ -36,6 +36,7 @@ LEAST_STEP_PX = 0.4  # at 256 x 256: random steps end above this
 FINE_STEPS_PX = (2.0, 1.0)  # likewise: random steps of the finer grid
 BACK_STEP_PX = 2.0  # at 256 x 256: the raster on which the way back is looked for, up to the reach ...
 LEAST_BACK_PX, LEAST_BACK_CELLS = 2.5, 2.0  # ... farther than this, in pixels there and in cells: nearer is the same
+BACK_AT_ONCE = 8  # of these places; pixels for which one of them is more alike are not asked for the next
 SEED = 0  # of the random steps, which are the same for every pair
 
 
@@ -145,7 +146,9 @@ class DescriptorSearch:
         along = torch.arange(-reach_px, reach_px + 1e-3, BACK_STEP_PX, device=device) * self.scale
         around = torch.stack(torch.meshgrid(along, along, indexing="xy")).flatten(1)
         same = max(LEAST_BACK_PX * self.scale, LEAST_BACK_CELLS * float(self.cells.length.max()))
-        self._around = around[:, torch.hypot(*around) > same].T[..., None]  # (n, 2, 1)
+        away = torch.hypot(*around)
+        nearest_first = away.argsort(stable=True)  # they are the likeliest
+        self._around = around[:, nearest_first[away[nearest_first] > same]].T[..., None]  # (n, 2, 1)
 
     def correct(self, source: Tensor, target: Tensor, flow: Array) -> Array:
         """Flow (H, W, 2) with what looks more alike.
@@ -162,7 +165,7 @@ class DescriptorSearch:
         found, places = self._grid.sample(flow), self._grid.places
         own = source.index_select(0, self.cells.at(places))
         here = _cosines(own, target, self.cells.at(places + found))
-        doubtful = (here < 1 - self._margin).nonzero()[:, 0]  # elsewhere nothing can be more alike by the margin
+        doubtful = self._doubtful(here)
         own, places, here = own[doubtful], places[:, doubtful], here[doubtful]
         best = _Best(self, own, target, places, found[:, doubtful])
         parents = self._parents[doubtful]
@@ -179,25 +182,38 @@ class DescriptorSearch:
 
     def _searched_coarsely(self, source: Tensor, target: Tensor, near: Tensor) -> Tensor:
         """What the places of the coarse grid find around displacements (2, R * C): such ones."""
-        own = source.index_select(0, self.cells.at(self._coarse.places))
-        best = _Best(self, own, target, self._coarse.places, near)
+        found, places = near.clone(), self._coarse.places
+        own = source.index_select(0, self.cells.at(places))
+        doubtful = self._doubtful(_cosines(own, target, self.cells.at(places + near)))
+        best = _Best(self, own[doubtful], target, places[:, doubtful], near[:, doubtful])
         for hops, steps in zip(ROUNDS, self._coarse_steps, strict=True):
             for hop in hops:
                 for shift in ((hop, 0), (-hop, 0), (0, hop), (0, -hop)):
-                    best.offer(self._coarse.shifted(best.displacements, *shift))
+                    best.offer(self._coarse.shifted(found, *shift)[:, doubtful])
+                    found[:, doubtful] = best.displacements
             for step in steps:
-                best.offer(best.displacements + step)
-        return best.displacements
+                best.offer(best.displacements + step[:, doubtful])
+            found[:, doubtful] = best.displacements
+        return found
+
+    def _doubtful(self, cosines: Tensor) -> Tensor:
+        """Indices of the places for which something else can be more alike by the margin than what is there."""
+        return (cosines < 1 - self._margin).nonzero()[:, 0]
 
     def _are_mutual(self, source: Tensor, target: Tensor, pixels: Tensor, landed: Tensor) -> Tensor:
-        """Whether (N,) nothing around pixels (2, N) looks more like where they landed than they do themselves."""
+        """Indices of the pixels (2, N) around which nothing looks more like where they landed than they do."""
+        left = torch.arange(pixels.shape[1], device=pixels.device)
         there = target.index_select(0, self.cells.at(landed))
-        own, best = _cosines(there, source, self.cells.at(pixels)), torch.full_like(pixels[0], -1.0)
-        for offset in self._around:
-            other = pixels + offset
-            on_frame = ((other >= -0.5) & (other < self._end)).all(0)
-            best = torch.maximum(best, _cosines(there, source, self.cells.at(other)).where(on_frame, -1))
-        return best < own
+        own = _cosines(there, source, self.cells.at(pixels))
+        for offsets in self._around.split(BACK_AT_ONCE):
+            best = torch.full_like(own, -1.0)
+            for offset in offsets:
+                other = pixels + offset
+                on_frame = ((other >= -0.5) & (other < self._end)).all(0)
+                best = torch.maximum(best, _cosines(there, source, self.cells.at(other)).where(on_frame, -1))
+            mutual = best < own
+            left, pixels, there, own = left[mutual], pixels[:, mutual], there[mutual], own[mutual]
+        return left
 
     def _between_cells(self, own: Tensor, target: Tensor, places: Tensor, displacements: Tensor) -> Tensor:
         """Displacements (2, N) to cells of the map, moved to the top of the parabola through their neighbours."""

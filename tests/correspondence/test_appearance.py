@@ -28,10 +28,11 @@ def noise(seed: int, low: int = 0, high: int = 255) -> NDArray[np.uint8]:
 
 
 def test_formula_by_hand(similarity: PatchSimilarity) -> None:
-    """a = (60, -60, 0...), b = -a: |a - b|^2 = 28800, |a|^2 + |b|^2 = 14400, noise 2 * 4 * 75 = 600."""
+    """Of red, a = (60, -60, 0...), b = -a: |a - b|^2 = 28800, |a|^2 + |b|^2 = 14400, noise 2 * 4 * 75 = 600."""
     assert (NOISE, PATCH_SIDE) == (2.0, 5)
-    a = np.zeros((1, 75), np.float32)
-    a[0, :2] = 60, -60
+    a = np.zeros((1, 25, 3), np.float32)
+    a[0, :2, 0] = 60, -60
+    a = a.reshape(1, 75)
     assert similarity.compare(a, a)[0] == 1
     assert similarity.compare(a, -a)[0] == pytest.approx(1 - 28800 / 15000)
     assert similarity.compare(a, np.zeros_like(a))[0] == pytest.approx(1 - 7200 / 7800)
@@ -43,6 +44,16 @@ def test_patches_have_no_mean_and_stay_at_brightness_changes(similarity: PatchSi
     assert patches.shape == (300, 75)
     np.testing.assert_allclose(patches.reshape(300, 25, 3).mean(1), 0, atol=1e-4)
     assert similarity.compare(patches, patches_of(similarity, frame + np.uint8(40), POINTS)).min() > 0.98
+
+
+def test_the_short_way_is_the_formula(similarity: PatchSimilarity) -> None:
+    """s = 1 - sum (a - b)^2 / (sum a^2 + sum b^2 + n) of patches less their means, of every texture and brightness."""
+    first, second = (similarity.prepare(noise(seed, low, 255)) for seed, low in ((0, 0), (1, 200)))
+    for other in (first, second):
+        a, b = similarity.patches(first, POINTS), similarity.patches(other, POINTS + np.float32(0.5))
+        squares, lengths = np.square(a - b).sum(1), np.square(a).sum(1) + np.square(b).sum(1)
+        found = similarity.compare(a, similarity.samples(other, POINTS + np.float32(0.5)))
+        np.testing.assert_allclose(found, 1 - squares / (lengths + 2 * 75 * NOISE**2), atol=1e-3)
 
 
 def test_samples_are_a_grid_around_the_pixel() -> None:
@@ -110,7 +121,5 @@ def test_frames_are_read_once_and_compared_by_index() -> None:
         alike = clip.similarity(start, 3, POINTS + np.float32((6, 3)))
     assert read == [0, 3]
     plain = PatchSimilarity(SIZE)
-    expected = plain.compare(
-        patches_of(plain, scene.frame(0), POINTS), patches_of(plain, scene.frame(3), POINTS + np.float32((6, 3)))
-    )
-    np.testing.assert_array_equal(alike, expected)
+    there = plain.samples(plain.prepare(scene.frame(3)), POINTS + np.float32((6, 3)))
+    np.testing.assert_array_equal(alike, plain.compare(patches_of(plain, scene.frame(0), POINTS), there))

@@ -290,7 +290,7 @@ class FitSettings:
     """The optimisation."""
 
     method: str = setting("cadex", "motion field to fit")
-    steps: int = setting(1000, "optimisation steps", low=1)
+    steps: int = setting(1200, "optimisation steps", low=1)
     anchors: int = setting(1024, "source points per step", low=1)
     targets: int = setting(4, "target frames per source point", low=1)
     learning_rate: float = setting(2e-2, "of the deformation, at the start", low=0)

@@ -8,8 +8,9 @@ with s the cosine of the descriptors at both ends, f the flow that is there, and
 bounded. It tries the displacements of other places, near and farther away, and random steps from its own, ever smaller
 ones; the places of a finer grid then try what those around them have found. What they find replaces the flow where it
 is more alike by a margin, and where nothing around the place itself looks more like what was found: of things that
-resemble each other, none is believed. Nothing makes neighbours agree: where there is nothing to be found, as behind
-things, what is found differs from place to place, and the cycle check sees it.
+resemble each other, none is believed. Where the flow leads to what nothing can be more alike by that margin, nothing is
+looked for. Nothing makes neighbours agree: where there is nothing to be found, as behind things, what is found differs
+from place to place, and the cycle check sees it.
 
 Here pixels and displacements are (2, N), all x and then all y: that way torch is a third faster.
 

@@ -28,11 +28,7 @@ class ScalarMap:
 
 
 SCALAR_MAPS = {
-    "spline": ScalarMap(
-        spline.NUM_PARAMETERS,
-        lambda raw, x: spline.evaluate(spline.spline_from_parameters(raw), x),
-        lambda raw, y: spline.invert(spline.spline_from_parameters(raw), y),
-    ),
+    "spline": ScalarMap(spline.NUM_PARAMETERS, spline.evaluate, spline.invert),
     "affine": ScalarMap(
         affine.NUM_PARAMETERS,
         lambda raw, x: affine.evaluate(affine.affine_from_parameters(raw), x),

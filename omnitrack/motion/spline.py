@@ -1,11 +1,14 @@
 """A monotone piecewise-linear map of the line with an exact inverse.
 
-Four knots (x_k, y_k), k = 0..3, both increasing; linear between them and, with slopes of their own, beyond. As a
-sum of clamped pieces it needs no search for the segment:
+Four knots (x_k, y_k), k = 0..3, both increasing; linear between them and, with slopes a and b of their own, beyond.
+As a sum of five clamped pieces it needs no search for the segment:
 
-    f(x) = y_0 + a min(x - x_0, 0) + sum_k s_k clamp(x - x_k, 0, w_k) + b max(x - x_3, 0)
+    f(x) = y_0 + a clamp(x - x_0, -inf, 0) + sum_k h_k / w_k clamp(x - x_k, 0, w_k) + b clamp(x - x_3, 0, inf)
 
-    w_k = x_{k+1} - x_k,  s_k = (y_{k+1} - y_k) / w_k,  k = 0..2
+    w_k = x_{k+1} - x_k,  h_k = y_{k+1} - y_k,  k = 0..2
+
+The inverse is the same sum with x and y exchanged. All that the five pieces are made of - where they start and end, how
+far they rise and run - is linear in ten positive numbers, so that one matrix product gives it.
 
 Source:
     CaDeX++ (ECCV 2024), non-linear coupling: ten numbers per point, knots at sums of widths left and right of zero.
@@ -13,59 +16,66 @@ Source:
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
-from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 NUM_PARAMETERS = 10
-# Widths left-outer, left-inner, right-inner, right-outer to knots: sums to the left and to the right of zero.
-KNOTS_FROM_WIDTHS = ((-1.0, 0, 0, 0), (-1.0, -1.0, 0, 0), (0, 0, 1.0, 1.0), (0, 0, 0, 1.0))
 LEAST_SHARE = 0.05  # of a width or slope at the start: keeps every slope away from zero and infinity
+# Of four widths left-outer, left-inner, right-inner, right-outer: the knots, left and right of zero, and the steps
+# between them.
+KNOTS = ((-1.0, -1.0, 0, 0), (0, -1.0, 0, 0), (0, 0, 1.0, 0), (0, 0, 1.0, 1.0))
+STEPS = ((1.0, 0, 0, 0), (0, 1.0, 1.0, 0), (0, 0, 0, 1.0))
+PARTS = (5, 5, 5, 5, 1)  # starts, ends, rises and runs of the pieces, and the value at the first knot
 
 
-class Spline(NamedTuple):
-    """Knots and tail slopes of one map per point: `x` and `y` (..., 4), `left` and `right` slopes (...)."""
-
-    x: Tensor
-    y: Tensor
-    left: Tensor
-    right: Tensor
-
-
-def spline_from_parameters(raw: Tensor) -> Spline:
-    """Turn free numbers into a valid spline; zeros give the identity.
+def evaluate(raw: Tensor, x: Tensor) -> Tensor:
+    """f(x) for x (...), one map per point.
 
     Args:
-        raw: (..., 10): widths in x left-outer, left-inner, right-inner, right-outer; the same in y; slopes left, right.
+        raw: (..., 10) free numbers, zeros for the identity: widths in x left-outer, left-inner, right-inner,
+            right-outer; the same in y; slopes left and right of the knots. Each becomes one in (0.025, 0.975), 0.5 at
+            zero; slopes are twice that.
+        x: (...).
     """
-    positive = LEAST_SHARE / 2 + (1 - LEAST_SHARE) * torch.sigmoid(raw)  # 0.5 at zero, in (0.025, 0.975)
-    knots = positive[..., :8] @ _knots_from_widths(raw.device, raw.dtype)
-    return Spline(x=knots[..., :4], y=knots[..., 4:], left=2 * positive[..., 8], right=2 * positive[..., 9])
+    return _sum_of_pieces(raw, x, inverse=False)
+
+
+def invert(raw: Tensor, y: Tensor) -> Tensor:
+    """The x with f(x) = y."""
+    return _sum_of_pieces(raw, y, inverse=True)
+
+
+def _sum_of_pieces(raw: Tensor, q: Tensor, inverse: bool) -> Tensor:
+    matrix, constants, least = _pieces(inverse, raw.device, raw.dtype)
+    start, end, rise, run, value = F.linear(torch.sigmoid(raw), matrix, constants).split(PARTS, -1)
+    pieces = torch.minimum(torch.maximum(q.unsqueeze(-1) - start, least), end)
+    return (rise / run * pieces).sum(-1) + value.squeeze(-1)
 
 
 @lru_cache
-def _knots_from_widths(device: torch.device, dtype: torch.dtype) -> Tensor:
-    """(8, 8) for x and y; kept on the device, because a copy to it in every layer would stop the host."""
-    one = torch.tensor(KNOTS_FROM_WIDTHS, dtype=dtype)
-    return torch.block_diag(one, one).to(device)
+def _pieces(inverse: bool, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """What makes the parts (21,) of sigmoids (10,): a matrix (21, 10) and constants (21,); and least values (5,).
 
-
-def evaluate(spline: Spline, x: Tensor) -> Tensor:
-    """f(x) for x (...), one spline per point."""
-    return _piecewise(x, spline.x, spline.y, spline.left, spline.right)
-
-
-def invert(spline: Spline, y: Tensor) -> Tensor:
-    """The x with f(x) = y: the same sum with the roles of the knots exchanged."""
-    return _piecewise(y, spline.y, spline.x, 1 / spline.left, 1 / spline.right)
-
-
-def _piecewise(q: Tensor, at: Tensor, to: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    beyond = q.unsqueeze(-1) - at
-    widths = at[..., 1:] - at[..., :-1]
-    slopes = (to[..., 1:] - to[..., :-1]) / widths
-    pieces = torch.minimum(beyond[..., :3].clamp_min(0), widths)
-    tails = left * beyond[..., 0].clamp_max(0) + right * beyond[..., 3].clamp_min(0)
-    return to[..., 0] + (slopes * pieces).sum(-1) + tails
+    Kept on the device, because a copy to it in every layer would stop the host.
+    """
+    knots, steps = (torch.tensor(rows, dtype=torch.float64) for rows in (KNOTS, STEPS))
+    zero, none = torch.zeros(4, 4, dtype=torch.float64), torch.zeros(1, NUM_PARAMETERS, dtype=torch.float64)
+    outside = torch.zeros(4, 2, dtype=torch.float64)
+    x, y = torch.cat([knots, zero, outside], 1), torch.cat([zero, knots, outside], 1)
+    w, h = torch.cat([steps, zero[:3], outside[:3]], 1), torch.cat([zero[:3], steps, outside[:3]], 1)
+    left, right = (2 * torch.eye(NUM_PARAMETERS, dtype=torch.float64)[8:]).split(1)
+    rises, runs = torch.cat([left, h, right]), torch.cat([none, w, none])
+    if inverse:
+        x, y, w, rises, runs = y, x, h, runs, rises
+    matrix = torch.cat([x[:1], x, none, w, none, rises, runs, y[:1]])
+    constants = torch.zeros(len(matrix), dtype=torch.float64)
+    constants[9] = math.inf  # the last piece has no end
+    unit = 10 if inverse else 15  # slopes beyond the knots are rises over 1, or 1 over runs
+    constants[[unit, unit + 4]] = 1.0
+    constants += matrix.sum(1) * (LEAST_SHARE / 2)
+    least = torch.tensor([-math.inf, 0, 0, 0, 0], dtype=torch.float64)
+    return tuple(t.to(device, dtype) for t in (matrix * (1 - LEAST_SHARE), constants, least))  # type: ignore[return-value]

@@ -176,7 +176,7 @@ class DescriptorSearch:
             best.offer(best.displacements + step[:, doubtful])
         better = best.cosines() > here + self._margin
         own, places, displacements = own[better], places[:, better], best.displacements[:, better]
-        mutual = self._are_mutual(source, target, places, places + displacements)
+        mutual = self._mutual(source, target, places, places + displacements)
         changed = doubtful[better][mutual]
         found[:, changed] = self._between_cells(own[mutual], target, places[:, mutual], displacements[:, mutual])
         return self._laid_over(flow, found, changed)
@@ -201,7 +201,7 @@ class DescriptorSearch:
         """Indices of the places for which something else can be more alike by the margin than what is there."""
         return (cosines < 1 - self._margin).nonzero()[:, 0]
 
-    def _are_mutual(self, source: Tensor, target: Tensor, pixels: Tensor, landed: Tensor) -> Tensor:
+    def _mutual(self, source: Tensor, target: Tensor, pixels: Tensor, landed: Tensor) -> Tensor:
         """Indices of the pixels (2, N) around which nothing looks more like where they landed than they do."""
         left = torch.arange(pixels.shape[1], device=pixels.device)
         there = target.index_select(0, self.cells.at(landed))

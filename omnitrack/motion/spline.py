@@ -72,10 +72,9 @@ def _pieces(inverse: bool, device: torch.device, dtype: torch.dtype) -> tuple[Te
     if inverse:
         x, y, w, rises, runs = y, x, h, runs, rises
     matrix = torch.cat([x[:1], x, none, w, none, rises, runs, y[:1]])
-    constants = torch.zeros(len(matrix), dtype=torch.float64)
-    constants[9] = math.inf  # the last piece has no end
-    unit = 10 if inverse else 15  # slopes beyond the knots are rises over 1, or 1 over runs
-    constants[[unit, unit + 4]] = 1.0
-    constants += matrix.sum(1) * (LEAST_SHARE / 2)
+    constants = matrix.sum(1) * (LEAST_SHARE / 2)
+    _, ends, constant_rises, constant_runs, _ = constants.split(PARTS)
+    ends[-1] = math.inf  # the last piece has none
+    (constant_rises if inverse else constant_runs)[[0, -1]] = 1.0  # slopes beyond the knots are a / 1, or 1 / a
     least = torch.tensor([-math.inf, 0, 0, 0, 0], dtype=torch.float64)
     return tuple(t.to(device, dtype) for t in (matrix * (1 - LEAST_SHARE), constants, least))  # type: ignore[return-value]

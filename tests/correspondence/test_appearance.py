@@ -53,7 +53,7 @@ def test_the_short_way_is_the_formula(similarity: PatchSimilarity) -> None:
         a, b = similarity.patches(first, POINTS), similarity.patches(other, POINTS + np.float32(0.5))
         squares, lengths = np.square(a - b).sum(1), np.square(a).sum(1) + np.square(b).sum(1)
         found = similarity.compare(a, similarity.samples(other, POINTS + np.float32(0.5)))
-        np.testing.assert_allclose(found, 1 - squares / (lengths + 2 * 75 * NOISE**2), atol=1e-3)
+        np.testing.assert_allclose(found, 1 - squares / (lengths + 2 * 75 * NOISE**2), atol=1e-5)
 
 
 def test_samples_are_a_grid_around_the_pixel() -> None:

@@ -32,9 +32,9 @@ def places(points: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def test_patches_alone(frames: list[NDArray[np.uint8]]) -> None:
     looks = Looks(FramePatches(frames.__getitem__, SIZE), 0.5).of(0, POINTS)
-    np.testing.assert_allclose(looks.patch_similarity(1, POINTS, slice(None)), 1, atol=1e-5)
+    np.testing.assert_allclose(looks.patch_similarity(1, POINTS, slice(None)), 1, atol=1e-6)
     likeness = looks.likeness(places(POINTS))
-    np.testing.assert_allclose(likeness[:, :2], 0.5, atol=1e-5)
+    np.testing.assert_allclose(likeness[:, :2], 0.5, atol=1e-6)
     assert (likeness[:, 2] < -0.5).all()
 
 
@@ -49,4 +49,4 @@ def test_features_speak_up_where_they_are_sure(frames: list[NDArray[np.uint8]], 
 
 def test_features_do_not_speak_against_patches(frames: list[NDArray[np.uint8]]) -> None:
     looks = Looks(FramePatches(frames.__getitem__, SIZE), 0.5, features(-0.5), 0.6).of(0, POINTS)
-    np.testing.assert_allclose(looks.likeness(places(POINTS))[:, 1], 0.5, atol=1e-5)
+    np.testing.assert_allclose(looks.likeness(places(POINTS))[:, 1], 0.5, atol=1e-6)

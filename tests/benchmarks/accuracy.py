@@ -1,11 +1,12 @@
 """How accurate are the trackers, experiment by experiment? Unattended, resumed where it was stopped.
 
-    python tests/benchmarks/accuracy.py tapvid_davis.pkl --work work [--only NAME] [--weights DIRECTORY]
+    python tests/benchmarks/accuracy.py tapvid_davis.pkl --work work [--only NAME] [--weights DIRECTORY] [--jobs N]
 
 Runs the experiments of `accuracy/experiments.toml`, each a call of `omnitrack eval` or several, with different seeds or
 numbers of steps, and writes what came out as `accuracy/NAME.md`: metrics per clip and their mean, seconds, memory,
 settings, commit. Where the steps differ it draws accuracy over time as `accuracy/NAME.png` (needs matplotlib). The
 projects stay under WORK: those of the same flow are shared, and results that are there already are not made again.
+With `--jobs` several clips run at once, each in a process of its own with its share of the cores.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -27,6 +29,7 @@ import numpy as np
 
 from omnitrack.config import read_toml
 from omnitrack.evaluation.table import COLUMNS
+from omnitrack.evaluation.tapvid import file_stem, load_tapvid
 
 FOLDER = Path(__file__).parent / "accuracy"
 BASELINES = ("multigap", "chain", "direct")
@@ -89,38 +92,55 @@ def read_experiments(path: Path, weights: Path) -> list[Experiment]:
     return experiments
 
 
-def run(experiment: Experiment, dataset: Path, work: Path) -> list[dict[str, Any]]:
-    """Results of every run of an experiment, from WORK where they are there already."""
+def run(experiment: Experiment, dataset: Path, work: Path, jobs: int = 1) -> list[dict[str, Any]]:
+    """Results of every run of an experiment, from WORK where they are there already; `jobs` clips at once."""
     records = []
     for number, (label, words) in enumerate(experiment.runs()):
         done = work / "results" / f"{experiment.name}-{number}.json"
         record = json.loads(done.read_text(encoding="utf-8")) if done.exists() else {}
         if record.get("arguments") != words:
-            record = {"label": label, "arguments": words, **_evaluate(words, dataset, work / experiment.projects)}
+            videos = experiment.videos or tuple(video.name for video in load_tapvid(dataset))
+            found = _evaluate(words, videos, dataset, work / experiment.projects, jobs)
+            record = {"label": label, "arguments": words, **found}
             done.parent.mkdir(parents=True, exist_ok=True)
             done.write_text(json.dumps(record, indent=2), encoding="utf-8")
         records.append(record)
     return records
 
 
-def _evaluate(words: list[str], dataset: Path, projects: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "omnitrack", "eval", str(dataset), *words, "--work", str(projects)]
+def _evaluate(words: list[str], videos: Sequence[str], dataset: Path, projects: Path, jobs: int) -> dict[str, Any]:
+    """Results of one run, and what it took. Clips that run at once are put together by a run that finds them done."""
     commit, start = _commit(), datetime.now(timezone.utc)
+    command = [sys.executable, "-m", "omnitrack", "eval", str(dataset), *words, "--work", str(projects), "-q"]
     print(f"{start:%H:%M} {shlex.join(command)}", flush=True)
     output = projects.parent / f"{projects.name}.part.json"
-    process = subprocess.Popen([*command, "-o", str(output), "-q"])
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"omnitrack eval failed: {shlex.join(command)}")
+    peaks: list[float] = []
+    if jobs > 1:
+        parts = [[*command, "--videos", name, "-o", f"{output}.{file_stem(name)}"] for name in videos]
+        with ThreadPoolExecutor(jobs) as pool:
+            peaks += pool.map(lambda part: _run_alone(part, max((os.cpu_count() or 1) // jobs, 1)), parts)
+        for part in parts:
+            Path(part[-1]).unlink()
+    peaks.append(_run_alone([*command, "-o", str(output)]))
     results = json.loads(output.read_text(encoding="utf-8"))
     output.unlink()
     return {
         "commit": commit,
         "date": f"{start:%Y-%m-%d}",
         "machine": _machine(),
-        "peak_gb": usage.ru_maxrss / 2**20,
+        "jobs": jobs,
+        "peak_gb": max(peaks),
         "results": results,
     }
+
+
+def _run_alone(command: list[str], threads: int = 0) -> float:
+    """Run a command to its end, with so many threads of torch or as many as it likes; the most memory it had, in GB."""
+    process = subprocess.Popen(command, env={**os.environ, **({"OMP_NUM_THREADS": str(threads)} if threads else {})})
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"failed: {shlex.join(command)}")
+    return usage.ru_maxrss / 2**20
 
 
 def _commit() -> str:
@@ -141,7 +161,8 @@ def report(experiment: Experiment, records: list[dict[str, Any]], weights: Path)
         f"    omnitrack eval {first['results']['dataset']}.pkl {shown} --work work",
         "",
         f"Commit {first['commit']}, {first['date']}; {first.get('machine', 'machine unknown')}."
-        " AJ, delta_avg, OA in per cent, TC in px at 256 x 256; seconds init to query, of the machine as it was;"
+        " AJ, delta_avg, OA in per cent, TC in px at 256 x 256; seconds init to query, of the machine as it was"
+        f" with {_clips_at_once(first.get('jobs', 1))};"
         f" at most {max(record['peak_gb'] for record in records):.1f} GB.",
         "",
         f"| run | method | video | {' | '.join(COLUMNS.values())} | seconds |",
@@ -156,6 +177,10 @@ def report(experiment: Experiment, records: list[dict[str, Any]], weights: Path)
     if len(experiment.seeds) > 1:
         lines += ["", *_spread(records)]
     return "\n".join(lines) + "\n"
+
+
+def _clips_at_once(jobs: int) -> str:
+    return "one clip at a time" if jobs == 1 else f"{jobs} clips at once"
 
 
 def _row(label: str, method: str, video: str, values: Mapping[str, Any], time: float) -> str:
@@ -228,6 +253,7 @@ def main() -> None:
     parser.add_argument(
         "--weights", type=Path, default=Path("weights"), help="directory with raft-small.pth, xfeat.onnx"
     )
+    parser.add_argument("--jobs", type=int, default=1, help="clips that run at once")
     arguments = parser.parse_args()
     experiments = read_experiments(FOLDER / "experiments.toml", arguments.weights)
     unknown = set(arguments.only) - {experiment.name for experiment in experiments}
@@ -237,7 +263,7 @@ def main() -> None:
         if arguments.only and experiment.name not in arguments.only:
             continue
         arguments.work.mkdir(parents=True, exist_ok=True)
-        records = run(experiment, arguments.dataset, arguments.work)
+        records = run(experiment, arguments.dataset, arguments.work, arguments.jobs)
         (FOLDER / f"{experiment.name}.md").write_text(report(experiment, records, arguments.weights), encoding="utf-8")
         if len(experiment.steps) > 1:
             draw(experiment, records, FOLDER / f"{experiment.name}.png")

@@ -144,9 +144,14 @@ def _run_alone(command: list[str], threads: int = 0) -> float:
 
 
 def _commit() -> str:
-    command = ["git", "-C", str(FOLDER), "describe", "--always", "--dirty"]
-    git = subprocess.run(command, capture_output=True, text=True, check=False)
-    return git.stdout.strip() or "unknown"
+    """The commit, "-dirty" where the program differs from it; the tables that this script writes may."""
+
+    def git(*words: str) -> str:
+        found = subprocess.run(["git", "-C", str(FOLDER), *words], capture_output=True, text=True, check=False)
+        return found.stdout.strip()
+
+    changed = git("status", "--porcelain", "--", ":/omnitrack")
+    return (git("describe", "--always") or "unknown") + ("-dirty" if changed else "")
 
 
 def report(experiment: Experiment, records: list[dict[str, Any]], weights: Path) -> str:

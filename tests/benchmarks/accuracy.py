@@ -232,7 +232,8 @@ def draw(experiment: Experiment, records: list[dict[str, Any]], path: Path) -> N
         means = [100 * found["mean"]["average_jaccard"] for found in of]
         axes.plot(times, means, color=f"C{colour}", marker="o", label=f"{method}, mean")
         for time, mean, steps in zip(times, means, experiment.steps, strict=True):
-            axes.annotate(f"{steps}", (time, mean), textcoords="offset points", xytext=(0, 6), fontsize=8, ha="center")
+            beside = {"xytext": (0, -13 if colour else 6), "textcoords": "offset points", "ha": "center"}
+            axes.annotate(f"{steps}", (time, mean), fontsize=8, **beside)
     axes.set(xscale="log", xlabel="seconds of the fit (log), steps beside the points", ylabel="AJ, per cent")
     axes.set_title(experiment.question, fontsize=10)
     axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))

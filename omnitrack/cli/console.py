@@ -39,11 +39,11 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def number(value: float | str) -> str:
-    """A value beside a bar: four significant digits, large ones whole, text as it is."""
+def number(value: float | str, digits: int = 4) -> str:
+    """A value beside a bar: so many significant digits, large ones whole, text as it is."""
     if isinstance(value, str):
         return value
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 
 def size_text(count: int) -> str:

@@ -166,7 +166,7 @@ class _Bars(RichProgress):
     def show_values(self, clock: _Clock, values: dict[str, float | str], keep: bool) -> None:
         """Put `values` in the last row of the table; `keep` leaves it there."""
         self._names = ("step", *values, f"{clock.unit}/s")
-        self._newest = [str(clock.done), *map(number, values.values()), number(clock.rate)]
+        self._newest = [str(clock.done), *(number(value, 3) for value in (*values.values(), clock.rate))]
         if keep:
             self._kept.append(self._newest)
 
@@ -174,7 +174,9 @@ class _Bars(RichProgress):
         """The bars, then the table once there is something to show."""
         yield self.make_tasks_table(self.tasks)
         if self._newest:
-            table = Table(*self._names, box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
+            table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 1, 0, 0))
+            for name in self._names:  # one word a line: the losses of either method fit into 80 columns
+                table.add_column(name.replace("_", "\n"), justify="right", vertical="bottom", no_wrap=True)
             rows = self._kept if self._kept[-1:] == [self._newest] else [*self._kept, self._newest]
             for row in rows:
                 table.add_row(*row)

@@ -17,8 +17,8 @@ def plain_console() -> Console:
     return Console(file=io.StringIO(), width=60)
 
 
-def terminal() -> Console:
-    return Console(file=io.StringIO(), width=120, force_terminal=True, color_system=None)
+def terminal(width: int = 120) -> Console:
+    return Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
 
 
 def text_of(console: Console) -> str:
@@ -120,6 +120,17 @@ def test_bars_on_a_terminal_show_losses_speed_and_time_left() -> None:
     assert header == ["step", "flow", "depth", "steps/s"]
     assert [row[:3] for row in rows] == [["10", "0.25", "0.125"], ["20", "0.25", "0.125"], ["30", "0.25", "0.125"]]
     assert "a note above the bar" in shown
+
+
+def test_all_losses_of_a_fit_can_be_read_in_80_columns() -> None:
+    names = ["error_px", "flow", "depth", "depth_prior", "depth_gradient", "occlusion", "smoothness", "loss"]
+    console = terminal(80)
+    with BarProgress(console, verbose=False).task("fit", 400) as task:
+        task.advance(400, **dict.fromkeys(names, 0.0123456))
+    shown = text_of(console)
+    assert "\N{HORIZONTAL ELLIPSIS}" not in shown
+    assert "gradient occlusion smoothness" in shown
+    assert re.search(rf"^ *400(?: +0\.0123){{{len(names)}}} +\d+$", shown, re.MULTILINE)
 
 
 def test_nested_and_later_tasks_share_and_renew_the_display() -> None:

@@ -175,7 +175,7 @@ class _Bars(RichProgress):
         yield self.make_tasks_table(self.tasks)
         if self._newest:
             table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 1, 0, 0))
-            for name in self._names:  # one word a line: the losses of either method fit into 80 columns
+            for name in self._names:  # one word a line: the losses of cadex fit into 80 columns
                 table.add_column(name.replace("_", "\n"), justify="right", vertical="bottom", no_wrap=True)
             rows = self._kept if self._kept[-1:] == [self._newest] else [*self._kept, self._newest]
             for row in rows:

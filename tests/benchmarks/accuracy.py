@@ -18,7 +18,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -29,7 +29,7 @@ import numpy as np
 
 from omnitrack.config import read_toml
 from omnitrack.evaluation.table import COLUMNS
-from omnitrack.evaluation.tapvid import file_stem, load_tapvid
+from omnitrack.evaluation.tapvid import load_tapvid
 
 FOLDER = Path(__file__).parent / "accuracy"
 BASELINES = ("multigap", "chain", "direct")
@@ -99,8 +99,7 @@ def run(experiment: Experiment, dataset: Path, work: Path, jobs: int = 1) -> lis
         done = work / "results" / f"{experiment.name}-{number}.json"
         record = json.loads(done.read_text(encoding="utf-8")) if done.exists() else {}
         if record.get("arguments") != words:
-            videos = experiment.videos or tuple(video.name for video in load_tapvid(dataset))
-            found = _evaluate(words, videos, dataset, work / experiment.projects, jobs)
+            found = _evaluate(words, experiment.videos, dataset, work / experiment.projects, jobs)
             record = {"label": label, "arguments": words, **found}
             done.parent.mkdir(parents=True, exist_ok=True)
             done.write_text(json.dumps(record, indent=2), encoding="utf-8")
@@ -108,7 +107,7 @@ def run(experiment: Experiment, dataset: Path, work: Path, jobs: int = 1) -> lis
     return records
 
 
-def _evaluate(words: list[str], videos: Sequence[str], dataset: Path, projects: Path, jobs: int) -> dict[str, Any]:
+def _evaluate(words: list[str], videos: tuple[str, ...], dataset: Path, projects: Path, jobs: int) -> dict[str, Any]:
     """Results of one run, and what it took. Clips that run at once are put together by a run that finds them done."""
     commit, start = _commit(), datetime.now(timezone.utc)
     command = [sys.executable, "-m", "omnitrack", "eval", str(dataset), *words, "--work", str(projects), "-q"]
@@ -116,11 +115,10 @@ def _evaluate(words: list[str], videos: Sequence[str], dataset: Path, projects: 
     output = projects.parent / f"{projects.name}.part.json"
     peaks: list[float] = []
     if jobs > 1:
-        parts = [[*command, "--videos", name, "-o", f"{output}.{file_stem(name)}"] for name in videos]
+        names = videos or tuple(video.name for video in load_tapvid(dataset))
+        threads = max((os.cpu_count() or 1) // jobs, 1)
         with ThreadPoolExecutor(jobs) as pool:
-            peaks += pool.map(lambda part: _run_alone(part, max((os.cpu_count() or 1) // jobs, 1)), parts)
-        for part in parts:
-            Path(part[-1]).unlink()
+            peaks += pool.map(lambda name: _run_alone([*command, "--videos", name], threads), names)
     peaks.append(_run_alone([*command, "-o", str(output)]))
     results = json.loads(output.read_text(encoding="utf-8"))
     output.unlink()

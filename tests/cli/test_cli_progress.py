@@ -82,9 +82,11 @@ def test_work_of_an_earlier_run_is_not_told_again() -> None:
 @pytest.mark.parametrize("make", [LineProgress, BarProgress])
 @pytest.mark.parametrize("total", [0, 1, 3])
 def test_tasks_of_any_length_end_quietly(make: type[LineProgress | BarProgress], total: int) -> None:
-    with make(plain_console(), False).task("tiny", total) as task:
+    console = plain_console()
+    with make(console, False).task("tiny", total) as task:
         for _ in range(total + 1):
             task.advance()
+    assert all(line.startswith("tiny") for line in text_of(console).splitlines())
 
 
 def test_verbose_says_how_long_a_task_took() -> None:

@@ -142,9 +142,7 @@ class FeatureSettings:
 class FilterSettings:
     """Which flow to believe, and chaining it over any distance."""
 
-    cycle_threshold_px: float = setting(
-        2.0, "largest forward-backward error of a believed hop, at 256 x 256; less where the flow is good", low=0.1
-    )
+    cycle_threshold_px: float = setting(2.0, "largest forward-backward error of a believed hop, at 256 x 256", low=0.1)
     gaps: tuple[int, ...] = setting((1, 2, 4, 8, 16), "lengths of the hops that chains are composed of, in frames")
     window: int = setting(0, "farthest target of a chain, in frames; 0 sets no limit below 100 frames, 50 above", low=0)
     grid_points: int = setting(16384, "grid points per source frame, at most", low=64)

@@ -26,7 +26,7 @@ omnitrack eval tapvid_davis.pkl --method cadex --method omnimotion --preset fast
 omnitrack eval tapvid_davis.pkl --ablation cadex --work work
 omnitrack eval tapvid_davis.pkl --ablation omnimotion/no-photometric --method chain
 """
-BASELINES = ("direct", "chain", "multigap")
+BASELINES = ("direct", "chain", "multigap-plain", "multigap")
 QUERY_MODES = ("first", "strided")
 
 Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="A TAP-Vid pickle, a folder of its shards or a glob.")]

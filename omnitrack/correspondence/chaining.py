@@ -1,17 +1,23 @@
 """Flow over any distance as the best of many compositions: chaining over several gaps.
 
 Going outward from a source frame, every point reaches frame j by the cheapest of several last hops: from frame
-j - 1, j - 2, j - 4, ... A hop costs its squared forward-backward error, so a point that drifts or is covered in one
-composition is carried by another, and a long hop can jump over an occlusion.
+j - 1, j - 2, j - 4, ... so a point that drifts or is covered in one composition is carried by another, and a long hop
+can jump over an occlusion. A way costs
+
+    sum_hops e^2  -  w sum_hops log (1 - P)  +  h per hop
+
+with e the forward-backward error of a hop, which adds up as drift, and P the probability that the hop is wrong
+(`hop_reliability.py`): the second sum is the log-likelihood that every hop of the way is right.
 
 Source:
-    MFT (Neoral et al., WACV 2024), with forward-backward error in place of a learned uncertainty.
+    MFT (Neoral et al., WACV 2024), with these prices in place of a learned uncertainty.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +26,7 @@ from omnitrack.correspondence.consistency import reliable_occlusion, take_hop
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.raster import Array, raster_scale
 
-HOP_COST = 0.05  # per hop: of two equally consistent ways take the one with fewer hops
-OCCLUDED_COST = 50.0  # for leaving from a frame in which the point is hidden
-INCONSISTENT_COST = 20.0  # for a hop whose error is over the threshold
-UNLIKE_COST = 2.0  # for landing where nothing looks like the start: halfway between alike (0) and opposite (twice this)
+UNLIKE_COST = 0.7  # for landing where nothing looks like the start: halfway between alike (0) and opposite (twice this)
 MAX_ERROR_PX = 20.0  # errors above this (at 256 x 256) say nothing more
 LEAST_CONFIDENCE = 0.5  # of the estimator itself in a hop; below, the point counts as hidden
 UNSURE_PX2 = 1.0  # variance of a hop, at 256 x 256, of which the estimator is half sure; none where it is sure
@@ -32,6 +35,29 @@ MAX_RELIABLE_GAP = 2  # flow into occlusion is believed over this many frames
 Rows = NDArray[np.int64] | slice  # some of the points that are followed
 # Likeness (n,), at most 1, of such points with pixels (n, 2) of a frame.
 Similarity = Callable[[int, Array, Rows], Array]
+
+
+@dataclass(frozen=True)
+class HopPrices:
+    """What hops cost, in squared pixels at 256 x 256.
+
+    Attributes:
+        hop: Each: of two equally good ways the one with fewer hops is taken.
+        doubt: Per nat of - log (1 - P), P the probability that it is wrong.
+        inconsistent: Where its cycle error is over the threshold.
+        hidden: Where the point is hidden in the frame that it leaves from.
+        most_wrong: A hop with a larger P does not show a point.
+    """
+
+    hop: float = 0.005
+    doubt: float = 0.5
+    inconsistent: float = 0.0
+    hidden: float = 10.0
+    most_wrong: float = 0.95
+
+
+PRICES = HopPrices()
+LEAST_RIGHT = 1e-3  # probability that a hop is right, at least: bounds its price
 
 
 @dataclass(frozen=True)
@@ -44,6 +70,7 @@ class ChainState:
         reliable: (P,) bool, the position may be believed: visible, or just gone behind something that is matched well.
         cost: (P,) accumulated cost of the way.
         variance: (P,) accumulated squared cycle error of the way, in squared pixels at 256 x 256.
+        doubt: (P,) accumulated - log (1 - P) of the way; exp (- doubt): the probability that all of its hops are right.
     """
 
     pixels: Array
@@ -51,6 +78,7 @@ class ChainState:
     reliable: NDArray[np.bool_]
     cost: Array
     variance: Array
+    doubt: Array
 
 
 def chain_confidence(variance: Array, threshold_px: float) -> Array:
@@ -61,7 +89,7 @@ def chain_confidence(variance: Array, threshold_px: float) -> Array:
 def start_state(pixels: Array) -> ChainState:
     """Points (P, 2) in their own frame."""
     yes, zero = np.ones(len(pixels), bool), np.zeros(len(pixels), np.float32)
-    return ChainState(np.asarray(pixels, np.float32), yes, yes, zero, zero)
+    return ChainState(np.asarray(pixels, np.float32), yes, yes, zero, zero, zero)
 
 
 def outward(source: int, num_frames: int, window: int = 0) -> list[list[int]]:
@@ -80,6 +108,7 @@ def chain(
     gaps: Sequence[int],
     threshold_px: float,
     similarity: Similarity | None = None,
+    prices: HopPrices = PRICES,
 ) -> Iterator[tuple[int, ChainState]]:
     """Follow points from a source frame outward in one direction.
 
@@ -95,6 +124,7 @@ def chain(
         threshold_px: Largest cycle error of a visible point, at 256 x 256.
         similarity: Likeness of the points with where they land. Where it is given, a hop is also chosen by what it
             leads to: flow that slid onto something else is consistent, but looks different.
+        prices: Of the hops.
 
     Yields:
         (target, state), in the order of `targets`.
@@ -107,7 +137,7 @@ def chain(
         direction = 1 if target > source else -1
         starts = [target - direction * gap for gap in gaps]
         candidates = [
-            extend(flows, states[start], start, target, threshold_px)
+            extend(flows, states[start], start, target, threshold_px, prices)
             for start in (*starts, *(partner for partner in flows.partners(target) if partner not in starts))
             if start in states and flows.has(start, target) and flows.has(target, start)
         ]
@@ -116,7 +146,8 @@ def chain(
         else:  # no measured way: the point is kept where it was, as lost
             last = states[target - direction]
             no = np.zeros(count, bool)
-            best = ChainState(last.pixels, no, no, last.cost + OCCLUDED_COST, last.variance + MAX_ERROR_PX**2)
+            lost = last.variance + MAX_ERROR_PX**2, last.doubt - np.log(LEAST_RIGHT, dtype=np.float32)
+            best = ChainState(last.pixels, no, no, last.cost + prices.hidden, *lost)
         states[target] = best
         for frame in [t for t in states if abs(target - t) >= longest]:
             if direction * (needed.get(frame, target) - target) <= 0:
@@ -129,19 +160,29 @@ def _last_use(flows: FlowSource, targets: Sequence[int]) -> dict[int, int]:
     return {partner: target for target in targets for partner in flows.partners(target)}
 
 
-def extend(flows: FlowSource, state: ChainState, start: int, target: int, threshold_px: float) -> ChainState:
+def extend(
+    flows: FlowSource,
+    state: ChainState,
+    start: int,
+    target: int,
+    threshold_px: float,
+    prices: HopPrices = PRICES,
+) -> ChainState:
     """The state of points in frame `target`, one hop on from that in frame `start`."""
     scale = raster_scale(flows.size)
     hop = take_hop(flows, start, target, state.pixels)
     error = np.minimum(hop.cycle_error / scale, MAX_ERROR_PX)
     inconsistent = (error > threshold_px) | (hop.confidence < LEAST_CONFIDENCE)
-    visible = state.visible & ~inconsistent & hop.inside
+    visible = state.visible & ~inconsistent & hop.inside & (hop.wrong <= prices.most_wrong)
     reliable = visible
     if abs(target - start) <= MAX_RELIABLE_GAP:
         reliable = visible | (state.visible & reliable_occlusion(hop, threshold_px * scale))
     variance = error**2 + UNSURE_PX2 * (1 / hop.confidence.clip(1e-2) - 1)
-    cost = state.cost + HOP_COST + variance + OCCLUDED_COST * ~state.visible + INCONSISTENT_COST * inconsistent
-    return ChainState(hop.pixels, visible, reliable, cost.astype(np.float32), state.variance + variance)
+    doubt = -np.log(np.maximum(1 - hop.wrong, LEAST_RIGHT))
+    price = prices.hop + variance + prices.doubt * doubt
+    price = price + prices.hidden * ~state.visible + prices.inconsistent * inconsistent
+    cost = (state.cost + price).astype(np.float32)
+    return ChainState(hop.pixels, visible, reliable, cost, state.variance + variance, state.doubt + doubt)
 
 
 def cheapest(candidates: Sequence[ChainState], target: int, similarity: Similarity | None = None) -> ChainState:
@@ -175,10 +216,9 @@ def cheapest(candidates: Sequence[ChainState], target: int, similarity: Similari
 
 def choose(first: NDArray[np.bool_], a: ChainState, b: ChainState) -> ChainState:
     """Of each point the state in `a` where `first` (P,) says so, else that in `b`."""
-    return ChainState(
-        np.where(first[:, None], a.pixels, b.pixels),
-        np.where(first, a.visible, b.visible),
-        np.where(first, a.reliable, b.reliable),
-        np.where(first, a.cost, b.cost),
-        np.where(first, a.variance, b.variance),
-    )
+
+    def of(name: str) -> NDArray[Any]:
+        values = getattr(a, name), getattr(b, name)
+        return np.where(first[:, None] if values[0].ndim > 1 else first, *values)
+
+    return ChainState(*(of(field.name) for field in fields(ChainState)))

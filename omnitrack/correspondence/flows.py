@@ -28,6 +28,10 @@ class FlowSource(Protocol):
         """(H, W) float32 in [0, 1]: what the estimator says of that flow; None where it does not say."""
         return None
 
+    def doubt(self, source: int, target: int) -> Array | None:
+        """(rows, columns) float32 log-odds that this flow is wrong, at `Places`; None where nobody has judged it."""
+        return None
+
     def partners(self, frame: int) -> Sequence[int]:
         """Frames that were picked as partners of this one, both ways, whatever their distance: keyframes have some.
 

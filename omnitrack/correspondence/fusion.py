@@ -19,7 +19,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.chaining import Similarity, chain, chain_confidence, outward, start_state
+from omnitrack.correspondence.chaining import (
+    PRICES,
+    HopPrices,
+    Similarity,
+    chain,
+    chain_confidence,
+    outward,
+    start_state,
+)
 from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.equations import BandedEquations, DenseEquations, Equations
 from omnitrack.correspondence.flows import FlowSource
@@ -66,17 +74,18 @@ def chain_everywhere(
     gaps: Sequence[int],
     threshold_px: float,
     similarity: Similarity | None = None,
+    prices: HopPrices = PRICES,
 ) -> ChainedTrack:
     """Chain points (P, 2) of one frame to all frames, see `omnitrack.correspondence.chaining.chain`."""
     start = np.asarray(pixels, np.float32)
     states = {source: start_state(start)}
     for targets in outward(source, num_frames):
-        states.update(chain(flows, source, start, targets, gaps, threshold_px, similarity))
+        states.update(chain(flows, source, start, targets, gaps, threshold_px, similarity, prices))
     ordered = [states[t] for t in range(num_frames)]
     visible = np.stack([s.visible for s in ordered], 1)
-    variance = np.stack([s.variance for s in ordered], 1)
+    variance, doubt = (np.stack([getattr(s, name) for s in ordered], 1) for name in ("variance", "doubt"))
     pixels = np.stack([s.pixels for s in ordered], 1)
-    return ChainedTrack(pixels, visible, visible * chain_confidence(variance, threshold_px))
+    return ChainedTrack(pixels, visible, visible * chain_confidence(variance, threshold_px) * np.exp(-doubt))
 
 
 def agreement(chained: ChainedTrack, field_pixels: Array, size: tuple[int, int]) -> Array:
@@ -187,7 +196,7 @@ def _solve(
             error = np.minimum(hop.cycle_error / scale, MAX_ERROR_PX)
             residual = np.linalg.norm(pixels[rows, j] - hop.pixels, axis=-1) / scale
             weight = np.zeros(len(pixels))
-            weight[rows] = 1 / (MEASURED_PX**2 + error**2) / (1 + (residual / CAUCHY_PX) ** 2) / scale**2
+            weight[rows] = (1 - hop.wrong) / (MEASURED_PX**2 + error**2) / (1 + (residual / CAUCHY_PX) ** 2) / scale**2
             motion = np.zeros((len(pixels), 2))
             motion[rows] = hop.pixels - pixels[rows, k]
             equations.tie(k, j, weight, motion, pixels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -76,3 +77,31 @@ def grid_shape(size: tuple[int, int], stride: int = 1) -> tuple[int, int]:
     """(rows, columns) of `pixel_grid`."""
     offset = (stride - 1) // 2
     return -(-(size[1] - offset) // stride), -(-(size[0] - offset) // stride)
+
+
+PLACE_SPACING_PX = 6.0  # at 256 x 256
+
+
+@dataclass(frozen=True)
+class Places:
+    """A coarse regular grid of pixels of a frame, with values in between: `PLACE_SPACING_PX` apart.
+
+    Attributes:
+        pixels: (P, 2) row by row.
+        shape: (rows, columns), P = rows * columns.
+        stride: Pixels between them.
+    """
+
+    pixels: Array
+    shape: tuple[int, int]
+    stride: int
+
+    @staticmethod
+    def of(size: tuple[int, int]) -> Places:
+        """Those of frames of `size` (width, height)."""
+        stride = max(1, round(PLACE_SPACING_PX * raster_scale(size)))
+        return Places(pixel_grid(size, stride), grid_shape(size, stride), stride)
+
+    def read(self, values: Array, pixels: Array) -> Array:
+        """Values (rows, columns) of the places at any pixels (P, 2): (P,), bilinear, beyond the outermost constant."""
+        return np.asarray(sample(values, (pixels - self.pixels[0]) / np.float32(self.stride)), np.float32)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.chaining import outward
+from omnitrack.correspondence.chaining import PRICES, HopPrices, outward
 from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.fusion import chain_everywhere
@@ -17,6 +17,7 @@ DIRECT_THRESHOLD_PX = 3.0
 CHAIN_THRESHOLD_PX = 1.5
 MULTIGAP_THRESHOLD_PX = 2.0
 MULTIGAP_GAPS = (1, 2, 4, 8, 16)
+UNJUDGED = HopPrices(hop=0.05, doubt=0.0, inconsistent=20.0, hidden=50.0, most_wrong=1.0)  # by cycle errors alone
 
 Baseline = Callable[[FlowSource, NDArray[np.floating], int], tuple[Array, NDArray[np.bool_]]]
 
@@ -48,7 +49,7 @@ def track_chain(flows: FlowSource, queries: NDArray[np.floating], num_frames: in
 
     Arguments and result as `track_direct`; `flows` has the adjacent pairs.
     """
-    return _track_chained(flows, queries, num_frames, (1,), CHAIN_THRESHOLD_PX)
+    return _track_chained(flows, queries, num_frames, (1,), CHAIN_THRESHOLD_PX, UNJUDGED)
 
 
 def track_multigap(
@@ -56,20 +57,38 @@ def track_multigap(
 ) -> tuple[Array, NDArray[np.bool_]]:
     """The best of many compositions over gaps of 1, 2, 4, 8 and 16 frames (`omnitrack.correspondence.chaining`).
 
-    Arguments and result as `track_direct`; `flows` has the pairs at those gaps, both ways.
+    Arguments and result as `track_direct`; `flows` has the pairs at those gaps, both ways, and how likely they are
+    wrong: what a fit is fed.
     """
-    return _track_chained(flows, queries, num_frames, MULTIGAP_GAPS, MULTIGAP_THRESHOLD_PX)
+    return _track_chained(flows, queries, num_frames, MULTIGAP_GAPS, MULTIGAP_THRESHOLD_PX, PRICES)
 
 
-BASELINES: dict[str, Baseline] = {"direct": track_direct, "chain": track_chain, "multigap": track_multigap}
+def track_multigap_plain(
+    flows: FlowSource, queries: NDArray[np.floating], num_frames: int
+) -> tuple[Array, NDArray[np.bool_]]:
+    """As `track_multigap`, but hops are believed by their cycle error alone, whatever the clip's other hops say."""
+    return _track_chained(flows, queries, num_frames, MULTIGAP_GAPS, MULTIGAP_THRESHOLD_PX, UNJUDGED)
+
+
+BASELINES: dict[str, Baseline] = {
+    "direct": track_direct,
+    "chain": track_chain,
+    "multigap-plain": track_multigap_plain,
+    "multigap": track_multigap,
+}
 
 
 def _track_chained(
-    flows: FlowSource, queries: NDArray[np.floating], num_frames: int, gaps: tuple[int, ...], threshold_px: float
+    flows: FlowSource,
+    queries: NDArray[np.floating],
+    num_frames: int,
+    gaps: tuple[int, ...],
+    threshold_px: float,
+    prices: HopPrices,
 ) -> tuple[Array, NDArray[np.bool_]]:
     tracks, visible = _at_query(queries, num_frames)
     for source, rows in _by_frame(queries):
-        chained = chain_everywhere(flows, source, tracks[rows, source], num_frames, gaps, threshold_px)
+        chained = chain_everywhere(flows, source, tracks[rows, source], num_frames, gaps, threshold_px, prices=prices)
         tracks[rows], visible[rows] = chained.pixels, chained.visible
     return tracks, visible
 

@@ -2,10 +2,14 @@
 
 Layout::
 
-    /                    attributes format, size (width, height), num_frames, flow_stamp, filter_stamp (JSON text)
+    /                    attributes format, size (width, height), num_frames, flow_stamp, hops_stamp, filter_stamp
+                         (JSON text)
     /flow/000003_000007  attributes complete, steps_per_px
         deltas           (2, H, W) int16, one chunk; see `omnitrack.project.flow_codec`
         confidence       (H, W) uint8, 255 the surest; only where the estimator says how sure it is
+    /hops/000003         which hops from a frame are wrong: made from the flow; attribute complete
+        targets          (K,) int32 frames that they lead to
+        log_odds         (K, rows, columns) int8, one chunk a target; see `omnitrack.correspondence.hop_reliability`
     /filtered/...        what `omnitrack filter` makes of it
     /features/...        features of the frames; see `omnitrack.project.feature_store`
 """
@@ -23,6 +27,7 @@ from numpy.typing import NDArray
 
 from omnitrack.byte_cache import ByteCache
 from omnitrack.correspondence.flows import FlowSource
+from omnitrack.correspondence.hop_reliability import decode_log_odds, encode_log_odds
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.flow_codec import COMPRESSION, INTEGER, EncodedFlow, decode_steps, pack, steps_to_pixels, unpack
 from omnitrack.project.hdf5_file import bound_metadata
@@ -30,6 +35,8 @@ from omnitrack.project.project import Project
 from omnitrack.project.shards import COMPLETE, STORE_FORMAT, Shards
 
 FLOW_GROUP = "flow"
+HOPS_GROUP = "hops"
+HOPS_STAMP = "hops_stamp"
 FILTERED_GROUP = "filtered"
 FEATURES_GROUP = "features"
 CACHE_BYTES = 512 * 2**20
@@ -58,12 +65,14 @@ class FlowStore(FlowSource):
             width, height = self._file.attrs["size"]
             self.size = int(width), int(height)
             self.flow_stamp = self._read_stamp("flow_stamp")
+            self.hops_stamp = self._read_stamp(HOPS_STAMP)
             self.filter_stamp = self._read_stamp("filter_stamp")
             # names first: h5py iterates under its lock, and an error half way would keep the lock while the error
             # lives; then group by group: a long clip has ten thousand
             flow = self._file[FLOW_GROUP]
             self._pairs = {pair_of(name) for name in list(flow) if flow[name].attrs.get(COMPLETE)}
             self._partners = self._find_partners()
+            self._judged = self._find_judged()
             made_from = (self.flow_stamp or {}).get("inputs", {}).get("frames")
         except (OSError, RuntimeError, AttributeError, KeyError, ValueError, TypeError) as error:
             self.close()
@@ -123,6 +132,18 @@ class FlowStore(FlowSource):
         sure, scale = self._cache.through(("confidence", pair), lambda: self._read_confidence(pair))
         return sure / np.float32(scale) if sure.size else None
 
+    def doubt(self, source: int, target: int) -> NDArray[np.float32] | None:
+        """(rows, columns) float32 log-odds that the flow from `source` to `target` is wrong; None: not judged.
+
+        Raises:
+            OmnitrackError: The data are damaged.
+        """
+        row = self._judged.get((source, target))
+        if row is None:
+            return None
+        stored, _ = self._cache.through(("doubt", (source, target)), lambda: self._read_doubt((source, target), row))
+        return decode_log_odds(stored)
+
     def stored_bytes(self, group: str) -> int:
         """Bytes on disk of the arrays in a top-level group; 0 where there is no such group."""
         sizes: list[int] = []
@@ -169,6 +190,20 @@ class FlowStore(FlowSource):
                 if (target, source) in self._pairs:
                     partners.setdefault(source, []).append(target)
         return partners
+
+    def _find_judged(self) -> dict[Pair, int]:
+        """Of each judged pair its row among those of its source."""
+        if HOPS_GROUP not in self._file:
+            return {}
+        groups = self._file[HOPS_GROUP]
+        judged = {int(name): groups[name]["targets"][()] for name in list(groups) if groups[name].attrs.get(COMPLETE)}
+        return {(source, int(target)): row for source, targets in judged.items() for row, target in enumerate(targets)}
+
+    def _read_doubt(self, pair: Pair, row: int) -> Steps:
+        try:
+            return self._file[HOPS_GROUP][f"{pair[0]:06d}"]["log_odds"][row], 1.0
+        except (OSError, RuntimeError, KeyError, ValueError, IndexError) as error:
+            raise self._damaged_pair(pair, error) from error
 
     def _read(self, pair: Pair) -> Steps:
         if pair not in self._pairs:
@@ -231,6 +266,18 @@ def write_flow(group: h5py.Group, encoded: EncodedFlow, confidence: NDArray[np.f
     if confidence is not None:
         sure = np.rint(confidence * 255).astype(np.uint8)
         group.create_dataset("confidence", data=sure, shuffle=True, compression="gzip", compression_opts=COMPRESSION)
+
+
+def write_doubts(file: h5py.File, source: int, log_odds: Mapping[int, NDArray[np.float32]]) -> None:
+    """Put the log-odds (rows, columns) that hops are wrong, by target, into a group of their source frame."""
+    group = file.create_group(f"{source:06d}")
+    group["targets"] = np.array(list(log_odds), np.int32)
+    if log_odds:
+        packed = np.stack([encode_log_odds(values) for values in log_odds.values()])
+        chunks = (1, *packed.shape[1:])
+        group.create_dataset(
+            "log_odds", data=packed, chunks=chunks, shuffle=True, compression="gzip", compression_opts=1
+        )
 
 
 def group_name(pair: Pair) -> str:

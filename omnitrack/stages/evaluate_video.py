@@ -34,12 +34,13 @@ from omnitrack.stages.features import wanted_features
 from omnitrack.stages.filter import filter_flow, filter_stamp
 from omnitrack.stages.fit import fit_field, fit_stamp
 from omnitrack.stages.flow import clip_of, compute_flow, flow_stamp
+from omnitrack.stages.hops import hops_stamp, judge_hops
 from omnitrack.stages.init import init_from_frames
 from omnitrack.stages.matching import wanted_matches
 from omnitrack.stages.query import query_stamp, query_tracks
 
 METHODS = (*FIT_METHODS, *BASELINES)
-STAGES = ("flow", "filter", "fit")  # each is made from the one before
+STAGES = ("flow", "judge", "filter", "fit")  # each is made from the one before
 FPS = 24.0  # datasets do not say; only renders of the project would show it
 
 
@@ -143,6 +144,8 @@ class VideoRun:
                 depth_stamp(self.project, settings),
             )
             made = query_stamp(made, settings.query)
+        elif method == "multigap":
+            made = hops_stamp(made)
         inputs = {"tracker": fingerprint(made), "truth": truth}
         return make_stamp(inputs, {"method": method, "query_mode": self.plan.query_mode})
 
@@ -172,15 +175,19 @@ class VideoRun:
             return ["init"]
         flow = flow_stamp(project, settings.flow)
         self._run("flow", flow, lambda: compute_flow(project, settings, plan.progress, device=plan.device).seconds)
-        if method not in FIT_METHODS:
+        if method in ("chain", "multigap-plain"):
             return ["init", "flow"]
+        judged = hops_stamp(flow)
+        self._run("judge", judged, lambda: judge_hops(project, settings, plan.progress))
+        if method == "multigap":
+            return ["init", "flow", "judge"]
         filtered = filter_stamp(flow, settings.filter, wanted_features(project, settings.features))
         matches = wanted_matches(project, settings)
         both = filtered if matches is None else {**filtered, "matches": matches}  # the filter stage makes both
         self._run("filter", both, lambda: filter_flow(project, settings, plan.progress, plan.device).seconds)
         fitted = fit_stamp(filtered, settings.fit, plan.seed, matches, depth_stamp(project, settings))
         self._run("fit", fitted, lambda: self._fit(settings, fitted))
-        return ["init", "flow", "filter", "fit"]
+        return ["init", "flow", "judge", "filter", "fit"]
 
     def _fit(self, settings: Settings, stamp: dict[str, Any]) -> float:
         """Fit, from where a killed run of the same fit had come to; the seconds of all of it."""

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from omnitrack.config import as_dict, fingerprint
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.chaining import ChainState, Rows, chain, chain_confidence, outward, start_state
-from omnitrack.correspondence.consistency import fitting_threshold
 from omnitrack.correspondence.features.sampling import FrameFeatures
 from omnitrack.correspondence.raster import Array, grid_shape, pixel_grid
 from omnitrack.correspondence.returns import Returns
@@ -32,6 +31,7 @@ from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import FILTERED_GROUP, FlowStore, replace_group
 from omnitrack.settings import FilterSettings, Settings
 from omnitrack.stages.features import compute_features, wanted_features
+from omnitrack.stages.hops import hops_stamp, judge_hops
 from omnitrack.stages.matching import find_matches
 
 LONG_CLIP_FRAMES = 100
@@ -71,7 +71,7 @@ def filter_stamp(
     flow_stamp: dict[str, Any], settings: FilterSettings, features_stamp: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """What filtered correspondences are made from: the flow, the features if any, and the settings of the filter."""
-    inputs, used = {"flow": fingerprint(flow_stamp)}, as_dict(settings)
+    inputs, used = dict(hops_stamp(flow_stamp)["inputs"]), as_dict(settings)
     del used["cache_mb"]  # changes nothing but the time
     if features_stamp is None:
         del used["feature_threshold"]
@@ -107,7 +107,7 @@ def filter_flow(
             f"filter.gaps is {list(settings.filter.gaps)}: a hop goes over at least one frame",
             "set gaps of at least 1: --set filter.gaps=[1,2,4]",
         )
-    FlowStore(project).close()  # where there is no flow, say so before the long work
+    judge_hops(project, settings, progress)
     threshold = compute_features(project, settings, progress, device).threshold
     features_stamp = wanted_features(project, settings.features)
     with (
@@ -162,7 +162,7 @@ class _Chaining:
         self._appearance = FramePatches(project.frame, project.size)
         self._features = None if features is None else FrameFeatures(features.features, project.size)
         self._feature_threshold = feature_threshold
-        self._threshold_px = fitting_threshold(flows, project.num_frames, settings.cycle_threshold_px)
+        self._threshold_px = settings.cycle_threshold_px
         self._stride = 1
         while np.prod(grid_shape(project.size, self._stride)) > settings.grid_points:
             self._stride += 1
@@ -224,7 +224,8 @@ class _Chaining:
         Of two witnesses the features decide: patches that must look alike as well cost more right correspondences than
         they find wrong ones (tests/benchmarks/README.md). They weigh in the confidence all the same.
         """
-        confidence = (state.reliable * chain_confidence(state.variance, self._threshold_px)).astype(np.float32)
+        right = chain_confidence(state.variance, self._threshold_px) * np.exp(-state.doubt)
+        confidence = (state.reliable * right).astype(np.float32)
         rejected = np.zeros(len(confidence), bool)
         if gap >= APPEARANCE_FROM_GAP and self._settings.appearance_threshold > -1:
             similarity = self._appearance.similarity(patches, target, state.pixels)

@@ -21,7 +21,7 @@ from omnitrack.progress import SILENT, Progress
 from omnitrack.project.project import Project
 from omnitrack.project.shards import Shards
 from omnitrack.project.stamps import make_stamp
-from omnitrack.project.store import FILTERED_GROUP, FLOW_GROUP, FlowStore, stored_groups
+from omnitrack.project.store import FILTERED_GROUP, FLOW_GROUP, HOPS_GROUP, HOPS_STAMP, FlowStore, stored_groups
 from omnitrack.settings import NO_DESCRIPTORS, FlowSettings, Settings
 from omnitrack.stages.flow_jobs import FlowJob, split_into_jobs
 from omnitrack.stages.flow_pairs import selected_pairs
@@ -176,9 +176,12 @@ def _stored(project: Project, stamp: dict[str, Any], progress: Progress) -> Have
 
 
 def _merge(project: Project, shards: Shards, stamp: dict[str, Any], keep: bool) -> None:
-    """Merge into a new file; without `keep`, flow and what is made from it go, what is made from frames stays."""
-    attrs: dict[str, str | None] = {"flow_stamp": json.dumps(stamp)}
-    groups = stored_groups(project)
+    """Merge into a new file; without `keep`, flow and what is made from it go, what is made from frames stays.
+
+    The judgement of hops goes in any case: every hop is held against all others.
+    """
+    attrs: dict[str, str | None] = {"flow_stamp": json.dumps(stamp), HOPS_STAMP: None}
+    groups = stored_groups(project) - {HOPS_GROUP}
     if not keep:
         groups -= {FLOW_GROUP, FILTERED_GROUP}
         attrs["filter_stamp"] = None

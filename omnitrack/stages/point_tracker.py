@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.appearance import FramePatches
-from omnitrack.correspondence.consistency import fitting_threshold
 from omnitrack.correspondence.features.sampling import FrameFeatures
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.fusion import (
@@ -102,7 +101,7 @@ class PointTracker:
             believed = settings.filter.feature_threshold or features.threshold
         patches = FramePatches(project.frame, project.size)
         self._looks = Looks(patches, settings.query.alike_threshold, learned, believed)
-        self._threshold_px = fitting_threshold(flows, project.num_frames, settings.filter.cycle_threshold_px)
+        self._threshold_px = settings.filter.cycle_threshold_px
 
     def track(self, source: int, pixels: NDArray[np.float32]) -> Tracked:
         """Working pixels (P, 2) of frame `source` in all frames."""

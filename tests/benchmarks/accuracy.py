@@ -32,7 +32,7 @@ from omnitrack.evaluation.table import COLUMNS
 from omnitrack.evaluation.tapvid import load_tapvid
 
 FOLDER = Path(__file__).parent / "accuracy"
-BASELINES = ("multigap", "chain", "direct")
+BASELINES = ("multigap", "multigap-plain", "chain", "direct")
 
 
 @dataclass(frozen=True)

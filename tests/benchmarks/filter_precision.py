@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from omnitrack.config import load_settings, parse_assignments
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.chaining import chain, outward
-from omnitrack.correspondence.consistency import fitting_threshold, take_hop
+from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.features import NONE, open_extractor
 from omnitrack.correspondence.features.sampling import FrameFeatures
 from omnitrack.correspondence.raster import Array
@@ -62,7 +62,7 @@ def make_project(video: TapvidVideo, root: Path, settings: Settings) -> Project:
 
 def steps(flows: FlowStore, source: int, pixels: Array, settings: Settings, frames: int) -> Iterator[tuple[str, Step]]:
     """Where the points of a source frame are led to, by single flows and by chains."""
-    threshold = fitting_threshold(flows, frames, settings.filter.cycle_threshold_px)
+    threshold = settings.filter.cycle_threshold_px
     for target in range(frames):
         if flows.has(source, target) and flows.has(target, source):
             hop = take_hop(flows, source, target, pixels)

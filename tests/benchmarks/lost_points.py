@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.appearance import FramePatches
-from omnitrack.correspondence.consistency import fitting_threshold, take_hop
+from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.raster import raster_scale
 from omnitrack.evaluation.tapvid import TapvidVideo, file_stem, load_tapvid, raster_to_pixels
 from omnitrack.project.project import Project
@@ -37,7 +37,7 @@ def hops(video: TapvidVideo, project: Project) -> Iterator[tuple[int, tuple[Bool
     scale, pixels = raster_scale(project.size), raster_to_pixels(video.points, project.size).astype(np.float32)
     patches = FramePatches(project.frame, project.size)
     with FlowStore(project) as flows:
-        threshold = scale * fitting_threshold(flows, project.num_frames, Settings().filter.cycle_threshold_px)
+        threshold = scale * Settings().filter.cycle_threshold_px
         for source, target in flows.pairs():
             if abs(target - source) not in GAPS or not flows.has(target, source):
                 continue

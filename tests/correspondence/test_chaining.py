@@ -6,9 +6,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.chaining import UNLIKE_COST, ChainState, Rows, chain, chain_confidence, cheapest, outward
+from omnitrack.correspondence.chaining import (
+    LEAST_RIGHT,
+    PRICES,
+    UNLIKE_COST,
+    ChainState,
+    HopPrices,
+    Rows,
+    chain,
+    chain_confidence,
+    cheapest,
+    outward,
+)
 from omnitrack.correspondence.flows import FlowSource
-from omnitrack.correspondence.raster import raster_scale
+from omnitrack.correspondence.raster import Places, raster_scale
 from omnitrack.synthetic import SyntheticScene, occluder_scene, translating_scene
 
 THRESHOLD_PX = 2.0
@@ -75,7 +86,8 @@ def test_a_long_hop_recovers_a_point_behind_an_occluder(exact_flows: type, occlu
 def test_short_hops_lose_that_point_for_good(exact_flows: type, occluder: SyntheticScene) -> None:
     states = follow(exact_flows(occluder), 0, BEHIND, 16, (1,))
     assert [t for t in range(1, 16) if states[t].visible[0]] == [1, 2, 3, 4, 5]
-    assert states[8].cost[0] - states[7].cost[0] == pytest.approx(50.05, abs=0.1), "leaving while hidden is dear"
+    dear = PRICES.hidden + PRICES.hop
+    assert states[8].cost[0] - states[7].cost[0] == pytest.approx(dear, abs=0.1), "leaving while hidden is dear"
     disc = occluder.tracks(np.column_stack([[0], BEHIND]))[0]
     assert np.linalg.norm(states[15].pixels - disc[:, 15]) > 10, "it stays on the pole"
 
@@ -107,10 +119,48 @@ class ConstantError(FlowSource):
 def test_the_way_with_the_fewest_errors_is_taken(gaps: tuple[int, ...], hops: list[int]) -> None:
     """Each hop adds 0.25 px^2 to the variance and 0.05 more to the cost, however long it is."""
     start = np.array([[10, 20]], np.float32)
-    states = dict(chain(ConstantError(), 0, start, range(1, 7), gaps, THRESHOLD_PX))
+    states = dict(chain(ConstantError(), 0, start, range(1, 7), gaps, THRESHOLD_PX, prices=HopPrices(hop=0.05)))
     np.testing.assert_allclose([states[t].variance[0] for t in range(1, 7)], 0.25 * np.array(hops), rtol=1e-4)
     np.testing.assert_allclose([states[t].cost[0] for t in range(1, 7)], 0.30 * np.array(hops), rtol=1e-4)
     assert all(states[t].visible.all() for t in states)
+
+
+class Judged(FlowSource):
+    """Points move by (1, 0) a frame over one frame, as is right, and by twice that over two, which is judged wrong."""
+
+    size = (256, 256)
+
+    def __init__(self, wrong: float) -> None:
+        self._wrong = wrong
+
+    def has(self, source: int, target: int) -> bool:
+        return abs(target - source) in (1, 2)
+
+    def flow(self, source: int, target: int) -> NDArray[np.float32]:
+        step = (target - source) * (2 if abs(target - source) == 2 else 1)
+        return np.broadcast_to(np.array([step, 0], np.float32), (256, 256, 2)).copy()
+
+    def doubt(self, source: int, target: int) -> NDArray[np.float32]:
+        wrong = self._wrong if abs(target - source) == 2 else 0.001
+        return np.full(Places.of(self.size).shape, np.log(wrong / (1 - wrong)), np.float32)
+
+
+@pytest.mark.parametrize(("wrong", "way"), [(0.0001, 24.0), (0.5, 22.0), (0.999, 22.0)])
+def test_a_hop_that_is_probably_wrong_is_dear(wrong: float, way: float) -> None:
+    """Two hops of 0.001 nats and 0.005 px^2 more are cheaper than one of log 2, not than one without any doubt."""
+    states = dict(chain(Judged(wrong), 0, np.array([[20.0, 20.0]], np.float32), [1, 2], (1, 2), THRESHOLD_PX))
+    assert states[2].pixels[0, 0] == pytest.approx(way, abs=1e-3)
+    assert states[1].doubt[0] == pytest.approx(-np.log(0.999), rel=1e-2)
+    assert states[2].visible[0]
+
+
+def test_a_hop_that_is_surely_wrong_shows_nothing() -> None:
+    for wrong, seen in [(PRICES.most_wrong + 0.02, False), (PRICES.most_wrong - 0.02, True)]:
+        flows = Judged(wrong)
+        state = dict(chain(flows, 0, np.array([[20.0, 20.0]], np.float32), [1, 2], (2,), THRESHOLD_PX))[2]
+        assert state.visible.tolist() == [seen]
+        assert state.doubt[0] == pytest.approx(-np.log(max(1 - wrong, LEAST_RIGHT)), rel=1e-3)
+        assert state.cost[0] == pytest.approx(PRICES.hop + PRICES.doubt * state.doubt[0], rel=1e-3)
 
 
 def test_the_threshold_is_in_pixels_of_the_raster() -> None:
@@ -196,7 +246,9 @@ def test_the_cheapest_way_is_the_one_that_comparing_all_looks_finds() -> None:
         return likeness[rows][np.arange(len(pixels)), pixels[:, 0].astype(int)]
 
     seen = rng.random((3, ways, count)) < 0.5
-    candidates = [ChainState(places[k], seen[0, k], seen[1, k], costs[k], costs[k] + k) for k in range(ways)]
+    candidates = [
+        ChainState(places[k], seen[0, k], seen[1, k], costs[k], costs[k] + k, 2 * costs[k]) for k in range(ways)
+    ]
     found = cheapest(candidates, 7, looks)
     assert asked < 0.9 * ways * count
 
@@ -207,6 +259,7 @@ def test_the_cheapest_way_is_the_one_that_comparing_all_looks_finds() -> None:
     np.testing.assert_array_equal(found.reliable, seen[1][first_of_equals])
     np.testing.assert_array_equal(found.cost, costs[first_of_equals])
     np.testing.assert_array_equal(found.variance, costs[first_of_equals] + first_of_equals[0])
+    np.testing.assert_array_equal(found.doubt, 2 * costs[first_of_equals])
 
     without = cheapest(candidates, 7)
     np.testing.assert_array_equal(without.variance, costs.min(0) + costs.argmin(0))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.consistency import Hop, fitting_threshold, reliable_occlusion, take_hop
+from omnitrack.correspondence.consistency import Hop, reliable_occlusion, take_hop
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.raster import pixel_grid
 from omnitrack.synthetic import occluder_scene
@@ -72,7 +72,14 @@ def test_errors_of_an_inconsistent_pair_by_hand() -> None:
     ],
 )
 def test_reliable_occlusion_thresholds(cycle: float, double: float, is_inside: bool, expected: bool) -> None:
-    hop = Hop(np.zeros((1, 2), np.float32), np.array([cycle]), np.array([double]), np.array([is_inside]), np.ones(1))
+    hop = Hop(
+        np.zeros((1, 2), np.float32),
+        np.array([cycle]),
+        np.array([double]),
+        np.array([is_inside]),
+        np.ones(1),
+        np.zeros(1),
+    )
     assert reliable_occlusion(hop, 2.0).tolist() == [expected]
 
 
@@ -89,29 +96,3 @@ def test_reliable_occlusion_finds_what_goes_behind_an_analytic_occluder(exact_fl
     assert found[hidden_disc].mean() > 0.9, "landing between two surfaces mixes their flow, deeper in it is exact"
     assert found[seen].mean() < 0.02
     assert (hop.cycle_error[seen] < 1e-3).mean() > 0.95
-
-
-class Wobbly(FlowSource):
-    """Adjacent flows whose way back misses by a given distance."""
-
-    size = (256, 256)
-
-    def __init__(self, error_px: float) -> None:
-        self._error_px = error_px
-
-    def has(self, source: int, target: int) -> bool:
-        return abs(source - target) == 1
-
-    def flow(self, source: int, target: int) -> NDArray[np.float32]:
-        error = self._error_px if target < source else 0
-        return np.full((256, 256, 2), (target - source + error, 0), np.float32)
-
-
-@pytest.mark.parametrize(("error", "threshold"), [(0.0, 0.5), (0.2, 1.0), (3.0, 2.0)])
-def test_threshold_is_five_times_the_typical_error_between_its_bounds(error: float, threshold: float) -> None:
-    assert fitting_threshold(Wobbly(error), 6, 2.0) == pytest.approx(threshold, rel=1e-4)
-
-
-def test_threshold_without_adjacent_pairs_is_the_largest(exact_flows: type) -> None:
-    scene = occluder_scene((64, 48), 4)
-    assert fitting_threshold(exact_flows(scene, {(0, 2), (2, 0)}), 4, 1.7) == 1.7

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from omnitrack.correspondence.raster import grid_shape, inside, pixel_grid, raster_scale, read, sample
+from omnitrack.correspondence.raster import Places, grid_shape, inside, pixel_grid, raster_scale, read, sample
 
 IMAGE = np.array([[0.0, 4.0, 8.0], [10.0, 14.0, 2.0]], np.float32)  # H = 2, W = 3
 
@@ -85,3 +85,18 @@ def test_pixel_grid_has_its_shape_and_stays_on_the_frame(size: tuple[int, int], 
     assert inside(grid, size).all()
     assert grid.reshape(rows, columns, 2)[-1, -1].tolist() == grid.max(0).tolist()
     assert (np.array(size) - 1 - grid.max(0) < stride).all(), "no room for one more"
+
+
+@pytest.mark.parametrize(("size", "stride"), [((256, 256), 6), ((854, 480), 15), ((32, 32), 1)])
+def test_values_of_places_are_read_between_them(size: tuple[int, int], stride: int) -> None:
+    """A linear function of the pixels comes back exactly inside the outermost places, and is constant beyond."""
+    places = Places.of(size)
+    assert places.stride == stride
+    assert len(places.pixels) == np.prod(places.shape)
+    values = (places.pixels @ np.array([0.5, -0.25], np.float32) + 3).reshape(places.shape)
+    low, high = places.pixels.min(0), places.pixels.max(0)
+    points = np.random.default_rng(0).uniform(low, high, (50, 2)).astype(np.float32)
+    expected = points @ np.array([0.5, -0.25]) + 3
+    np.testing.assert_allclose(places.read(values, points), expected, atol=0.02 * stride)  # cv2: 1/32 of a cell
+    corner = places.read(values, np.array([[-9.0, -9.0]], np.float32))
+    assert corner[0] == pytest.approx(values[0, 0])

@@ -29,7 +29,7 @@ def queries() -> np.ndarray:
     return np.array([[0, 34, 48], [15, 94, 48], [3, 100, 10], [8, 64, 20]], np.float32)
 
 
-@pytest.mark.parametrize("name", ["direct", "chain", "multigap"])
+@pytest.mark.parametrize("name", ["direct", "chain", "multigap-plain", "multigap"])
 def test_every_baseline_is_exact_on_a_moving_plane(exact_flows: type, name: str) -> None:
     scene = translating_scene((1.5, -0.75), (96, 64), 6)
     queries = np.array([[0, 40.5, 30.25], [3, 50, 32], [3, 45, 20], [5, 60, 40.75]], np.float32)
@@ -41,7 +41,7 @@ def test_every_baseline_is_exact_on_a_moving_plane(exact_flows: type, name: str)
     assert visible.all()
 
 
-@pytest.mark.parametrize("name", ["direct", "chain", "multigap"])
+@pytest.mark.parametrize("name", ["direct", "chain", "multigap-plain", "multigap"])
 def test_points_that_leave_the_frame_are_not_visible(exact_flows: type, name: str) -> None:
     scene = translating_scene((8.0, 0.0), (96, 64), 6)
     tracks, visible = BASELINES[name](exact_flows(scene), np.array([[0, 70, 30]], np.float32), 6)

@@ -37,7 +37,7 @@ def test_the_demo_goes_all_the_way_and_is_taken_up_again(tmp_path: Path) -> None
     scene = occluder_scene((80, 60), num_frames=6)
     settings, root = small(Settings()), tmp_path / "demo"
     report = run_demo(root, settings, device="cpu", scene=scene)
-    assert list(report.results["methods"]) == ["cadex", "direct", "chain", "multigap"]
+    assert list(report.results["methods"]) == ["cadex", "direct", "chain", "multigap-plain", "multigap"]
     for method in report.results["methods"].values():
         assert 0 <= method["mean"]["average_jaccard"] <= 1
     assert report.results["methods"]["multigap"]["mean"]["average_jaccard"] > 0.5

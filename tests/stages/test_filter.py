@@ -26,6 +26,7 @@ from omnitrack.project.store import FILTERED_GROUP, FlowStore
 from omnitrack.settings import Settings
 from omnitrack.stages.filter import FilterReport, filter_flow, filter_stamp, target_distances
 from omnitrack.stages.flow import compute_flow
+from omnitrack.stages.hops import judge_hops
 from omnitrack.stages.init import init_from_frames
 from omnitrack.synthetic import SyntheticScene, panorama_scene
 
@@ -286,6 +287,7 @@ class Interrupted(Progress):
 def test_an_interrupted_run_goes_on_from_what_it_has(
     matched_project: Project, filtered_project: Project, small_settings: Settings
 ) -> None:
+    judge_hops(matched_project, small_settings)
     with pytest.raises(KeyboardInterrupt):
         filter_flow(matched_project, small_settings, Interrupted(after=3))
     assert has_shards(matched_project, "filter")
@@ -302,6 +304,7 @@ def test_an_interrupted_run_goes_on_from_what_it_has(
 def test_shards_of_other_settings_are_not_taken_up(
     matched_project: Project, filtered_project: Project, small_settings: Settings
 ) -> None:
+    judge_hops(matched_project, small_settings)
     with pytest.raises(KeyboardInterrupt):
         filter_flow(matched_project, with_filter(small_settings, cycle_threshold_px=0.2), Interrupted(after=3))
     progress = Interrupted()

@@ -1,0 +1,90 @@
+"""Judging hops: which of a project's flow is wrong, found out once and kept with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Any
+
+import h5py
+
+from omnitrack.config import fingerprint
+from omnitrack.correspondence.hop_evidence import HopEvidence, Shares
+from omnitrack.correspondence.hop_reliability import HopRegressor, hop_regressor
+from omnitrack.progress import SILENT, Progress
+from omnitrack.project.project import Project
+from omnitrack.project.shards import Shards
+from omnitrack.project.stamps import make_stamp
+from omnitrack.project.store import HOPS_GROUP, HOPS_STAMP, FlowStore, replace_group, write_doubts
+from omnitrack.settings import Settings
+
+
+def hops_stamp(flow_stamp: dict[str, Any]) -> dict[str, Any]:
+    """What the judgement of a project's hops is made from: the flow and the regressor."""
+    return make_stamp({"flow": fingerprint(flow_stamp), "hop_regressor": hop_regressor().identity}, {})
+
+
+def judge_hops(project: Project, settings: Settings, progress: Progress = SILENT) -> float:
+    """Find out how likely each hop of a project's flow is wrong, at every place (`HopEvidence`, `HopRegressor`).
+
+    What is there already is kept, and what an interrupted run left. The result does not depend on the number of
+    threads or runs.
+
+    Args:
+        project: Has flow.
+        settings: Reads ``filter.cache_mb``.
+        progress: Hears of it.
+
+    Returns:
+        Seconds that it took.
+
+    Raises:
+        OmnitrackError: No flow, damaged flow or frames, or a full disk.
+    """
+    begin = time.perf_counter()
+    with FlowStore(project, cache_bytes=settings.filter.cache_mb * 2**20) as flows:
+        stamp = hops_stamp(flows.flow_stamp or {})
+        if flows.hops_stamp == stamp:
+            return 0.0
+        shards = Shards(project, "hops", stamp, f"omnitrack filter {project.root}")
+        done = set(shards.done())
+        left = [source for source in range(project.num_frames) if source not in done]
+        work = _Judging(project, flows)
+        with (
+            progress.task("judge hops", project.num_frames, done=len(done), unit="frames") as task,
+            ThreadPoolExecutor(os.cpu_count() or 1) as pool,
+        ):
+            jobs = [pool.submit(shards.write, source, work.writer(source)) for source in left]
+            try:
+                for job in as_completed(jobs):
+                    job.result()
+                    task.advance()
+            except BaseException:  # finished source frames stay
+                pool.shutdown(cancel_futures=True)
+                raise
+    replace_group(project, shards, HOPS_GROUP, {HOPS_STAMP: json.dumps(stamp)})
+    return time.perf_counter() - begin
+
+
+class _Judging:
+    """Judges the hops from one source frame at a time; shared by the threads."""
+
+    def __init__(self, project: Project, flows: FlowStore) -> None:
+        self._targets: dict[int, list[int]] = {source: [] for source in range(project.num_frames)}
+        for source, target in flows.pairs():
+            self._targets[source].append(target)
+        self._evidence = HopEvidence(flows, project.num_frames, project.frame)
+        self._regressor: HopRegressor = hop_regressor()
+        self._shares: Shares = self._evidence.shares(self._targets.__getitem__)
+
+    def writer(self, source: int) -> Any:
+        """The job of one source frame, for `Shards.write`."""
+
+        def write(file: h5py.File) -> None:
+            evidence = self._evidence.of(source, self._targets[source], self._shares)
+            shape = self._evidence.places.shape
+            write_doubts(file, source, {t: self._regressor.log_odds(e).reshape(shape) for t, e in evidence.items()})
+
+        return write

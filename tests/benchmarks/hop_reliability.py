@@ -1,0 +1,235 @@
+"""Trains the regressor of hop reliability on synthetic scenes, and says how reliable it is.
+
+    python tests/benchmarks/hop_reliability.py train --work work/hops [--scenes 40] [--jobs 2]
+    python tests/benchmarks/hop_reliability.py check --work work/hops [--tapvid tapvid.pkl --projects work/default-256]
+
+`train` films random scenes (`omnitrack.synthetic.random_scenes`, seeds from `FIRST_SEED` on), computes their flow with
+default settings, collects the evidence on every hop from every place with its exact truth, and writes the weights that
+the package holds. `check` compares the predicted probability that a hop is wrong with the share that is, in ten bins:
+on scenes that training left out, and at the annotated points of a TAP-Vid file whose flow `omnitrack eval --work` left
+in `--projects`; a table (`--json` for numbers) and a picture (needs matplotlib).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+import omnitrack.correspondence.hop_reliability as model
+from omnitrack.correspondence.consistency import take_hop
+from omnitrack.correspondence.hop_evidence import NAMES, HopEvidence
+from omnitrack.correspondence.raster import raster_scale
+from omnitrack.evaluation.tapvid import load_tapvid, raster_to_pixels
+from omnitrack.project.project import Project
+from omnitrack.project.store import FlowStore
+from omnitrack.settings import Settings
+from omnitrack.stages.flow import compute_flow
+from omnitrack.stages.hops import judge_hops
+from omnitrack.stages.init import init_from_frames
+from omnitrack.synthetic.random_scenes import filmed_clip
+
+FIRST_SEED = 100
+LEFT_OUT = 6  # scenes, the last ones: training does not see them
+HIDDEN = 64
+BATCH, EPOCHS, LEARNING_RATE, DECAY = 4096, 1.5, 3e-3, 1e-4
+FOLDER = Path(__file__).parent / "accuracy"
+Pairs = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Predicted probabilities and truth of hops: (N,) each."""
+
+    predicted: Pairs
+    wrong: NDArray[np.bool_]
+
+    def bins(self) -> list[tuple[float, float, int]]:
+        """(mean prediction, share that is wrong, hops) of ten bins; empty ones are left out."""
+        which = np.minimum((self.predicted * 10).astype(int), 9)
+        rows = [which == k for k in range(10)]
+        return [(float(self.predicted[r].mean()), float(self.wrong[r].mean()), int(r.sum())) for r in rows if r.any()]
+
+    def calibration_error(self) -> float:
+        """Mean distance of prediction and share, each bin by its hops."""
+        return sum(abs(p - w) * n for p, w, n in self.bins()) / len(self.wrong)
+
+    def area(self) -> float:
+        """Area under the curve of wrong against right hops."""
+        order = np.argsort(self.predicted, kind="stable")
+        ranks = np.empty(len(order))
+        ranks[order] = np.arange(len(order))
+        many = int(self.wrong.sum())
+        between = many * (len(order) - many)
+        return float((ranks[self.wrong].sum() - many * (many - 1) / 2) / between) if between else float("nan")
+
+
+def scene_examples(seed: int, work: Path) -> Path:
+    """A file of evidence (N, F) and error (N,) of all hops of a scene, infinite where hidden; made where missing."""
+    path = work / f"{seed:03d}.npz"
+    if path.exists():
+        return path
+    clip, root, settings = filmed_clip(seed=seed), work / f"{seed:03d}", Settings()
+    if not root.exists():
+        settings = replace(settings, init=replace(settings.init, max_size=0))
+        init_from_frames(clip.frames, root, settings, 24.0, f"random scene {seed}")
+    project = Project(root)
+    compute_flow(project, settings)
+    with FlowStore(project) as flows:
+        evidence = HopEvidence(flows, project.num_frames, project.frame)
+        targets: dict[int, list[int]] = {t: [b for a, b in flows.pairs() if a == t] for t in range(project.num_frames)}
+        shares = evidence.shares(targets.__getitem__)
+        rows, errors = [], []
+        for source in range(project.num_frames):
+            tracks, visible = clip.tracks(source, evidence.places.pixels)
+            for target, values in evidence.of(source, targets[source], shares).items():
+                hop = take_hop(flows, source, target, evidence.places.pixels)
+                error = np.linalg.norm(hop.pixels - tracks[:, target], axis=-1) / raster_scale(flows.size)
+                rows.append(values)
+                errors.append(np.where(visible[:, target], error, np.inf))
+    temporary = path.with_suffix(".part.npz")
+    np.savez(temporary, evidence=np.concatenate(rows).astype(np.float32), error=np.concatenate(errors))
+    temporary.replace(path)
+    return path
+
+
+def examples(paths: Iterable[Path], keep: int = 1) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Evidence (N, F) and whether wrong (N,), every `keep`-th hop of each file."""
+    loaded = [np.load(path) for path in paths]
+    evidence = np.concatenate([arrays["evidence"][i % keep :: keep] for i, arrays in enumerate(loaded)])
+    error = np.concatenate([arrays["error"][i % keep :: keep] for i, arrays in enumerate(loaded)])
+    return evidence, error > model.WRONG_PX
+
+
+def train(evidence: NDArray[np.float32], wrong: NDArray[np.bool_], seed: int = 0) -> dict[str, NDArray[np.float32]]:
+    """Weights as `HopRegressor.from_arrays` takes them."""
+    torch.manual_seed(seed)
+    mean, deviation = evidence.mean(0), evidence.std(0) + 1e-3
+    most = model.MOST_STANDARD
+    inputs = torch.from_numpy(((evidence - mean) / deviation).clip(-most, most).astype(np.float32))
+    labels = torch.from_numpy(wrong.astype(np.float32))
+    layers = [torch.nn.Linear(len(NAMES), HIDDEN), torch.nn.Linear(HIDDEN, HIDDEN), torch.nn.Linear(HIDDEN, 1)]
+    network = torch.nn.Sequential(layers[0], torch.nn.ReLU(), layers[1], torch.nn.ReLU(), layers[2])
+    steps = int(EPOCHS * len(inputs)) // BATCH
+    optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps + 1)
+    for _ in range(steps):
+        rows = torch.randint(0, len(inputs), (BATCH,))
+        loss = binary_cross_entropy_with_logits(network(inputs[rows])[:, 0], labels[rows])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    arrays = {"mean": mean.astype(np.float32), "deviation": deviation.astype(np.float32)}
+    for index, layer in enumerate(layers):
+        arrays[f"weight{index}"] = layer.weight.detach().numpy()
+        arrays[f"bias{index}"] = layer.bias.detach().numpy()
+    return arrays
+
+
+def on_scenes(paths: Iterable[Path]) -> Reliability:
+    """Of all hops of synthetic scenes."""
+    evidence, wrong = examples(paths)
+    return Reliability(_probability(model.hop_regressor().log_odds(evidence)), wrong)
+
+
+def on_tapvid(dataset: Path, projects: Path) -> Reliability:
+    """Of all measured hops from the visible annotated points of a dataset whose flow is there."""
+    predicted, wrong = [], []
+    for video in load_tapvid(dataset):
+        project = Project(projects / video.name)
+        judge_hops(project, Settings())
+        truth = raster_to_pixels(video.points, project.size).astype(np.float32)
+        with FlowStore(project) as flows:
+            for source, target in flows.pairs():
+                rows = np.flatnonzero(~video.occluded[:, source])
+                hop = take_hop(flows, source, target, truth[rows, source])
+                error = np.linalg.norm(hop.pixels - truth[rows, target], axis=-1) / raster_scale(flows.size)
+                predicted.append(hop.wrong)
+                wrong.append((error > model.WRONG_PX) | video.occluded[rows, target])
+    return Reliability(np.concatenate(predicted), np.concatenate(wrong))
+
+
+def _probability(log_odds: Pairs) -> Pairs:
+    return np.asarray(1 / (1 + np.exp(-log_odds)))
+
+
+def report(found: dict[str, Reliability]) -> str:
+    """A table of ten bins for each data set."""
+    lines = [
+        "| data | hops | wrong | AUC | calibration error | predicted: wrong, per cent, by tenths |",
+        "|---|" + "---:|" * 5,
+    ]
+    for name, of in found.items():
+        bins = ", ".join(f"{100 * p:.0f}: {100 * w:.0f}" for p, w, _ in of.bins())
+        cells = [
+            name,
+            f"{len(of.wrong)}",
+            f"{100 * of.wrong.mean():.1f} %",
+            f"{of.area():.3f}",
+            f"{of.calibration_error():.3f}",
+            bins,
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def draw(found: dict[str, Reliability], path: Path) -> None:
+    """Predicted against true shares, a line per data set."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(6, 5.5), layout="constrained")
+    axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+    for name, of in found.items():
+        predicted, wrong, _ = zip(*of.bins(), strict=True)
+        axes.plot(predicted, wrong, marker="o", label=f"{name} (calibration error {of.calibration_error():.3f})")
+    axes.set(xlabel="predicted probability that a hop is wrong", ylabel="share that is wrong")
+    axes.set_title(f"Wrong: over {model.WRONG_PX:g} px at 256 x 256, or hidden in the target")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=110)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("train", "check"))
+    parser.add_argument("--work", type=Path, required=True, help="keeps scenes and their flow")
+    parser.add_argument("--scenes", type=int, default=40)
+    parser.add_argument("--jobs", type=int, default=1, help="scenes at once")
+    parser.add_argument("--tapvid", type=Path, action="append", default=[], help="check: a TAP-Vid file (repeatable)")
+    parser.add_argument("--projects", type=Path, help="check: where `omnitrack eval --work` left its flow")
+    parser.add_argument("--json", action="store_true", help="check: numbers instead of a table")
+    given = parser.parse_args(arguments)
+    given.work.mkdir(parents=True, exist_ok=True)
+    seeds = range(FIRST_SEED, FIRST_SEED + given.scenes)
+    with ProcessPoolExecutor(given.jobs) as pool:
+        paths = list(pool.map(scene_examples, seeds, [given.work] * len(seeds)))
+    if given.what == "train":
+        arrays = train(*examples(paths[:-LEFT_OUT], keep=3))
+        np.savez(Path(model.__file__).with_name(model.WEIGHTS_FILE), **arrays)
+    found = {f"synthetic scenes left out ({LEFT_OUT})": on_scenes(paths[-LEFT_OUT:])}
+    found |= {dataset.stem: on_tapvid(dataset, given.projects) for dataset in given.tapvid}
+    if given.json:
+        numbers = {
+            n: {"auc": r.area(), "calibration_error": r.calibration_error(), "bins": r.bins()} for n, r in found.items()
+        }
+        print(json.dumps(numbers, indent=1))
+    else:
+        print(report(found))
+    if given.what == "check":
+        draw(found, FOLDER / "hop-reliability.png")
+
+
+if __name__ == "__main__":
+    main()

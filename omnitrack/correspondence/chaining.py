@@ -53,10 +53,11 @@ class HopPrices:
     doubt: float = 0.5
     inconsistent: float = 0.0
     hidden: float = 10.0
-    most_wrong: float = 0.95
+    most_wrong: float = 1.0
 
 
 PRICES = HopPrices()
+CAUTIOUS = HopPrices(most_wrong=0.95)  # where a chain alone says whether a point is seen
 LEAST_RIGHT = 1e-3  # probability that a hop is right, at least: bounds its price
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.chaining import (
-    PRICES,
+    CAUTIOUS,
     HopPrices,
     Similarity,
     chain,
@@ -34,7 +34,7 @@ from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.raster import Array, raster_scale
 
 # All lengths at 256 x 256, all weights in 1 / px^2 there.
-MEASURED_PX = 0.3  # standard deviation of a hop without cycle error
+MEASURED_PX = 0.2  # standard deviation of a hop without cycle error
 CAUCHY_PX = 0.5  # disagreement of a hop with the track at which it counts half
 FIELD_WEIGHT = 5.0  # of the field's motion from frame to frame
 CHAIN_WEIGHT = 0.02  # of the chain's position
@@ -42,10 +42,11 @@ SMOOTHNESS = 0.04  # of the acceleration
 QUERY_WEIGHT = 1e6  # keeps the query where it is
 MAX_ERROR_PX = 20.0
 ROUNDS = 3
-SEEN_EVIDENCE = 1.25  # more than one witness says, and less than two
+SEEN_EVIDENCE = 1.4  # more than one witness says, and less than two
 AGREEMENT_PX = 4.0  # distance of field and chain at which their agreement is half
 AGREEMENT_FRAMES = 4.0  # reach of an agreement in time
 TRUST_THRESHOLD = 0.5
+LEAST_BELIEF = 0.3  # in a chain of consistent hops, however doubtful: they lie together, so their doubts do not add up
 SOLVE_FLOATS = 1 << 24  # of the matrices solved at once: bounds the memory
 DENSE_FRAMES = 256  # in longer clips only a band of the matrix is kept
 WIDEST_BAND = 32  # frames: hops over more pull at both ends
@@ -74,7 +75,7 @@ def chain_everywhere(
     gaps: Sequence[int],
     threshold_px: float,
     similarity: Similarity | None = None,
-    prices: HopPrices = PRICES,
+    prices: HopPrices = CAUTIOUS,
 ) -> ChainedTrack:
     """Chain points (P, 2) of one frame to all frames, see `omnitrack.correspondence.chaining.chain`."""
     start = np.asarray(pixels, np.float32)
@@ -85,7 +86,8 @@ def chain_everywhere(
     visible = np.stack([s.visible for s in ordered], 1)
     variance, doubt = (np.stack([getattr(s, name) for s in ordered], 1) for name in ("variance", "doubt"))
     pixels = np.stack([s.pixels for s in ordered], 1)
-    return ChainedTrack(pixels, visible, visible * chain_confidence(variance, threshold_px) * np.exp(-doubt))
+    belief = LEAST_BELIEF + (1 - LEAST_BELIEF) * np.exp(-doubt)
+    return ChainedTrack(pixels, visible, visible * chain_confidence(variance, threshold_px) * belief)
 
 
 def agreement(chained: ChainedTrack, field_pixels: Array, size: tuple[int, int]) -> Array:
@@ -196,7 +198,7 @@ def _solve(
             error = np.minimum(hop.cycle_error / scale, MAX_ERROR_PX)
             residual = np.linalg.norm(pixels[rows, j] - hop.pixels, axis=-1) / scale
             weight = np.zeros(len(pixels))
-            weight[rows] = (1 - hop.wrong) / (MEASURED_PX**2 + error**2) / (1 + (residual / CAUCHY_PX) ** 2) / scale**2
+            weight[rows] = 1 / (MEASURED_PX**2 + error**2) / (1 + (residual / CAUCHY_PX) ** 2) / scale**2
             motion = np.zeros((len(pixels), 2))
             motion[rows] = hop.pixels - pixels[rows, k]
             equations.tie(k, j, weight, motion, pixels)

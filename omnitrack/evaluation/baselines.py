@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.chaining import PRICES, HopPrices, outward
+from omnitrack.correspondence.chaining import CAUTIOUS, HopPrices, outward
 from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.fusion import chain_everywhere
@@ -60,7 +60,7 @@ def track_multigap(
     Arguments and result as `track_direct`; `flows` has the pairs at those gaps, both ways, and how likely they are
     wrong: what a fit is fed.
     """
-    return _track_chained(flows, queries, num_frames, MULTIGAP_GAPS, MULTIGAP_THRESHOLD_PX, PRICES)
+    return _track_chained(flows, queries, num_frames, MULTIGAP_GAPS, MULTIGAP_THRESHOLD_PX, CAUTIOUS)
 
 
 def track_multigap_plain(

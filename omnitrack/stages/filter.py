@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +29,7 @@ from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import FILTERED_GROUP, FlowStore, replace_group
 from omnitrack.settings import FilterSettings, Settings
 from omnitrack.stages.features import compute_features, wanted_features
+from omnitrack.stages.frame_jobs import Write, write_frames
 from omnitrack.stages.hops import hops_stamp, judge_hops
 from omnitrack.stages.matching import find_matches
 
@@ -116,21 +115,8 @@ def filter_flow(
     ):
         stamp = filter_stamp(flows.flow_stamp or {}, settings.filter, features_stamp)
         shards = Shards(project, "filter", stamp)
-        done = set(shards.done())
-        left = [source for source in range(project.num_frames) if source not in done]
         work = _Chaining(project, flows, settings.filter, features, threshold)
-        with (
-            progress.task("filter", project.num_frames, done=len(done), unit="frames") as task,
-            ThreadPoolExecutor(os.cpu_count() or 1) as pool,
-        ):
-            jobs = [pool.submit(shards.write, source, work.writer(source)) for source in left]
-            try:
-                for job in as_completed(jobs):
-                    job.result()
-                    task.advance()
-            except BaseException:  # finished source frames stay
-                pool.shutdown(cancel_futures=True)
-                raise
+        write_frames(shards, project.num_frames, work.writer, "filter", progress)
     replace_group(project, shards, FILTERED_GROUP, {"filter_stamp": json.dumps(stamp)})
     find_matches(project, settings, progress, device)
     return _report(project, time.perf_counter() - begin)
@@ -169,7 +155,7 @@ class _Chaining:
         self._grid = pixel_grid(project.size, self._stride)
         self._distances = target_distances(project.num_frames, settings.window)
 
-    def writer(self, source: int) -> Any:
+    def writer(self, source: int) -> Write:
         """The job of one source frame, for `Shards.write`."""
 
         def write(file: h5py.File) -> None:
@@ -224,8 +210,7 @@ class _Chaining:
         Of two witnesses the features decide: patches that must look alike as well cost more right correspondences than
         they find wrong ones (tests/benchmarks/README.md). They weigh in the confidence all the same.
         """
-        right = chain_confidence(state.variance, self._threshold_px) * np.exp(-state.doubt)
-        confidence = (state.reliable * right).astype(np.float32)
+        confidence = (state.reliable * chain_confidence(state.variance, self._threshold_px)).astype(np.float32)
         rejected = np.zeros(len(confidence), bool)
         if gap >= APPEARANCE_FROM_GAP and self._settings.appearance_threshold > -1:
             similarity = self._appearance.similarity(patches, target, state.pixels)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 import h5py
@@ -19,6 +17,7 @@ from omnitrack.project.shards import Shards
 from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import HOPS_GROUP, HOPS_STAMP, FlowStore, replace_group, write_doubts
 from omnitrack.settings import Settings
+from omnitrack.stages.frame_jobs import Write, write_frames
 
 
 def hops_stamp(flow_stamp: dict[str, Any]) -> dict[str, Any]:
@@ -49,21 +48,7 @@ def judge_hops(project: Project, settings: Settings, progress: Progress = SILENT
         if flows.hops_stamp == stamp:
             return 0.0
         shards = Shards(project, "hops", stamp, f"omnitrack filter {project.root}")
-        done = set(shards.done())
-        left = [source for source in range(project.num_frames) if source not in done]
-        work = _Judging(project, flows)
-        with (
-            progress.task("judge hops", project.num_frames, done=len(done), unit="frames") as task,
-            ThreadPoolExecutor(os.cpu_count() or 1) as pool,
-        ):
-            jobs = [pool.submit(shards.write, source, work.writer(source)) for source in left]
-            try:
-                for job in as_completed(jobs):
-                    job.result()
-                    task.advance()
-            except BaseException:  # finished source frames stay
-                pool.shutdown(cancel_futures=True)
-                raise
+        write_frames(shards, project.num_frames, _Judging(project, flows).writer, "judge hops", progress)
     replace_group(project, shards, HOPS_GROUP, {HOPS_STAMP: json.dumps(stamp)})
     return time.perf_counter() - begin
 
@@ -79,7 +64,7 @@ class _Judging:
         self._regressor: HopRegressor = hop_regressor()
         self._shares: Shares = self._evidence.shares(self._targets.__getitem__)
 
-    def writer(self, source: int) -> Any:
+    def writer(self, source: int) -> Write:
         """The job of one source frame, for `Shards.write`."""
 
         def write(file: h5py.File) -> None:

@@ -90,6 +90,8 @@ def _query(
     ):
         if checkpoint.stamp["inputs"]["filter"] != fingerprint(flows.filter_stamp or {}):
             progress.warn(f"the fit is older than what it was fitted to: renew it with omnitrack fit {project.root}")
+        if flows.hops_stamp is None:
+            progress.warn(f"nobody has judged the hops of the flow: renew that with omnitrack filter {project.root}")
         tracker = PointTracker(project, field, flows, settings, features)
         for source, rows in chunks:
             pixels = project.to_working(queries[rows, 1:]).astype(np.float32)

@@ -7,6 +7,7 @@ while the quay races past behind it, and a striped flag that waves; fish that be
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from omnitrack.synthetic.texture import Canvas, Texture, fractal_noise, paint
 
 Size = tuple[int, int]
 Colour = tuple[float, float, float]
+Painter = Callable[[Canvas, Canvas, np.random.Generator], Canvas]  # x and y (h, w) to colours (h, w, 3) in [0, 1]
 DRAWN = (256, 192)  # the size that the scenes are laid out for; others are scaled to its width
 
 
@@ -35,9 +37,9 @@ def street_scene(size: Size = DRAWN, num_frames: int = 24, seed: int = 0) -> Syn
     layers = [
         Layer("post", rectangle(-4, -90, 4, 110), _painted(_posts, 6, 112, rngs[0]), lambda t: Similarity(150, 96)),
         Layer("wheel", Ellipse(11, 11), _painted(_wheel, 14, 14, rngs[1]), wheel(near, -26, 4.2)),
-        Layer("near car", _car(), _painted(_checked((0.75, 0.12, 0.1)), 52, 32, rngs[2]), near),
+        Layer("near car", _car(), _painted(_windowed((0.75, 0.12, 0.1)), 52, 32, rngs[2]), near),
         Layer("far wheel", Ellipse(11, 11), _painted(_wheel, 14, 14, rngs[3]), wheel(far, 24, -3.0)),
-        Layer("far car", _car(), _painted(_checked((0.9, 0.85, 0.3)), 52, 32, rngs[4]), far),
+        Layer("far car", _car(), _painted(_windowed((0.9, 0.85, 0.3)), 52, 32, rngs[4]), far),
         Layer("wall", Plane(), _painted(_bricks, 340, 300, rngs[5])),
     ]
     return _scaled(
@@ -130,8 +132,8 @@ def _car() -> Shape:
     return Union((rectangle(-46, -8, 46, 14), Polygon(((-24, -8), (-14, -26), (20, -26), (32, -8)))))
 
 
-# --- textures: of coordinates x and y (h, w), the colours (h, w, 3) in [0, 1] --------------------------------------
-def _painted(painter, half_width: float, half_height: float, rng: np.random.Generator) -> Texture:  # type: ignore[no-untyped-def]
+# --- textures ---------------------------------------------------------------------------------------------------
+def _painted(painter: Painter, half_width: float, half_height: float, rng: np.random.Generator) -> Texture:
     return paint(-half_width, -half_height, half_width, half_height, lambda x, y: painter(x, y, rng))
 
 
@@ -144,11 +146,11 @@ def _mix(colour: Colour, other: Colour, share: Canvas) -> Canvas:
     return np.asarray(first + (second - first) * np.clip(share, 0, 1)[..., None], np.float32)
 
 
-def _mottled(colour: Colour, contrast: float):  # type: ignore[no-untyped-def]
-    return lambda x, y, rng: np.array(colour, np.float32) * _grain(x, rng, contrast)
+def _mottled(colour: Colour, contrast: float) -> Painter:
+    return lambda x, y, rng: np.asarray(np.array(colour) * _grain(x, rng, contrast), np.float32)
 
 
-def _checked(colour: Colour):  # type: ignore[no-untyped-def]
+def _windowed(colour: Colour) -> Painter:
     def painter(x: Canvas, y: Canvas, rng: np.random.Generator) -> Canvas:
         windows = (y < -9) & (np.abs((x + 3) % 24 - 12) > 3)
         return np.asarray(

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.chaining import (
+    CAUTIOUS,
     LEAST_RIGHT,
     PRICES,
     UNLIKE_COST,
@@ -155,9 +156,9 @@ def test_a_hop_that_is_probably_wrong_is_dear(wrong: float, way: float) -> None:
 
 
 def test_a_hop_that_is_surely_wrong_shows_nothing() -> None:
-    for wrong, seen in [(PRICES.most_wrong + 0.02, False), (PRICES.most_wrong - 0.02, True)]:
-        flows = Judged(wrong)
-        state = dict(chain(flows, 0, np.array([[20.0, 20.0]], np.float32), [1, 2], (2,), THRESHOLD_PX))[2]
+    start = np.array([[20.0, 20.0]], np.float32)
+    for wrong, seen in [(CAUTIOUS.most_wrong + 0.02, False), (CAUTIOUS.most_wrong - 0.02, True)]:
+        state = dict(chain(Judged(wrong), 0, start, [1, 2], (2,), THRESHOLD_PX, prices=CAUTIOUS))[2]
         assert state.visible.tolist() == [seen]
         assert state.doubt[0] == pytest.approx(-np.log(max(1 - wrong, LEAST_RIGHT)), rel=1e-3)
         assert state.cost[0] == pytest.approx(PRICES.hop + PRICES.doubt * state.doubt[0], rel=1e-3)

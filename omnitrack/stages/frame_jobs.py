@@ -1,0 +1,42 @@
+"""One job a source frame, in parallel, each finished for good when it is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+import h5py
+
+from omnitrack.progress import Progress
+from omnitrack.project.shards import Shards
+
+Write = Callable[[h5py.File], None]
+
+
+def write_frames(
+    shards: Shards, num_frames: int, writer: Callable[[int], Write], name: str, progress: Progress
+) -> None:
+    """Write the shards of all source frames but those that are done, on every core.
+
+    Args:
+        shards: Of the stage; shards that are done are kept, and stay where this is interrupted.
+        num_frames: T.
+        writer: Gives the job of a frame, for `Shards.write`; may be called from several threads.
+        name: Of the task.
+        progress: Hears of it.
+    """
+    done = set(shards.done())
+    left = [source for source in range(num_frames) if source not in done]
+    with (
+        progress.task(name, num_frames, done=len(done), unit="frames") as task,
+        ThreadPoolExecutor(os.cpu_count() or 1) as pool,
+    ):
+        jobs = [pool.submit(lambda source: shards.write(source, writer(source)), source) for source in left]
+        try:
+            for job in as_completed(jobs):
+                job.result()
+                task.advance()
+        except BaseException:  # finished source frames stay
+            pool.shutdown(cancel_futures=True)
+            raise

@@ -4,10 +4,10 @@ Going outward from a source frame, every point reaches frame j by the cheapest o
 j - 1, j - 2, j - 4, ... so a point that drifts or is covered in one composition is carried by another, and a long hop
 can jump over an occlusion. A way costs
 
-    sum_hops e^2  -  w sum_hops log (1 - P)  +  h per hop
+    sum_hops  e^2 - log (1 - P) + h
 
-with e the forward-backward error of a hop, which adds up as drift, and P the probability that the hop is wrong
-(`hop_reliability.py`): the second sum is the log-likelihood that every hop of the way is right.
+with e the forward-backward error of a hop, which adds up as drift, P the probability that the hop is wrong
+(`hop_reliability.py`), and h a little per hop: the sum of log (1 - P) is the log-likelihood that all hops are right.
 
 Source:
     MFT (Neoral et al., WACV 2024), with these prices in place of a learned uncertainty.
@@ -50,14 +50,14 @@ class HopPrices:
     """
 
     hop: float = 0.005
-    doubt: float = 0.5
+    doubt: float = 1.0
     inconsistent: float = 0.0
     hidden: float = 10.0
     most_wrong: float = 1.0
 
 
 PRICES = HopPrices()
-CAUTIOUS = HopPrices(most_wrong=0.95)  # where a chain alone says whether a point is seen
+CAUTIOUS = HopPrices(most_wrong=0.9)  # where a chain alone says whether a point is seen
 LEAST_RIGHT = 1e-3  # probability that a hop is right, at least: bounds its price
 
 

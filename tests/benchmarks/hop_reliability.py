@@ -208,7 +208,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--scenes", type=int, default=40)
     parser.add_argument("--jobs", type=int, default=1, help="scenes at once")
     parser.add_argument("--tapvid", type=Path, action="append", default=[], help="check: a TAP-Vid file (repeatable)")
-    parser.add_argument("--projects", type=Path, help="check: where `omnitrack eval --work` left its flow")
+    parser.add_argument(
+        "--projects", type=Path, action="append", default=[], help="check: where `omnitrack eval --work` left its flow"
+    )
     parser.add_argument("--json", action="store_true", help="check: numbers instead of a table")
     given = parser.parse_args(arguments)
     given.work.mkdir(parents=True, exist_ok=True)
@@ -219,7 +221,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arrays = train(*examples(paths[:-LEFT_OUT], keep=3))
         np.savez(Path(model.__file__).with_name(model.WEIGHTS_FILE), **arrays)
     found = {f"synthetic scenes left out ({LEFT_OUT})": on_scenes(paths[-LEFT_OUT:])}
-    found |= {dataset.stem: on_tapvid(dataset, given.projects) for dataset in given.tapvid}
+    for dataset, projects in zip(given.tapvid, given.projects, strict=True):
+        found[dataset.stem] = on_tapvid(dataset, projects)
     if given.json:
         numbers = {
             n: {"auc": r.area(), "calibration_error": r.calibration_error(), "bins": r.bins()} for n, r in found.items()

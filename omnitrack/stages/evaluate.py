@@ -74,7 +74,7 @@ def evaluate(
 
     Args:
         videos: As `omnitrack.evaluation.tapvid.load_tapvid` reads them; one at a time is held.
-        methods: Names of `METHODS`, fitted fields and the baselines direct, chain and multigap, and of
+        methods: Names of `METHODS`, fitted fields and the baselines of `omnitrack.evaluation.baselines`, and of
             `omnitrack.evaluation.ablations.ABLATIONS`; each is a row of the results.
         settings: Of the stages that the methods use. ``settings.init`` is not read: `resolution` decides.
         query_mode: ``strided`` or ``first``, see `omnitrack.evaluation.tapvid.sample_queries`.

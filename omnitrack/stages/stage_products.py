@@ -38,7 +38,7 @@ class StageProducts:
         depth = self._judge_depth(frames)
         others = filtered_bytes + match_bytes + sum(product.bytes for product in [*features, *depth])
         flow = self._judge.judge("flow", flow_stamp, inputs, frames, size - others, damage)
-        inputs = {"flow": fingerprint(flow_stamp)}
+        inputs = {"flow": fingerprint(flow_stamp), **self._regressor_of(filter_stamp)}
         filtered = self._judge.judge("filter", filter_stamp, inputs, flow, filtered_bytes, "")
         filtered = self._perhaps_other_features(filtered, filter_stamp, features)
         matched = self._judge_matches(match_stamp, filtered, match_bytes)
@@ -49,6 +49,14 @@ class StageProducts:
         fit = self._judge.judge("fit", self.fit_stamp, made_from, matched[0] if matched else filtered, size, damage)
         self.fit = self._perhaps_unfinished(fit, step)
         return [frames, flow, *features, filtered, *matched, *depth, self.fit]
+
+    def _regressor_of(self, filter_stamp: Stamp | None) -> dict[str, str]:
+        """What judged the hops of filtered data should have been: the regressor of today."""
+        if filter_stamp is None:
+            return {}
+        from omnitrack.correspondence.hop_reliability import hop_regressor
+
+        return {"hop_regressor": hop_regressor().identity}
 
     def _judge_features(self, frames: Product, filter_stamp: Stamp | None) -> list[Product]:
         """The features of the frames, which the filter stage makes; none where there are none and nobody wants any."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -286,3 +288,17 @@ def test_the_index_of_renders_follows_the_files(project: Project, tmp_path: Path
     assert sorted(read_renders(project)) == ["b.gif"]
     project.renders_index_path.write_text("[]", encoding="utf-8")
     assert read_renders(project) == {}
+
+
+@pytest.mark.parametrize("judged_by", [None, "another"])
+def test_filtered_data_whose_hops_others_judged_are_stale(project: Project, judged_by: str | None) -> None:
+    """Those of versions that judged no hops, too."""
+    assert inspect_project(project).state("filter") == "ready"
+    with h5py.File(project.correspondences_path, "r+") as file:
+        stamp = json.loads(file.attrs["filter_stamp"])
+        del stamp["inputs"]["hop_regressor"]
+        stamp["inputs"] |= {} if judged_by is None else {"hop_regressor": judged_by}
+        file.attrs["filter_stamp"] = json.dumps(stamp)
+    found = next(product for product in inspect_project(project).products if product.name == "filter")
+    assert (found.state, found.reason) == ("stale", "made from an earlier hop_regressor")
+    assert found.command.startswith("omnitrack filter")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
 
+import h5py
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.progress import Progress
 from omnitrack.project.checkpoint import load_checkpoint
 from omnitrack.project.project import Project
+from omnitrack.project.store import HOPS_GROUP, HOPS_STAMP
 from omnitrack.settings import InitSettings, Settings
 from omnitrack.stages import query as query_stage
 from omnitrack.stages.filter import filter_flow
@@ -237,15 +238,29 @@ def test_flow_that_is_gone(fitted: Project, small_settings: Settings, tmp_path: 
         query_tracks(project, np.array([[0, 5, 5]]), small_settings, device="cpu")
 
 
+class Listener(Progress):
+    """Hears warnings."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.heard.append(text)
+
+
 def test_a_stale_fit_is_named(fitted: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Listener(Progress):
-        heard: ClassVar[list[str]] = []
-
-        def warn(self, text: str) -> None:
-            self.heard.append(text)
-
-    query_tracks(fitted, np.array([[0, 20.0, 20.0]]), Settings(), progress=Listener())
-    assert Listener.heard == []
+    listener = Listener()
+    query_tracks(fitted, np.array([[0, 20.0, 20.0]]), Settings(), progress=listener)
+    assert listener.heard == []
     monkeypatch.setattr(query_stage, "fingerprint", lambda *parts: "something else")
-    query_tracks(fitted, np.array([[0, 20.0, 20.0]]), Settings(), progress=Listener())
-    assert any(f"omnitrack fit {fitted.root}" in text for text in Listener.heard)
+    query_tracks(fitted, np.array([[0, 20.0, 20.0]]), Settings(), progress=listener)
+    assert any(f"omnitrack fit {fitted.root}" in text for text in listener.heard)
+
+
+def test_flow_that_nobody_has_judged_is_named(fitted: Project, tmp_path: Path) -> None:
+    project, listener = Project(shutil.copytree(fitted.root, tmp_path / "copy")), Listener()
+    with h5py.File(project.correspondences_path, "r+") as file:
+        del file[HOPS_GROUP], file.attrs[HOPS_STAMP]
+    tracks = query_tracks(project, np.array([[0, 20.0, 20.0]]), Settings(), progress=listener)
+    assert np.isfinite(tracks.tracks).all()
+    assert any(f"omnitrack filter {project.root}" in text for text in listener.heard)

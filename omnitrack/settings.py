@@ -1,7 +1,7 @@
 """Every setting of every stage: one frozen dataclass per stage, one TOML table each.
 
-Thresholds in pixels are pixels of a 256 x 256 raster laid over the frame (TAP-Vid's unit), so that one value serves
-every video size; `omnitrack.correspondence.flows.raster_scale` converts.
+A length "at 256 x 256" is in pixels of TAP-Vid's raster, 256 x 256 pixels laid over the whole frame, so that one value
+serves every frame size. On a frame of W x H pixels it is sqrt(W H) / 256 times as many; `omnitrack.units` converts.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ GROUND = {
     "progress",
     "settings",
     "tracks",
+    "units",
     "weights",
 }
 # What each room may import from, besides itself and the ground floor.

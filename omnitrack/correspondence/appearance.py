@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.raster import Array, raster_scale, read
+from omnitrack.correspondence.raster import Array, read
+from omnitrack.units import raster_scale
 
 PATCH_SIDE = 5  # samples per side
 SPACING_PX = 1.5  # between samples, at 256 x 256

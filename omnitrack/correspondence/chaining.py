@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from omnitrack.correspondence.consistency import reliable_occlusion, take_hop
 from omnitrack.correspondence.flows import FlowSource
-from omnitrack.correspondence.raster import Array, raster_scale
+from omnitrack.correspondence.raster import Array
+from omnitrack.units import raster_scale
 
 UNLIKE_COST = 0.7  # for landing where nothing looks like the start: halfway between alike (0) and opposite (twice this)
 MAX_ERROR_PX = 20.0  # errors above this (at 256 x 256) say nothing more

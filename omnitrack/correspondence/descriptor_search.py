@@ -27,7 +27,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from omnitrack.correspondence.raster import Array, raster_scale
+from omnitrack.correspondence.raster import Array
+from omnitrack.units import raster_scale
 
 TO_FLOW = 0.002  # cosine per px at 256 x 256 beside the flow
 FARTHEST = 4.0  # times the reach: farther from the flow costs no more

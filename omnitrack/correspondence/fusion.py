@@ -31,7 +31,8 @@ from omnitrack.correspondence.chaining import (
 from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.equations import BandedEquations, DenseEquations, Equations
 from omnitrack.correspondence.flows import FlowSource
-from omnitrack.correspondence.raster import Array, raster_scale
+from omnitrack.correspondence.raster import Array
+from omnitrack.units import raster_scale
 
 # All lengths at 256 x 256, all weights in 1 / px^2 there.
 MEASURED_PX = 0.2  # standard deviation of a hop without cycle error

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.consistency import Hop, take_hop
 from omnitrack.correspondence.flows import FlowSource
-from omnitrack.correspondence.raster import Array, Places, raster_scale, sample
+from omnitrack.correspondence.raster import Array, Places, sample
+from omnitrack.units import raster_scale
 
 # All lengths at 256 x 256.
 CONSISTENT_PX = 2.0  # cycle error of a hop that may be held against another

@@ -22,6 +22,7 @@ from omnitrack.correspondence.estimators.dis import DisEstimator
 from omnitrack.correspondence.places import alike_frames, look_of
 from omnitrack.correspondence.raster import Array, inside, pixel_grid, sample
 from omnitrack.settings import DisSettings
+from omnitrack.units import RASTER_PX
 
 THUMBNAIL_SIDE = 128  # longest side
 MOTION_PX = 16.0  # median motion since the keyframe, at 256 x 256, at which a new one begins
@@ -140,7 +141,7 @@ class _Views:
         grid = pixel_grid(size, min(PROBE_STRIDE, *size))
         landed = grid + sample(there, grid)
         returned = landed + sample(back, landed)
-        to_raster = np.float32(256) / np.array(size, np.float32)
+        to_raster = np.float32(RASTER_PX) / np.array(size, np.float32)
         error = np.linalg.norm((returned - grid) * to_raster, axis=-1)
         patches = FramePatches(lambda t: (first, second)[t], size)
         alike = patches.similarity(patches.patches(0, grid), 1, landed)

@@ -25,8 +25,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from omnitrack.correspondence.raster import raster_scale
 from omnitrack.settings import MatchSettings
+from omnitrack.units import raster_scale
 
 CHUNK_ENTRIES = 1 << 24  # of a matrix of similarities: bounds the memory
 LEAST_MATCHES = 4  # of a pair of frames: fewer cannot vouch for each other (published)

@@ -1,4 +1,4 @@
-"""Pixels of a frame: grids of them, reading between them, and the raster that thresholds are given in."""
+"""Pixels of a frame: grids of them, and reading between them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from omnitrack.units import raster_scale
 
 Array = NDArray[np.float32]
 _LONGEST_MAP = 1 << 14  # cv2.remap refuses maps longer than 32767 along one side
@@ -54,11 +56,6 @@ def inside(pixels: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.bo
         & (pixels[..., 1] >= -0.5)
         & (pixels[..., 1] <= size[1] - 0.5)
     )
-
-
-def raster_scale(size: tuple[int, int]) -> float:
-    """Pixels of a frame of `size` (width, height) per pixel of the 256 x 256 raster (geometric mean of x and y)."""
-    return float(np.sqrt(size[0] * size[1]) / 256.0)
 
 
 def pixel_grid(size: tuple[int, int], stride: int = 1) -> Array:

@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.raster import Array, inside, pixel_grid, raster_scale
+from omnitrack.correspondence.raster import Array, inside, pixel_grid
+from omnitrack.units import raster_scale
 
 KD_TREE_SINGLE = 4  # FLANN's exact k-d tree: the same points give the same neighbours
 # The next three by trial on the exact tracks of two synthetic scenes, 4 to 16 px apart.

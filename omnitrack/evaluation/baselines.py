@@ -11,7 +11,8 @@ from omnitrack.correspondence.chaining import CAUTIOUS, HopPrices, outward
 from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.fusion import chain_everywhere
-from omnitrack.correspondence.raster import Array, raster_scale
+from omnitrack.correspondence.raster import Array
+from omnitrack.units import raster_scale
 
 DIRECT_THRESHOLD_PX = 3.0
 CHAIN_THRESHOLD_PX = 1.5

@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.units import RASTER_PX
 
-RASTER = 256.0  # px: positions are scored at this scale, whatever the size they were tracked at
 THRESHOLDS = (1, 2, 4, 8, 16)
 METRICS = (
     "average_jaccard",
@@ -63,7 +63,7 @@ def score_video(
     Returns:
         The value of each of `METRICS`; shares in [0, 1], temporal coherence in px at 256 x 256.
     """
-    truth, predicted = np.asarray(points, np.float64) * RASTER, np.asarray(tracks, np.float64) * RASTER
+    truth, predicted = np.asarray(points, np.float64) * RASTER_PX, np.asarray(tracks, np.float64) * RASTER_PX
     scored = scored_frames(query_frames, truth.shape[1], query_mode)
     metrics = position_metrics(truth, ~occluded, predicted, visible, scored)
     metrics["temporal_coherence"] = temporal_coherence(truth, ~occluded, predicted)

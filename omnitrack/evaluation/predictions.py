@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
-from omnitrack.evaluation.metrics import RASTER
 from omnitrack.evaluation.tapvid import Queries, file_stem, pixels_to_raster, tapvid_queries_to_pixels
 from omnitrack.project.array_files import Arrays, Mismatch, read_arrays
 from omnitrack.project.track_layouts import KEYS, interpret, numbers, one, recognised, size_of
+from omnitrack.units import RASTER_PX
 
 QUERY_TOLERANCE = 0.05  # px at 256 x 256; half a pixel of a 1080p video, the usual convention error, is more
 _HINT = "what a file of predictions holds: python -m pydoc omnitrack.evaluation.predictions"
@@ -107,7 +107,7 @@ def _asked(arrays: Arrays) -> NDArray[np.float64] | None:
 def _match(asked: NDArray[np.float64], queries: Queries, size: tuple[int, int]) -> NDArray[np.intp]:
     """(Q,) row of the file that answers each query of the dataset: same frame, nearest point, within the tolerance."""
     at_query = queries.points[np.arange(len(queries)), queries.frames]
-    distance = np.abs(at_query[:, None] - pixels_to_raster(asked[:, 1:], size)).max(-1) * RASTER
+    distance = np.abs(at_query[:, None] - pixels_to_raster(asked[:, 1:], size)).max(-1) * RASTER_PX
     distance[queries.frames[:, None] != asked[:, 0]] = np.inf
     if not len(asked):
         distance = np.full((len(queries), 1), np.inf)

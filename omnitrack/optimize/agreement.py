@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from omnitrack.optimize.correspondences import Correspondences
-from omnitrack.optimize.losses import FRAME_PX
+from omnitrack.units import raster_scale
 
 NO_WAY_BACK = 0.3  # times the confidence where nothing is believed of the landing place
 
@@ -34,7 +34,7 @@ def weigh_by_return(data: Correspondences, half_px: float) -> Correspondences:
     """
     if half_px == 0:
         return data
-    half = half_px * max(data.size) / FRAME_PX
+    half = half_px * raster_scale(data.size)
     sources, targets = data.sources.tolist(), data.targets.tolist()
     entry_of = {(sources[s], t): (s, k) for s, row in enumerate(targets) for k, t in enumerate(row) if t >= 0}
     confidence = data.confidence.clone()

@@ -29,11 +29,12 @@ from omnitrack.motion.warp import CanonicalWarp
 from omnitrack.optimize.batch import Batch, Extras
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.depth_prior import Belief
-from omnitrack.optimize.losses import FRAME_PX, flow_gradient, robust_distance
+from omnitrack.optimize.losses import flow_gradient, robust_distance
 from omnitrack.optimize.matches import inliers
 from omnitrack.optimize.method import Method, Moment, first_depth
 from omnitrack.optimize.schedule import only_inliers
 from omnitrack.settings import OUTLIER_PX, CadexSettings, FitSettings
+from omnitrack.units import raster_scale
 
 COUPLING_ORDER = (0, 1, 2, 0, 1, 2)  # the coordinate each layer changes: every one twice
 SMOOTHNESS_SHARE = 4  # one anchor in so many is asked for smooth motion
@@ -102,7 +103,7 @@ def cadex_losses(
         correspondences, in pixels at 256 x 256, for hard mining.
     """
     anchors, targets = batch.target_frames.shape
-    scale = FRAME_PX / max(field.camera.size)  # 256-raster pixels per pixel
+    scale = 1 / raster_scale(field.camera.size)  # px at 256 x 256 per pixel
     depth_px = field.camera.half_extent_px * scale  # ... and per unit of depth
     columns = field.warp.time_columns()
     frames = batch.target_frames.flatten()

@@ -27,6 +27,7 @@ from omnitrack.optimize.initialise import (
     of_all_frames,
     sum_along_tracks,
 )
+from omnitrack.units import raster_scale
 
 LEAST_SHARE = 0.05  # of the middle depth: what is nearer counts as this near, so that its inverse stays finite
 ENDS = 0.02, 0.98  # quantiles of the clip's depth that become NEAR and FAR
@@ -171,7 +172,7 @@ def _follows(data: Correspondences, depth: Tensor, known: Tensor) -> Tensor:
             j, moved = row_of[target], data.displacement[s, k] * data.unit_px
             at = data.nearest_point(data.grid + moved)
             sure = data.confidence[s, k] / 255.0 * ~data.occluded[s, k] * known[s] * known[j] * known[j][at]
-            sure = sure * (moved.norm(dim=-1) * (256 / max(data.size)) > MOVED_PX)
+            sure = sure * (moved.norm(dim=-1) > MOVED_PX * raster_scale(data.size))
             along += (sure * ((depth[s] - depth[j][at]).abs() - tolerance).relu()).sum()
             staying += (sure * ((depth[s] - depth[j]).abs() - tolerance).relu()).sum()
     return (1 - along / staying.clamp_min(1e-6)).clamp_min(0) * (staying > 0)

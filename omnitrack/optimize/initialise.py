@@ -18,6 +18,7 @@ from torch import Tensor
 
 from omnitrack.motion.geometry import Camera
 from omnitrack.optimize.correspondences import Correspondences
+from omnitrack.units import raster_scale
 
 FAR, NEAR = 0.5, -0.5
 HALF_WAY_PX = 3.0  # residual motion, at 256 x 256, that puts a point half way between far and near
@@ -103,7 +104,7 @@ def _adjacent_affine(data: Correspondences, camera: Camera, frame: int) -> NDArr
         b = camera.lift(there, zeros)[:, :2].contiguous().cpu().numpy()
         if len(a) < 16:
             continue
-        threshold = RANSAC_PX * max(data.size) / 256 / camera.half_extent_px
+        threshold = RANSAC_PX * raster_scale(data.size) / camera.half_extent_px
         affine, _ = cv2.estimateAffine2D(a, b, method=cv2.RANSAC, ransacReprojThreshold=threshold)
         if affine is not None and 0.5 < np.linalg.det(affine[:, :2]) < 2.0:
             whole = np.vstack([affine, [0, 0, 1]])
@@ -112,10 +113,10 @@ def _adjacent_affine(data: Correspondences, camera: Camera, frame: int) -> NDArr
 
 
 def _residual_motion(data: Correspondences, camera: Camera, affine: Tensor, s: int) -> Tensor:
-    """Mean motion of each grid point against the camera's, over targets within reach; (P,) pixels at 256."""
+    """Mean motion of each grid point against the camera's, over targets within reach; (P,) px at 256 x 256."""
     points = camera.lift(data.grid, torch.zeros(len(data.grid), device=data.grid.device))[:, :2]
     source = int(data.sources[s])
-    scale = camera.half_extent_px * 256 / max(data.size)
+    scale = camera.half_extent_px / raster_scale(data.size)
     total = torch.zeros(len(points), device=points.device)
     weight = torch.zeros_like(total)
     for k, target in enumerate(data.targets[s].tolist()):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-FRAME_PX = 256.0
-
 
 def robust_distance(difference: Tensor, outlier_px: float) -> Tensor:
     """How far (..., 2) differences d are from zero, with growing distances growing in importance ever more slowly.

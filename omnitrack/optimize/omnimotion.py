@@ -34,11 +34,12 @@ from omnitrack.optimize.cadex import COUPLING_ORDER
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.depth_prior import Belief
 from omnitrack.optimize.following import carry, follow, guided_share
-from omnitrack.optimize.losses import FRAME_PX, flow_gradient, robust_distance
+from omnitrack.optimize.losses import flow_gradient, robust_distance
 from omnitrack.optimize.matches import inliers
 from omnitrack.optimize.method import Method, Moment, first_depth
 from omnitrack.optimize.schedule import only_inliers, ramp
 from omnitrack.settings import FitSettings, OmniMotionSettings
+from omnitrack.units import raster_scale
 
 LAST_RATE = 0.5**5  # of the learning rate, left after 100,000 steps of a fall by half every 20,000
 CODE_HIDDEN = 256  # width of the network of latent codes, as published
@@ -207,7 +208,7 @@ def _flow_terms(
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Agreement of predictions (B, M, 2) with the correspondences, and each anchor's error."""
     s = settings.omnimotion
-    scale = FRAME_PX / max(camera.size)  # 256-raster pixels per pixel
+    scale = 1 / raster_scale(camera.size)  # px at 256 x 256 per pixel
     difference = (landed - batch.target_pixels) * scale
     seen = batch.confidence * ~batch.occluded
     total = seen.sum().clamp_min(1e-6) if s.normalise_weights else seen.numel()
@@ -236,7 +237,7 @@ def _cycle(field: OmniMotionField, rays: Rays, batch: Batch, columns: list[Tenso
     back = carry(field, rays.canonical, batch.source_frames[:, None], columns)[:, 0]
     pixels = batch.source_pixels[:, None].expand(-1, rays.depths.shape[1], -1)
     apart = (back - field.camera.lift(pixels, rays.depths)).abs().mean()
-    return apart * FRAME_PX / max(field.camera.size) * field.camera.half_extent_px
+    return apart / raster_scale(field.camera.size) * field.camera.half_extent_px
 
 
 def _differences(values: Tensor, random: bool) -> Tensor:

@@ -28,6 +28,7 @@ from omnitrack.stages.evaluate_video import (
     plain_metrics,
     write_json,
 )
+from omnitrack.units import RASTER_PX
 
 Scores = dict[str, dict[str, Score]]  # row -> video -> score
 SettingsFor = Callable[[dict[str, object]], Settings]  # {"fit.method": "cadex", ...} -> settings with these among them
@@ -60,7 +61,7 @@ def evaluate(
     methods: Sequence[str],
     settings: Settings,
     query_mode: str = "strided",
-    resolution: tuple[int, int] | None = (256, 256),
+    resolution: tuple[int, int] | None = (RASTER_PX, RASTER_PX),
     predictions: Mapping[str, Path] | None = None,
     work: Path | None = None,
     device: str = "auto",

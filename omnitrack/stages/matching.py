@@ -18,7 +18,6 @@ from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.features import NONE
 from omnitrack.correspondence.match_refinement import refine_by_patches
 from omnitrack.correspondence.matching import FrameCells, calibrated, distinctive_cells, match_cells
-from omnitrack.correspondence.raster import raster_scale
 from omnitrack.device import pick_device
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.feature_store import FeatureStore
@@ -29,6 +28,7 @@ from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import replace_group
 from omnitrack.settings import MatchSettings, Settings
 from omnitrack.stages.features import wanted_features
+from omnitrack.units import raster_scale
 
 STAGE = "matching"  # and the table of its settings
 

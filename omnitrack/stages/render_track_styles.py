@@ -13,6 +13,7 @@ from omnitrack.drawing.tracks import camera_motion, draw_mesh, draw_points, draw
 from omnitrack.errors import OmnitrackError
 from omnitrack.stages.render_canvas import Canvas, Painter, Picture
 from omnitrack.tracks import Tracks
+from omnitrack.units import raster_scale
 
 CAMERA_THRESHOLD_PX = 1.0  # at 256 x 256: farther than this from the common motion is a motion of its own
 GAP_PX = 6  # between the two pictures of `compare`
@@ -42,7 +43,7 @@ class TrackView:
     @cached_property
     def camera(self) -> NDArray[np.float64]:
         """(T, 3, 3) the camera's motion, see `camera_motion`."""
-        threshold = CAMERA_THRESHOLD_PX * min(self.canvas.size) / 256
+        threshold = CAMERA_THRESHOLD_PX * raster_scale(self.canvas.size)
         return camera_motion(self.pixels, self.visible, threshold)
 
     def points_over(self, picture: Picture, frame: int, rows: NDArray[np.bool_] | slice = slice(None)) -> Picture:

@@ -12,14 +12,13 @@ from collections.abc import Callable
 import numpy as np
 
 from omnitrack.synthetic.maps import Chain, Map, Ripple, Similarity
-from omnitrack.synthetic.scene import Layer, Motion, SyntheticScene
+from omnitrack.synthetic.scene import DRAWN, Layer, Motion, SyntheticScene
 from omnitrack.synthetic.shapes import Ellipse, Plane, Polygon, Shape, Union, rectangle
 from omnitrack.synthetic.texture import Canvas, Texture, fractal_noise, paint
 
 Size = tuple[int, int]
 Colour = tuple[float, float, float]
 Painter = Callable[[Canvas, Canvas, np.random.Generator], Canvas]  # x and y (h, w) to colours (h, w, 3) in [0, 1]
-DRAWN = (256, 192)  # the size that the scenes are laid out for; others are scaled to its width
 
 
 def street_scene(size: Size = DRAWN, num_frames: int = 24, seed: int = 0) -> SyntheticScene:

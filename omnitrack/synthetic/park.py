@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from omnitrack.synthetic.maps import Chain, Map, Ripple, Similarity
-from omnitrack.synthetic.scene import Layer, SyntheticScene
+from omnitrack.synthetic.scene import DRAWN, Layer, SyntheticScene
 from omnitrack.synthetic.shapes import Ellipse, Plane, Polygon, Union, rectangle
 from omnitrack.synthetic.texture import TEXELS_PER_PIXEL, Canvas, fractal_noise, paint
 
@@ -17,7 +17,7 @@ HORIZON, GROUND = 78.0, 112.0  # rows of the first frame where the hills and the
 Colour = tuple[float, float, float]
 
 
-def demo_scene(size: tuple[int, int] = (256, 192), num_frames: int = 24, seed: int = 0) -> SyntheticScene:
+def demo_scene(size: tuple[int, int] = DRAWN, num_frames: int = 24, seed: int = 0) -> SyntheticScene:
     """The clip that `omnitrack demo` tracks: things vanish and return, turn and bend while the camera pans and zooms.
 
     Args:
@@ -25,7 +25,7 @@ def demo_scene(size: tuple[int, int] = (256, 192), num_frames: int = 24, seed: i
         num_frames: T; the motions per frame stay the same.
         seed: Of everything painted.
     """
-    zoom = size[0] / 256.0
+    zoom = size[0] / DRAWN[0]
     middle = (num_frames - 1) / 2
 
     def camera(t: int) -> Map:

@@ -14,6 +14,7 @@ from omnitrack.synthetic.shapes import Shape
 from omnitrack.synthetic.texture import Texture
 
 SUPERSAMPLING = 3  # samples per pixel and axis
+DRAWN = (256, 192)  # the size that scenes are laid out for; others are scaled to its width
 Motion = Callable[[int], Map]
 
 

@@ -27,7 +27,6 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 import omnitrack.correspondence.hop_reliability as model
 from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.hop_evidence import NAMES, HopEvidence
-from omnitrack.correspondence.raster import raster_scale
 from omnitrack.evaluation.tapvid import load_tapvid, raster_to_pixels
 from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore
@@ -36,6 +35,7 @@ from omnitrack.stages.flow import compute_flow
 from omnitrack.stages.hops import judge_hops
 from omnitrack.stages.init import init_from_frames
 from omnitrack.synthetic.random_scenes import filmed_clip
+from omnitrack.units import raster_scale
 
 FIRST_SEED = 100
 LEFT_OUT = 6  # scenes, the last ones: training does not see them

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.consistency import take_hop
-from omnitrack.correspondence.raster import raster_scale
 from omnitrack.evaluation.tapvid import TapvidVideo, file_stem, load_tapvid, raster_to_pixels
 from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore
 from omnitrack.settings import Settings
+from omnitrack.units import raster_scale
 
 GAPS = (1, 2, 4, 8)
 LOST_PX = 4.0

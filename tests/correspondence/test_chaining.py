@@ -20,8 +20,9 @@ from omnitrack.correspondence.chaining import (
     outward,
 )
 from omnitrack.correspondence.flows import FlowSource
-from omnitrack.correspondence.raster import Places, raster_scale
+from omnitrack.correspondence.raster import Places
 from omnitrack.synthetic import SyntheticScene, occluder_scene, translating_scene
+from omnitrack.units import raster_scale
 
 THRESHOLD_PX = 2.0
 BEHIND = np.array([[34.0, 48.0]], np.float32)  # on the disc in frame 0; behind the pole in frames 6 to 9 of 16

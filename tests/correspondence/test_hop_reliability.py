@@ -19,12 +19,13 @@ from omnitrack.correspondence.hop_reliability import (
     encode_log_odds,
     hop_regressor,
 )
-from omnitrack.correspondence.raster import Places, raster_scale
+from omnitrack.correspondence.raster import Places
 from omnitrack.synthetic import SyntheticScene, translating_scene
 from omnitrack.synthetic.maps import Similarity
 from omnitrack.synthetic.scene import Layer
 from omnitrack.synthetic.shapes import Ellipse, Plane
 from omnitrack.synthetic.texture import mottled, paint
+from omnitrack.units import raster_scale
 
 SIZE, FRAMES, GAPS = (160, 128), 18, (1, 2, 4, 8, 16)
 PAN = np.array([-2.0, 0.5], np.float32)  # of the background, pixels per frame

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from omnitrack.correspondence.raster import Places, grid_shape, inside, pixel_grid, raster_scale, read, sample
+from omnitrack.correspondence.raster import Places, grid_shape, inside, pixel_grid, read, sample
 
 IMAGE = np.array([[0.0, 4.0, 8.0], [10.0, 14.0, 2.0]], np.float32)  # H = 2, W = 3
 
@@ -63,12 +63,6 @@ def test_reading_at_maps_of_any_length_is_sampling_their_places(shape: tuple[int
 def test_inside_goes_to_the_edge_of_the_outer_pixels() -> None:
     pixels = np.array([[-0.5, -0.5], [4.5, 2.5], [-0.51, 0], [4.51, 0], [0, -0.51], [0, 2.51], [2, 1], [np.nan, 0]])
     assert inside(pixels, (5, 3)).tolist() == [True, True, False, False, False, False, True, False]
-
-
-def test_raster_scale_is_the_geometric_mean() -> None:
-    assert raster_scale((256, 256)) == 1.0
-    assert raster_scale((512, 128)) == pytest.approx(1.0)
-    assert raster_scale((128, 64)) == pytest.approx(np.sqrt(0.5 * 0.25))
 
 
 def test_pixel_grid_by_hand() -> None:

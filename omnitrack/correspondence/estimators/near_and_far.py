@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate, Pair, PairEstimator
 from omnitrack.correspondence.photometric import looks_better
-from omnitrack.correspondence.raster import raster_scale
+from omnitrack.units import raster_scale
 
 SIGMA_PX = 2.0  # of the Gaussian around a pixel over which two flows are compared, at 256 x 256
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from omnitrack.errors import OmnitrackError
 from omnitrack.presets import preset_settings
-from omnitrack.settings import Settings
+from omnitrack.settings import MOVED, Settings
 
 try:
     import tomllib
@@ -116,6 +116,8 @@ def _merge(settings: T, values: Any, prefix: str, path: str) -> T:
     changes = {}
     for key, value in values.items():
         if key not in fields:
+            if prefix + key in MOVED:
+                raise _wrong(path, f"{prefix}{key} is called {MOVED[prefix + key]} now", "use the new name")
             close = difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
             hint = f"did you mean {prefix}{close[0]}?" if close else f"known here: {', '.join(fields)}"
             raise _wrong(path, f"unknown setting {prefix}{key}", hint)

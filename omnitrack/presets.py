@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from omnitrack.errors import OmnitrackError, closest_hint
-from omnitrack.settings import CadexSettings, FitSettings, OmniMotionSettings, Settings
+from omnitrack.settings import CadexSettings, FitSettings, OmniMotionSettings, Plain2dSettings, Settings
 
 CADEX = FitSettings()
 # By the curve in tests/benchmarks/accuracy/steps.png: tracks are 0.6 AJ below the default after 400 steps, and 3,200
@@ -19,8 +19,6 @@ CADEX_PAPER = FitSettings(
     steps=22_000,
     anchors=48 * 1024,  # and as many neighbours
     targets=1,
-    learning_rate=3e-3,
-    depth_learning_rate=5e-3,
     return_px=0.0,
     flow_gradient_weight=0.022,  # published: grows from 0 to 0.044
     matches=96 * 4,
@@ -34,6 +32,7 @@ CADEX_PAPER = FitSettings(
         depth_weight=1.0,
         occlusion_weight=0.0,
         smoothness_weight=0.0,
+        learning_rate=3e-3,
     ),
 )
 
@@ -67,7 +66,7 @@ OMNIMOTION_PAPER = FitSettings(
         frame_map="none",
         conditioner="network",
         hidden=(256, 256, 256),
-        plain_hidden=(256,) * 8,
+        two_networks_hidden=(256,) * 8,
         canonical_hidden=512,
         samples=32,
         near=0.0,
@@ -82,11 +81,23 @@ OMNIMOTION_PAPER = FitSettings(
     ),
 )
 
-DEFAULTS: dict[str, FitSettings] = {"cadex": CADEX, "omnimotion": OMNIMOTION}
+# The ablation of OmniMotion's volume: as many steps and points.
+PLAIN_2D = replace(OMNIMOTION, method="plain_2d")
+PLAIN_2D_PAPER = replace(
+    OMNIMOTION_PAPER,
+    method="plain_2d",
+    plain_2d=Plain2dSettings(hidden=(256,) * 8, time_channels=0, learning_rate=1e-4, time_learning_rate=1e-3),
+)
+
+DEFAULTS: dict[str, FitSettings] = {"cadex": CADEX, "omnimotion": OMNIMOTION, "plain_2d": PLAIN_2D}
 PRESETS: dict[str, dict[str, FitSettings]] = {
-    "fast": {"cadex": CADEX_FAST, "omnimotion": OMNIMOTION_FAST},
-    "accurate": {"cadex": CADEX_ACCURATE, "omnimotion": OMNIMOTION_ACCURATE},
-    "paper": {"cadex": CADEX_PAPER, "omnimotion": OMNIMOTION_PAPER},
+    "fast": {"cadex": CADEX_FAST, "omnimotion": OMNIMOTION_FAST, "plain_2d": replace(PLAIN_2D, steps=400)},
+    "accurate": {
+        "cadex": CADEX_ACCURATE,
+        "omnimotion": OMNIMOTION_ACCURATE,
+        "plain_2d": replace(PLAIN_2D, steps=3000),
+    },
+    "paper": {"cadex": CADEX_PAPER, "omnimotion": OMNIMOTION_PAPER, "plain_2d": PLAIN_2D_PAPER},
 }
 
 

@@ -229,6 +229,9 @@ class CadexSettings:
     occlusion_margin: float = setting(0.1, "... by at least this depth", low=0)
     smoothness_weight: float = setting(0.1, "points move evenly where nothing was found of them", low=0)
     occlusion_tolerance: float = setting(0.1, "depth behind the surface that still counts as on it", low=0)
+    learning_rate: float = setting(2e-2, "of the deformation, at the start", low=0)
+    depth_learning_rate: float = setting(5e-3, "of the depth maps, at the start", low=0)
+    depth_clip: float = setting(10.0, "largest norm of the depth maps' gradient; 0 for none", low=0)
 
 
 @dataclass(frozen=True)
@@ -237,8 +240,8 @@ class OmniMotionSettings:
 
     mapping: str = setting(
         "invertible",
-        "frame to canonical and back: one invertible network, two networks, or no canonical volume at all",
-        choices=("invertible", "two_networks", "plain_2d"),
+        "frame to canonical and back: one invertible network, or two networks that nothing makes inverse",
+        choices=("invertible", "two_networks"),
     )
     frame_map: str = setting(
         "camera",
@@ -254,7 +257,7 @@ class OmniMotionSettings:
     time_channels: int = setting(16, "planes: features per time grid", low=1)
     code_width: int = setting(128, "network: width of a frame's latent code", low=1)
     hidden: tuple[int, ...] = setting((32, 16), "widths of each coupling layer's network")
-    plain_hidden: tuple[int, ...] = setting((64, 64, 64, 64), "widths of the other mappings' networks")
+    two_networks_hidden: tuple[int, ...] = setting((64, 64, 64, 64), "mapping two_networks: widths of each network")
     canonical_hidden: int = setting(64, "width of the canonical network", low=1)
     canonical_layers: int = setting(3, "layers of the canonical network", low=1)
     samples: int = setting(16, "samples of a ray", low=2)
@@ -284,16 +287,24 @@ class OmniMotionSettings:
 
 
 @dataclass(frozen=True)
-class FitSettings:
-    """The optimisation."""
+class Plain2dSettings:
+    """The ablation without a canonical volume: flow between any two frames as one network."""
 
-    method: str = setting("cadex", "motion field to fit")
+    hidden: tuple[int, ...] = setting((64, 64, 64, 64), "widths of the network")
+    time_channels: int = setting(16, "features per time grid; 0 takes codes from a network, as published", low=0)
+    code_width: int = setting(128, "time_channels 0: width of a frame's latent code", low=1)
+    learning_rate: float = setting(1e-2, "of the network, at the start", low=0)
+    time_learning_rate: float = setting(1e-2, "of the time's features, at the start", low=0)
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """The optimisation. Each method has a table of its own, named like the method."""
+
+    method: str = setting("cadex", "motion field to fit: cadex, omnimotion, or the ablation plain_2d")
     steps: int = setting(1200, "optimisation steps", low=1)
     anchors: int = setting(1024, "source points per step", low=1)
     targets: int = setting(4, "target frames per source point", low=1)
-    learning_rate: float = setting(2e-2, "of the deformation, at the start", low=0)
-    depth_learning_rate: float = setting(5e-3, "of the depth maps, at the start", low=0)
-    depth_clip: float = setting(10.0, "largest norm of the depth maps' gradient", low=0)
     outlier_px: float = setting(
         OUTLIER_PX, "error, at 256 x 256, beyond which a correspondence pulls less; 0 is the plain distance", low=0
     )
@@ -316,6 +327,7 @@ class FitSettings:
     checkpoint_seconds: float = setting(30.0, "time between checkpoints", low=0)
     cadex: CadexSettings = table(CadexSettings, "the CaDeX++ field and its losses")
     omnimotion: OmniMotionSettings = table(OmniMotionSettings, "the OmniMotion field and its losses")
+    plain_2d: Plain2dSettings = table(Plain2dSettings, "the ablation without a canonical volume")
 
 
 @dataclass(frozen=True)
@@ -354,3 +366,11 @@ class Settings:
     fit: FitSettings = table(FitSettings, "the optimisation")
     query: QuerySettings = table(QuerySettings, "tracks from a fitted field")
     render: RenderSettings = table(RenderSettings, "pictures of tracks and of the field")
+
+
+MOVED = {  # what settings were called in earlier versions, and are called now
+    "fit.learning_rate": "fit.cadex.learning_rate",
+    "fit.depth_learning_rate": "fit.cadex.depth_learning_rate",
+    "fit.depth_clip": "fit.cadex.depth_clip",
+    "fit.omnimotion.plain_hidden": "fit.omnimotion.two_networks_hidden",
+}

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from omnitrack.config import as_dict, dump_settings, fingerprint, load_settings, parse_assignments, read_toml
 from omnitrack.errors import OmnitrackError
-from omnitrack.settings import FlowSettings, InitSettings, Settings
+from omnitrack.optimize.methods import METHODS
+from omnitrack.presets import DEFAULTS
+from omnitrack.settings import MOVED, FitSettings, FlowSettings, InitSettings, Settings
 
 
 def changed_settings() -> Settings:
@@ -174,3 +177,21 @@ def test_as_dict_is_plain_json() -> None:
     plain = as_dict(Settings())
     assert plain["flow"]["dis"]["patch_size"] == 8
     assert plain["init"] == {"start": 0, "end": 0, "stride": 1, "max_size": 854, "fps": 0.0}
+
+
+@pytest.mark.parametrize(("old", "new"), MOVED.items())
+def test_an_old_name_says_the_new_one(old: str, new: str) -> None:
+    with pytest.raises(OmnitrackError, match=f"{old} is called {new} now"):
+        load_settings(overrides={old: 0.5})
+    table, key = new.rsplit(".", 1)
+    found: Any = Settings()
+    for part in table.split("."):
+        found = getattr(found, part)
+    assert hasattr(found, key)
+
+
+def test_every_method_has_a_table_of_its_name_with_a_learning_rate() -> None:
+    for name, method in METHODS.items():
+        assert method.name == name
+        assert getattr(FitSettings(), name).learning_rate > 0
+        assert name in DEFAULTS

@@ -10,11 +10,11 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from omnitrack.cli import complete
-from omnitrack.presets import PRESETS
+from omnitrack.presets import DEFAULTS, PRESETS
 from omnitrack.stages.render_styles import EDIT_STYLE, STYLES
 
 HERE = Path()
-METHODS = ("cadex", "omnimotion")
+METHODS = tuple(DEFAULTS)
 
 Value = TypeVar("Value", str, list[str], None)
 

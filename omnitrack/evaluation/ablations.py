@@ -81,7 +81,7 @@ _ALL = (
         (0.125, None, None, None),
         OMNIMOTION,
     ),
-    Ablation("omnimotion", "plain-2d", "no canonical volume", {"fit.omnimotion.mapping": "plain_2d"}),
+    Ablation("omnimotion", "plain-2d", "no canonical volume", {"fit.method": "plain_2d"}),
     Ablation("omnimotion", "no-flow", "no loss on correspondences", {"fit.omnimotion.flow_weight": 0.0}),
     Ablation(
         "omnimotion",

@@ -22,11 +22,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from omnitrack.motion.ablation_models import TwoNetworkWarp
 from omnitrack.motion.canonical import CanonicalVolume
 from omnitrack.motion.depth import texel
 from omnitrack.motion.field import FieldTracks
 from omnitrack.motion.geometry import Camera
-from omnitrack.motion.plain import TwoNetworkWarp
 from omnitrack.motion.rendering import (
     accumulate,
     alphas_from_density,

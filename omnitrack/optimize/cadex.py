@@ -75,8 +75,8 @@ def _camera(size: tuple[int, int], settings: CadexSettings) -> Camera:
 def groups(field: CadexField, settings: FitSettings) -> list[tuple[list[Tensor], float, float]]:
     """See `omnitrack.optimize.method.Method.groups`."""
     return [
-        (list(field.warp.parameters()), settings.learning_rate, 0.0),
-        (list(field.depth.parameters()), settings.depth_learning_rate, settings.depth_clip),
+        (list(field.warp.parameters()), settings.cadex.learning_rate, 0.0),
+        (list(field.depth.parameters()), settings.cadex.depth_learning_rate, settings.cadex.depth_clip),
     ]
 
 
@@ -177,6 +177,9 @@ def match_loss(field: CadexField, batch: Batch, settings: FitSettings, moment: M
 
 
 CADEX = Method(
+    name="cadex",
+    has_colors=False,
+    uses_depth=lambda settings: settings.cadex.depth_start != "flat",
     build=build,
     camera=lambda size, settings: _camera(size, settings.cadex),
     losses=lambda field, batch, settings, moment: cadex_losses(

@@ -178,7 +178,8 @@ class Engine:
             last = self._good["step"]
             raise OmnitrackError(
                 f"the fit is not finite from step {last} on, after {MOST_ROLLBACKS} restarts with smaller steps",
-                "look at the filtered correspondences (omnitrack info -v), or lower --set fit.learning_rate",
+                "look at the filtered correspondences (omnitrack info -v), or lower --set "
+                f"fit.{self._method.name}.learning_rate",
             )
         generator = self._generator.get_state()  # goes on: the same samples would lead to the same end
         scale = self._rate_scale / 2

@@ -1,9 +1,14 @@
-"""Terms that the methods share. All are in pixels of the 256 x 256 raster, so that weights serve every frame size."""
+"""Terms that the methods share, in px at 256 x 256, so that weights serve every frame size."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from omnitrack.motion.geometry import Camera
+from omnitrack.optimize.batch import Batch
+from omnitrack.settings import FitSettings
+from omnitrack.units import raster_scale
 
 
 def robust_distance(difference: Tensor, outlier_px: float) -> Tensor:
@@ -34,3 +39,34 @@ def flow_gradient(difference: Tensor, weight: Tensor, random: bool = False) -> T
     both = weight[first] * weight[second]
     error = (difference[first] - difference[second]).abs().mean(-1)
     return (both * error).sum() / both.sum().clamp_min(1e-6)
+
+
+def flow_terms(
+    landed: Tensor,
+    batch: Batch,
+    camera: Camera,
+    settings: FitSettings,
+    normalise: bool = True,
+    random_neighbours: bool = False,
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Agreement of predictions with the visible correspondences, and each anchor's error.
+
+    Args:
+        landed: (B, M, 2) predicted pixels in the target frames.
+        batch: What they should be; with neighbours where the flow's gradient counts.
+        camera: Of the frames.
+        settings: ``outlier_px`` and ``flow_gradient_weight``.
+        normalise: Divide by the sum of the confidences, not by their number.
+        random_neighbours: Of `flow_gradient`.
+
+    Returns:
+        ``flow`` and, where it counts, ``flow_gradient``; and (B,) mean distances in px at 256 x 256.
+    """
+    difference = (landed - batch.target_pixels) / raster_scale(camera.size)
+    seen = batch.confidence * ~batch.occluded
+    total = seen.sum().clamp_min(1e-6) if normalise else seen.numel()
+    terms = {"flow": (seen * robust_distance(difference, settings.outlier_px)).sum() / total}
+    if settings.flow_gradient_weight > 0:
+        terms["flow_gradient"] = settings.flow_gradient_weight * flow_gradient(difference, seen, random_neighbours)
+    errors = (seen * difference.detach().norm(dim=-1)).sum(-1) / seen.sum(-1).clamp_min(1e-6)
+    return terms, errors

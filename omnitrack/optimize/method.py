@@ -35,6 +35,9 @@ class Method:
     """One way to make a motion field.
 
     Attributes:
+        name: Of the method and of its table of settings, ``fit.NAME``, which has a ``learning_rate``.
+        has_colors: Its fields are `omnitrack.motion.field.ColoredField`.
+        uses_depth: Whether a fit with these settings makes anything of a depth to start from.
         build: A field at its start, from correspondences, settings and how far a depth prior is believed, None where
             there is none; draws from torch's default generator.
         camera: Of the field, for frames of a size (width, height).
@@ -46,6 +49,9 @@ class Method:
         last_rate: Share of the learning rate that is left at the end.
     """
 
+    name: str
+    has_colors: bool
+    uses_depth: Callable[[FitSettings], bool]
     build: Callable[[Correspondences, FitSettings, Belief | None], Any]
     camera: Callable[[tuple[int, int], FitSettings], Camera]
     losses: Callable[[Any, Batch, FitSettings, Moment], tuple[dict[str, Tensor], Tensor]]

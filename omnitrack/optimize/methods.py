@@ -6,8 +6,9 @@ from omnitrack.errors import OmnitrackError, closest_hint
 from omnitrack.optimize.cadex import CADEX
 from omnitrack.optimize.method import Method
 from omnitrack.optimize.omnimotion import OMNIMOTION
+from omnitrack.optimize.plain_2d import PLAIN_2D
 
-METHODS: dict[str, Method] = {"cadex": CADEX, "omnimotion": OMNIMOTION}
+METHODS: dict[str, Method] = {method.name: method for method in (CADEX, OMNIMOTION, PLAIN_2D)}
 
 
 def get_method(name: str) -> Method:
@@ -15,3 +16,8 @@ def get_method(name: str) -> Method:
     if name not in METHODS:
         raise OmnitrackError(f"there is no method called {name!r}", closest_hint(name, METHODS, "there is"))
     return METHODS[name]
+
+
+def colored_method() -> str:
+    """The name of a method whose fields know colours."""
+    return next(name for name, method in METHODS.items() if method.has_colors)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.motion.ablation_models import TwoNetworkWarp
 from omnitrack.motion.canonical import CanonicalVolume
 from omnitrack.motion.conditioner import Conditioner, NetworkConditioner, PlaneConditioner
 from omnitrack.motion.coupling import SCALAR_MAPS, Coupling
@@ -26,7 +27,6 @@ from omnitrack.motion.encoding import TimeCodes, TimeFeatures
 from omnitrack.motion.frame_map import FrameAffine, FrameMap, FrameNetwork
 from omnitrack.motion.geometry import Camera
 from omnitrack.motion.omnimotion import OmniMotionField, Rays, RayShape
-from omnitrack.motion.plain import PlanarField, TwoNetworkWarp
 from omnitrack.motion.rendering import accumulate, distortion
 from omnitrack.motion.warp import CanonicalWarp
 from omnitrack.optimize.batch import Batch, Extras
@@ -34,7 +34,7 @@ from omnitrack.optimize.cadex import COUPLING_ORDER
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.depth_prior import Belief
 from omnitrack.optimize.following import carry, follow, guided_share
-from omnitrack.optimize.losses import flow_gradient, robust_distance
+from omnitrack.optimize.losses import flow_terms
 from omnitrack.optimize.matches import inliers
 from omnitrack.optimize.method import Method, Moment, first_depth
 from omnitrack.optimize.schedule import only_inliers, ramp
@@ -50,7 +50,7 @@ DISTORTION_RAMP = (0.4, 0.6)  # (step - 40,000) / 2,000 up to 10
 LEAST_WEIGHT = 1e-3  # of a ray at its prior depth: keeps the logarithm finite
 
 
-def build(data: Correspondences, settings: FitSettings, belief: Belief | None = None) -> OmniMotionField | PlanarField:
+def build(data: Correspondences, settings: FitSettings, belief: Belief | None = None) -> OmniMotionField:
     """A field at its start: the camera's motion, and a depth to aim at: from motion, and from a prior if believed."""
     s = settings.omnimotion
     if s.near >= s.far:
@@ -61,30 +61,27 @@ def build(data: Correspondences, settings: FitSettings, belief: Belief | None = 
     camera = Camera(data.size)
     affine, depth = first_depth(data, camera, "motion", belief)
     field = assemble(camera, affine, settings.omnimotion)
-    if isinstance(field, OmniMotionField):
-        field.first_depth = s.near + (depth + 1) / 2 * (s.far - s.near)  # known on a scale from -1 to 1
+    field.first_depth = s.near + (depth + 1) / 2 * (s.far - s.near)  # known on a scale from -1 to 1
     return field.to(data.grid.device)
 
 
 def restore(
     state: Mapping[str, Tensor], size: tuple[int, int], num_frames: int, settings: FitSettings
-) -> OmniMotionField | PlanarField:
+) -> OmniMotionField:
     """The field that a state was saved from."""
     field = assemble(Camera(size), torch.eye(2, 3).repeat(num_frames, 1, 1), settings.omnimotion)
     field.load_state_dict(state)
     return field
 
 
-def assemble(camera: Camera, affine: Tensor, s: OmniMotionSettings) -> OmniMotionField | PlanarField:
+def assemble(camera: Camera, affine: Tensor, s: OmniMotionSettings) -> OmniMotionField:
     """A field of the settings' shape from the camera's motion (T, 2, 3)."""
     num_frames = len(affine)
     time = _time(num_frames, s)
-    if s.mapping == "plain_2d":
-        return PlanarField(camera, time, s.plain_hidden)
     frame_map = _frame_map(affine, s)
     warp: CanonicalWarp | TwoNetworkWarp
     if s.mapping == "two_networks":
-        warp = TwoNetworkWarp(frame_map, time, s.plain_hidden)
+        warp = TwoNetworkWarp(frame_map, time, s.two_networks_hidden)
     else:
         layers = [Coupling(c, _conditioner(time.width, s), SCALAR_MAPS[s.coupling]) for c in COUPLING_ORDER]
         warp = CanonicalWarp(frame_map, time, layers)
@@ -114,39 +111,26 @@ def _frame_map(affine: Tensor, s: OmniMotionSettings) -> FrameMap:
     return FrameNetwork(len(affine), layers)
 
 
-def groups(field: OmniMotionField | PlanarField, settings: FitSettings) -> list[tuple[list[Tensor], float, float]]:
+def groups(field: OmniMotionField, settings: FitSettings) -> list[tuple[list[Tensor], float, float]]:
     """See `omnitrack.optimize.method.Method.groups`: couplings, canonical volume, times."""
     s = settings.omnimotion
-    time = field.time if isinstance(field, PlanarField) else field.warp.time
-    volume: list[Tensor] = [] if isinstance(field, PlanarField) else [*field.volume.parameters()]
-    others = {id(p) for p in [*time.parameters(), *volume]}
+    time: list[Tensor] = [*field.warp.time.parameters()]
+    volume: list[Tensor] = [*field.volume.parameters()]
+    others = {id(p) for p in [*time, *volume]}
     rest: list[Tensor] = [p for p in field.parameters() if id(p) not in others]
-    found: list[tuple[list[Tensor], float, float]] = [
+    return [
         (rest, s.learning_rate, 0.0),
-        ([*time.parameters()], s.time_learning_rate, 0.0),
+        (time, s.time_learning_rate, 0.0),
         (volume, s.canonical_learning_rate, 0.0),
     ]
-    return [group for group in found if group[0]]
 
 
-def losses(
-    field: OmniMotionField | PlanarField, batch: Batch, settings: FitSettings, moment: Moment
-) -> tuple[dict[str, Tensor], Tensor]:
-    """See `omnitrack.optimize.method.Method.losses`."""
-    if isinstance(field, PlanarField):
-        return _flow_terms(field.camera, _landed_flat(field, batch), batch, settings)
-    return omnimotion_losses(field, batch, settings, moment)
-
-
-def match_loss(field: OmniMotionField | PlanarField, batch: Batch, settings: FitSettings, moment: Moment) -> Tensor:
+def match_loss(field: OmniMotionField, batch: Batch, settings: FitSettings, moment: Moment) -> Tensor:
     """See `omnitrack.optimize.method.Method.match_loss`: where the samples of a ray land together."""
-    if isinstance(field, PlanarField):
-        landed = _landed_flat(field, batch)
-    else:
-        landed = follow(field, batch, settings.omnimotion, moment).landed
+    landed = follow(field, batch, settings.omnimotion, moment).landed
     if only_inliers(moment.share):
         batch = replace(batch, confidence=batch.confidence * inliers(landed - batch.target_pixels))
-    terms, _ = _flow_terms(field.camera, landed, batch, replace(settings, flow_gradient_weight=0.0))
+    terms, _ = _flow_terms(field, landed, batch, replace(settings, flow_gradient_weight=0.0))
     return terms["flow"]
 
 
@@ -170,7 +154,7 @@ def omnimotion_losses(
     s, shape = settings.omnimotion, field.shape
     followed = follow(field, batch, s, moment)
     rays, tracked, prior, columns = followed.rays, followed.tracked, followed.prior, followed.columns
-    terms, errors = _flow_terms(field.camera, followed.landed, batch, settings)
+    terms, errors = _flow_terms(field, followed.landed, batch, settings)
     z = followed.points[..., 2]
     violation = torch.relu(z - shape.far) + torch.relu(shape.near - z)
     terms["depth_range"] = s.depth_range_weight * (violation**2).mean()
@@ -195,29 +179,13 @@ def omnimotion_losses(
     return terms, errors
 
 
-def _landed_flat(field: PlanarField, batch: Batch) -> Tensor:
-    """Where the anchors land in the target frames, (B, M, 2)."""
-    frames = batch.target_frames
-    sources = batch.source_frames[:, None].expand_as(frames)
-    pixels = batch.source_pixels[:, None].expand(*frames.shape, 2)
-    return field(pixels.flatten(0, 1), sources.flatten(), frames.flatten()).view(*frames.shape, 2)
-
-
 def _flow_terms(
-    camera: Camera, landed: Tensor, batch: Batch, settings: FitSettings
+    field: OmniMotionField, landed: Tensor, batch: Batch, settings: FitSettings
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Agreement of predictions (B, M, 2) with the correspondences, and each anchor's error."""
     s = settings.omnimotion
-    scale = 1 / raster_scale(camera.size)  # px at 256 x 256 per pixel
-    difference = (landed - batch.target_pixels) * scale
-    seen = batch.confidence * ~batch.occluded
-    total = seen.sum().clamp_min(1e-6) if s.normalise_weights else seen.numel()
-    terms = {"flow": s.flow_weight * (seen * robust_distance(difference, settings.outlier_px)).sum() / total}
-    if settings.flow_gradient_weight > 0:
-        gradient = flow_gradient(difference, seen, s.random_neighbours)
-        terms["flow_gradient"] = s.flow_weight * settings.flow_gradient_weight * gradient
-    errors = (seen * difference.detach().norm(dim=-1)).sum(-1) / seen.sum(-1).clamp_min(1e-6)
-    return terms, errors
+    terms, errors = flow_terms(landed, batch, field.camera, settings, s.normalise_weights, s.random_neighbours)
+    return {name: s.flow_weight * term for name, term in terms.items()}, errors
 
 
 def _smoothness(field: OmniMotionField, rays: Rays, batch: Batch, columns: list[Tensor]) -> Tensor:
@@ -254,9 +222,12 @@ def extras(settings: FitSettings) -> Extras:
 
 
 OMNIMOTION = Method(
+    name="omnimotion",
+    has_colors=True,
+    uses_depth=lambda settings: settings.omnimotion.depth_prior_weight > 0 or settings.omnimotion.guided_share > 0,
     build=build,
     camera=lambda size, settings: Camera(size),
-    losses=losses,
+    losses=omnimotion_losses,
     match_loss=match_loss,
     groups=groups,
     restore=restore,

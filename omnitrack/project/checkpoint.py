@@ -16,7 +16,7 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.project.atomic import atomic_path
 from omnitrack.project.project import Project
 
-FORMAT = 2  # 2: couplings are made of parts
+FORMAT = 3  # 2: couplings are made of parts; 3: each method has its settings to itself
 KEEP = 2
 
 

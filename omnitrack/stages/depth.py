@@ -16,13 +16,14 @@ from omnitrack.depth_prior import NONE, open_source, source_identity
 from omnitrack.depth_prior.contract import DepthClip, DepthSource
 from omnitrack.device import pick_device
 from omnitrack.errors import OmnitrackError
+from omnitrack.optimize.methods import get_method
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.depth_store import DEPTH_GROUP, STAMP, read_depth, read_depth_stamp, write_depth
 from omnitrack.project.project import Project
 from omnitrack.project.shards import Shards
 from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import replace_group
-from omnitrack.settings import FitSettings, Settings
+from omnitrack.settings import Settings
 
 MOST_SIDE = 320  # of a stored map: twice as fine as the grid of a fit by default, of 16,384 points
 
@@ -55,7 +56,7 @@ def depth_stamp(project: Project, settings: Settings) -> dict[str, Any] | None:
         OmnitrackError: A source without a path.
     """
     depth = settings.depth
-    if depth.source == NONE or not _starts_from_depth(settings.fit):
+    if depth.source == NONE or not get_method(settings.fit.method).uses_depth(settings.fit):
         return None
     used = as_dict(depth)
     del used["path"]  # what is there counts, not where
@@ -101,14 +102,6 @@ def compute_depth(
         size=(maps.shape[2], maps.shape[1]),
         seconds=time.perf_counter() - begin,
     )
-
-
-def _starts_from_depth(fit: FitSettings) -> bool:
-    """Whether the method of a fit makes anything of a depth to start from."""
-    if fit.method == "omnimotion":
-        s = fit.omnimotion
-        return s.mapping != "plain_2d" and (s.depth_prior_weight > 0 or s.guided_share > 0)
-    return fit.method != "cadex" or fit.cadex.depth_start != "flat"
 
 
 def _compute_missing(project: Project, source: DepthSource, shards: Shards, progress: Progress) -> int:

@@ -137,7 +137,8 @@ def _check_names(methods: Sequence[str], predictions: Mapping[str, Path]) -> Non
 
 def _row(name: str, settings: Settings, settings_for: SettingsFor) -> Row:
     if name in ABLATIONS:
-        return Row(name, ABLATIONS[name].method, settings_for(ABLATIONS[name].overrides))
+        changed = settings_for(ABLATIONS[name].overrides)
+        return Row(name, changed.fit.method, changed)
     return Row(name, name, settings_for({"fit.method": name}) if name in FIT_METHODS else settings)
 
 

@@ -20,7 +20,7 @@ from omnitrack.optimize.agreement import weigh_by_return
 from omnitrack.optimize.depth_prior import Belief, DepthPrior
 from omnitrack.optimize.engine import Engine
 from omnitrack.optimize.matches import LongRangeMatches
-from omnitrack.optimize.methods import get_method
+from omnitrack.optimize.methods import METHODS, get_method
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, save_checkpoint
 from omnitrack.project.depth_store import read_depth
@@ -70,13 +70,17 @@ def fit_stamp(
     match_stamp: dict[str, Any] | None = None,
     depth: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What a fit is made from: correspondences, matches and depth maps if any, settings that count, and the seed."""
+    """What a fit is made from: correspondences, matches and depth maps if any, the seed, and the settings that count.
+
+    Of the methods' tables, that of its own method does.
+    """
     inputs = {"filter": fingerprint(filter_stamp), "seed": seed}
     if depth is not None:
         inputs["depth"] = fingerprint(depth)
     matches = matches_of_fit(match_stamp, settings.matches)
     stamp = make_stamp(inputs if matches is None else {**inputs, "matches": matches}, settings)
-    unused = () if match_stamp else ("matches", "match_weights")
+    unused = [] if match_stamp else ["matches", "match_weights"]
+    unused += [name for name in METHODS if name != settings.method]
     for key in ("checkpoint_seconds", "threads", *unused):
         del stamp["settings"][key]
     return stamp

@@ -13,6 +13,7 @@ from omnitrack.drawing.depth import depth_colours
 from omnitrack.drawing.flow import flow_colours
 from omnitrack.errors import OmnitrackError
 from omnitrack.motion.field import ColoredField, MotionField
+from omnitrack.optimize.methods import colored_method
 from omnitrack.stages.render_canvas import Canvas, Painter
 
 PROBE_SPACING_PX = 8  # of the points from which the range of a clip's flow is taken
@@ -62,13 +63,10 @@ def _canonical(canvas: Canvas, field: MotionField) -> Painter:
 
 def _rgb(canvas: Canvas, field: MotionField) -> Painter:
     if not isinstance(field, ColoredField):
-        from omnitrack.motion.plain import PlanarField
-
         root = canvas.project.root
-        mapping = " --set fit.omnimotion.mapping=invertible" if isinstance(field, PlanarField) else ""
         raise OmnitrackError(
             f"the fitted field of project {root} knows motion but no colours, there is nothing for --style rgb to show",
-            f"fit one that knows both: omnitrack fit {root} --method omnimotion{mapping}",
+            f"fit one that knows both: omnitrack fit {root} --method {colored_method()}",
         )
     return lambda frame: canvas.enlarge(np.rint(255 * np.clip(field.color_map(frame), 0, 1)).astype(np.uint8))
 

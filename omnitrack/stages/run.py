@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.optimize.methods import colored_method, get_method
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.checkpoint import load_checkpoint, newest_checkpoint
 from omnitrack.project.project import Project
@@ -96,17 +97,10 @@ def run_all(
 
 def _check_colors(style: str, settings: FitSettings) -> None:
     """Refuse, before the long work, to draw the colours of a field that will have none."""
-    if style != COLOR_STYLE:
-        return
-    if settings.method != "omnimotion":
+    if style == COLOR_STYLE and not get_method(settings.method).has_colors:
         raise OmnitrackError(
             f"--style {style} shows the colours of the fitted field, and a field of method {settings.method} has none",
-            "fit one that has: --method omnimotion",
-        )
-    if settings.omnimotion.mapping == "plain_2d":
-        raise OmnitrackError(
-            f"--style {style} shows the canonical volume, which fit.omnimotion.mapping = plain_2d leaves out",
-            "fit one with a volume: --set fit.omnimotion.mapping=invertible",
+            f"fit one that has: --method {colored_method()}",
         )
 
 

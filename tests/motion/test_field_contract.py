@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 import torch
 
+from omnitrack.motion.ablation_models import PlanarField
 from omnitrack.motion.cadex import CadexField
 from omnitrack.motion.field import MotionField
 from omnitrack.motion.geometry import Camera
 from omnitrack.motion.omnimotion import OmniMotionField
-from omnitrack.motion.plain import PlanarField
-from omnitrack.optimize import cadex, omnimotion
-from omnitrack.settings import CadexSettings, OmniMotionSettings
+from omnitrack.optimize import cadex, omnimotion, plain_2d
+from omnitrack.settings import CadexSettings, OmniMotionSettings, Plain2dSettings
 
 WIDTH, HEIGHT = 10, 6
 CAMERA = Camera((WIDTH, HEIGHT))
 STEPS_PX = (0, 2, 5, 3)  # x by which each of the frames is shifted
 SMALL = {"plane_resolutions": (2,), "plane_channels": 4, "time_channels": 2, "hidden": (4,)}
-OMNIMOTION = {"plain_hidden": (4,), "canonical_hidden": 4, "canonical_layers": 1, "samples": 3}
+OMNIMOTION = {"canonical_hidden": 4, "canonical_layers": 1, "samples": 3}
 
 
 def shifts() -> torch.Tensor:
@@ -33,8 +33,9 @@ def build(kind: type) -> MotionField:
     if kind is CadexField:
         depth = torch.ones(len(STEPS_PX), HEIGHT, WIDTH)
         return cadex.assemble(CAMERA, shifts(), depth, CadexSettings(**SMALL))
-    mapping = "plain_2d" if kind is PlanarField else "invertible"
-    return omnimotion.assemble(CAMERA, shifts(), OmniMotionSettings(mapping=mapping, **SMALL, **OMNIMOTION))
+    if kind is PlanarField:
+        return plain_2d.assemble(CAMERA, len(STEPS_PX), Plain2dSettings(hidden=(4,), time_channels=2))
+    return omnimotion.assemble(CAMERA, shifts(), OmniMotionSettings(**SMALL, **OMNIMOTION))
 
 
 @pytest.mark.parametrize("targets", [[], [2], [3, 0, 1]], ids=len)

@@ -68,9 +68,10 @@ def small_fit() -> FitSettings:
         steps=15,
         anchors=64,
         targets=2,
-        learning_rate=1e-2,
         regions=4,
-        cadex=CadexSettings(plane_resolutions=(4, 8), plane_channels=4, time_channels=4, hidden=(8, 8)),
+        cadex=CadexSettings(
+            plane_resolutions=(4, 8), plane_channels=4, time_channels=4, hidden=(8, 8), learning_rate=1e-2
+        ),
     )
 
 
@@ -83,7 +84,7 @@ def tiny_omnimotion() -> OmniMotionSettings:
         time_channels=2,
         code_width=6,
         hidden=(8, 6),
-        plain_hidden=(8, 6),
+        two_networks_hidden=(8, 6),
         canonical_hidden=8,
         canonical_layers=2,
         samples=6,

@@ -67,7 +67,8 @@ def test_the_loss_falls(
     """On a plane that bends more and more, which the camera's affine map cannot follow."""
     plane = static_scene((64, 48)).layers[0]
     bending = SyntheticScene((64, 48), 6, [replace(plane, motion=lambda t: Ripple(1.2 * t, 60.0))])
-    settings = replace(small_fit, sampler=sampler, steps=60, anchors=128, learning_rate=5e-2, hard_share=0.0)
+    settings = replace(small_fit, sampler=sampler, steps=60, anchors=128, hard_share=0.0)
+    settings = replace(settings, cadex=replace(settings.cadex, learning_rate=5e-2))
     looks = list(Engine(exact_correspondences(bending), settings, seed=1).run())
     assert [look.step for look in looks] == list(range(5, 61, 5))
     assert looks[0].error_px > 4
@@ -85,7 +86,7 @@ def test_a_look_says_what_happened(data: Correspondences, small_fit: FitSettings
         assert {"flow", "depth"} <= set(terms)
         assert look.steps_per_second > 0
         assert look.learning_rate == pytest.approx(
-            small_fit.learning_rate * learning_rate_factor(look.step / 8, LAST_RATE)
+            small_fit.cadex.learning_rate * learning_rate_factor(look.step / 8, LAST_RATE)
         )
 
 
@@ -187,12 +188,12 @@ def test_steps_that_are_not_finite_are_undone_and_repeated_with_half_the_rate(
     assert_same_state(fields[0], fields[1])
     assert poison.calls == 20
     for look, scale in zip(looks, (1.0, 1.0, 0.5, 0.5), strict=True):
-        expected = small_fit.learning_rate * scale * learning_rate_factor(look.step / 15, LAST_RATE)
+        expected = small_fit.cadex.learning_rate * scale * learning_rate_factor(look.step / 15, LAST_RATE)
         assert look.learning_rate == pytest.approx(expected)
     state = engine.state_dict()
     assert state["rate_scale"] == 0.5
     assert state["optimizer"]["param_groups"][0]["lr"] == pytest.approx(
-        0.5 * small_fit.learning_rate * learning_rate_factor(14 / 15, LAST_RATE)
+        0.5 * small_fit.cadex.learning_rate * learning_rate_factor(14 / 15, LAST_RATE)
     )
 
 

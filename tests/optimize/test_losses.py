@@ -15,7 +15,7 @@ from omnitrack.optimize.cadex import assemble, cadex_losses
 from omnitrack.optimize.losses import flow_gradient, robust_distance
 from omnitrack.settings import CadexSettings
 
-SIZE = (64, 48)  # 4 raster pixels per pixel, 32 pixels and so 128 raster pixels per unit of depth
+SIZE = (64, 64)  # 4 px at 256 x 256 are one pixel; 32 pixels, and so 128 px at 256 x 256, one unit of depth
 ZERO_PX = 1e-3  # robust_distance of no difference at all: the square root's floor
 SETTINGS = CadexSettings(
     depth_weight=2.0, depth_prior_weight=0.5, depth_gradient_weight=0.25, occlusion_weight=3.0, occlusion_margin=0.05
@@ -88,7 +88,7 @@ def test_robust_distance_gradients() -> None:
 
 
 def test_an_exact_field_has_no_loss() -> None:
-    field = make_field(torch.full((3, 6, 8), 0.2), shift_px=(2.0, -1.0))
+    field = make_field(torch.full((3, 8, 8), 0.2), shift_px=(2.0, -1.0))
     batch = make_batch(
         [(20, 30), (40, 10)],
         [[(22, 29), (24, 28)], [(42, 9), (44, 8)]],
@@ -115,11 +115,11 @@ def test_flow_term_and_anchor_errors_by_hand() -> None:
 
 
 def test_depth_terms_by_hand() -> None:
-    """A point at depth 0.1 lands on a surface that is at 0.4 now and began at 0.2; 128 raster pixels per unit.
+    """A point at depth 0.1 lands on a surface that is at 0.4 now and began at 0.2; 128 px at 256 x 256 are one unit.
 
     That texel of frame 1 has moved by 0.2, its neighbours have not.
     """
-    start = torch.full((2, 6, 8), 0.2)
+    start = torch.full((2, 8, 8), 0.2)
     start[0] = 0.1
     field = make_field(start)
     with torch.no_grad():
@@ -135,7 +135,7 @@ def test_depth_terms_by_hand() -> None:
 @pytest.mark.parametrize(
     ("blank", "expected"),
     [
-        ([1] * 8, 2 * 3 * 4),  # x at 0, 3, 0: an acceleration of 6 px, 24 of the raster, and y and depth of none
+        ([1] * 8, 2 * 3 * 4),  # x at 0, 3, 0: an acceleration of 6 px, 24 at 256 x 256, and y and depth of none
         ([2] * 8, 2 * 3 * 4),
         ([1, -1, 9, 9, 9, 9, 9, 9], 2 * 3 * 4 / 2),  # a fourth of the anchors is asked; one of the two was found
         ([-1] * 8, 0),
@@ -145,7 +145,7 @@ def test_depth_terms_by_hand() -> None:
 )
 def test_smoothness_by_hand(blank: list[int], expected: float) -> None:
     """Four frames of a plane that jumps 3 pixels to and fro."""
-    field = make_field(torch.zeros(4, 6, 8), jump_px=3.0)
+    field = make_field(torch.zeros(4, 8, 8), jump_px=3.0)
     batch = make_batch([(20, 30)] * 8, [[(23, 30)]] * 8, [[1.0]] * 8)
     settings = replace(SETTINGS, smoothness_weight=0.5)
     terms, _ = cadex_losses(field, replace(batch, blank_frames=torch.tensor(blank)), settings)
@@ -153,7 +153,7 @@ def test_smoothness_by_hand(blank: list[int], expected: float) -> None:
 
 
 def test_even_motion_is_smooth() -> None:
-    field = make_field(torch.full((3, 6, 8), 0.2), shift_px=(2.0, -1.0))
+    field = make_field(torch.full((3, 8, 8), 0.2), shift_px=(2.0, -1.0))
     batch = replace(make_batch([(20, 30)], [[(22, 29)]], [[1.0]]), blank_frames=torch.tensor([1]))
     terms, _ = cadex_losses(field, batch, SETTINGS)
     assert terms["smoothness"].item() == pytest.approx(0, abs=1e-3)
@@ -168,7 +168,7 @@ def test_even_motion_is_smooth() -> None:
     ],
 )
 def test_occlusion_term_by_hand(surface: float, expected_depth: float) -> None:
-    depth = torch.full((2, 6, 8), 0.1)
+    depth = torch.full((2, 8, 8), 0.1)
     depth[1] = surface
     batch = make_batch([(20, 30)], [[(20, 30), (20, 30)]], [[0.5, 1.0]], occluded=[[True, False]])
     terms, _ = cadex_losses(make_field(depth), batch, SETTINGS)

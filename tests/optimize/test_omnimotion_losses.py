@@ -21,7 +21,7 @@ from omnitrack.optimize.method import Moment
 from omnitrack.optimize.methods import get_method
 from omnitrack.settings import FitSettings, OmniMotionSettings
 
-SIZE = (64, 48)  # 4 raster pixels per pixel, 32 pixels and so 128 raster pixels per local unit
+SIZE = (64, 64)  # 4 px at 256 x 256 are one pixel; 32 pixels, and so 128 px at 256 x 256, one local unit
 ZERO_PX = 1e-3  # robust_distance of no difference at all
 PLANE = 0.25  # depth of the opaque plane
 GREY = (0.2, 0.4, 0.6)
@@ -31,7 +31,7 @@ TINY = OmniMotionSettings(
     time_channels=2,
     code_width=6,
     hidden=(8, 6),
-    plain_hidden=(8, 6),
+    two_networks_hidden=(8, 6),
     canonical_hidden=8,
     canonical_layers=2,
     samples=6,
@@ -130,7 +130,7 @@ def fit(settings: OmniMotionSettings, **others: object) -> FitSettings:
 def terms_of(
     field: OmniMotionField, batch: Batch, settings: OmniMotionSettings, share: float = 0.0, **others: object
 ) -> tuple[dict[str, Tensor], Tensor]:
-    terms, errors = recipe.losses(field, batch, fit(settings, **others), moment(share))
+    terms, errors = recipe.omnimotion_losses(field, batch, fit(settings, **others), moment(share))
     return {name: value.detach() for name, value in terms.items()}, errors
 
 
@@ -309,7 +309,7 @@ def test_weights_are_factors(shaken: OmniMotionField, name: str, term: str) -> N
 
 
 def test_gradients_reach_every_part_of_the_field(shaken: OmniMotionField) -> None:
-    terms, errors = recipe.losses(shaken, some_batch(), fit(TINY), moment(0.45))
+    terms, errors = recipe.omnimotion_losses(shaken, some_batch(), fit(TINY), moment(0.45))
     torch.stack(list(terms.values())).sum().backward()
     for name, parameter in shaken.named_parameters():
         assert parameter.grad is not None, name
@@ -332,11 +332,11 @@ def test_two_networks_are_asked_to_be_inverse() -> None:
     field = recipe.assemble(Camera(SIZE), affine.repeat(3, 1, 1), settings)
     assert isinstance(field, OmniMotionField)
     batch = some_batch()
-    exact, _ = recipe.losses(field, batch, fit(settings), moment())
+    exact, _ = recipe.omnimotion_losses(field, batch, fit(settings), moment())
     assert exact["cycle"].item() == pytest.approx(0, abs=1e-3), "both start as the identity"
     with torch.no_grad():
         field.warp.there.last.bias.copy_(torch.tensor([0.5, 0.0, 0.0]))  # type: ignore[union-attr]
-    off, _ = recipe.losses(field, batch, fit(settings), moment())
+    off, _ = recipe.omnimotion_losses(field, batch, fit(settings), moment())
     moved = torch.linalg.solve(affine[:, :2], torch.tensor([0.5, 0.0])).abs().sum() / 3  # mean over x, y and depth
     assert off["cycle"].item() == pytest.approx(2 * 128 * float(moved), rel=1e-3)
 

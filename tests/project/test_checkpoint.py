@@ -174,7 +174,7 @@ def test_another_format(project: Project) -> None:
     content = torch.load(path, weights_only=True)
     torch.save({**content, "omnitrack_checkpoint": 99}, path)
     error = refused(project, path)
-    assert "has format 99, this omnitrack reads format 2" in error.message
+    assert "has format 99, this omnitrack reads format 3" in error.message
     assert "update omnitrack" in (error.hint or "")
 
 

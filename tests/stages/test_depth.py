@@ -180,7 +180,7 @@ def test_a_prior_upside_down_is_left_out_with_a_warning(
     "changes",
     [
         {"cadex": {"depth_start": "flat"}},
-        {"method": "omnimotion", "omnimotion": {"mapping": "plain_2d"}},
+        {"method": "plain_2d"},
         {"method": "omnimotion", "omnimotion": {"depth_prior_weight": 0.0, "guided_share": 0.0}},
     ],
 )

@@ -307,7 +307,5 @@ def test_without_matches_the_stamp_of_a_fit_says_nothing_of_them(small_settings:
     stamp = fit_stamp({}, small_settings.fit, 0)
     assert "matches" not in stamp["inputs"]
     assert not {"matches", "match_weights"} & set(stamp["settings"])
-    assert settings_of(stamp) == replace(
-        small_settings.fit,
-        **{key: getattr(FitSettings(), key) for key in ("checkpoint_seconds", "threads", "matches", "match_weights")},
-    )
+    left_out = ("checkpoint_seconds", "threads", "matches", "match_weights", "omnimotion", "plain_2d")
+    assert settings_of(stamp) == replace(small_settings.fit, **{key: getattr(FitSettings(), key) for key in left_out})

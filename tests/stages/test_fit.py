@@ -43,9 +43,9 @@ def with_fit(settings: Settings, **changes: Any) -> Settings:
     return replace(settings, fit=replace(settings.fit, **changes))
 
 
-@pytest.fixture(scope="module", params=METHODS)
+@pytest.fixture(scope="module", params=["cadex", "omnimotion"])
 def settings(small_settings: Settings, request: pytest.FixtureRequest) -> Settings:
-    """Each method, with a checkpoint at every look."""
+    """Each published method, with a checkpoint at every look."""
     shape = load_settings(overrides={"fit.method": request.param}).fit.omnimotion  # a method has defaults of its own
     small = small_settings.fit.omnimotion
     shape = replace(small, tracked_samples=shape.tracked_samples)
@@ -166,8 +166,11 @@ def test_the_saved_field_is_the_fitted_one(whole: Project, settings: Settings) -
 
 
 def test_a_stamp_gives_its_settings_back(whole: Project, settings: Settings) -> None:
-    found = settings_of(load_checkpoint(whole).stamp)
-    not_in_it = {"checkpoint_seconds": 0.0, "matches": settings.fit.matches}  # this fit had no matches
+    stamp = load_checkpoint(whole).stamp
+    assert set(METHODS) & set(stamp["settings"]) == {settings.fit.method}, "its own method's table only"
+    found = settings_of(stamp)
+    not_in_it: dict[str, Any] = {"checkpoint_seconds": 0.0, "matches": settings.fit.matches}  # it had no matches
+    not_in_it |= {name: getattr(settings.fit, name) for name in METHODS if name != settings.fit.method}
     assert replace(found, **not_in_it) == settings.fit
 
 
@@ -309,7 +312,7 @@ def test_resuming_a_finished_fit_changes_nothing(whole: Project, settings: Setti
 
 
 @pytest.mark.parametrize(
-    ("changes", "seed"), [({"steps": 20}, 0), ({"learning_rate": 0.1}, 0), ({}, 1)], ids=["steps", "rate", "seed"]
+    ("changes", "seed"), [({"steps": 20}, 0), ({"outlier_px": 1.0}, 0), ({}, 1)], ids=["steps", "outliers", "seed"]
 )
 def test_resume_with_anything_else_is_refused(
     whole: Project, settings: Settings, tmp_path: Path, changes: dict[str, Any], seed: int
@@ -431,3 +434,11 @@ def test_a_checkpoint_that_holds_another_field(whole: Project, settings: Setting
     with pytest.raises(OmnitrackError, match=f"does not hold a fit of method {settings.fit.method}") as caught:
         fit_field(project, settings, device="cpu", resume=True)
     assert caught.value.hint == "start again without --resume"
+
+
+def test_another_methods_settings_do_not_refuse_a_resume(whole: Project, settings: Settings, tmp_path: Path) -> None:
+    project = Project(shutil.copytree(whole.root, tmp_path / "copy"))
+    other = "omnimotion" if settings.fit.method == "cadex" else "cadex"
+    table = replace(getattr(settings.fit, other), learning_rate=0.5)
+    report = fit_field(project, with_fit(settings, **{other: table}), device="cpu", resume=True)
+    assert report.resumed_from == 15

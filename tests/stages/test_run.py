@@ -110,9 +110,9 @@ def test_another_video_or_other_frames_are_refused(video_file: Path, tmp_path: P
     [
         ({}, "a field of method cadex has none", "--method omnimotion"),
         (
-            {"fit.method": "omnimotion", "fit.omnimotion.mapping": "plain_2d"},
-            "fit.omnimotion.mapping = plain_2d leaves out",
-            "--set fit.omnimotion.mapping=invertible",
+            {"fit.method": "plain_2d"},
+            "a field of method plain_2d has none",
+            "--method omnimotion",
         ),
     ],
     ids=["cadex", "plain_2d"],

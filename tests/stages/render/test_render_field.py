@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.motion.ablation_models import PlanarField
 from omnitrack.motion.encoding import TimeFeatures
 from omnitrack.motion.field import FieldTracks
 from omnitrack.motion.geometry import Camera
-from omnitrack.motion.plain import PlanarField
 from omnitrack.project.project import Project
 from omnitrack.settings import RenderSettings, Settings
 from omnitrack.stages.render import render
@@ -156,11 +156,11 @@ def test_a_field_without_colours_names_the_method_that_has_them(project: Project
     assert not (tmp_path / "rgb").exists()
 
 
-def test_omnimotion_without_a_volume_names_the_mapping_that_has_one(
+def test_a_field_without_colours_names_a_method_that_has_them(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     field = PlanarField(Camera((96, 64)), TimeFeatures(6, 1), (3,))
     monkeypatch.setattr("omnitrack.stages.fit.load_field", lambda project, device="auto": field)
     with pytest.raises(OmnitrackError, match="no colours") as caught:
         render(project, SETTINGS, None, "rgb", None)
-    assert str(caught.value.hint).endswith("--method omnimotion --set fit.omnimotion.mapping=invertible")
+    assert str(caught.value.hint).endswith("--method omnimotion")

@@ -1,6 +1,6 @@
-"""What OmniMotion's invertible network is compared with: two networks that only try to be inverse, and plain flow.
+"""Models that OmniMotion's ablations fit instead of the invertible network: two networks, and one of flow alone.
 
-Both exist for ablations: they show what the bijection is worth.
+They show what the bijection and the volume are worth.
 
 Source:
     OmniMotion (ICCV 2023), ablations "no invertible" and "plain 2D".

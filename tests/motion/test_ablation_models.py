@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from omnitrack.motion import plain
+from omnitrack.motion import ablation_models
+from omnitrack.motion.ablation_models import Displacement, PlanarField, TwoNetworkWarp
 from omnitrack.motion.encoding import TimeFeatures
 from omnitrack.motion.frame_map import FrameAffine
 from omnitrack.motion.geometry import Camera
-from omnitrack.motion.plain import Displacement, PlanarField, TwoNetworkWarp
 
 FRAMES = 3
 SIZE = (10, 6)
@@ -151,7 +151,7 @@ def test_planar_tracks_do_not_depend_on_the_chunk(field: PlanarField, shaken, mo
     field = shaken(field).float()
     pixels = np.random.default_rng(0).random((11, 2)) * SIZE
     whole = field.track(1, pixels, [0, 1, 2])
-    monkeypatch.setattr(plain, "CHUNK_POINTS", 4)
+    monkeypatch.setattr(ablation_models, "CHUNK_POINTS", 4)
     parts = field.track(1, pixels, [0, 1, 2])
     assert np.ptp(whole.pixels - pixels[:, None]) > 0.1
     np.testing.assert_allclose(parts.pixels, whole.pixels, rtol=0, atol=1e-5)

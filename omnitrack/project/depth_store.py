@@ -1,26 +1,21 @@
-"""Depth maps of frames in ``correspondences.h5``.
+"""Depth maps of frames in ``products/depth.h5``.
 
-Layout::
+Layout of the groups (`omnitrack.project.product_file` has that of every product)::
 
-    /                    attribute depth_stamp (JSON text)
-    /depth/000003        attributes complete, kind (``depth``: larger is farther, or ``inverse``)
+    /000003              attribute kind: depth or inverse
         values           (h, w) float32, over the whole frame
 """
 
 from __future__ import annotations
-
-import json
-from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.project.product_file import UNREADABLE, ProductFile
 from omnitrack.project.project import Project
 
-DEPTH_GROUP = "depth"
-STAMP = "depth_stamp"
 COMPRESSION = 4
 
 
@@ -37,33 +32,18 @@ def read_depth(project: Project) -> tuple[NDArray[np.float32], str]:
     Raises:
         OmnitrackError: They are not there, or damaged.
     """
+    product = depth_file(project)
     try:
-        with h5py.File(project.correspondences_path, "r") as file:
-            groups = [file[DEPTH_GROUP][f"{frame:06d}"] for frame in range(project.num_frames)]
+        with product.open() as file:
+            groups = [file[f"{frame:06d}"] for frame in range(project.num_frames)]
             return np.stack([group["values"][()] for group in groups]), str(groups[0].attrs["kind"])
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+    except UNREADABLE as error:
         raise OmnitrackError(
-            f"the depth maps in {project.correspondences_path} cannot be read: {error}",
-            f"delete that file, then compute it again: omnitrack flow {project.root}, then omnitrack filter"
-            f" {project.root}",
+            f"the depth maps in {product.path} cannot be read: {error}",
+            f"delete that file, then compute it again: {product.command}",
         ) from error
 
 
-def stored_bytes(project: Project) -> int:
-    """Bytes on disk of a project's depth maps; 0 where it has none, or its file cannot be read."""
-    try:
-        with h5py.File(project.correspondences_path, "r") as file:
-            groups = list(file.get(DEPTH_GROUP, {}).values())
-            return sum(group["values"].id.get_storage_size() for group in groups)
-    except (OSError, RuntimeError, KeyError):
-        return 0
-
-
-def read_depth_stamp(project: Project) -> dict[str, Any] | None:
-    """What a project's depth maps are made from; None where it has none, or its file cannot be read."""
-    try:
-        with h5py.File(project.correspondences_path, "r") as file:
-            text = file.attrs.get(STAMP) if DEPTH_GROUP in file else None
-            return None if text is None else dict(json.loads(text))
-    except (OSError, RuntimeError, ValueError, TypeError):
-        return None
+def depth_file(project: Project) -> ProductFile:
+    """Where a project keeps its depth maps."""
+    return ProductFile(project, "depth", "fit")

@@ -1,17 +1,15 @@
-"""Features of frames in ``correspondences.h5``.
+"""Features of frames in ``products/features.h5``.
 
-Layout::
+Layout of the groups (`omnitrack.project.product_file` has that of every product)::
 
-    /                    attributes features_stamp (JSON text), features_threshold
-    /features/000003     attribute complete
+    /                    attribute threshold
+    /000003
         values           (h, w, C) float16, one chunk; see `omnitrack.correspondence.features.contract`
 """
 
 from __future__ import annotations
 
-import json
 from types import TracebackType
-from typing import Any
 
 import h5py
 import numpy as np
@@ -20,12 +18,10 @@ from numpy.typing import NDArray
 from omnitrack.byte_cache import ByteCache
 from omnitrack.correspondence.features.contract import PUBLISHED_THRESHOLD
 from omnitrack.errors import OmnitrackError
+from omnitrack.project.product_file import UNREADABLE, ProductFile, complete_groups
 from omnitrack.project.project import Project
-from omnitrack.project.shards import COMPLETE
-from omnitrack.project.store import FEATURES_GROUP
 
-STAMP = "features_stamp"
-THRESHOLD = "features_threshold"
+THRESHOLD = "threshold"
 CACHE_BYTES = 512 * 2**20
 Features = NDArray[np.float32]
 
@@ -50,26 +46,25 @@ class FeatureStore:
     """
 
     def __init__(self, project: Project, cache_bytes: int = CACHE_BYTES) -> None:
-        self._path = project.correspondences_path
-        self._command = f"omnitrack filter {project.root}"
+        self._product = features_file(project)
         self._cache: ByteCache[int, Features] = ByteCache(cache_bytes, lambda features: features.nbytes, 1)
         self.size = project.size
-        stamp = read_features_stamp(project)
+        stamp = self._product.stamp()
         if stamp is None:
             raise OmnitrackError(
                 f"project {project.root} has no features of its frames",
-                f"compute them: {self._command} --set features.extractor=xfeat --set features.weights=FILE",
+                f"compute them: {self._product.command} --set features.extractor=xfeat --set features.weights=FILE",
             )
         self.stamp = stamp
         if stamp.get("inputs", {}).get("frames") != project.meta.fingerprint:
             raise OmnitrackError(
                 f"the features of project {project.root} were computed from other frames than it has now",
-                f"compute them again: {self._command}",
+                f"compute them again: {self._product.command}",
             )
-        self._file = h5py.File(self._path, "r")
+        self._file = self._product.open()
         try:
             self._check(project.num_frames)
-        except (OSError, RuntimeError, KeyError, ValueError, AttributeError) as error:
+        except UNREADABLE as error:
             self._file.close()
             raise self._damaged(str(error)) from error
 
@@ -95,19 +90,18 @@ class FeatureStore:
         return self._cache.through(frame, lambda: self._read(frame))
 
     def _check(self, num_frames: int) -> None:
-        group = self._file[FEATURES_GROUP]
-        there = {name for name, frame in list(group.items()) if frame.attrs.get(COMPLETE)}
+        there = set(complete_groups(self._file))
         missing = [t for t in range(num_frames) if frame_name(t) not in there]
         if missing:
             raise ValueError(f"frame {missing[0]} has no features")
-        height, width, channels = group[frame_name(0)]["values"].shape
+        height, width, channels = self._file[frame_name(0)]["values"].shape
         self.grid, self.channels = (int(height), int(width)), int(channels)
         self.threshold = float(self._file.attrs.get(THRESHOLD, PUBLISHED_THRESHOLD))
 
     def _read(self, frame: int) -> Features:
         try:
-            values = np.asarray(self._file[FEATURES_GROUP][frame_name(frame)]["values"][()], np.float32)
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
+            values = np.asarray(self._file[frame_name(frame)]["values"][()], np.float32)
+        except UNREADABLE as error:
             raise self._damaged(f"features of frame {frame}: {error}") from error
         if values.shape != (*self.grid, self.channels):
             raise self._damaged(f"the features of frame {frame} have the shape {values.shape}")
@@ -115,9 +109,8 @@ class FeatureStore:
 
     def _damaged(self, cause: str) -> OmnitrackError:
         return OmnitrackError(
-            f"the features in {self._path} cannot be read: {cause}",
-            f"delete that file, then compute it again: {self._command.replace('filter', 'flow', 1)},"
-            f" then {self._command}",
+            f"the features in {self._product.path} cannot be read: {cause}",
+            f"delete that file, then compute it again: {self._product.command}",
         )
 
 
@@ -127,24 +120,9 @@ def write_features(file: h5py.File, frame: int, features: Features) -> None:
     group.create_dataset("values", data=features.astype(np.float16), chunks=features.shape)
 
 
-def read_features_stamp(project: Project) -> dict[str, Any] | None:
-    """What a project's features are made from; None where it has none, or its file cannot be read."""
-    try:
-        with h5py.File(project.correspondences_path, "r") as file:
-            text = file.attrs.get(STAMP) if FEATURES_GROUP in file else None
-            return None if text is None else dict(json.loads(text))
-    except (OSError, RuntimeError, ValueError, TypeError):
-        return None
-
-
-def features_bytes(project: Project) -> int:
-    """Bytes on disk of a project's features; 0 where it has none, or its file cannot be read."""
-    try:
-        with h5py.File(project.correspondences_path, "r") as file:
-            frames = list(file[FEATURES_GROUP].values()) if FEATURES_GROUP in file else []
-            return sum(frame["values"].id.get_storage_size() for frame in frames)
-    except (OSError, RuntimeError, KeyError):
-        return 0
+def features_file(project: Project) -> ProductFile:
+    """Where a project keeps the features of its frames."""
+    return ProductFile(project, "features", "filter")
 
 
 def frame_name(frame: int) -> str:

@@ -1,8 +1,8 @@
-"""The filtered half of ``correspondences.h5``: believed correspondences of a grid of points of every frame.
+"""``products/filtered.h5``: believed correspondences of a grid of points of every frame.
 
-Layout::
+Layout of the groups (`omnitrack.project.product_file` has that of every product)::
 
-    /filtered/000003     one group per source frame; attributes complete, grid_stride, grid_shape, steps_per_px
+    /000003              one per source frame; attributes grid_stride, grid_shape, steps_per_px
         targets          (K,) int32 target frames
         displacement     (K, P, 2) int16 fixed point, from each grid point to its place in the target
         confidence       (K, P) uint8, 255 the surest, 0 not believed
@@ -14,6 +14,7 @@ Layout::
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,10 +26,8 @@ from numpy.typing import NDArray
 from omnitrack.correspondence.raster import grid_shape, pixel_grid
 from omnitrack.errors import OmnitrackError
 from omnitrack.optimize.correspondences import Correspondences
-from omnitrack.project.hdf5_file import bound_metadata
+from omnitrack.project.product_file import UNREADABLE, ProductFile, complete_groups
 from omnitrack.project.project import Project
-from omnitrack.project.shards import COMPLETE
-from omnitrack.project.store import FILTERED_GROUP
 
 STEPS_PER_PX = 32.0
 _LARGEST = 32767
@@ -107,19 +106,21 @@ def read_correspondences(project: Project, device: torch.device, most: int) -> C
     Raises:
         OmnitrackError: Nothing filtered yet, or damaged data.
     """
-    command = f"omnitrack filter {project.root}"
+    product = filtered_file(project)
     try:
-        with bound_metadata(h5py.File(project.correspondences_path, "r")) as file:
-            filtered = file.get(FILTERED_GROUP, {})
-            names = [name for name in list(filtered) if filtered[name].attrs.get(COMPLETE)]
+        with product.open() if product.path.exists() else nullcontext({}) as file:
+            names = complete_groups(file)
             if not names:
-                raise OmnitrackError(f"project {project.root} has not been filtered yet", f"filter it: {command}")
-            return _gather(filtered, names, project, device, most)
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise OmnitrackError(
-            f"{project.correspondences_path} cannot be read: {error}",
-            f"compute it again: omnitrack flow {project.root}, then {command}",
-        ) from error
+                message = f"project {project.root} has not been filtered yet"
+                raise OmnitrackError(message, f"filter it: {product.command}")
+            return _gather(file, names, project, device, most)
+    except UNREADABLE as error:
+        raise product.damaged(error) from error
+
+
+def filtered_file(project: Project) -> ProductFile:
+    """Where a project keeps its filtered correspondences."""
+    return ProductFile(project, "filtered", "filter")
 
 
 def thinning(sources: int, targets: int, shape: tuple[int, int], most: int) -> tuple[int, int]:
@@ -162,7 +163,7 @@ def kept_targets(source: int, targets: NDArray[np.integer], most: int) -> NDArra
 
 
 def _gather(
-    filtered: h5py.Group, names: list[str], project: Project, device: torch.device, most: int
+    filtered: h5py.File, names: list[str], project: Project, device: torch.device, most: int
 ) -> Correspondences:
     counts = [len(filtered[name]["targets"]) for name in names]
     stride = int(filtered[names[0]].attrs["grid_stride"])

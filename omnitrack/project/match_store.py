@@ -1,15 +1,13 @@
-"""Long-range matches in ``correspondences.h5``.
+"""Long-range matches in ``products/matches.h5``.
 
-Layout::
+Layout of the groups (`omnitrack.project.product_file` has that of every product)::
 
-    /                    attribute match_stamp (JSON text)
-    /matches/000003      one group per earlier frame; attribute complete
+    /000003              one per earlier frame
         rows             (M, 7) float32: its frame, x, y, the later frame, x, y, cosine of the features
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import h5py
@@ -18,11 +16,9 @@ from numpy.typing import NDArray
 
 from omnitrack.config import fingerprint
 from omnitrack.errors import OmnitrackError
+from omnitrack.project.product_file import UNREADABLE, ProductFile, complete_groups
 from omnitrack.project.project import Project
-from omnitrack.project.shards import COMPLETE
 
-MATCH_GROUP = "matches"
-STAMP = "match_stamp"
 COLUMNS = ("source", "source_x", "source_y", "target", "target_x", "target_y", "similarity")
 Rows = NDArray[np.float32]
 
@@ -39,21 +35,20 @@ def read_matches(project: Project) -> Rows:
     Raises:
         OmnitrackError: The file is damaged.
     """
-    empty = np.zeros((0, len(COLUMNS)), np.float32)
-    if not project.correspondences_path.exists():
+    empty, product = np.zeros((0, len(COLUMNS)), np.float32), matches_file(project)
+    if not product.path.exists():
         return empty
     try:
-        with h5py.File(project.correspondences_path, "r") as file:
-            groups = [group for group in list(file.get(MATCH_GROUP, {}).values()) if group.attrs.get(COMPLETE)]
-            rows = np.concatenate([empty, *(group["rows"][()] for group in groups)])
+        with product.open() as file:
+            rows = np.concatenate([empty, *(file[name]["rows"][()] for name in complete_groups(file))])
         frames = rows[:, [0, 3]]
         if not np.isfinite(rows).all() or ((frames < 0) | (frames >= project.num_frames)).any():
             raise ValueError("a match lies outside the clip")
         return rows
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+    except UNREADABLE as error:
         raise OmnitrackError(
-            f"the matches in {project.correspondences_path} cannot be read: {error}",
-            f"delete that file, then omnitrack flow {project.root} and omnitrack filter {project.root}",
+            f"the matches in {product.path} cannot be read: {error}",
+            f"delete that file, then compute it again: {product.command}",
         ) from error
 
 
@@ -62,11 +57,6 @@ def matches_of_fit(stamp: dict[str, Any] | None, per_step: int) -> str | None:
     return fingerprint(stamp) if stamp is not None and per_step > 0 else None
 
 
-def read_match_stamp(project: Project) -> dict[str, Any] | None:
-    """What a project's matches are made from; None where it has none, or its file cannot be read."""
-    try:
-        with h5py.File(project.correspondences_path, "r") as file:
-            text = file.attrs.get(STAMP) if MATCH_GROUP in file else None
-            return None if text is None else dict(json.loads(text))
-    except (OSError, RuntimeError, ValueError, TypeError):
-        return None
+def matches_file(project: Project) -> ProductFile:
+    """Where a project keeps its long-range matches."""
+    return ProductFile(project, "matches", "filter")

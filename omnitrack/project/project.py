@@ -81,7 +81,16 @@ class Project:
         return self.frames_dir / "frames.json"
 
     @property
-    def correspondences_path(self) -> Path:
+    def products_dir(self) -> Path:
+        return self.root / "products"
+
+    def product_path(self, name: str) -> Path:
+        """The file of a product: flow, hops, features, filtered, matches or depth."""
+        return self.products_dir / f"{name}.h5"
+
+    @property
+    def old_correspondences_path(self) -> Path:
+        """Where version 0.1 kept all products together."""
         return self.root / "correspondences.h5"
 
     @property

@@ -1,22 +1,17 @@
-"""Reading ``correspondences.h5``: the flow of every matched pair of frames.
+"""Reading ``products/flow.h5``, the flow of pairs of frames, and ``products/hops.h5``, what of it is wrong.
 
-Layout::
+Layout of the groups (`omnitrack.project.product_file` has that of every product)::
 
-    /                    attributes format, size (width, height), num_frames, flow_stamp, hops_stamp, filter_stamp
-                         (JSON text)
-    /flow/000003_000007  attributes complete, steps_per_px
-        deltas           (2, H, W) int16, one chunk; see `omnitrack.project.flow_codec`
-        confidence       (H, W) uint8, 255 the surest; only where the estimator says how sure it is
-    /hops/000003         which hops from a frame are wrong: made from the flow; attribute complete
-        targets          (K,) int32 frames that they lead to
-        log_odds         (K, rows, columns) int8, one chunk a target; see `omnitrack.correspondence.hop_reliability`
-    /filtered/...        what `omnitrack filter` makes of it
-    /features/...        features of the frames; see `omnitrack.project.feature_store`
+    flow  /000003_000007  attribute steps_per_px
+              deltas      (2, H, W) int16, one chunk; see `omnitrack.project.flow_codec`
+              confidence  (H, W) uint8, 255 the surest; only where the estimator says how sure it is
+    hops  /000003         which hops from a frame are wrong
+              targets     (K,) int32 frames that they lead to
+              log_odds    (K, rows, columns) int8, one chunk a target; see `omnitrack.correspondence.hop_reliability`
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -26,19 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.byte_cache import ByteCache
+from omnitrack.config import fingerprint
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.hop_reliability import decode_log_odds, encode_log_odds
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.flow_codec import COMPRESSION, INTEGER, EncodedFlow, decode_steps, pack, steps_to_pixels, unpack
-from omnitrack.project.hdf5_file import bound_metadata
+from omnitrack.project.product_file import UNREADABLE, ProductFile, Stamp, complete_groups, stamp_of
 from omnitrack.project.project import Project
-from omnitrack.project.shards import COMPLETE, STORE_FORMAT, Shards
 
-FLOW_GROUP = "flow"
-HOPS_GROUP = "hops"
-HOPS_STAMP = "hops_stamp"
-FILTERED_GROUP = "filtered"
-FEATURES_GROUP = "features"
 CACHE_BYTES = 512 * 2**20
 Pair = tuple[int, int]
 Steps = tuple[NDArray[Any], float]  # as it is cached, and steps per unit: a flow takes half the memory of pixels
@@ -57,32 +47,29 @@ class FlowStore(FlowSource):
     """
 
     def __init__(self, project: Project, cache_bytes: int = CACHE_BYTES, any_frames: bool = False) -> None:
-        self._path = project.correspondences_path
-        self._command = f"omnitrack flow {project.root}"
+        self._product = flow_file(project)
         self._cache: ByteCache[tuple[str, Pair], Steps] = ByteCache(cache_bytes, lambda steps: steps[0].nbytes, 1)
-        self._file = self._open()
+        self._hops: h5py.File | None = None
+        self.hops_stamp: Stamp | None = None
+        self._judged: dict[Pair, int] = {}
+        self._file = self._product.open()
         try:
             width, height = self._file.attrs["size"]
             self.size = int(width), int(height)
-            self.flow_stamp = self._read_stamp("flow_stamp")
-            self.hops_stamp = self._read_stamp(HOPS_STAMP)
-            self.filter_stamp = self._read_stamp("filter_stamp")
-            # names first: h5py iterates under its lock, and an error half way would keep the lock while the error
-            # lives; then group by group: a long clip has ten thousand
-            flow = self._file[FLOW_GROUP]
-            self._pairs = {pair_of(name) for name in list(flow) if flow[name].attrs.get(COMPLETE)}
+            self.flow_stamp = stamp_of(self._file)
+            self._pairs = {pair_of(name) for name in complete_groups(self._file)}  # a long clip has ten thousand
             self._partners = self._find_partners()
-            self._judged = self._find_judged()
-            made_from = (self.flow_stamp or {}).get("inputs", {}).get("frames")
-        except (OSError, RuntimeError, AttributeError, KeyError, ValueError, TypeError) as error:
+            made_from = self.flow_stamp.get("inputs", {}).get("frames")
+        except UNREADABLE as error:
             self.close()
-            raise self._damaged(f"its header makes no sense: {error}") from error
+            raise self._product.damaged(f"its header makes no sense: {error}") from error
         if not any_frames and made_from != project.meta.fingerprint:
             self.close()
             raise OmnitrackError(
                 f"the flow of project {project.root} was computed from other frames than it has now",
-                f"compute it again: {self._command}",
+                f"compute it again: {self._product.command}",
             )
+        self._open_hops(project)
 
     def __enter__(self) -> FlowStore:
         return self
@@ -96,6 +83,8 @@ class FlowStore(FlowSource):
         """Close the file; cached flow goes too."""
         self._cache.clear()
         self._file.close()
+        if self._hops is not None:
+            self._hops.close()
 
     def pairs(self) -> list[Pair]:
         """The ordered pairs (source, target) whose flow is there, by source and then by target."""
@@ -144,115 +133,76 @@ class FlowStore(FlowSource):
         stored, _ = self._cache.through(("doubt", (source, target)), lambda: self._read_doubt((source, target), row))
         return decode_log_odds(stored)
 
-    def stored_bytes(self, group: str) -> int:
-        """Bytes on disk of the arrays in a top-level group; 0 where there is no such group."""
-        sizes: list[int] = []
-        if group in self._file:
-            self._file[group].visititems(
-                lambda _, item: sizes.append(item.id.get_storage_size()) if isinstance(item, h5py.Dataset) else None
-            )
-        return sum(sizes)
-
-    # --- the file -----------------------------------------------------------------------------------------------
-    def _open(self) -> h5py.File:
-        if not self._path.exists():
-            raise OmnitrackError(f"there is no flow yet: {self._path} is missing", f"compute it: {self._command}")
+    # --- the files ----------------------------------------------------------------------------------------------
+    def _open_hops(self, project: Project) -> None:
+        """Open the judgement of this very flow, where there is one."""
+        product = hops_file(project)
+        stamp = product.stamp()
+        if stamp is None or stamp["inputs"].get("flow") != fingerprint(self.flow_stamp):
+            return
+        self._hops = product.open()
         try:
-            file = bound_metadata(h5py.File(self._path, "r"))
-        except OSError as error:
-            raise self._damaged(str(error)) from error
-        found = file.attrs.get("format")
-        if found is not None and FLOW_GROUP not in file:  # features may come first
-            file.close()
-            raise OmnitrackError(f"there is no flow yet in {self._path}", f"compute it: {self._command}")
-        if found is None:
-            file.close()
-            raise self._damaged("it is not a correspondence file of omnitrack")
-        if found != STORE_FORMAT:
-            file.close()
-            raise OmnitrackError(
-                f"{self._path} has format {found}, this omnitrack reads format {STORE_FORMAT}",
-                f"update omnitrack, or compute the flow again: {self._command}",
-            )
-        return file
-
-    def _damaged(self, cause: str) -> OmnitrackError:
-        return OmnitrackError(f"{self._path} cannot be read: {cause}", f"compute the flow again: {self._command}")
-
-    def _read_stamp(self, name: str) -> dict[str, Any] | None:
-        text = self._file.attrs.get(name)
-        return None if text is None else dict(json.loads(text))
+            targets = {int(name): self._hops[name]["targets"][()] for name in complete_groups(self._hops)}
+        except UNREADABLE as error:
+            self.close()
+            raise product.damaged(error) from error
+        judged = {(source, int(target)): row for source, found in targets.items() for row, target in enumerate(found)}
+        if judged.keys() == self._pairs:  # otherwise there is more flow now, and every hop is held against all others
+            self.hops_stamp, self._judged = stamp, judged
 
     def _find_partners(self) -> dict[int, list[int]]:
         partners: dict[int, list[int]] = {}
-        if (self.flow_stamp or {}).get("settings", {}).get("pairs") == "keyframe":
+        if self.flow_stamp.get("settings", {}).get("pairs") == "keyframe":
             for source, target in sorted(self._pairs):
                 if (target, source) in self._pairs:
                     partners.setdefault(source, []).append(target)
         return partners
 
-    def _find_judged(self) -> dict[Pair, int]:
-        """Of each judged pair its row among those of its source."""
-        if HOPS_GROUP not in self._file:
-            return {}
-        groups = self._file[HOPS_GROUP]
-        judged = {int(name): groups[name]["targets"][()] for name in list(groups) if groups[name].attrs.get(COMPLETE)}
-        return {(source, int(target)): row for source, targets in judged.items() for row, target in enumerate(targets)}
-
     def _read_doubt(self, pair: Pair, row: int) -> Steps:
         try:
-            return self._file[HOPS_GROUP][f"{pair[0]:06d}"]["log_odds"][row], 1.0
-        except (OSError, RuntimeError, KeyError, ValueError, IndexError) as error:
+            assert self._hops is not None, "pairs are judged in a file"
+            return self._hops[f"{pair[0]:06d}"]["log_odds"][row], 1.0
+        except (*UNREADABLE, IndexError) as error:
             raise self._damaged_pair(pair, error) from error
 
     def _read(self, pair: Pair) -> Steps:
         if pair not in self._pairs:
             raise OmnitrackError(
-                f"the flow from frame {pair[0]} to frame {pair[1]} was not computed", f"compute it: {self._command}"
+                f"the flow from frame {pair[0]} to frame {pair[1]} was not computed",
+                f"compute it: {self._product.command}",
             )
-        group = self._file[FLOW_GROUP][group_name(pair)]
+        group = self._file[group_name(pair)]
         try:
             deltas = group["deltas"]
             _, packed = deltas.id.read_direct_chunk((0, 0, 0))
             encoded = EncodedFlow(unpack(packed, deltas.shape), float(group.attrs["steps_per_px"]))
             return decode_steps(encoded), encoded.steps_per_px
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        except UNREADABLE as error:
             raise self._damaged_pair(pair, error) from error
 
     def _read_confidence(self, pair: Pair) -> Steps:
         """Confidence (H, W) as it is stored and its value of the surest; without any element where there is none."""
         try:
-            group = self._file[FLOW_GROUP][group_name(pair)]
+            group = self._file[group_name(pair)]
             return (group["confidence"][()] if "confidence" in group else np.empty(0, np.uint8)), 255.0
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
+        except UNREADABLE as error:
             raise self._damaged_pair(pair, error) from error
 
     def _damaged_pair(self, pair: Pair, error: Exception) -> OmnitrackError:
         return OmnitrackError(
-            f"the flow from frame {pair[0]} to frame {pair[1]} in {self._path} is damaged: {error}",
-            f"delete that file, then compute it again: {self._command}",
+            f"the flow from frame {pair[0]} to frame {pair[1]} in {self._product.path} is damaged: {error}",
+            f"delete that file, then compute it again: {self._product.command}",
         )
 
 
-def stored_groups(project: Project) -> set[str]:
-    """Top-level groups of a project's correspondence file; none where it is not there or cannot be read."""
-    try:
-        with h5py.File(project.correspondences_path, "r") as file:
-            return set(file) if file.attrs.get("format") == STORE_FORMAT else set()
-    except (OSError, RuntimeError):
-        return set()
+def flow_file(project: Project) -> ProductFile:
+    """Where a project keeps its flow."""
+    return ProductFile(project, "flow", "flow")
 
 
-def replace_group(project: Project, shards: Shards, group: str, attrs: Mapping[str, str | None]) -> None:
-    """Merge a stage's shards into its group, in the place of what that held; all other groups stay.
-
-    Args:
-        project: The project.
-        shards: What the stage made.
-        group: Top-level group of the stage.
-        attrs: See `Shards.merge`.
-    """
-    shards.merge(group, attrs, keep=sorted(stored_groups(project) - {group}))
+def hops_file(project: Project) -> ProductFile:
+    """Where a project keeps which hops of its flow are wrong."""
+    return ProductFile(project, "hops", "filter")
 
 
 def write_flow(group: h5py.Group, encoded: EncodedFlow, confidence: NDArray[np.float32] | None = None) -> None:

@@ -1,8 +1,7 @@
-"""Depth maps of every frame from elsewhere: computed once, kept in ``correspondences.h5``. A fit runs this."""
+"""Depth maps of every frame from elsewhere: computed once, kept in ``products/depth.h5``. A fit runs this."""
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -18,11 +17,10 @@ from omnitrack.device import pick_device
 from omnitrack.errors import OmnitrackError
 from omnitrack.optimize.methods import get_method
 from omnitrack.progress import SILENT, Progress
-from omnitrack.project.depth_store import DEPTH_GROUP, STAMP, read_depth, read_depth_stamp, write_depth
+from omnitrack.project.depth_store import depth_file, read_depth, write_depth
+from omnitrack.project.product_file import Parts
 from omnitrack.project.project import Project
-from omnitrack.project.shards import Shards
 from omnitrack.project.stamps import make_stamp
-from omnitrack.project.store import replace_group
 from omnitrack.settings import Settings
 
 MOST_SIDE = 320  # of a stored map: twice as fine as the grid of a fit by default, of 16,384 points
@@ -86,12 +84,13 @@ def compute_depth(
     if stamp is None:
         return DepthReport(NONE, "", 0, 0, (0, 0), 0.0)
     computed = 0
-    if read_depth_stamp(project) != stamp:
+    product = depth_file(project)
+    if product.stamp() != stamp:
         meta = project.meta
         clip = DepthClip(meta.count, meta.size, meta.indices, str(pick_device(device)), progress)
-        shards = Shards(project, DEPTH_GROUP, stamp, f"omnitrack fit {project.root}")
-        computed = _compute_missing(project, open_source(settings.depth, clip), shards, progress)
-        replace_group(project, shards, DEPTH_GROUP, {STAMP: json.dumps(stamp)})
+        parts = product.parts(stamp)
+        computed = _compute_missing(project, open_source(settings.depth, clip), parts, progress)
+        parts.merge(stamp, time.perf_counter() - begin)
     maps, kind = read_depth(project)
     _refuse_constant(maps, settings)
     return DepthReport(
@@ -104,9 +103,9 @@ def compute_depth(
     )
 
 
-def _compute_missing(project: Project, source: DepthSource, shards: Shards, progress: Progress) -> int:
+def _compute_missing(project: Project, source: DepthSource, parts: Parts, progress: Progress) -> int:
     """Maps of the frames that have none, one finished file each; their number."""
-    done = set(shards.done())
+    done = set(parts.done())
     missing = [frame for frame in range(project.num_frames) if frame not in done]
     shape = None  # the first map's; files may be of several resolutions
     with progress.task("depth", project.num_frames, done=len(done), unit="frames") as task:
@@ -119,7 +118,7 @@ def _compute_missing(project: Project, source: DepthSource, shards: Shards, prog
                     "give holes the value 0 where larger is farther, or --set depth.source=none",
                 )
             shape = shape or stored_shape(values.shape, project.size)
-            shards.write(frame, partial(write_depth, frame=frame, values=resample(values, shape), kind=source.kind))
+            parts.write(frame, partial(write_depth, frame=frame, values=resample(values, shape), kind=source.kind))
             task.advance()
     return len(missing)
 

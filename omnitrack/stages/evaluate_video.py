@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,23 +23,17 @@ from omnitrack.evaluation.tapvid import Queries, TapvidVideo, file_stem, pixels_
 from omnitrack.optimize.methods import METHODS as FIT_METHODS
 from omnitrack.progress import Progress
 from omnitrack.project.atomic import atomic_path
-from omnitrack.project.checkpoint import load_checkpoint, newest_checkpoint
 from omnitrack.project.project import FRAMES_NAME, Project
 from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import FlowStore
 from omnitrack.settings import Settings
-from omnitrack.stages.depth import depth_stamp
-from omnitrack.stages.features import wanted_features
-from omnitrack.stages.filter import filter_flow, filter_stamp
-from omnitrack.stages.fit import fit_field, fit_stamp
-from omnitrack.stages.flow import clip_of, compute_flow, flow_stamp
-from omnitrack.stages.hops import hops_stamp, judge_hops
+from omnitrack.stages.bring_up import bring_up_to
+from omnitrack.stages.flow import clip_of
+from omnitrack.stages.graph import NODE_OF, Work, wanted_stamps
 from omnitrack.stages.init import init_from_frames
-from omnitrack.stages.matching import wanted_matches
 from omnitrack.stages.query import query_stamp, query_tracks
 
 METHODS = (*FIT_METHODS, *BASELINES)
-STAGES = ("flow", "judge", "filter", "fit")  # each is made from the one before
 FPS = 24.0  # datasets do not say; only renders of the project would show it
 
 
@@ -93,8 +86,7 @@ class VideoRun:
     """A video as a project, its queries, and what was finished of it before.
 
     The project holds besides its usual products ``eval/ROW.json``, the score of a finished row with a stamp of all that
-    it depends on, and ``eval/seconds.json``, how long each stage took in the run that finished it, for as long as what
-    it made is there: rows with unlike settings take each other's place.
+    it depends on and the seconds of each stage. Products of rows with unlike settings take each other's place.
 
     Args:
         video: The video and its truth.
@@ -108,7 +100,6 @@ class VideoRun:
 
     def __init__(self, video: TapvidVideo, queries: Queries, plan: Plan, root: Path) -> None:
         self.queries, self.plan = queries, plan
-        self._timings: dict[str, Any] = {}
         self._open(video, root)
 
     def score(self, row: Row) -> Score:
@@ -120,10 +111,9 @@ class VideoRun:
         if saved.get("stamp") == stamp:
             metrics = {name: float("nan") if value is None else value for name, value in saved["metrics"].items()}
             return Score(metrics, saved["seconds"])
-        stages = self._run_stages(row.method, settings)
+        seconds = self._run_stages(row.method, settings)
         begin = time.perf_counter()
         tracks, visible = self._track(row.method, settings)
-        seconds = {stage: self._timings[stage]["seconds"] for stage in stages}
         seconds["query"] = time.perf_counter() - begin
         if not np.isfinite(tracks).all():
             raise OmnitrackError(f"{row.name} gave positions that are not finite (NaN)", "try another --seed")
@@ -134,18 +124,10 @@ class VideoRun:
 
     def _stamp(self, method: str, settings: Settings) -> dict[str, Any]:
         truth = hashlib.sha256(self.queries.points.tobytes() + self.queries.occluded.tobytes()).hexdigest()[:16]
-        made = flow_stamp(self.project, settings.flow)
+        target = _made_from(method) or "flow"
+        made = wanted_stamps(self._work(settings), target)[target] or {}
         if method in FIT_METHODS:
-            made = fit_stamp(
-                filter_stamp(made, settings.filter, wanted_features(self.project, settings.features)),
-                settings.fit,
-                self.plan.seed,
-                wanted_matches(self.project, settings),
-                depth_stamp(self.project, settings),
-            )
             made = query_stamp(made, settings.query)
-        elif method == "multigap":
-            made = hops_stamp(made)
         inputs = {"tracker": fingerprint(made), "truth": truth}
         return make_stamp(inputs, {"method": method, "query_mode": self.plan.query_mode})
 
@@ -158,65 +140,27 @@ class VideoRun:
             settings = replace(settings, init=replace(settings.init, start=0, end=0, stride=1, max_size=0))
             report = init_from_frames(frames, root, settings, FPS, source, self.plan.progress)
             self.project = Project(root)
-            self._record("init", {"frames": self.project.meta.fingerprint}, report.seconds)
+            write_json(self.project.eval_dir / "seconds.json", {"init": report.seconds})
             return
         self.project = Project(root)
         if not _has_frames(self.project, frames):
             raise OmnitrackError(
                 f"{root} was made from other frames or at another resolution", "name another directory with --work"
             )
-        self._timings = _read_json(self.project.eval_dir / "seconds.json")
-        self._timings.setdefault("init", {"seconds": 0.0})  # where the run that made the frames was killed right after
 
-    def _run_stages(self, method: str, settings: Settings) -> list[str]:
-        """Run what the method needs; the names of the stages."""
-        project, plan = self.project, self.plan
-        if method == "direct":  # asks for pairs of frames that the project's flow does not have
-            return ["init"]
-        flow = flow_stamp(project, settings.flow)
-        self._run("flow", flow, lambda: compute_flow(project, settings, plan.progress, device=plan.device).seconds)
-        if method in ("chain", "multigap-plain"):
-            return ["init", "flow"]
-        judged = hops_stamp(flow)
-        self._run("judge", judged, lambda: judge_hops(project, settings, plan.progress))
-        if method == "multigap":
-            return ["init", "flow", "judge"]
-        filtered = filter_stamp(flow, settings.filter, wanted_features(project, settings.features))
-        matches = wanted_matches(project, settings)
-        both = filtered if matches is None else {**filtered, "matches": matches}  # the filter stage makes both
-        self._run("filter", both, lambda: filter_flow(project, settings, plan.progress, plan.device).seconds)
-        fitted = fit_stamp(filtered, settings.fit, plan.seed, matches, depth_stamp(project, settings))
-        self._run("fit", fitted, lambda: self._fit(settings, fitted))
-        return ["init", "flow", "judge", "filter", "fit"]
+    def _work(self, settings: Settings) -> Work:
+        plan = self.plan
+        return Work(self.project, settings, plan.device, plan.seed, plan.progress)
 
-    def _fit(self, settings: Settings, stamp: dict[str, Any]) -> float:
-        """Fit, from where a killed run of the same fit had come to; the seconds of all of it."""
-        project, plan = self.project, self.plan
-        return fit_field(project, settings, plan.device, plan.seed, self._fitted(stamp), plan.progress).seconds
-
-    def _fitted(self, stamp: dict[str, Any]) -> bool:
-        """Whether the fit that was last written is this one, or a part of it."""
-        try:
-            return newest_checkpoint(self.project) is not None and load_checkpoint(self.project).stamp == stamp
-        except OmnitrackError:  # damaged, or of another version: this one takes its place
-            return False
-
-    def _run(self, stage: str, stamp: dict[str, Any], job: Callable[[], float]) -> None:
-        """Run a stage unless it ran with the same stamp and none has since overwritten it; keep the seconds it took."""
-        if self._timings.get(stage, {}).get("stamp") == stamp:
-            return
-        # Before the job's first write: killed half-way, it leaves something else than the records say.
-        replaced = [name for name in STAGES[STAGES.index(stage) :] if self._timings.pop(name, None)]
-        if replaced:
-            self._keep_timings()
-        self._record(stage, stamp, job())
-
-    def _record(self, stage: str, stamp: dict[str, Any], seconds: float) -> None:
-        self._timings[stage] = {"stamp": stamp, "seconds": seconds}
-        self._keep_timings()
-
-    def _keep_timings(self) -> None:
-        write_json(self.project.eval_dir / "seconds.json", self._timings)
+    def _run_stages(self, method: str, settings: Settings) -> dict[str, float]:
+        """Run what the method needs; the seconds of each stage, whichever run it was made in."""
+        seconds = {"init": float(_read_json(self.project.eval_dir / "seconds.json").get("init", 0.0))}
+        target = _made_from(method)
+        if target is not None:
+            for name, took in bring_up_to(target, self._work(settings)).seconds.items():
+                stage = NODE_OF[name].timed
+                seconds[stage] = seconds.get(stage, 0.0) + took
+        return seconds
 
     def _track(self, method: str, settings: Settings) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
         """Tracks (Q, T, 2) in pixels of the project and visible (Q, T)."""
@@ -229,6 +173,13 @@ class VideoRun:
             return BASELINES[method](flows, pixels, project.num_frames)
         with FlowStore(project) as store:
             return BASELINES[method](store, pixels, project.num_frames)
+
+
+def _made_from(method: str) -> str | None:
+    """The product that a method's tracks are made from; None for pairs of frames that the project's flow lacks."""
+    if method in FIT_METHODS:
+        return "fit"
+    return {"direct": None, "multigap": "hops"}.get(method, "flow")
 
 
 def plain_metrics(metrics: dict[str, float]) -> dict[str, float | None]:

@@ -1,8 +1,7 @@
-"""Features of every frame: extracted once, kept in ``correspondences.h5``."""
+"""Features of every frame: extracted once, kept in ``products/features.h5``."""
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -17,11 +16,10 @@ from omnitrack.correspondence.features.contract import FeatureExtractor, check_f
 from omnitrack.device import pick_device
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import SILENT, Progress
-from omnitrack.project.feature_store import STAMP, THRESHOLD, FeatureStore, read_features_stamp, write_features
+from omnitrack.project.feature_store import THRESHOLD, FeatureStore, features_file, write_features
+from omnitrack.project.product_file import Parts
 from omnitrack.project.project import Project
-from omnitrack.project.shards import Shards
 from omnitrack.project.stamps import make_stamp
-from omnitrack.project.store import FEATURES_GROUP, replace_group
 from omnitrack.settings import FeatureSettings, Settings
 
 Features = NDArray[np.float32]
@@ -93,9 +91,9 @@ def compute_features(
     stamp = features_stamp(project, settings.features, extractor)
     computed = 0
     if not _stored(project, stamp, progress):
-        shards = Shards(project, FEATURES_GROUP, stamp)
-        computed = _compute_missing(project, extractor, shards, progress)
-        replace_group(project, shards, FEATURES_GROUP, {STAMP: json.dumps(stamp), THRESHOLD: str(extractor.threshold)})
+        parts = features_file(project).parts(stamp)
+        computed = _compute_missing(project, extractor, parts, progress)
+        parts.merge(stamp, time.perf_counter() - begin, attrs={THRESHOLD: extractor.threshold})
     with FeatureStore(project) as store:
         height, width = store.grid
         return FeatureReport(
@@ -112,7 +110,7 @@ def compute_features(
 
 def _stored(project: Project, stamp: dict[str, Any], progress: Progress) -> bool:
     """Whether these very features are there and whole."""
-    found = read_features_stamp(project)
+    found = features_file(project).stamp()
     if found is None:
         return False
     if found != stamp:
@@ -126,9 +124,9 @@ def _stored(project: Project, stamp: dict[str, Any], progress: Progress) -> bool
     return True
 
 
-def _compute_missing(project: Project, extractor: FeatureExtractor, shards: Shards, progress: Progress) -> int:
+def _compute_missing(project: Project, extractor: FeatureExtractor, parts: Parts, progress: Progress) -> int:
     """Features of the frames that have none, one finished file each; their number."""
-    done = set(shards.done())
+    done = set(parts.done())
     missing = [frame for frame in range(project.num_frames) if frame not in done]
     first: Features | None = None
     with progress.task("features", project.num_frames, done=len(done), unit="frames") as task:
@@ -138,7 +136,7 @@ def _compute_missing(project: Project, extractor: FeatureExtractor, shards: Shar
                 first = features if first is None else first
                 if features.shape != first.shape:
                     raise _failure(extractor, frame, f"returned {features.shape} after {first.shape} for another frame")
-                shards.write(frame, partial(write_features, frame=frame, features=features))
+                parts.write(frame, partial(write_features, frame=frame, features=features))
                 task.advance()
     return len(missing)
 

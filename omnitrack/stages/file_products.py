@@ -22,7 +22,7 @@ def file_products(judge: Judge, fit: Product, fit_stamp: Stamp | None) -> list[P
         state, reason = ("damaged", damage) if damage else ("ready", "")
         if stamp is not None:
             inputs = {"fit": fingerprint(fit_stamp), **_drawing_now(stamp)}
-            state, reason = judge.freshness(stage, stamp, inputs, fit)
+            state, reason = judge.freshness(stage, stamp, inputs, [fit])
         command = command_for(project, stage, *more, "-o", str(path))
         return Product(str(path.relative_to(project.root)), state, reason, size_on_disk(path), command)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -22,11 +21,11 @@ from omnitrack.correspondence.returns import Returns
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.feature_store import FeatureStore
-from omnitrack.project.filtered import STATISTICS, SourceCorrespondences, write_source
+from omnitrack.project.filtered import STATISTICS, SourceCorrespondences, filtered_file, write_source
+from omnitrack.project.product_file import complete_groups
 from omnitrack.project.project import Project
-from omnitrack.project.shards import Shards
 from omnitrack.project.stamps import make_stamp
-from omnitrack.project.store import FILTERED_GROUP, FlowStore, replace_group
+from omnitrack.project.store import FlowStore
 from omnitrack.settings import FilterSettings, Settings
 from omnitrack.stages.features import compute_features, wanted_features
 from omnitrack.stages.frame_jobs import Write, write_frames
@@ -52,7 +51,7 @@ class FilterReport:
         mean_confidence: Of the believed.
         appearance_rejected_share: Of the consistent, the share that looked too different.
         seconds: Wall time.
-        bytes: Size of ``correspondences.h5``.
+        bytes: Size of ``products/filtered.h5``.
     """
 
     sources: int
@@ -82,18 +81,13 @@ def filter_stamp(
 def filter_flow(
     project: Project, settings: Settings, progress: Progress = SILENT, device: str = "auto"
 ) -> FilterReport:
-    """Chain the flow from a grid of points of every frame, and keep what is consistent and looks right.
+    """Make all that the stage makes: the judgement of hops, features, filtered correspondences, long-range matches.
 
-    Then look for long-range matches, where the settings want them (`find_matches`).
-
-    A chain is believed where its hops pass the cycle check and, from three frames on, its end looks like its start:
-    by its patch, or by its features where the settings name an extractor, which are then extracted first.
-    Its confidence falls with the accumulated squared cycle error (`chain_confidence`), times
-    the similarity of the patches. Points just gone behind something are kept as occluded.
+    Features and matches are made where the settings want them (`compute_features`, `find_matches`).
 
     Args:
         project: Has flow.
-        settings: Uses the tables ``features`` and ``filter``.
+        settings: Uses the tables ``features``, ``filter`` and ``matching``.
         progress: Hears of it.
         device: For extractors of features.
 
@@ -101,25 +95,55 @@ def filter_flow(
         OmnitrackError: No flow, damaged flow, gaps that lead nowhere, features that cannot be had, or a full disk.
     """
     begin = time.perf_counter()
-    if min(settings.filter.gaps, default=0) < 1:
+    _check_gaps(settings.filter)
+    judge_hops(project, settings, progress)
+    compute_features(project, settings, progress, device)
+    chain_from_everywhere(project, settings, progress)
+    find_matches(project, settings, progress, device)
+    return _report(project, time.perf_counter() - begin)
+
+
+def _check_gaps(settings: FilterSettings) -> None:
+    if min(settings.gaps, default=0) < 1:
         raise OmnitrackError(
-            f"filter.gaps is {list(settings.filter.gaps)}: a hop goes over at least one frame",
+            f"filter.gaps is {list(settings.gaps)}: a hop goes over at least one frame",
             "set gaps of at least 1: --set filter.gaps=[1,2,4]",
         )
-    judge_hops(project, settings, progress)
-    threshold = compute_features(project, settings, progress, device).threshold
+
+
+def chain_from_everywhere(project: Project, settings: Settings, progress: Progress = SILENT) -> float:
+    """Chain the flow from a grid of points of every frame, and keep what is consistent and looks right.
+
+    A chain is believed where its hops pass the cycle check and, from three frames on, its end looks like its start:
+    by its patch, or by its features where the settings name an extractor.
+    Its confidence falls with the accumulated squared cycle error (`chain_confidence`), times
+    the similarity of the patches. Points just gone behind something are kept as occluded.
+
+    Args:
+        project: Has flow whose hops are judged, and features where the settings name an extractor.
+        settings: Uses the tables ``features`` and ``filter``.
+        progress: Hears of it.
+
+    Returns:
+        Seconds that it took.
+
+    Raises:
+        OmnitrackError: No flow, damaged flow, gaps that lead nowhere, features that are missing, or a full disk.
+    """
+    begin = time.perf_counter()
+    _check_gaps(settings.filter)
     features_stamp = wanted_features(project, settings.features)
     with (
         FlowStore(project, cache_bytes=settings.filter.cache_mb * 2**20) as flows,
         nullcontext() if features_stamp is None else FeatureStore(project) as features,
     ):
-        stamp = filter_stamp(flows.flow_stamp or {}, settings.filter, features_stamp)
-        shards = Shards(project, "filter", stamp)
-        work = _Chaining(project, flows, settings.filter, features, threshold)
-        write_frames(shards, project.num_frames, work.writer, "filter", progress)
-    replace_group(project, shards, FILTERED_GROUP, {"filter_stamp": json.dumps(stamp)})
-    find_matches(project, settings, progress, device)
-    return _report(project, time.perf_counter() - begin)
+        stamp = filter_stamp(flows.flow_stamp, settings.filter, features_stamp)
+        parts = filtered_file(project).parts(stamp)
+        work = _Chaining(project, flows, settings.filter, features)
+        write_frames(parts, project.num_frames, work.writer, "filter", progress)
+    seconds = time.perf_counter() - begin
+    parts.merge(stamp, seconds)
+    return seconds
 
 
 def target_distances(num_frames: int, window: int) -> set[int]:
@@ -140,14 +164,13 @@ class _Chaining:
         flows: FlowStore,
         settings: FilterSettings,
         features: FeatureStore | None,
-        feature_threshold: float,
     ) -> None:
         self._project = project
         self._flows = flows
         self._settings = settings
         self._appearance = FramePatches(project.frame, project.size)
         self._features = None if features is None else FrameFeatures(features.features, project.size)
-        self._feature_threshold = feature_threshold
+        self._feature_threshold = settings.feature_threshold or (features.threshold if features else 0.0)
         self._threshold_px = settings.cycle_threshold_px
         self._stride = 1
         while np.prod(grid_shape(project.size, self._stride)) > settings.grid_points:
@@ -156,7 +179,7 @@ class _Chaining:
         self._distances = target_distances(project.num_frames, settings.window)
 
     def writer(self, source: int) -> Write:
-        """The job of one source frame, for `Shards.write`."""
+        """The job of one source frame, for `Parts.write`."""
 
         def write(file: h5py.File) -> None:
             write_source(file, self._correspondences(source), self._project.size)
@@ -235,8 +258,9 @@ def _statistics(
 
 
 def _report(project: Project, seconds: float) -> FilterReport:
-    with h5py.File(project.correspondences_path, "r") as file:
-        groups = list(file[FILTERED_GROUP].values())
+    product = filtered_file(project)
+    with product.open() as file:
+        groups = [file[name] for name in complete_groups(file)]
         statistics = np.concatenate([group["statistics"][()] for group in groups])
         points = groups[0]["count"].size
     valid = int(statistics["valid"].sum())
@@ -250,5 +274,5 @@ def _report(project: Project, seconds: float) -> FilterReport:
         mean_confidence=float((statistics["mean_confidence"] * statistics["valid"]).sum() / max(1, valid)),
         appearance_rejected_share=rejected / max(1, valid + rejected),
         seconds=seconds,
-        bytes=project.correspondences_path.stat().st_size,
+        bytes=product.bytes(),
     )

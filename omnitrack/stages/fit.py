@@ -24,11 +24,11 @@ from omnitrack.optimize.methods import METHODS, get_method
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, save_checkpoint
 from omnitrack.project.depth_store import read_depth
-from omnitrack.project.filtered import read_correspondences
-from omnitrack.project.match_store import matches_of_fit, read_match_stamp, read_matches
+from omnitrack.project.filtered import filtered_file, read_correspondences
+from omnitrack.project.match_store import matches_file, matches_of_fit, read_matches
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
-from omnitrack.project.store import FILTERED_GROUP, FlowStore, stored_groups
+from omnitrack.project.store import FlowStore
 from omnitrack.settings import FitSettings, Settings
 from omnitrack.stages.depth import compute_depth, depth_stamp
 
@@ -107,7 +107,7 @@ def fit_field(
     Raises:
         OmnitrackError: Nothing filtered, a checkpoint that does not fit, no such device, or a fit that diverges.
     """
-    if FILTERED_GROUP in stored_groups(project):  # where it is not, the fit says what is missing
+    if filtered_file(project).path.exists():  # where it is not, the fit says what is missing
         compute_depth(project, settings, progress, device)
     depth = depth_stamp(project, settings)
     with cpu_threads(settings.fit.threads):
@@ -124,8 +124,7 @@ def _fit(
     progress: Progress,
 ) -> FitReport:
     begin, rollbacks = time.perf_counter(), 0
-    with FlowStore(project) as flows:
-        stamp = fit_stamp(flows.filter_stamp or {}, settings, seed, read_match_stamp(project), depth)
+    stamp = fit_stamp(_filtered_from_this_flow(project), settings, seed, matches_file(project).stamp(), depth)
     data = read_correspondences(project, where, settings.data_mb * 10**6 // ENTRY_BYTES)
     data = weigh_by_return(data, settings.return_px)
     if not bool((data.confidence > 0).any()):
@@ -175,6 +174,18 @@ def _fit(
         device=str(where),
         checkpoint=path,
     )
+
+
+def _filtered_from_this_flow(project: Project) -> dict[str, Any]:
+    """The stamp of the filtered correspondences; {} where there are none, which reading them will say."""
+    stamp = filtered_file(project).stamp() or {}
+    with FlowStore(project) as flows:
+        if stamp and stamp["inputs"].get("flow") != fingerprint(flows.flow_stamp):
+            raise OmnitrackError(
+                f"project {project.root} has not been filtered yet since its flow was computed anew",
+                f"filter it: omnitrack filter {project.root}",
+            )
+    return stamp
 
 
 def _read_prior(project: Project, where: torch.device) -> DepthPrior:

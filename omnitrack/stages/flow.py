@@ -1,8 +1,7 @@
-"""Pairwise flow: match the selected pairs of frames and keep the result in ``correspondences.h5``."""
+"""Pairwise flow: match the selected pairs of frames and keep the result in ``products/flow.h5``."""
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
@@ -18,10 +17,11 @@ from omnitrack.correspondence.pairs import Pair
 from omnitrack.device import pick_device
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import SILENT, Progress
+from omnitrack.project.old_products import take_over_old_products
+from omnitrack.project.product_file import Parts, ProductFile
 from omnitrack.project.project import Project
-from omnitrack.project.shards import Shards
 from omnitrack.project.stamps import make_stamp
-from omnitrack.project.store import FILTERED_GROUP, FLOW_GROUP, HOPS_GROUP, HOPS_STAMP, FlowStore, stored_groups
+from omnitrack.project.store import FlowStore, flow_file
 from omnitrack.settings import NO_DESCRIPTORS, FlowSettings, Settings
 from omnitrack.stages.flow_jobs import FlowJob, split_into_jobs
 from omnitrack.stages.flow_pairs import selected_pairs
@@ -43,7 +43,7 @@ class FlowReport:
         computed: Of these, computed now.
         skipped: Of these, there already.
         seconds: Wall time.
-        bytes: Size of ``correspondences.h5``.
+        bytes: Size of ``products/flow.h5``.
         bytes_per_pair: That size over all pairs in it.
     """
 
@@ -101,19 +101,22 @@ def compute_flow(
         raise OmnitrackError(
             f"project {project.root} has a single frame, and flow needs two", "make a project of a longer video"
         )
+    for name in take_over_old_products(project):
+        progress.note(f"took over the {name} of correspondences.h5, which an earlier version made")
     estimator = open_estimator(settings.flow, clip_of(project, device, progress))
     wanted = sorted(
         set(selected_pairs(project, settings, progress, device)) | set(_checked(pairs or (), project.num_frames))
     )
     stamp = flow_stamp(project, settings.flow)
-    shards = Shards(project, "flow", _without_pairs(stamp))
-    have, finished_as = _take_up(project, shards, stamp, progress)
+    product = flow_file(project)
+    parts = product.parts(_without_pairs(stamp))
+    have, finished_as = _take_up(project, product, parts, stamp, progress)
     missing = [pair for pair in wanted if pair not in have]
     if missing:
-        _compute_missing(project, settings.flow, estimator, shards, missing, len(wanted), progress)
+        _compute_missing(project, settings.flow, estimator, parts, missing, len(wanted), progress)
     if missing or finished_as != stamp:
-        _merge(project, shards, stamp, keep=bool(have))
-    size = project.correspondences_path.stat().st_size
+        parts.merge(stamp, time.perf_counter() - begin, keep=bool(have))
+    size = product.bytes()
     return FlowReport(
         pairs=len(wanted),
         computed=len(missing),
@@ -149,25 +152,24 @@ def _without_pairs(stamp: dict[str, Any]) -> dict[str, Any]:
 Have = tuple[set[Pair], dict[str, Any] | None]
 
 
-def _take_up(project: Project, shards: Shards, stamp: dict[str, Any], progress: Progress) -> Have:
+def _take_up(project: Project, product: ProductFile, parts: Parts, stamp: dict[str, Any], progress: Progress) -> Have:
     """The pairs that need not be computed again and their stamp, after merging what an interrupted run left."""
-    have = _stored(project, stamp, progress)
-    left = shards.done()
+    have = _stored(project, product, stamp, progress)
+    left = parts.done()
     if not left:
         return have
     progress.note(f"taking up an interrupted run: {len(left)} source frames are done")
-    _merge(project, shards, {**stamp, "settings": {**stamp["settings"], "pairs": "unfinished"}}, keep=bool(have[0]))
-    return _stored(project, stamp, progress)
+    parts.merge({**stamp, "settings": {**stamp["settings"], "pairs": "unfinished"}}, keep=bool(have[0]))
+    return _stored(project, product, stamp, progress)
 
 
-def _stored(project: Project, stamp: dict[str, Any], progress: Progress) -> Have:
-    groups = stored_groups(project)
-    if not project.correspondences_path.exists() or (groups and FLOW_GROUP not in groups):
+def _stored(project: Project, product: ProductFile, stamp: dict[str, Any], progress: Progress) -> Have:
+    if not product.path.exists():
         return set(), None
     try:
         with FlowStore(project, any_frames=True) as store:
             found = store.flow_stamp
-            if found is not None and _without_pairs(found) == _without_pairs(stamp):
+            if _without_pairs(found) == _without_pairs(stamp):
                 return set(store.pairs()), found
         progress.note("the flow that is there was made from other frames or settings: computing it again")
     except OmnitrackError as error:
@@ -175,25 +177,12 @@ def _stored(project: Project, stamp: dict[str, Any], progress: Progress) -> Have
     return set(), None
 
 
-def _merge(project: Project, shards: Shards, stamp: dict[str, Any], keep: bool) -> None:
-    """Merge into a new file; without `keep`, flow and what is made from it go, what is made from frames stays.
-
-    The judgement of hops goes in any case: every hop is held against all others.
-    """
-    attrs: dict[str, str | None] = {"flow_stamp": json.dumps(stamp), HOPS_STAMP: None}
-    groups = stored_groups(project) - {HOPS_GROUP}
-    if not keep:
-        groups -= {FLOW_GROUP, FILTERED_GROUP}
-        attrs["filter_stamp"] = None
-    shards.merge(FLOW_GROUP, attrs, keep=sorted(groups))
-
-
 # --- the work ---------------------------------------------------------------------------------------------------
 def _compute_missing(
     project: Project,
     settings: FlowSettings,
     estimator: PairEstimator,
-    shards: Shards,
+    parts: Parts,
     missing: Sequence[Pair],
     total: int,
     progress: Progress,
@@ -208,7 +197,7 @@ def _compute_missing(
         jobs = {}
         for pairs in split_into_jobs(missing, estimator.batch_pairs):
             job = FlowJob(pairs, estimator, name, project.size, settings.warm_start, stop)
-            jobs[pool.submit(shards.write, pairs[0][0], job.write)] = job
+            jobs[pool.submit(parts.write, pairs[0][0], job.write)] = job
         try:
             for done in as_completed(jobs):
                 done.result()

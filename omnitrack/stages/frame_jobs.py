@@ -9,30 +9,28 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 import h5py
 
 from omnitrack.progress import Progress
-from omnitrack.project.shards import Shards
+from omnitrack.project.product_file import Parts
 
 Write = Callable[[h5py.File], None]
 
 
-def write_frames(
-    shards: Shards, num_frames: int, writer: Callable[[int], Write], name: str, progress: Progress
-) -> None:
-    """Write the shards of all source frames but those that are done, on every core.
+def write_frames(parts: Parts, num_frames: int, writer: Callable[[int], Write], name: str, progress: Progress) -> None:
+    """Write the parts of all source frames but those that are done, on every core.
 
     Args:
-        shards: Of the stage; shards that are done are kept, and stay where this is interrupted.
+        parts: Of the product; those that are done are kept, and stay where this is interrupted.
         num_frames: T.
-        writer: Gives the job of a frame, for `Shards.write`; may be called from several threads.
+        writer: Gives the job of a frame, for `Parts.write`; may be called from several threads.
         name: Of the task.
         progress: Hears of it.
     """
-    done = set(shards.done())
+    done = set(parts.done())
     left = [source for source in range(num_frames) if source not in done]
     with (
         progress.task(name, num_frames, done=len(done), unit="frames") as task,
         ThreadPoolExecutor(os.cpu_count() or 1) as pool,
     ):
-        jobs = [pool.submit(lambda source: shards.write(source, writer(source)), source) for source in left]
+        jobs = [pool.submit(lambda source: parts.write(source, writer(source)), source) for source in left]
         try:
             for job in as_completed(jobs):
                 job.result()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
@@ -13,9 +12,8 @@ from omnitrack.correspondence.hop_evidence import HopEvidence, Shares
 from omnitrack.correspondence.hop_reliability import HopRegressor, hop_regressor
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.project import Project
-from omnitrack.project.shards import Shards
 from omnitrack.project.stamps import make_stamp
-from omnitrack.project.store import HOPS_GROUP, HOPS_STAMP, FlowStore, replace_group, write_doubts
+from omnitrack.project.store import FlowStore, hops_file, write_doubts
 from omnitrack.settings import Settings
 from omnitrack.stages.frame_jobs import Write, write_frames
 
@@ -44,13 +42,14 @@ def judge_hops(project: Project, settings: Settings, progress: Progress = SILENT
     """
     begin = time.perf_counter()
     with FlowStore(project, cache_bytes=settings.filter.cache_mb * 2**20) as flows:
-        stamp = hops_stamp(flows.flow_stamp or {})
+        stamp = hops_stamp(flows.flow_stamp)
         if flows.hops_stamp == stamp:
             return 0.0
-        shards = Shards(project, "hops", stamp, f"omnitrack filter {project.root}")
-        write_frames(shards, project.num_frames, _Judging(project, flows).writer, "judge hops", progress)
-    replace_group(project, shards, HOPS_GROUP, {HOPS_STAMP: json.dumps(stamp)})
-    return time.perf_counter() - begin
+        parts = hops_file(project).parts({**stamp, "pairs": len(flows.pairs())})
+        write_frames(parts, project.num_frames, _Judging(project, flows).writer, "judge hops", progress)
+    seconds = time.perf_counter() - begin
+    parts.merge(stamp, seconds)
+    return seconds
 
 
 class _Judging:
@@ -65,7 +64,7 @@ class _Judging:
         self._shares: Shares = self._evidence.shares(self._targets.__getitem__)
 
     def writer(self, source: int) -> Write:
-        """The job of one source frame, for `Shards.write`."""
+        """The job of one source frame, for `Parts.write`."""
 
         def write(file: h5py.File) -> None:
             evidence = self._evidence.of(source, self._targets[source], self._shares)

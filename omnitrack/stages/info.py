@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from omnitrack.project.project import Project
 from omnitrack.stages.file_products import file_products
 from omnitrack.stages.products import Judge, Product, command_for, files_in, size_on_disk
-from omnitrack.stages.stage_products import StageProducts
+from omnitrack.stages.status import StageProducts
 
 
 @dataclass(frozen=True)

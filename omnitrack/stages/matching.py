@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -21,11 +20,9 @@ from omnitrack.correspondence.matching import FrameCells, calibrated, distinctiv
 from omnitrack.device import pick_device
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.feature_store import FeatureStore
-from omnitrack.project.match_store import MATCH_GROUP, STAMP, Rows, read_match_stamp, read_matches, write_matches
+from omnitrack.project.match_store import Rows, matches_file, read_matches, write_matches
 from omnitrack.project.project import Project
-from omnitrack.project.shards import Shards
 from omnitrack.project.stamps import make_stamp
-from omnitrack.project.store import replace_group
 from omnitrack.settings import MatchSettings, Settings
 from omnitrack.stages.features import wanted_features
 from omnitrack.units import raster_scale
@@ -85,12 +82,11 @@ def find_matches(
     """
     begin = time.perf_counter()
     if match_stamp({}, settings) is None:
-        if read_match_stamp(project) is not None:
-            _merge(project, Shards(project, STAGE, {}), None)
+        matches_file(project).remove()
         return MatchReport(0, 0, 0, None, time.perf_counter() - begin)
     with FeatureStore(project) as features:
         stamp = match_stamp(features.stamp, settings)
-        if stamp is not None and read_match_stamp(project) != stamp:
+        if stamp is not None and matches_file(project).stamp() != stamp:
             limits = calibrated(settings.matching, settings.features.extractor)
             _match_all(project, _Matching(project, features, limits, pick_device(device)), stamp, progress)
     rows = read_matches(project)
@@ -119,14 +115,15 @@ def later_frames(num_frames: int, settings: MatchSettings) -> list[list[int]]:
 
 
 def _match_all(project: Project, work: _Matching, stamp: dict[str, Any], progress: Progress) -> None:
-    shards = Shards(project, STAGE, stamp)
-    done = set(shards.done())
+    begin = time.perf_counter()
+    parts = matches_file(project).parts(stamp)
+    done = set(parts.done())
     with progress.task(STAGE, project.num_frames, done=len(done), unit="frames") as task, torch.no_grad():
         for source in range(project.num_frames):
             if source not in done:
-                shards.write(source, partial(work.write, source=source))
+                parts.write(source, partial(work.write, source=source))
                 task.advance()
-    _merge(project, shards, stamp)
+    parts.merge(stamp, time.perf_counter() - begin)
 
 
 class _Matching:
@@ -140,7 +137,7 @@ class _Matching:
         self._distinctive: dict[int, Tensor] = {}  # kept: it costs as much as a pair, and takes little space
 
     def write(self, file: h5py.File, source: int) -> None:
-        """The job of one source frame, for `Shards.write`."""
+        """The job of one source frame, for `Parts.write`."""
         if self._later[source]:
             here = self._cells(source)
             write_matches(file, source, np.concatenate([self._rows(source, here, t) for t in self._later[source]]))
@@ -162,9 +159,3 @@ class _Matching:
         ends = [(np.full(len(found), frame), at) for frame, at in zip((source, target), pixels, strict=True)]
         columns = [*ends[0], *ends[1], found.similarity.cpu().numpy()]
         return np.asarray(np.column_stack(columns), np.float32)
-
-
-def _merge(project: Project, shards: Shards, stamp: dict[str, Any] | None) -> None:
-    """Put the matches beside all else that is there, in the place of earlier ones."""
-    text = None if stamp is None else json.dumps(stamp)
-    replace_group(project, shards, MATCH_GROUP, {STAMP: text})

@@ -23,8 +23,8 @@ from omnitrack.correspondence.looks import Looks, PointLooks
 from omnitrack.correspondence.raster import inside
 from omnitrack.motion.field import FieldTracks, MotionField
 from omnitrack.project.feature_store import FeatureStore
+from omnitrack.project.filtered import filtered_file
 from omnitrack.project.project import Project
-from omnitrack.project.store import FlowStore
 from omnitrack.settings import Settings
 
 
@@ -140,9 +140,7 @@ class PointTracker:
         return seen & inside(fused, size)
 
 
-def features_of_fit(
-    project: Project, flows: FlowStore, settings: Settings
-) -> AbstractContextManager[FeatureStore | None]:
+def features_of_fit(project: Project, settings: Settings) -> AbstractContextManager[FeatureStore | None]:
     """The features that the correspondences were checked with; None where they were not, or nobody asks for looks."""
-    checked = "features" in (flows.filter_stamp or {}).get("inputs", {})
+    checked = "features" in (filtered_file(project).stamp() or {}).get("inputs", {})
     return FeatureStore(project) if checked and settings.query.fuse else nullcontext()

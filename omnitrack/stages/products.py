@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omnitrack.config import load_settings, read_toml
 from omnitrack.project.project import Project
-from omnitrack.project.shards import has_shards
 
 Stamp = Mapping[str, Any]
 
@@ -36,7 +35,7 @@ class Product:
 
 
 class Judge:
-    """Says whether products of a project are ready, by their stamps.
+    """Says whether products of a project are fresh, by their stamps.
 
     Args:
         project: The project.
@@ -51,48 +50,43 @@ class Judge:
         self.settings = load_settings(project.settings_path)
         self._named = read_toml(project.settings_path) if project.settings_path.is_file() else {}
 
-    def judge(
-        self,
-        name: str,
-        stamp: Stamp | None,
-        inputs: Mapping[str, str | None],
-        upstream: Product,
-        size: int,
-        damage: str,
-    ) -> Product:
-        """The product of a stage.
+    def freshness(
+        self, table: str, stamp: Stamp, inputs: Mapping[str, str | None], upstream: Sequence[Product]
+    ) -> tuple[str, str]:
+        """Whether a product with this stamp is ready or stale, and why.
 
         Args:
-            name: Of the stage.
-            stamp: What the product says that it was made from; None where there is no product.
+            table: Of its settings.
+            stamp: What it says that it was made from.
             inputs: What it should have been made from.
-            upstream: The product that it was made from.
-            size: Bytes on disk.
-            damage: What is wrong with its file; empty where nothing is.
+            upstream: The products that it was made from.
         """
-        state, reason = "ready", ""
-        if damage:
-            state, reason = "damaged", damage
-        elif has_shards(self.project, name):
-            state, reason = "unfinished", "an interrupted run is taken up again"
-        elif stamp is None:
-            state, reason = "missing", "not made yet"
-        else:
-            state, reason = self.freshness(name, stamp, inputs, upstream)
-        return Product(name, state, reason, size, command_for(self.project, name))
-
-    def freshness(
-        self, table: str, stamp: Stamp, inputs: Mapping[str, str | None], upstream: Product
-    ) -> tuple[str, str]:
-        """Whether a product with this stamp is ready or stale, and why."""
+        missing = {product.name for product in upstream if product.state == "missing"}
+        for product in upstream:
+            if product.state == "damaged":
+                return "stale", f"its {product.name} {_is(product.name)} damaged"
         for name, now in inputs.items():
-            if stamp["inputs"].get(name) != now:
-                return "stale", f"made from an earlier {name}" if upstream.state != "missing" else f"its {name} is gone"
-        if upstream.state != "ready":
-            return "stale", f"its {upstream.name} is {upstream.state}"
+            made = stamp["inputs"].get(name)
+            if made != now:
+                return "stale", _difference(name, made, None if name in missing else now)
+        for product in upstream:
+            if product.state != "ready":
+                return "stale", f"its {product.name} {_is(product.name)} {product.state}"
         for change in _changes(self._named.get(table, {}), stamp["settings"], table):
             return "stale", change
         return "ready", ""
+
+
+def _difference(name: str, made: str | None, now: str | None) -> str:
+    if now is None:
+        return f"its {name} {_is(name)} gone"
+    if made is None:
+        return f"made without {name}"
+    return f"made from other {name}" if _is(name) == "are" else f"made from an earlier {name}"
+
+
+def _is(name: str) -> str:
+    return "are" if name.endswith("s") else "is"
 
 
 def size_on_disk(path: Path) -> int:

@@ -12,6 +12,7 @@ from omnitrack.device import cpu_threads
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.checkpoint import load_checkpoint
+from omnitrack.project.filtered import filtered_file
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import CACHE_BYTES, FlowStore
@@ -85,10 +86,10 @@ def _query(
     cache = min(CACHE_BYTES, settings.filter.cache_mb * 2**20)
     with (
         FlowStore(project, cache) as flows,
-        features_of_fit(project, flows, settings) as features,
+        features_of_fit(project, settings) as features,
         progress.task("query", len(queries), unit="points") as task,
     ):
-        if checkpoint.stamp["inputs"]["filter"] != fingerprint(flows.filter_stamp or {}):
+        if checkpoint.stamp["inputs"]["filter"] != fingerprint(filtered_file(project).stamp() or {}):
             progress.warn(f"the fit is older than what it was fitted to: renew it with omnitrack fit {project.root}")
         if flows.hops_stamp is None:
             progress.warn(f"nobody has judged the hops of the flow: renew that with omnitrack filter {project.root}")

@@ -5,23 +5,16 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from omnitrack.errors import OmnitrackError
 from omnitrack.optimize.methods import colored_method, get_method
 from omnitrack.progress import SILENT, Progress
-from omnitrack.project.checkpoint import load_checkpoint, newest_checkpoint
 from omnitrack.project.project import Project
-from omnitrack.project.store import FlowStore
 from omnitrack.project.tracks_io import save_tracks
 from omnitrack.settings import FitSettings, Settings
-from omnitrack.stages.depth import depth_stamp
-from omnitrack.stages.features import wanted_features
-from omnitrack.stages.filter import filter_flow, filter_stamp
-from omnitrack.stages.fit import fit_field, fit_stamp
-from omnitrack.stages.flow import compute_flow
+from omnitrack.stages.bring_up import Brought, bring_up_to
+from omnitrack.stages.graph import NODE_OF, Work
 from omnitrack.stages.init import init_project
-from omnitrack.stages.matching import find_matches, wanted_matches
 from omnitrack.stages.query import query_tracks
 from omnitrack.stages.query_points import build_queries
 from omnitrack.stages.render import render
@@ -86,7 +79,8 @@ def run_all(
     existed = (root / "frames").exists()
     project = _existing(video, root, settings) if existed else _made(video, root, settings, progress)
     queries = build_queries(project, grids=[grid])  # before the long work, so that a typing error shows at once
-    kept = ["init"] * existed + _fitted(project, settings, device, seed, progress)
+    brought = bring_up_to("fit", Work(project, settings, device, seed, progress))
+    kept = ["init"] * existed + _kept_stages(brought)
     tracks = query_tracks(project, queries, settings, device=device, progress=progress)
     path = project.tracks_dir / "tracks.npz"
     save_tracks(tracks, path)
@@ -128,36 +122,7 @@ def _existing(video: str | Path, root: Path, settings: Settings) -> Project:
     return project
 
 
-def _fitted(project: Project, settings: Settings, device: str, seed: int, progress: Progress) -> list[str]:
-    """Bring flow, filter and fit up to these settings; the names of those that were already."""
-    kept = []
-    features = wanted_features(project, settings.features)  # what is missing for them is said before the long work
-    if compute_flow(project, settings, progress, device=device).computed == 0:
-        kept.append("flow")
-    with FlowStore(project) as store:
-        wanted, found = filter_stamp(store.flow_stamp or {}, settings.filter, features), store.filter_stamp
-    if found == wanted:
-        kept.append("filter")
-    else:
-        filter_flow(project, settings, progress, device)
-    find_matches(project, settings, progress, device)  # if only these are other than before
-    fitted = fit_stamp(wanted, settings.fit, seed, wanted_matches(project, settings), depth_stamp(project, settings))
-    state = _fit_state(project, fitted, settings.fit.steps)
-    if state == "finished":
-        kept.append("fit")
-    else:
-        fit_field(project, settings, device, seed, resume=state == "begun", progress=progress)
-    return kept
-
-
-def _fit_state(project: Project, wanted: dict[str, Any], steps: int) -> str:
-    """Whether the newest checkpoint is this very fit: finished, begun or other."""
-    if newest_checkpoint(project) is None:
-        return "other"
-    try:
-        checkpoint = load_checkpoint(project)
-    except OmnitrackError:
-        return "other"  # it will be written anew
-    if checkpoint.stamp != wanted:
-        return "other"
-    return "finished" if checkpoint.state["step"] >= steps else "begun"
+def _kept_stages(brought: Brought) -> list[str]:
+    """The commands of which everything was there already."""
+    made = {NODE_OF[name].command for name in brought.made}
+    return [command for command in dict.fromkeys(NODE_OF[name].command for name in brought.kept) if command not in made]

@@ -1,8 +1,7 @@
-"""The features in correspondences.h5: the same again, whoever else writes there, and every way it can be wrong."""
+"""The features in products/features.h5: the same again, and every way it can be wrong."""
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -14,17 +13,14 @@ from numpy.typing import NDArray
 from omnitrack.correspondence.features.contract import unit_length
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.feature_store import (
-    STAMP,
     FeatureStore,
-    features_bytes,
-    read_features_stamp,
+    features_file,
     write_features,
 )
 from omnitrack.project.flow_codec import encode
 from omnitrack.project.project import Project, write_meta
-from omnitrack.project.shards import Shards
 from omnitrack.project.stamps import make_stamp
-from omnitrack.project.store import FEATURES_GROUP, FlowStore, group_name, stored_groups, write_flow
+from omnitrack.project.store import FlowStore, flow_file, group_name, write_flow
 
 GRID, CHANNELS = (6, 8), 5
 
@@ -35,11 +31,10 @@ def values(frame: int) -> NDArray[np.float32]:
 
 def store_features(project: Project, frames: range) -> None:
     stamp = make_stamp({"frames": project.meta.fingerprint, "weights": "w"}, {"extractor": "x"})
-    shards = Shards(project, "features", stamp)
+    parts = features_file(project).parts(stamp)
     for t in frames:
-        shards.write(t, partial(write_features, frame=t, features=values(t)))
-    kept = sorted(stored_groups(project) - {FEATURES_GROUP})
-    shards.merge(FEATURES_GROUP, {STAMP: json.dumps(stamp)}, keep=kept)
+        parts.write(t, partial(write_features, frame=t, features=values(t)))
+    parts.merge(stamp)
 
 
 @pytest.fixture
@@ -64,10 +59,10 @@ def test_what_was_stored_is_read(stored: Project) -> None:
             found = store.features(t)
             assert found.dtype == np.float32
             np.testing.assert_allclose(found, values(t), atol=2**-11)  # float16 has 11 bits
-    assert features_bytes(stored) == 8 * 6 * 8 * 5 * 2
-    with h5py.File(stored.correspondences_path) as file:
-        assert file["features/000003/values"].dtype == np.float16
-        assert file["features/000003/values"].chunks == (*GRID, CHANNELS)
+    assert features_file(stored).bytes() > 8 * 6 * 8 * 5 * 2
+    with h5py.File(stored.product_path("features")) as file:
+        assert file["000003/values"].dtype == np.float16
+        assert file["000003/values"].chunks == (*GRID, CHANNELS)
 
 
 def test_the_cache_is_bounded(stored: Project) -> None:
@@ -97,12 +92,10 @@ def test_flow_and_features_keep_each_other(stored: Project) -> None:
     with pytest.raises(OmnitrackError, match="there is no flow yet"):
         FlowStore(stored)
     flow = np.zeros((48, 64, 2), np.float32)
-    shards = Shards(stored, "flow", {})
-    shards.write(0, lambda file: write_flow(file.create_group(group_name((0, 1))), encode(flow)))
-    stamp = make_stamp({"frames": stored.meta.fingerprint}, {})
-    shards.merge("flow", {"flow_stamp": json.dumps(stamp)}, keep=sorted(stored_groups(stored)))
+    parts = flow_file(stored).parts({})
+    parts.write(0, lambda file: write_flow(file.create_group(group_name((0, 1))), encode(flow)))
+    parts.merge(make_stamp({"frames": stored.meta.fingerprint}, {}))
     store_features(stored, range(8))
-    assert stored_groups(stored) == {"flow", "features"}
     with FlowStore(stored) as flows, FeatureStore(stored) as store:
         assert flows.pairs() == [(0, 1)]
         assert store.channels == CHANNELS
@@ -110,8 +103,8 @@ def test_flow_and_features_keep_each_other(stored: Project) -> None:
 
 def test_no_features(project: Project) -> None:
     assert "has no features" in refusal(project).message
-    assert read_features_stamp(project) is None
-    assert features_bytes(project) == 0
+    assert features_file(project).stamp() is None
+    assert features_file(project).bytes() == 0
 
 
 def test_features_of_other_frames(stored: Project) -> None:
@@ -125,18 +118,17 @@ def test_a_frame_without_features(project: Project) -> None:
 
 
 def test_a_damaged_frame_is_named(stored: Project) -> None:
-    with h5py.File(stored.correspondences_path, "r+") as file:
-        del file["features/000004/values"]
+    with h5py.File(stored.product_path("features"), "r+") as file:
+        del file["000004/values"]
     with FeatureStore(stored) as store:
         store.features(3)
         with pytest.raises(OmnitrackError, match="features of frame 4") as caught:
             store.features(4)
-    assert f"omnitrack flow {stored.root}, then omnitrack filter {stored.root}" in (caught.value.hint or "")
+    assert f"delete that file, then compute it again: omnitrack filter {stored.root}" in (caught.value.hint or "")
 
 
 def test_a_file_that_is_cut_short_has_no_features(stored: Project) -> None:
-    content = stored.correspondences_path.read_bytes()
-    stored.correspondences_path.write_bytes(content[: len(content) // 2])
-    assert read_features_stamp(stored) is None
-    assert stored_groups(stored) == set()
+    content = stored.product_path("features").read_bytes()
+    stored.product_path("features").write_bytes(content[: len(content) // 2])
+    assert features_file(stored).stamp() is None
     assert "has no features" in refusal(stored).message

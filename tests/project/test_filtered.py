@@ -14,14 +14,13 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.project.filtered import (
     STATISTICS,
     SourceCorrespondences,
+    filtered_file,
     kept_targets,
     read_correspondences,
     thinning,
     write_source,
 )
 from omnitrack.project.project import Project
-from omnitrack.project.shards import Shards
-from omnitrack.project.store import FILTERED_GROUP
 
 CPU = torch.device("cpu")
 STRIDE = 4
@@ -49,10 +48,10 @@ def found(source: int, targets: Sequence[int], size: tuple[int, int], largest: f
 
 
 def store(project: Project, sources: Sequence[SourceCorrespondences]) -> None:
-    shards = Shards(project, "filter", {"any": 1})
+    parts = filtered_file(project).parts({"any": 1})
     for item in sources:
-        shards.write(item.source, lambda file, item=item: write_source(file, item, project.size))
-    shards.merge(FILTERED_GROUP, {}, keep=())
+        parts.write(item.source, lambda file, item=item: write_source(file, item, project.size))
+    parts.merge({"any": 1})
 
 
 def test_round_trip(project: Project) -> None:
@@ -201,46 +200,46 @@ def test_statistics_and_count_are_kept(project: Project) -> None:
     item = found(0, [1, 2, 3], project.size)
     item.statistics["valid"] = 5, 6, 7
     store(project, [item])
-    with h5py.File(project.correspondences_path, "r") as file:
-        group = file[FILTERED_GROUP]["000000"]
+    with h5py.File(project.product_path("filtered"), "r") as file:
+        group = file["000000"]
         np.testing.assert_array_equal(group["count"][()], (item.confidence > 0).sum(0))
         assert group["statistics"]["valid"].tolist() == [5, 6, 7]
         assert group["targets"][()].tolist() == [1, 2, 3]
 
 
 def test_nothing_filtered_yet(project: Project) -> None:
-    Shards(project, "flow", {}).merge("flow", {}, keep=())
     with pytest.raises(OmnitrackError, match="has not been filtered yet") as caught:
         read_correspondences(project, CPU, MANY)
     assert caught.value.hint == f"filter it: omnitrack filter {project.root}"
 
 
 def test_a_group_that_was_not_finished_does_not_count(project: Project) -> None:
-    with h5py.File(project.correspondences_path, "w") as file:
-        write_source(file.create_group(FILTERED_GROUP), found(0, [1], project.size), project.size)
+    store(project, [found(0, [1], project.size)])
+    with h5py.File(project.product_path("filtered"), "r+") as file:
+        del file["000000"].attrs["complete"]
     with pytest.raises(OmnitrackError, match="has not been filtered yet"):
         read_correspondences(project, CPU, MANY)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"not HDF5 at all"], ids=["missing", "empty", "text"])
-def test_no_file_or_another_file(project: Project, content: bytes | None) -> None:
-    if content is not None:
-        project.correspondences_path.write_bytes(content)
+@pytest.mark.parametrize("content", [b"", b"not HDF5 at all"], ids=["empty", "text"])
+def test_another_file(project: Project, content: bytes) -> None:
+    project.products_dir.mkdir()
+    project.product_path("filtered").write_bytes(content)
     with pytest.raises(OmnitrackError) as caught:
         read_correspondences(project, CPU, MANY)
-    assert str(project.correspondences_path) in caught.value.message
-    assert f"omnitrack flow {project.root}" in (caught.value.hint or "")
+    assert str(project.product_path("filtered")) in caught.value.message
+    assert f"omnitrack filter {project.root}" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("damage", ["truncated", "a dataset is gone", "an attribute is gone"])
 def test_damaged(project: Project, damage: str) -> None:
     store(project, [found(s, [(s + 1) % 8], project.size) for s in range(3)])
-    path = project.correspondences_path
+    path = project.product_path("filtered")
     if damage == "truncated":
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     else:
         with h5py.File(path, "r+") as file:
-            group = file[FILTERED_GROUP]["000001"]
+            group = file["000001"]
             if damage == "a dataset is gone":
                 del group["confidence"]
             else:

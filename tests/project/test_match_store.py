@@ -1,8 +1,6 @@
-"""Matches: what is written is read, beside everything else that the file holds."""
+"""Matches: what is written is read, and what makes no sense is named."""
 
 from __future__ import annotations
-
-import json
 
 import h5py
 import numpy as np
@@ -11,15 +9,12 @@ import pytest
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.match_store import (
     COLUMNS,
-    MATCH_GROUP,
-    STAMP,
     Rows,
-    read_match_stamp,
+    matches_file,
     read_matches,
     write_matches,
 )
 from omnitrack.project.project import Project
-from omnitrack.project.shards import Shards
 
 
 def rows(source: int, count: int) -> Rows:
@@ -29,33 +24,30 @@ def rows(source: int, count: int) -> Rows:
 
 
 def store(project: Project, by_source: dict[int, Rows]) -> None:
-    shards = Shards(project, "match", {"any": 1})
+    parts = matches_file(project).parts({"any": 1})
     for source, found in by_source.items():
-        shards.write(source, lambda file, source=source, found=found: write_matches(file, source, found))
-    shards.merge(MATCH_GROUP, {STAMP: json.dumps({"any": 1})}, keep=("flow",))
+        parts.write(source, lambda file, source=source, found=found: write_matches(file, source, found))
+    parts.merge({"any": 1})
 
 
 def test_round_trip(project: Project) -> None:
     written = {3: rows(3, 5), 0: rows(0, 2), 1: rows(1, 0)}
     store(project, written)
     np.testing.assert_array_equal(read_matches(project), np.concatenate([written[0], written[3]]))
-    assert read_match_stamp(project) == {"any": 1}
+    assert matches_file(project).stamp() == {"any": 1}
 
 
 def test_nothing_there(project: Project) -> None:
     assert read_matches(project).shape == (0, 7)
-    assert read_match_stamp(project) is None
-    Shards(project, "flow", {}).merge("flow", {}, keep=())
-    assert read_matches(project).shape == (0, 7)
-    assert read_match_stamp(project) is None
+    assert matches_file(project).stamp() is None
     store(project, {})
     assert read_matches(project).shape == (0, 7)
 
 
 def test_incomplete_matches_are_not_read(project: Project) -> None:
     store(project, {0: rows(0, 2), 1: rows(1, 3)})
-    with h5py.File(project.correspondences_path, "a") as file:
-        del file[f"{MATCH_GROUP}/000001"].attrs["complete"]
+    with h5py.File(project.product_path("matches"), "a") as file:
+        del file["000001"].attrs["complete"]
     assert len(read_matches(project)) == 2
 
 
@@ -70,7 +62,8 @@ def test_matches_that_make_no_sense_are_named(project: Project, column: int, val
 
 
 def test_a_file_that_is_no_file(project: Project) -> None:
-    project.correspondences_path.write_bytes(b"not HDF5")
+    project.products_dir.mkdir()
+    project.product_path("matches").write_bytes(b"not HDF5")
     with pytest.raises(OmnitrackError, match="cannot be read"):
         read_matches(project)
-    assert read_match_stamp(project) is None
+    assert matches_file(project).stamp() is None

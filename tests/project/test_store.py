@@ -1,4 +1,4 @@
-"""Reading correspondences.h5: what is there, what is not, and every way in which the file can be wrong."""
+"""Reading products/flow.h5: what is there, what is not, and every way in which the file can be wrong."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.flow_codec import encode
 from omnitrack.project.project import Project, write_meta
-from omnitrack.project.shards import Shards
 from omnitrack.project.stamps import make_stamp
-from omnitrack.project.store import FlowStore, group_name, pair_of, write_flow
+from omnitrack.project.store import FlowStore, flow_file, group_name, pair_of, write_flow
 from omnitrack.settings import FlowSettings
 
 FLOW_BYTES = 48 * 64 * 2 * 4
@@ -41,10 +40,10 @@ def stored(project: Project) -> Project:
         for pair in ((0, 1), (1, 0), (0, 2)):
             write_flow(file.create_group(group_name(pair)), encode(field(*pair)))
 
-    shards = Shards(project, "flow", {})
-    shards.write(0, fill)
+    parts = flow_file(project).parts({})
+    parts.write(0, fill)
     stamp = make_stamp({"frames": project.meta.fingerprint}, {"estimator": "dis"})
-    shards.merge("flow", {"flow_stamp": json.dumps(stamp)}, keep=())
+    parts.merge(stamp)
     return project
 
 
@@ -70,9 +69,8 @@ def test_what_was_stored_is_read(stored: Project) -> None:
             "inputs": {"frames": stored.meta.fingerprint},
             "settings": {"estimator": "dis"},
         }
-        assert store.filter_stamp is None
-        assert 0 < store.stored_bytes("flow") < 3 * FLOW_BYTES
-        assert store.stored_bytes("filtered") == 0
+        assert store.hops_stamp is None
+    assert 0 < flow_file(stored).bytes() < 3 * FLOW_BYTES
 
 
 def test_writing_to_flow_handed_out_changes_nobody_elses(stored: Project) -> None:
@@ -112,10 +110,10 @@ def test_the_confidence_of_a_pair_is_cached_too_and_counts(project: Project, mon
         write_flow(file.create_group(group_name((0, 1))), encode(field(0, 1)), sure)
         write_flow(file.create_group(group_name((1, 0))), encode(field(1, 0)))
 
-    shards = Shards(project, "flow", {})
-    shards.write(0, fill)
+    parts = flow_file(project).parts({})
+    parts.write(0, fill)
     stamp = make_stamp({"frames": project.meta.fingerprint}, {"estimator": "dis"})
-    shards.merge("flow", {"flow_stamp": json.dumps(stamp)}, keep=())
+    parts.merge(stamp)
     read, decoded = FlowStore._read_confidence, []
     monkeypatch.setattr(FlowStore, "_read_confidence", lambda self, pair: decoded.append(pair) or read(self, pair))
     with FlowStore(project, cache_bytes=CACHED_BYTES + 48 * 64) as store:
@@ -138,8 +136,8 @@ def test_pairs_picked_by_what_they_show_have_partners_both_ways(
     stored: Project, chosen: str, expected: dict[int, object]
 ) -> None:
     stamp = make_stamp({"frames": stored.meta.fingerprint}, {"estimator": "dis", "pairs": chosen})
-    with h5py.File(stored.correspondences_path, "r+") as file:
-        file.attrs["flow_stamp"] = json.dumps(stamp)
+    with h5py.File(stored.product_path("flow"), "r+") as file:
+        file.attrs["stamp"] = json.dumps(stamp)
     with FlowStore(stored) as store:
         assert {frame: store.partners(frame) for frame in range(3)} == expected
 
@@ -157,11 +155,13 @@ def test_many_readers_and_threads_at_once(stored: Project) -> None:
 
 def test_a_reader_goes_on_while_the_file_is_replaced(stored: Project) -> None:
     with FlowStore(stored, cache_bytes=0) as store:
-        Shards(stored, "filter", {}).merge("filtered", {"filter_stamp": "{}"}, keep=("flow",))
+        stamp = make_stamp({"frames": stored.meta.fingerprint}, {"estimator": "other"})
+        flow_file(stored).parts({}).merge(stamp, keep=True)
         np.testing.assert_array_equal(store.flow(0, 1), field(0, 1))
-        assert store.filter_stamp is None
+        assert store.flow_stamp["settings"] == {"estimator": "dis"}
     with FlowStore(stored) as store:
-        assert store.filter_stamp == {}
+        assert store.flow_stamp == stamp
+        np.testing.assert_array_equal(store.flow(0, 1), field(0, 1))
 
 
 # --- files that are wrong ---------------------------------------------------------------------------------------
@@ -171,28 +171,28 @@ def test_no_flow_yet(project: Project) -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.99])
 def test_a_file_that_was_cut_short(stored: Project, share: float) -> None:
-    path = stored.correspondences_path
+    path = stored.product_path("flow")
     os.truncate(path, int(path.stat().st_size * share))
     assert "cannot be read" in refusal(stored).message
 
 
 def test_a_file_that_is_not_hdf5(stored: Project) -> None:
-    stored.correspondences_path.write_bytes(b"\x89PNG not really" * 100)
+    stored.product_path("flow").write_bytes(b"\x89PNG not really" * 100)
     assert "cannot be read" in refusal(stored).message
 
 
 def test_an_hdf5_file_of_someone_else(stored: Project) -> None:
-    with h5py.File(stored.correspondences_path, "w") as file:
+    with h5py.File(stored.product_path("flow"), "w") as file:
         file["flow"] = [1, 2, 3]
-    assert "not a correspondence file of omnitrack" in refusal(stored).message
+    assert "not a product of omnitrack" in refusal(stored).message
 
 
-@pytest.mark.parametrize("version", [0, 2, "new"])
+@pytest.mark.parametrize("version", [0, 1, "new"])
 def test_another_format_version(stored: Project, version: object) -> None:
-    with h5py.File(stored.correspondences_path, "r+") as file:
+    with h5py.File(stored.product_path("flow"), "r+") as file:
         file.attrs["format"] = version
     error = refusal(stored)
-    assert f"has format {version}, this omnitrack reads format 1" in error.message
+    assert f"has format {version}, this omnitrack reads format 2" in error.message
     assert "update omnitrack" in (error.hint or "")
 
 
@@ -216,16 +216,18 @@ def put(name: str, value: object) -> Callable[[h5py.File], None]:
         drop("size"),
         put("size", [1, 2, 3]),
         put("size", "large"),
-        put("flow_stamp", "{not json"),
-        put("flow_stamp", "[1]"),
-        put("flow_stamp", '{"inputs": 3}'),
-        put("filter_stamp", 7),
-        lambda file: file.create_group("flow/by_hand").attrs.create("complete", True),
-        lambda file: (file.pop("flow"), file.create_dataset("flow", data=[1, 2])),
+        put("stamp", "{not json"),
+        put("stamp", "[1]"),
+        put("stamp", '{"inputs": 3}'),
+        drop("stamp"),
+        drop("product"),
+        put("product", "filtered"),
+        put("members", 7),
+        lambda file: file.create_group("by_hand").attrs.create("complete", True),
     ],
 )
 def test_a_header_that_makes_no_sense(stored: Project, spoil: Callable[[h5py.File], None]) -> None:
-    with h5py.File(stored.correspondences_path, "r+") as file:
+    with h5py.File(stored.product_path("flow"), "r+") as file:
         spoil(file)
     assert "cannot be read" in refusal(stored).message
 
@@ -238,16 +240,10 @@ def test_flow_of_other_frames(stored: Project) -> None:
         assert store.has(0, 1)
 
 
-def test_flow_without_a_stamp_is_of_unknown_frames(stored: Project) -> None:
-    with h5py.File(stored.correspondences_path, "r+") as file:
-        del file.attrs["flow_stamp"]
-    assert "other frames" in refusal(stored).message
-
-
 def test_pairs_that_are_not_complete_do_not_exist(stored: Project) -> None:
-    with h5py.File(stored.correspondences_path, "r+") as file:
-        del file["flow/000000_000001"].attrs["complete"]
-        file["flow/000001_000000"].attrs["complete"] = False
+    with h5py.File(stored.product_path("flow"), "r+") as file:
+        del file["000000_000001"].attrs["complete"]
+        file["000001_000000"].attrs["complete"] = False
     with FlowStore(stored) as store:
         assert store.pairs() == [(0, 2)]
         assert not store.has(0, 1)
@@ -255,8 +251,8 @@ def test_pairs_that_are_not_complete_do_not_exist(stored: Project) -> None:
 
 @pytest.mark.parametrize("damage", ["bytes", "shape", "lost", "scale"])
 def test_damaged_data_of_a_pair_are_named_and_the_others_are_read(stored: Project, damage: str) -> None:
-    with h5py.File(stored.correspondences_path, "r+") as file:
-        group = file["flow/000000_000001"]
+    with h5py.File(stored.product_path("flow"), "r+") as file:
+        group = file["000000_000001"]
         if damage == "bytes":
             group["deltas"].id.write_direct_chunk((0, 0, 0), b"\x00" * 40)
         elif damage == "scale":
@@ -270,7 +266,7 @@ def test_damaged_data_of_a_pair_are_named_and_the_others_are_read(stored: Projec
             store.flow(0, 1)
         np.testing.assert_array_equal(store.flow(0, 2), field(0, 2))
     assert "from frame 0 to frame 1" in caught.value.message
-    assert str(stored.correspondences_path) in caught.value.message
+    assert str(stored.product_path("flow")) in caught.value.message
     assert f"omnitrack flow {stored.root}" in (caught.value.hint or "")
 
 
@@ -291,9 +287,10 @@ def test_stamps_are_equal_where_the_product_is() -> None:
 
 
 def test_an_error_while_reading_keeps_no_lock(stored: Project) -> None:
-    with h5py.File(stored.correspondences_path, "a") as file:
-        file["flow"].create_group("not a pair").attrs["complete"] = True
-        file["flow"].create_group("zzz").attrs["complete"] = True
+    with h5py.File(stored.product_path("flow"), "a") as file:
+        file.create_group("not a pair").attrs["complete"] = True
+        file.create_group("zzz").attrs["complete"] = True
+        file.attrs["members"] = len(file)
     with pytest.raises(OmnitrackError) as caught:
         FlowStore(stored)
     got: list[bool] = []

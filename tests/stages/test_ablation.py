@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from leavings import leave_filtered, leave_fit
 from numpy.typing import NDArray
 
 from omnitrack.config import load_settings
 from omnitrack.errors import OmnitrackError
 from omnitrack.evaluation.ablations import ABLATIONS
 from omnitrack.evaluation.tapvid import TapvidVideo
-from omnitrack.project.checkpoint import save_checkpoint
+from omnitrack.project.checkpoint import load_checkpoint
 from omnitrack.project.project import Project
 from omnitrack.settings import Settings
 from omnitrack.stages import evaluate_video
@@ -50,10 +51,8 @@ class Fits:
     ) -> SimpleNamespace:
         self.settings.append(settings)
         self.resumed.append(resume)
-        flow = evaluate_video.flow_stamp(project, settings.flow)
-        stamp = evaluate_video.fit_stamp(evaluate_video.filter_stamp(flow, settings.filter), settings.fit, seed)
         step = settings.fit.steps // 2 if self.killed else settings.fit.steps
-        save_checkpoint(project, stamp, 1.0, {"step": step})
+        leave_fit(project, settings, seed, float(len(self.settings)), step)
         if self.killed:
             self.killed = False
             raise KeyboardInterrupt
@@ -83,8 +82,13 @@ def fits(monkeypatch: pytest.MonkeyPatch, asked: list[Settings]) -> Fits:
         return Tracks(queries, tracks, ones > 0, ones, ones, times, project.size, project.meta.fps)
 
     fits = Fits()
-    monkeypatch.setattr(evaluate_video, "fit_field", fits)
-    monkeypatch.setattr(evaluate_video, "filter_flow", lambda *_: SimpleNamespace(seconds=0.5))
+
+    def chain_from_everywhere(project: Project, settings: Settings, progress: object) -> float:
+        leave_filtered(project, settings, 0.5)
+        return 0.5
+
+    monkeypatch.setattr("omnitrack.stages.fit.fit_field", fits)
+    monkeypatch.setattr("omnitrack.stages.filter.chain_from_everywhere", chain_from_everywhere)
     monkeypatch.setattr(evaluate_video, "query_tracks", oracle)
     return fits
 
@@ -219,7 +223,7 @@ def test_an_ablation_for_real(tmp_path: Path, video: TapvidVideo, small_settings
     for row in rows:
         assert saved[row]["seconds"]["fit"] == seconds[row] > 0
         assert report.results["methods"][row]["mean"]["pts_within_16"] > 0.5
-    newest = evaluate_video.load_checkpoint(project)
+    newest = load_checkpoint(project)
     assert newest.stamp["settings"]["cadex"]["coupling"] == "affine"
     assert run(video, rows, small_settings, work=tmp_path).results == report.results
 

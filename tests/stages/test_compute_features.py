@@ -19,17 +19,17 @@ from omnitrack.correspondence.features.contract import unit_length
 from omnitrack.correspondence.looks import Looks
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import Progress, Task
-from omnitrack.project.feature_store import FeatureStore, read_features_stamp
+from omnitrack.project.feature_store import FeatureStore, features_file
 from omnitrack.project.filtered import read_correspondences
 from omnitrack.project.project import Project, write_meta
-from omnitrack.project.shards import has_shards
-from omnitrack.project.store import FlowStore
 from omnitrack.settings import FeatureSettings, Settings
-from omnitrack.stages import point_tracker, run
+from omnitrack.stages import point_tracker
+from omnitrack.stages.bring_up import bring_up_to
 from omnitrack.stages.features import compute_features, wanted_features
 from omnitrack.stages.filter import filter_flow
 from omnitrack.stages.fit import fit_field
 from omnitrack.stages.flow import compute_flow
+from omnitrack.stages.graph import Work
 from omnitrack.stages.info import inspect_project
 from omnitrack.stages.query import query_tracks
 
@@ -76,7 +76,7 @@ def with_filter(settings: Settings, **changes: Any) -> Settings:
 def test_no_extractor_does_nothing(project: Project) -> None:
     report = compute_features(project, Settings())
     assert (report.extractor, report.frames, report.computed) == ("none", 0, 0)
-    assert not project.correspondences_path.exists()
+    assert not project.product_path("features").exists()
     assert wanted_features(project, FeatureSettings()) is None
 
 
@@ -115,11 +115,11 @@ class StopAfter(Progress):
 def test_an_interrupted_run_goes_on(project: Project, colours: Colours, with_features: Settings) -> None:
     with pytest.raises(KeyboardInterrupt):
         compute_features(project, with_features, StopAfter(4), device="cpu")
-    assert has_shards(project, "features")
-    assert read_features_stamp(project) is None
+    assert features_file(project).has_parts()
+    assert features_file(project).stamp() is None
     assert inspect_project(project).state("features") == "unfinished"
     assert compute_features(project, with_features, device="cpu").computed == 4
-    assert not has_shards(project, "features")
+    assert not features_file(project).has_parts()
     with FeatureStore(project) as store:
         for t in range(8):
             np.testing.assert_allclose(store.features(t), colours.map(project.frame(t)), atol=2**-11)
@@ -138,10 +138,10 @@ def test_what_is_stale_or_damaged_is_extracted_anew(
     write_meta(project.frames_dir, replace(project.meta, fingerprint="another"))
     project = Project(project.root)
     assert compute_features(project, other_side, device="cpu").computed == 8
-    with h5py.File(project.correspondences_path, "r+") as file:
-        del file["features/000002"]
+    with h5py.File(project.product_path("features"), "r+") as file:
+        del file["000002"]
     assert compute_features(project, other_side, device="cpu").computed == 8
-    project.correspondences_path.write_bytes(project.correspondences_path.read_bytes()[:1000])
+    project.product_path("features").write_bytes(project.product_path("features").read_bytes()[:1000])
     assert compute_features(project, other_side, device="cpu").computed == 8
 
 
@@ -169,7 +169,7 @@ def test_an_extractor_that_fails_is_named_with_the_frame(
         compute_features(project, with_features, device="cpu")
     assert cause in caught.value.message
     assert "finished frames are kept" in (caught.value.hint or "")
-    assert has_shards(project, "features")
+    assert features_file(project).has_parts()
 
 
 def test_maps_of_unequal_sizes_are_refused(project: Project, colours: Colours, with_features: Settings) -> None:
@@ -260,8 +260,7 @@ def test_other_flow_keeps_the_features(matched_project: Project, colours: Colour
     filter_flow(matched_project, with_features, device="cpu")
     other = replace(with_features, flow=replace(with_features.flow, warm_start=False))
     compute_flow(matched_project, other)
-    with FlowStore(matched_project) as store:
-        assert store.filter_stamp is None
+    assert inspect_project(matched_project).state("filter") == "stale"
     assert compute_features(matched_project, other, device="cpu").computed == 0
     filter_flow(matched_project, other, device="cpu")
     assert inspect_project(matched_project).state("filter") == "ready"
@@ -271,7 +270,7 @@ def test_features_may_come_before_flow(
     matched_project: Project, colours: Colours, with_features: Settings, tmp_path: Any
 ) -> None:
     project = Project(shutil.copytree(matched_project.root, tmp_path / "bare"))
-    project.correspondences_path.unlink()
+    project.product_path("flow").unlink()
     compute_features(project, with_features, device="cpu")
     report = inspect_project(project)
     assert (report.state("flow"), report.state("features")) == ("missing", "ready")
@@ -286,16 +285,13 @@ def test_no_flow_is_said_before_the_long_work(project: Project, colours: Colours
     assert colours.seen == 0
 
 
-def test_run_filters_again_where_features_are_asked_for(
+def test_a_project_is_filtered_again_where_features_are_asked_for(
     filtered_project: Project,
     colours: Colours,
     with_features: Settings,
     small_settings: Settings,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(run, "fit_field", lambda *arguments, **named: None)
-    kept = run._fitted(filtered_project, small_settings, "cpu", 0, Progress())
-    assert kept == ["flow", "filter"]
-    assert run._fitted(filtered_project, with_features, "cpu", 0, Progress()) == ["flow"]
-    assert run._fitted(filtered_project, with_features, "cpu", 0, Progress()) == ["flow", "filter"]
+    assert bring_up_to("filter", Work(filtered_project, small_settings)).made == []
+    assert bring_up_to("filter", Work(filtered_project, with_features)).made == ["features", "filter"]
+    assert bring_up_to("filter", Work(filtered_project, with_features)).made == []
     assert colours.seen == 8

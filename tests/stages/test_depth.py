@@ -16,9 +16,8 @@ from omnitrack.config import fingerprint
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import Progress, Task
 from omnitrack.project.checkpoint import load_checkpoint
-from omnitrack.project.depth_store import read_depth, read_depth_stamp
+from omnitrack.project.depth_store import depth_file, read_depth
 from omnitrack.project.project import Project
-from omnitrack.project.store import stored_groups
 from omnitrack.settings import Settings
 from omnitrack.stages.depth import MOST_SIDE, compute_depth, depth_stamp, resample, stored_shape
 from omnitrack.stages.filter import filter_flow
@@ -83,19 +82,17 @@ def test_maps_are_stored_once_and_kept_by_other_stages(
     filtered_project: Project, maps: NDArray[np.float32], with_maps: WithMaps
 ) -> None:
     settings = with_maps(maps)
-    groups = stored_groups(filtered_project)
     report = compute_depth(filtered_project, settings)
     assert (report.source, report.kind, report.frames, report.computed) == ("folder", "depth", 8, 8)
     assert report.size == (64, 48)
     found, kind = read_depth(filtered_project)
     assert kind == "depth"
     np.testing.assert_array_equal(found, maps)
-    assert stored_groups(filtered_project) == groups | {"depth"}
     assert compute_depth(filtered_project, settings).computed == 0
     filter_flow(filtered_project, settings)
     compute_flow(filtered_project, settings, pairs=[(0, 7)])
     assert compute_depth(filtered_project, settings).computed == 0
-    assert read_depth_stamp(filtered_project) == depth_stamp(filtered_project, settings)
+    assert depth_file(filtered_project).stamp() == depth_stamp(filtered_project, settings)
 
 
 def test_an_interrupted_run_is_taken_up_again(
@@ -193,7 +190,7 @@ def test_fits_that_start_from_no_depth_compute_none(
         fit = replace(fit, **{name: replace(getattr(fit, name), **value) if isinstance(value, dict) else value})
     assert depth_stamp(filtered_project, replace(settings, fit=fit)) is None
     assert compute_depth(filtered_project, replace(settings, fit=fit)).source == "none"
-    assert "depth" not in stored_groups(filtered_project)
+    assert not depth_file(filtered_project).path.exists()
 
 
 def test_maps_that_say_nothing_are_refused(
@@ -209,8 +206,8 @@ def test_maps_that_say_nothing_are_refused(
 
 def test_damaged_maps_say_so(filtered_project: Project, maps: NDArray[np.float32], with_maps: WithMaps) -> None:
     compute_depth(filtered_project, with_maps(maps))
-    with h5py.File(filtered_project.correspondences_path, "a") as file:
-        del file["depth/000005/values"]
+    with h5py.File(filtered_project.product_path("depth"), "a") as file:
+        del file["000005/values"]
     with pytest.raises(OmnitrackError, match=r"the depth maps in .* cannot be read"):
         read_depth(filtered_project)
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from leavings import leave_filtered, leave_fit
 from numpy.typing import NDArray
 
 from omnitrack.config import load_settings
@@ -21,7 +22,7 @@ from omnitrack.evaluation.tapvid import TapvidVideo, sample_queries
 from omnitrack.progress import Progress
 from omnitrack.project.project import Project
 from omnitrack.settings import Settings
-from omnitrack.stages import evaluate_video
+from omnitrack.stages import evaluate_video, flow
 from omnitrack.stages.evaluate import EvalReport, evaluate
 from omnitrack.stages.evaluate_video import resize_frames
 from omnitrack.tracks import Tracks
@@ -50,14 +51,22 @@ def run(videos: Any, methods: list[str], **options: Any) -> EvalReport:
 def stages_seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The stages that ran, in order; fitting is replaced by an oracle that knows the motion of `clip`."""
     seen: list[str] = []
-    for name in ("init_from_frames", "compute_flow"):
-        job = getattr(evaluate_video, name)
-        monkeypatch.setattr(
-            evaluate_video, name, lambda *a, job=job, name=name, **k: (seen.append(name), job(*a, **k))[1]
-        )
-    for name in ("filter_flow", "fit_field"):
-        took = SimpleNamespace(seconds=1.5)
-        monkeypatch.setattr(evaluate_video, name, lambda *_, name=name, took=took: (seen.append(name), took)[1])
+    for room, name in ((evaluate_video, "init_from_frames"), (flow, "compute_flow")):
+        job = getattr(room, name)
+        monkeypatch.setattr(room, name, lambda *a, job=job, name=name, **k: (seen.append(name), job(*a, **k))[1])
+
+    def chain_from_everywhere(project: Project, settings: Settings, progress: object) -> float:
+        seen.append("chain_from_everywhere")
+        leave_filtered(project, settings, 1.5)
+        return 1.5
+
+    def fit_field(project: Project, settings: Settings, device: str, seed: int, *_: object) -> SimpleNamespace:
+        seen.append("fit_field")
+        leave_fit(project, settings, seed, 1.5)
+        return SimpleNamespace(seconds=1.5)
+
+    monkeypatch.setattr("omnitrack.stages.filter.chain_from_everywhere", chain_from_everywhere)
+    monkeypatch.setattr("omnitrack.stages.fit.fit_field", fit_field)
 
     def oracle(project: Project, queries: NDArray, settings: Settings, **_: Any) -> Tracks:
         seen.append("query_tracks")
@@ -107,7 +116,7 @@ def test_baselines_follow_a_translation(video: TapvidVideo, resolution: tuple[in
 @pytest.mark.parametrize("mode", ["strided", "first"])
 def test_exact_tracks_have_perfect_scores(video: TapvidVideo, stages_seen: list[str], mode: str) -> None:
     values = run([video], ["cadex"], query_mode=mode).results["methods"]["cadex"]["videos"]["pan"]
-    assert stages_seen == ["init_from_frames", "compute_flow", "filter_flow", "fit_field", "query_tracks"]
+    assert stages_seen == ["init_from_frames", "compute_flow", "chain_from_everywhere", "fit_field", "query_tracks"]
     seconds = values.pop("seconds")
     assert list(seconds) == ["init", "flow", "judge", "filter", "fit", "query"]
     assert seconds["filter"] == seconds["fit"] == 1.5
@@ -194,7 +203,7 @@ def test_missing_prediction_names_the_video_before_anything_runs(
 def test_finished_scores_are_taken_up(tmp_path: Path, video: TapvidVideo, stages_seen: list[str]) -> None:
     first = run([video], ["cadex", "multigap"], work=tmp_path)
     ran = list(stages_seen)
-    assert ran == ["init_from_frames", "compute_flow", "filter_flow", "fit_field", "query_tracks"]
+    assert ran == ["init_from_frames", "compute_flow", "chain_from_everywhere", "fit_field", "query_tracks"]
     assert run([video], ["cadex", "multigap"], work=tmp_path).results == first.results
     assert stages_seen == ran
     saved = json.loads((tmp_path / "pan" / "eval" / "cadex.json").read_text())
@@ -204,7 +213,7 @@ def test_finished_scores_are_taken_up(tmp_path: Path, video: TapvidVideo, stages
 def test_another_method_shares_what_is_there(tmp_path: Path, video: TapvidVideo, stages_seen: list[str]) -> None:
     first = run([video], ["chain"], work=tmp_path)
     second = run([video], ["cadex"], work=tmp_path)
-    assert stages_seen == ["init_from_frames", "compute_flow", "filter_flow", "fit_field", "query_tracks"]
+    assert stages_seen == ["init_from_frames", "compute_flow", "chain_from_everywhere", "fit_field", "query_tracks"]
     seconds = [
         report.results["methods"][name]["videos"]["pan"]["seconds"]
         for report, name in ((first, "chain"), (second, "cadex"))
@@ -283,7 +292,7 @@ def test_a_failing_stage_names_video_and_method(
     def failing(*_: Any, **__: Any) -> None:
         raise OmnitrackError("out of memory", "use --device cpu")
 
-    monkeypatch.setattr(evaluate_video, "fit_field", failing)
+    monkeypatch.setattr("omnitrack.stages.fit.fit_field", failing)
     with pytest.raises(OmnitrackError, match=r"^video pan, cadex: out of memory$") as caught:
         run([video], ["cadex"])
     assert caught.value.hint == "use --device cpu"

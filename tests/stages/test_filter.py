@@ -19,10 +19,9 @@ from omnitrack.correspondence.returns import MOST_TARGETS
 from omnitrack.errors import OmnitrackError
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.progress import Progress, Task
-from omnitrack.project.filtered import read_correspondences
+from omnitrack.project.filtered import filtered_file, read_correspondences
 from omnitrack.project.project import Project, write_meta
-from omnitrack.project.shards import has_shards
-from omnitrack.project.store import FILTERED_GROUP, FlowStore
+from omnitrack.project.store import FlowStore
 from omnitrack.settings import Settings
 from omnitrack.stages.filter import FilterReport, filter_flow, filter_stamp, target_distances
 from omnitrack.stages.flow import compute_flow
@@ -40,10 +39,10 @@ def read(project: Project) -> Correspondences:
 
 
 def contents(project: Project) -> dict[str, Any]:
-    """Every array under the filtered group by its path, floats as bytes so that NaN equals NaN."""
+    """Every array of the filtered correspondences by its path, floats as bytes so that NaN equals NaN."""
     arrays: dict[str, Any] = {}
-    with h5py.File(project.correspondences_path, "r") as file:
-        file[FILTERED_GROUP].visititems(
+    with h5py.File(project.product_path("filtered"), "r") as file:
+        file.visititems(
             lambda name, item: arrays.update({name: item[()].tobytes()}) if isinstance(item, h5py.Dataset) else None
         )
     return arrays
@@ -51,8 +50,8 @@ def contents(project: Project) -> dict[str, Any]:
 
 @contextmanager
 def groups(project: Project) -> Iterator[dict[int, h5py.Group]]:
-    with h5py.File(project.correspondences_path, "r") as file:
-        yield {int(name): group for name, group in file[FILTERED_GROUP].items()}
+    with h5py.File(project.product_path("filtered"), "r") as file:
+        yield {int(name): group for name, group in file.items()}
 
 
 # --- what is believed -------------------------------------------------------------------------------------------
@@ -168,14 +167,14 @@ def test_report_sums_the_statistics_up(matched_project: Project, small_settings:
     assert report.valid_share == pytest.approx(believed.mean())
     assert report.occluded_share == pytest.approx(data.occluded.numpy().sum() / believed.sum())
     assert report.mean_confidence == pytest.approx(confidence[believed].mean() / 255, abs=1 / 255)
-    assert report.bytes == matched_project.correspondences_path.stat().st_size
+    assert report.bytes == matched_project.product_path("filtered").stat().st_size
     assert 0 < report.appearance_rejected_share < 0.1
 
 
 def test_stamps_say_what_it_was_made_from(filtered_project: Project, small_settings: Settings) -> None:
     with FlowStore(filtered_project) as store:
         assert store.flow_stamp is not None
-        assert store.filter_stamp == filter_stamp(store.flow_stamp, small_settings.filter)
+        assert filtered_file(filtered_project).stamp() == filter_stamp(store.flow_stamp, small_settings.filter)
         assert len(store.pairs()) == 34, "the flow is still there: both ways of 7 + 6 + 4 pairs"
         assert store.flow(0, 4).shape == (48, 64, 2)
 
@@ -290,15 +289,14 @@ def test_an_interrupted_run_goes_on_from_what_it_has(
     judge_hops(matched_project, small_settings)
     with pytest.raises(KeyboardInterrupt):
         filter_flow(matched_project, small_settings, Interrupted(after=3))
-    assert has_shards(matched_project, "filter")
-    with FlowStore(matched_project) as store:
-        assert store.filter_stamp is None
+    assert filtered_file(matched_project).has_parts()
+    assert filtered_file(matched_project).stamp() is None
     progress = Interrupted()
     report = filter_flow(matched_project, small_settings, progress)
     assert progress.done_before[0] >= 3
     assert report.sources == 8
     assert contents(matched_project) == contents(filtered_project)
-    assert not has_shards(matched_project, "filter")
+    assert not filtered_file(matched_project).has_parts()
 
 
 def test_shards_of_other_settings_are_not_taken_up(
@@ -320,7 +318,7 @@ def test_other_settings_replace_what_was_there(filtered_project: Project, small_
     with groups(filtered_project) as sources:
         assert all(len(group["targets"]) <= 2 for group in sources.values())
     with FlowStore(filtered_project) as store:
-        assert store.filter_stamp == filter_stamp(store.flow_stamp or {}, settings.filter)
+        assert filtered_file(filtered_project).stamp() == filter_stamp(store.flow_stamp, settings.filter)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # HDF5 complains when it closes, too

@@ -17,12 +17,10 @@ from omnitrack.config import fingerprint
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import Progress, Task
 from omnitrack.project.checkpoint import load_checkpoint
-from omnitrack.project.feature_store import STAMP, write_features
-from omnitrack.project.match_store import read_match_stamp, read_matches
+from omnitrack.project.feature_store import features_file, write_features
+from omnitrack.project.match_store import matches_file, read_matches
 from omnitrack.project.project import Project
-from omnitrack.project.shards import Shards, has_shards
 from omnitrack.project.stamps import make_stamp
-from omnitrack.project.store import FEATURES_GROUP, stored_groups
 from omnitrack.settings import FeatureSettings, FitSettings, MatchSettings, Settings
 from omnitrack.stages import filter as filter_stage
 from omnitrack.stages import matching
@@ -69,11 +67,10 @@ def featured_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def store_features(project: Project, speed: float = SHIFT) -> None:
     stamp = make_stamp({"frames": project.meta.fingerprint}, {"speed": speed})
-    shards = Shards(project, "features", stamp)
+    parts = features_file(project).parts(stamp)
     for t in range(project.num_frames):
-        shards.write(t, lambda file, t=t: write_features(file, t, waves(speed * t)))
-    keep = stored_groups(project) - {FEATURES_GROUP}
-    shards.merge(FEATURES_GROUP, {STAMP: json.dumps(stamp)}, keep=sorted(keep))
+        parts.write(t, lambda file, t=t: write_features(file, t, waves(speed * t)))
+    parts.merge(stamp)
 
 
 @pytest.fixture
@@ -170,15 +167,15 @@ def test_what_is_there_is_kept(featured: Project, monkeypatch: pytest.MonkeyPatc
 
 def test_other_settings_or_features_are_matched_anew(featured: Project) -> None:
     find_matches(featured, SETTINGS, device="cpu")
-    first = read_match_stamp(featured)
+    first = matches_file(featured).stamp()
     assert find_matches(featured, with_matching(least_gap=4), device="cpu").frame_pairs == 3
-    second = read_match_stamp(featured)
+    second = matches_file(featured).stamp()
     store_features(featured, speed=0.0)
     find_matches(featured, with_matching(least_gap=4), device="cpu")
-    assert len({json.dumps(stamp) for stamp in (first, second, read_match_stamp(featured))}) == 3
+    assert len({json.dumps(stamp) for stamp in (first, second, matches_file(featured).stamp())}) == 3
     rows = read_matches(featured)
     np.testing.assert_allclose(rows[:, 4:6], rows[:, 1:3], atol=1e-3)
-    assert FEATURES_GROUP in stored_groups(featured)
+    assert features_file(featured).path.exists()
 
 
 def test_a_change_of_what_an_extractor_needs_makes_matches_stale(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,12 +192,12 @@ def test_an_interrupted_run_goes_on(featured: Project) -> None:
     other = with_matching(similarity=0.95)
     with pytest.raises(KeyboardInterrupt):
         find_matches(featured, other, Interrupted(after=2), device="cpu")
-    assert has_shards(featured, "matching")
+    assert matches_file(featured).has_parts()
     np.testing.assert_array_equal(read_matches(featured), whole)  # the old ones stay until the new ones are whole
     progress = Interrupted(after=99)
     find_matches(featured, other, progress, device="cpu")
     assert progress.done == 2
-    assert not has_shards(featured, "matching")
+    assert not matches_file(featured).has_parts()
     np.testing.assert_array_equal(read_matches(featured), whole[whole[:, 6] > 0.95])
 
 
@@ -211,15 +208,13 @@ def test_matches_that_are_no_longer_wanted_go(featured: Project, settings: Setti
     find_matches(featured, SETTINGS, device="cpu")
     assert find_matches(featured, settings, device="cpu").matches == 0
     assert len(read_matches(featured)) == 0
-    assert read_match_stamp(featured) is None
-    assert FEATURES_GROUP in stored_groups(featured)
-    inode = featured.correspondences_path.stat().st_ino
-    find_matches(featured, settings, device="cpu")
-    assert featured.correspondences_path.stat().st_ino == inode, "nothing to do: the file is not written again"
+    assert matches_file(featured).stamp() is None
+    assert features_file(featured).path.exists()
+    assert not matches_file(featured).path.exists()
 
 
 def test_without_features_it_says_so(featured: Project) -> None:
-    featured.correspondences_path.unlink()
+    features_file(featured).remove()
     with pytest.raises(OmnitrackError, match="has no features"):
         find_matches(featured, SETTINGS, device="cpu")
 
@@ -227,15 +222,14 @@ def test_without_features_it_says_so(featured: Project) -> None:
 def test_frames_too_near_each_other_have_no_matches(featured: Project) -> None:
     report = find_matches(featured, with_matching(least_gap=10), device="cpu")
     assert (report.frame_pairs, report.matches, report.median_similarity) == (0, 0, None)
-    assert read_match_stamp(featured) is not None
+    assert matches_file(featured).stamp() is not None
 
 
 def test_matches_are_rows_of_single_floats(featured: Project) -> None:
     find_matches(featured, SETTINGS, device="cpu")
-    with h5py.File(featured.correspondences_path, "r") as file:
-        groups = file["matches"]
-        assert sorted(groups) == ["000000", "000001", "000002"]
-        assert all(group["rows"].dtype == np.float32 for group in groups.values())
+    with h5py.File(featured.product_path("matches"), "r") as file:
+        assert sorted(file) == ["000000", "000001", "000002"]
+        assert all(group["rows"].dtype == np.float32 for group in file.values())
 
 
 # --- in a project ------------------------------------------------------------------------------------------------
@@ -278,11 +272,11 @@ def test_info_says_nothing_of_matches_where_there_are_none(filtered_project: Pro
 def test_a_fit_is_stale_when_its_matches_change(matched: Project, small_settings: Settings) -> None:
     fit_field(matched, small_settings, device="cpu")
     made = load_checkpoint(matched).stamp
-    assert made["inputs"]["matches"] == fingerprint(read_match_stamp(matched))
+    assert made["inputs"]["matches"] == fingerprint(matches_file(matched).stamp())
     assert state_of(matched, "fit") == ("ready", "")
     find_matches(matched, with_matching(similarity=0.95), device="cpu")
     state, reason = state_of(matched, "fit")
-    assert (state, reason) == ("stale", "made from an earlier matches")
+    assert (state, reason) == ("stale", "made from other matches")
     find_matches(matched, with_matching(enabled=False), device="cpu")
     assert state_of(matched, "fit")[0] == "stale"
 

@@ -26,10 +26,10 @@ from omnitrack.optimize.methods import METHODS, get_method
 from omnitrack.progress import Progress, Task
 from omnitrack.project.checkpoint import checkpoint_paths, load_checkpoint
 from omnitrack.project.project import Project, write_meta
-from omnitrack.project.store import FILTERED_GROUP, FlowStore
 from omnitrack.settings import Settings
 from omnitrack.stages import fit as fit_stage
-from omnitrack.stages.fit import FitReport, fit_field, fit_stamp, load_field, settings_of
+from omnitrack.stages.fit import FitReport, fit_field, load_field, settings_of
+from omnitrack.stages.graph import Work, wanted_stamps
 
 LOOK_EVERY = 5  # instead of 25: these fits have 15 steps
 
@@ -140,8 +140,7 @@ def test_report_metrics_and_checkpoints(filtered_project: Project, settings: Set
     assert [path.name for path in checkpoint_paths(filtered_project)] == ["step_000010.pt", "step_000015.pt"]
     assert progress.tasks == [(15, 0)]
     assert progress.steps == [5, 5, 5]
-    with FlowStore(filtered_project) as store:
-        assert load_checkpoint(filtered_project).stamp == fit_stamp(store.filter_stamp or {}, settings.fit, 0)
+    assert load_checkpoint(filtered_project).stamp == wanted_stamps(Work(filtered_project, settings))["fit"]
 
 
 def test_checkpoints_are_as_far_apart_as_asked(filtered_project: Project, small_settings: Settings) -> None:
@@ -372,8 +371,8 @@ def test_no_flow(project: Project, settings: Settings) -> None:
 
 
 def test_nothing_believed(filtered_project: Project, settings: Settings) -> None:
-    with h5py.File(filtered_project.correspondences_path, "r+") as file:
-        for group in file[FILTERED_GROUP].values():
+    with h5py.File(filtered_project.product_path("filtered"), "r+") as file:
+        for group in file.values():
             group["confidence"][...] = 0
     with pytest.raises(OmnitrackError, match=r"no correspondence .* is believed") as caught:
         fit_field(filtered_project, settings, device="cpu")

@@ -26,8 +26,8 @@ from omnitrack.correspondence.pairs import Pair, select_pairs
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import Progress, Task
 from omnitrack.project.feature_store import FeatureStore
+from omnitrack.project.filtered import filtered_file
 from omnitrack.project.project import Project, write_meta
-from omnitrack.project.shards import Shards
 from omnitrack.project.store import FlowStore
 from omnitrack.settings import DisSettings, Settings
 from omnitrack.stages import flow_jobs
@@ -110,7 +110,7 @@ def another(project: Project) -> Project:
 
 
 def shards_left(project: Project) -> list[str]:
-    return sorted(path.name for path in (project.root / "correspondences.partial").rglob("*.h5"))
+    return sorted(path.name for path in (project.products_dir / "flow.parts").rglob("*.h5"))
 
 
 # --- the result -------------------------------------------------------------------------------------------------
@@ -123,14 +123,14 @@ def test_every_selected_pair_gets_its_true_flow(project: Project) -> None:
         if abs(target - source) <= 2:  # further, much of a frame this small leaves it
             error = flow[12:-12, 12:-12] - np.array([2, 1]) * (target - source)
             assert np.abs(error).max() < 0.15, (source, target)
-    size = project.correspondences_path.stat().st_size
+    size = project.product_path("flow").stat().st_size
     assert (report.pairs, report.computed, report.skipped) == (34, 34, 0)
     assert (report.bytes, report.bytes_per_pair) == (size, size / 34)
     assert report.seconds > 0
     assert recorder.tasks == [("flow", 34, 0)]
     assert recorder.advanced == 34
     assert not recorder.notes and not recorder.warnings
-    assert sorted(p.name for p in project.root.glob("corr*")) == ["correspondences.h5"]
+    assert [p.name for p in project.products_dir.iterdir()] == ["flow.h5"]
 
 
 def test_stored_flow_is_the_estimators_rounded_to_a_32nd_pixel(project: Project) -> None:
@@ -237,12 +237,12 @@ def test_tiny_frames(tmp_path: Path, textured_clip: Callable[..., NDArray[np.uin
 # --- what is there already --------------------------------------------------------------------------------------
 def test_a_second_run_computes_nothing_and_touches_nothing(project: Project) -> None:
     compute_flow(project, Settings())
-    before = project.correspondences_path.stat()
+    before = project.product_path("flow").stat()
     recorder = Recorder()
     report = compute_flow(project, Settings(), recorder)
     assert (report.pairs, report.computed, report.skipped) == (34, 0, 34)
     assert recorder.tasks == []
-    after = project.correspondences_path.stat()
+    after = project.product_path("flow").stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
@@ -260,17 +260,16 @@ def test_further_pairs_are_added_to_those_that_are_there(project: Project, monke
         assert (store.flow_stamp or {})["settings"]["pairs"] == "window:2"
 
 
-def test_filtered_correspondences_stay_until_the_flow_is_another(project: Project) -> None:
+def test_what_was_made_from_the_flow_stays_as_it_is(project: Project) -> None:
     compute_flow(project, settings(pairs="window:1"))
-    shards = Shards(project, "filter", {})
-    shards.write(0, lambda file: file.create_group("000000"))
-    shards.merge("filtered", {"filter_stamp": "{}"}, keep=("flow",))
+    filtered = filtered_file(project)
+    parts = filtered.parts({})
+    parts.write(0, lambda file: file.create_group("000000"))
+    parts.merge({"inputs": {"flow": "x"}})
+    before = filtered.path.read_bytes()
     compute_flow(project, settings(pairs="window:2"))
-    with h5py.File(project.correspondences_path, "r") as file:
-        assert "000000" in file["filtered"] and file.attrs["filter_stamp"] == "{}"
     compute_flow(project, settings(pairs="window:2", dis__finest_scale=1))
-    with h5py.File(project.correspondences_path, "r") as file:
-        assert "filtered" not in file and "filter_stamp" not in file.attrs
+    assert filtered.path.read_bytes() == before
 
 
 def test_other_settings_discard_the_flow_with_a_note(project: Project) -> None:
@@ -310,7 +309,7 @@ def test_the_stamp_holds_what_changes_the_flow_and_nothing_else(project: Project
 @pytest.mark.parametrize("spoil", ["truncated", "foreign", "version", "incomplete"])
 def test_a_file_that_is_wrong_is_made_again(project: Project, spoil: str) -> None:
     compute_flow(project, settings(pairs="window:1"))
-    expected, path = read(project), project.correspondences_path
+    expected, path = read(project), project.product_path("flow")
     if spoil == "truncated":
         path.write_bytes(path.read_bytes()[:-2000])
     elif spoil == "foreign":
@@ -320,7 +319,7 @@ def test_a_file_that_is_wrong_is_made_again(project: Project, spoil: str) -> Non
             if spoil == "version":
                 file.attrs["format"] = 99
             else:
-                del file["flow/000003_000004"].attrs["complete"]
+                del file["000003_000004"].attrs["complete"]
     recorder = Recorder()
     report = compute_flow(project, settings(pairs="window:1"), recorder)
     assert report.computed == (1 if spoil == "incomplete" else 14)
@@ -347,7 +346,7 @@ def test_ctrl_c_keeps_finished_frames_and_the_next_run_goes_on(
         compute_flow(project, settings(workers=1), Interrupting())
     left = shards_left(project)
     assert 1 <= len(left) < 8
-    assert not project.correspondences_path.exists()
+    assert not project.product_path("flow").exists()
     with pytest.raises(OmnitrackError, match="there is no flow yet"):
         FlowStore(project)
     fake, recorder = use(monkeypatch, lambda call: None), Recorder()
@@ -401,7 +400,7 @@ def test_a_killed_process_loses_only_the_frame_it_was_at(project: Project) -> No
     other = another(project)
     compute_flow(other, settings())
     assert_same(read(project), read(other))
-    assert not (project.root / "correspondences.partial").exists()
+    assert not (project.products_dir / "flow.parts").exists()
 
 
 # --- failures ---------------------------------------------------------------------------------------------------

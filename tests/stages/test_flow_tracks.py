@@ -159,7 +159,7 @@ def test_other_tracks_in_the_file_make_the_flow_stale(
     assert flow_of_project().state == "ready"
     assert compute_flow(project, settings).computed == 0
     save_as(path, "cotracker", exact[0] + 0.25, exact[1], scene.size)
-    assert (flow_of_project().state, flow_of_project().reason) == ("stale", "made from an earlier tracks")
+    assert (flow_of_project().state, flow_of_project().reason) == ("stale", "made from other tracks")
     assert compute_flow(project, settings).computed == 14
     assert flow_of_project().state == "ready"
 

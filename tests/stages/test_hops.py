@@ -11,8 +11,7 @@ from omnitrack.correspondence.hop_reliability import STEPS_PER_UNIT, hop_regress
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import Progress, Task
 from omnitrack.project.project import Project
-from omnitrack.project.shards import has_shards
-from omnitrack.project.store import HOPS_GROUP, FlowStore
+from omnitrack.project.store import FlowStore, hops_file
 from omnitrack.settings import Settings
 from omnitrack.stages.flow import compute_flow
 from omnitrack.stages.hops import hops_stamp, judge_hops
@@ -21,8 +20,8 @@ from omnitrack.stages.hops import hops_stamp, judge_hops
 def stored(project: Project) -> dict[str, bytes]:
     """Every array of the judgement by its path."""
     arrays: dict[str, bytes] = {}
-    with h5py.File(project.correspondences_path, "r") as file:
-        file[HOPS_GROUP].visititems(
+    with h5py.File(project.product_path("hops"), "r") as file:
+        file.visititems(
             lambda name, item: arrays.update({name: item[()].tobytes()}) if isinstance(item, h5py.Dataset) else None
         )
     return arrays
@@ -64,9 +63,9 @@ def test_what_is_stored_is_what_the_evidence_says(matched_project: Project, smal
 
 def test_it_is_done_once(matched_project: Project, small_settings: Settings) -> None:
     assert judge_hops(matched_project, small_settings) > 0
-    before = matched_project.correspondences_path.stat().st_mtime_ns
+    before = matched_project.product_path("hops").stat().st_mtime_ns
     assert judge_hops(matched_project, small_settings) == 0
-    assert matched_project.correspondences_path.stat().st_mtime_ns == before
+    assert matched_project.product_path("hops").stat().st_mtime_ns == before
 
 
 def test_an_interrupted_judgement_goes_on(
@@ -74,12 +73,11 @@ def test_an_interrupted_judgement_goes_on(
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
         judge_hops(matched_project, small_settings, Stopped())
-    assert has_shards(matched_project, "hops")
+    assert hops_file(matched_project).has_parts()
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     judge_hops(matched_project, small_settings)
     interrupted = stored(matched_project)
-    with h5py.File(matched_project.correspondences_path, "r+") as file:
-        del file[HOPS_GROUP], file.attrs["hops_stamp"]
+    hops_file(matched_project).remove()
     judge_hops(matched_project, small_settings)
     assert stored(matched_project) == interrupted
 
@@ -97,8 +95,8 @@ def test_more_flow_is_judged_anew(matched_project: Project, small_settings: Sett
 
 def test_a_damaged_judgement_is_said(matched_project: Project, small_settings: Settings) -> None:
     judge_hops(matched_project, small_settings)
-    with h5py.File(matched_project.correspondences_path, "r+") as file:
-        del file[HOPS_GROUP]["000002"]["log_odds"]
+    with h5py.File(matched_project.product_path("hops"), "r+") as file:
+        del file["000002"]["log_odds"]
     with FlowStore(matched_project) as flows, pytest.raises(OmnitrackError, match=r"frame 2 to frame 3 .* damaged"):
         flows.doubt(2, 3)
 

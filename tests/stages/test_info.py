@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from omnitrack.config import as_dict, fingerprint, load_settings
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.checkpoint import save_checkpoint
+from omnitrack.project.filtered import filtered_file
 from omnitrack.project.project import Project
 from omnitrack.project.renders import read_renders, record_render
 from omnitrack.project.stamps import make_stamp
-from omnitrack.project.store import FlowStore
 from omnitrack.project.tracks_io import save_tracks
 from omnitrack.settings import Settings
 from omnitrack.stages.filter import filter_flow
@@ -57,8 +57,7 @@ def project(prepared: Path, tmp_path: Path) -> Project:
 
 def add_fit(project: Project, step: int, settings: Settings = SETTINGS, seed: int = 0) -> dict[str, Any]:
     """A checkpoint that says what it was made from; its field is not looked at here."""
-    with FlowStore(project) as store:
-        stamp = fit_stamp(store.filter_stamp or {}, settings.fit, seed)
+    stamp = fit_stamp(filtered_file(project).stamp() or {}, settings.fit, seed)
     save_checkpoint(project, stamp, 1.0, {"step": step})
     return stamp
 
@@ -133,11 +132,10 @@ def test_the_next_command_goes_through_the_stages(project: Project) -> None:
     assert set(states(inspect_project(project)).values()) == {"ready"}
 
 
-def test_sizes_of_flow_and_filter_add_up_to_their_file(project: Project) -> None:
+def test_sizes_are_those_of_the_files(project: Project) -> None:
     report = inspect_project(project)
     flow, filtered = product(report, "flow").bytes, product(report, "filter").bytes
-    assert flow + filtered == project.correspondences_path.stat().st_size
-    assert min(flow, filtered) > 0
+    assert (flow, filtered) == tuple(project.product_path(name).stat().st_size for name in ("flow", "filtered"))
 
 
 def test_new_flow_makes_everything_behind_it_stale(project: Project) -> None:
@@ -236,15 +234,15 @@ def test_a_stopped_fit_is_resumed_with_the_settings_it_began_with(project: Proje
     assert fit.command == f"omnitrack fit {project.root} --resume --set fit.steps=90 --seed 4"
 
 
-def test_shards_of_an_interrupted_run_are_seen(project: Project) -> None:
-    left = project.correspondences_path.with_suffix(".partial") / "flow"
+def test_parts_of_an_interrupted_run_are_seen(project: Project) -> None:
+    left = project.products_dir / "flow.parts"
     left.mkdir(parents=True)
     (left / "000000.h5").write_bytes(b"")
     assert states(inspect_project(project))["flow"] == "unfinished"
 
 
 def test_damage_is_reported_and_not_raised(project: Project) -> None:
-    project.correspondences_path.write_bytes(b"not hdf5")
+    project.product_path("flow").write_bytes(b"not hdf5")
     project.frame_path(1).unlink()
     project.checkpoints_dir.mkdir()
     (project.checkpoints_dir / "step_000001.pt").write_bytes(b"not torch")
@@ -254,7 +252,7 @@ def test_damage_is_reported_and_not_raised(project: Project) -> None:
     assert states(report) == {
         "frames": "damaged",
         "flow": "damaged",
-        "filter": "missing",
+        "filter": "stale",
         "fit": "damaged",
         "tracks/tracks.npz": "damaged",
     }
@@ -294,11 +292,12 @@ def test_the_index_of_renders_follows_the_files(project: Project, tmp_path: Path
 def test_filtered_data_whose_hops_others_judged_are_stale(project: Project, judged_by: str | None) -> None:
     """Those of versions that judged no hops, too."""
     assert inspect_project(project).state("filter") == "ready"
-    with h5py.File(project.correspondences_path, "r+") as file:
-        stamp = json.loads(file.attrs["filter_stamp"])
+    with h5py.File(project.product_path("filtered"), "r+") as file:
+        stamp = json.loads(file.attrs["stamp"])
         del stamp["inputs"]["hop_regressor"]
         stamp["inputs"] |= {} if judged_by is None else {"hop_regressor": judged_by}
-        file.attrs["filter_stamp"] = json.dumps(stamp)
+        file.attrs["stamp"] = json.dumps(stamp)
     found = next(product for product in inspect_project(project).products if product.name == "filter")
-    assert (found.state, found.reason) == ("stale", "made from an earlier hop_regressor")
+    reason = "made from an earlier hop_regressor" if judged_by else "made without hop_regressor"
+    assert (found.state, found.reason) == ("stale", reason)
     assert found.command.startswith("omnitrack filter")

@@ -6,7 +6,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.progress import Progress
 from omnitrack.project.checkpoint import load_checkpoint
 from omnitrack.project.project import Project
-from omnitrack.project.store import HOPS_GROUP, HOPS_STAMP
+from omnitrack.project.store import hops_file
 from omnitrack.settings import InitSettings, Settings
 from omnitrack.stages import query as query_stage
 from omnitrack.stages.filter import filter_flow
@@ -233,7 +232,7 @@ def test_no_fitted_field(filtered_project: Project, small_settings: Settings) ->
 
 def test_flow_that_is_gone(fitted: Project, small_settings: Settings, tmp_path: Path) -> None:
     project = Project(shutil.copytree(fitted.root, tmp_path / "copy"))
-    project.correspondences_path.unlink()
+    project.product_path("flow").unlink()
     with pytest.raises(OmnitrackError, match="there is no flow yet"):
         query_tracks(project, np.array([[0, 5, 5]]), small_settings, device="cpu")
 
@@ -259,8 +258,7 @@ def test_a_stale_fit_is_named(fitted: Project, monkeypatch: pytest.MonkeyPatch) 
 
 def test_flow_that_nobody_has_judged_is_named(fitted: Project, tmp_path: Path) -> None:
     project, listener = Project(shutil.copytree(fitted.root, tmp_path / "copy")), Listener()
-    with h5py.File(project.correspondences_path, "r+") as file:
-        del file[HOPS_GROUP], file.attrs[HOPS_STAMP]
+    hops_file(project).remove()
     tracks = query_tracks(project, np.array([[0, 20.0, 20.0]]), Settings(), progress=listener)
     assert np.isfinite(tracks.tracks).all()
     assert any(f"omnitrack filter {project.root}" in text for text in listener.heard)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from leavings import leave_fit
 
 from omnitrack.config import load_settings
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import Progress
-from omnitrack.project.checkpoint import save_checkpoint
 from omnitrack.project.project import Project
-from omnitrack.project.store import FlowStore
 from omnitrack.settings import Settings
-from omnitrack.stages.fit import fit_stamp
 from omnitrack.stages.render import RenderReport
 from omnitrack.stages.run import RunReport, run_all
 from omnitrack.tracks import Tracks
@@ -36,11 +35,10 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
     def fit_field(
         project: Project, settings: Settings, device: str, seed: int, resume: bool, progress: Progress
-    ) -> None:
+    ) -> SimpleNamespace:
         made.append(("fit", resume))
-        with FlowStore(project) as store:
-            stamp = fit_stamp(store.filter_stamp or {}, settings.fit, seed)
-        save_checkpoint(project, stamp, 1.0, {"step": min(made.reach, settings.fit.steps)})
+        leave_fit(project, settings, seed, 1.0, min(made.reach, settings.fit.steps))
+        return SimpleNamespace(seconds=1.0)
 
     def query_tracks(project: Project, queries: np.ndarray, *_: object, **__: object) -> Tracks:
         made.append(("query", len(queries)))
@@ -52,7 +50,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         made.append(("render", style))
         return RenderReport(style, str(output), project.num_frames, (64, 48), len(tracks), 0.0)
 
-    for stage in (fit_field, query_tracks, render):
+    monkeypatch.setattr("omnitrack.stages.fit.fit_field", fit_field)
+    for stage in (query_tracks, render):
         monkeypatch.setattr(f"omnitrack.stages.run.{stage.__name__}", stage)
     return made
 
@@ -139,4 +138,4 @@ def test_a_wrong_grid_is_found_before_the_long_work(video_file: Path, tmp_path: 
     with pytest.raises(OmnitrackError, match="--grid"):
         run_all(video_file, tmp_path / "work", SETTINGS, grid="4@99")
     assert calls == []
-    assert not Project(tmp_path / "work").correspondences_path.exists()
+    assert not Project(tmp_path / "work").products_dir.exists()

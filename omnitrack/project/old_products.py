@@ -1,0 +1,50 @@
+"""What version 0.1 left: all products in one ``correspondences.h5``, each a group with its stamp beside it."""
+
+from __future__ import annotations
+
+import h5py
+
+from omnitrack.project.depth_store import depth_file
+from omnitrack.project.feature_store import THRESHOLD, features_file
+from omnitrack.project.match_store import matches_file
+from omnitrack.project.product_file import UNREADABLE, copy_complete
+from omnitrack.project.project import Project
+from omnitrack.project.store import flow_file
+
+FORMAT = 1
+
+
+def take_over_old_products(project: Project) -> list[str]:
+    """Move flow, features, matches and depth maps of version 0.1 into files of their own, then remove the old file.
+
+    Filtered correspondences are not moved: hops were not judged then. What is there in a file of its own stays.
+
+    Returns:
+        Names of the products that were moved; none where there is no such file, or it cannot be read.
+
+    Raises:
+        OmnitrackError: The files cannot be written; the old one stays.
+    """
+    path, moved = project.old_correspondences_path, []
+    if not path.is_file():
+        return []
+    groups = {"flow": flow_file(project), "features": features_file(project)}
+    groups |= {"matches": matches_file(project), "depth": depth_file(project)}
+    try:
+        with h5py.File(path, "r") as old:
+            if old.attrs.get("format") != FORMAT:
+                return []
+            for name, product in groups.items():
+                stamp = old.attrs.get("match_stamp" if name == "matches" else f"{name}_stamp")
+                if name not in old or stamp is None or product.path.exists():
+                    continue
+                with product.replaced() as new:
+                    copy_complete(old[name], new)
+                    new.attrs["stamp"], new.attrs["seconds"] = stamp, 0.0
+                    if name == "features":
+                        new.attrs[THRESHOLD] = float(old.attrs["features_threshold"])
+                moved.append(name)
+    except UNREADABLE:
+        return moved  # damaged: what it held is made anew
+    path.unlink()
+    return moved

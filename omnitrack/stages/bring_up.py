@@ -1,0 +1,52 @@
+"""Bringing a project up to what settings ask for: what is there already is kept, what was begun is gone on with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from omnitrack.stages.graph import Stored, Work, needed_for, wanted_stamps
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What `bring_up_to` did.
+
+    Attributes:
+        kept: Products that were there already.
+        made: Products that were made, or gone on with.
+        seconds: That each product took, whenever it was made.
+    """
+
+    kept: list[str]
+    made: list[str]
+    seconds: dict[str, float]
+
+
+def bring_up_to(target: str, work: Work) -> Brought:
+    """Make a product, and before it what it is made from, as far as they are not there as the settings ask for them.
+
+    Args:
+        target: A name in `omnitrack.stages.graph.NODES`.
+        work: The project, the settings, the device and the seed.
+
+    Raises:
+        OmnitrackError: Any failure of a stage. What was finished stays, and the same call goes on from there.
+    """
+    kept: list[str] = []
+    made: list[str] = []
+    seconds: dict[str, float] = {}
+    wanted = wanted_stamps(work, target)  # what is missing for it is said before the long work
+    for node in needed_for(target):
+        stamp, stored = wanted[node.name], node.stored(work.project)
+        if stamp is None:
+            if node.drop is not None:
+                node.drop(work.project)
+            continue
+        if stored.stamp == stamp and stored.complete:
+            kept.append(node.name)
+            seconds[node.name] = stored.seconds
+            continue
+        node.make(work, stored if stored.stamp == stamp else Stored(None))
+        seconds[node.name] = node.stored(work.project).seconds
+        made.append(node.name)
+    return Brought(kept, made, seconds)

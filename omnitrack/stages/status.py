@@ -1,0 +1,105 @@
+"""What a project holds, by the table of products: what is there, and whether it still fits what it was made from."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from omnitrack.config import as_dict
+from omnitrack.stages.graph import NODES, Node, Stamp, Stored, Work, wanted_or_none
+from omnitrack.stages.products import Judge, Product, command_for, size_on_disk
+
+UNLISTED = {"hops"}  # filtered correspondences say whether they are stale
+INPUT_OF = {"matching": "matches"}  # what a stamp calls it
+OPTIONAL = {"features", "matching", "depth"}  # listed where they are there, begun, or asked for
+
+
+class StageProducts:
+    """The products of the stages, judged one after the other: each needs to know of the ones before it.
+
+    Attributes:
+        products: Frames and the products of the graph that are there or asked for, in its order.
+        fit: The fit among them.
+        fit_stamp: What it was made from; None where there is none.
+    """
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge, self._work = judge, Work(judge.project, judge.settings)
+        nodes = [node for node in NODES if node.name not in UNLISTED]
+        stored = {node.name: node.stored(judge.project) for node in nodes}
+        self._stamps = {name: found.stamp for name, found in stored.items()}
+        self.fit_stamp = self._stamps["fit"]
+        judged = {"frames": self._frames()}
+        for node in nodes:
+            if self._is_listed(node, stored[node.name]):
+                judged[node.name] = self._product(node, stored[node.name], judged)
+        self.products = list(judged.values())
+        self.fit = judged["fit"]
+
+    def _frames(self) -> Product:
+        project = self._judge.project
+        lost = [i for i in range(project.num_frames) if not project.frame_path(i).is_file()]
+        reason = f"{len(lost)} frames are missing, the first is {lost[0]}" if lost else ""
+        command = shlex.join(["omnitrack", "init", project.meta.source, "NEW_PROJECT"])
+        return Product("frames", "damaged" if lost else "ready", reason, size_on_disk(project.frames_dir), command)
+
+    def _is_listed(self, node: Node, stored: Stored) -> bool:
+        if node.name not in OPTIONAL or stored.stamp is not None or stored.damage or stored.begun:
+            return True
+        if node.name == "features":  # asked for by name, whether or not their weights are there
+            return self._judge.settings.features.extractor != "none" or "features" in self._inputs_of("filter")
+        return node.name == "depth" and wanted_or_none(node, self._work, self._stamps) is not None
+
+    def _inputs_of(self, name: str) -> Mapping[str, Any]:
+        return (self._stamps[name] or {"inputs": {}})["inputs"]  # type: ignore[no-any-return]
+
+    def _product(self, node: Node, stored: Stored, judged: Mapping[str, Product]) -> Product:
+        state, reason = self._state(node, stored, judged)
+        command = command_for(self._judge.project, node.command)
+        if state == "unfinished" and node.name == "fit" and stored.stamp is not None:
+            command = self._resume_command(stored.stamp)
+        return Product(node.name, state, reason, stored.bytes, command)
+
+    def _state(self, node: Node, stored: Stored, judged: Mapping[str, Product]) -> tuple[str, str]:
+        if stored.damage:
+            return "damaged", stored.damage
+        if stored.begun and node.name != "fit":
+            return "unfinished", "an interrupted run is taken up again"
+        if stored.stamp is None:
+            return "missing", self._why_missing(node)
+        inputs = node.inputs(self._work, stored.stamp, self._stamps)
+        state, reason = self._judge.freshness(node.name, stored.stamp, inputs, self._upstream(node, inputs, judged))
+        if state == "ready" and stored.begun:
+            return "unfinished", f"stopped at step {stored.step} of {stored.stamp['settings']['steps']}"
+        return state, reason
+
+    def _upstream(self, node: Node, inputs: Mapping[str, str | None], judged: Mapping[str, Product]) -> list[Product]:
+        """What a product is made from: of the optional ones those that are among its inputs."""
+        if not node.made_from:
+            return [judged["frames"]]
+        used = [name for name in node.made_from if name not in OPTIONAL or INPUT_OF.get(name, name) in inputs]
+        return [judged[name] for name in used if name in judged]
+
+    def _why_missing(self, node: Node) -> str:
+        if node.name == "flow" and self._judge.project.old_correspondences_path.exists():
+            return "in correspondences.h5 of an earlier version, which flow takes over"
+        return "not made yet"
+
+    def _resume_command(self, made: Stamp) -> str:
+        """Going on needs the settings that a fit began with, which flags or a preset may have set."""
+        now, seed = as_dict(self._judge.settings)["fit"], made["inputs"].get("seed", 0)
+        changed = _leaves(made["settings"], now, "fit")
+        flags = [word for key, value in changed for word in ("--set", f"{key}={json.dumps(value)}")]
+        flags += ["--seed", str(seed)] if seed else []
+        return command_for(self._judge.project, "fit", "--resume", *flags)
+
+
+def _leaves(made: Mapping[str, Any], now: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    """The dotted settings of `made` that differ from `now`."""
+    for key, value in made.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, now[key], f"{prefix}.{key}")
+        elif value != now[key]:
+            yield f"{prefix}.{key}", value

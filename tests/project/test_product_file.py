@@ -1,0 +1,212 @@
+"""A product's file: finished jobs stay, what fails leaves nothing, merging loses nothing, and what is wrong is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import h5py
+import pytest
+
+from omnitrack.errors import OmnitrackError
+from omnitrack.project.product_file import ProductFile
+from omnitrack.project.project import Project
+
+
+@pytest.fixture
+def product(project: Project) -> ProductFile:
+    return ProductFile(project, "flow", "flow")
+
+
+def group_with(value: int, *names: str) -> Callable[[h5py.File], None]:
+    """A job that writes groups which hold a number."""
+
+    def fill(file: h5py.File) -> None:
+        for name in names:
+            file.create_group(name)["value"] = value
+
+    return fill
+
+
+def contents(product: ProductFile) -> dict[str, Any]:
+    with product.open() as file:
+        return {name: int(item["value"][()]) for name, item in file.items()}
+
+
+def attributes(product: ProductFile) -> dict[str, Any]:
+    with product.open() as file:
+        return dict(file.attrs)
+
+
+def files(project: Project) -> list[str]:
+    return sorted(str(path.relative_to(project.root)) for path in project.root.rglob("*.h5*"))
+
+
+# --- jobs -------------------------------------------------------------------------------------------------------
+def test_finished_jobs_are_known_to_the_next_run(project: Project, product: ProductFile) -> None:
+    parts = product.parts({"a": 1})
+    assert parts.done() == []
+    parts.write(5, group_with(50, "x"))
+    parts.write(2, group_with(20, "y"))
+    assert product.parts({"a": 1}).done() == [2, 5]
+    assert product.has_parts()
+    assert not ProductFile(project, "filtered", "filter").has_parts()
+
+
+def test_parts_of_another_stamp_damaged_ones_and_unfinished_ones_are_removed(
+    project: Project, product: ProductFile
+) -> None:
+    product.parts({"a": 1}).write(0, group_with(0, "x"))
+    parts = product.parts({"a": 2})
+    assert parts.done() == []
+    for index in (1, 2, 3):
+        parts.write(index, group_with(0, "x"))
+    folder = product.parts_dir
+    (folder / "000001.h5").write_bytes((folder / "000001.h5").read_bytes()[:700])
+    (folder / "000002.h5").rename(folder / "000002.h5.tmp")
+    assert parts.done() == [3]
+    assert files(project) == ["products/flow.parts/000003.h5"]
+
+
+def test_a_job_that_fails_leaves_nothing(project: Project, product: ProductFile) -> None:
+    def fail(file: h5py.File) -> None:
+        file.create_group("half")
+        raise LookupError("the job's own failure")
+
+    parts = product.parts({})
+    with pytest.raises(LookupError):
+        parts.write(0, fail)
+    assert parts.done() == []
+    assert files(project) == []
+
+
+# --- merging ----------------------------------------------------------------------------------------------------
+def test_merging_makes_the_product_and_removes_the_parts(project: Project, product: ProductFile) -> None:
+    parts = product.parts({})
+    parts.write(0, group_with(1, "a", "b"))
+    parts.write(1, group_with(2, "c"))
+    parts.merge({"inputs": "one"}, 2.5, attrs={"mine": 7})
+    assert contents(product) == {"a": 1, "b": 1, "c": 2}
+    found = attributes(product)
+    assert (found["product"], found["format"], found["num_frames"], found["members"]) == ("flow", 2, 8, 3)
+    assert (list(found["size"]), found["mine"]) == ([64, 48], 7)
+    assert (product.stamp(), product.seconds()) == ({"inputs": "one"}, 2.5)
+    assert product.bytes() == product.path.stat().st_size
+    assert files(project) == ["products/flow.h5"]
+
+
+def test_what_is_kept_gives_way_to_new_results_of_the_same_name(product: ProductFile) -> None:
+    parts = product.parts({})
+    parts.write(0, group_with(1, "a", "b"))
+    parts.merge({"n": 1}, 1.0)
+    parts.write(0, group_with(3, "b", "c"))
+    parts.merge({"n": 2}, 2.0, keep=True)
+    assert contents(product) == {"a": 1, "b": 3, "c": 3}
+    assert (product.stamp(), product.seconds()) == ({"n": 2}, 3.0)
+    parts.write(0, group_with(9, "z"))
+    parts.merge({"n": 3}, 4.0)
+    assert contents(product) == {"z": 9}
+    assert product.seconds() == 4.0
+
+
+def test_products_do_not_touch_each_other(project: Project, product: ProductFile) -> None:
+    other = ProductFile(project, "filtered", "filter")
+    product.parts({}).merge({"n": 1})
+    before = product.path.read_bytes()
+    other.parts({}).write(0, group_with(1, "a"))
+    other.parts({}).merge({"n": 2})
+    other.remove()
+    assert product.path.read_bytes() == before
+    assert files(project) == ["products/flow.h5"]
+
+
+def test_groups_that_are_not_complete_are_left_behind(product: ProductFile) -> None:
+    parts = product.parts({})
+    parts.write(0, group_with(1, "a", "b"))
+    parts.merge({})
+    with h5py.File(product.path, "r+") as file:
+        del file["a"].attrs["complete"]
+    parts.merge({}, keep=True)
+    assert contents(product) == {"b": 1}
+
+
+def test_a_merge_that_fails_keeps_the_old_file_and_the_parts(
+    project: Project, product: ProductFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = product.parts({})
+    parts.write(0, group_with(1, "a"))
+    parts.merge({})
+    before = product.path.read_bytes()
+    parts.write(1, group_with(2, "b"))
+
+    def refuse(*args: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(h5py.File, "copy", refuse)
+    with pytest.raises(OmnitrackError) as caught:
+        parts.merge({}, keep=True)
+    monkeypatch.undo()
+    assert caught.value.message == f"cannot write {product.path}: no space left on device"
+    assert f"omnitrack flow {project.root}" in (caught.value.hint or "")
+    assert product.path.read_bytes() == before
+    assert parts.done() == [1]
+    parts.merge({}, keep=True)
+    assert contents(product) == {"a": 1, "b": 2}
+
+
+def test_a_place_that_cannot_be_written_is_named(project: Project, product: ProductFile) -> None:
+    project.products_dir.write_text("in the way")
+    with pytest.raises(OmnitrackError) as caught:
+        product.parts({}).write(0, group_with(1, "a"))
+    assert "products" in caught.value.message
+
+
+def test_a_real_file_size_limit_is_reported_in_the_systems_words(product: ProductFile) -> None:
+    resource = pytest.importorskip("resource")
+    parts = product.parts({})
+    parts.write(0, group_with(1, "small"))
+    size = (product.parts_dir / "000000.h5").stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 1000, hard))
+    try:
+        with pytest.raises(OmnitrackError) as caught:
+            parts.write(1, lambda file: file.create_group("large").create_dataset("zeros", data=[1] * 50_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.message.endswith("000001.h5: file too large")
+    assert parts.done() == [0]
+    parts.write(1, group_with(2, "after"))
+    assert parts.done() == [0, 1]
+
+
+# --- reading what is wrong --------------------------------------------------------------------------------------
+def test_what_is_not_there(project: Project, product: ProductFile) -> None:
+    assert (product.stamp(), product.damage(), product.seconds(), product.bytes()) == (None, "", 0.0, 0)
+    with pytest.raises(OmnitrackError, match="there is no flow yet") as caught:
+        product.open()
+    assert caught.value.hint == f"compute it: omnitrack flow {project.root}"
+
+
+@pytest.mark.parametrize("name", ["product", "format", "members", "stamp"])
+def test_a_product_without_an_attribute_has_no_stamp(product: ProductFile, name: str) -> None:
+    product.parts({}).merge({"n": 1})
+    with h5py.File(product.path, "r+") as file:
+        del file.attrs[name]
+    assert product.stamp() is None
+    assert (product.damage() != "") == (name != "stamp")
+
+
+def test_a_product_that_lost_a_group_is_damaged(product: ProductFile) -> None:
+    parts = product.parts({})
+    parts.write(0, group_with(1, "a", "b"))
+    parts.merge({})
+    with h5py.File(product.path, "r+") as file:
+        del file["a"]
+    assert "it has 1 of 2 groups" in product.damage()
+
+
+def test_a_product_under_another_name_is_refused(project: Project, product: ProductFile) -> None:
+    product.parts({}).merge({})
+    other = ProductFile(project, "hops", "filter")
+    product.path.rename(other.path)
+    assert "it holds flow, not hops" in other.damage()

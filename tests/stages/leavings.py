@@ -1,0 +1,23 @@
+"""What stages leave behind, made without their work: for tests of what goes by it."""
+
+from __future__ import annotations
+
+from omnitrack.project.checkpoint import save_checkpoint
+from omnitrack.project.filtered import filtered_file
+from omnitrack.project.project import Project
+from omnitrack.settings import Settings
+from omnitrack.stages.graph import Work, wanted_stamps
+
+
+def leave_filtered(project: Project, settings: Settings, seconds: float = 0.0) -> None:
+    """What filtering leaves, without any correspondence."""
+    stamp = wanted_stamps(Work(project, settings), "filter")["filter"] or {}
+    filtered_file(project).parts(stamp).merge(stamp, seconds)
+
+
+def leave_fit(
+    project: Project, settings: Settings, seed: int = 0, seconds: float = 0.0, step: int | None = None
+) -> None:
+    """What fitting leaves, without a field: at the end, or at a step."""
+    stamp = wanted_stamps(Work(project, settings, seed=seed))["fit"] or {}
+    save_checkpoint(project, stamp, seconds, {"step": settings.fit.steps if step is None else step})

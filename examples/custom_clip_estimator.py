@@ -25,9 +25,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate
-from omnitrack.settings import FlowSettings
-from omnitrack.synthetic import translating_scene
+from omnitrack import Clip, FlowEstimate, FlowSettings, synthetic
 
 SIDE, STEP, MARGIN = 32, 16, 8  # of a patch, from one to the next, and beyond the frame's edge, in pixels
 
@@ -69,7 +67,7 @@ class PhaseEstimator:
 
 
 def main() -> None:
-    scene = translating_scene((2.0, -1.0), size=(128, 96), num_frames=3)
+    scene = synthetic.translating_scene((2.0, -1.0), size=(128, 96), num_frames=3)
     clip = Clip(scene.frame, scene.num_frames, scene.size, scene.size)
     for found in PhaseEstimator(FlowSettings()).open(clip).estimate_pairs([(0, 1), (0, 2)], [None, None]):
         print("motion ({:.1f}, {:.1f}) px".format(*np.median(found.flow, axis=(0, 1))))

@@ -17,9 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.estimators import FlowEstimator, get_estimator
-from omnitrack.settings import FlowSettings
-from omnitrack.synthetic import occluder_scene
+from omnitrack import FlowEstimator, FlowSettings, get_estimator, synthetic
 
 
 class FarnebackEstimator:
@@ -44,7 +42,7 @@ class FarnebackEstimator:
 
 
 def main() -> None:
-    scene = occluder_scene()
+    scene = synthetic.occluder_scene()
     truth, visible = scene.flow(4, 6)
     settings = FlowSettings()
     estimators: dict[str, FlowEstimator] = {

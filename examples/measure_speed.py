@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import omnitrack
-from omnitrack.stages.query_points import build_queries
-from omnitrack.tracks import Tracks
+from omnitrack import Tracks
 
 HEADER = ("frame", "seconds", "points", "median_px_per_second", "lower_quartile", "upper_quartile")
 
@@ -52,7 +51,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
     clip = omnitrack.open(given.project, device=given.device)
-    tracks = clip.query(build_queries(clip.project, masks=[given.mask], mask_spacing=given.spacing))
+    tracks = clip.query(clip.queries(masks=[given.mask], mask_spacing=given.spacing))
     with given.output.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(HEADER)

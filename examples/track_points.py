@@ -13,11 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import omnitrack
-from omnitrack.config import parse_assignments
-from omnitrack.progress import Progress, Task
-from omnitrack.project.tracks_io import output_format, save_tracks
-from omnitrack.stages.query_points import build_queries
-from omnitrack.tracks import Tracks
+from omnitrack import Progress, Task, Tracks, output_format, save_tracks
 
 
 class Announce(Progress):
@@ -33,7 +29,7 @@ def track(video: Path, root: Path, points: list[str], settings: Mapping[str, obj
     if not root.exists():
         omnitrack.init(video, root, settings)
     clip = omnitrack.open(root, settings, device, progress=Announce())
-    queries = build_queries(clip.project, points)  # before the long work, so that a typing error shows at once
+    queries = clip.queries(points)  # before the long work, so that a typing error shows at once
     clip.flow()  # skips the pairs that are there
     clip.filter()
     clip.fit()
@@ -51,7 +47,7 @@ def main() -> None:
     given = parser.parse_args()
     output_format(given.output)  # an unknown suffix is an error now, not after the work
     root = given.project or given.output.with_suffix(".project")
-    tracks = track(given.video, root, given.points, parse_assignments(given.set), given.device)
+    tracks = track(given.video, root, given.points, dict(text.split("=", 1) for text in given.set), given.device)
     save_tracks(tracks, given.output)
     for query, path, visible in zip(tracks.queries, tracks.tracks, tracks.visible, strict=True):
         print(f"{query.tolist()} -> {path[-1].round(1).tolist()}, visible in {visible.sum()} of {len(visible)} frames")

@@ -20,8 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.project.tracks_io import load_tracks
-from omnitrack.tracks import Tracks
+from omnitrack import Tracks, load_tracks
 
 AE_HEAD = """Adobe After Effects 8.0 Keyframe Data
 

@@ -3,13 +3,70 @@
 import omnitrack
 tracks = omnitrack.open("my-project").query([(0, 120.0, 64.0)])  # rows (t, x, y), pixels of the video
 tracks.tracks  # (1, T, 2)
+
+What `__all__` names is all that a program needs; other modules may change. Each name is loaded when it is first used.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from omnitrack.api import OpenProject
 from omnitrack.api import OpenProject as open
 from omnitrack.api import make_project as init
+from omnitrack.errors import OmnitrackError
+from omnitrack.progress import Progress, Task
+
+if TYPE_CHECKING:
+    from omnitrack import synthetic
+    from omnitrack.correspondence.estimators import FlowEstimator, get_estimator
+    from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate
+    from omnitrack.settings import FlowSettings
+    from omnitrack.tracks.files import load_tracks, output_format, save_tracks
+    from omnitrack.tracks.tracks import Tracks
 
 __version__ = "0.1.0"
-__all__ = ["OpenProject", "__version__", "init", "open"]
+__all__ = [
+    "Clip",
+    "FlowEstimate",
+    "FlowEstimator",
+    "FlowSettings",
+    "OmnitrackError",
+    "OpenProject",
+    "Progress",
+    "Task",
+    "Tracks",
+    "__version__",
+    "get_estimator",
+    "init",
+    "load_tracks",
+    "open",
+    "output_format",
+    "save_tracks",
+    "synthetic",
+]
+
+_HOME = {  # of what is loaded when it is first used: numpy, torch and OpenCV come with it
+    "Clip": "omnitrack.correspondence.estimators.contract",
+    "FlowEstimate": "omnitrack.correspondence.estimators.contract",
+    "FlowEstimator": "omnitrack.correspondence.estimators",
+    "FlowSettings": "omnitrack.settings",
+    "Tracks": "omnitrack.tracks.tracks",
+    "get_estimator": "omnitrack.correspondence.estimators",
+    "load_tracks": "omnitrack.tracks.files",
+    "output_format": "omnitrack.tracks.files",
+    "save_tracks": "omnitrack.tracks.files",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "synthetic":
+        return import_module("omnitrack.synthetic")
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'omnitrack' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -10,7 +10,7 @@ tracks.tracks, tracks.visible               # (1, T, 2), (1, T)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,8 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
 
     from omnitrack.project.project import Project
     from omnitrack.settings import Settings
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from omnitrack.stages.flow import FlowReport
     from omnitrack.stages.info import InfoReport
     from omnitrack.stages.render import RenderReport
-    from omnitrack.tracks import Tracks
+    from omnitrack.tracks.tracks import Tracks
 
 
 class OpenProject:
@@ -48,6 +49,18 @@ class OpenProject:
 
     Raises:
         OmnitrackError: Not a project, or a setting that nobody knows.
+
+    Example:
+        >>> import tempfile, cv2
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> from omnitrack.synthetic import translating_scene
+        >>> for t, frame in enumerate(translating_scene(num_frames=3).frames()):
+        ...     _ = cv2.imwrite(str(folder / f"{t}.png"), frame)
+        >>> clip = make_project(folder, folder / "project", {"fit.steps": 1})
+        >>> clip.project.num_frames, clip.project.size, clip.settings.fit.steps
+        (3, (96, 64), 1)
+        >>> clip.queries(points=["10,20@1"]).tolist()
+        [[1.0, 10.0, 20.0]]
     """
 
     def __init__(
@@ -85,6 +98,38 @@ class OpenProject:
         from omnitrack.stages.fit import fit_field
 
         return fit_field(self.project, self.settings, self._device, self._seed, resume, self._progress)
+
+    def queries(
+        self,
+        points: Sequence[str] = (),
+        points_file: str | Path | None = None,
+        grids: Sequence[str] = (),
+        masks: Sequence[str] = (),
+        dense: Sequence[int | str] = (),
+        mask_spacing: int = 1,
+    ) -> NDArray[np.float32]:
+        """Gather the points to follow as the command line names them, for `query`.
+
+        Convention:
+            Pixels are (x, y) of the original video, x right, y down, centres at integers.
+
+        Args:
+            points: Texts ``x,y@t``.
+            points_file: A .csv, .npy or .npz of rows (t, x, y).
+            grids: Texts ``N@t``: N columns over frame t.
+            masks: Texts ``M.png@t``: the marked pixels of an image.
+            dense: Frames of which every working pixel is a query.
+            mask_spacing: Take every n-th marked pixel of a mask, across and down.
+
+        Returns:
+            (N, 3) float32 rows (t, x, y).
+
+        Raises:
+            OmnitrackError: Nothing asked for, a text or file that is wrong, or a point outside of the video.
+        """
+        from omnitrack.stages.query_points import build_queries
+
+        return build_queries(self.project, points, points_file, grids, masks, dense, mask_spacing)
 
     def query(self, queries: ArrayLike, frames: range | None = None) -> Tracks:
         """Follow points through the clip.
@@ -170,6 +215,8 @@ def make_project(
 
     Raises:
         OmnitrackError: An unreadable video, or a directory that is in use.
+
+    Example: see `OpenProject`.
     """
     from omnitrack.stages.init import init_project
 

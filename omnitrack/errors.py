@@ -12,6 +12,11 @@ class OmnitrackError(Exception):
     Args:
         message: Names the object and the cause, lower case, no trailing period.
         hint: What to do or type next.
+
+    Example:
+        >>> error = OmnitrackError("clip.mp4 has no frames", "name another video")
+        >>> str(error), error.hint
+        ('clip.mp4 has no frames', 'name another video')
     """
 
     exit_status = 1

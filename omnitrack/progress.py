@@ -6,7 +6,12 @@ from types import TracebackType
 
 
 class Task:
-    """One piece of work with a known number of steps; a context manager."""
+    """One piece of work with a known number of steps; a context manager.
+
+    Example:
+        >>> with Progress().task("flow", 10) as task:
+        ...     task.advance(3)
+    """
 
     def advance(self, steps: int = 1, **values: float | str) -> None:
         """Report `steps` more steps done, with values worth showing beside the bar (``loss=0.3``)."""
@@ -21,7 +26,15 @@ class Task:
 
 
 class Progress:
-    """Receives what a stage has to say while it works. Stages never print; the command line overrides this."""
+    """Receives what a stage has to say while it works. Stages never print; the command line overrides this.
+
+    Example:
+        >>> class Loud(Progress):
+        ...     def note(self, text):
+        ...         print(text.upper())
+        >>> Loud().note("done")
+        DONE
+    """
 
     def task(self, name: str, total: int, done: int = 0, unit: str = "steps") -> Task:
         """Begin a task of `total` steps of which `done` were finished by an earlier run."""

@@ -98,7 +98,12 @@ class TracksSettings:
 
 @dataclass(frozen=True)
 class FlowSettings:
-    """Pairwise optical flow."""
+    """Pairwise optical flow: what an estimator is made with.
+
+    Example:
+        >>> FlowSettings(estimator="raft").dis.finest_scale
+        0
+    """
 
     estimator: str = setting("dis", "flow estimator: dis, raft, tracks, or the name of an installed plug-in")
     far_estimator: str = setting("", "another estimator for frames far apart; empty uses the same one")

@@ -12,35 +12,49 @@ import omnitrack
 
 PACKAGE = Path(omnitrack.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
+# The ground floor, which every room stands on: files that know nothing of rooms.
 GROUND = {
+    "atomic",
     "byte_cache",
     "config",
     "device",
     "errors",
+    "hdf5_file",
     "omnitrack",
     "presets",
     "progress",
     "settings",
-    "tracks",
     "units",
     "weights",
 }
-# What each room may import from, besides itself and the ground floor.
-MIDDLE = {"project", "correspondence", "optimize", "evaluation", "drawing", "motion"}
+# What each room imports from, besides itself and the ground floor; top floor first. Arrows point down only.
 ALLOWED = {
     "__main__": {"cli"},
-    "cli": {"stages", *MIDDLE},
-    "api": {"stages", *MIDDLE},
-    "stages": {"synthetic", "depth_prior", *MIDDLE},
-    "project": MIDDLE,
-    "correspondence": MIDDLE,
+    "cli": {"stages", "project", "evaluation", "tracks", "video"},
+    "omnitrack": {"api", "correspondence", "synthetic", "tracks"},  # what it exports
+    "api": {"stages", "project", "tracks"},
+    "stages": {
+        "project",
+        "evaluation",
+        "drawing",
+        "synthetic",
+        "video",
+        "tracks",
+        "correspondence",
+        "depth_prior",
+        "optimize",
+        "motion",
+    },
+    "project": {"correspondence", "optimize"},  # files of what these make
+    "evaluation": {"correspondence", "tracks"},  # baselines chain flow; predictions are files of tracks
+    "depth_prior": {"correspondence", "video"},  # files of images, and of networks, whose input is made there
+    "correspondence": {"tracks"},  # an estimator reads flow from files of tracks
     "optimize": {"motion"},  # nothing is drawn, read or written inside a fit
-    "depth_prior": {"project", "correspondence"},  # files of images and of networks
-    "evaluation": MIDDLE,
-    "drawing": MIDDLE,
-    "synthetic": {"motion", "drawing"},
+    "drawing": set(),
+    "synthetic": set(),
+    "video": set(),
+    "tracks": set(),
     "motion": set(),
-    "omnitrack": {"api"},
     **{name: set() for name in GROUND - {"omnitrack"}},
 }
 HEAVY = {"torch", "cv2", "h5py", "imageio", "imageio_ffmpeg", "numpy"}
@@ -86,6 +100,19 @@ def test_imports_point_one_way(path: Path) -> None:
         if parts[0] == "omnitrack" and len(parts) > 1:
             other = parts[1] if parts[1] in ALLOWED else "omnitrack"  # `from omnitrack import __version__`
             assert other in {here, *GROUND, *ALLOWED[here]}, f"{path}:{line}: {here} imports {module}"
+
+
+def test_every_arrow_is_used_and_points_down() -> None:
+    used: dict[str, set[str]] = {}
+    for path in FILES:
+        parts = [module.split(".") for _, module in imports(path)]
+        rooms = {part[1] for part in parts if part[0] == "omnitrack" and len(part) > 1 and part[1] in ALLOWED}
+        used.setdefault(room(path), set()).update(rooms - GROUND - {room(path)})
+    floors = list(ALLOWED)
+    for here, others in ALLOWED.items():
+        assert used.get(here, set()) == others, f"{here}: take out of ALLOWED what is not imported any more"
+        if here not in GROUND - {"omnitrack"}:
+            assert all(floors.index(other) > floors.index(here) for other in others), here
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if room(path) == "motion"], ids=name)

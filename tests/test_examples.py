@@ -14,12 +14,12 @@ import pytest
 from omnitrack.correspondence.estimators import get_estimator
 from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore
-from omnitrack.project.tracks_io import load_tracks, save_tracks
 from omnitrack.settings import FlowSettings, InitSettings, Settings
 from omnitrack.stages.flow import compute_flow
 from omnitrack.stages.init import init_from_frames
 from omnitrack.synthetic import translating_scene
-from omnitrack.tracks import Tracks
+from omnitrack.tracks.files import load_tracks, save_tracks
+from omnitrack.tracks.tracks import Tracks
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 VELOCITY = (1.5, -0.75)  # pixels per frame

@@ -16,7 +16,7 @@ OTHER = {
     "correspondence/estimators/dis.py": "pixels of the frame that a patch covers",
     "correspondence/estimators/tracks.py": "entries of a cache",
     "correspondence/fusion.py": "frames",
-    "correspondence/places.py": "rows of a table",
+    "correspondence/place_recognition.py": "rows of a table",
     "correspondence/raft/network.py": "channels",
     "motion/frame_map.py": "channels",
     "motion/gabor.py": "a frequency",

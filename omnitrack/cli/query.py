@@ -74,9 +74,9 @@ def command(
 
     Points are pixels x,y of the original video, counted from 0 at the centre of the first one, on frame T.
     """
-    from omnitrack.project.tracks_io import output_format, save_tracks
     from omnitrack.stages.query import query_tracks
     from omnitrack.stages.query_points import build_queries, parse_frames
+    from omnitrack.tracks.files import output_format, save_tracks
 
     opened = session.project(project)
     path = None if output == "-" else Path(output) if output else opened.tracks_dir / "tracks.npz"

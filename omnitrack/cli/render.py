@@ -51,8 +51,8 @@ def command(
 
     Hidden points are drawn as rings; a drawing moves with the surface it is on, and is hidden where that is.
     """
-    from omnitrack.project.tracks_io import load_tracks
     from omnitrack.stages.render import render
+    from omnitrack.tracks.files import load_tracks
 
     opened = session.project(project)
     flags = {"render.fps": fps, "render.frame": frame, "render.remove_camera": remove_camera_motion or None}

@@ -57,8 +57,8 @@ def command(
     init, flow, filter, fit, query and render; what is done already is kept.
     """
     from omnitrack.project.project import SETTINGS_NAME
-    from omnitrack.project.video import default_name
     from omnitrack.stages.run import run_all
+    from omnitrack.video.reading import default_name
 
     root = project or Path(default_name(video))
     flags = {

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.flows import FlowSource
-from omnitrack.correspondence.raster import Array, Places, inside, sample
+from omnitrack.correspondence.raster import Array, CoarseGrid, inside, sample
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,23 @@ def take_hop(flows: FlowSource, source: int, target: int, pixels: Array) -> Hop:
     The cycle error is e1 = |F(x) + B(x + F(x))|; with x' = x + F(x) + B(x + F(x)) the double-cycle error is
     e2 = |x' + F(x') - (x + F(x))| (F there, B back).
 
+    Convention:
+        Pixels are (x, y), x right, y down, centres at integers.
+
     Args:
         flows: Has both directions of the pair.
         source: Frame of `pixels`.
         target: Frame to go to.
         pixels: (P, 2) positions in `source`.
+
+    Example:
+        >>> class ThreePixelsRight(FlowSource):
+        ...     size = (8, 4)
+        ...     def flow(self, source, target):
+        ...         return np.full((4, 8, 2), [3.0 * (target - source), 0], np.float32)
+        >>> hop = take_hop(ThreePixelsRight(), 0, 1, np.array([[1, 2], [6, 2]], np.float32))
+        >>> hop.pixels.tolist(), hop.cycle_error.tolist(), hop.inside.tolist()
+        ([[4.0, 2.0], [9.0, 2.0]], [0.0, 0.0], [True, False])
 
     Source:
         OmniMotion (ICCV 2023), supplement: flow filtering.
@@ -65,7 +77,7 @@ def take_hop(flows: FlowSource, source: int, target: int, pixels: Array) -> Hop:
 
 
 def _probability(log_odds: Array, pixels: Array, size: tuple[int, int]) -> Array:
-    return np.asarray(1 / (1 + np.exp(-Places.of(size).read(log_odds, pixels))), np.float32)
+    return np.asarray(1 / (1 + np.exp(-CoarseGrid.of(size).read(log_odds, pixels))), np.float32)
 
 
 def reliable_occlusion(hop: Hop, threshold_px: float) -> NDArray[np.bool_]:

@@ -12,8 +12,23 @@ from omnitrack.correspondence.raster import Array
 class FlowSource(Protocol):
     """Pairwise flow by frame indices; `omnitrack.project.store.FlowStore` is one.
 
+    Convention:
+        Flow is a displacement (x, y) in pixels, x right, y down: pixel p of `source` is at p + flow[p] in `target`.
+
     Attributes:
         size: (width, height) of every flow in pixels.
+
+    Example:
+        >>> import numpy as np
+        >>> class Still(FlowSource):
+        ...     size = (8, 4)
+        ...     def has(self, source, target):
+        ...         return True
+        ...     def flow(self, source, target):
+        ...         return np.zeros((4, 8, 2), np.float32)
+        >>> flows = Still()
+        >>> flows.flow(0, 5).shape, flows.confidence(0, 5), flows.partners(0)
+        ((4, 8, 2), None, ())
     """
 
     size: tuple[int, int]
@@ -29,7 +44,7 @@ class FlowSource(Protocol):
         return None
 
     def doubt(self, source: int, target: int) -> Array | None:
-        """(rows, columns) float32 log-odds that this flow is wrong, at `Places`; None where nobody has judged it."""
+        """(rows, columns) float32 log-odds that this flow is wrong, at a `CoarseGrid`; None: not judged."""
         return None
 
     def partners(self, frame: int) -> Sequence[int]:

@@ -8,7 +8,8 @@ chain does not reach. Elsewhere the chain stands. Per point, the positions x_t i
 
 over all measured hops k -> j between frames in which the point is seen, with f the field's track, c the chain's, and
 x fixed at the query. A hop weighs w = 1 / (s^2 + e^2), e its cycle error, less where it disagrees with the track
-(Cauchy). Hops are measured again at the new positions a few times; each time is one solve per point (`equations.py`).
+(Cauchy). Hops are measured again at the new positions a few times; each time is one solve per point
+(`normal_equations.py`).
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ from omnitrack.correspondence.chaining import (
     start_state,
 )
 from omnitrack.correspondence.consistency import take_hop
-from omnitrack.correspondence.equations import BandedEquations, DenseEquations, Equations
 from omnitrack.correspondence.flows import FlowSource
+from omnitrack.correspondence.normal_equations import BandedEquations, DenseEquations, Equations
 from omnitrack.correspondence.raster import Array
 from omnitrack.units import raster_scale
 
@@ -43,7 +44,7 @@ SMOOTHNESS = 0.04  # of the acceleration
 QUERY_WEIGHT = 1e6  # keeps the query where it is
 MAX_ERROR_PX = 20.0
 ROUNDS = 3
-SEEN_EVIDENCE = 1.4  # more than one witness says, and less than two
+SEEN_EVIDENCE = 1.4  # more than one cue says, and less than two
 AGREEMENT_PX = 4.0  # distance of field and chain at which their agreement is half
 AGREEMENT_FRAMES = 4.0  # reach of an agreement in time
 TRUST_THRESHOLD = 0.5
@@ -118,10 +119,10 @@ def fused_visibility(
     likeness: Array,
     size: tuple[int, int],
 ) -> NDArray[np.bool_]:
-    """Where points are seen, (P, T) bool, by what four witnesses say together.
+    """Where points are seen, (P, T) bool, by what four cues say together.
 
     The field's depth and the chained flow say 0 or 1, their agreement on the place from 0 to 1, and the looks 0 where
-    a point is just alike, less where it is not (`omnitrack.correspondence.looks.PointLooks.likeness`).
+    a point is just alike, less where it is not (`omnitrack.correspondence.track_appearance.PointAppearance.likeness`).
     """
     evidence = field_visible + chained.visible.astype(np.float32) + agreement(chained, field_pixels, size) + likeness
     return np.asarray(evidence > SEEN_EVIDENCE)

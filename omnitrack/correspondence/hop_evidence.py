@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.consistency import Hop, take_hop
 from omnitrack.correspondence.flows import FlowSource
-from omnitrack.correspondence.raster import Array, Places, sample
+from omnitrack.correspondence.raster import Array, CoarseGrid, sample
 from omnitrack.units import raster_scale
 
 # All lengths at 256 x 256.
@@ -81,7 +81,7 @@ class HopEvidence:
         self._num_frames = num_frames
         self._patches = FramePatches(frame, flows.size)
         self._scale = raster_scale(flows.size)
-        self.places = Places.of(flows.size)
+        self.grid = CoarseGrid.of(flows.size)
 
     def shares(self, targets: Callable[[int], list[int]]) -> dict[int, tuple[float, float]]:
         """What the clip is like, by a few of its frames: for each gap the shares of `Shares`.
@@ -115,7 +115,7 @@ class HopEvidence:
         found: dict[int, _Judged] = {}
         for direction in (1, -1):
             hops = {
-                target: take_hop(self._flows, source, target, self.places.pixels)
+                target: take_hop(self._flows, source, target, self.grid.pixels)
                 for target in targets
                 if (target - source) * direction > 0 and self._both_ways(source, target)
             }
@@ -124,7 +124,7 @@ class HopEvidence:
         return found
 
     def _side(self, source: int, direction: int, hops: Mapping[int, Hop]) -> dict[int, _Judged]:
-        patches = self._patches.patches(source, self.places.pixels)
+        patches = self._patches.patches(source, self.grid.pixels)
         texture = log_px(np.sqrt((patches**2).mean(1)), 1.0)
         chains = self._chains(source, direction, {abs(target - source) for target in hops})
         first = hops.get(source + direction)
@@ -148,7 +148,7 @@ class HopEvidence:
 
     def _own(self, source: int, target: int, hop: Hop, first: Hop | None) -> dict[str, Array]:
         """What the hop says of itself: (P,) each."""
-        at, (width, height) = self.places.pixels, self._flows.size
+        at, (width, height) = self.grid.pixels, self._flows.size
         gap, moved = abs(target - source), hop.pixels - at
         length = self._px(np.linalg.norm(moved, axis=-1))
         direction = 1 if target > source else -1
@@ -182,7 +182,7 @@ class HopEvidence:
     # --- detours --------------------------------------------------------------------------------------------------
     def _chains(self, source: int, direction: int, gaps: set[int]) -> dict[int, Detour]:
         """The chains of adjacent hops over those of `gaps` that are neither one nor too long."""
-        pixels, there = self.places.pixels, np.ones(len(self.places.pixels), bool)
+        pixels, there = self.grid.pixels, np.ones(len(self.grid.pixels), bool)
         variance, chains = np.zeros(len(pixels), np.float32), {}
         for gap in range(1, max((g for g in gaps if g <= LONGEST_CHAIN), default=0) + 1):
             start = source + direction * (gap - 1)
@@ -231,8 +231,8 @@ class HopEvidence:
 
     def _pooled(self, marks: NDArray[np.bool_]) -> Array:
         """How many places (P,) around each are marked, by a Gaussian window."""
-        sigma = POOL_PX * self._scale / self.places.stride
-        image = marks.reshape(self.places.shape).astype(np.float32)
+        sigma = POOL_PX * self._scale / self.grid.stride
+        image = marks.reshape(self.grid.shape).astype(np.float32)
         blurred = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
         return np.asarray(blurred.ravel() * (2 * np.pi * sigma**2), np.float32)
 

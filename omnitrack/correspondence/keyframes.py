@@ -4,8 +4,9 @@ Everything here works on thumbnails, so that it costs little beside the flow tha
 
 - A keyframe lasts until the motion since it, or the share of it that cannot be found again, passes a threshold. Both
   are measured from the keyframe itself: a camera that shakes moves much in sum, and stays where it is.
-- Keyframes 4, 8, 16, ... keyframes apart, and those farther apart whose descriptors are alike (`places.py`), are
-  candidates for a link. A candidate is kept where enough of the one is found in the other.
+- Keyframes 4, 8, 16, ... keyframes apart, and those farther apart whose descriptors are alike
+  (`place_recognition.py`), are candidates for a link. A candidate is kept where enough of the one is found in the
+  other.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.estimators.dis import DisEstimator
-from omnitrack.correspondence.places import alike_frames, look_of
+from omnitrack.correspondence.place_recognition import alike_frames, global_descriptor
 from omnitrack.correspondence.raster import Array, inside, pixel_grid, sample
 from omnitrack.settings import DisSettings
 from omnitrack.units import RASTER_PX
@@ -67,11 +68,11 @@ def find_keyframes(
         frame: Gives frame t as (H, W, 3) uint8 RGB; each is asked for once, in order.
         num_frames: T.
         descriptor: Gives what frame t shows as (D,) numbers, alike where the same place is seen; None computes it
-            from the thumbnail (`look_of`).
+            from the thumbnail (`global_descriptor`).
         advance: Is called after each frame.
     """
     kept: dict[int, Image] = {}
-    looks: list[Array] = []
+    descriptors: list[Array] = []
     views = _Views()
     last: int | None = None
     motion: Array | None = None
@@ -83,10 +84,10 @@ def find_keyframes(
             begins = seen.motion_px >= MOTION_PX or 1 - seen.share >= LOST_SHARE
         if begins:
             last, motion, kept[t] = t, None, small
-            looks.append(descriptor(t) if descriptor else look_of(small))
+            descriptors.append(descriptor(t) if descriptor else global_descriptor(small))
         advance()
     frames = list(kept)
-    return Keyframes(frames, _links(frames, kept, looks, views))
+    return Keyframes(frames, _links(frames, kept, descriptors, views))
 
 
 def thumbnail(frame: Image) -> Image:
@@ -97,9 +98,9 @@ def thumbnail(frame: Image) -> Image:
     return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _links(frames: list[int], kept: dict[int, Image], looks: Sequence[Array], views: _Views) -> list[Pair]:
+def _links(frames: list[int], kept: dict[int, Image], descriptors: Sequence[Array], views: _Views) -> list[Pair]:
     """Candidates that share enough, by how many links their ends have before them, and by how much they share."""
-    candidates = set(alike_frames(np.stack(looks))) if looks else set()
+    candidates = set(alike_frames(np.stack(descriptors))) if descriptors else set()
     places = 2 * NEAR_PLACES
     while places < len(frames):
         candidates |= {(a, a + places) for a in range(len(frames) - places)}

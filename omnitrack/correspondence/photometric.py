@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def unlikeness(
+def photometric_error(
     source: NDArray[np.uint8], target: NDArray[np.uint8], flow: NDArray[np.float32], sigma_px: float
 ) -> NDArray[np.float32]:
     """How unlike two frames are after a flow: the mean squared difference of colours around each pixel.
@@ -29,12 +29,12 @@ def unlikeness(
     return np.asarray(cv2.GaussianBlur(squares, (0, 0), sigma_px), np.float32)
 
 
-def looks_better(
+def has_lower_error(
     source: NDArray[np.uint8],
     target: NDArray[np.uint8],
     flow: NDArray[np.float32],
     other: NDArray[np.float32],
     sigma_px: float,
 ) -> NDArray[np.bool_]:
-    """Where (H, W) the target is more like the source after `flow` than after `other`; see `unlikeness`."""
-    return unlikeness(source, target, flow, sigma_px) < unlikeness(source, target, other, sigma_px)
+    """Where (H, W) the target is more like the source after `flow` than after `other`; see `photometric_error`."""
+    return photometric_error(source, target, flow, sigma_px) < photometric_error(source, target, other, sigma_px)

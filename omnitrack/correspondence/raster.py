@@ -76,12 +76,12 @@ def grid_shape(size: tuple[int, int], stride: int = 1) -> tuple[int, int]:
     return -(-(size[1] - offset) // stride), -(-(size[0] - offset) // stride)
 
 
-PLACE_SPACING_PX = 6.0  # at 256 x 256
+COARSE_SPACING_PX = 6.0  # at 256 x 256
 
 
 @dataclass(frozen=True)
-class Places:
-    """A coarse regular grid of pixels of a frame, with values in between: `PLACE_SPACING_PX` apart.
+class CoarseGrid:
+    """A coarse regular grid of pixels of a frame, with values in between: `COARSE_SPACING_PX` apart.
 
     Attributes:
         pixels: (P, 2) row by row.
@@ -94,10 +94,10 @@ class Places:
     stride: int
 
     @staticmethod
-    def of(size: tuple[int, int]) -> Places:
+    def of(size: tuple[int, int]) -> CoarseGrid:
         """Those of frames of `size` (width, height)."""
-        stride = max(1, round(PLACE_SPACING_PX * raster_scale(size)))
-        return Places(pixel_grid(size, stride), grid_shape(size, stride), stride)
+        stride = max(1, round(COARSE_SPACING_PX * raster_scale(size)))
+        return CoarseGrid(pixel_grid(size, stride), grid_shape(size, stride), stride)
 
     def read(self, values: Array, pixels: Array) -> Array:
         """Values (rows, columns) of the places at any pixels (P, 2): (P,), bilinear, beyond the outermost constant."""

@@ -18,8 +18,8 @@ from omnitrack.config import fingerprint
 from omnitrack.depth_prior.contract import DEPTH, DepthClip, one_channel
 from omnitrack.depth_prior.exr import read_exr
 from omnitrack.errors import OmnitrackError
-from omnitrack.project.images import read_pixels
 from omnitrack.settings import DepthSettings
+from omnitrack.video.images import read_pixels
 from omnitrack.weights import MISSING, identity
 
 SUFFIXES = (".npz", ".npy", ".png", ".exr")

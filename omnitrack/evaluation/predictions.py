@@ -1,7 +1,7 @@
 """Other trackers' saved tracks: one file per video, DIR/VIDEO.npz (a / in a name as %2F).
 
 What ``omnitrack query -o VIDEO.npz`` writes is such a file. So is what CoTracker, TAPIR, TAPNext or Track-On give, by
-the names of their arrays (`omnitrack.project.foreign_tracks`), with `size` added. From any tracker, these are enough:
+the names of their arrays (`omnitrack.tracks.foreign`), with `size` added. From any tracker, these are enough:
 
 tracks      (N, T, 2) or (T, N, 2), a leading 1 allowed: positions (x, y) in pixels of a frame of `size`, centres at
             integers. Where `raster` is there and true, TAP-Vid's raster pixels instead: (0, 0) is a corner (TAPIR).
@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
 from omnitrack.evaluation.tapvid import Queries, file_stem, pixels_to_raster, tapvid_queries_to_pixels
-from omnitrack.project.array_files import Arrays, Mismatch, read_arrays
-from omnitrack.project.track_layouts import KEYS, interpret, numbers, one, recognised, size_of
+from omnitrack.tracks.array_files import Arrays, Mismatch, read_arrays
+from omnitrack.tracks.layouts import KEYS, interpret, numbers, one, recognised, size_of
 from omnitrack.units import RASTER_PX
 
 QUERY_TOLERANCE = 0.05  # px at 256 x 256; half a pixel of a 1080p video, the usual convention error, is more

@@ -13,6 +13,14 @@ class DepthMaps(nn.Module):
     Args:
         initial: (T, h, w) depths to start from; smaller is nearer.
         size: (width, height) of the frames in pixels.
+
+    Convention:
+        Pixels are (x, y), centres at integers; a texel covers the same share of the map as its pixels of the frame.
+
+    Example:
+        >>> maps = DepthMaps(torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]), size=(8, 4))
+        >>> maps(torch.tensor([[0.0, 0.0], [7.0, 3.0]]), torch.tensor([0, 0])).tolist()
+        [1.0, 4.0]
     """
 
     initial: Tensor

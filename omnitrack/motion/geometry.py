@@ -21,9 +21,20 @@ class Camera:
     being that of a 40 degree horizontal field of view; depth is then relative to a plane at distance
     `plane_distance`, where both projections agree on the scale of x and y.
 
+    Convention:
+        Pixels are (x, y), x right, y down, centres at integers. Depth grows away from the viewer.
+
     Attributes:
         size: (width, height) in pixels.
         perspective: Pinhole rather than orthographic.
+
+    Example:
+        >>> camera = Camera((64, 48))
+        >>> points = camera.lift(torch.tensor([[31.5, 23.5], [63.5, 23.5]]), torch.tensor([0.0, 0.5]))
+        >>> points.tolist()
+        [[0.0, 0.0, 0.0], [1.0, 0.0, 0.5]]
+        >>> camera.project(points).tolist()
+        [[31.5, 23.5], [63.5, 23.5]]
     """
 
     size: tuple[int, int]

@@ -31,7 +31,7 @@ from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.depth_prior import Belief
 from omnitrack.optimize.losses import flow_gradient, robust_distance
 from omnitrack.optimize.matches import inliers
-from omnitrack.optimize.method import Method, Moment, first_depth
+from omnitrack.optimize.method import Method, StepContext, first_depth
 from omnitrack.optimize.schedule import only_inliers
 from omnitrack.settings import OUTLIER_PX, CadexSettings, FitSettings
 from omnitrack.units import raster_scale
@@ -169,9 +169,9 @@ def _bend(passing: Tensor, passages: Tensor) -> Tensor:
     return ((before - 2 * here + after).abs().sum(-1) * (passages[:, 0] >= 0)).mean()
 
 
-def match_loss(field: CadexField, batch: Batch, settings: FitSettings, moment: Moment) -> Tensor:
+def match_loss(field: CadexField, batch: Batch, settings: FitSettings, context: StepContext) -> Tensor:
     """See `omnitrack.optimize.method.Method.match_loss`: the terms of the dense correspondences."""
-    believe_all = not only_inliers(moment.share)
+    believe_all = not only_inliers(context.progress)
     terms, _ = cadex_losses(field, batch, settings.cadex, 0.0, settings.outlier_px, believe_all)
     return torch.stack(list(terms.values())).sum()
 
@@ -182,7 +182,7 @@ CADEX = Method(
     uses_depth=lambda settings: settings.cadex.depth_start != "flat",
     build=build,
     camera=lambda size, settings: _camera(size, settings.cadex),
-    losses=lambda field, batch, settings, moment: cadex_losses(
+    losses=lambda field, batch, settings, context: cadex_losses(
         field, batch, settings.cadex, settings.flow_gradient_weight, settings.outlier_px
     ),
     match_loss=match_loss,

@@ -1,4 +1,4 @@
-"""The loop: draw, judge, step; look at the result now and then, and go back when it is not finite."""
+"""The loop: draw, judge, step; report the losses now and then, and go back where they are not finite."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.depth_prior import DepthPrior, believe
 from omnitrack.optimize.matches import LongRangeMatches
-from omnitrack.optimize.method import Moment
+from omnitrack.optimize.method import StepContext
 from omnitrack.optimize.methods import get_method
 from omnitrack.optimize.sampler import make_sampler
 from omnitrack.optimize.schedule import learning_rate_factor, match_weight
 from omnitrack.settings import FitSettings
 
-LOOK_EVERY = 25  # steps between looks at the losses: the only host synchronisations
+REPORT_EVERY = 25  # steps between reports of the losses: the only host synchronisations
 MOST_ROLLBACKS = 10
 
 
 @dataclass(frozen=True)
-class Look:
-    """What was seen at one look.
+class LossReport:
+    """The losses over some steps.
 
     Attributes:
         step: Steps done.
-        losses: Mean of each weighted term since the last look, and their sum as ``loss``.
+        losses: Mean of each weighted term since the last report, and their sum as ``loss``.
         error_px: Mean distance of predictions from correspondences, at 256 x 256.
-        steps_per_second: Since the last look.
+        steps_per_second: Since the last report.
         learning_rate: Of the first group, now.
-        rolled_back: The steps since the last look were not finite and have been undone.
+        rolled_back: The steps since the last report were not finite and have been undone.
     """
 
     step: int
@@ -48,7 +48,7 @@ class Look:
 
 
 class Engine:
-    """Fits one field; its whole state can be saved and loaded at any look.
+    """Fits one field; its whole state can be saved and loaded at any report.
 
     Args:
         data: What to fit to; the fit runs on its device.
@@ -84,15 +84,15 @@ class Engine:
         self._rollbacks = 0
         self._good = self._state()
 
-    def run(self) -> Iterator[Look]:
-        """Fit up to `settings.steps`, giving way at every look.
+    def run(self) -> Iterator[LossReport]:
+        """Fit up to `settings.steps`, giving way at every report.
 
         Raises:
             OmnitrackError: The fit stays infinite however small the steps.
         """
         while self.step < self.settings.steps:
             begin = time.perf_counter()
-            until = min(self.settings.steps, (self.step // LOOK_EVERY + 1) * LOOK_EVERY)
+            until = min(self.settings.steps, (self.step // REPORT_EVERY + 1) * REPORT_EVERY)
             count = until - self.step
             sums = self._steps(until)
             losses = {name: float(total) / count for name, total in sums.items()}
@@ -100,7 +100,7 @@ class Engine:
             losses["loss"] = sum(losses.values())
             finite = math.isfinite(losses["loss"]) and self._parameters_finite()
             rate = self._rates[0] * self._rate_factor()
-            seen = Look(until, losses, error, count / (time.perf_counter() - begin), rate, not finite)
+            seen = LossReport(until, losses, error, count / (time.perf_counter() - begin), rate, not finite)
             if finite:
                 self._good = self._state()
             else:
@@ -108,7 +108,7 @@ class Engine:
             yield seen
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything a run needs to go on exactly as it would have: that of the last finite look."""
+        """Everything a run needs to go on exactly as it would have: that of the last finite report."""
         return self._good
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -140,10 +140,10 @@ class Engine:
             factor = self._rate_factor()
             for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
                 group["lr"] = rate * factor
-            moment = Moment(self.step / s.steps, self._generator)
-            batch = self.sampler.draw(moment.share, self._generator)
-            terms, errors = self._method.losses(self.field, batch, s, moment)
-            terms |= self._match_terms(moment)
+            context = StepContext(self.step / s.steps, self._generator)
+            batch = self.sampler.draw(context.progress, self._generator)
+            terms, errors = self._method.losses(self.field, batch, s, context)
+            terms |= self._match_terms(context)
             self._optimizer.zero_grad(set_to_none=True)
             torch.stack(list(terms.values())).sum().backward()
             for group, clip in zip(self._optimizer.param_groups, self._clips, strict=True):
@@ -156,13 +156,13 @@ class Engine:
             self.step += 1
         return sums
 
-    def _match_terms(self, moment: Moment) -> dict[str, Tensor]:
+    def _match_terms(self, context: StepContext) -> dict[str, Tensor]:
         """The term of the long-range matches; nothing where there are none, or they weigh nothing now."""
-        weight = match_weight(moment.share, self.settings.match_weights)
+        weight = match_weight(context.progress, self.settings.match_weights)
         if self._matches is None or weight == 0:
             return {}
         batch = self._matches.draw(self.settings.matches, self._generator)
-        return {"matches": weight * self._method.match_loss(self.field, batch, self.settings, moment)}
+        return {"matches": weight * self._method.match_loss(self.field, batch, self.settings, context)}
 
     def _rate_factor(self) -> float:
         """What the first learning rates are multiplied with, now."""

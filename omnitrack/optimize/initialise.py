@@ -242,13 +242,13 @@ def _sum_over_alike(colors: Tensor, values: Tensor, depth: Tensor, grid_shape: t
     rows, columns = grid_shape
     maps = values.view(len(values), -1, rows, columns)
     colors = colors.view(-1, rows, columns, 3).movedim(-1, 0) / (255 * ALIKE_COLOR)
-    looks = torch.cat([colors, depth.view(1, -1, rows, columns) / ALIKE_DEPTH])
+    channels = torch.cat([colors, depth.view(1, -1, rows, columns) / ALIKE_DEPTH])
     total = torch.zeros_like(maps)
     for dy in range(-ALIKE_REACH, ALIKE_REACH + 1):
         for dx in range(-ALIKE_REACH, ALIKE_REACH + 1):
             here, there = _overlap(dy, rows), _overlap(-dy, rows)
             here_x, there_x = _overlap(dx, columns), _overlap(-dx, columns)
-            apart = ((looks[..., here, here_x] - looks[..., there, there_x]) ** 2).sum(0)
+            apart = ((channels[..., here, here_x] - channels[..., there, there_x]) ** 2).sum(0)
             total[..., here, here_x] += torch.exp(-apart) * maps[..., there, there_x]
     return total.view(values.shape)
 

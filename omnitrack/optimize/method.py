@@ -18,15 +18,15 @@ from omnitrack.settings import FitSettings
 
 
 @dataclass(frozen=True)
-class Moment:
-    """When in a run a step is, and what its randomness comes from.
+class StepContext:
+    """Where in a run a step is, and what its randomness comes from.
 
     Attributes:
-        share: Of the steps that are done, 0 to 1.
+        progress: Of the run: the share of its steps that are done, 0 to 1.
         generator: On the device.
     """
 
-    share: float
+    progress: float
     generator: torch.Generator
 
 
@@ -54,8 +54,8 @@ class Method:
     uses_depth: Callable[[FitSettings], bool]
     build: Callable[[Correspondences, FitSettings, Belief | None], Any]
     camera: Callable[[tuple[int, int], FitSettings], Camera]
-    losses: Callable[[Any, Batch, FitSettings, Moment], tuple[dict[str, Tensor], Tensor]]
-    match_loss: Callable[[Any, Batch, FitSettings, Moment], Tensor]
+    losses: Callable[[Any, Batch, FitSettings, StepContext], tuple[dict[str, Tensor], Tensor]]
+    match_loss: Callable[[Any, Batch, FitSettings, StepContext], Tensor]
     groups: Callable[[Any, FitSettings], list[tuple[list[Tensor], float, float]]]
     restore: Callable[[Mapping[str, Tensor], tuple[int, int], int, FitSettings], Any]
     extras: Callable[[FitSettings], Extras]

@@ -33,10 +33,10 @@ from omnitrack.optimize.batch import Batch, Extras
 from omnitrack.optimize.cadex import COUPLING_ORDER
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.depth_prior import Belief
-from omnitrack.optimize.following import carry, follow, guided_share
 from omnitrack.optimize.losses import flow_terms
 from omnitrack.optimize.matches import inliers
-from omnitrack.optimize.method import Method, Moment, first_depth
+from omnitrack.optimize.method import Method, StepContext, first_depth
+from omnitrack.optimize.ray_batches import carry, cast_batch, guided_share
 from omnitrack.optimize.schedule import only_inliers, ramp
 from omnitrack.settings import FitSettings, OmniMotionSettings
 from omnitrack.units import raster_scale
@@ -125,17 +125,17 @@ def groups(field: OmniMotionField, settings: FitSettings) -> list[tuple[list[Ten
     ]
 
 
-def match_loss(field: OmniMotionField, batch: Batch, settings: FitSettings, moment: Moment) -> Tensor:
+def match_loss(field: OmniMotionField, batch: Batch, settings: FitSettings, context: StepContext) -> Tensor:
     """See `omnitrack.optimize.method.Method.match_loss`: where the samples of a ray land together."""
-    landed = follow(field, batch, settings.omnimotion, moment).landed
-    if only_inliers(moment.share):
+    landed = cast_batch(field, batch, settings.omnimotion, context).landed
+    if only_inliers(context.progress):
         batch = replace(batch, confidence=batch.confidence * inliers(landed - batch.target_pixels))
     terms, _ = _flow_terms(field, landed, batch, replace(settings, flow_gradient_weight=0.0))
     return terms["flow"]
 
 
 def omnimotion_losses(
-    field: OmniMotionField, batch: Batch, settings: FitSettings, moment: Moment
+    field: OmniMotionField, batch: Batch, settings: FitSettings, context: StepContext
 ) -> tuple[dict[str, Tensor], Tensor]:
     """The weighted terms of one step, and each anchor's error.
 
@@ -145,20 +145,20 @@ def omnimotion_losses(
         field: Is judged.
         batch: Drawn with neighbours where a gradient term asks for them.
         settings: Weights.
-        moment: Where in the run, for the schedules, and the randomness of the samples.
+        context: Where in the run, for the schedules, and the randomness of the samples.
 
     Returns:
         Terms by name, scalars whose sum is the loss; and (B,) mean distance of the anchors' predictions from their
         correspondences, in pixels at 256 x 256, for hard mining.
     """
     s, shape = settings.omnimotion, field.shape
-    followed = follow(field, batch, s, moment)
+    followed = cast_batch(field, batch, s, context)
     rays, tracked, prior, columns = followed.rays, followed.tracked, followed.prior, followed.columns
     terms, errors = _flow_terms(field, followed.landed, batch, settings)
     z = followed.points[..., 2]
     violation = torch.relu(z - shape.far) + torch.relu(shape.near - z)
     terms["depth_range"] = s.depth_range_weight * (violation**2).mean()
-    photometric = ramp(moment.share, *PHOTOMETRIC_RAMP)
+    photometric = ramp(context.progress, *PHOTOMETRIC_RAMP)
     if s.photometric_weight > 0:
         seen = accumulate(rays.weights, rays.colors) - batch.colors
         terms["photometric"] = photometric * s.photometric_weight * (seen**2).mean()
@@ -171,10 +171,10 @@ def omnimotion_losses(
     if s.smoothness_weight > 0:
         terms["smoothness"] = s.smoothness_weight * _smoothness(field, tracked, batch, columns)
     if s.distortion_weight > 0:
-        weight = s.distortion_weight * ramp(moment.share, *DISTORTION_RAMP)
+        weight = s.distortion_weight * ramp(context.progress, *DISTORTION_RAMP)
         terms["distortion"] = weight * distortion(rays.weights, rays.depths).mean()
     if s.depth_prior_weight > 0:
-        weight = s.depth_prior_weight * guided_share(s, moment)
+        weight = s.depth_prior_weight * guided_share(s, context)
         terms["depth_prior"] = weight * -torch.log((rays.weights * prior).sum(-1) + LEAST_WEIGHT).mean()
     return terms, errors
 

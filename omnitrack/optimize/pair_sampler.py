@@ -60,10 +60,10 @@ class PairSampler:
         self._regions = RegionErrors(data, num_valid, settings.regions)
         self.error = self._regions.error
 
-    def draw(self, share: float, generator: torch.Generator) -> Batch:
+    def draw(self, progress: float, generator: torch.Generator) -> Batch:
         """See `omnitrack.optimize.sampler.Sampler.draw`; a pair's distance weighs the confidence of its points."""
-        interval = max(max_interval(share, self.data.num_frames), self._shortest_gap)  # there is always a pair
-        mining = self._hard_share > 0 and share >= HARD_FROM
+        interval = max(max_interval(progress, self.data.num_frames), self._shortest_gap)  # there is always a pair
+        mining = self._hard_share > 0 and progress >= HARD_FROM
         uniform = torch.rand(
             self._pairs, 2 + self._points, generator=generator, device=self.error.device, dtype=torch.float64
         )

@@ -19,7 +19,7 @@ from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.depth_prior import Belief
 from omnitrack.optimize.losses import flow_terms
 from omnitrack.optimize.matches import inliers
-from omnitrack.optimize.method import Method, Moment
+from omnitrack.optimize.method import Method, StepContext
 from omnitrack.optimize.omnimotion import CODE_HIDDEN, LAST_RATE
 from omnitrack.optimize.schedule import only_inliers
 from omnitrack.settings import FitSettings, Plain2dSettings
@@ -53,15 +53,17 @@ def groups(field: PlanarField, settings: FitSettings) -> list[tuple[list[Tensor]
     ]
 
 
-def losses(field: PlanarField, batch: Batch, settings: FitSettings, moment: Moment) -> tuple[dict[str, Tensor], Tensor]:
+def losses(
+    field: PlanarField, batch: Batch, settings: FitSettings, context: StepContext
+) -> tuple[dict[str, Tensor], Tensor]:
     """See `omnitrack.optimize.method.Method.losses`: agreement with the correspondences, and nothing else."""
     return flow_terms(_landed(field, batch), batch, field.camera, settings)
 
 
-def match_loss(field: PlanarField, batch: Batch, settings: FitSettings, moment: Moment) -> Tensor:
+def match_loss(field: PlanarField, batch: Batch, settings: FitSettings, context: StepContext) -> Tensor:
     """See `omnitrack.optimize.method.Method.match_loss`."""
     landed = _landed(field, batch)
-    if only_inliers(moment.share):
+    if only_inliers(context.progress):
         batch = replace(batch, confidence=batch.confidence * inliers(landed - batch.target_pixels))
     terms, _ = flow_terms(landed, batch, field.camera, replace(settings, flow_gradient_weight=0.0))
     return terms["flow"]

@@ -35,10 +35,10 @@ class RegionSampler:
         self._regions = RegionErrors(data, self._num_valid, settings.regions)
         self.error = self._regions.error
 
-    def draw(self, share: float, generator: torch.Generator) -> Batch:
+    def draw(self, progress: float, generator: torch.Generator) -> Batch:
         """See `omnitrack.optimize.sampler.Sampler.draw`."""
         regions = self._regions
-        cells = self._draw_cells(share, generator)
+        cells = self._draw_cells(progress, generator)
         source, region = cells // len(regions.member_counts), cells % len(regions.member_counts)
         uniform = torch.rand(self._anchors, self._targets + 1, generator=generator, device=cells.device)
         point = regions.members[region, (uniform[:, 0] * regions.member_counts[region]).long()]
@@ -51,18 +51,18 @@ class RegionSampler:
         """See `omnitrack.optimize.sampler.Sampler.update`; an error counts as much as its correspondences pull."""
         self._regions.update(batch.cells, errors * batch.confidence.mean(-1))
 
-    def _draw_cells(self, share: float, generator: torch.Generator) -> Tensor:
+    def _draw_cells(self, progress: float, generator: torch.Generator) -> Tensor:
         occupancy = self._regions.occupancy
-        even = occupancy * self._active(share)[:, None]
+        even = occupancy * self._active(progress)[:, None]
         even = torch.where(even.sum() > 0, even, occupancy)  # nothing is known of the active frames
         hard = even * self.error
         weights = (1 - self._hard_share) * even / even.sum() + self._hard_share * hard / hard.sum()
         uniform = torch.rand(self._anchors, generator=generator, device=weights.device, dtype=torch.float64)
         return draw_in_proportion(weights.flatten(), uniform)
 
-    def _active(self, share: float) -> Tensor:
+    def _active(self, progress: float) -> Tensor:
         """(S,) one where a source is in the window of frames, else zero."""
-        first, last = active_frames(share, self.data.num_frames)
+        first, last = active_frames(progress, self.data.num_frames)
         return ((self.data.sources >= first) & (self.data.sources < last)).float()
 
 

@@ -25,11 +25,11 @@ class Sampler(Protocol):
 
     error: Tensor
 
-    def draw(self, share: float, generator: torch.Generator) -> Batch:
+    def draw(self, progress: float, generator: torch.Generator) -> Batch:
         """Draw a batch.
 
         Args:
-            share: Of the run that is done, 0 to 1.
+            progress: Of the run, 0 to 1.
             generator: Source of all randomness, on the device.
         """
         ...

@@ -10,40 +10,40 @@ INTERVAL_GROWTHS_PER_RUN = 100_000 / 2_000  # ... every 2,000 steps of its 100,0
 MATCH_STAGES = (1_000 / 22_000, 2_000 / 22_000)  # CaDeX++: matches weigh less from here, and least from there on
 
 
-def learning_rate_factor(share: float, last: float) -> float:
-    """Share of the first learning rate that is used when `share` of the run is done: an even fall to `last`."""
-    return last**share
+def learning_rate_factor(progress: float, last: float) -> float:
+    """Share of the first learning rate that is used at a progress of the run, 0 to 1: an even fall to `last`."""
+    return last**progress
 
 
-def ramp(share: float, begin: float, end: float) -> float:
+def ramp(progress: float, begin: float, end: float) -> float:
     """0 before `begin` of the run, 1 from `end` on, evenly between."""
-    return 1.0 if share >= end else max(0.0, (share - begin) / (end - begin))
+    return 1.0 if progress >= end else max(0.0, (progress - begin) / (end - begin))
 
 
-def match_weight(share: float, weights: tuple[float, ...]) -> float:
-    """Weight of long-range matches when `share` of the run is done: of `weights` the next one at each stage.
+def match_weight(progress: float, weights: tuple[float, ...]) -> float:
+    """Weight of long-range matches at a progress of the run, 0 to 1: of `weights` the next one at each stage.
 
     The last one stays; where there is none it is 0.
     """
-    stage = sum(share >= begin for begin in MATCH_STAGES)
+    stage = sum(progress >= begin for begin in MATCH_STAGES)
     return weights[min(stage, len(weights) - 1)] if weights else 0.0
 
 
-def only_inliers(share: float) -> bool:
-    """Whether matches that the field is far from are left out when `share` of the run is done."""
-    return share >= MATCH_STAGES[-1]
+def only_inliers(progress: float) -> bool:
+    """Whether matches that the field is far from are left out at a progress of the run, 0 to 1."""
+    return progress >= MATCH_STAGES[-1]
 
 
-def active_frames(share: float, num_frames: int) -> tuple[int, int]:
-    """Source frames [first, last) in use when `share` of the run is done: a growing window around the middle frame."""
-    length = FRAMES_PER_GROWTH * (1 + _growths(share * GROWTHS_PER_RUN))
+def active_frames(progress: float, num_frames: int) -> tuple[int, int]:
+    """Source frames [first, last) in use at a progress of the run, 0 to 1: a growing window around the middle frame."""
+    length = FRAMES_PER_GROWTH * (1 + _growths(progress * GROWTHS_PER_RUN))
     first = max(0, num_frames // 2 - length // 2)
     return first, min(num_frames, first + length) if first else num_frames
 
 
-def max_interval(share: float, num_frames: int) -> int:
-    """Farthest frame that a source is paired with when `share` of the run is done, in frames."""
-    return min(FIRST_INTERVAL + _growths(share * INTERVAL_GROWTHS_PER_RUN), num_frames - 1)
+def max_interval(progress: float, num_frames: int) -> int:
+    """Farthest frame that a source is paired with at a progress of the run, 0 to 1, in frames."""
+    return min(FIRST_INTERVAL + _growths(progress * INTERVAL_GROWTHS_PER_RUN), num_frames - 1)
 
 
 def _growths(done: float) -> int:

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
+from omnitrack.atomic import atomic_path
 from omnitrack.errors import OmnitrackError
-from omnitrack.project.atomic import atomic_path
 from omnitrack.project.project import Project
 
 FORMAT = 3  # 2: couplings are made of parts; 3: each method has its settings to itself

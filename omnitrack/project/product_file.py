@@ -23,7 +23,7 @@ from typing import Any
 import h5py
 
 from omnitrack.errors import OmnitrackError
-from omnitrack.project.hdf5_file import bound_metadata, create_hdf5
+from omnitrack.hdf5_file import bound_metadata, create_hdf5
 from omnitrack.project.project import Project
 
 FORMAT = 2  # 1: all products in one correspondences.h5

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omnitrack.project.atomic import atomic_path
+from omnitrack.atomic import atomic_path
 from omnitrack.project.project import Project
 
 

@@ -16,13 +16,13 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.evaluation.baselines import BASELINES
 from omnitrack.evaluation.tapvid import TapvidVideo, pixels_to_raster, sample_queries
 from omnitrack.progress import SILENT, Progress
-from omnitrack.project.tracks_io import save_tracks
 from omnitrack.settings import FitSettings, Settings
 from omnitrack.stages.evaluate_video import Plan, Row, Score, VideoRun, plain_metrics
 from omnitrack.stages.query import query_tracks
 from omnitrack.stages.query_points import build_queries
 from omnitrack.stages.render import render
 from omnitrack.synthetic import SyntheticScene, demo_scene
+from omnitrack.tracks.files import save_tracks
 
 POINTS_PER_LAYER = 32  # true tracks on each thing in the clip, so that the background does not outvote the rest
 OVERLAY_STYLES = ("points", "trails")

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from omnitrack.atomic import atomic_path
 from omnitrack.config import fingerprint
 from omnitrack.correspondence.estimators import open_estimator
 from omnitrack.correspondence.flows import OnDemandFlows
@@ -22,7 +23,6 @@ from omnitrack.evaluation.metrics import score_video
 from omnitrack.evaluation.tapvid import Queries, TapvidVideo, file_stem, pixels_to_raster
 from omnitrack.optimize.methods import METHODS as FIT_METHODS
 from omnitrack.progress import Progress
-from omnitrack.project.atomic import atomic_path
 from omnitrack.project.project import FRAMES_NAME, Project
 from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import FlowStore

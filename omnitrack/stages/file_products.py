@@ -37,7 +37,7 @@ def file_products(judge: Judge, fit: Product, fit_stamp: Stamp | None) -> list[P
 
 
 def _tracks_stamp(path: Path) -> tuple[Stamp | None, str]:
-    from omnitrack.project.tracks_io import load_meta
+    from omnitrack.tracks.files import load_meta
 
     try:
         stamp = load_meta(path).get("stamp")
@@ -51,8 +51,8 @@ def _drawing_now(stamp: Stamp) -> dict[str, str]:
     path = Path(stamp.get("drawing", ""))
     if not path.is_file():
         return {}
-    from omnitrack.project.images import read_pixels
     from omnitrack.stages.render_edit import Drawing
+    from omnitrack.video.images import read_pixels
 
     try:
         return {"drawing": Drawing(read_pixels(path), stamp["settings"]["frame"]).fingerprint}

@@ -17,7 +17,7 @@ from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.chaining import ChainState, Rows, chain, chain_confidence, outward, start_state
 from omnitrack.correspondence.features.sampling import FrameFeatures
 from omnitrack.correspondence.raster import Array, grid_shape, pixel_grid
-from omnitrack.correspondence.returns import Returns
+from omnitrack.correspondence.revisits import Revisits
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.feature_store import FeatureStore
@@ -214,23 +214,23 @@ class _Chaining:
         def similarity(target: int, pixels: Array, rows: Rows) -> Array:
             return self._appearance.similarity(patches[rows], target, pixels)
 
-        returns = Returns(self._flows, source, frames, window, self._threshold_px)
-        returns.pass_by(source, start_state(self._grid))
+        revisits = Revisits(self._flows, source, frames, window, self._threshold_px)
+        revisits.pass_by(source, start_state(self._grid))
         for targets in outward(source, frames, window):
             for target, state in chain(
                 self._flows, source, self._grid, targets, s.gaps, self._threshold_px, similarity
             ):
-                returns.pass_by(target, state)
+                revisits.pass_by(target, state)
                 if abs(target - source) in self._distances:
                     yield target, state
-        yield from returns.found()
+        yield from revisits.found()
 
     def _confidence(
         self, patches: Array, features: Array | None, gap: int, target: int, state: ChainState
     ) -> tuple[Array, NDArray[np.bool_]]:
         """Confidence (P,) in [0, 1], and which consistent points (P,) look too different.
 
-        Of two witnesses the features decide: patches that must look alike as well cost more right correspondences than
+        Features decide over patches: patches that must look alike as well cost more right correspondences than
         they find wrong ones (tests/benchmarks/README.md). They weigh in the confidence all the same.
         """
         confidence = (state.reliable * chain_confidence(state.variance, self._threshold_px)).astype(np.float32)

@@ -16,7 +16,7 @@ from omnitrack.depth_prior.contract import INVERSE
 from omnitrack.device import cpu_threads, pick_device
 from omnitrack.errors import OmnitrackError
 from omnitrack.motion.field import MotionField
-from omnitrack.optimize.agreement import weigh_by_return
+from omnitrack.optimize.cycle_weights import cycle_weighted
 from omnitrack.optimize.depth_prior import Belief, DepthPrior
 from omnitrack.optimize.engine import Engine
 from omnitrack.optimize.matches import LongRangeMatches
@@ -126,7 +126,7 @@ def _fit(
     begin, rollbacks = time.perf_counter(), 0
     stamp = fit_stamp(_filtered_from_this_flow(project), settings, seed, matches_file(project).stamp(), depth)
     data = read_correspondences(project, where, settings.data_mb * 10**6 // ENTRY_BYTES)
-    data = weigh_by_return(data, settings.return_px)
+    data = cycle_weighted(data, settings.return_px)
     if not bool((data.confidence > 0).any()):
         raise OmnitrackError(
             f"no correspondence of project {project.root} is believed", "allow more: --set filter.cycle_threshold_px=4"
@@ -146,14 +146,16 @@ def _fit(
     with _metrics_file(project, first) as metrics, progress.task("fit", settings.steps, done=first) as task:
         shown = first
         try:
-            for look in engine.run():
-                if look.rolled_back:
+            for report in engine.run():
+                if report.rolled_back:
                     rollbacks += 1
-                    progress.warn(f"not finite before step {look.step}: back to step {engine.step} with half the step")
+                    progress.warn(
+                        f"not finite before step {report.step}: back to step {engine.step} with half the step"
+                    )
                 else:
-                    last = look
-                    metrics.write(json.dumps(asdict(look)) + "\n")
-                task.advance(engine.step - shown, error_px=look.error_px, **look.losses)
+                    last = report
+                    metrics.write(json.dumps(asdict(report)) + "\n")
+                task.advance(engine.step - shown, error_px=report.error_px, **report.losses)
                 shown = engine.step
                 if time.perf_counter() - saved_at > settings.checkpoint_seconds:
                     metrics.flush()

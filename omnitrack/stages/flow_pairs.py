@@ -7,7 +7,7 @@ from collections.abc import Callable
 from omnitrack.correspondence.features import NONE
 from omnitrack.correspondence.keyframes import Keyframes, find_keyframes
 from omnitrack.correspondence.pairs import Pair, select_pairs
-from omnitrack.correspondence.places import pooled
+from omnitrack.correspondence.place_recognition import pooled
 from omnitrack.correspondence.raster import Array
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.feature_store import FeatureStore

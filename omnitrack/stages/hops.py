@@ -68,7 +68,7 @@ class _Judging:
 
         def write(file: h5py.File) -> None:
             evidence = self._evidence.of(source, self._targets[source], self._shares)
-            shape = self._evidence.places.shape
+            shape = self._evidence.grid.shape
             write_doubts(file, source, {t: self._regressor.log_odds(e).reshape(shape) for t, e in evidence.items()})
 
         return write

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from omnitrack.config import dump_settings
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import SILENT, Progress
-from omnitrack.project.images import write_image
 from omnitrack.project.project import FRAMES_NAME, SETTINGS_NAME, FramesMeta, frame_name, write_meta
-from omnitrack.project.video import default_name, open_video
 from omnitrack.settings import InitSettings, Settings
+from omnitrack.video.images import write_image
+from omnitrack.video.reading import default_name, open_video
 
 PARTIAL_NAME = f"{FRAMES_NAME}.partial"
 
@@ -58,7 +58,7 @@ def init_project(video: str | Path, root: Path | None, settings: Settings, progr
     """Turn a video file, a folder of images or a glob into a project.
 
     Args:
-        video: What to read, see `omnitrack.project.video.open_video`.
+        video: What to read, see `omnitrack.video.reading.open_video`.
         root: The project directory to make; None takes the video's name without its suffix, in the current directory.
         settings: `settings.init` says which frames and what size; all of it is written to ``omnitrack.toml``.
         progress: Receives one step per frame, and a warning where the video is damaged.

@@ -19,8 +19,8 @@ from omnitrack.correspondence.fusion import (
     fused_confidence,
     fused_visibility,
 )
-from omnitrack.correspondence.looks import Looks, PointLooks
 from omnitrack.correspondence.raster import inside
+from omnitrack.correspondence.track_appearance import PointAppearance, TrackAppearance
 from omnitrack.motion.field import FieldTracks, MotionField
 from omnitrack.project.feature_store import FeatureStore
 from omnitrack.project.filtered import filtered_file
@@ -59,18 +59,18 @@ class Tracked:
 
 
 @dataclass(frozen=True)
-class Witnesses:
+class Estimates:
     """What is known of P points, before they are fused.
 
     Attributes:
         field: Their tracks in the fitted field.
         chained: Their tracks along the measured flow.
-        looks: Compares places with them.
+        appearance: Compares places with them.
     """
 
     field: FieldTracks
     chained: ChainedTrack
-    looks: PointLooks
+    appearance: PointAppearance
 
 
 class PointTracker:
@@ -100,12 +100,12 @@ class PointTracker:
             learned = FrameFeatures(features.features, project.size)
             believed = settings.filter.feature_threshold or features.threshold
         patches = FramePatches(project.frame, project.size)
-        self._looks = Looks(patches, settings.query.alike_threshold, learned, believed)
+        self._appearance = TrackAppearance(patches, settings.query.alike_threshold, learned, believed)
         self._threshold_px = settings.filter.cycle_threshold_px
 
     def track(self, source: int, pixels: NDArray[np.float32]) -> Tracked:
         """Working pixels (P, 2) of frame `source` in all frames."""
-        known = self.witnesses(source, pixels)
+        known = self.estimates(source, pixels)
         field, chained, size = known.field, known.chained, self._flows.size
         confidence = fused_confidence(chained, field.pixels, size)
         if not self._settings.query.fuse:
@@ -113,9 +113,9 @@ class PointTracker:
         fused = self.fused(source, known)
         return Tracked(fused, self.visible(known, fused), confidence, field.depth)
 
-    def witnesses(self, source: int, pixels: NDArray[np.float32]) -> Witnesses:
+    def estimates(self, source: int, pixels: NDArray[np.float32]) -> Estimates:
         """What is known of working pixels (P, 2) of frame `source`."""
-        looks, frames = self._looks.of(source, pixels), self._field.num_frames
+        appearance, frames = self._appearance.of(source, pixels), self._field.num_frames
         chained = chain_everywhere(
             self._flows,
             source,
@@ -123,20 +123,20 @@ class PointTracker:
             frames,
             self._settings.filter.gaps,
             self._threshold_px,
-            looks.patch_similarity,
+            appearance.patch_similarity,
         )
-        return Witnesses(self._field.track(source, pixels, range(frames)), chained, looks)
+        return Estimates(self._field.track(source, pixels, range(frames)), chained, appearance)
 
-    def fused(self, source: int, known: Witnesses) -> NDArray[np.float32]:
+    def fused(self, source: int, known: Estimates) -> NDArray[np.float32]:
         """Positions (P, T, 2) that agree with all that is known."""
-        measurable = known.field.visible & (known.looks.likeness(known.field.pixels) > 0)
+        measurable = known.field.visible & (known.appearance.likeness(known.field.pixels) > 0)
         gaps = self._settings.filter.gaps
         return fuse_positions(self._flows, source, known.chained, known.field.pixels, measurable, gaps)
 
-    def visible(self, known: Witnesses, fused: NDArray[np.float32]) -> NDArray[np.bool_]:
+    def visible(self, known: Estimates, fused: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Whether points are seen (P, T) at their fused positions (P, T, 2)."""
         field, size = known.field, self._flows.size
-        seen = fused_visibility(known.chained, field.pixels, field.visible, known.looks.likeness(fused), size)
+        seen = fused_visibility(known.chained, field.pixels, field.visible, known.appearance.likeness(fused), size)
         return seen & inside(fused, size)
 
 

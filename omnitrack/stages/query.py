@@ -19,7 +19,7 @@ from omnitrack.project.store import CACHE_BYTES, FlowStore
 from omnitrack.settings import QuerySettings, Settings
 from omnitrack.stages.fit import load_field
 from omnitrack.stages.point_tracker import PointTracker, Tracked, features_of_fit
-from omnitrack.tracks import Tracks
+from omnitrack.tracks.tracks import Tracks
 
 CHUNK_POINTS = 16384  # worked on at once ...
 CHUNK_ENTRIES = 100 * CHUNK_POINTS  # ... and, in clips of more than 100 frames, points times frames: 100 bytes each

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError, UsageError
-from omnitrack.project.images import read_pixels
-from omnitrack.project.points_io import read_points
 from omnitrack.project.project import Project
+from omnitrack.tracks.query_files import read_points
+from omnitrack.video.images import read_pixels
 
 OPTIONS_HINT = "give --point X,Y@T, --points FILE, --grid N@T, --mask M.png@T or --dense T"
 

@@ -22,7 +22,7 @@ from omnitrack.stages.render_edit import Drawing, edit_painter, read_drawing
 from omnitrack.stages.render_field_styles import FIELD_PAINTERS
 from omnitrack.stages.render_styles import EDIT_STYLE, STYLES, TRACK_STYLES
 from omnitrack.stages.render_track_styles import TRACK_PAINTERS, TrackView
-from omnitrack.tracks import Tracks
+from omnitrack.tracks.tracks import Tracks
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def render(
             cannot show the style, a drawing that is not usable, or a file that cannot be written.
         UsageError: The style edit without a drawing, or a drawing for another style.
     """
-    from omnitrack.project.video_writer import VideoWriter
+    from omnitrack.video.writing import VideoWriter
 
     began = time.perf_counter()
     if style not in STYLES:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from omnitrack.drawing.edit import JUMP_CELLS, Layer, carry_layer, lay_over, make_layer, without_specks
 from omnitrack.errors import OmnitrackError
 from omnitrack.motion.field import MotionField
-from omnitrack.project.images import read_pixels
 from omnitrack.project.project import Project
 from omnitrack.stages.render_canvas import Canvas, Painter, Picture
+from omnitrack.video.images import read_pixels
 
 ROUNDING_PX = 1  # by which one side may miss the video's aspect ratio
 BLOCK_PX = 4  # side of the blocks of pixels that are looked at before the pixels

@@ -12,7 +12,7 @@ from omnitrack.drawing.palette import position_colours
 from omnitrack.drawing.tracks import camera_motion, draw_mesh, draw_points, draw_trails, grid_edges, without_camera
 from omnitrack.errors import OmnitrackError
 from omnitrack.stages.render_canvas import Canvas, Painter, Picture
-from omnitrack.tracks import Tracks
+from omnitrack.tracks.tracks import Tracks
 from omnitrack.units import raster_scale
 
 CAMERA_THRESHOLD_PX = 1.0  # at 256 x 256: farther than this from the common motion is a motion of its own

@@ -10,7 +10,6 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.optimize.methods import colored_method, get_method
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.project import Project
-from omnitrack.project.tracks_io import save_tracks
 from omnitrack.settings import FitSettings, Settings
 from omnitrack.stages.bring_up import Brought, bring_up_to
 from omnitrack.stages.graph import NODE_OF, Work
@@ -18,6 +17,7 @@ from omnitrack.stages.init import init_project
 from omnitrack.stages.query import query_tracks
 from omnitrack.stages.query_points import build_queries
 from omnitrack.stages.render import render
+from omnitrack.tracks.files import save_tracks
 
 COLOR_STYLE = "rgb"  # of `omnitrack.stages.render_styles.FIELD_STYLES`
 

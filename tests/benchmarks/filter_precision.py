@@ -3,8 +3,8 @@
 From every visible annotated point of every fifth frame to other frames, once by the measured flow of single pairs
 ("flow") and once by chains of it to all frames ("chain"), judged by the annotations of a TAP-Vid dataset: a
 correspondence is right where the truth is visible and within 4 px, at 256 x 256. Precision is the share of right ones
-among those a check lets through, recall the share of all right ones that it lets through. Looks, by patches ("patch")
-and by learned features, are compared from three frames on. F is the harmonic mean of both.
+among those a check lets through, recall the share of all right ones that it lets through. Appearance, by patches
+("patch") and by learned features, is compared from three frames on. F is the harmonic mean of both.
 
     python tests/benchmarks/filter_precision.py tapvid_davis.pkl
     python tests/benchmarks/filter_precision.py tapvid_davis.pkl --videos davis01,davis10 --json

@@ -89,9 +89,9 @@ def scene_examples(seed: int, work: Path) -> Path:
         shares = evidence.shares(targets.__getitem__)
         rows, errors = [], []
         for source in range(project.num_frames):
-            tracks, visible = clip.tracks(source, evidence.places.pixels)
+            tracks, visible = clip.tracks(source, evidence.grid.pixels)
             for target, values in evidence.of(source, targets[source], shares).items():
-                hop = take_hop(flows, source, target, evidence.places.pixels)
+                hop = take_hop(flows, source, target, evidence.grid.pixels)
                 error = np.linalg.norm(hop.pixels - tracks[:, target], axis=-1) / raster_scale(flows.size)
                 rows.append(values)
                 errors.append(np.where(visible[:, target], error, np.inf))

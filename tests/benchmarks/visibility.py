@@ -23,7 +23,7 @@ from omnitrack.config import load_settings, parse_assignments
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.features import NONE, open_extractor
 from omnitrack.correspondence.features.sampling import FrameFeatures
-from omnitrack.correspondence.looks import Looks
+from omnitrack.correspondence.track_appearance import TrackAppearance
 from omnitrack.evaluation.metrics import score_video
 from omnitrack.evaluation.tapvid import Queries, file_stem, load_tapvid, pixels_to_raster, sample_queries
 from omnitrack.project.project import Project
@@ -37,7 +37,7 @@ Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Witnesses:
+class Estimates:
     """What each says of N queries in T frames: (N, T), and positions (N, T, 2)."""
 
     size: tuple[int, int]
@@ -49,14 +49,14 @@ class Witnesses:
     rule: Bools
 
 
-def witnesses(project: Project, queries: Queries, settings: Settings) -> Witnesses:
+def witnesses(project: Project, queries: Queries, settings: Settings) -> Estimates:
     """Track all queries of a fitted project."""
     size = project.size
     features = _Extracted(project, settings) if settings.features.extractor != NONE else None
     frame_patches = FramePatches(project.frame, size)
-    patches, only = Looks(frame_patches, settings.query.alike_threshold), None
+    patches, only = TrackAppearance(frame_patches, settings.query.alike_threshold), None
     if features is not None:
-        only = Looks(frame_patches, 2.0, FrameFeatures(features.features, size), features.threshold)
+        only = TrackAppearance(frame_patches, 2.0, FrameFeatures(features.features, size), features.threshold)
     pixels = queries.pixels(size)
     parts: dict[str, list[NDArray]] = defaultdict(list)
     order = np.argsort(queries.frames, kind="stable")
@@ -64,7 +64,7 @@ def witnesses(project: Project, queries: Queries, settings: Settings) -> Witness
         tracker = PointTracker(project, load_field(project, "cpu"), flows, settings, features)
         for source in np.unique(queries.frames).tolist():
             points = pixels[queries.frames == source, 1:].astype(np.float32)
-            known = tracker.witnesses(source, points)
+            known = tracker.estimates(source, points)
             fused = tracker.fused(source, known)
             rule = tracker.visible(known, fused)
             parts["pixels"].append(fused)
@@ -74,7 +74,7 @@ def witnesses(project: Project, queries: Queries, settings: Settings) -> Witness
             parts["features"].append(only.of(source, points).likeness(fused) > 0 if only else np.zeros_like(rule))
             parts["rule"].append(rule)
     back = np.argsort(order)
-    return Witnesses(size, **{name: np.concatenate(values)[back] for name, values in parts.items()})
+    return Estimates(size, **{name: np.concatenate(values)[back] for name, values in parts.items()})
 
 
 class _Extracted:
@@ -87,7 +87,7 @@ class _Extracted:
         self.threshold = settings.filter.feature_threshold or extractor.threshold
 
 
-RULES: dict[str, Callable[[Witnesses], Bools]] = {
+RULES: dict[str, Callable[[Estimates], Bools]] = {
     "always": lambda w: np.ones_like(w.rule),
     "depth of the field": lambda w: w.field,
     "chained flow": lambda w: w.chain,
@@ -101,7 +101,7 @@ RULES: dict[str, Callable[[Witnesses], Bools]] = {
 }
 
 
-def scored(queries: Queries, seen: Witnesses, visible: Bools) -> tuple[float, float]:
+def scored(queries: Queries, seen: Estimates, visible: Bools) -> tuple[float, float]:
     """AJ and OA in per cent."""
     visible = visible.copy()
     visible[np.arange(len(visible)), queries.frames] = True

@@ -14,9 +14,9 @@ import pytest
 
 from omnitrack.config import load_settings
 from omnitrack.presets import preset_settings
-from omnitrack.project.tracks_io import load_tracks, save_tracks
 from omnitrack.settings import Settings
-from omnitrack.tracks import Tracks
+from omnitrack.tracks.files import load_tracks, save_tracks
+from omnitrack.tracks.tracks import Tracks
 
 Cli = Callable[..., tuple[int, str, str]]
 

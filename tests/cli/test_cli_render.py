@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from omnitrack.cli import options
-from omnitrack.project.tracks_io import save_tracks
 from omnitrack.stages.render_styles import FIELD_STYLES, STYLES, TRACK_STYLES
-from omnitrack.tracks import Tracks
+from omnitrack.tracks.files import save_tracks
+from omnitrack.tracks.tracks import Tracks
 
 Cli = Callable[..., tuple[int, str, str]]
 

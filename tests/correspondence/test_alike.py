@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from shared_data import WEIGHTS, needs
 from torch import Tensor
 
-from omnitrack.correspondence.alike import PUBLISHED, AlikeNetwork, load_alike
+from omnitrack.correspondence.descriptors.alike import PUBLISHED, AlikeNetwork, load_alike
 from omnitrack.errors import OmnitrackError
 from omnitrack.weights import identity
 

@@ -20,7 +20,7 @@ from omnitrack.correspondence.chaining import (
     outward,
 )
 from omnitrack.correspondence.flows import FlowSource
-from omnitrack.correspondence.raster import Places
+from omnitrack.correspondence.raster import CoarseGrid
 from omnitrack.synthetic import SyntheticScene, occluder_scene, translating_scene
 from omnitrack.units import raster_scale
 
@@ -33,7 +33,7 @@ def occluder() -> SyntheticScene:
     return occluder_scene((128, 96), 16, speed=4.0)
 
 
-def follow(
+def cast_batch(
     flows: FlowSource, source: int, pixels: NDArray[np.float32], num_frames: int, gaps: tuple[int, ...]
 ) -> dict[int, ChainState]:
     """The states of both directions."""
@@ -55,7 +55,7 @@ def test_outward_order() -> None:
 def test_a_translation_is_followed_exactly_both_ways(exact_flows: type, gaps: tuple[int, ...]) -> None:
     scene = translating_scene((1.5, -0.75), (96, 64), 7)
     points = np.array([[40.3, 30.6], [50.0, 32.25]], np.float32)
-    states = follow(exact_flows(scene), 3, points, 7, gaps)
+    states = cast_batch(exact_flows(scene), 3, points, 7, gaps)
     assert sorted(states) == [0, 1, 2, 4, 5, 6]
     for target, state in states.items():
         np.testing.assert_allclose(state.pixels, points + np.float32((1.5, -0.75)) * (target - 3), atol=1e-3)
@@ -68,7 +68,7 @@ def test_chains_are_exact_where_points_are_seen(exact_flows: type, occluder: Syn
     rng = np.random.default_rng(0)
     points = (occluder.size * rng.uniform(0.1, 0.9, (300, 2))).astype(np.float32)
     tracks, visible = occluder.tracks(np.column_stack([np.full(len(points), 5), points]))
-    states = follow(exact_flows(occluder), 5, points, 16, (1, 2, 4, 8))
+    states = cast_batch(exact_flows(occluder), 5, points, 16, (1, 2, 4, 8))
     errors = np.stack([np.linalg.norm(states[t].pixels - tracks[:, t], axis=-1) for t in sorted(states)], 1)
     claimed = np.stack([states[t].visible for t in sorted(states)], 1)
     seen = np.delete(visible, 5, axis=1)
@@ -79,14 +79,14 @@ def test_chains_are_exact_where_points_are_seen(exact_flows: type, occluder: Syn
 def test_a_long_hop_recovers_a_point_behind_an_occluder(exact_flows: type, occluder: SyntheticScene) -> None:
     tracks, visible = occluder.tracks(np.column_stack([[0], BEHIND]))
     assert np.flatnonzero(~visible[0]).tolist() == [6, 7, 8, 9]
-    states = follow(exact_flows(occluder), 0, BEHIND, 16, (1, 2, 4, 8))
+    states = cast_batch(exact_flows(occluder), 0, BEHIND, 16, (1, 2, 4, 8))
     assert [bool(states[t].visible[0]) for t in range(1, 16)] == visible[0, 1:].tolist()
     for t in np.flatnonzero(visible[0])[1:]:
         np.testing.assert_allclose(states[t].pixels, tracks[:, t], atol=0.02)
 
 
 def test_short_hops_lose_that_point_for_good(exact_flows: type, occluder: SyntheticScene) -> None:
-    states = follow(exact_flows(occluder), 0, BEHIND, 16, (1,))
+    states = cast_batch(exact_flows(occluder), 0, BEHIND, 16, (1,))
     assert [t for t in range(1, 16) if states[t].visible[0]] == [1, 2, 3, 4, 5]
     dear = PRICES.hidden + PRICES.hop
     assert states[8].cost[0] - states[7].cost[0] == pytest.approx(dear, abs=0.1), "leaving while hidden is dear"
@@ -95,7 +95,7 @@ def test_short_hops_lose_that_point_for_good(exact_flows: type, occluder: Synthe
 
 
 def test_a_point_just_hidden_is_still_reliable_and_later_not(exact_flows: type, occluder: SyntheticScene) -> None:
-    states = follow(exact_flows(occluder), 0, BEHIND, 10, (1, 2))
+    states = cast_batch(exact_flows(occluder), 0, BEHIND, 10, (1, 2))
     reliable = [bool(states[t].reliable[0]) for t in range(1, 10)]
     assert reliable[:6] == [True] * 6  # seen in 1 to 5, and the flow into the occlusion at 6 leads to the right place
     assert reliable[7:] == [False] * 2  # at most two frames on
@@ -144,7 +144,7 @@ class Judged(FlowSource):
 
     def doubt(self, source: int, target: int) -> NDArray[np.float32]:
         wrong = self._wrong if abs(target - source) == 2 else 0.001
-        return np.full(Places.of(self.size).shape, np.log(wrong / (1 - wrong)), np.float32)
+        return np.full(CoarseGrid.of(self.size).shape, np.log(wrong / (1 - wrong)), np.float32)
 
 
 @pytest.mark.parametrize(("wrong", "way"), [(0.0001, 24.0), (0.5, 22.0), (0.999, 22.0)])
@@ -198,9 +198,9 @@ def test_a_hop_needs_both_directions_of_its_pair(exact_flows: type, kept: str) -
 def test_a_point_does_not_depend_on_the_others(exact_flows: type, occluder: SyntheticScene) -> None:
     points = np.random.default_rng(1).uniform(10, 80, (40, 2)).astype(np.float32)
     flows = exact_flows(occluder)
-    together = follow(flows, 4, points, 12, (1, 2, 4))
+    together = cast_batch(flows, 4, points, 12, (1, 2, 4))
     for index in (0, 7, 39):
-        for t, alone in follow(flows, 4, points[index : index + 1], 12, (1, 2, 4)).items():
+        for t, alone in cast_batch(flows, 4, points[index : index + 1], 12, (1, 2, 4)).items():
             np.testing.assert_allclose(alone.pixels[0], together[t].pixels[index], atol=1e-5)
             assert alone.visible[0] == together[t].visible[index]
             np.testing.assert_allclose(alone.cost[0], together[t].cost[index], rtol=1e-5, atol=1e-5)
@@ -294,8 +294,8 @@ def test_partners_that_the_gaps_reach_anyway_change_nothing(exact_flows: type, o
     flows = exact_flows(occluder)
     points = np.random.default_rng(2).uniform(10, 80, (30, 2)).astype(np.float32)
     links = [(t, t + gap) for gap in (1, 2, 4) for t in range(16 - gap)]
-    plain = follow(flows, 6, points, 16, (1, 2, 4))
-    linked = follow(WithPartners(flows, links), 6, points, 16, (1, 2, 4))
+    plain = cast_batch(flows, 6, points, 16, (1, 2, 4))
+    linked = cast_batch(WithPartners(flows, links), 6, points, 16, (1, 2, 4))
     for t, state in plain.items():
         for field in ("pixels", "visible", "reliable", "cost", "variance"):
             np.testing.assert_array_equal(getattr(linked[t], field), getattr(state, field))
@@ -304,7 +304,7 @@ def test_partners_that_the_gaps_reach_anyway_change_nothing(exact_flows: type, o
 def test_a_hop_between_partners_recovers_what_short_hops_lose(exact_flows: type, occluder: SyntheticScene) -> None:
     flows = WithPartners(exact_flows(occluder), [(3, 11)])
     tracks, visible = occluder.tracks(np.column_stack([[0], BEHIND]))
-    states = follow(flows, 0, BEHIND, 16, (1,))
+    states = cast_batch(flows, 0, BEHIND, 16, (1,))
     assert [t for t in range(1, 16) if states[t].visible[0]] == [1, 2, 3, 4, 5, 11, 12, 13, 14, 15]
     for t in range(11, 16):
         np.testing.assert_allclose(states[t].pixels, tracks[:, t], atol=0.02)
@@ -314,14 +314,14 @@ def test_a_hop_between_partners_recovers_what_short_hops_lose(exact_flows: type,
 def test_partners_lead_backwards_too(exact_flows: type, occluder: SyntheticScene) -> None:
     flows = WithPartners(exact_flows(occluder), [(3, 11)])
     late = occluder.tracks(np.column_stack([[0], BEHIND]))[0][:, 12]
-    states = follow(flows, 12, late, 16, (1,))
+    states = cast_batch(flows, 12, late, 16, (1,))
     assert [t for t in range(12) if states[t].visible[0]] == [0, 1, 2, 3, 10, 11]
 
 
 def test_a_partner_needs_both_directions(exact_flows: type, occluder: SyntheticScene) -> None:
     near = {(t, t + 1) for t in range(15)} | {(t + 1, t) for t in range(15)}
     flows = WithPartners(exact_flows(occluder, near | {(3, 11)}), [(3, 11)])
-    states = follow(flows, 0, BEHIND, 16, (1,))
+    states = cast_batch(flows, 0, BEHIND, 16, (1,))
     assert not states[11].visible[0]
 
 

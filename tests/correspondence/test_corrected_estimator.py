@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from shared_data import WEIGHTS, needs
 
-from omnitrack.correspondence.alike import AlikeNetwork
-from omnitrack.correspondence.descriptors import CHANNELS, ClipDescriptors
+from omnitrack.correspondence.descriptors.alike import AlikeNetwork
+from omnitrack.correspondence.descriptors.maps import CHANNELS, ClipDescriptors
 from omnitrack.correspondence.estimators import descriptor_network, open_estimator
 from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate, Pair
 from omnitrack.correspondence.estimators.corrected import Corrected

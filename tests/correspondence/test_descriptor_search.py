@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from omnitrack.correspondence.descriptor_search import DescriptorSearch
+from omnitrack.correspondence.descriptors.search import DescriptorSearch
 from omnitrack.correspondence.raster import Array
 
 SIZE = (96, 64)

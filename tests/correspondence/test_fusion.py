@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from omnitrack.correspondence import fusion
-from omnitrack.correspondence.equations import DenseEquations
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.fusion import ChainedTrack, chain_everywhere, fuse_positions
+from omnitrack.correspondence.normal_equations import DenseEquations
 from omnitrack.synthetic import occluder_scene, translating_scene
 
 SIZE = (256, 256)

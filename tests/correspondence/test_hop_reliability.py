@@ -19,7 +19,7 @@ from omnitrack.correspondence.hop_reliability import (
     encode_log_odds,
     hop_regressor,
 )
-from omnitrack.correspondence.raster import Places
+from omnitrack.correspondence.raster import CoarseGrid
 from omnitrack.synthetic import SyntheticScene, translating_scene
 from omnitrack.synthetic.maps import Similarity
 from omnitrack.synthetic.scene import Layer
@@ -79,19 +79,19 @@ def probability_wrong(flows: FlowSource, scene: SyntheticScene, source: int) -> 
         return [t for t in range(FRAMES) if flows.has(frame, t)]
 
     found = evidence.of(source, targets(source), evidence.shares(targets))
-    shape = evidence.places.shape
+    shape = evidence.grid.shape
     odds = {t - source: hop_regressor().log_odds(values).reshape(shape) for t, values in found.items() if t > source}
     return {gap: 1 / (1 + np.exp(-values)) for gap, values in odds.items()}
 
 
 def on_disc(scene: SyntheticScene, reach: float) -> NDArray[np.bool_]:
-    places = Places.of(scene.size)
+    places = CoarseGrid.of(scene.size)
     return np.asarray(np.linalg.norm(places.pixels - CENTRE, axis=-1) < reach).reshape(places.shape)
 
 
 def off_disc(scene: SyntheticScene, gap: int) -> NDArray[np.bool_]:
     """Places on the ground that stay in view and uncovered over a gap."""
-    places = Places.of(scene.size)
+    places = CoarseGrid.of(scene.size)
     there = places.pixels + PAN * gap
     clear = [np.linalg.norm(at - CENTRE, axis=-1) > RADIUS + 12 for at in (places.pixels, there)]
     inner = np.all((there > 12) & (there < np.array(SIZE) - 12) & (places.pixels > 12), axis=-1)
@@ -112,7 +112,7 @@ def test_a_gap_that_lies_everywhere_is_found_out(kept_in_view: SyntheticScene) -
         return exact + np.float32((12 * np.sign(target - source), 0)) if abs(target - source) == 4 else exact
 
     flows = Lying(kept_in_view, lie)
-    places = Places.of(SIZE)
+    places = CoarseGrid.of(SIZE)
     error = take_hop(flows, 4, 8, places.pixels).cycle_error.reshape(places.shape)
     assert np.median(error[off_disc(kept_in_view, 4)]) < 0.1, "the lie is consistent"
     wrong = probability_wrong(flows, kept_in_view, 4)
@@ -152,7 +152,7 @@ def test_evidence_of_a_translation_is_known_in_closed_form(exact_flows: type) ->
     scene = translating_scene((3.0, -1.5), (128, 128), 6)
     evidence, scale = HopEvidence(exact_flows(scene), 6, scene.frame), raster_scale((128, 128))
     values = evidence.of(1, [2, 3, 5], {4: (0.25, 0.5)})
-    inner = np.all(np.abs(evidence.places.pixels - 64) < 32, axis=-1)
+    inner = np.all(np.abs(evidence.grid.pixels - 64) < 32, axis=-1)
     columns = dict(zip(NAMES, values[5][inner].T, strict=True))
     length = np.hypot(3.0, 1.5) / scale
     expected = {

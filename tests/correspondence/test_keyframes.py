@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from omnitrack.correspondence import places
+from omnitrack.correspondence import place_recognition
 from omnitrack.correspondence.keyframes import GAPS, Keyframes, find_keyframes, thumbnail
 from omnitrack.correspondence.pairs import select_pairs
-from omnitrack.correspondence.places import alike_frames, look_of, pooled
+from omnitrack.correspondence.place_recognition import alike_frames, global_descriptor, pooled
 from omnitrack.synthetic import SyntheticScene, panorama_scene, translating_scene
 from omnitrack.synthetic.maps import Similarity
 from omnitrack.synthetic.scenes import _background
@@ -142,7 +142,7 @@ def test_tiny_and_flat_frames() -> None:
 # --- descriptors and neighbours ---------------------------------------------------------------------------------
 def test_mutual_neighbours_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows 0 and 9, and 2 and 11, point the same way; all others are at right angles to everything."""
-    monkeypatch.setattr(places, "LEAST_PLACES", 3)
+    monkeypatch.setattr(place_recognition, "LEAST_PLACES", 3)
     rows = np.eye(12, dtype=np.float32)
     rows[9], rows[11] = rows[0], rows[2]
     assert alike_frames(rows) == [(0, 9), (2, 11)]
@@ -153,7 +153,7 @@ def test_mutual_neighbours_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_neighbours_do_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = np.random.default_rng(0).normal(size=(90, 6)).astype(np.float32)
     whole = alike_frames(rows)
-    monkeypatch.setattr(places, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(place_recognition, "BLOCK_ROWS", 7)
     assert alike_frames(rows) == whole
     assert 0 < len(whole) <= 2 * len(rows)
 
@@ -161,10 +161,10 @@ def test_neighbours_do_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch)
 def test_look_tells_places_apart_and_bears_a_shift_and_a_change_of_light(panorama: SyntheticScene) -> None:
     here, there = panorama.frame(0), panorama.frame(SWEEP)
     moved, darker = panorama.frame(3), (here * 0.6).astype(np.uint8)
-    mean = np.mean([look_of(panorama.frame(t)) for t in range(0, 60, 5)], 0)
+    mean = np.mean([global_descriptor(panorama.frame(t)) for t in range(0, 60, 5)], 0)
 
     def likeness(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-        x, y = look_of(a) - mean, look_of(b) - mean
+        x, y = global_descriptor(a) - mean, global_descriptor(b) - mean
         return float(x @ y / np.linalg.norm(x) / np.linalg.norm(y))
 
     assert likeness(here, darker) > 0.9

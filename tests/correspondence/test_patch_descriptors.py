@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from omnitrack.correspondence.patch_descriptors import BLUR_PX, NOISE, SIDE, SPACING, PatchDescriber
+from omnitrack.correspondence.descriptors.patches import BLUR_PX, NOISE, SIDE, SPACING, PatchDescriber
 
 
 def picture(seed: int = 0, height: int = 20, width: int = 28) -> Tensor:

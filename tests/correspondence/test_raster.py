@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from omnitrack.correspondence.raster import Places, grid_shape, inside, pixel_grid, read, sample
+from omnitrack.correspondence.raster import CoarseGrid, grid_shape, inside, pixel_grid, read, sample
 
 IMAGE = np.array([[0.0, 4.0, 8.0], [10.0, 14.0, 2.0]], np.float32)  # H = 2, W = 3
 
@@ -84,7 +84,7 @@ def test_pixel_grid_has_its_shape_and_stays_on_the_frame(size: tuple[int, int], 
 @pytest.mark.parametrize(("size", "stride"), [((256, 256), 6), ((854, 480), 15), ((32, 32), 1)])
 def test_values_of_places_are_read_between_them(size: tuple[int, int], stride: int) -> None:
     """A linear function of the pixels comes back exactly inside the outermost places, and is constant beyond."""
-    places = Places.of(size)
+    places = CoarseGrid.of(size)
     assert places.stride == stride
     assert len(places.pixels) == np.prod(places.shape)
     values = (places.pixels @ np.array([0.5, -0.25], np.float32) + 3).reshape(places.shape)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from omnitrack.errors import OmnitrackError
 from omnitrack.evaluation.predictions import load_prediction
 from omnitrack.evaluation.tapvid import Queries
-from omnitrack.project.tracks_io import save_tracks
-from omnitrack.tracks import Tracks
+from omnitrack.tracks.files import save_tracks
+from omnitrack.tracks.tracks import Tracks
 
 SIZE = (32, 16)
 CORNER = np.array([0, 0.5, 0.5])  # from pixels with centres at integers to raster pixels, for rows (t, x, y)

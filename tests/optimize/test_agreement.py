@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from omnitrack.correspondence.raster import grid_shape, pixel_grid
-from omnitrack.optimize.agreement import NO_WAY_BACK, weigh_by_return
 from omnitrack.optimize.correspondences import Correspondences
+from omnitrack.optimize.cycle_weights import NO_WAY_BACK, cycle_weighted
 
 SIZE = (256, 128)
 STRIDE = 4
@@ -49,13 +49,13 @@ def inner(confidence: torch.Tensor) -> set[int]:
 def test_confidence_falls_with_the_distance_from_the_start(
     wrong_px: float, share: float, size: tuple[int, int]
 ) -> None:
-    found = weigh_by_return(there_and_back(wrong_px, size), 2.0)
+    found = cycle_weighted(there_and_back(wrong_px, size), 2.0)
     assert inner(found.confidence[0, 0]) == {round(CONFIDENCE * share)}
     assert inner(found.confidence[1, 0]) == {round(CONFIDENCE * share)}
 
 
 def test_pairs_without_the_other_way_stay_as_they_are() -> None:
-    found = weigh_by_return(there_and_back(20.0), 2.0)
+    found = cycle_weighted(there_and_back(20.0), 2.0)
     assert (found.confidence[0, 1] == CONFIDENCE).all()
 
 
@@ -66,13 +66,13 @@ def test_a_landing_place_of_which_nothing_is_known_counts_a_little(reason: str) 
         data.occluded[1, 0] = True
     else:
         data.confidence[1, 0] = 0
-    assert inner(weigh_by_return(data, 2.0).confidence[0, 0]) == {round(CONFIDENCE * NO_WAY_BACK)}
+    assert inner(cycle_weighted(data, 2.0).confidence[0, 0]) == {round(CONFIDENCE * NO_WAY_BACK)}
 
 
 def test_hidden_correspondences_stay_as_they_are() -> None:
     data = there_and_back(20.0)
     data.occluded[0, 0, ::2] = True
-    found = weigh_by_return(data, 2.0).confidence[0, 0]
+    found = cycle_weighted(data, 2.0).confidence[0, 0]
     assert (found[::2] == CONFIDENCE).all()
     assert (found[1::2] < CONFIDENCE).any()
 
@@ -81,7 +81,7 @@ def test_nothing_is_believed_that_was_not_and_nothing_is_given_up() -> None:
     data = there_and_back(20.0)
     data.confidence[0, 0, ::3] = 0
     data.confidence[0, 0, 1::3] = 1
-    found = weigh_by_return(data, 2.0).confidence[0, 0]
+    found = cycle_weighted(data, 2.0).confidence[0, 0]
     assert (found[::3] == 0).all()
     assert (found[1::3] == 1).all()
     assert (data.confidence[0, 0, 1::3] == 1).all()  # what was given is not changed
@@ -89,4 +89,4 @@ def test_nothing_is_believed_that_was_not_and_nothing_is_given_up() -> None:
 
 def test_zero_leaves_all_as_they_are() -> None:
     data = there_and_back(20.0)
-    assert weigh_by_return(data, 0.0) is data
+    assert cycle_weighted(data, 0.0) is data

@@ -17,8 +17,8 @@ from omnitrack.optimize import engine as engine_module
 from omnitrack.optimize.batch import Batch
 from omnitrack.optimize.cadex import LAST_RATE
 from omnitrack.optimize.correspondences import Correspondences
-from omnitrack.optimize.engine import MOST_ROLLBACKS, Engine, Look
-from omnitrack.optimize.method import Moment
+from omnitrack.optimize.engine import MOST_ROLLBACKS, Engine, LossReport
+from omnitrack.optimize.method import StepContext
 from omnitrack.optimize.methods import METHODS, get_method
 from omnitrack.optimize.sampler import SAMPLERS
 from omnitrack.optimize.schedule import learning_rate_factor
@@ -26,12 +26,12 @@ from omnitrack.settings import FitSettings
 from omnitrack.synthetic import SyntheticScene, static_scene, two_planes
 from omnitrack.synthetic.maps import Ripple
 
-LOOK_EVERY = 5  # instead of 25: these runs are short
+REPORT_EVERY = 5  # instead of 25: these runs are short
 
 
 @pytest.fixture(autouse=True)
 def frequent_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "LOOK_EVERY", LOOK_EVERY)
+    monkeypatch.setattr(engine_module, "REPORT_EVERY", REPORT_EVERY)
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_going_on_from_a_saved_state_is_exact(data: Correspondences, small_fit: 
     running = first.run()
     next(running)
     state = copy.deepcopy(first.state_dict())
-    assert state["step"] == LOOK_EVERY
+    assert state["step"] == REPORT_EVERY
 
     second = Engine(data, small_fit, seed=99)  # whatever it started with is replaced
     second.load_state_dict(state)
@@ -123,7 +123,7 @@ def test_going_on_from_a_saved_state_is_exact(data: Correspondences, small_fit: 
     assert [(look.step, look.losses, look.error_px) for look in rest] == [
         (look.step, look.losses, look.error_px) for look in looks[1:]
     ]
-    assert state["step"] == LOOK_EVERY
+    assert state["step"] == REPORT_EVERY
     assert_same_state(state, first.state_dict())  # running on from a state does not change it
 
 
@@ -140,7 +140,7 @@ def test_the_state_is_that_of_the_last_look_however_far_the_run_is(
     monkeypatch.undo()
     second = Engine(data, small_fit, seed=0)
     second.load_state_dict(engine.state_dict())
-    assert second.step == LOOK_EVERY
+    assert second.step == REPORT_EVERY
     list(second.run())
     whole = Engine(data, small_fit, seed=0)
     list(whole.run())
@@ -156,12 +156,12 @@ class Poison:
         self.calls = 0
 
     def __call__(
-        self, field: CadexField, batch: Batch, settings: FitSettings, moment: Moment
+        self, field: CadexField, batch: Batch, settings: FitSettings, context: StepContext
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         self.calls += 1
         if self.calls == self._interrupt_at:
             raise KeyboardInterrupt
-        terms, errors = self._losses(field, batch, settings, moment)
+        terms, errors = self._losses(field, batch, settings, context)
         if self._when(self.calls):
             return {name: value * self._value for name, value in terms.items()}, errors * self._value
         return terms, errors
@@ -178,7 +178,7 @@ def test_steps_that_are_not_finite_are_undone_and_repeated_with_half_the_rate(
     poison = Poison(lambda call: call == 6, value)
     monkeypatch.setitem(METHODS, "cadex", replace(get_method("cadex"), losses=poison))
     engine = Engine(data, small_fit, seed=0)
-    looks: list[Look] = []
+    looks: list[LossReport] = []
     fields = []
     for look in engine.run():
         looks.append(look)
@@ -203,9 +203,9 @@ def test_other_samples_are_drawn_after_going_back(
     drawn = []
 
     class Recording(Poison):
-        def __call__(self, field: CadexField, batch: Batch, settings: FitSettings, moment: Moment) -> Any:
+        def __call__(self, field: CadexField, batch: Batch, settings: FitSettings, context: StepContext) -> Any:
             drawn.append(batch.source_pixels)
-            return super().__call__(field, batch, settings, moment)
+            return super().__call__(field, batch, settings, context)
 
     monkeypatch.setitem(METHODS, "cadex", replace(get_method("cadex"), losses=Recording(lambda call: call == 3)))
     list(Engine(data, replace(small_fit, steps=5), seed=0).run())
@@ -222,7 +222,7 @@ def test_a_fit_that_stays_infinite_is_an_error(
         list(engine.run())
     assert caught.value.hint
     assert finite(engine.state_dict())
-    assert engine.state_dict()["step"] == LOOK_EVERY, "what was learnt before is kept"
+    assert engine.state_dict()["step"] == REPORT_EVERY, "what was learnt before is kept"
 
 
 def test_that_error_comes_after_the_promised_number_of_restarts(
@@ -236,7 +236,7 @@ def test_that_error_comes_after_the_promised_number_of_restarts(
             assert look.rolled_back
             rolled_back += 1
     assert rolled_back == MOST_ROLLBACKS
-    assert poison.calls == LOOK_EVERY * (MOST_ROLLBACKS + 1)
+    assert poison.calls == REPORT_EVERY * (MOST_ROLLBACKS + 1)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -17,7 +17,7 @@ from omnitrack.optimize.batch import Batch
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.engine import Engine
 from omnitrack.optimize.matches import LongRangeMatches, inliers
-from omnitrack.optimize.method import Moment
+from omnitrack.optimize.method import StepContext
 from omnitrack.optimize.methods import METHODS, get_method
 from omnitrack.optimize.schedule import match_weight, only_inliers
 from omnitrack.settings import FitSettings
@@ -26,12 +26,12 @@ from omnitrack.synthetic.maps import Ripple
 
 CPU = torch.device("cpu")
 SIZE, FRAMES = (64, 48), 6
-EARLY, LATE = Moment(0.0, torch.Generator().manual_seed(0)), Moment(0.5, torch.Generator().manual_seed(0))
+EARLY, LATE = StepContext(0.0, torch.Generator().manual_seed(0)), StepContext(0.5, torch.Generator().manual_seed(0))
 
 
 @pytest.fixture(autouse=True)
 def frequent_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "LOOK_EVERY", 5)
+    monkeypatch.setattr(engine_module, "REPORT_EVERY", 5)
 
 
 @pytest.fixture
@@ -166,9 +166,9 @@ def test_matches_pull_the_field(
     torch.manual_seed(0)
     field = shaken(method, data, settings)
     batch = matches_of(true_rows(scene)).draw(33, torch.Generator().manual_seed(0))
-    for moment in (EARLY, LATE):
+    for context in (EARLY, LATE):
         field.zero_grad()
-        loss = METHODS[method].match_loss(field, batch, settings, moment)
+        loss = METHODS[method].match_loss(field, batch, settings, context)
         loss.backward()
         gradients = [p.grad for p in field.parameters() if p.grad is not None]
         assert loss.ndim == 0
@@ -202,11 +202,11 @@ def test_wrong_matches_do_not_matter_later(
     def loss(offset: float, share: float) -> float:
         target = batch.target_pixels.clone()
         target[::9] += offset
-        moment = Moment(share, torch.Generator().manual_seed(7))
+        context = StepContext(share, torch.Generator().manual_seed(7))
         # the depth terms read the depth map where a match lands: outside the frame that is one place
         weights = replace(settings.cadex, depth_weight=0.0, depth_prior_weight=0.0, depth_gradient_weight=0.0)
         wrong = replace(batch, target_pixels=target)
-        return METHODS[method].match_loss(field, wrong, replace(settings, cadex=weights), moment).item()
+        return METHODS[method].match_loss(field, wrong, replace(settings, cadex=weights), context).item()
 
     assert loss(300.0, 0.0) > 1.02 * loss(200.0, 0.0)
     assert loss(300.0, 0.5) == pytest.approx(loss(200.0, 0.5), rel=1e-5)

@@ -16,9 +16,9 @@ from omnitrack.motion.rendering import stratified_depths
 from omnitrack.motion.warp import CanonicalWarp
 from omnitrack.optimize import omnimotion as recipe
 from omnitrack.optimize.batch import Batch
-from omnitrack.optimize.following import carry
-from omnitrack.optimize.method import Moment
+from omnitrack.optimize.method import StepContext
 from omnitrack.optimize.methods import get_method
+from omnitrack.optimize.ray_batches import carry
 from omnitrack.settings import FitSettings, OmniMotionSettings
 
 SIZE = (64, 64)  # 4 px at 256 x 256 are one pixel; 32 pixels, and so 128 px at 256 x 256, one local unit
@@ -119,8 +119,8 @@ def some_batch(count: int = 8, num_frames: int = 3) -> Batch:
     )
 
 
-def moment(share: float = 0.0, seed: int = 0) -> Moment:
-    return Moment(share, torch.Generator().manual_seed(seed))
+def context(share: float = 0.0, seed: int = 0) -> StepContext:
+    return StepContext(share, torch.Generator().manual_seed(seed))
 
 
 def fit(settings: OmniMotionSettings, **others: object) -> FitSettings:
@@ -130,7 +130,7 @@ def fit(settings: OmniMotionSettings, **others: object) -> FitSettings:
 def terms_of(
     field: OmniMotionField, batch: Batch, settings: OmniMotionSettings, share: float = 0.0, **others: object
 ) -> tuple[dict[str, Tensor], Tensor]:
-    terms, errors = recipe.omnimotion_losses(field, batch, fit(settings, **others), moment(share))
+    terms, errors = recipe.omnimotion_losses(field, batch, fit(settings, **others), context(share))
     return {name: value.detach() for name, value in terms.items()}, errors
 
 
@@ -194,7 +194,7 @@ def test_points_that_leave_the_range_of_depth_are_called_back() -> None:
     """The samples of a ray lie between -1 and 1, of which the volume here knows the part from -0.5 to 0.5 only."""
     field = make_field()
     batch = make_batch([(20, 30)] * 3, [[(20, 30)]] * 3, [[1]] * 3)
-    depths = stratified_depths(3, -1, 1, 6, moment().generator)
+    depths = stratified_depths(3, -1, 1, 6, context().generator)
     field.shape = replace(field.shape, near=-1.0, far=1.0)
     assert float(terms_of(field, batch, replace(ONLY_FLOW, depth_range_weight=7.0))[0]["depth_range"]) == 0.0
 
@@ -227,7 +227,7 @@ def test_distortion_comes_in_after_forty_per_cent() -> None:
     """The plane takes a ray's whole weight in one sample: what is left is a third of that sample's length."""
     settings = replace(ONLY_FLOW, distortion_weight=6.0)
     batch = make_batch([(20, 30)] * 2, [[(20, 30)]] * 2, [[1]] * 2)
-    depths = stratified_depths(2, -1, 1, 6, moment().generator)
+    depths = stratified_depths(2, -1, 1, 6, context().generator)
     first = (depths >= PLANE).float().argmax(1)
     lengths = torch.cat([depths[:, 1:], depths[:, -1:]], 1) - depths
     expected = lengths.gather(1, first[:, None]).mean() / 3
@@ -240,7 +240,7 @@ def test_the_prior_pulls_rays_to_the_depth_from_motion_and_lets_go() -> None:
     settings = replace(ONLY_FLOW, depth_prior_weight=2.0, guided_share=0.4)
     batch = make_batch([(20, 30)], [[(20, 30)]], [[1]])
     field = make_field()
-    depths = stratified_depths(1, -1, 1, 6, moment().generator)[0]
+    depths = stratified_depths(1, -1, 1, 6, context().generator)[0]
     hit = float(depths[(depths >= PLANE).float().argmax()])
     spacing = float(depths[-1] - depths[0]) / 6
     found = []
@@ -309,7 +309,7 @@ def test_weights_are_factors(shaken: OmniMotionField, name: str, term: str) -> N
 
 
 def test_gradients_reach_every_part_of_the_field(shaken: OmniMotionField) -> None:
-    terms, errors = recipe.omnimotion_losses(shaken, some_batch(), fit(TINY), moment(0.45))
+    terms, errors = recipe.omnimotion_losses(shaken, some_batch(), fit(TINY), context(0.45))
     torch.stack(list(terms.values())).sum().backward()
     for name, parameter in shaken.named_parameters():
         assert parameter.grad is not None, name
@@ -332,11 +332,11 @@ def test_two_networks_are_asked_to_be_inverse() -> None:
     field = recipe.assemble(Camera(SIZE), affine.repeat(3, 1, 1), settings)
     assert isinstance(field, OmniMotionField)
     batch = some_batch()
-    exact, _ = recipe.omnimotion_losses(field, batch, fit(settings), moment())
+    exact, _ = recipe.omnimotion_losses(field, batch, fit(settings), context())
     assert exact["cycle"].item() == pytest.approx(0, abs=1e-3), "both start as the identity"
     with torch.no_grad():
         field.warp.there.last.bias.copy_(torch.tensor([0.5, 0.0, 0.0]))  # type: ignore[union-attr]
-    off, _ = recipe.omnimotion_losses(field, batch, fit(settings), moment())
+    off, _ = recipe.omnimotion_losses(field, batch, fit(settings), context())
     moved = torch.linalg.solve(affine[:, :2], torch.tensor([0.5, 0.0])).abs().sum() / 3  # mean over x, y and depth
     assert off["cycle"].item() == pytest.approx(2 * 128 * float(moved), rel=1e-3)
 

@@ -21,7 +21,7 @@ from omnitrack.project.project import Project
 from omnitrack.settings import Settings
 from omnitrack.stages import evaluate_video
 from omnitrack.stages.evaluate import EvalReport, evaluate
-from omnitrack.tracks import Tracks
+from omnitrack.tracks.tracks import Tracks
 
 SIZE, SHIFT = np.array([64, 48]), np.array([2, 1])  # of the fixture `clip`
 WHOLE, SHORT, AFFINE = "cadex/field-alone", "cadex/no-long-range", "cadex/affine-couplings"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from omnitrack.correspondence import features
 from omnitrack.correspondence.features.contract import unit_length
-from omnitrack.correspondence.looks import Looks
+from omnitrack.correspondence.track_appearance import TrackAppearance
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import Progress, Task
 from omnitrack.project.feature_store import FeatureStore, features_file
@@ -211,12 +211,12 @@ def test_a_query_asks_the_features_that_the_filter_asked(
 ) -> None:
     asked: list[float] = []
 
-    class Listening(Looks):
+    class Listening(TrackAppearance):
         def __init__(self, patches: Any, least: float, learned: Any = None, believed: float = 0.0) -> None:
             asked.append(believed)
             super().__init__(patches, least, learned, believed)
 
-    monkeypatch.setattr(point_tracker, "Looks", Listening)
+    monkeypatch.setattr(point_tracker, "TrackAppearance", Listening)
     queries = np.float32([[0, 20, 20], [3, 40, 30]])
     plain = replace(with_features, features=FeatureSettings())
     for settings in (with_features, with_filter(with_features, feature_threshold=0.7), plain):

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from omnitrack.errors import OmnitrackError
-from omnitrack.project.tracks_io import load_tracks
 from omnitrack.settings import Settings
 from omnitrack.stages.demo import POINTS_PER_LAYER, run_demo, scene_as_video
 from omnitrack.synthetic import occluder_scene
+from omnitrack.tracks.files import load_tracks
 
 
 def small(settings: Settings) -> Settings:

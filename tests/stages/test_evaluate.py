@@ -25,7 +25,7 @@ from omnitrack.settings import Settings
 from omnitrack.stages import evaluate_video, flow
 from omnitrack.stages.evaluate import EvalReport, evaluate
 from omnitrack.stages.evaluate_video import resize_frames
-from omnitrack.tracks import Tracks
+from omnitrack.tracks.tracks import Tracks
 
 SIZE, SHIFT = np.array([64, 48]), np.array([2, 1])  # of the fixture `clip`
 STARTS = np.array([[10, 12], [30, 20], [45, 30], [20, 35]])

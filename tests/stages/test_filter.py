@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from omnitrack.correspondence.raster import inside, pixel_grid
-from omnitrack.correspondence.returns import MOST_TARGETS
+from omnitrack.correspondence.revisits import MOST_TARGETS
 from omnitrack.errors import OmnitrackError
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.progress import Progress, Task

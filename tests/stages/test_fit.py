@@ -31,12 +31,12 @@ from omnitrack.stages import fit as fit_stage
 from omnitrack.stages.fit import FitReport, fit_field, load_field, settings_of
 from omnitrack.stages.graph import Work, wanted_stamps
 
-LOOK_EVERY = 5  # instead of 25: these fits have 15 steps
+REPORT_EVERY = 5  # instead of 25: these fits have 15 steps
 
 
 @pytest.fixture(autouse=True)
 def frequent_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "LOOK_EVERY", LOOK_EVERY)
+    monkeypatch.setattr(engine, "REPORT_EVERY", REPORT_EVERY)
 
 
 def with_fit(settings: Settings, **changes: Any) -> Settings:
@@ -57,7 +57,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, filtered_root: Path, setting
     """A fit that nobody interrupted; not to be changed."""
     project = Project(shutil.copytree(filtered_root, tmp_path_factory.mktemp("whole") / "clip"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "LOOK_EVERY", LOOK_EVERY)
+        patch.setattr(engine, "REPORT_EVERY", REPORT_EVERY)
         fit_field(project, settings, device="cpu")
     return project
 
@@ -212,7 +212,7 @@ def test_interrupted_and_resumed_is_as_if_nothing_had_happened(
     progress = Recorder(interrupt_at=look)
     with pytest.raises(KeyboardInterrupt):
         fit_field(filtered_project, lazy, device="cpu", progress=progress)
-    step = LOOK_EVERY * look
+    step = REPORT_EVERY * look
     assert [path.name for path in checkpoint_paths(filtered_project)] == [f"step_{step:06d}.pt"]
     assert any(f"saved the fit at step {step}" in note for note in progress.notes)
 
@@ -234,7 +234,7 @@ from omnitrack.progress import Progress, Task
 from omnitrack.project.project import Project
 from omnitrack.stages.fit import fit_field
 
-engine.LOOK_EVERY = 5
+engine.REPORT_EVERY = 5
 
 class Dying(Progress, Task):
     looks = 0

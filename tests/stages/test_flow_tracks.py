@@ -16,7 +16,6 @@ from omnitrack.correspondence.raster import inside
 from omnitrack.project.filtered import read_correspondences
 from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore
-from omnitrack.project.tracks_io import save_tracks
 from omnitrack.settings import Settings
 from omnitrack.stages.filter import filter_flow
 from omnitrack.stages.fit import fit_field
@@ -26,7 +25,8 @@ from omnitrack.stages.init import init_from_frames
 from omnitrack.stages.products import Product
 from omnitrack.stages.query import query_tracks
 from omnitrack.synthetic import SyntheticScene
-from omnitrack.tracks import Tracks
+from omnitrack.tracks.files import save_tracks
+from omnitrack.tracks.tracks import Tracks
 
 MODEL = (256, 256)
 

@@ -22,7 +22,6 @@ from omnitrack.project.filtered import filtered_file
 from omnitrack.project.project import Project
 from omnitrack.project.renders import read_renders, record_render
 from omnitrack.project.stamps import make_stamp
-from omnitrack.project.tracks_io import save_tracks
 from omnitrack.settings import Settings
 from omnitrack.stages.filter import filter_flow
 from omnitrack.stages.fit import fit_stamp
@@ -32,7 +31,8 @@ from omnitrack.stages.init import init_from_frames
 from omnitrack.stages.products import Product
 from omnitrack.stages.query import query_stamp
 from omnitrack.stages.render_edit import read_drawing
-from omnitrack.tracks import Tracks
+from omnitrack.tracks.files import save_tracks
+from omnitrack.tracks.tracks import Tracks
 
 SETTINGS = load_settings(overrides={"flow.pairs": "window:1", "filter.grid_points": 64, "filter.gaps": [1]})
 

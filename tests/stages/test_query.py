@@ -23,7 +23,7 @@ from omnitrack.stages.flow import compute_flow
 from omnitrack.stages.init import init_from_frames
 from omnitrack.stages.query import query_stamp, query_tracks
 from omnitrack.synthetic import SyntheticScene, occluder_scene
-from omnitrack.tracks import Tracks
+from omnitrack.tracks.tracks import Tracks
 
 BACKGROUND = [(8.0, 6.0), (55.5, 40.25), (12.3, 41.9), (50.0, 5.0)]  # seen in every frame
 

@@ -18,7 +18,7 @@ from omnitrack.project.project import Project
 from omnitrack.settings import Settings
 from omnitrack.stages.render import RenderReport
 from omnitrack.stages.run import RunReport, run_all
-from omnitrack.tracks import Tracks
+from omnitrack.tracks.tracks import Tracks
 
 SETTINGS = load_settings(overrides={"flow.pairs": "window:1", "filter.gaps": [1], "filter.grid_points": 64})
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 
-from omnitrack.correspondence import alike
+from omnitrack.correspondence.descriptors import alike
 from omnitrack.correspondence.estimators.contract import (
     Clip,
     ClipEstimator,
@@ -94,6 +94,12 @@ def get_estimator(name: str, settings: FlowSettings) -> AnyEstimator:
 
     Raises:
         OmnitrackError: No such estimator, or a plug-in that cannot be loaded.
+
+    Example:
+        >>> import numpy as np
+        >>> frame = np.zeros((48, 64, 3), np.uint8)
+        >>> get_estimator("dis", FlowSettings()).estimate(frame, frame).shape
+        (48, 64, 2)
     """
     if name in BUILT_IN:
         return BUILT_IN[name](settings)

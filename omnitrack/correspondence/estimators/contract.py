@@ -25,6 +25,12 @@ class Clip:
         original_size: (width, height) of the video in pixels.
         device: Where an estimator that uses torch computes: ``cpu``, ``cuda`` or ``cuda:N``.
         progress: Hears of downloads.
+
+    Example:
+        >>> frames = np.zeros((3, 48, 64, 3), np.uint8)
+        >>> clip = Clip(frames.__getitem__, num_frames=3, size=(64, 48), original_size=(64, 48))
+        >>> clip.frame(2).shape
+        (48, 64, 3)
     """
 
     frame: Callable[[int], NDArray[np.uint8]]
@@ -43,6 +49,10 @@ class FlowEstimate:
         flow: (H, W, 2) float32, all finite: source pixel p is at p + flow[p] in the target.
         confidence: (H, W) in [0, 1], 0 where nothing is known or the point is hidden; None where the estimator cannot
             tell, and the cycle check alone decides.
+
+    Example:
+        >>> FlowEstimate(np.zeros((48, 64, 2), np.float32)).confidence is None
+        True
     """
 
     flow: NDArray[np.float32]
@@ -51,7 +61,15 @@ class FlowEstimate:
 
 @runtime_checkable
 class FlowEstimator(Protocol):
-    """Optical flow of one pair of frames: the plain form. Called from several threads at once."""
+    """Optical flow of one pair of frames: the plain form. Called from several threads at once.
+
+    Example:
+        >>> class Still:
+        ...     def estimate(self, source, target, initial=None):
+        ...         return np.zeros((*source.shape[:2], 2), np.float32)
+        >>> isinstance(Still(), FlowEstimator)
+        True
+    """
 
     def estimate(
         self, source: NDArray[np.uint8], target: NDArray[np.uint8], initial: NDArray[np.float32] | None = None

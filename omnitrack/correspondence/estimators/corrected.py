@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.alike import PUBLISHED, AlikeDescriber, load_alike
-from omnitrack.correspondence.descriptor_search import DescriptorSearch
-from omnitrack.correspondence.descriptors import ClipDescriptors, Describer
+from omnitrack.correspondence.descriptors.alike import PUBLISHED, AlikeDescriber, load_alike
+from omnitrack.correspondence.descriptors.maps import ClipDescriptors, Describer
+from omnitrack.correspondence.descriptors.patches import PatchDescriber
+from omnitrack.correspondence.descriptors.search import DescriptorSearch
 from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate, Pair, PairEstimator
-from omnitrack.correspondence.patch_descriptors import PatchDescriber
 from omnitrack.device import cpu_threads
 from omnitrack.settings import PATCHES, DescriptorSettings
 from omnitrack.weights import locate

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.photometric import looks_better
+from omnitrack.correspondence.photometric import has_lower_error
 from omnitrack.errors import OmnitrackError
 from omnitrack.settings import DisSettings
 
@@ -76,7 +76,7 @@ class DisEstimator:
         if initial is None or not self._settings.two_starts:
             return found
         anew = self._estimate(source, target, None)
-        better = looks_better(source, target, anew, found, _LOOK_SIGMA_PX)
+        better = has_lower_error(source, target, anew, found, _LOOK_SIGMA_PX)
         return np.where(better[..., None], anew, found)
 
     def _estimate(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate, Pair, PairEstimator
-from omnitrack.correspondence.photometric import looks_better
+from omnitrack.correspondence.photometric import has_lower_error
 from omnitrack.units import raster_scale
 
 SIGMA_PX = 2.0  # of the Gaussian around a pixel over which two flows are compared, at 256 x 256
@@ -61,6 +61,6 @@ class NearAndFar:
         assert self._clip is not None
         source, target = (self._clip.frame(t) for t in pair)
         sigma = SIGMA_PX * raster_scale(self._clip.size)
-        takes = looks_better(source, target, far.flow, near.flow, sigma)
+        takes = has_lower_error(source, target, far.flow, near.flow, sigma)
         confidence = None if near.confidence is None else np.where(takes, np.float32(1), near.confidence)
         return FlowEstimate(np.where(takes[..., None], far.flow, near.flow), confidence)

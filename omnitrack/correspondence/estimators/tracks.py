@@ -1,7 +1,7 @@
 """Flow from tracks: what CoTracker, TAPIR, Track-On or omnitrack itself tracked, between any two frames.
 
 A tracker looks at many frames at once and follows a point through an occlusion, which flow between two frames cannot.
-The layouts of the files are in `omnitrack.project.foreign_tracks`, the way from tracks to every pixel in
+The layouts of the files are in `omnitrack.tracks.foreign`, the way from tracks to every pixel in
 `omnitrack.correspondence.track_interpolation`.
 """
 
@@ -21,8 +21,8 @@ from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate, Pai
 from omnitrack.correspondence.raster import Array
 from omnitrack.correspondence.track_interpolation import SourceTracks, interpolate, prepare_source
 from omnitrack.errors import OmnitrackError
-from omnitrack.project.foreign_tracks import SUFFIXES, load_foreign_tracks
 from omnitrack.settings import TracksSettings
+from omnitrack.tracks.foreign import SUFFIXES, load_foreign_tracks
 
 _PATH_HINT = "name the tracks: --set flow.tracks.path=FILE (or a folder, or a glob in quotes)"
 _READ_AT_ONCE = 1 << 20

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.project import Project
-from omnitrack.project.video import open_video
 from omnitrack.settings import RenderSettings, Settings
 from omnitrack.stages.render import render
 from omnitrack.synthetic import SyntheticScene
-from omnitrack.tracks import Tracks
+from omnitrack.tracks.tracks import Tracks
+from omnitrack.video.reading import open_video
 
 SETTINGS = Settings(render=RenderSettings(min_side=192, brightness=1.0))
 TRACK_STYLES = ("points", "trails", "grid", "compare")

@@ -10,13 +10,13 @@ from torch import Tensor
 from omnitrack.motion.omnimotion import OmniMotionField, Rays
 from omnitrack.motion.rendering import accumulate, stratified_depths
 from omnitrack.optimize.batch import Batch
-from omnitrack.optimize.method import Moment
+from omnitrack.optimize.method import StepContext
 from omnitrack.optimize.schedule import ramp
 from omnitrack.settings import OmniMotionSettings
 
 
 @dataclass(frozen=True)
-class Followed:
+class RayBatch:
     """The rays of a batch's B anchors, and where they went.
 
     Attributes:
@@ -36,23 +36,23 @@ class Followed:
     columns: list[Tensor]
 
 
-def follow(field: OmniMotionField, batch: Batch, s: OmniMotionSettings, moment: Moment) -> Followed:
+def cast_batch(field: OmniMotionField, batch: Batch, s: OmniMotionSettings, context: StepContext) -> RayBatch:
     """Cast the rays of a batch's anchors and carry them to the target frames."""
     shape, columns = field.shape, field.warp.time_columns()
-    depths = stratified_depths(len(batch.source_frames), shape.near, shape.far, shape.samples, moment.generator)
+    depths = stratified_depths(len(batch.source_frames), shape.near, shape.far, shape.samples, context.generator)
     rays = field.cast(batch.source_pixels, batch.source_frames, depths, columns)
     prior = _near_depth(rays.depths, field.first_depths(batch.source_pixels, batch.source_frames))
-    tracked = _guided(rays, prior, guided_share(s, moment)).strongest(s.tracked_samples or shape.samples)
+    tracked = _guided(rays, prior, guided_share(s, context)).strongest(s.tracked_samples or shape.samples)
     points = carry(field, tracked.canonical, batch.target_frames, columns)
     z = points[..., 2]
     inside = ((z >= shape.near) & (z <= shape.far)).float()
     landed = field.camera.project(accumulate(tracked.weights[:, None] * inside, points, s.normalise_weights))
-    return Followed(rays, prior, tracked, points, landed, columns)
+    return RayBatch(rays, prior, tracked, points, landed, columns)
 
 
-def guided_share(s: OmniMotionSettings, moment: Moment) -> float:
+def guided_share(s: OmniMotionSettings, context: StepContext) -> float:
     """Share of a ray's weight that is where the depth from motion says, falling to zero."""
-    return 1 - ramp(moment.share, 0, s.guided_share)
+    return 1 - ramp(context.progress, 0, s.guided_share)
 
 
 def carry(field: OmniMotionField, canonical: Tensor, frames: Tensor, columns: list[Tensor]) -> Tensor:

@@ -21,10 +21,10 @@ from typing import BinaryIO
 
 import numpy as np
 
+from omnitrack.atomic import atomic_path
 from omnitrack.errors import OmnitrackError
-from omnitrack.project.atomic import atomic_path
-from omnitrack.project.tracks_text import read_csv, read_json, write_csv, write_json
-from omnitrack.tracks import Tracks
+from omnitrack.tracks.text_files import read_csv, read_json, write_csv, write_json
+from omnitrack.tracks.tracks import Tracks
 
 H5_FORMAT = "omnitrack-tracks-1"
 ARRAYS = ("queries", "tracks", "visible", "confidence", "depth", "frames")
@@ -43,6 +43,15 @@ def save_tracks(tracks: Tracks, path: Path | None, format: str | None = None) ->
 
     Raises:
         OmnitrackError: A format nobody knows, arrays that do not fit together, or a file that cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "tracks.csv"
+        >>> one = np.ones((1, 2), np.float32)
+        >>> rows = np.zeros((1, 3), np.float32), np.array([[[0, 0], [1.5, 2]]], np.float32)
+        >>> save_tracks(Tracks(*rows, one > 0, one, one, np.arange(2), (64, 48), 25.0), path)
+        >>> load_tracks(path).tracks[0, 1].tolist()
+        [1.5, 2.0]
     """
     name = output_format(path, format)
     check_tracks(tracks, "the tracks to write")
@@ -68,6 +77,10 @@ def output_format(path: Path | None, format: str | None = None) -> str:
 
     Raises:
         OmnitrackError: A format nobody knows, or one that cannot go to standard output, or a directory.
+
+    Example:
+        >>> output_format(Path("tracks.h5"))
+        'h5'
     """
     name = _format_of(path, format)
     if path is None and name == "h5":
@@ -91,6 +104,13 @@ def load_tracks(path: str | Path) -> Tracks:
 
     Raises:
         OmnitrackError: A missing, truncated, damaged or foreign file, wrong shapes, or numbers that are not finite.
+
+    Example: see `save_tracks`; also a file of arrays that another program wrote.
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "mine.npz"
+        >>> np.savez(path, queries=np.zeros((1, 3)), tracks=np.zeros((1, 2, 2)), visible=np.ones((1, 2), bool))
+        >>> load_tracks(path).confidence.tolist()
+        [[1.0, 1.0]]
     """
     return _build(_read(Path(path)), str(path))
 
@@ -220,7 +240,7 @@ def _read_npz(path: Path, keys: tuple[str, ...]) -> dict[str, object]:
 
 
 def _write_h5(tracks: Tracks, path: Path) -> None:
-    from omnitrack.project.hdf5_file import create_hdf5
+    from omnitrack.hdf5_file import create_hdf5
 
     with create_hdf5(path) as file:
         file.attrs["format"] = H5_FORMAT

@@ -90,11 +90,11 @@ class ClipDescriptors:
     @torch.inference_mode()
     def _principal_axes(self) -> Tensor:
         frames = np.unique(np.linspace(0, self._num_frames - 1, LEARNED_FRAMES).round().astype(int))
-        moment = torch.zeros((), dtype=torch.float64)
+        context = torch.zeros((), dtype=torch.float64)
         for frame in frames:
             values = self._describe(self._image(int(frame)), stride=LEARNED_STRIDE)[0].flatten(1).double().cpu()
-            moment = moment + values @ values.T
-        axes = torch.linalg.eigh(moment).eigenvectors.flip(1)  # those of the largest eigenvalues first
+            context = context + values @ values.T
+        axes = torch.linalg.eigh(context).eigenvectors.flip(1)  # those of the largest eigenvalues first
         return axes[:, :CHANNELS].float().to(self._device)
 
     def _image(self, frame: int) -> Tensor:

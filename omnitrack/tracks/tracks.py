@@ -25,6 +25,21 @@ class Tracks:
         size: (width, height) of the original video in pixels.
         fps: Frames per second of the project.
         meta: What the tracks were made from (plain JSON values).
+
+    Example:
+        >>> visible = np.array([[True, False]])
+        >>> tracks = Tracks(
+        ...     queries=np.array([[0, 10, 20]], np.float32),
+        ...     tracks=np.array([[[10, 20], [12, 21]]], np.float32),
+        ...     visible=visible,
+        ...     confidence=visible.astype(np.float32),
+        ...     depth=np.zeros((1, 2), np.float32),
+        ...     frames=np.arange(2),
+        ...     size=(64, 48),
+        ...     fps=25.0,
+        ... )
+        >>> len(tracks), tracks.tracks[0, 1].tolist()
+        (1, [12.0, 21.0])
     """
 
     queries: NDArray[np.float32]

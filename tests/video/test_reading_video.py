@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
-from omnitrack.project.video import default_name, open_video
+from omnitrack.video.reading import default_name, open_video
 
 LOSSLESS = ("-c:v", "libx264rgb", "-qp", "0")
 

@@ -1,4 +1,4 @@
-"""`Looks`: points are alike where their patches are, or where their features are sure of it."""
+"""`TrackAppearance`: points are alike where their patches are, or where their features are sure of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.features.sampling import FrameFeatures
-from omnitrack.correspondence.looks import SURE_MARGIN, Looks
+from omnitrack.correspondence.track_appearance import SURE_MARGIN, TrackAppearance
 
 SIZE = (64, 48)
 POINTS = np.array([[20, 20], [40, 30], [50.5, 12.25]], np.float32)
@@ -31,7 +31,7 @@ def places(points: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def test_patches_alone(frames: list[NDArray[np.uint8]]) -> None:
-    looks = Looks(FramePatches(frames.__getitem__, SIZE), 0.5).of(0, POINTS)
+    looks = TrackAppearance(FramePatches(frames.__getitem__, SIZE), 0.5).of(0, POINTS)
     np.testing.assert_allclose(looks.patch_similarity(1, POINTS, slice(None)), 1, atol=1e-6)
     likeness = looks.likeness(places(POINTS))
     np.testing.assert_allclose(likeness[:, :2], 0.5, atol=1e-6)
@@ -41,12 +41,12 @@ def test_patches_alone(frames: list[NDArray[np.uint8]]) -> None:
 @pytest.mark.parametrize(("cosine", "sure"), [(0.69, False), (0.71, True)])
 def test_features_speak_up_where_they_are_sure(frames: list[NDArray[np.uint8]], cosine: float, sure: bool) -> None:
     assert SURE_MARGIN == 0.1
-    looks = Looks(FramePatches(frames.__getitem__, SIZE), 0.5, features(cosine), 0.6).of(0, POINTS)
+    looks = TrackAppearance(FramePatches(frames.__getitem__, SIZE), 0.5, features(cosine), 0.6).of(0, POINTS)
     likeness = looks.likeness(places(POINTS))
     assert (likeness > 0).tolist() == [[True, True, sure]] * 3
     np.testing.assert_allclose(likeness[:, 2], cosine - 0.7, atol=1e-6)
 
 
 def test_features_do_not_speak_against_patches(frames: list[NDArray[np.uint8]]) -> None:
-    looks = Looks(FramePatches(frames.__getitem__, SIZE), 0.5, features(-0.5), 0.6).of(0, POINTS)
+    looks = TrackAppearance(FramePatches(frames.__getitem__, SIZE), 0.5, features(-0.5), 0.6).of(0, POINTS)
     np.testing.assert_allclose(looks.likeness(places(POINTS))[:, 1], 0.5, atol=1e-6)

@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
-from omnitrack.project import video_writer
-from omnitrack.project.video_writer import VideoWriter
+from omnitrack.video import writing
+from omnitrack.video.writing import VideoWriter
 
 
 def write(path: Path, frames: NDArray[np.uint8], fps: float = 12.0) -> None:
@@ -158,7 +158,7 @@ def test_frame_of_another_size_is_refused(tmp_path: Path, clip: NDArray[np.uint8
 def test_complaint_of_ffmpeg_becomes_the_error(
     tmp_path: Path, clip: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(video_writer._ENCODERS, ".mp4", ["-c:v", "no_such_encoder", "-f", "mp4"])
+    monkeypatch.setitem(writing._ENCODERS, ".mp4", ["-c:v", "no_such_encoder", "-f", "mp4"])
     with pytest.raises(OmnitrackError, match=r"cannot write .*out\.mp4: Unknown encoder 'no_such_encoder'"):
         write(tmp_path / "out.mp4", np.repeat(clip, 20, axis=0))
     assert not list(tmp_path.iterdir())

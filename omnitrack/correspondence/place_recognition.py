@@ -21,7 +21,7 @@ BLOCK_ROWS = 256  # of the table of similarities that is looked at at once: boun
 Image = NDArray[np.uint8]
 
 
-def look_of(image: Image) -> Array:
+def global_descriptor(image: Image) -> Array:
     """What a frame shows, without learned weights: (D,) numbers of a small image (h, w, 3) uint8.
 
     Two halves of equal weight: square roots of histograms of gradient orientations in 4 x 4 cells, which bear a small

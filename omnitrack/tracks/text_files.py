@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
-from omnitrack.tracks import Tracks
+from omnitrack.tracks.tracks import Tracks
 
 CSV_COLUMNS = ("track", "frame", "x", "y", "visible", "confidence")
 CSV_ROW = "%d,%d,%.4f,%.4f,%d,%.4f\n"

@@ -18,7 +18,7 @@ MOST_STARTS = 2  # frames from which each of them is reached
 SPACING = 16  # frames between them, and from the window to them: nearer ones say the same
 
 
-class Returns:
+class Revisits:
     """The far targets of one source frame, found while a chain passes by the frames around it.
 
     Memory: one state per far target.

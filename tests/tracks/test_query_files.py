@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from omnitrack.errors import OmnitrackError
-from omnitrack.project.points_io import read_points
+from omnitrack.tracks.query_files import read_points
 
 ROWS = [[0.0, 1.5, 2.0], [3.0, 4.0, 5.25]]
 

@@ -14,10 +14,10 @@ import h5py
 import numpy as np
 import pytest
 
+from omnitrack.atomic import atomic_path
 from omnitrack.errors import OmnitrackError
-from omnitrack.project.atomic import atomic_path
-from omnitrack.project.tracks_io import load_meta, load_tracks, output_format, save_tracks
-from omnitrack.tracks import Tracks
+from omnitrack.tracks.files import load_meta, load_tracks, output_format, save_tracks
+from omnitrack.tracks.tracks import Tracks
 
 FORMATS = ("npz", "csv", "json", "h5")
 
@@ -91,7 +91,7 @@ def test_csv_text(tracks: Tracks, tmp_path: Path) -> None:
 
 def test_csv_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tracks: Tracks) -> None:
     save_tracks(tracks, tmp_path / "whole.csv")
-    monkeypatch.setattr("omnitrack.project.tracks_text.CSV_ROWS_AT_ONCE", 8)  # two tracks, then one
+    monkeypatch.setattr("omnitrack.tracks.text_files.CSV_ROWS_AT_ONCE", 8)  # two tracks, then one
     save_tracks(tracks, tmp_path / "blocks.csv")
     assert (tmp_path / "blocks.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 

@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from omnitrack.errors import OmnitrackError
-from omnitrack.project.foreign_tracks import ForeignTracks, load_foreign_tracks
-from omnitrack.project.tracks_io import save_tracks
-from omnitrack.tracks import Tracks
+from omnitrack.tracks.files import save_tracks
+from omnitrack.tracks.foreign import ForeignTracks, load_foreign_tracks
+from omnitrack.tracks.tracks import Tracks
 
 SIZE, FRAMES = (80, 48), 5
 MODEL = (256, 256)  # the frame that TAPIR and TAPNext see

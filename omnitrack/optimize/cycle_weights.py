@@ -17,7 +17,7 @@ from omnitrack.units import raster_scale
 NO_WAY_BACK = 0.3  # times the confidence where nothing is believed of the landing place
 
 
-def weigh_by_return(data: Correspondences, half_px: float) -> Correspondences:
+def cycle_weighted(data: Correspondences, half_px: float) -> Correspondences:
     """Lower the confidence of correspondences whose landing place does not lead back to where they began.
 
     The confidence is multiplied by 1 / (1 + (d / half_px)^2), d the distance from the start after going there along

@@ -1,4 +1,4 @@
-"""What the arrays of a tracker's file mean; the layouts by name are in `omnitrack.project.foreign_tracks`."""
+"""What the arrays of a tracker's file mean; the layouts by name are in `omnitrack.tracks.foreign`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.project.array_files import Mismatch
 from omnitrack.settings import TRACK_LAYOUTS
+from omnitrack.tracks.array_files import Mismatch
 
 POSITIONS = ("pred_tracks", "pred_trajectory", "tracks", "points")
 LOGITS = ("occlusion", "visible_logits")  # as a model gives them, at the size that it works at

@@ -13,12 +13,12 @@ from omnitrack.correspondence.chaining import Similarity
 from omnitrack.correspondence.features.sampling import FrameFeatures
 from omnitrack.correspondence.raster import Array
 
-Witness = tuple[Similarity, float]  # a similarity, and the least one that is alike
+Cue = tuple[Similarity, float]  # a similarity, and the least one that is alike
 
 SURE_MARGIN = 0.1  # cosine similarity above the one at which `filter` believes features
 
 
-class Looks:
+class TrackAppearance:
     """Compares places of a clip's frames.
 
     Args:
@@ -40,42 +40,40 @@ class Looks:
         self._features = features
         self._feature_threshold = feature_threshold + SURE_MARGIN
 
-    def of(self, frame: int, pixels: Array) -> PointLooks:
+    def of(self, frame: int, pixels: Array) -> PointAppearance:
         """What points (P, 2) of a frame look like there."""
         patches = self._patches.patches(frame, pixels)
-        witnesses: list[Witness] = [
+        cues: list[Cue] = [
             (lambda t, places, rows: self._patches.similarity(patches[rows], t, places), self._patch_threshold)
         ]
         if self._features is not None:
             features, at = self._features, self._features.at(frame, pixels)
-            witnesses.append(
-                (lambda t, places, rows: features.similarity(at[rows], t, places), self._feature_threshold)
-            )
-        return PointLooks(witnesses)
+            cues.append((lambda t, places, rows: features.similarity(at[rows], t, places), self._feature_threshold))
+        return PointAppearance(cues)
 
 
-class PointLooks:
+class PointAppearance:
     """What P points look like in one frame, to compare other places with.
 
     Args:
-        witnesses: The first is that of patches.
+        cues: The first is that of patches.
 
     Attributes:
         patch_similarity: Of the patches around other places with those around the points.
     """
 
-    def __init__(self, witnesses: list[Witness]) -> None:
-        self._witnesses = witnesses
-        self.patch_similarity = witnesses[0][0]
+    def __init__(self, cues: list[Cue]) -> None:
+        self._cues = cues
+        self.patch_similarity = cues[0][0]
 
     def likeness(self, places: Array) -> Array:
         """How far places (P, T, 2) in frames 0 to T - 1 look like the points: (P, T), above zero where alike.
 
-        By how much the similarity is over the least one that is alike, of the witness that says the most.
+        By how much the similarity is over the least one that is alike, of the cue that says the most.
         """
         frames = range(places.shape[1])
         margins = [
             np.stack([similarity(t, places[:, t], slice(None)) for t in frames], 1) - least
-            for similarity, least in self._witnesses
+            for similarity, least in self._cues
         ]
         return np.asarray(np.maximum.reduce(margins), np.float32)

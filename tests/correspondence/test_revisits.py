@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from omnitrack.correspondence import returns as returns_module
+from omnitrack.correspondence import revisits as module
 from omnitrack.correspondence.chaining import chain, outward, start_state
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.raster import pixel_grid
-from omnitrack.correspondence.returns import MOST_STARTS, MOST_TARGETS, SPACING, Returns
+from omnitrack.correspondence.revisits import MOST_STARTS, MOST_TARGETS, SPACING, Revisits
 from omnitrack.synthetic import panorama_scene
 
 THRESHOLD_PX = 2.0
@@ -38,19 +38,19 @@ class Linked(FlowSource):
 
 def test_only_frames_beyond_the_window_that_are_reached_from_within() -> None:
     flows = Linked([(100, 103), (98, 300), (111, 500), (90, 0), (102, 110), (110, 126)])
-    returns = Returns(flows, 100, 600, 10, THRESHOLD_PX)
-    assert returns.targets == {300: [98], 0: [90]}, "111 is too far to start from, 126 too near to be a return"
+    revisits = Revisits(flows, 100, 600, 10, THRESHOLD_PX)
+    assert revisits.targets == {300: [98], 0: [90]}, "111 is too far to start from, 126 too near to be a return"
 
 
 def test_the_nearest_starts_come_first_and_are_few() -> None:
     flows = Linked([(98, 300), (101, 300), (99, 300), (104, 400)])
-    assert Returns(flows, 100, 600, 10, THRESHOLD_PX).targets == {300: [99, 101], 400: [104]}
+    assert Revisits(flows, 100, 600, 10, THRESHOLD_PX).targets == {300: [99, 101], 400: [104]}
     assert MOST_STARTS == 2
 
 
 def test_targets_are_few_and_apart() -> None:
     flows = Linked([(100, 200 + 5 * i) for i in range(60)])
-    targets = sorted(Returns(flows, 100, 600, 10, THRESHOLD_PX).targets)
+    targets = sorted(Revisits(flows, 100, 600, 10, THRESHOLD_PX).targets)
     assert targets == [200 + 20 * i for i in range(MOST_TARGETS)]
     assert np.diff(targets).min() >= SPACING
 
@@ -65,19 +65,19 @@ def test_of_two_ways_the_consistent_one_is_taken() -> None:
 
     point = np.array([[30, 20]], np.float32)
     for links in ([(99, 300), (101, 300)], [(101, 300), (98, 300)]):
-        returns = Returns(Wrong(links), 100, 600, 10, THRESHOLD_PX)
+        revisits = Revisits(Wrong(links), 100, 600, 10, THRESHOLD_PX)
         for frame in (99, 98, 101):
-            returns.pass_by(frame, start_state(point))
-        ((target, state),) = returns.found()
+            revisits.pass_by(frame, start_state(point))
+        ((target, state),) = revisits.found()
         assert target == 300
         assert state.visible.tolist() == [True]
         np.testing.assert_array_equal(state.pixels, point)
 
 
 def test_what_was_not_passed_is_not_found() -> None:
-    returns = Returns(Linked([(98, 300), (104, 400)]), 100, 600, 10, THRESHOLD_PX)
-    returns.pass_by(104, start_state(np.array([[30, 20]], np.float32)))
-    assert [target for target, _ in returns.found()] == [400]
+    revisits = Revisits(Linked([(98, 300), (104, 400)]), 100, 600, 10, THRESHOLD_PX)
+    revisits.pass_by(104, start_state(np.array([[30, 20]], np.float32)))
+    assert [target for target, _ in revisits.found()] == [400]
 
 
 @pytest.mark.parametrize("source", [4, 8])
@@ -85,7 +85,7 @@ def test_points_are_found_where_they_are_when_the_camera_comes_back(
     exact_flows: type, monkeypatch: pytest.MonkeyPatch, source: int
 ) -> None:
     """Over in 20 frames and back in 20; frame 40 - t shows what frame t shows."""
-    monkeypatch.setattr(returns_module, "SPACING", 4)
+    monkeypatch.setattr(module, "SPACING", 4)
     scene = panorama_scene((64, 48), 41, sweep=20)
     exact = exact_flows(scene)
 
@@ -94,12 +94,12 @@ def test_points_are_found_where_they_are_when_the_camera_comes_back(
             return exact.flow(source, target)
 
     flows, grid = Panorama([(6, 34), (10, 30)]), pixel_grid((64, 48), 4)
-    returns = Returns(flows, source, 41, 8, THRESHOLD_PX)
-    returns.pass_by(source, start_state(grid))
+    revisits = Revisits(flows, source, 41, 8, THRESHOLD_PX)
+    revisits.pass_by(source, start_state(grid))
     for targets in outward(source, 41, 8):
         for target, state in chain(flows, source, grid, targets, (1, 2, 4), THRESHOLD_PX):
-            returns.pass_by(target, state)
-    found = dict(returns.found())
+            revisits.pass_by(target, state)
+    found = dict(revisits.found())
     assert sorted(found) == [30, 34]
     tracks, visible = scene.tracks(np.column_stack([np.full(len(grid), source), grid]))
     for target, state in found.items():

@@ -46,8 +46,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
-from omnitrack.project.array_files import TORCH_SUFFIXES, Arrays, Mismatch, read_arrays
-from omnitrack.project.track_layouts import (
+from omnitrack.tracks.array_files import TORCH_SUFFIXES, Arrays, Mismatch, read_arrays
+from omnitrack.tracks.layouts import (
     KEYS,
     LAYOUT_HINT,
     Reading,
@@ -63,7 +63,7 @@ from omnitrack.project.track_layouts import (
 OUR_SUFFIXES = (".csv", ".json", ".h5")
 SUFFIXES = (".npz", *TORCH_SUFFIXES, *OUR_SUFFIXES)
 OUTSIDE_SHARE = 0.2  # of the visible positions; more of them outside the frame belong to a frame of another size
-HINT = "what a file of tracks holds: python -m pydoc omnitrack.project.foreign_tracks"
+HINT = "what a file of tracks holds: python -m pydoc omnitrack.tracks.foreign"
 _SIZE_HINT = "say it: --set flow.tracks.width=256 --set flow.tracks.height=256"
 
 
@@ -124,7 +124,7 @@ def _arrays(path: Path, layout: str) -> tuple[Arrays, bool]:
     if path.suffix.lower() not in SUFFIXES:
         raise Mismatch("is no file of tracks by its name", f"one of {', '.join(SUFFIXES)}")
     if path.suffix.lower() in OUR_SUFFIXES:
-        from omnitrack.project.tracks_io import load_tracks
+        from omnitrack.tracks.files import load_tracks
 
         tracks = load_tracks(path)
         arrays: Arrays = {key: getattr(tracks, key) for key in ("tracks", "visible", "confidence", "frames", "queries")}

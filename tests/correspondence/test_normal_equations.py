@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.equations import BandedEquations, DenseEquations, Equations
+from omnitrack.correspondence.normal_equations import BandedEquations, DenseEquations, Equations
 
 POINTS, FRAMES, SMOOTHNESS = 3, 12, 0.3
 TIES = [(0, 1), (2, 1), (3, 7), (11, 7), (5, 6), (8, 11), (6, 2)]

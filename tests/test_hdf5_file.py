@@ -10,14 +10,14 @@ import h5py
 import numpy as np
 import pytest
 
-from omnitrack.project.hdf5_file import METADATA_BYTES, bound_metadata, create_hdf5
+from omnitrack.hdf5_file import METADATA_BYTES, bound_metadata, create_hdf5
 
 # In a process of its own: HDF5 used to bring it down, when it ended at the latest.
 ON_A_FULL_DISK = """
 import resource, sys, threading
 from pathlib import Path
 import numpy as np
-from omnitrack.project.hdf5_file import create_hdf5
+from omnitrack.hdf5_file import create_hdf5
 
 def write(name):
     try:

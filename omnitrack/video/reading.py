@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
-from omnitrack.project.ffmpeg import Ffmpeg, local_file
-from omnitrack.project.images import read_image, to_rgb8
-from omnitrack.project.video_writer import VideoWriter
+from omnitrack.video.ffmpeg import Ffmpeg, local_file
+from omnitrack.video.images import read_image, to_rgb8
+from omnitrack.video.writing import VideoWriter
 
 __all__ = ["VideoReader", "VideoWriter", "default_name", "open_video"]
 

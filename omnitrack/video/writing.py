@@ -13,10 +13,10 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from omnitrack.atomic import atomic_path
 from omnitrack.errors import OmnitrackError
-from omnitrack.project.atomic import atomic_path
-from omnitrack.project.ffmpeg import Ffmpeg, local_file
-from omnitrack.project.images import write_image
+from omnitrack.video.ffmpeg import Ffmpeg, local_file
+from omnitrack.video.images import write_image
 
 Sink = Callable[[NDArray[np.uint8]], None]
 

@@ -20,6 +20,7 @@ from urllib.request import urlopen
 from omnitrack.errors import OmnitrackError, closest_hint
 from omnitrack.progress import SILENT, Progress
 
+DISTRIBUTION = "omnitrack-video"  # what pip calls the package
 CACHE_VARIABLE = "OMNITRACK_CACHE"
 MISSING = "missing"
 _CHUNK_BYTES = 1 << 18
@@ -116,7 +117,7 @@ def import_extra(module: str, extra: str) -> ModuleType:
         absent = isinstance(error, ModuleNotFoundError) and error.name == module.split(".")[0]
         why = "is not installed" if absent else f"cannot be imported: {error}"
         raise OmnitrackError(
-            f"this needs the package {module}, which {why}", f'pip install "omnitrack[{extra}]"'
+            f"this needs the package {module}, which {why}", f'pip install "{DISTRIBUTION}[{extra}]"'
         ) from error
 
 

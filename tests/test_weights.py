@@ -200,7 +200,7 @@ def test_an_absent_extra_is_named_with_its_command(tmp_path: Path, monkeypatch: 
     assert import_extra("json", "none").dumps([]) == "[]"
     with pytest.raises(OmnitrackError, match="no_such_package, which is not installed") as caught:
         import_extra("no_such_package", "features")
-    assert caught.value.hint == 'pip install "omnitrack[features]"'
+    assert caught.value.hint == 'pip install "omnitrack-video[features]"'
     (tmp_path / "broken_package.py").write_text("import no_such_package\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(OmnitrackError, match="cannot be imported: No module named 'no_such_package'"):

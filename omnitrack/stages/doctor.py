@@ -10,6 +10,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, entry_points, metadata, version
 
 import omnitrack
+from omnitrack.weights import DISTRIBUTION
 
 MODULES = ("torch", "numpy", "cv2", "h5py", "imageio", "typer", "rich")
 
@@ -73,7 +74,7 @@ def _devices() -> dict[str, str]:
 def _extras() -> dict[str, str]:
     """The extras that the installed package declares; a source tree that is not installed declares none."""
     try:
-        declared = metadata("omnitrack")
+        declared = metadata(DISTRIBUTION)
     except PackageNotFoundError:
         return {}
     requirements = [line.replace("'", '"') for line in declared.get_all("Requires-Dist") or []]
@@ -81,7 +82,7 @@ def _extras() -> dict[str, str]:
     for extra in declared.get_all("Provides-Extra") or []:
         names = [_distribution(line) for line in requirements if f'extra == "{extra}"' in line]
         missing = [name for name in names if not _installed(name)]
-        found[extra] = f'without {", ".join(missing)}: pip install "omnitrack[{extra}]"' if missing else "present"
+        found[extra] = f'without {", ".join(missing)}: pip install "{DISTRIBUTION}[{extra}]"' if missing else "present"
     return found
 
 

@@ -8,62 +8,27 @@ from __future__ import annotations
 import glob
 import math
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.video.animation import AnimatedImage, count_pictures
 from omnitrack.video.ffmpeg import Ffmpeg, local_file
 from omnitrack.video.images import read_image, to_rgb8
+from omnitrack.video.reader import DEFAULT_FPS, VideoReader
 from omnitrack.video.writing import VideoWriter
 
 __all__ = ["VideoReader", "VideoWriter", "default_name", "open_video"]
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm", ".jp2")
+IMAGE_SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm", ".jp2")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".webm", ".gif", ".mkv", ".m4v", ".mpg", ".mpeg", ".wmv")
-DEFAULT_FPS = 24.0  # of images, which carry no rate
 SHORT_OF_ANNOUNCED = 0.9  # fewer frames than this share of what the file announces are worth a warning
 _ALPHA_FORMATS = ("yuva", "gbrap", "rgba", "bgra", "argb", "abgr", "ya8", "ya16")  # ffmpeg's pixel formats
-
-
-class VideoReader(ABC):
-    """A stream of frames and what is known about it; a context manager, and iterable more than once.
-
-    Attributes:
-        size: (width, height) of the frames in pixels, after the video's rotation.
-        fps: Frames per second; the mean where the rate varies.
-        count: Number of frames: exact for images, an estimate for video files, None where the file does not tell.
-        damage: What was wrong with the file, once an iteration reached its end; None where nothing was.
-    """
-
-    size: tuple[int, int]
-    fps: float
-    count: int | None
-    damage: str | None = None
-
-    @abstractmethod
-    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        """Yield (H, W, 3) uint8 RGB frames, from the first."""
-
-    def __length_hint__(self) -> int:
-        return self.count or 0
-
-    def __enter__(self) -> VideoReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:  # noqa: B027 - most readers hold nothing open
-        """Stop reading."""
 
 
 def open_video(source: str | Path) -> VideoReader:
@@ -73,7 +38,8 @@ def open_video(source: str | Path) -> VideoReader:
     Every stored frame is given once, also where the rate varies. Images are taken in natural order (2 before 10).
 
     Args:
-        source: A video file (anything ffmpeg reads), a folder of images, or a glob that matches images.
+        source: A video file (anything ffmpeg reads), an animated PNG or WebP, a folder of images, or a glob that
+            matches images.
 
     Raises:
         OmnitrackError: Nothing there, or nothing that holds frames.
@@ -82,7 +48,9 @@ def open_video(source: str | Path) -> VideoReader:
     if path.is_dir():
         return ImageSequence(list_images(path), f"folder {path}")
     if path.is_file():
-        return ImageSequence([path], str(path)) if path.suffix.lower() in IMAGE_SUFFIXES else VideoFile(path)
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            return VideoFile(path)
+        return AnimatedImage(path) if count_pictures(path) > 1 else ImageSequence([path], str(path))
     if _is_glob(source):
         matches = [Path(name) for name in glob.glob(str(source))]  # noqa: PTH207 - it may be absolute
         images = _natural_order(p for p in matches if p.suffix.lower() in IMAGE_SUFFIXES)

@@ -359,7 +359,7 @@ def test_extras_are_those_that_the_package_declares(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(doctor, "metadata", lambda _: declared)
     assert doctor.examine().extras == {
         "test": "present",
-        "dev": 'without no-such-package: pip install "omnitrack[dev]"',
+        "dev": 'without no-such-package: pip install "omnitrack-video[dev]"',
     }
 
 

@@ -192,7 +192,7 @@ def test_without_onnxruntime_the_extra_is_named(tmp_path: Path, monkeypatch: pyt
     for name in ("onnx", "xfeat"):
         with pytest.raises(OmnitrackError, match="onnxruntime") as caught:
             open_extractor(FeatureSettings(extractor=name, weights=str(path)))
-    assert caught.value.hint == 'pip install "omnitrack[onnx]"'
+    assert caught.value.hint == 'pip install "omnitrack-video[onnx]"'
 
 
 # --- the real one -----------------------------------------------------------------------------------------------

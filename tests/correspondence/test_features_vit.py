@@ -33,7 +33,7 @@ def test_without_timm_the_extra_is_named(name: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(OmnitrackError, match="timm") as caught:
         open_extractor(FeatureSettings(extractor=name))
-    assert caught.value.hint == 'pip install "omnitrack[features]"'
+    assert caught.value.hint == 'pip install "omnitrack-video[features]"'
 
 
 def test_a_file_of_weights_must_be_there(tmp_path: Path) -> None:

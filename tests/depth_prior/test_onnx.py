@@ -126,4 +126,4 @@ def test_without_onnxruntime_the_extra_is_named(
     source = open_source(source_of("onnx", tmp_path / "net.onnx", kind="depth"), clip)
     with pytest.raises(OmnitrackError, match="needs the package onnxruntime") as caught:
         source.depth(0, frame)
-    assert caught.value.hint == 'pip install "omnitrack[onnx]"'
+    assert caught.value.hint == 'pip install "omnitrack-video[onnx]"'

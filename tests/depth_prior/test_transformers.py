@@ -144,4 +144,4 @@ def test_without_transformers_the_extra_is_named(
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(OmnitrackError, match="needs the package transformers") as caught:
         open_source(source_of("transformers", "org/name"), clip)
-    assert caught.value.hint == 'pip install "omnitrack[depth]"'
+    assert caught.value.hint == 'pip install "omnitrack-video[depth]"'

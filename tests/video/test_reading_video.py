@@ -128,6 +128,33 @@ def test_gif_rate_is_the_mean_of_its_delays(tmp_path: Path) -> None:
         np.testing.assert_array_equal([frame[5, 5, 0] for frame in reader], [0, 60, 120, 180])
 
 
+@pytest.mark.parametrize(("name", "alpha"), [("clip.webp", False), ("clip.png", False), ("clip.apng", True)])
+def test_animated_images_are_videos(tmp_path: Path, name: str, alpha: bool) -> None:
+    """Delays of 40 ms: 25 frames a second. Half transparent colours are blended over black."""
+    images = pytest.importorskip("PIL.Image")
+    path, level = tmp_path / name, [0, 60, 120, 180]
+    colours = np.stack([np.full((20, 30, 4 if alpha else 3), k, np.uint8) for k in level])
+    if alpha:
+        colours[..., 3] = 128
+    pages = [images.fromarray(page) for page in colours]
+    more = {"lossless": True} if name.endswith("webp") else {"format": "png"}
+    pages[0].save(path, save_all=True, append_images=pages[1:], duration=40, loop=0, **more)
+    with open_video(path) as reader:
+        assert (reader.size, reader.fps, reader.count) == ((30, 20), 25.0, 4)
+        found = [int(frame[5, 5, 0]) for frame in reader]
+    assert found == ([round(k * 128 / 255) for k in level] if alpha else level)
+
+
+def test_a_damaged_animation_is_one_clear_error(tmp_path: Path) -> None:
+    images = pytest.importorskip("PIL.Image")
+    noise = np.random.default_rng(0).integers(0, 255, (3, 40, 40, 3), np.uint8)
+    pages = [images.fromarray(page) for page in noise]
+    path = tmp_path / "clip.webp"
+    pages[0].save(path, save_all=True, append_images=pages[1:], duration=40, lossless=True)
+    path.write_bytes(path.read_bytes()[:-3000])
+    assert str(path) in failure(path).message
+
+
 def test_variable_rate_gives_each_stored_frame_once(
     tmp_path: Path, clip: NDArray[np.uint8], encode_clip: Callable[..., Path]
 ) -> None:

@@ -10,7 +10,7 @@ from omnitrack.correspondence.raster import grid_shape, pixel_grid
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.cycle_weights import NO_WAY_BACK, cycle_weighted
 
-SIZE = (256, 128)
+SIZE = (256, 256)
 STRIDE = 4
 SHAPE = grid_shape(SIZE, STRIDE)
 POINTS = SHAPE[0] * SHAPE[1]
@@ -44,7 +44,7 @@ def inner(confidence: torch.Tensor) -> set[int]:
     return set(confidence.view(*SHAPE)[INNER].flatten().tolist())
 
 
-@pytest.mark.parametrize("size", [SIZE, (512, 256)])
+@pytest.mark.parametrize("size", [SIZE, (4 * SIZE[0], 4 * SIZE[1])])
 @pytest.mark.parametrize(("wrong_px", "share"), [(0.0, 1.0), (2.0, 1 / 2), (4.0, 1 / 5), (6.0, 1 / 10)])
 def test_confidence_falls_with_the_distance_from_the_start(
     wrong_px: float, share: float, size: tuple[int, int]

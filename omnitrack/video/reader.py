@@ -1,0 +1,46 @@
+"""What every reader of a video is: a stream of (H, W, 3) uint8 RGB frames."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+DEFAULT_FPS = 24.0  # of images, which carry no rate
+
+
+class VideoReader(ABC):
+    """A stream of frames and what is known about it; a context manager, and iterable more than once.
+
+    Attributes:
+        size: (width, height) of the frames in pixels, after the video's rotation.
+        fps: Frames per second; the mean where the rate varies.
+        count: Number of frames: exact for images, an estimate for video files, None where the file does not tell.
+        damage: What was wrong with the file, once an iteration reached its end; None where nothing was.
+    """
+
+    size: tuple[int, int]
+    fps: float
+    count: int | None
+    damage: str | None = None
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        """Yield (H, W, 3) uint8 RGB frames, from the first."""
+
+    def __length_hint__(self) -> int:
+        return self.count or 0
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:  # noqa: B027 - most readers hold nothing open
+        """Stop reading."""

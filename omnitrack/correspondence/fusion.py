@@ -15,20 +15,12 @@ x fixed at the query. A hop weighs w = 1 / (s^2 + e^2), e its cycle error, less 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.chaining import (
-    CAUTIOUS,
-    HopPrices,
-    Similarity,
-    chain,
-    chain_confidence,
-    outward,
-    start_state,
-)
+from omnitrack.correspondence.agreement import trusted_field
+from omnitrack.correspondence.chained_tracks import ChainedTrack
 from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.normal_equations import BandedEquations, DenseEquations, Equations
@@ -44,88 +36,9 @@ SMOOTHNESS = 0.04  # of the acceleration
 QUERY_WEIGHT = 1e6  # keeps the query where it is
 MAX_ERROR_PX = 20.0
 ROUNDS = 3
-SEEN_EVIDENCE = 1.4  # more than one cue says, and less than two
-AGREEMENT_PX = 4.0  # distance of field and chain at which their agreement is half
-AGREEMENT_FRAMES = 4.0  # reach of an agreement in time
-TRUST_THRESHOLD = 0.5
-LEAST_BELIEF = 0.3  # in a chain of consistent hops, however doubtful: they lie together, so their doubts do not add up
 SOLVE_FLOATS = 1 << 24  # of the matrices solved at once: bounds the memory
 DENSE_FRAMES = 256  # in longer clips only a band of the matrix is kept
 WIDEST_BAND = 32  # frames: hops over more pull at both ends
-
-
-@dataclass(frozen=True)
-class ChainedTrack:
-    """What the measured flow alone says of P points in all T frames.
-
-    Attributes:
-        pixels: (P, T, 2) positions.
-        visible: (P, T) bool.
-        confidence: (P, T) in [0, 1], 0 where not visible (`omnitrack.correspondence.chaining.chain_confidence`).
-    """
-
-    pixels: Array
-    visible: NDArray[np.bool_]
-    confidence: Array
-
-
-def chain_everywhere(
-    flows: FlowSource,
-    source: int,
-    pixels: Array,
-    num_frames: int,
-    gaps: Sequence[int],
-    threshold_px: float,
-    similarity: Similarity | None = None,
-    prices: HopPrices = CAUTIOUS,
-) -> ChainedTrack:
-    """Chain points (P, 2) of one frame to all frames, see `omnitrack.correspondence.chaining.chain`."""
-    start = np.asarray(pixels, np.float32)
-    states = {source: start_state(start)}
-    for targets in outward(source, num_frames):
-        states.update(chain(flows, source, start, targets, gaps, threshold_px, similarity, prices))
-    ordered = [states[t] for t in range(num_frames)]
-    visible = np.stack([s.visible for s in ordered], 1)
-    variance, doubt = (np.stack([getattr(s, name) for s in ordered], 1) for name in ("variance", "doubt"))
-    pixels = np.stack([s.pixels for s in ordered], 1)
-    belief = LEAST_BELIEF + (1 - LEAST_BELIEF) * np.exp(-doubt)
-    return ChainedTrack(pixels, visible, visible * chain_confidence(variance, threshold_px) * belief)
-
-
-def agreement(chained: ChainedTrack, field_pixels: Array, size: tuple[int, int]) -> Array:
-    """How near the field is to the chain: (P, T), 1 in the same place, 1/2 at `AGREEMENT_PX`."""
-    distance = np.linalg.norm(chained.pixels - field_pixels, axis=-1) / raster_scale(size)
-    return np.asarray(1 / (1 + (distance / AGREEMENT_PX) ** 2), np.float32)
-
-
-def trusted_field(chained: ChainedTrack, field_pixels: Array, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Where the field may be followed: (P, T) bool, by its agreement with what the chain saw around each frame."""
-    frames = np.arange(field_pixels.shape[1])
-    reach = np.exp(-np.abs(frames[:, None] - frames[None]) / AGREEMENT_FRAMES)
-    agreed = (chained.confidence * agreement(chained, field_pixels, size)) @ reach
-    agreed /= np.maximum(chained.confidence @ reach, 1e-3)
-    return np.asarray(agreed > TRUST_THRESHOLD)
-
-
-def fused_confidence(chained: ChainedTrack, field_pixels: Array, size: tuple[int, int]) -> Array:
-    """Confidence (P, T) in [0, 1]: half the chain's own, half its agreement with the field."""
-    return np.asarray((chained.confidence + agreement(chained, field_pixels, size)) / 2, np.float32)
-
-
-def fused_visibility(
-    chained: ChainedTrack,
-    field_pixels: Array,
-    field_visible: NDArray[np.bool_],
-    likeness: Array,
-    size: tuple[int, int],
-) -> NDArray[np.bool_]:
-    """Where points are seen, (P, T) bool, by what four cues say together.
-
-    The field's depth and the chained flow say 0 or 1, their agreement on the place from 0 to 1, and the looks 0 where
-    a point is just alike, less where it is not (`omnitrack.correspondence.track_appearance.PointAppearance.likeness`).
-    """
-    evidence = field_visible + chained.visible.astype(np.float32) + agreement(chained, field_pixels, size) + likeness
-    return np.asarray(evidence > SEEN_EVIDENCE)
 
 
 def fuse_positions(

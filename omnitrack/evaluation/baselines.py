@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from omnitrack.correspondence.chained_tracks import chain_everywhere
 from omnitrack.correspondence.chaining import CAUTIOUS, HopPrices, outward
 from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.flows import FlowSource
-from omnitrack.correspondence.fusion import chain_everywhere
 from omnitrack.correspondence.raster import Array
 from omnitrack.units import raster_scale
 

@@ -29,6 +29,7 @@ LEAST_SHARE = 0.05  # of a width or slope at the start: keeps every slope away f
 # between them.
 KNOTS = ((-1.0, -1.0, 0, 0), (0, -1.0, 0, 0), (0, 0, 1.0, 0), (0, 0, 1.0, 1.0))
 STEPS = ((1.0, 0, 0, 0), (0, 1.0, 1.0, 0), (0, 0, 0, 1.0))
+X_WIDTHS, Y_WIDTHS, SLOPES = 0, 4, 8  # where they begin among the ten parameters
 PARTS = (5, 5, 5, 5, 1)  # starts, ends, rises and runs of the pieces, and the value at the first knot
 
 
@@ -62,19 +63,27 @@ def _pieces(inverse: bool, device: torch.device, dtype: torch.dtype) -> tuple[Te
 
     Kept on the device, because a copy to it in every layer would stop the host.
     """
-    knots, steps = (torch.tensor(rows, dtype=torch.float64) for rows in (KNOTS, STEPS))
-    zero, none = torch.zeros(4, 4, dtype=torch.float64), torch.zeros(1, NUM_PARAMETERS, dtype=torch.float64)
-    outside = torch.zeros(4, 2, dtype=torch.float64)
-    x, y = torch.cat([knots, zero, outside], 1), torch.cat([zero, knots, outside], 1)
-    w, h = torch.cat([steps, zero[:3], outside[:3]], 1), torch.cat([zero[:3], steps, outside[:3]], 1)
-    left, right = (2 * torch.eye(NUM_PARAMETERS, dtype=torch.float64)[8:]).split(1)
-    rises, runs = torch.cat([left, h, right]), torch.cat([none, w, none])
+    none = torch.zeros(1, NUM_PARAMETERS, dtype=torch.float64)
+    x, y = (_of_widths(KNOTS, first) for first in (X_WIDTHS, Y_WIDTHS))
+    w, h = (_of_widths(STEPS, first) for first in (X_WIDTHS, Y_WIDTHS))
+    left, right = (2 * torch.eye(NUM_PARAMETERS, dtype=torch.float64)[SLOPES:]).split(1)
+    rise, run = torch.cat([left, h, right]), torch.cat([none, w, none])
     if inverse:
-        x, y, w, rises, runs = y, x, h, runs, rises
-    matrix = torch.cat([x[:1], x, none, w, none, rises, runs, y[:1]])
-    constants = matrix.sum(1) * (LEAST_SHARE / 2)
-    _, ends, constant_rises, constant_runs, _ = constants.split(PARTS)
-    ends[-1] = math.inf  # the last piece has none
-    (constant_rises if inverse else constant_runs)[[0, -1]] = 1.0  # slopes beyond the knots are a / 1, or 1 / a
+        x, y, w, rise, run = y, x, h, run, rise
+    start, end = torch.cat([x[:1], x]), torch.cat([none, w, none])
+    parts = (start, end, rise, run, y[:1])
+    constants = [part.sum(1) * (LEAST_SHARE / 2) for part in parts]
+    one, infinite = torch.ones(1, dtype=torch.float64), torch.full((1,), math.inf, dtype=torch.float64)
+    constants[1] = torch.cat([constants[1][:-1], infinite])  # the last piece has no end
+    outer = 2 if inverse else 3  # slopes beyond the knots are a / 1, or 1 / a
+    constants[outer] = torch.cat([one, constants[outer][1:-1], one])
     least = torch.tensor([-math.inf, 0, 0, 0, 0], dtype=torch.float64)
-    return tuple(t.to(device, dtype) for t in (matrix * (1 - LEAST_SHARE), constants, least))  # type: ignore[return-value]
+    matrix = torch.cat(parts) * (1 - LEAST_SHARE)
+    return tuple(t.to(device, dtype) for t in (matrix, torch.cat(constants), least))  # type: ignore[return-value]
+
+
+def _of_widths(rows: tuple[tuple[float, ...], ...], first: int) -> Tensor:
+    """Rows over four widths as rows over all ten parameters, the four beginning at `first`."""
+    found = torch.zeros(len(rows), NUM_PARAMETERS, dtype=torch.float64)
+    found[:, first : first + 4] = torch.tensor(rows, dtype=torch.float64)
+    return found

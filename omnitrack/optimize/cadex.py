@@ -4,7 +4,7 @@ Hidden correspondences only order the surfaces: they say what is behind what, bu
 be followed (of the development clips' hidden ends of chains fewer than one in ten was within 4 px). What carries a
 point through frames in which nothing was found of it is that it moves evenly there.
 
-All terms are in pixels of the 256 x 256 raster (depths times the pixels in one local unit), so that the published
+All terms are in px at 256 x 256 (depths times the pixels in one local unit), so that the published
 weights keep their meaning at every frame size.
 
 Source:
@@ -14,6 +14,7 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -100,50 +101,113 @@ def cadex_losses(
 
     Returns:
         Terms by name, scalars whose sum is the loss; and (B,) mean distance of the anchors' predictions from their
-        correspondences, in pixels at 256 x 256, for hard mining.
+        correspondences, in px at 256 x 256, for hard mining.
     """
+    carried = _carry_batch(field, batch)
+    confidence = batch.confidence if believe_all else batch.confidence * inliers(carried.difference)
+    total = confidence.sum().clamp_min(1e-6)
+    hidden = (confidence * batch.occluded).flatten()
+    seen = confidence.flatten() - hidden
+    px = field.camera.half_extent_px * (1 / raster_scale(field.camera.size))  # at 256 x 256, per unit of depth
+    occlusion = _occlusion(carried, hidden, settings.occlusion_margin)
+    terms = {
+        "flow": _flow(carried, seen, outlier_px) / total,
+        "depth": settings.depth_weight * px * _depth(carried, seen) / total,
+        "depth_prior": settings.depth_prior_weight * px * _depth_prior(carried, seen) / total,
+        "depth_gradient": settings.depth_gradient_weight * px * _depth_gradient(carried),
+        "occlusion": settings.occlusion_weight * px * occlusion / total,
+    }
+    if len(carried.passages):
+        terms["smoothness"] = settings.smoothness_weight * px * _smoothness(carried)
+    if flow_gradient_weight > 0:
+        terms["flow_gradient"] = flow_gradient_weight * flow_gradient(carried.difference, seen.view_as(confidence))
+    errors = (confidence * carried.difference.detach().norm(dim=-1)).sum(-1) / confidence.sum(-1).clamp_min(1e-6)
+    return terms, errors
+
+
+@dataclass(frozen=True)
+class _Carried:
+    """A batch's B anchors in their M target frames, and what the depth maps say there.
+
+    Attributes:
+        difference: (B, M, 2) predictions less correspondences, px at 256 x 256.
+        depth: (B * M,) of the carried points.
+        seen_depth: (B * M,) of the surfaces that are seen where the correspondences are.
+        prior_depth: (B * M,) of these surfaces at the start of the fit.
+        steps: (2, B + B * M) how much the depth maps' steps to the left and up have changed since then, at the anchors
+            and at the correspondences.
+        passages: (n, 3) consecutive frames in the middle one of which nothing was found of an anchor; -1: not whole.
+        passing: (n, 3, 3) the anchors in these frames.
+    """
+
+    difference: Tensor
+    depth: Tensor
+    seen_depth: Tensor
+    prior_depth: Tensor
+    steps: Tensor
+    passages: Tensor
+    passing: Tensor
+
+
+def _carry_batch(field: CadexField, batch: Batch) -> _Carried:
+    """Lift the anchors, and carry them to their targets and passages in one pass through the warp."""
     anchors, targets = batch.target_frames.shape
-    scale = 1 / raster_scale(field.camera.size)  # px at 256 x 256 per pixel
-    depth_px = field.camera.half_extent_px * scale  # ... and per unit of depth
     columns = field.warp.time_columns()
-    frames = batch.target_frames.flatten()
     texels = torch.cat(
         [
             field.depth.texel(batch.source_pixels, batch.source_frames),
-            field.depth.texel(batch.target_pixels.flatten(0, 1), frames),
+            field.depth.texel(batch.target_pixels.flatten(0, 1), batch.target_frames.flatten()),
         ]
     )
     around = torch.cat([texels[None], field.depth.left_and_above(texels)])
     surface = field.depth.maps.flatten()[around]  # read once: each read costs a gradient of the maps' size
-    initial = field.depth.initial.flatten()[around]
-
     lifted = field.camera.lift(batch.source_pixels, surface[0, :anchors])
     canonical = field.warp(lifted, batch.source_frames, columns)
     passages = _passages(batch, field.num_frames)
     points, passing = _carry(field, canonical, [batch.target_frames, passages], columns)
     landed = field.camera.project(points).view(anchors, targets, 2)
-    depth, seen_depth, prior_depth = points[:, 2], surface[0, anchors:], initial[0, anchors:]
+    initial = field.depth.initial.flatten()[around]
+    return _Carried(
+        difference=(landed - batch.target_pixels) * (1 / raster_scale(field.camera.size)),
+        depth=points[:, 2],
+        seen_depth=surface[0, anchors:],
+        prior_depth=initial[0, anchors:],
+        steps=(surface[1:] - surface[:1]) - (initial[1:] - initial[:1]),
+        passages=passages,
+        passing=passing.view(-1, 3, 3),
+    )
 
-    difference = (landed - batch.target_pixels) * scale
-    confidence = batch.confidence if believe_all else batch.confidence * inliers(difference)
-    total = confidence.sum().clamp_min(1e-6)
-    hidden = (confidence * batch.occluded).flatten()
-    seen = confidence.flatten() - hidden
-    steps = (surface[1:] - surface[:1]) - (initial[1:] - initial[:1])
-    in_front = torch.relu(settings.occlusion_margin + seen_depth - depth)
-    terms = {
-        "flow": (seen.view_as(confidence) * robust_distance(difference, outlier_px)).sum() / total,
-        "depth": settings.depth_weight * depth_px * (seen * (depth - seen_depth).abs()).sum() / total,
-        "depth_prior": settings.depth_prior_weight * depth_px * (seen * (depth - prior_depth).abs()).sum() / total,
-        "depth_gradient": settings.depth_gradient_weight * depth_px * steps.abs().sum(0).mean(),
-        "occlusion": settings.occlusion_weight * depth_px * (hidden * in_front).sum() / total,
-    }
-    if len(passages):
-        terms["smoothness"] = settings.smoothness_weight * depth_px * _bend(passing.view(-1, 3, 3), passages)
-    if flow_gradient_weight > 0:
-        terms["flow_gradient"] = flow_gradient_weight * flow_gradient(difference, seen.view_as(confidence))
-    errors = (confidence * difference.detach().norm(dim=-1)).sum(-1) / confidence.sum(-1).clamp_min(1e-6)
-    return terms, errors
+
+def _flow(carried: _Carried, seen: Tensor, outlier_px: float) -> Tensor:
+    """Predictions are where the correspondences are."""
+    distance = robust_distance(carried.difference, outlier_px)
+    return (seen.view_as(distance) * distance).sum()
+
+
+def _depth(carried: _Carried, seen: Tensor) -> Tensor:
+    """A point is as deep as the surface on which it is seen."""
+    return (seen * (carried.depth - carried.seen_depth).abs()).sum()
+
+
+def _depth_prior(carried: _Carried, seen: Tensor) -> Tensor:
+    """... and as deep as that surface was at the start."""
+    return (seen * (carried.depth - carried.prior_depth).abs()).sum()
+
+
+def _depth_gradient(carried: _Carried) -> Tensor:
+    """Depth maps keep the steps that they began with."""
+    return carried.steps.abs().sum(0).mean()
+
+
+def _occlusion(carried: _Carried, hidden: Tensor, margin: float) -> Tensor:
+    """A hidden point is behind the surface that hides it, by a margin."""
+    return (hidden * torch.relu(margin + carried.seen_depth - carried.depth)).sum()
+
+
+def _smoothness(carried: _Carried) -> Tensor:
+    """Mean acceleration of points through frames in which nothing was found of them."""
+    before, here, after = carried.passing.unbind(1)
+    return ((before - 2 * here + after).abs().sum(-1) * (carried.passages[:, 0] >= 0)).mean()
 
 
 def _passages(batch: Batch, num_frames: int) -> Tensor:
@@ -161,12 +225,6 @@ def _carry(field: CadexField, canonical: Tensor, frames: list[Tensor], columns: 
     flat = torch.cat([table.flatten() for table in frames]).clamp_min(0)
     carried = field.warp.inverse(torch.cat(shared), flat, columns)
     return list(carried.split([table.numel() for table in frames]))
-
-
-def _bend(passing: Tensor, passages: Tensor) -> Tensor:
-    """Mean acceleration of points (n, 3 frames, 3), in local units per frame^2; none where a passage is not whole."""
-    before, here, after = passing.unbind(1)
-    return ((before - 2 * here + after).abs().sum(-1) * (passages[:, 0] >= 0)).mean()
 
 
 def match_loss(field: CadexField, batch: Batch, settings: FitSettings, context: StepContext) -> Tensor:

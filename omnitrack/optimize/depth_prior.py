@@ -15,18 +15,12 @@ import torch
 from torch import Tensor
 
 from omnitrack.motion.geometry import Camera
+from omnitrack.optimize.along_tracks import among_alike, sum_along_tracks
+from omnitrack.optimize.camera_motion import camera_motion
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.depth_alignment import align_frames
-from omnitrack.optimize.initialise import (
-    FAR,
-    NEAR,
-    among_alike,
-    camera_motion,
-    hidden_entries,
-    motion_share,
-    of_all_frames,
-    sum_along_tracks,
-)
+from omnitrack.optimize.depth_from_motion import depth_by_motion, of_all_frames
+from omnitrack.optimize.occlusion_order import FAR, NEAR, hidden_entries
 from omnitrack.units import raster_scale
 
 LEAST_SHARE = 0.05  # of the middle depth: what is nearer counts as this near, so that its inverse stays finite
@@ -88,7 +82,7 @@ def believe(prior: DepthPrior, data: Correspondences, camera: Camera) -> Belief:
         data: Correspondences.
         camera: Of the field, in whose units the depth comes.
     """
-    motion = motion_share(data, camera, camera_motion(data, camera))
+    motion = depth_by_motion(data, camera, camera_motion(data, camera))
     values, known = sample(prior, data)
     scale, shift = align_frames(values, known, data)
     depth = to_field(values * scale[:, None] + shift[:, None], known, camera, prior.inverse)

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from omnitrack.motion.geometry import Camera
 from omnitrack.optimize.batch import Batch, Extras
+from omnitrack.optimize.camera_motion import camera_motion
 from omnitrack.optimize.correspondences import Correspondences
+from omnitrack.optimize.depth_from_motion import depth_from_motion
 from omnitrack.optimize.depth_prior import Belief, mix
-from omnitrack.optimize.initialise import camera_motion, depth_from_motion
 from omnitrack.settings import FitSettings
 
 

@@ -9,16 +9,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from omnitrack.correspondence.agreement import fused_confidence, fused_visibility
 from omnitrack.correspondence.appearance import FramePatches
+from omnitrack.correspondence.chained_tracks import ChainedTrack, chain_everywhere
 from omnitrack.correspondence.features.sampling import FrameFeatures
 from omnitrack.correspondence.flows import FlowSource
-from omnitrack.correspondence.fusion import (
-    ChainedTrack,
-    chain_everywhere,
-    fuse_positions,
-    fused_confidence,
-    fused_visibility,
-)
+from omnitrack.correspondence.fusion import fuse_positions
 from omnitrack.correspondence.raster import inside
 from omnitrack.correspondence.track_appearance import PointAppearance, TrackAppearance
 from omnitrack.motion.field import FieldTracks, MotionField

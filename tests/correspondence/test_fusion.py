@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from omnitrack.correspondence import fusion
+from omnitrack.correspondence import agreement, fusion
+from omnitrack.correspondence.chained_tracks import ChainedTrack, chain_everywhere
 from omnitrack.correspondence.flows import FlowSource
-from omnitrack.correspondence.fusion import ChainedTrack, chain_everywhere, fuse_positions
+from omnitrack.correspondence.fusion import fuse_positions
 from omnitrack.correspondence.normal_equations import DenseEquations
 from omnitrack.synthetic import occluder_scene, translating_scene
 
@@ -51,24 +52,24 @@ def track_of(positions: list[tuple[float, float]], visible: list[bool]) -> Chain
 def test_agreement_is_half_at_four_pixels() -> None:
     chained = track_of([(10, 10), (10, 10), (10, 10)], [True] * 3)
     field = np.array([[[10, 10], [10, 14], [22, 10]]], np.float32)
-    np.testing.assert_allclose(fusion.agreement(chained, field, SIZE), [[1, 0.5, 0.1]], rtol=1e-5)
-    np.testing.assert_allclose(fusion.agreement(chained, field, (512, 512))[0, 1], 0.8, rtol=1e-5)  # 2 px at 256
+    np.testing.assert_allclose(agreement.agreement(chained, field, SIZE), [[1, 0.5, 0.1]], rtol=1e-5)
+    np.testing.assert_allclose(agreement.agreement(chained, field, (512, 512))[0, 1], 0.8, rtol=1e-5)  # 2 px at 256
 
 
 def test_field_is_trusted_near_where_it_agrees() -> None:
     chained = track_of([(10, 10)] * 20, [True] * 10 + [False] * 10)
     near = np.full((1, 20, 2), 10.5, np.float32)
-    assert fusion.trusted_field(chained, near, SIZE).all()
-    assert not fusion.trusted_field(chained, near + 30, SIZE).any()
+    assert agreement.trusted_field(chained, near, SIZE).all()
+    assert not agreement.trusted_field(chained, near + 30, SIZE).any()
     left = near.copy()
     left[:, 7:] += 30  # it leaves the chain in frame 7, while the chain still sees the point
-    assert fusion.trusted_field(chained, left, SIZE)[0, [0, 19]].tolist() == [True, False]
+    assert agreement.trusted_field(chained, left, SIZE)[0, [0, 19]].tolist() == [True, False]
 
 
 def test_confidence_by_hand() -> None:
     chained = track_of([(10, 10), (10, 10)], [True, False])
     field = np.array([[[10, 10], [14, 10]]], np.float32)
-    np.testing.assert_allclose(fusion.fused_confidence(chained, field, SIZE), [[1.0, 0.25]], rtol=1e-5)
+    np.testing.assert_allclose(agreement.fused_confidence(chained, field, SIZE), [[1.0, 0.25]], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_what_four_witnesses_say_together(
 ) -> None:
     chained = track_of([(10, 10)], [chain])
     place = np.array([[[10.0 + apart_px, 10.0]]], np.float32)
-    answer = fusion.fused_visibility(chained, place, np.array([[field]]), np.float32([[likeness]]), SIZE)
+    answer = agreement.fused_visibility(chained, place, np.array([[field]]), np.float32([[likeness]]), SIZE)
     assert answer.tolist() == [[seen]]
 
 

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from omnitrack.motion.geometry import Camera
+from omnitrack.optimize.camera_motion import camera_motion
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.depth_alignment import align_frames
+from omnitrack.optimize.depth_from_motion import depth_from_motion
 from omnitrack.optimize.depth_prior import DepthPrior, believe, mix, sample, to_field
 from omnitrack.optimize.engine import Engine
-from omnitrack.optimize.initialise import FAR, NEAR, camera_motion, depth_from_motion
+from omnitrack.optimize.occlusion_order import FAR, NEAR
 from omnitrack.settings import CadexSettings, FitSettings, OmniMotionSettings
 from omnitrack.synthetic import SyntheticScene, occluder_scene, translating_scene
 

@@ -11,13 +11,12 @@ import torch
 
 from omnitrack.correspondence.raster import grid_shape, pixel_grid
 from omnitrack.errors import OmnitrackError
+from omnitrack.optimize.thinning import kept_targets, thinning
 from omnitrack.project.filtered import (
     STATISTICS,
     SourceCorrespondences,
     filtered_file,
-    kept_targets,
     read_correspondences,
-    thinning,
     write_source,
 )
 from omnitrack.project.project import Project

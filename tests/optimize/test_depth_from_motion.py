@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from omnitrack.motion.geometry import Camera
+from omnitrack.optimize.camera_motion import camera_motion
 from omnitrack.optimize.correspondences import Correspondences
-from omnitrack.optimize.initialise import FAR, NEAR, camera_motion, depth_from_motion
+from omnitrack.optimize.depth_from_motion import depth_from_motion
+from omnitrack.optimize.occlusion_order import FAR, NEAR
 from omnitrack.synthetic import SyntheticScene, occluder_scene, static_scene, translating_scene, two_planes
 from omnitrack.synthetic.maps import Similarity
 

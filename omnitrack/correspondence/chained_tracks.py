@@ -1,0 +1,61 @@
+"""Points of one frame chained to all frames: what the measured flow alone says of their tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.correspondence.chaining import (
+    CAUTIOUS,
+    HopPrices,
+    Similarity,
+    chain,
+    chain_confidence,
+    outward,
+    start_state,
+)
+from omnitrack.correspondence.flows import FlowSource
+from omnitrack.correspondence.raster import Array
+
+LEAST_BELIEF = 0.3  # in a chain of consistent hops, however doubtful: they lie together, so their doubts do not add up
+
+
+@dataclass(frozen=True)
+class ChainedTrack:
+    """What the measured flow alone says of P points in all T frames.
+
+    Attributes:
+        pixels: (P, T, 2) positions.
+        visible: (P, T) bool.
+        confidence: (P, T) in [0, 1], 0 where not visible (`omnitrack.correspondence.chaining.chain_confidence`).
+    """
+
+    pixels: Array
+    visible: NDArray[np.bool_]
+    confidence: Array
+
+
+def chain_everywhere(
+    flows: FlowSource,
+    source: int,
+    pixels: Array,
+    num_frames: int,
+    gaps: Sequence[int],
+    threshold_px: float,
+    similarity: Similarity | None = None,
+    prices: HopPrices = CAUTIOUS,
+) -> ChainedTrack:
+    """Chain points (P, 2) of one frame to all frames, see `omnitrack.correspondence.chaining.chain`."""
+    start = np.asarray(pixels, np.float32)
+    states = {source: start_state(start)}
+    for targets in outward(source, num_frames):
+        states.update(chain(flows, source, start, targets, gaps, threshold_px, similarity, prices))
+    ordered = [states[t] for t in range(num_frames)]
+    visible = np.stack([s.visible for s in ordered], 1)
+    variance, doubt = (np.stack([getattr(s, name) for s in ordered], 1) for name in ("variance", "doubt"))
+    pixels = np.stack([s.pixels for s in ordered], 1)
+    belief = LEAST_BELIEF + (1 - LEAST_BELIEF) * np.exp(-doubt)
+    return ChainedTrack(pixels, visible, visible * chain_confidence(variance, threshold_px) * belief)

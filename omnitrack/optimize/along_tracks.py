@@ -1,0 +1,59 @@
+"""Values of grid points summed along their tracks, and over neighbours that look and move alike."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from omnitrack.optimize.correspondences import Correspondences
+
+ALIKE_REACH = 6  # grid points around that hear of an occlusion ...
+ALIKE_COLOR = 0.15  # ... as much as their colour, RGB in [0, 1], ...
+ALIKE_DEPTH = 0.1  # ... and depth from motion are alike
+CHUNK_MAPS = 32  # frames at once, of what takes many times the memory of its result
+
+
+def sum_along_tracks(data: Correspondences, values: Tensor) -> Tensor:
+    """Of every point, the sum of values (n, S, P) over its whereabouts in its own and all other frames."""
+    row_of = data.row_of_frame()
+    sums = values.clone()
+    for s in range(len(data.sources)):
+        for k, target in enumerate(data.targets[s].tolist()):
+            if target not in row_of:
+                continue
+            there = data.grid + data.displacement[s, k] * data.unit_px
+            sure = data.confidence[s, k] / 255.0 * ~data.occluded[s, k]
+            sums[:, s] += sure * values[:, row_of[target]][:, data.nearest_point(there)]
+    return sums
+
+
+def mean_along_tracks(data: Correspondences, depth: Tensor) -> Tensor:
+    """Give every point the mean depth of its whereabouts in other frames: one surface, one depth. (S, P)"""
+    total, weight = sum_along_tracks(data, torch.stack([depth, torch.ones_like(depth)]))
+    return total / weight
+
+
+def among_alike(data: Correspondences, values: Tensor, depth: Tensor) -> Tensor:
+    """Sums of values (n, S, P) over the grid points around, each as much as colour and depth (S, P) are alike."""
+    parts = zip(data.colors.split(CHUNK_MAPS), values.split(CHUNK_MAPS, 1), depth.split(CHUNK_MAPS), strict=True)
+    return torch.cat([_sum_over_alike(*part, data.grid_shape) for part in parts], 1)
+
+
+def _sum_over_alike(colors: Tensor, values: Tensor, depth: Tensor, grid_shape: tuple[int, int]) -> Tensor:
+    rows, columns = grid_shape
+    maps = values.view(len(values), -1, rows, columns)
+    colors = colors.view(-1, rows, columns, 3).movedim(-1, 0) / (255 * ALIKE_COLOR)
+    channels = torch.cat([colors, depth.view(1, -1, rows, columns) / ALIKE_DEPTH])
+    total = torch.zeros_like(maps)
+    for dy in range(-ALIKE_REACH, ALIKE_REACH + 1):
+        for dx in range(-ALIKE_REACH, ALIKE_REACH + 1):
+            here, there = _overlap(dy, rows), _overlap(-dy, rows)
+            here_x, there_x = _overlap(dx, columns), _overlap(-dx, columns)
+            apart = ((channels[..., here, here_x] - channels[..., there, there_x]) ** 2).sum(0)
+            total[..., here, here_x] += torch.exp(-apart) * maps[..., there, there_x]
+    return total.view(values.shape)
+
+
+def _overlap(shift: int, length: int) -> slice:
+    """The part of a side that still has a partner when moved by `shift`."""
+    return slice(max(0, -shift), length - max(0, shift))

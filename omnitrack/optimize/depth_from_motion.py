@@ -1,0 +1,84 @@
+"""Depth at the start of a fit, from motion and occlusion.
+
+With all depths equal a moving object cannot part from what it covers, because a bijection of one surface is
+continuous. So, without a depth prior, depth starts from motion: what moves against the camera's motion is taken to be
+nearer, and what is seen to cover something is nearer than what it covers.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from omnitrack.motion.geometry import Camera
+from omnitrack.optimize.along_tracks import CHUNK_MAPS, mean_along_tracks
+from omnitrack.optimize.correspondences import Correspondences
+from omnitrack.optimize.occlusion_order import FAR, NEAR, bring_covers_forward, part_at_occlusions
+from omnitrack.units import raster_scale
+
+HALF_WAY_PX = 3.0  # residual motion, at 256 x 256, that puts a point half way between far and near
+REACH = 8  # frames: residual motion is measured against targets up to this far away
+
+
+def depth_from_motion(data: Correspondences, camera: Camera, affine: Tensor) -> Tensor:
+    """Initial depth of every grid point of every frame, (T, rows, columns), from FAR (0.5) to NEAR (-0.5).
+
+    Args:
+        data: Correspondences; sources that are missing take their depth from the nearest source frame.
+        camera: The frames' camera.
+        affine: `camera_motion`.
+    """
+    depth = depth_by_motion(data, camera, affine)
+    depth = bring_covers_forward(data, part_at_occlusions(data, depth), depth)
+    rows, columns = data.grid_shape
+    depth = _median(depth.view(-1, 1, rows, columns))[:, 0]
+    return of_all_frames(data, depth)
+
+
+def depth_by_motion(data: Correspondences, camera: Camera, affine: Tensor) -> Tensor:
+    """Depth from motion alone: FAR what moves like the camera, the nearer the more unlike, one depth a track. (S, P)"""
+    residual = torch.stack([_residual_motion(data, camera, affine, s) for s in range(len(data.sources))])
+    share = residual / (residual + HALF_WAY_PX)
+    return mean_along_tracks(data, FAR + (NEAR - FAR) * share)
+
+
+def of_all_frames(data: Correspondences, values: Tensor) -> Tensor:
+    """Values (S, ...) of the source frames for all frames (T, ...): each takes those of the nearest source frame."""
+    frames = torch.arange(data.num_frames, device=values.device)
+    return values[(frames[:, None] - data.sources[None]).abs().argmin(1)]
+
+
+def _residual_motion(data: Correspondences, camera: Camera, affine: Tensor, s: int) -> Tensor:
+    """Mean motion of each grid point against the camera's, over targets within reach; (P,) px at 256 x 256."""
+    points = camera.lift(data.grid, torch.zeros(len(data.grid), device=data.grid.device))[:, :2]
+    source = int(data.sources[s])
+    scale = camera.half_extent_px / raster_scale(data.size)
+    total = torch.zeros(len(points), device=points.device)
+    weight = torch.zeros_like(total)
+    for k, target in enumerate(data.targets[s].tolist()):
+        if target < 0 or abs(target - source) > REACH:
+            continue
+        there = data.grid + data.displacement[s, k] * data.unit_px
+        there = camera.lift(there, torch.zeros(len(there), device=there.device))[:, :2]
+        gap = _apply(affine[target].to(there), there) - _apply(affine[source].to(points), points)
+        linear = affine[source, :, :2].det().abs().sqrt()
+        length = gap.norm(dim=-1) / linear.to(gap) * scale
+        sure = data.confidence[s, k] / 255.0
+        total += sure * length
+        weight += sure
+    return total / weight.clamp_min(1e-3)
+
+
+def _apply(affine: Tensor, points: Tensor) -> Tensor:
+    return points @ affine[:, :2].T + affine[:, 2]
+
+
+def _median(maps: Tensor) -> Tensor:
+    """3 x 3 median of (n, 1, h, w)."""
+    return torch.cat([_median_of(part) for part in maps.split(CHUNK_MAPS)])
+
+
+def _median_of(maps: Tensor) -> Tensor:
+    patches = F.unfold(F.pad(maps, (1, 1, 1, 1), mode="replicate"), 3)
+    return patches.median(dim=1, keepdim=True).values.view(maps.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import pkgutil
 import re
 import shlex
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from omnitrack.settings import Settings
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "omnitrack").rglob("*.py"))
 TEXTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "examples").glob("*.py"))]
+ENTRY_POINTS = {"omnitrack.flow_estimators", "omnitrack.feature_extractors"}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -225,3 +227,24 @@ def test_wrong_command_lines_are_found() -> None:
     assert "fit.stpes" in str(wrong_line(["fit", "clip", "--set", "fit.stpes=5"]))
     assert unknown_settings("--set a.b=c --set fit.steps=1 --set flow.dis.patch=8") == ["flow.dis.patch"]
     assert named_commands("see `omnitrack info`, or make one: omnitrack init VIDEO") == {"info", "init"}
+
+
+# --- files and names that texts point at ------------------------------------------------------------------------
+@pytest.mark.parametrize("path", [path for path in TEXTS if path.suffix == ".md"], ids=name_of)
+def test_files_that_texts_name_exist(path: Path) -> None:
+    known = {file.name for room in ("omnitrack", "tests", "examples") for file in (ROOT / room).rglob("*")}
+    named = set(re.findall(r"`(?:[\w./-]*/)?([a-z_0-9]+\.(?:py|toml|npz))`", path.read_text(encoding="utf-8")))
+    yours = {"omnitrack.toml", "NAME.py", "pyproject.toml", "tracks.npz"}
+    assert named - known - yours == set()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_names_that_docstrings_point_at_exist(path: Path) -> None:
+    for name in re.findall(r"`(omnitrack(?:\.\w+)+)`", path.read_text(encoding="utf-8")):
+        if name in ENTRY_POINTS or name == "omnitrack.toml":
+            continue
+        try:
+            pkgutil.resolve_name(name)
+        except AttributeError:  # an attribute of a dataclass or a protocol
+            owner, attribute = name.rsplit(".", 1)
+            assert attribute in pkgutil.resolve_name(owner).__annotations__, name

@@ -101,7 +101,7 @@ def mix(data: Correspondences, motion: Tensor, belief: Belief) -> Tensor:
 
     Args:
         data: Correspondences.
-        motion: (T, rows, columns) `omnitrack.optimize.initialise.depth_from_motion`.
+        motion: (T, rows, columns) `omnitrack.optimize.depth_from_motion`.
         belief: In the prior.
 
     Returns:

@@ -35,26 +35,26 @@ class InitSettings:
 class DisSettings:
     """OpenCV's dense inverse search."""
 
-    side: int = setting(480, "small frames are enlarged, at most twice, until their shorter side has so many px", low=0)
+    side: int = setting(480, "enlarge small frames to this shorter side in pixels, at most twice their size", low=0)
     finest_scale: int = setting(0, "finest pyramid level: 0 is full resolution", low=0)
     patch_size: int = setting(8, "side of a patch in pixels", low=4)
     patch_stride: int = setting(3, "distance between patches in pixels", low=1)
     gradient_descent_iterations: int = setting(25, "inverse-search steps per patch", low=1)
     variational_iterations: int = setting(5, "variational refinement steps per level", low=0)
-    two_starts: bool = setting(True, "search from no motion besides a nearer pair's flow; each pixel takes the better")
+    two_starts: bool = setting(True, "also search from zero flow; each pixel keeps the better of both")
 
 
 @dataclass(frozen=True)
 class RaftSettings:
     """The RAFT network. Batch and memory change no result beyond rounding."""
 
-    weights: str = setting("small", "small, large (both are downloaded once), or a file in either published layout")
-    iterations: int = setting(12, "improvements of the flow of a pair", low=1)
-    side: int = setting(480, "least shorter side, in pixels, at which the network sees a frame", low=128)
+    weights: str = setting("small", "small or large (downloaded once), or a file in either published layout")
+    iterations: int = setting(12, "refinement iterations per pair", low=1)
+    side: int = setting(480, "shorter side, in pixels, that smaller frames are enlarged to", low=128)
     half_precision: bool = setting(True, "iterate in half precision on a GPU, and on a CPU that multiplies bfloat16")
     batch_pairs: int = setting(0, "pairs at once; 0 takes 16 on a GPU, 1 on a CPU", low=0)
-    correlation_mb: int = setting(2048, "memory for the correlations of a batch, in megabytes", low=1)
-    cache_mb: int = setting(1024, "memory for encoded frames, in megabytes", low=0)
+    correlation_mb: int = setting(2048, "memory for the correlation volumes of a batch, in MB", low=1)
+    cache_mb: int = setting(1024, "memory for encoded frames, in MB", low=0)
 
 
 AUTO_DESCRIPTORS, NO_DESCRIPTORS, PATCHES, ALIKE = "auto", "none", "patches", "alike"
@@ -66,18 +66,20 @@ class DescriptorSettings:
 
     network: str = setting(
         AUTO_DESCRIPTORS,
-        "correct the flow by what patches of colours find, or ALIKE; auto: by patches, that of dis in small frames",
+        "what corrects the flow: colour patches or ALIKE; auto: patches, for dis flow on small frames only",
         choices=(AUTO_DESCRIPTORS, NO_DESCRIPTORS, PATCHES, ALIKE),
     )
-    weights: str = setting("alike-n", "of ALIKE: alike-n (downloaded once), or a file of ALIKE's authors (t, s or n)")
-    side: int = setting(
-        480, "shorter side of the frames as they are described, in pixels, about; twice their own at most", low=32
+    weights: str = setting(
+        "alike-n", "ALIKE's weights: alike-n (downloaded once), or a file of its authors (t, s or n)"
     )
-    reach_px: float = setting(8.0, "how far around the flow the search begins, at 256 x 256", low=1)
-    margin: float = setting(0.1, "cosine by which another place must be more alike than where the flow leads", low=0)
-    least_gap: int = setting(1, "flow over fewer frames stays as it is", low=1)
-    grid_points: int = setting(131072, "places of a frame that are looked for, at most", low=64)
-    cache_mb: int = setting(1024, "memory for descriptors, in megabytes", low=0)
+    side: int = setting(
+        480, "approximate shorter side, in pixels, of the frames that are described; at most twice their own", low=32
+    )
+    reach_px: float = setting(8.0, "initial search radius around the flow, at 256 x 256", low=1)
+    margin: float = setting(0.1, "gain in cosine similarity that a correction needs", low=0)
+    least_gap: int = setting(1, "smallest gap, in frames, whose flow is corrected", low=1)
+    grid_points: int = setting(131072, "largest number of pixels that are searched for per frame", low=64)
+    cache_mb: int = setting(1024, "memory for descriptors, in MB", low=0)
 
 
 LOOKS = "looks"
@@ -89,11 +91,11 @@ class TracksSettings:
     """Flow from other trackers' tracks, or our own."""
 
     path: str = setting("", "file of tracks (npz, pt, h5, json, csv), or a folder or glob of several")
-    layout: str = setting("auto", "whose names, axes and coordinates the file has", choices=TRACK_LAYOUTS)
-    width: int = setting(0, "width of the frame that positions belong to, where no file says it; 0: the video's", low=0)
-    height: int = setting(0, "its height", low=0)
+    layout: str = setting("auto", "the tracker whose layout the file has", choices=TRACK_LAYOUTS)
+    width: int = setting(0, "width of the frames that were tracked, where the file does not say; 0: the video's", low=0)
+    height: int = setting(0, "their height", low=0)
     reach_px: float = setting(12.0, "distance from the nearest track, at 256 x 256, of half confidence", low=0.1)
-    neighbours: int = setting(8, "tracks that each pixel goes by", low=1)
+    neighbours: int = setting(8, "nearest tracks that each pixel is interpolated from", low=1)
 
 
 @dataclass(frozen=True)
@@ -106,11 +108,11 @@ class FlowSettings:
     """
 
     estimator: str = setting("dis", "flow estimator: dis, raft, tracks, or the name of an installed plug-in")
-    far_estimator: str = setting("", "another estimator for frames far apart; empty uses the same one")
-    far_gap: int = setting(8, "frames from which a pair counts as far apart", low=2)
+    far_estimator: str = setting("", "estimator for frames far apart; empty: the same one")
+    far_gap: int = setting(8, "smallest gap, in frames, that counts as far apart", low=2)
     far_choice: str = setting(
         LOOKS,
-        "where frames are far apart: looks takes, per pixel, the estimator that looks better; far the other one",
+        "frames far apart: per pixel the estimator of lower photometric error (looks), or far_estimator (far)",
         choices=(LOOKS, "far"),
     )
     pairs: str = setting("auto", "frame pairs to match: auto (= log), log, exhaustive, window:N or keyframe")
@@ -126,11 +128,11 @@ class FlowSettings:
 class OnnxFeatureSettings:
     """What a dense-feature network in the ONNX format is fed, and which of its outputs are features."""
 
-    output: str = setting("", "name of the output with the features; empty takes the first that can be features")
+    output: str = setting("", "name of the output that holds the features; empty: the first that fits")
     multiple: int = setting(14, "sides of the input are multiples of this many pixels", low=1)
     white: float = setting(1.0, "value of white in the input, before mean and std: 1 or 255", low=0)
-    mean: tuple[float, ...] = setting((0.485, 0.456, 0.406), "taken off the red, green and blue input")
-    std: tuple[float, ...] = setting((0.229, 0.224, 0.225), "the red, green and blue input is divided by")
+    mean: tuple[float, ...] = setting((0.485, 0.456, 0.406), "subtracted from red, green and blue")
+    std: tuple[float, ...] = setting((0.229, 0.224, 0.225), "red, green and blue are then divided by this")
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,8 @@ class FeatureSettings:
     """Learned features of the frames, for the appearance check and for long-range matches."""
 
     extractor: str = setting("none", "none, xfeat, dinov2, dino, onnx, or the name of an installed plug-in")
-    weights: str = setting("", "file of its weights; empty takes the published ones where there are any")
-    side: int = setting(480, "shorter side of the frames as the network sees them, in pixels, about", low=1)
+    weights: str = setting("", "file of its weights; empty: the published ones, where there are any")
+    side: int = setting(480, "approximate shorter side, in pixels, of the frames that the network sees", low=1)
     onnx: OnnxFeatureSettings = table(OnnxFeatureSettings, "extractor onnx: any dense-feature network")
 
 
@@ -150,32 +152,34 @@ class FilterSettings:
     cycle_threshold_px: float = setting(2.0, "largest forward-backward error of a believed hop, at 256 x 256", low=0.1)
     gaps: tuple[int, ...] = setting((1, 2, 4, 8, 16), "lengths of the hops that chains are composed of, in frames")
     window: int = setting(0, "farthest target of a chain, in frames; 0 sets no limit below 100 frames, 50 above", low=0)
-    grid_points: int = setting(16384, "grid points per source frame, at most", low=64)
+    grid_points: int = setting(16384, "largest number of grid points per source frame", low=64)
     appearance_threshold: float = setting(
-        0.25, "least patch similarity, -1 to 1, of a believed chain without features; -1 switches patches off"
+        0.25, "smallest patch similarity, -1 to 1, of a believed chain where there are no features; -1: no check"
     )
     feature_threshold: float = setting(
-        0.0, "least cosine, -1 to 1, of a believed chain's features; 0 takes what suits features.extractor"
+        0.0, "smallest cosine similarity of a believed chain's features; 0: the extractor's own threshold"
     )
-    cache_mb: int = setting(2048, "decoded flow to keep in memory, in MB; less is slower on frames of 480p", low=0)
+    cache_mb: int = setting(2048, "memory for decoded flow, in MB; less is slower at 480p", low=0)
 
 
 @dataclass(frozen=True)
 class MatchSettings:
     """Long-range matches by features. A limit on cosines of 0 is what suits the extractor."""
 
-    enabled: bool = setting(False, "look for them, where there are features, and fit to them too")
-    least_gap: int = setting(10, "frames between the two, at least", low=1)
-    pairs_per_frame: int = setting(24, "later frames that each is matched with, at most, ever sparser with time", low=1)
-    matches_per_pair: int = setting(256, "matches that two frames keep, at most, evenly over the frame", low=4)
-    similarity: float = setting(0.0, "least cosine of a match's features", low=0)
-    self_similarity: float = setting(0.0, "cosine from which on a cell resembles another of its own frame", low=0)
-    local_least: float = setting(0.0, "mean cosine of a cell with those around it, at least; -1 sets no limit", low=-1)
-    local_most: float = setting(0.0, "... at most; 2 sets no limit", low=0)
-    cycle_cells: float = setting(0.3, "disagreement of refinements there and back, at most, in cells", low=0)
-    patch_steps: int = setting(2, "pixels at 256 x 256 that patches may move either end apart; 0 leaves them", low=0)
+    enabled: bool = setting(False, "find long-range matches where there are features, and fit to them")
+    least_gap: int = setting(10, "smallest gap, in frames", low=1)
+    pairs_per_frame: int = setting(24, "most later frames that a frame is matched with, sparser with distance", low=1)
+    matches_per_pair: int = setting(256, "largest number of matches per pair, spread evenly over the frame", low=4)
+    similarity: float = setting(0.0, "smallest cosine similarity of a match", low=0)
+    self_similarity: float = setting(
+        0.0, "cosine similarity to a cell of its own frame that makes one ambiguous", low=0
+    )
+    local_least: float = setting(0.0, "smallest mean cosine similarity to neighbouring cells; -1: no limit", low=-1)
+    local_most: float = setting(0.0, "largest mean cosine similarity to neighbouring cells; 2: no limit", low=0)
+    cycle_cells: float = setting(0.3, "largest forward-backward error of the refined match, in cells", low=0)
+    patch_steps: int = setting(2, "largest shift of either end by patch matching, in px at 256 x 256; 0: none", low=0)
     isolation_px: tuple[float, ...] = setting(
-        (22.5, 22.5, 12.8), "distance of two other matches, at most, at 256 x 256; one pass for each"
+        (22.5, 22.5, 12.8), "a match needs two others within this distance, at 256 x 256; one pass per value"
     )
 
 
@@ -188,23 +192,23 @@ class OnnxDepthSettings:
     """What a depth network in the ONNX format is fed, where it leaves that open."""
 
     multiple: int = setting(14, "sides of the input are multiples of this many pixels", low=1)
-    mean: tuple[float, ...] = setting((0.485, 0.456, 0.406), "taken off the red, green and blue input, 0 to 1")
-    std: tuple[float, ...] = setting((0.229, 0.224, 0.225), "the red, green and blue input is divided by")
+    mean: tuple[float, ...] = setting((0.485, 0.456, 0.406), "subtracted from red, green and blue, 0 to 1")
+    std: tuple[float, ...] = setting((0.229, 0.224, 0.225), "red, green and blue are then divided by this")
 
 
 @dataclass(frozen=True)
 class DepthSettings:
     """A depth prior: depth of every frame from elsewhere, believed as far as the clip bears it out."""
 
-    source: str = setting(
-        "none", "where depth maps come from; none takes depth from motion alone", choices=DEPTH_SOURCES
-    )
+    source: str = setting("none", "where depth maps come from; none: depth from motion alone", choices=DEPTH_SOURCES)
     path: str = setting("", "the folder of maps, the ONNX file, or the name or folder of a transformers model")
     kind: str = setting(
-        "auto", "larger is farther (depth) or nearer (inverse); auto knows it of known models", choices=DEPTH_KINDS
+        "auto",
+        "larger values are farther (depth) or nearer (inverse); auto: known of the model",
+        choices=DEPTH_KINDS,
     )
     side: int = setting(
-        0, "shorter side of the frames as a model sees them, in pixels; 0 is what it asks for, 518 if nothing", low=0
+        0, "shorter side, in pixels, of the frames that a model sees; 0: the model's own, else 518", low=0
     )
     onnx: OnnxDepthSettings = table(OnnxDepthSettings, "source onnx: any depth network")
 
@@ -219,7 +223,7 @@ class CadexSettings:
     """The CaDeX++ field and its losses."""
 
     projection: str = setting("orthographic", "camera model", choices=("orthographic", "perspective"))
-    coupling: str = setting("spline", "monotone map of the coupling layers", choices=("spline", "affine"))
+    coupling: str = setting("spline", "monotone map in the coupling layers", choices=("spline", "affine"))
     depth_start: str = setting(
         "motion", "depth at the start: from motion, occlusion and the prior; or flat", choices=DEPTH_STARTS
     )
@@ -227,16 +231,16 @@ class CadexSettings:
     plane_channels: int = setting(16, "features per plane, a multiple of 4", low=4)
     time_channels: int = setting(16, "features per time grid", low=1)
     hidden: tuple[int, ...] = setting((32, 16), "widths of each coupling layer's network")
-    depth_weight: float = setting(0.2, "agreement of a point's depth with the surface it lands on", low=0)
-    depth_prior_weight: float = setting(0.01, "agreement of that depth with the initial depth", low=0)
-    depth_gradient_weight: float = setting(0.01, "agreement of depth steps with those of the initial depth", low=0)
-    occlusion_weight: float = setting(1.0, "a hidden point must be behind the surface that hides it", low=0)
-    occlusion_margin: float = setting(0.1, "... by at least this depth", low=0)
-    smoothness_weight: float = setting(0.1, "points move evenly where nothing was found of them", low=0)
-    occlusion_tolerance: float = setting(0.1, "depth behind the surface that still counts as on it", low=0)
-    learning_rate: float = setting(2e-2, "of the deformation, at the start", low=0)
-    depth_learning_rate: float = setting(5e-3, "of the depth maps, at the start", low=0)
-    depth_clip: float = setting(10.0, "largest norm of the depth maps' gradient; 0 for none", low=0)
+    depth_weight: float = setting(0.2, "weight: a point's depth equals that of the surface it lands on", low=0)
+    depth_prior_weight: float = setting(0.01, "weight: ... and that surface's initial depth", low=0)
+    depth_gradient_weight: float = setting(0.01, "weight: depth gradients stay those of the initial depth", low=0)
+    occlusion_weight: float = setting(1.0, "weight: a hidden point is behind the surface that hides it", low=0)
+    occlusion_margin: float = setting(0.1, "depth by which a hidden point must be behind", low=0)
+    smoothness_weight: float = setting(0.1, "weight: constant velocity where there are no correspondences", low=0)
+    occlusion_tolerance: float = setting(0.1, "depth behind a surface at which a point still counts as visible", low=0)
+    learning_rate: float = setting(2e-2, "initial learning rate of the deformation", low=0)
+    depth_learning_rate: float = setting(5e-3, "initial learning rate of the depth maps", low=0)
+    depth_clip: float = setting(10.0, "gradient norm at which the depth maps' gradient is clipped; 0: never", low=0)
 
 
 @dataclass(frozen=True)
@@ -245,15 +249,15 @@ class OmniMotionSettings:
 
     mapping: str = setting(
         "invertible",
-        "frame to canonical and back: one invertible network, or two networks that nothing makes inverse",
+        "frame to canonical and back: one invertible network, or two unconstrained ones",
         choices=("invertible", "two_networks"),
     )
     frame_map: str = setting(
         "camera",
-        "affine map before the couplings: the camera's motion, none, or a network of time and depth, published: 8 deep",
+        "map before the couplings: the camera's motion, none, or a network of time and depth (published: 8 deep)",
         choices=("camera", "none", "network", "published_network"),
     )
-    coupling: str = setting("affine", "monotone map of the coupling layers", choices=("affine", "spline"))
+    coupling: str = setting("affine", "monotone map in the coupling layers", choices=("affine", "spline"))
     conditioner: str = setting(
         "planes", "what the couplings read: planes of features, or the published network", choices=("planes", "network")
     )
@@ -266,29 +270,29 @@ class OmniMotionSettings:
     canonical_hidden: int = setting(64, "width of the canonical network", low=1)
     canonical_layers: int = setting(3, "layers of the canonical network", low=1)
     samples: int = setting(16, "samples of a ray", low=2)
-    tracked_samples: int = setting(
-        0, "strongest samples of a ray that a step carries to other frames; 0 carries all", low=0
-    )
+    tracked_samples: int = setting(0, "heaviest samples of a ray that a step carries to other frames; 0: all", low=0)
     near: float = setting(-1.0, "depth of a ray's first sample")
     far: float = setting(1.0, "depth of its last sample")
-    strongest_sample: bool = setting(True, "a tracked point is its ray's strongest sample, not the mean of all")
-    occlusion_threshold: float = setting(0.99, "share of a ray in front of a point that hides it, 0 to 1", low=0)
-    flow_weight: float = setting(1.0, "agreement with the correspondences", low=0)
-    photometric_weight: float = setting(10.0, "agreement with the colours; rises over the first half", low=0)
-    photometric_gradient_weight: float = setting(0.0, "agreement with colour steps, likewise", low=0)
-    depth_range_weight: float = setting(10.0, "points stay between near and far", low=0)
-    smoothness_weight: float = setting(20.0, "points move evenly from frame to frame", low=0)
-    cycle_weight: float = setting(1.0, "two_networks: agreement of the way there and the way back", low=0)
-    distortion_weight: float = setting(1.0, "rays end at one depth; rises from 40 to 60 per cent of the run", low=0)
-    depth_prior_weight: float = setting(1.0, "rays end at the depth from motion; falls to 0 as the next says", low=0)
+    strongest_sample: bool = setting(True, "a tracked point is its ray's heaviest sample, not the weighted mean")
+    occlusion_threshold: float = setting(0.99, "accumulated weight in front of a point, 0 to 1, that hides it", low=0)
+    flow_weight: float = setting(1.0, "weight: predictions agree with the correspondences", low=0)
+    photometric_weight: float = setting(10.0, "weight: colours agree with the frame; rises over half of the run", low=0)
+    photometric_gradient_weight: float = setting(0.0, "weight: ... and their gradients, likewise", low=0)
+    depth_range_weight: float = setting(10.0, "weight: points stay between near and far", low=0)
+    smoothness_weight: float = setting(20.0, "weight: constant velocity from frame to frame", low=0)
+    cycle_weight: float = setting(1.0, "weight, two_networks: mapping there and back is the identity", low=0)
+    distortion_weight: float = setting(1.0, "weight: rays end at one depth; rises from 40 % to 60 % of the run", low=0)
+    depth_prior_weight: float = setting(1.0, "weight: rays end at the depth from motion; falls to 0", low=0)
     guided_share: float = setting(
-        0.8, "share of the run in which the depth from motion hands over to the volume; 0 leaves it out", low=0
+        0.8, "share of the run over which the depth from motion hands over to the volume; 0: none", low=0
     )
-    random_neighbours: bool = setting(False, "take gradients between random points, as the published code does")
-    normalise_weights: bool = setting(True, "weighted means, not the published code's unnormalised sums")
-    learning_rate: float = setting(1e-2, "of couplings, at the start", low=0)
-    canonical_learning_rate: float = setting(3e-3, "of the canonical network, at the start", low=0)
-    time_learning_rate: float = setting(1e-2, "of the time's features, at the start", low=0)
+    random_neighbours: bool = setting(
+        False, "gradients between random points, not neighbours, as the published code does"
+    )
+    normalise_weights: bool = setting(True, "normalise weighted sums by their weights; the published code does not")
+    learning_rate: float = setting(1e-2, "initial learning rate of the couplings", low=0)
+    canonical_learning_rate: float = setting(3e-3, "initial learning rate of the canonical network", low=0)
+    time_learning_rate: float = setting(1e-2, "initial learning rate of the time features", low=0)
 
 
 @dataclass(frozen=True)
@@ -298,8 +302,8 @@ class Plain2dSettings:
     hidden: tuple[int, ...] = setting((64, 64, 64, 64), "widths of the network")
     time_channels: int = setting(16, "features per time grid; 0 takes codes from a network, as published", low=0)
     code_width: int = setting(128, "time_channels 0: width of a frame's latent code", low=1)
-    learning_rate: float = setting(1e-2, "of the network, at the start", low=0)
-    time_learning_rate: float = setting(1e-2, "of the time's features, at the start", low=0)
+    learning_rate: float = setting(1e-2, "initial learning rate of the network", low=0)
+    time_learning_rate: float = setting(1e-2, "initial learning rate of the time features", low=0)
 
 
 @dataclass(frozen=True)
@@ -311,24 +315,24 @@ class FitSettings:
     anchors: int = setting(1024, "source points per step", low=1)
     targets: int = setting(4, "target frames per source point", low=1)
     outlier_px: float = setting(
-        OUTLIER_PX, "error, at 256 x 256, beyond which a correspondence pulls less; 0 is the plain distance", low=0
+        OUTLIER_PX, "error, at 256 x 256, beyond which the loss grows logarithmically; 0: linear, as published", low=0
     )
-    flow_gradient_weight: float = setting(0.0, "agreement of neighbours' motions; above 0 doubles the work", low=0)
+    flow_gradient_weight: float = setting(0.0, "weight: neighbours move alike; above 0 doubles the work", low=0)
     return_px: float = setting(
-        2.0, "how far, at 256 x 256, a correspondence that counts half leads back beside its start; 0: all count", low=0
+        2.0, "cycle error, at 256 x 256, at which a correspondence weighs half; 0: all weigh the same", low=0
     )
-    longest_gap: int = setting(0, "correspondences over more frames are left out; 0 keeps all", low=0)
-    matches: int = setting(256, "long-range matches per step, where there are any; 0 leaves them out", low=0)
+    longest_gap: int = setting(0, "largest gap, in frames, of a correspondence; 0: no limit", low=0)
+    matches: int = setting(256, "long-range matches per step, where there are any; 0: none", low=0)
     match_weights: tuple[float, ...] = setting(
         (1.0, 0.1, 0.01),
-        "their weight: at first, from 1/22 of the run on, and from 2/22 on, when outliers are left out",
+        "their weights: at the start, from 1/22 of the run, and from 2/22, when outliers are left out",
     )
-    data_mb: int = setting(360, "correspondences to fit to, in MB; of more, targets and points are left out", low=1)
-    sampler: str = setting("regions", "how points are drawn: by region, or by pair as published", choices=SAMPLERS)
-    hard_share: float = setting(0.8, "share of the samples drawn where the fit is poor, the rest evenly", low=0)
-    regions: int = setting(16, "regions per side of a frame whose error is followed", low=1)
-    pairs: int = setting(8, "sampler pairs: frame pairs per step, which share the points", low=1)
-    threads: int = setting(1, "CPU threads; small steps wait for each other on more. 0 leaves it to torch", low=0)
+    data_mb: int = setting(360, "memory for correspondences, in MB; more are thinned out", low=1)
+    sampler: str = setting("regions", "draw points by region and its error, or by pair as published", choices=SAMPLERS)
+    hard_share: float = setting(0.8, "share of the samples drawn by error, the rest evenly", low=0)
+    regions: int = setting(16, "regions per side of a frame, whose errors are tracked", low=1)
+    pairs: int = setting(8, "sampler pairs: frame pairs per step, which share the anchors", low=1)
+    threads: int = setting(1, "CPU threads; steps are small, more are slower; 0: torch decides", low=0)
     checkpoint_seconds: float = setting(30.0, "time between checkpoints", low=0)
     cadex: CadexSettings = table(CadexSettings, "the CaDeX++ field and its losses")
     omnimotion: OmniMotionSettings = table(OmniMotionSettings, "the OmniMotion field and its losses")
@@ -339,8 +343,8 @@ class FitSettings:
 class QuerySettings:
     """Tracks from a fitted field."""
 
-    fuse: bool = setting(True, "fuse the field with the measured flow around the track (false: the field alone)")
-    alike_threshold: float = setting(0.25, "least patch similarity, -1 to 1, at which a point looks like its query")
+    fuse: bool = setting(True, "fuse the field with the measured flow; false: the field alone")
+    alike_threshold: float = setting(0.25, "smallest patch similarity, -1 to 1, at which a point looks like its query")
 
 
 @dataclass(frozen=True)
@@ -348,13 +352,13 @@ class RenderSettings:
     """Pictures of tracks, of the fitted field and of drawings that it carries."""
 
     min_side: int = setting(480, "enlarge small frames until their shorter side has this many pixels", low=0)
-    brightness: float = setting(0.8, "of the frame under points, trails and grids, 0 to 1", low=0)
-    radius_px: float = setting(0.0, "radius of a point in pixels of the output; 0 chooses by its size", low=0)
+    brightness: float = setting(0.8, "brightness of the frame under points, trails and grids, 0 to 1", low=0)
+    radius_px: float = setting(0.0, "radius of a point in pixels of the output; 0: by its size", low=0)
     hidden: bool = setting(True, "draw occluded points, as rings")
     trail: int = setting(12, "frames that a trail reaches back", low=1)
-    remove_camera: bool = setting(False, "take the camera's motion out of the trails")
+    remove_camera: bool = setting(False, "subtract the camera's motion from the trails")
     grid: int = setting(32, "columns of the grid that is drawn when no tracks are given", low=2)
-    frame: int = setting(0, "frame on which that grid is laid, or the drawing of --style edit was made", low=0)
+    frame: int = setting(0, "frame of that grid, or of the drawing of --style edit", low=0)
     fps: float = setting(0.0, "frames per second; 0 keeps the project's", low=0)
 
 

@@ -1,7 +1,7 @@
 """Whether points still look like themselves in other frames: by patches and, where there are any, by learned features.
 
 Patches tell small differences, and are easily misled by turning and shading; features are not, but see coarsely. So a
-point looks like its query where its patch does, or where its features are sure of it (tests/benchmarks/README.md).
+point looks like its query where its patch does, or where its features are sure of it (tests/benchmarks/HISTORY.md).
 """
 
 from __future__ import annotations

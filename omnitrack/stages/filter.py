@@ -231,7 +231,7 @@ class _Chaining:
         """Confidence (P,) in [0, 1], and which consistent points (P,) look too different.
 
         Features decide over patches: patches that must look alike as well cost more right correspondences than
-        they find wrong ones (tests/benchmarks/README.md). They weigh in the confidence all the same.
+        they find wrong ones (tests/benchmarks/HISTORY.md). They weigh in the confidence all the same.
         """
         confidence = (state.reliable * chain_confidence(state.variance, self._threshold_px)).astype(np.float32)
         rejected = np.zeros(len(confidence), bool)

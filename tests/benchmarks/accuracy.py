@@ -1,6 +1,7 @@
 """How accurate are the trackers, experiment by experiment? Unattended, resumed where it was stopped.
 
     python tests/benchmarks/accuracy.py tapvid_davis.pkl --work work [--only NAME] [--weights DIRECTORY] [--jobs N]
+        [--json FILE]
 
 Runs the experiments of `accuracy/experiments.toml`, each a call of `omnitrack eval` or several, with different seeds or
 numbers of steps, and writes what came out as `accuracy/NAME.md`: metrics per clip and their mean, seconds, memory,
@@ -11,10 +12,8 @@ With `--jobs` several clips run at once, each in a process of its own with its s
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import platform
 import shlex
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import Report, commit, machine, parser_of
 
 from omnitrack.config import read_toml
 from omnitrack.evaluation.table import COLUMNS
@@ -86,7 +86,9 @@ def read_experiments(path: Path, weights: Path) -> list[Experiment]:
     tables = read_toml(path)
     experiments = []
     for name, table in tables.items():
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
+        }
         settings = tuple(text.replace("{weights}", str(weights)) for text in values.pop("settings", ()))
         experiments.append(Experiment(name=name, settings=settings, **values))
     return experiments
@@ -109,7 +111,7 @@ def run(experiment: Experiment, dataset: Path, work: Path, jobs: int = 1) -> lis
 
 def _evaluate(words: list[str], videos: tuple[str, ...], dataset: Path, projects: Path, jobs: int) -> dict[str, Any]:
     """Results of one run, and what it took. Clips that run at once are put together by a run that finds them done."""
-    commit, start = _commit(), datetime.now(timezone.utc)
+    at_start, start = commit(), datetime.now(timezone.utc)
     command = [sys.executable, "-m", "omnitrack", "eval", str(dataset), *words, "--work", str(projects), "-q"]
     print(f"{start:%H:%M} {shlex.join(command)}", flush=True)
     output = projects.parent / f"{projects.name}.part.json"
@@ -123,9 +125,9 @@ def _evaluate(words: list[str], videos: tuple[str, ...], dataset: Path, projects
     results = json.loads(output.read_text(encoding="utf-8"))
     output.unlink()
     return {
-        "commit": commit,
+        "commit": at_start,
         "date": f"{start:%Y-%m-%d}",
-        "machine": _machine(),
+        "machine": machine(),
         "jobs": jobs,
         "peak_gb": max(peaks),
         "results": results,
@@ -139,17 +141,6 @@ def _run_alone(command: list[str], threads: int = 0) -> float:
     if status:
         raise SystemExit(f"failed: {shlex.join(command)}")
     return usage.ru_maxrss / 2**20
-
-
-def _commit() -> str:
-    """The commit, "-dirty" where the program differs from it; the tables that this script writes may."""
-
-    def git(*words: str) -> str:
-        found = subprocess.run(["git", "-C", str(FOLDER), *words], capture_output=True, text=True, check=False)
-        return found.stdout.strip()
-
-    changed = git("status", "--porcelain", "--", ":/omnitrack")
-    return (git("describe", "--always") or "unknown") + ("-dirty" if changed else "")
 
 
 def report(experiment: Experiment, records: list[dict[str, Any]], weights: Path) -> str:
@@ -225,12 +216,16 @@ def draw(experiment: Experiment, records: list[dict[str, Any]], path: Path) -> N
         for video in of[0]["videos"]:
             shares = [100 * found["videos"][video]["average_jaccard"] for found in of]
             axes.plot(times, shares, color=f"C{colour}", alpha=0.35, linewidth=1)
-            left = {"xytext": (-4, 0), "textcoords": "offset points", "ha": "right", "va": "center"}
+            left: dict[str, Any] = {"xytext": (-4, 0), "textcoords": "offset points", "ha": "right", "va": "center"}
             axes.annotate(video, (times[0], shares[0]), fontsize=7, **left)
         means = [100 * found["mean"]["average_jaccard"] for found in of]
         axes.plot(times, means, color=f"C{colour}", marker="o", label=f"{method}, mean")
         for time, mean, steps in zip(times, means, experiment.steps, strict=True):
-            beside = {"xytext": (0, -13 if colour else 6), "textcoords": "offset points", "ha": "center"}
+            beside: dict[str, Any] = {
+                "xytext": (0, -13 if colour else 6),
+                "textcoords": "offset points",
+                "ha": "center",
+            }
             axes.annotate(f"{steps}", (time, mean), fontsize=8, **beside)
     axes.set(xscale="log", xlabel="seconds of the fit (log), steps beside the points", ylabel="AJ, per cent")
     axes.set_title(experiment.question, fontsize=10)
@@ -243,14 +238,21 @@ def draw(experiment: Experiment, records: list[dict[str, Any]], path: Path) -> N
     figure.savefig(path, dpi=110)
 
 
-def _machine() -> str:
-    import torch
-
-    return f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}"
+def rows_of(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row per run, method and video, with what each run was measured with."""
+    rows = []
+    for record in records:
+        about = {key: record.get(key) for key in ("arguments", "commit", "date", "machine", "jobs", "peak_gb")}
+        for method, found in record["results"]["methods"].items():
+            rows += [
+                {"run": record["label"], "method": method, "video": video, **values, "about": about}
+                for video, values in found["videos"].items()
+            ]
+    return rows
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--work", type=Path, required=True, help="keeps projects and results")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="these experiments (repeatable)")
@@ -263,14 +265,17 @@ def main() -> None:
     unknown = set(arguments.only) - {experiment.name for experiment in experiments}
     if unknown:
         raise SystemExit(f"no experiment {', '.join(sorted(unknown))}: {', '.join(e.name for e in experiments)}")
+    results = Report(arguments.json)
     for experiment in experiments:
         if arguments.only and experiment.name not in arguments.only:
             continue
         arguments.work.mkdir(parents=True, exist_ok=True)
         records = run(experiment, arguments.dataset, arguments.work, arguments.jobs)
+        results.keep(experiment.name, rows_of(records))
         (FOLDER / f"{experiment.name}.md").write_text(report(experiment, records, arguments.weights), encoding="utf-8")
         if len(experiment.steps) > 1:
             draw(experiment, records, FOLDER / f"{experiment.name}.png")
+    results.write()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What is a depth prior worth, and what does a wrong one cost?
 
     python tests/benchmarks/depth_prior.py [--scene occluder] [--method cadex] [--preset fast] [--seeds 1] [--all]
-        [--set K=V]
+        [--set KEY=VALUE] [--json FILE]
 
 Synthetic scenes with exact truth and real flow (dense inverse search on their frames), whose layers' order gives exact
 depth maps. Every method is fitted without a prior, with the exact one, with versions of it on other scales, and with
@@ -14,7 +14,6 @@ prior of weight 0 leaves a fit as it is, to the last bit, and repeats the row wi
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,9 +22,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from common import Columns, Report, TableRow, add_settings, parser_of, settings_of
 from numpy.typing import NDArray
 
-from omnitrack.config import load_settings, parse_assignments
 from omnitrack.evaluation.metrics import score_video
 from omnitrack.evaluation.tapvid import pixels_to_raster, sample_queries
 from omnitrack.motion.geometry import Camera
@@ -50,6 +49,27 @@ SCENES: dict[str, tuple[SyntheticScene, tuple[float, ...], list[tuple[int, int]]
     "park": (demo_scene((192, 144), 16), (2.0, 3.0, 4.0, 9.0), [(0, 3), (1, 2), (1, 3), (2, 3)]),
 }
 Maps = NDArray[np.float32]
+MEASURED = ("average_jaccard", "delta", "accuracy", "field_jaccard", "field_delta", "ordered")
+COLUMNS: Columns = {
+    "scene": "{scene}",
+    "method": "{method}",
+    "prior": "{prior}",
+    "AJ": "{average_jaccard:.1f}",
+    "delta_avg": "{delta:.1f}",
+    "OA": "{accuracy:.1f}",
+    "AJ, field alone": "{field_jaccard:.1f}",
+    "delta, field alone": "{field_delta:.1f}",
+    "fitted depth in order, %": "{ordered:.1f}",
+    "prior: order": lambda row: shown(row["order"]),
+    "consistency": lambda row: shown(row["consistency"]),
+    "follows": lambda row: shown(row["follows"]),
+    "mean weight": lambda row: shown(row["weight"]),
+}
+
+
+def shown(value: float | None) -> str:
+    """What was found of a prior; nothing is found of none."""
+    return "-" if value is None else f"{value:.2f}"
 
 
 def priors(scene: SyntheticScene, distances: tuple[float, ...]) -> Iterator[tuple[str, str, Maps | None]]:
@@ -123,7 +143,7 @@ def belief_in(project: Project, settings: Settings, kind: str, maps: Maps) -> Be
     return believe(DepthPrior(torch.from_numpy(maps), kind == "inverse"), data, Camera(project.size))
 
 
-def run(name: str, methods: list[str], settings: dict[str, Settings], seeds: int, fit_all: bool) -> Iterator[str]:
+def run(name: str, methods: list[str], settings: dict[str, Settings], seeds: int, fit_all: bool) -> Iterator[TableRow]:
     """The rows of one scene."""
     scene, distances, pairs = SCENES[name]
     with tempfile.TemporaryDirectory() as folder:
@@ -135,43 +155,40 @@ def run(name: str, methods: list[str], settings: dict[str, Settings], seeds: int
         for method in methods:
             without: list[list[float]] = []
             for number, (prior, kind, maps) in enumerate(priors(scene, distances)):
-                found, results = "- | - | - | -", without
-                weight = 1.0
+                results = without
+                found: dict[str, float | None] = dict.fromkeys(("order", "consistency", "follows", "weight"))
                 if maps is not None:
                     belief = belief_in(project, settings[method], kind, maps)
-                    weight = float(belief.weight.mean())
-                    found = f"{belief.order:.2f} | {belief.consistency:.2f} | {belief.follows:.2f} | {weight:.2f}"
-                if weight > 0 or fit_all:
+                    found = {"order": belief.order, "consistency": belief.consistency, "follows": belief.follows}
+                    found["weight"] = float(belief.weight.mean())
+                if found["weight"] is None or found["weight"] > 0 or fit_all:
                     chosen = with_prior(settings[method], Path(folder) / f"{method}{number}", kind, maps)
                     results = []
                     for seed in range(seeds):
                         fit_field(project, chosen, "cpu", seed)
                         results.append([*judge(project, scene, chosen), 100 * order(project, scene, pairs)])
                 without = without or results
-                mean = " | ".join(f"{value:.1f}" for value in np.mean(results, 0))
-                yield f"| {name} | {method} | {prior} | {mean} | {found} |"
+                mean = dict(zip(MEASURED, np.mean(results, 0).tolist(), strict=True))
+                yield {"scene": name, "method": method, "prior": prior, **mean, **found}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--scene", choices=SCENES, action="append")
     parser.add_argument("--method", action="append")
     parser.add_argument("--preset", default="fast")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--all", action="store_true", help="fit with priors of weight 0 too")
-    parser.add_argument("--set", action="append", default=[])
+    add_settings(parser)
     asked = parser.parse_args()
     methods = asked.method or ["cadex", "omnimotion"]
-    overrides = parse_assignments(asked.set)
-    settings = {m: load_settings(overrides={"fit.method": m, **overrides}, preset=asked.preset) for m in methods}
-    print(
-        "| scene | method | prior | AJ | delta_avg | OA | AJ, field alone | delta, field alone "
-        "| fitted depth in order, % | prior: order | consistency | follows | mean weight |"
-    )
-    print("|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+    settings = {method: settings_of(asked, {"fit.method": method}, asked.preset) for method in methods}
+    report = Report(asked.json)
+    table = report.table("priors", COLUMNS, names=3)
     for name in asked.scene or SCENES:
         for row in run(name, methods, settings, asked.seeds, asked.all):
-            print(row, flush=True)
+            table.add(row)
+    report.write()
 
 
 if __name__ == "__main__":

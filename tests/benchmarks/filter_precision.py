@@ -7,7 +7,7 @@ among those a check lets through, recall the share of all right ones that it let
 ("patch") and by learned features, is compared from three frames on. F is the harmonic mean of both.
 
     python tests/benchmarks/filter_precision.py tapvid_davis.pkl
-    python tests/benchmarks/filter_precision.py tapvid_davis.pkl --videos davis01,davis10 --json
+    python tests/benchmarks/filter_precision.py tapvid_davis.pkl --videos davis01,davis10 --json FILE
     python tests/benchmarks/filter_precision.py tapvid_davis.pkl --set features.extractor=xfeat \\
         --set features.weights=xfeat.onnx --set features.side=480
     python tests/benchmarks/filter_precision.py tapvid_davis.pkl --set flow.estimator=NAME --work work
@@ -15,8 +15,6 @@ among those a check lets through, recall the share of all right ones that it let
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,16 +23,16 @@ from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
+from common import Report, add_settings, add_videos, chosen_videos, parser_of, settings_of
 from numpy.typing import NDArray
 
-from omnitrack.config import load_settings, parse_assignments
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.chaining import chain, outward
 from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.features import NONE, open_extractor
 from omnitrack.correspondence.features.sampling import FrameFeatures
 from omnitrack.correspondence.raster import Array
-from omnitrack.evaluation.tapvid import TapvidVideo, load_tapvid, sample_queries
+from omnitrack.evaluation.tapvid import TapvidVideo, sample_queries
 from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore
 from omnitrack.settings import InitSettings, Settings
@@ -46,6 +44,13 @@ RIGHT_PX = 4.0
 PATCH_THRESHOLDS = (0.0, 0.2, 0.25, 0.3, 0.5, 0.7)
 FEATURE_THRESHOLDS = (0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
 SIZE = (256, 256)
+COLUMNS = {
+    "source": "{source}",
+    "check": "{check}",
+    "precision": "{precision:.3f}",
+    "recall": "{recall:.3f}",
+    "F": "{f:.3f}",
+}
 Bools = NDArray[np.bool_]
 Step = tuple[int, Array, Bools]  # target frame, pixels there (P, 2), which pass the cycle check (P,)
 
@@ -116,28 +121,25 @@ def checks(cycle: Bools, looks: dict[str, Array], close: bool, settings: Setting
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", type=Path)
-    parser.add_argument("--videos", help="names, separated by commas")
+    parser = parser_of(__doc__)
+    add_videos(parser)
     parser.add_argument("--work", type=Path, help="directory that keeps the projects and their flow")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="settings of the project")
-    parser.add_argument("--json", action="store_true")
+    add_settings(parser)
     arguments = parser.parse_args()
-    settings = load_settings(overrides=parse_assignments(arguments.set))
+    settings, report = settings_of(arguments), Report(arguments.json)
     totals: dict[str, NDArray[np.int64]] = defaultdict(lambda: np.zeros(3, np.int64))
-    for video in load_tapvid(arguments.dataset, arguments.videos.split(",") if arguments.videos else None):
+    for video in chosen_videos(arguments):
         with TemporaryDirectory() as temporary:
             project = make_project(video, (arguments.work or Path(temporary)) / video.name, settings)
             for name, counts in judged(video, project, settings).items():
                 totals[name] += counts
-    table = {name: {"precision": hit / let, "recall": hit / all_} for name, (hit, let, all_) in totals.items()}
-    if arguments.json:
-        print(json.dumps(table, indent=2))
-        return
-    print("| source | check | precision | recall | F |\n|---|---|---:|---:|---:|")
-    for name, row in sorted(table.items(), key=lambda item: item[0].split(" | ")[0], reverse=True):
-        harmonic = 2 / (1 / row["precision"] + 1 / row["recall"])
-        print(f"| {name} | {row['precision']:.3f} | {row['recall']:.3f} | {harmonic:.3f} |")
+    table = report.table("checks", COLUMNS, names=2)
+    for name, (hit, let, all_) in sorted(totals.items(), key=lambda item: item[0].split(" | ")[0], reverse=True):
+        source, check = name.split(" | ")
+        precision, recall = hit / let, hit / all_
+        harmonic = 2 / (1 / precision + 1 / recall)
+        table.add({"source": source, "check": check, "precision": precision, "recall": recall, "f": harmonic})
+    report.write()
 
 
 if __name__ == "__main__":

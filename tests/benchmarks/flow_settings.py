@@ -4,27 +4,25 @@ End-point error of the flow at annotated points of a TAP-Vid dataset, for the de
 gaps of 1, 4, 8 and 16 frames both ways. All rows see the same frames and points. Errors are in pixels at 256 x 256.
 
     python tests/benchmarks/flow_settings.py tapvid_davis.pkl
-    python tests/benchmarks/flow_settings.py tapvid_davis.pkl --size 854x480 --videos davis01,davis10 --json
+    python tests/benchmarks/flow_settings.py tapvid_davis.pkl --size 854x480 --videos davis01,davis10 --json FILE
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from common import Columns, Report, TableRow, add_videos, chosen_videos, parser_of
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.estimators.dis import DisEstimator
 from omnitrack.correspondence.raster import sample
-from omnitrack.evaluation.tapvid import TapvidVideo, load_tapvid, raster_to_pixels
+from omnitrack.evaluation.tapvid import TapvidVideo, raster_to_pixels
 from omnitrack.settings import DisSettings
 
 GAPS = (1, 4, 8, 16)  # measured
@@ -127,14 +125,13 @@ def errors(video: TapvidVideo, variant: str) -> dict[int, NDArray[np.float64]]:
     return {gap: np.concatenate(parts) if parts else np.zeros(0) for gap, parts in found.items()}
 
 
-def measure(videos: list[TapvidVideo], variants: Iterable[str]) -> list[dict[str, object]]:
+def measure(videos: list[TapvidVideo], variants: Iterable[str]) -> Iterator[TableRow]:
     """One row per variant: means over the videos of the median error and of the shares within the thresholds."""
-    rows = []
     for variant in variants:
         begin = time.perf_counter()
         with ThreadPoolExecutor() as pool:
             of_videos = list(pool.map(lambda video, name=variant: errors(video, name), videos))  # type: ignore[misc]
-        row: dict[str, object] = {"variant": variant}
+        row: dict[str, Any] = {"variant": variant}
         for gap in GAPS:
             with_points = [video[gap] for video in of_videos if len(video[gap])]
             row[f"gap {gap} median"] = float(np.mean([np.median(e) for e in with_points]))
@@ -142,25 +139,17 @@ def measure(videos: list[TapvidVideo], variants: Iterable[str]) -> list[dict[str
                 row[f"gap {gap} within {threshold}"] = float(np.mean([(e < threshold).mean() for e in with_points]))
         row["mean within"] = float(np.mean([row[f"gap {g} within {t}"] for g in GAPS for t in THRESHOLDS_PX]))
         row["seconds"] = time.perf_counter() - begin
-        rows.append(row)
-        print(f"{variant}: {row['mean within']:.4f}", file=sys.stderr, flush=True)
-    return rows
+        yield row
 
 
-def table(rows: list[dict[str, object]]) -> str:
-    """The rows as Markdown: for each gap the median error in pixels and the shares within 1, 2 and 4 px."""
-    lines = [
-        "| variant | " + " | ".join(f"gap {gap}" for gap in GAPS) + " | mean share | seconds |",
-        "|---" * (len(GAPS) + 3) + "|",
-    ]
-    for row in rows:
-        cells = [
-            f"{row[f'gap {gap} median']:.2f} px, "
-            + " ".join(f"{row[f'gap {gap} within {t}']:.3f}" for t in THRESHOLDS_PX)
-            for gap in GAPS
-        ]
-        lines.append(f"| {row['variant']} | {' | '.join(cells)} | {row['mean within']:.4f} | {row['seconds']:.0f} |")
-    return "\n".join(lines)
+def columns() -> Columns:
+    """For each gap the median error in pixels and the shares within 1, 2 and 4 px."""
+    gaps = {
+        f"gap {gap}": f"{{gap {gap} median:.2f}} px, "
+        + " ".join(f"{{gap {gap} within {threshold}:.3f}}" for threshold in THRESHOLDS_PX)
+        for gap in GAPS
+    }
+    return {"variant": "{variant}", **gaps, "mean share": "{mean within:.4f}", "seconds": "{seconds:.0f}"}
 
 
 def resized(video: TapvidVideo, size: tuple[int, int]) -> TapvidVideo:
@@ -168,25 +157,20 @@ def resized(video: TapvidVideo, size: tuple[int, int]) -> TapvidVideo:
     return replace(video, frames=np.stack(frames))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", type=Path, help="TAP-Vid pickle or folder")
+def main() -> None:
+    parser = parser_of(__doc__)
+    add_videos(parser)
     parser.add_argument("--size", default="256x256", help="width x height of the frames (256x256)")
-    parser.add_argument("--videos", help="names, separated by commas (all)")
     parser.add_argument("--variants", help=f"separated by semicolons (all): {'; '.join(VARIANTS)}")
-    parser.add_argument("--json", action="store_true", help="rows as JSON instead of a table")
     arguments = parser.parse_args()
-    if not arguments.dataset.exists():
-        print(f"skipped: there is no dataset at {arguments.dataset}", file=sys.stderr)
-        return 0
     width, height = (int(side) for side in arguments.size.split("x"))
-    names = arguments.videos.split(",") if arguments.videos else None
-    videos = [resized(video, (width, height)) for video in load_tapvid(arguments.dataset, names)]
-    rows = measure(videos, arguments.variants.split(";") if arguments.variants else VARIANTS)
-    about = {"size": [width, height], "videos": [video.name for video in videos], "opencv": cv2.__version__}
-    print(json.dumps({**about, "rows": rows}, indent=1) if arguments.json else table(rows))
-    return 0
+    videos = [resized(video, (width, height)) for video in chosen_videos(arguments)]
+    report = Report(arguments.json, size=[width, height], videos=[video.name for video in videos])
+    table = report.table("variants", columns())
+    for row in measure(videos, arguments.variants.split(";") if arguments.variants else VARIANTS):
+        table.add(row)
+    report.write()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

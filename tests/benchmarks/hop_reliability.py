@@ -1,26 +1,26 @@
 """Trains the regressor of hop reliability on synthetic scenes, and says how reliable it is.
 
-    python tests/benchmarks/hop_reliability.py train --work work/hops [--scenes 40] [--jobs 2]
+    python tests/benchmarks/hop_reliability.py train --work work/hops [--scenes 40] [--jobs 2] [--json FILE]
     python tests/benchmarks/hop_reliability.py check --work work/hops [--tapvid tapvid.pkl --projects work/default-256]
 
 `train` films random scenes (`omnitrack.synthetic.random_scenes`, seeds from `FIRST_SEED` on), computes their flow with
 default settings, collects the evidence on every hop from every place with its exact truth, and writes the weights that
 the package holds. `check` compares the predicted probability that a hop is wrong with the share that is, in ten bins:
 on scenes that training left out, and at the annotated points of a TAP-Vid file whose flow `omnitrack eval --work` left
-in `--projects`; a table (`--json` for numbers) and a picture (needs matplotlib).
+in `--projects`; a table and a picture (needs matplotlib).
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from common import Columns, Report, parser_of
 from numpy.typing import NDArray
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -162,24 +162,23 @@ def _probability(log_odds: Pairs) -> Pairs:
     return np.asarray(1 / (1 + np.exp(-log_odds)))
 
 
-def report(found: dict[str, Reliability]) -> str:
-    """A table of ten bins for each data set."""
-    lines = [
-        "| data | hops | wrong | AUC | calibration error | predicted: wrong, per cent, by tenths |",
-        "|---|" + "---:|" * 5,
-    ]
-    for name, of in found.items():
-        bins = ", ".join(f"{100 * p:.0f}: {100 * w:.0f}" for p, w, _ in of.bins())
-        cells = [
-            name,
-            f"{len(of.wrong)}",
-            f"{100 * of.wrong.mean():.1f} %",
-            f"{of.area():.3f}",
-            f"{of.calibration_error():.3f}",
-            bins,
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+COLUMNS: Columns = {
+    "data": "{data}",
+    "hops": "{hops}",
+    "wrong": "{wrong:.1f} %",
+    "AUC": "{auc:.3f}",
+    "calibration error": "{calibration_error:.3f}",
+    "predicted: wrong, per cent, by tenths": lambda row: ", ".join(
+        f"{100 * p:.0f}: {100 * w:.0f}" for p, w, _ in row["bins"]
+    ),
+}
+
+
+def row_of(name: str, of: Reliability) -> dict[str, object]:
+    """A row of a data set; its bins are (mean prediction, share that is wrong, hops)."""
+    wrong = 100 * float(of.wrong.mean())
+    found = {"auc": of.area(), "calibration_error": of.calibration_error(), "bins": of.bins()}
+    return {"data": name, "hops": len(of.wrong), "wrong": wrong, **found}
 
 
 def draw(found: dict[str, Reliability], path: Path) -> None:
@@ -202,7 +201,7 @@ def draw(found: dict[str, Reliability], path: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("what", choices=("train", "check"))
     parser.add_argument("--work", type=Path, required=True, help="keeps scenes and their flow")
     parser.add_argument("--scenes", type=int, default=40)
@@ -211,25 +210,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--projects", type=Path, action="append", default=[], help="check: where `omnitrack eval --work` left its flow"
     )
-    parser.add_argument("--json", action="store_true", help="check: numbers instead of a table")
     given = parser.parse_args(arguments)
     given.work.mkdir(parents=True, exist_ok=True)
+    report = Report(given.json)
     seeds = range(FIRST_SEED, FIRST_SEED + given.scenes)
     with ProcessPoolExecutor(given.jobs) as pool:
         paths = list(pool.map(scene_examples, seeds, [given.work] * len(seeds)))
     if given.what == "train":
-        arrays = train(*examples(paths[:-LEFT_OUT], keep=3))
+        arrays: dict[str, Any] = {**train(*examples(paths[:-LEFT_OUT], keep=3))}
         np.savez(Path(model.__file__).with_name(model.WEIGHTS_FILE), **arrays)
     found = {f"synthetic scenes left out ({LEFT_OUT})": on_scenes(paths[-LEFT_OUT:])}
     for dataset, projects in zip(given.tapvid, given.projects, strict=True):
         found[dataset.stem] = on_tapvid(dataset, projects)
-    if given.json:
-        numbers = {
-            n: {"auc": r.area(), "calibration_error": r.calibration_error(), "bins": r.bins()} for n, r in found.items()
-        }
-        print(json.dumps(numbers, indent=1))
-    else:
-        print(report(found))
+    table = report.table("reliability", COLUMNS)
+    for name, of in found.items():
+        table.add(row_of(name, of))
+    report.write()
     if given.what == "check":
         draw(found, FOLDER / "hop-reliability.png")
 

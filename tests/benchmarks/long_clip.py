@@ -1,6 +1,7 @@
 """Does a clip ten times as long take more memory, and are places that come back followed?
 
     python tests/benchmarks/long_clip.py [--frames 75,150,300,600] [--pairs keyframe] [--size 128x96] [--steps 200]
+        [--set KEY=VALUE] [--json FILE]
 
 A camera pans over a wide place and back, 75 frames each way, while a disc wanders through the view
 (`omnitrack.synthetic.panorama_scene`; frames are made one by one, so that no stage is handed the whole clip). Each clip
@@ -24,16 +25,29 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# Nothing else at the top: a process inherits the peak of the one that starts it.
+from common import Columns, Report, TableRow, add_settings, parser_of, settings_of
+
+# Nothing large at the top: a process inherits the peak of the one that starts it.
 
 STAGES = ("init", "flow", "filter", "fit", "query")
 QUERY_FRAMES, QUERY_POINTS = 4, 16
+COLUMNS: Columns = {
+    "frames": "{frames}",
+    "pairs (T log2 T)": "{pairs} ({log:.0f})",
+    "targets": "{targets:.1f}",
+    **{f"{stage} s, MB": f"{{{stage}_s:.1f}}, {{{stage}_peak:.0f}}" for stage in STAGES},
+    "disk MB: frames, flow, filtered, checkpoint": (
+        "{frames_mb:.1f}, {flow_mb:.1f}, {filtered_mb:.1f}, {checkpoint_mb:.1f}"
+    ),
+    "AJ": "{aj:.1f}",
+    "delta": "{delta:.1f}",
+    "seen again": "{back:.1f}",
+}
 
 
-def settings_of(asked: argparse.Namespace) -> Any:
-    from omnitrack.config import load_settings, parse_assignments
-
-    overrides = {
+def bounded(asked: argparse.Namespace) -> Any:
+    """Settings whose bounds on memory a clip of this size reaches."""
+    fixed = {
         "flow.pairs": asked.pairs,
         "flow.workers": 1,
         "filter.grid_points": 800,
@@ -41,15 +55,15 @@ def settings_of(asked: argparse.Namespace) -> Any:
         "filter.cache_mb": 32,
         "fit.data_mb": 24,
         "fit.steps": asked.steps,
-        **parse_assignments(asked.set),
     }
-    return load_settings(overrides=overrides)
+    return settings_of(asked, fixed)
 
 
 def run_stage(stage: str, root: Path, asked: argparse.Namespace, frames: int) -> dict[str, Any]:
     """One stage in this process; what there is to say of it beside time and memory."""
+    from omnitrack.project.filtered import filtered_file
     from omnitrack.project.project import Project
-    from omnitrack.project.store import FlowStore
+    from omnitrack.project.store import flow_file
     from omnitrack.stages.filter import filter_flow
     from omnitrack.stages.fit import fit_field
     from omnitrack.stages.flow import compute_flow
@@ -57,7 +71,7 @@ def run_stage(stage: str, root: Path, asked: argparse.Namespace, frames: int) ->
     from omnitrack.synthetic import panorama_scene
 
     width, height = (int(side) for side in asked.size.split("x"))
-    scene, settings = panorama_scene((width, height), frames), settings_of(asked)
+    scene, settings = panorama_scene((width, height), frames), bounded(asked)
     if stage == "init":
         stream: Iterator[Any] = (scene.frame(t) for t in range(frames))
         init_from_frames(stream, root, settings, 24.0, "panorama")
@@ -67,13 +81,24 @@ def run_stage(stage: str, root: Path, asked: argparse.Namespace, frames: int) ->
         return {"pairs": compute_flow(project, settings).pairs}
     if stage == "filter":
         report = filter_flow(project, settings)
-        with FlowStore(project) as store:
-            sizes = {"flow_mb": store.stored_bytes("flow") / 1e6, "filtered_mb": store.stored_bytes("filtered") / 1e6}
+        sizes = {"flow_mb": stored_mb(flow_file(project)), "filtered_mb": stored_mb(filtered_file(project))}
         return {"targets": report.pairs / report.sources, **sizes}
     if stage == "fit":
         fit_field(project, settings, "cpu")
         return {"checkpoint_mb": sum(path.stat().st_size for path in project.root.rglob("*.pt")) / 1e6}
     return judge(project, scene, settings)
+
+
+def stored_mb(product: Any) -> float:
+    """What the arrays of a product take on disk."""
+    import h5py
+
+    sizes: list[int] = []
+    with product.open() as file:
+        file.visititems(
+            lambda _, item: sizes.append(item.id.get_storage_size()) if isinstance(item, h5py.Dataset) else None
+        )
+    return sum(sizes) / 1e6
 
 
 def judge(project: Any, scene: Any, settings: Any) -> dict[str, float]:
@@ -103,7 +128,7 @@ def judge(project: Any, scene: Any, settings: Any) -> dict[str, float]:
     }
 
 
-def measure(frames: int, asked: argparse.Namespace) -> dict[str, Any]:
+def measure(frames: int) -> TableRow:
     """All stages of one clip, each in a process of its own."""
     row: dict[str, Any] = {"frames": frames, "log": frames * math.log2(frames)}
     with tempfile.TemporaryDirectory() as folder:
@@ -117,38 +142,22 @@ def measure(frames: int, asked: argparse.Namespace) -> dict[str, Any]:
     return row
 
 
-HEAD = (
-    "| frames | pairs (T log2 T) | targets | "
-    + " | ".join(f"{stage} s, MB" for stage in STAGES)
-    + " | disk MB: frames, flow, filtered, checkpoint | AJ | delta | seen again |\n"
-    + "|---:" * (len(STAGES) + 7)
-    + "|"
-)
-
-
-def line(row: dict[str, Any]) -> str:
-    stages = " | ".join(f"{row[f'{stage}_s']:.1f}, {row[f'{stage}_peak']:.0f}" for stage in STAGES)
-    disk = ", ".join(f"{row[f'{name}_mb']:.1f}" for name in ("frames", "flow", "filtered", "checkpoint"))
-    return (
-        f"| {row['frames']} | {row['pairs']} ({row['log']:.0f}) | {row['targets']:.1f} | {stages} | {disk} | "
-        f"{row['aj']:.1f} | {row['delta']:.1f} | {row['back']:.1f} |"
-    )
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--frames", default="75,150,300,600")
     parser.add_argument("--size", default="128x96")
     parser.add_argument("--pairs", default="keyframe")
     parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--set", action="append", default=[])
+    add_settings(parser)
     parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
     parser.add_argument("--root", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.stage is None:
-        print(HEAD, flush=True)
+        report = Report(asked.json)
+        table = report.table("clips", COLUMNS, names=0)
         for frames in asked.frames.split(","):
-            print(line(measure(int(frames), asked)), flush=True)
+            table.add(measure(int(frames)))
+        report.write()
         return
     begin = time.perf_counter()
     found = run_stage(asked.stage, Path(asked.root), asked, int(asked.frames))

@@ -1,6 +1,6 @@
 """Could a better search find what the flow loses? Of the projects that `omnitrack eval --work WORK` left.
 
-    python tests/benchmarks/lost_points.py tapvid_davis.pkl WORK [--videos A,B]
+    python tests/benchmarks/lost_points.py tapvid_davis.pkl WORK [--videos A,B] [--json FILE]
 
 Every annotated point is moved along the flow between two frames in both of which it is visible. Where it lands more
 than 4 px from its true place it is lost. Of the lost: the share that passes the cycle check, so that no later stage
@@ -10,17 +10,17 @@ that a search by looks, however thorough, could tell. Pixels at 256 x 256.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from common import Columns, Report, TableRow, add_videos, chosen_videos, parser_of
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.consistency import take_hop
-from omnitrack.evaluation.tapvid import TapvidVideo, file_stem, load_tapvid, raster_to_pixels
+from omnitrack.evaluation.tapvid import TapvidVideo, file_stem, raster_to_pixels
 from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore
 from omnitrack.settings import Settings
@@ -30,6 +30,18 @@ GAPS = (1, 2, 4, 8)
 LOST_PX = 4.0
 AROUND = np.array(list(itertools.product((-1, 0, 1), repeat=2)), np.float32)  # of an annotation: it is a click
 Bools = NDArray[np.bool_]
+COLUMNS: Columns = {
+    "video": "{video}",
+    **{
+        f"gap {gap}: lost, consistent, truth more alike": (lambda row, gap=gap: shown(row[f"gap {gap}"]))  # type: ignore[misc]
+        for gap in GAPS
+    },
+}
+
+
+def shown(shares: tuple[float, ...]) -> str:
+    """Shares in per cent; "0" where nothing is lost."""
+    return ", ".join(f"{share:.0f}" if share >= 2 else f"{share:.1f}" for share in shares) or "0"
 
 
 def hops(video: TapvidVideo, project: Project) -> Iterator[tuple[int, tuple[Bools, Bools, Bools]]]:
@@ -51,25 +63,27 @@ def hops(video: TapvidVideo, project: Project) -> Iterator[tuple[int, tuple[Bool
             yield abs(target - source), (lost, hop.cycle_error < threshold, np.max(there, 0) > found)
 
 
+def lost_at(gap: int, found: list[tuple[int, tuple[Bools, Bools, Bools]]]) -> tuple[float, ...]:
+    """Per cent of the points that are lost over a gap; of these that are consistent, and more alike at the truth."""
+    of_gap = [judged for distance, judged in found if distance == gap]
+    lost, consistent, alike = (np.concatenate(values) for values in zip(*of_gap, strict=True))
+    if not lost.any():
+        return ()
+    return tuple(100 * float(np.mean(values)) for values in (lost, consistent[lost], alike[lost]))
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", type=Path)
+    parser = parser_of(__doc__)
+    add_videos(parser)
     parser.add_argument("work", type=Path, help="what eval --work was given")
-    parser.add_argument("--videos", default="", help="names, with commas between; all where not given")
     arguments = parser.parse_args()
-    wanted = arguments.videos.split(",") if arguments.videos else None
-    titles = [f"gap {gap}: lost, consistent, truth more alike" for gap in GAPS]
-    print(f"| video | {' | '.join(titles)} |\n|---|{'---|' * len(GAPS)}")
-    for video in load_tapvid(arguments.dataset, wanted):
-        project = Project(arguments.work / file_stem(video.name))
-        found = list(hops(video, project))
-        cells = []
-        for gap in GAPS:
-            of_gap = [judged for distance, judged in found if distance == gap]
-            lost, consistent, alike = (np.concatenate(values) for values in zip(*of_gap, strict=True))
-            shares = (100 * np.mean(values) for values in (lost, consistent[lost], alike[lost])) if lost.any() else ()
-            cells.append(", ".join(f"{share:.0f}" if share >= 2 else f"{share:.1f}" for share in shares) or "0")
-        print(f"| {video.name} | {' | '.join(cells)} |", flush=True)
+    report = Report(arguments.json)
+    table = report.table("lost", COLUMNS, names=len(COLUMNS))
+    for video in chosen_videos(arguments):
+        found = list(hops(video, Project(arguments.work / file_stem(video.name))))
+        row: TableRow = {f"gap {gap}": lost_at(gap, found) for gap in GAPS}
+        table.add({"video": video.name, **row})
+    report.write()
 
 
 if __name__ == "__main__":

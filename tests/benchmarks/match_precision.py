@@ -9,31 +9,41 @@ judged by a point of the other side, so that no filter can reach 1.
     python tests/benchmarks/match_precision.py tapvid_davis.pkl --set features.extractor=xfeat \\
         --set features.weights=xfeat.onnx
     python tests/benchmarks/match_precision.py tapvid_davis.pkl --videos davis01 --set features.extractor=dinov2
+
+With `--json FILE` the rows are written, too.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import torch
+from common import Columns, Report, add_settings, add_videos, chosen_videos, parser_of, settings_of
 from numpy.typing import NDArray
 
-from omnitrack.config import load_settings, parse_assignments
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.features import open_extractor
 from omnitrack.correspondence.match_refinement import refine_by_patches
 from omnitrack.correspondence.matching import FrameCells, calibrated, match_cells, prepare_cells
-from omnitrack.evaluation.tapvid import TapvidVideo, load_tapvid, raster_to_pixels
+from omnitrack.evaluation.tapvid import TapvidVideo, raster_to_pixels
 from omnitrack.settings import MatchSettings, Settings
 from omnitrack.stages.evaluate_video import resize_frames
 
 SIZE = (256, 256)
 NEAR_PX, RIGHT_PX, ROUGHLY_PX = 6.0, 4.0, 8.0
 SOURCE_STEP, TARGET_STEP = 5, 4  # frames between those that are matched
+COLUMNS: Columns = {
+    "filters": "{filters}",
+    "matches per pair": "{matches:.0f}",
+    "judged": "{judged}",
+    "hidden": "{hidden:.3f}",
+    "within 4 px": "{right:.3f}",
+    "within 8 px": "{roughly:.3f}",
+    "median error (px)": "{median:.2f}",
+}
 Floats = NDArray[np.floating]
 
 
@@ -102,26 +112,25 @@ def judge(ends: tuple[Floats, Floats], points: Floats, visible: NDArray[np.bool_
 
 def main() -> None:
     """Judge the matches of a dataset and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset")
-    parser.add_argument("--videos", help="names, with commas; all where left out")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser = parser_of(__doc__)
+    add_videos(parser)
+    add_settings(parser)
     arguments = parser.parse_args()
-    settings = load_settings(overrides=parse_assignments(arguments.set))
+    settings, report = settings_of(arguments), Report(arguments.json)
     parts: dict[str, list[Floats]] = defaultdict(list)
     matches: dict[str, int] = defaultdict(int)
-    for video in load_tapvid(arguments.dataset, arguments.videos and arguments.videos.split(",")):
+    for video in chosen_videos(arguments):
         for name, count, errors in judged(video, settings):
             parts[name].append(errors)
             matches[name] += count
-    print("| filters | matches per pair | judged | hidden | within 4 px | within 8 px | median error (px) |")
-    print("|---|---|---|---|---|---|---|")
+    table = report.table("filters", COLUMNS)
     for name, found in parts.items():
         error, seen = np.concatenate(found).T
-        hidden, error = np.mean(seen == 0), error[seen > 0]
-        median = np.median(error[error < ROUGHLY_PX])
-        shares = " | ".join(f"{np.mean(error < limit):.3f}" for limit in (RIGHT_PX, ROUGHLY_PX))
-        print(f"| {name} | {matches[name] / len(found):.0f} | {len(seen)} | {hidden:.3f} | {shares} | {median:.2f} |")
+        hidden, error = float(np.mean(seen == 0)), error[seen > 0]
+        row = {"filters": name, "matches": matches[name] / len(found), "judged": len(seen), "hidden": hidden}
+        row |= {"right": float(np.mean(error < RIGHT_PX)), "roughly": float(np.mean(error < ROUGHLY_PX))}
+        table.add({**row, "median": float(np.median(error[error < ROUGHLY_PX]))})
+    report.write()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Are points followed through occlusions, and are surfaces in the right order, from every seed?
 
-    python tests/benchmarks/occlusion.py [--seeds 10] [--method omnimotion --method cadex] [--preset NAME] [--set K=V]
+    python tests/benchmarks/occlusion.py [--seeds 10] [--method omnimotion --method cadex] [--preset NAME]
+        [--set KEY=VALUE] [--json FILE]
 
 Two synthetic scenes with exact truth and real flow (dense inverse search on their frames): a disc that passes behind a
 pole and comes back, and a strip in front of a plane that moves the other way. For every seed a fit, its TAP-Vid
@@ -10,18 +11,17 @@ and whether the fitted depth has the layers in their true order where they meet;
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+from common import Columns, Report, TableRow, add_settings, parser_of, settings_of
 from numpy.typing import NDArray
 
-from omnitrack.config import load_settings, parse_assignments
 from omnitrack.correspondence.estimators import open_estimator
 from omnitrack.correspondence.flows import OnDemandFlows
 from omnitrack.evaluation.baselines import BASELINES
@@ -42,6 +42,16 @@ MEETING_PX = 15  # side of the square around a pixel in which another layer meet
 SCENES = {
     "occluder": (occluder_scene(), [("pole", "disc"), ("disc", "background")]),
     "two planes": (two_planes((160, 120), 16), [("strip", "background")]),
+}
+COLUMNS: Columns = {
+    "scene": "{scene}",
+    "tracker": "{tracker}",
+    "AJ (lowest)": "{average_jaccard:.1f} ({lowest:.1f})",
+    "delta_avg": "{delta:.1f}",
+    "OA": "{accuracy:.1f}",
+    "px at reappearance (worst)": "{reappearance_px:.2f} ({worst_px:.2f})",
+    "in order": lambda row: "-" if row["ordered"] is None else f"{row['ordered']} of {len(row['seeds'])}",
+    "seconds": "{seconds:.0f}",
 }
 
 
@@ -92,8 +102,9 @@ def run(name: str, methods: Sequence[str], settings: dict[str, Settings], seeds:
     def judge(tracks: NDArray[np.floating], visible: NDArray[np.bool_], ordered: bool | None, seconds: float) -> Result:
         raster = pixels_to_raster(tracks, scene.size)
         metrics = score_video(asked.points, asked.occluded, raster, visible, asked.frames, "first")
-        values = [100 * metrics[k] for k in ("average_jaccard", "average_pts_within_thresh", "occlusion_accuracy")]
-        return Result(*values, reappearance(tracks, truth, seen | ~after), ordered, seconds)
+        keys = ("average_jaccard", "average_pts_within_thresh", "occlusion_accuracy")
+        jaccard, delta, accuracy = (100 * metrics[key] for key in keys)
+        return Result(jaccard, delta, accuracy, reappearance(tracks, truth, seen | ~after), ordered, seconds)
 
     with tempfile.TemporaryDirectory() as folder:
         base = settings[methods[0]]
@@ -118,30 +129,39 @@ def run(name: str, methods: Sequence[str], settings: dict[str, Settings], seeds:
     return found
 
 
+def row_of(scene: str, tracker: str, results: list[Result]) -> TableRow:
+    """One tracker on one scene over all seeds, whose results it holds."""
+    jaccard, px = [r.average_jaccard for r in results], [r.reappearance_px for r in results]
+    order = [r.ordered for r in results]
+    return {
+        "scene": scene,
+        "tracker": tracker,
+        "average_jaccard": np.mean(jaccard),
+        "lowest": min(jaccard),
+        **{key: np.mean([getattr(r, key) for r in results]) for key in ("delta", "accuracy", "seconds")},
+        "reappearance_px": np.median(px),
+        "worst_px": max(px),
+        "ordered": None if None in order else sum(map(bool, order)),
+        "seeds": [asdict(result) for result in results],
+    }
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--method", action="append")
     parser.add_argument("--scene", choices=SCENES, action="append")
     parser.add_argument("--preset")
-    parser.add_argument("--set", action="append", default=[])
+    add_settings(parser)
     asked = parser.parse_args()
     methods = asked.method or ["omnimotion", "cadex"]
-    overrides = parse_assignments(asked.set)
-    settings = {m: load_settings(overrides={"fit.method": m, **overrides}, preset=asked.preset) for m in methods}
-    print("| scene | tracker | AJ (lowest) | delta_avg | OA | px at reappearance (worst) | in order | seconds |")
-    print("|---|---|---:|---:|---:|---:|---:|---:|")
+    settings = {method: settings_of(asked, {"fit.method": method}, asked.preset) for method in methods}
+    report = Report(asked.json)
+    table = report.table("trackers", COLUMNS, names=2)
     for name in asked.scene or SCENES:
         for tracker, results in run(name, methods, settings, asked.seeds).items():
-            mean = {key: np.mean([getattr(r, key) for r in results]) for key in ("delta", "accuracy", "seconds")}
-            aj, px = [r.average_jaccard for r in results], [r.reappearance_px for r in results]
-            order = [r.ordered for r in results]
-            print(
-                f"| {name} | {tracker} | {np.mean(aj):.1f} ({min(aj):.1f}) | {mean['delta']:.1f} | "
-                f"{mean['accuracy']:.1f} | {np.median(px):.2f} ({max(px):.2f}) | "
-                f"{'-' if None in order else f'{sum(map(bool, order))} of {len(order)}'} | {mean['seconds']:.0f} |",
-                flush=True,
-            )
+            table.add(row_of(name, tracker, results))
+    report.write()
 
 
 if __name__ == "__main__":

@@ -10,23 +10,24 @@ one pair at a time - and by the estimator, in turns. Seconds of the processor ar
     python tests/benchmarks/raft_flow.py tapvid_davis.pkl --weights raft-small.pth
     python tests/benchmarks/raft_flow.py tapvid_davis.pkl --weights raft-small.pth --only time
     python tests/benchmarks/raft_flow.py tapvid_davis.pkl --only accuracy --alike alike-n.pth --rows 'dis;dis, alike'
+
+With `--json FILE` the rows are written, too.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import json
-import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from common import Columns, Report, TableRow, add_videos, chosen_videos, machine, parser_of
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.estimators import open_estimator
@@ -35,7 +36,7 @@ from omnitrack.correspondence.raft.checkpoints import PUBLISHED, load_network
 from omnitrack.correspondence.raft.grid import Grid
 from omnitrack.correspondence.raster import sample
 from omnitrack.device import pick_device
-from omnitrack.evaluation.tapvid import TapvidVideo, load_tapvid, raster_to_pixels
+from omnitrack.evaluation.tapvid import TapvidVideo, raster_to_pixels
 from omnitrack.settings import DescriptorSettings, FlowSettings, RaftSettings
 from omnitrack.weights import locate
 
@@ -107,12 +108,12 @@ def clip_of(video: TapvidVideo, device: str) -> Clip:
     return Clip(lambda t: video.frames[t], len(video.frames), video.size, video.size, device)
 
 
-def measure(videos: list[TapvidVideo], rows: dict[str, Row], stride: int, device: str) -> list[dict[str, object]]:
-    measured = []
+def measure(videos: list[TapvidVideo], rows: dict[str, Row], stride: int, device: str) -> Iterator[TableRow]:
+    """A row of each estimator."""
     for name, row in rows.items():
         begin = time.process_time()
         of_videos = [errors(v, row, range(0, len(v.frames), stride), device) for v in videos]
-        result: dict[str, object] = {"row": name, "cpu_seconds": time.process_time() - begin}
+        result: dict[str, Any] = {"row": name, "cpu_seconds": time.process_time() - begin}
         for gap in GAPS:
             all_errors = np.concatenate([video[gap] for video in of_videos])
             result[f"gap {gap}"] = {
@@ -122,17 +123,19 @@ def measure(videos: list[TapvidVideo], rows: dict[str, Row], stride: int, device
                 "delta": float(np.mean([(all_errors < threshold).mean() for threshold in THRESHOLDS_PX])),
                 "points": len(all_errors),
             }
-        measured.append(result)
-        print(accuracy_table([result]).splitlines()[-1], file=sys.stderr, flush=True)
-    return measured
+        yield result
 
 
-def accuracy_table(rows: list[dict[str, object]]) -> str:
-    lines = ["| | " + " | ".join(f"gap {gap}" for gap in GAPS) + " |", "|---" * (len(GAPS) + 1) + "|"]
-    for row in rows:
-        cells = ["{mean:.2f} / {median:.2f} / {within:.3f} / {delta:.3f}".format(**row[f"gap {gap}"]) for gap in GAPS]  # type: ignore[arg-type]
-        lines.append(f"| {row['row']} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+ACCURACY: Columns = {
+    "": "{row}",
+    **{
+        f"gap {gap}": " / ".join(
+            f"{{gap {gap}[{key}]:{digits}}}"
+            for key, digits in (("mean", ".2f"), ("median", ".2f"), ("within", ".3f"), ("delta", ".3f"))
+        )
+        for gap in GAPS
+    },
+}
 
 
 # --- time -------------------------------------------------------------------------------------------------------
@@ -152,7 +155,7 @@ def naive(video: TapvidVideo, weights: Path, settings: RaftSettings, device: str
     return estimate
 
 
-def race(video: TapvidVideo, weights: Path, raft: RaftSettings, device: str) -> list[dict[str, object]]:
+def race(video: TapvidVideo, weights: Path, raft: RaftSettings, device: str) -> list[TableRow]:
     """Time per pair of everyone over the same pairs, in turns: by the clock and of the processors."""
 
     def one_by_one(estimator: PairEstimator) -> Callable[[Pair], object]:
@@ -175,73 +178,65 @@ def race(video: TapvidVideo, weights: Path, raft: RaftSettings, device: str) -> 
         begin = time.perf_counter(), time.process_time()
         run(pair)
         spent[name].append((time.perf_counter() - begin[0], time.process_time() - begin[1]))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, times in spent.items():
         wall, processors = zip(*times, strict=True)
-        row: dict[str, object] = {"row": name, "pairs": len(pairs)}
+        row: dict[str, Any] = {"row": name, "pairs": len(pairs)}
         row |= {"median_ms": 1000 * statistics.median(wall), "mean_ms": 1000 * statistics.mean(wall)}
         row["processor_ms"] = 1000 * statistics.mean(processors)
         rows.append(row)
     for row in rows:
         for key in ("median_ms", "mean_ms", "processor_ms"):
-            row[f"times_faster_by_{key.removesuffix('_ms')}"] = rows[0][key] / row[key]  # type: ignore[operator]
-    return rows
+            row[f"times_faster_by_{key.removesuffix('_ms')}"] = rows[0][key] / row[key]
+    return list(rows)
 
 
-def time_table(rows: list[dict[str, object]]) -> str:
-    lines = ["| | ms per pair, median | mean | processors' ms | times faster |", "|---|---|---|---|---|"]
-    for row in rows:
-        lines.append(
-            "| {row} | {median_ms:.0f} | {mean_ms:.0f} | {processor_ms:.0f} | {times_faster_by_median:.1f} by median,"
-            " {times_faster_by_processor:.1f} by processors |".format(**row)
-        )
-    return "\n".join(lines)
+TIME: Columns = {
+    "": "{row}",
+    "ms per pair, median": "{median_ms:.0f}",
+    "mean": "{mean_ms:.0f}",
+    "processors' ms": "{processor_ms:.0f}",
+    "times faster": "{times_faster_by_median:.1f} by median, {times_faster_by_processor:.1f} by processors",
+}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", type=Path, help="TAP-Vid pickle or folder")
+def main() -> None:
+    parser = parser_of(__doc__)
+    add_videos(parser)
     parser.add_argument("--weights", default="small", help="small, large or a file (small)")
     parser.add_argument("--alike", default="alike-n", help="alike-n or a file, for the rows that it corrects (alike-n)")
-    parser.add_argument("--videos", help="names, separated by commas (all)")
     parser.add_argument("--stride", type=int, default=5, help="frames between sources (5)")
     parser.add_argument("--rows", help="separated by semicolons (all)")
     parser.add_argument("--only", choices=["accuracy", "time"], help="one of the two parts (both)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--json", action="store_true", help="JSON instead of tables")
     arguments = parser.parse_args()
-    if not arguments.dataset.exists():
-        print(f"skipped: there is no dataset at {arguments.dataset}", file=sys.stderr)
-        return 0
-    names = arguments.videos.split(",") if arguments.videos else None
-    videos = list(load_tapvid(arguments.dataset, names))
+    videos = list(chosen_videos(arguments))
     device = str(pick_device(arguments.device))
     raft = RaftSettings(weights=arguments.weights)
     rows = rows_of(raft, DescriptorSettings("alike", arguments.alike))
     if arguments.rows:
         rows = {name: rows[name] for name in arguments.rows.split(";")}
-    accuracy = measure(videos, rows, arguments.stride, device) if arguments.only != "time" else []
-    weights = locate(arguments.weights, PUBLISHED)
-    times = race(videos[0], weights, raft, device) if arguments.only != "accuracy" else []
     about = {
         "videos": [video.name for video in videos],
         "stride": arguments.stride,
         "device": device,
-        "machine": platform.processor() or platform.machine(),
-        "torch": torch.__version__,
         "threads": torch.get_num_threads(),
     }
-    if arguments.json:
-        print(json.dumps({**about, "accuracy": accuracy, "time": times}, indent=1))
-        return 0
-    print("\n".join(f"{key}: {value}" for key, value in about.items()))
-    if accuracy:
-        print(f"\nmean / median / share within {WITHIN_PX:g} px / mean share within 1 to 16 px")
-        print(f"\n{accuracy_table(accuracy)}")
-    if times:
-        print(f"\n{time_table(times)}")
-    return 0
+    report = Report(arguments.json, **about)
+    print("\n".join(f"{key}: {value}" for key, value in {**about, "machine": machine()}.items()))
+    if arguments.only != "time":
+        print(f"\nmean / median / share within {WITHIN_PX:g} px / mean share within 1 to 16 px\n")
+        accuracy = report.table("accuracy", ACCURACY)
+        for found in measure(videos, rows, arguments.stride, device):
+            accuracy.add(found)
+    if arguments.only != "accuracy":
+        times = race(videos[0], locate(arguments.weights, PUBLISHED), raft, device)
+        print()
+        table = report.table("time", TIME)
+        for found in times:
+            table.add(found)
+    report.write()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

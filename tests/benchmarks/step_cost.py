@@ -1,6 +1,7 @@
 """What does one step of each method cost at its published batch size, and how far is that from the arithmetic alone?
 
-    python tests/benchmarks/step_cost.py [--device cpu|cuda] [--preset paper] [--threads N] [--repeats N] [--json]
+    python tests/benchmarks/step_cost.py [--device cpu|cuda] [--preset paper] [--threads N] [--repeats N]
+        [--json FILE]
 
 The floor is the time that the step's matrix products take at the speed of one large product (4096 x 4096, single
 precision) measured on the same device in the same run; products of the backward pass are counted, elementwise work is
@@ -9,8 +10,6 @@ not. Each method runs in a process of its own, whose peak memory is that of the 
 
 from __future__ import annotations
 
-import argparse
-import json
 import multiprocessing
 import platform
 import resource
@@ -22,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from common import Columns, Report, parser_of
 from torch.utils.flop_counter import FlopCounterMode
 
 from omnitrack.optimize.correspondences import Correspondences
@@ -32,6 +32,15 @@ from omnitrack.presets import preset_settings
 METHODS = ("omnimotion", "cadex")
 FRAMES, SIDE, STRIDE = 32, 256, 2
 PRODUCT = 4096
+COLUMNS: Columns = {
+    "method": "{method}",
+    "correspondences a step": "{points}",
+    "GFLOP": "{gflop:.0f}",
+    "ms (median)": "{ms:.0f}",
+    "floor ms": "{floor_ms:.0f}",
+    "share of floor": lambda row: f"{100 * row['share_of_floor']:.0f} %",
+    "peak memory GB": "{memory_gb:.1f}",
+}
 
 
 def made_up(device: torch.device) -> Correspondences:
@@ -103,8 +112,8 @@ def measure(method: str, preset: str, device_name: str, threads: int, repeats: i
     }
 
 
-def machine(device: str) -> str:
-    """What the numbers were measured on."""
+def processor(device: str) -> str:
+    """The name of what the numbers were measured on."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     with Path("/proc/cpuinfo").open() as file:
@@ -113,30 +122,21 @@ def machine(device: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--preset", default="paper")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--method", choices=METHODS, action="append")
-    parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    results = []
+    name = processor(asked.device)
+    report = Report(asked.json, processor=name, threads=asked.threads, preset=asked.preset)
+    print(f"{name}, {asked.threads} threads, torch {torch.__version__}, preset {asked.preset}\n")
+    table = report.table("steps", COLUMNS)
     for method in asked.method or METHODS:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            results.append(pool.apply(measure, (method, asked.preset, asked.device, asked.threads, asked.repeats)))
-    about = {"machine": machine(asked.device), "threads": asked.threads, "torch": torch.__version__}
-    if asked.json:
-        print(json.dumps({**about, "preset": asked.preset, "results": results}, indent=1))
-        return
-    print(f"{about['machine']}, {asked.threads} threads, torch {torch.__version__}, preset {asked.preset}\n")
-    print("| method | correspondences a step | GFLOP | ms (median) | floor ms | share of floor | peak memory GB |")
-    print("|---|---:|---:|---:|---:|---:|---:|")
-    for r in results:
-        print(
-            f"| {r['method']} | {r['points']} | {r['gflop']:.0f} | {r['ms']:.0f} | {r['floor_ms']:.0f} | "
-            f"{100 * r['share_of_floor']:.0f} % | {r['memory_gb']:.1f} |"
-        )
+            table.add(pool.apply(measure, (method, asked.preset, asked.device, asked.threads, asked.repeats)))
+    report.write()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Is every thing in a synthetic scene followed better by the fit than by any baseline?
 
-    python tests/benchmarks/things.py --work work/things [--scene demo --scene street ...] [--set K=V] [--json]
+    python tests/benchmarks/things.py --work work/things [--scene demo --scene street ...] [--set K=V] [--json FILE]
 
 The demo's clip and three more (`omnitrack.synthetic.everyday`) with exact truth and real flow: AJ, delta_avg and OA of
 each method on the points of each thing, of all things, and by how much `cadex` is above the best baseline. Settings as
@@ -9,14 +9,13 @@ in `omnitrack demo`; finished projects and scores under WORK are taken up.
 
 from __future__ import annotations
 
-import argparse
-import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from common import Columns, Report, TableRow, add_settings, parser_of, settings_of
 
-from omnitrack.config import load_settings, parse_assignments
 from omnitrack.evaluation.baselines import BASELINES
 from omnitrack.evaluation.tapvid import TapvidVideo, raster_to_pixels, sample_queries
 from omnitrack.progress import SILENT
@@ -29,7 +28,13 @@ from omnitrack.synthetic.everyday import EVERYDAY_SCENES
 SCENES = {"demo": demo_scene, **EVERYDAY_SCENES}
 METHODS = ("cadex", *BASELINES)
 ALL = "all"
-SHOWN = {"average_jaccard": "AJ", "average_pts_within_thresh": "delta_avg", "occlusion_accuracy": "OA"}
+SHOWN = ("average_jaccard", "average_pts_within_thresh", "occlusion_accuracy")
+COLUMNS: Columns = {
+    "scene": "{scene}",
+    "thing": "{thing}",
+    **{method: " / ".join(f"{{{method}[{key}]:.1f}}" for key in SHOWN) for method in METHODS},
+    "cadex over the best": "{gain:+.1f}",
+}
 Scores = dict[str, dict[str, dict[str, float]]]  # of each thing and method
 
 
@@ -56,34 +61,27 @@ def score(name: str, settings: Settings, work: Path) -> Scores:
     return found
 
 
-def table(name: str, found: Scores) -> list[str]:
-    """Rows of a scene."""
-    lines = []
+def rows_of(name: str, found: Scores) -> Iterator[TableRow]:
+    """A row per thing of a scene: AJ, delta_avg and OA of each method in per cent, and AJ over the best baseline."""
     for thing, methods in found.items():
-        cells = [" / ".join(f"{100 * values[key]:.1f}" for key in SHOWN) for values in methods.values()]
-        jaccard = {method: 100 * values["average_jaccard"] for method, values in methods.items()}
-        gain = jaccard["cadex"] - max(value for method, value in jaccard.items() if method != "cadex")
-        lines.append(f"| {name} | {thing} | {' | '.join(cells)} | {gain:+.1f} |")
-    return lines
+        shares = {method: {key: 100 * values[key] for key in SHOWN} for method, values in methods.items()}
+        best = max(values["average_jaccard"] for method, values in shares.items() if method != "cadex")
+        yield {"scene": name, "thing": thing, **shares, "gain": shares["cadex"]["average_jaccard"] - best}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--work", type=Path, required=True, help="keeps projects and scores")
     parser.add_argument("--scene", action="append", choices=tuple(SCENES), help="these (repeatable); all otherwise")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--json", action="store_true")
+    add_settings(parser)
     given = parser.parse_args()
-    settings = load_settings(overrides={"fit.steps": DEMO_STEPS, **parse_assignments(given.set)})
+    settings, report = settings_of(given, {"fit.steps": DEMO_STEPS}), Report(given.json)
     given.work.mkdir(parents=True, exist_ok=True)
-    found = {name: score(name, settings, given.work) for name in given.scene or SCENES}
-    if given.json:
-        print(json.dumps(found, indent=1))
-        return
-    print(f"| scene | thing | {' | '.join(METHODS)} | cadex over the best |")
-    print(f"|---|---|{'---:|' * (len(METHODS) + 1)}")
-    for name, scores in found.items():
-        print("\n".join(table(name, scores)))
+    table = report.table("things", COLUMNS, names=2)
+    for name in given.scene or SCENES:
+        for row in rows_of(name, score(name, settings, given.work)):
+            table.add(row)
+    report.write()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Where is visibility wrong, and which witness is right? Of the fits that `omnitrack eval --work WORK` left.
 
     python tests/benchmarks/visibility.py tapvid_davis.pkl WORK [--videos A,B] [--set features.extractor=xfeat ...]
+        [--json FILE]
 
 Every query's track is judged at the same fused positions: by the field's depth, by the chained flow, by looks, and by
 rules made of them. Precision is the share of truly visible points among those called visible, recall the share of
@@ -10,22 +11,21 @@ extractor of features these are asked, too. Then, for every video, what kind of 
 
 from __future__ import annotations
 
-import argparse
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from common import Columns, Report, add_settings, add_videos, chosen_videos, parser_of, settings_of
 from numpy.typing import NDArray
 
-from omnitrack.config import load_settings, parse_assignments
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.features import NONE, open_extractor
 from omnitrack.correspondence.features.sampling import FrameFeatures
 from omnitrack.correspondence.track_appearance import TrackAppearance
 from omnitrack.evaluation.metrics import score_video
-from omnitrack.evaluation.tapvid import Queries, file_stem, load_tapvid, pixels_to_raster, sample_queries
+from omnitrack.evaluation.tapvid import Queries, file_stem, pixels_to_raster, sample_queries
 from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore
 from omnitrack.settings import Settings
@@ -33,6 +33,14 @@ from omnitrack.stages.fit import load_field
 from omnitrack.stages.point_tracker import PointTracker
 
 NEAR_PX = 4.0  # of a position that is right, at 256 x 256
+COLUMNS: Columns = {
+    "visible where": "{rule}",
+    "precision": "{precision:.3f}",
+    "recall": "{recall:.3f}",
+    "OA": "{accuracy:.1f}",
+    "AJ": "{average_jaccard:.1f}",
+}
+MISTAKES = ("hidden, called visible", "visible and near, called hidden", "and far", "called visible, far")
 Bools = NDArray[np.bool_]
 
 
@@ -111,17 +119,16 @@ def scored(queries: Queries, seen: Estimates, visible: Bools) -> tuple[float, fl
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", type=Path)
+    parser = parser_of(__doc__)
+    add_videos(parser)
     parser.add_argument("work", type=Path, help="what `omnitrack eval --work` left")
-    parser.add_argument("--videos", help="names, separated by commas")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="settings of the query")
+    add_settings(parser)
     arguments = parser.parse_args()
-    settings = load_settings(overrides=parse_assignments(arguments.set))
+    settings, report = settings_of(arguments), Report(arguments.json)
     counts: dict[str, NDArray[np.int64]] = defaultdict(lambda: np.zeros(3, np.int64))
     scores: dict[str, list[tuple[float, float]]] = defaultdict(list)
     mistakes = []
-    for video in load_tapvid(arguments.dataset, arguments.videos.split(",") if arguments.videos else None):
+    for video in chosen_videos(arguments):
         queries = sample_queries(video.points, video.occluded, "strided")
         seen = witnesses(Project(arguments.work / file_stem(video.name)), queries, settings)
         asked = np.ones_like(queries.occluded)
@@ -134,16 +141,18 @@ def main() -> None:
         truly = queries.points * 256
         near = np.linalg.norm(pixels_to_raster(seen.pixels, seen.size) * 256 - truly, axis=-1) < NEAR_PX
         kinds = (~truth & seen.rule, truth & ~seen.rule & near, truth & ~seen.rule & ~near, truth & seen.rule & ~near)
-        mistakes.append((video.name, *(100 * (kind & asked).sum() / asked.sum() for kind in kinds)))
-    print("| visible where | precision | recall | OA | AJ |\n|---|---:|---:|---:|---:|")
+        shares = [100 * float((kind & asked).sum() / asked.sum()) for kind in kinds]
+        mistakes.append({"video": video.name, **dict(zip(MISTAKES, shares, strict=True))})
+    table = report.table("rules", COLUMNS)
     for name, (right, called, true) in counts.items():
-        jaccard, accuracy = np.mean(scores[name], 0)
-        print(f"| {name} | {right / max(1, called):.3f} | {right / true:.3f} | {accuracy:.1f} | {jaccard:.1f} |")
+        jaccard, accuracy = np.mean(scores[name], 0).tolist()
+        found = {"precision": right / max(1, called), "recall": right / true}
+        table.add({"rule": name, **found, "accuracy": accuracy, "average_jaccard": jaccard})
     print("\nMistakes of the program's rule, per cent of all frames of all tracks:\n")
-    print("| video | hidden, called visible | visible and near, called hidden | and far | called visible, far |")
-    print("|---|---:|---:|---:|---:|")
-    for name, *shares in mistakes:
-        print(f"| {name} | {' | '.join(f'{share:.1f}' for share in shares)} |")
+    table = report.table("mistakes", {"video": "{video}", **{kind: f"{{{kind}:.1f}}" for kind in MISTAKES}})
+    for row in mistakes:
+        table.add(row)
+    report.write()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,174 @@
+"""What the benchmarks share: words of their command lines, the videos they judge, their tables, and `--json FILE`.
+
+A script prints its tables as Markdown while it measures. With `--json FILE` it also writes the same rows, not rounded,
+beside what they were measured with: command, commit, date, machine and versions. Nothing large is imported at the top,
+because the processes that `long_clip.py` starts inherit the peak of its memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from omnitrack.evaluation.tapvid import TapvidVideo
+    from omnitrack.settings import Settings
+
+FOLDER = Path(__file__).parent
+TableRow = Mapping[str, Any]
+Show = str | Callable[[TableRow], str]  # a format string of a row's values, or a function of the row
+Columns = Mapping[str, Show]  # by title
+
+
+# --- command lines ----------------------------------------------------------------------------------------------
+def parser_of(text: str | None) -> argparse.ArgumentParser:
+    """A parser that shows a script's docstring as its help and takes `--json FILE`."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows and their circumstances")
+    return parser
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Let a script take `--set KEY=VALUE`."""
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting (repeatable)")
+
+
+def add_videos(parser: argparse.ArgumentParser) -> None:
+    """Let a script take a TAP-Vid dataset and `--videos A,B`."""
+    parser.add_argument("dataset", type=Path, help="TAP-Vid pickle or folder")
+    parser.add_argument("--videos", metavar="A,B", help="names, separated by commas (all)")
+
+
+def settings_of(
+    arguments: argparse.Namespace, fixed: Mapping[str, object] | None = None, preset: str | None = None
+) -> Settings:
+    """The settings of a run: `--set` wins over what the script fixes, which wins over the preset."""
+    from omnitrack.config import load_settings, parse_assignments
+
+    return load_settings(overrides={**(fixed or {}), **parse_assignments(arguments.set)}, preset=preset)
+
+
+def chosen_videos(arguments: argparse.Namespace) -> Iterator[TapvidVideo]:
+    """The videos of the dataset that `--videos` names, one after another; all where it names none.
+
+    Raises:
+        SystemExit: The dataset cannot be read, or has no such video.
+    """
+    from omnitrack.errors import OmnitrackError
+    from omnitrack.evaluation.tapvid import load_tapvid
+
+    try:
+        yield from load_tapvid(arguments.dataset, arguments.videos.split(",") if arguments.videos else None)
+    except OmnitrackError as error:
+        raise SystemExit(str(error)) from error
+
+
+# --- what a number was measured with ----------------------------------------------------------------------------
+def commit() -> str:
+    """The commit, "-dirty" where the program differs from it; the tables that these scripts write may."""
+
+    def git(*words: str) -> str:
+        found = subprocess.run(["git", "-C", str(FOLDER), *words], capture_output=True, text=True, check=False)
+        return found.stdout.strip()
+
+    changed = git("status", "--porcelain", "--", ":/omnitrack")
+    return (git("describe", "--always") or "unknown") + ("-dirty" if changed else "")
+
+
+def machine() -> str:
+    """Cores, architecture and torch."""
+    import torch
+
+    return f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}"
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of what the arithmetic is done with."""
+    import cv2
+    import numpy
+    import torch
+
+    found = {"python": platform.python_version(), "torch": torch.__version__}
+    return {**found, "opencv": cv2.__version__, "numpy": numpy.__version__}
+
+
+# --- results ----------------------------------------------------------------------------------------------------
+class Table:
+    """A table of Markdown whose rows are printed as they are added."""
+
+    def __init__(self, columns: Columns, rows: list[TableRow], names: int = 1) -> None:
+        """Print the head.
+
+        Args:
+            columns: Titles, and how a row is shown under each.
+            rows: Where added rows are kept.
+            names: How many columns, the first ones, are text; the others are aligned as numbers.
+        """
+        self._columns, self._rows = columns, rows
+        print(f"| {' | '.join(columns)} |\n|{'---|' * names}{'---:|' * (len(columns) - names)}", flush=True)
+
+    def add(self, row: TableRow) -> None:
+        """Print a row and keep it."""
+        self._rows.append(row)
+        shown = (show.format_map(row) if isinstance(show, str) else show(row) for show in self._columns.values())
+        print(f"| {' | '.join(shown)} |", flush=True)
+
+
+class Report:
+    """The results of one run of a script."""
+
+    def __init__(self, file: Path | None, **about: object) -> None:
+        """Note what the run begins with.
+
+        Args:
+            file: What `--json` was given; None writes nothing.
+            about: What else the numbers depend on.
+        """
+        self._file, self._about = file, about
+        self._commit, self._start = commit(), datetime.now(timezone.utc)
+        self._tables: dict[str, list[TableRow]] = {}
+
+    def table(self, name: str, columns: Columns, names: int = 1) -> Table:
+        """Begin a table, which is printed; see `Table`."""
+        return Table(columns, self._tables.setdefault(name, []), names)
+
+    def keep(self, name: str, rows: Iterable[TableRow]) -> None:
+        """Keep rows that are not printed."""
+        self._tables.setdefault(name, []).extend(rows)
+
+    def write(self) -> None:
+        """Write the JSON, if it was asked for."""
+        if self._file is None:
+            return
+        found = {
+            "command": shlex.join(["python", f"tests/benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+            "commit": self._commit,
+            "date": f"{self._start:%Y-%m-%d}",
+            "machine": machine(),
+            "versions": versions(),
+            **self._about,
+            "tables": self._tables,
+        }
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._file.write_text(json.dumps(_plain(found), indent=1) + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold: numbers of numpy as Python's, tuples as lists, and null for what is no number."""
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -54,7 +54,7 @@ def test_what_is_stored_is_what_the_evidence_says(matched_project: Project, smal
         shares = evidence.shares(targets)
         for source in (0, 5):
             for target, values in evidence.of(source, targets(source), shares).items():
-                expected = hop_regressor().log_odds(values).reshape(evidence.places.shape)
+                expected = hop_regressor().log_odds(values).reshape(evidence.grid.shape)
                 found = flows.doubt(source, target)
                 assert found is not None
                 np.testing.assert_allclose(found, expected, atol=0.5 / STEPS_PER_UNIT + 1e-5)

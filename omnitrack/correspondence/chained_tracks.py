@@ -27,6 +27,9 @@ LEAST_BELIEF = 0.3  # in a chain of consistent hops, however doubtful: they lie 
 class ChainedTrack:
     """What the measured flow alone says of P points in all T frames.
 
+    Convention:
+        Pixels are (x, y) of the working frames, x right, y down, centres at integers.
+
     Attributes:
         pixels: (P, T, 2) positions.
         visible: (P, T) bool.

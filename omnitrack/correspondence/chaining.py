@@ -66,6 +66,9 @@ LEAST_RIGHT = 1e-3  # probability that a hop is right, at least: bounds its pric
 class ChainState:
     """Where P points of the source frame are in one frame.
 
+    Convention:
+        Pixels are (x, y) of the working frames, x right, y down, centres at integers.
+
     Attributes:
         pixels: (P, 2) positions.
         visible: (P,) bool, the chain reached the point by consistent hops.
@@ -116,6 +119,9 @@ def chain(
 
     Besides hops of the given lengths those between partners (`FlowSource.partners`) are tried. States are kept only
     while a later target needs them: the last `max(gaps)` and those of frames with partners ahead.
+
+    Convention:
+        Pixels are (x, y) of the working frames, x right, y down, centres at integers.
 
     Args:
         flows: Pairwise flow; hops whose pair it does not have are not tried.

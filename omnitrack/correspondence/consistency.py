@@ -15,6 +15,9 @@ from omnitrack.correspondence.raster import Array, CoarseGrid, inside, sample
 class Hop:
     """One measured step of P points from a frame to another.
 
+    Convention:
+        Pixels are (x, y) of the working frames, x right, y down, centres at integers.
+
     Attributes:
         pixels: (P, 2) where the points land.
         cycle_error: (P,) distance from the start after going there and back, in pixels of the frame.

@@ -51,6 +51,9 @@ def fuse_positions(
 ) -> Array:
     """Positions that agree best with the measured hops, the field where it is trusted, and the chain elsewhere.
 
+    Convention:
+        Pixels are (x, y) of the working frames, x right, y down, centres at integers.
+
     Args:
         flows: Pairwise flow.
         source: Query frame; positions there stay as they are.

@@ -23,6 +23,9 @@ def refine_by_patches(
 
     It is looked for around either end with the patch of the other one, so that no frame comes first.
 
+    Convention:
+        Pixels are (x, y) of the working frames, x right, y down, centres at integers.
+
     Args:
         patches: Of the clip's frames.
         source: The one frame.

@@ -83,6 +83,9 @@ COARSE_SPACING_PX = 6.0  # at 256 x 256
 class CoarseGrid:
     """A coarse regular grid of pixels of a frame, with values in between: `COARSE_SPACING_PX` apart.
 
+    Convention:
+        Pixels are (x, y) of the working frames, x right, y down, centres at integers.
+
     Attributes:
         pixels: (P, 2) row by row.
         shape: (rows, columns), P = rows * columns.

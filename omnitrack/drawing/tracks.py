@@ -31,6 +31,9 @@ def draw_points(
 ) -> Picture:
     """Draw visible points as discs with a dark outline and occluded ones as rings.
 
+    Convention:
+        Pixels are (x, y) of the image that is drawn on, centres at integers.
+
     Args:
         picture: What to draw on.
         pixels: (N, 2) positions; those that are not finite are left out.
@@ -92,6 +95,9 @@ def draw_mesh(
 ) -> Picture:
     """Draw the lines between neighbouring points of a grid, as the motion has warped it.
 
+    Convention:
+        Pixels are (x, y) of the image that is drawn on, centres at integers.
+
     Args:
         picture: What to draw on.
         pixels: (N, 2) positions.
@@ -133,6 +139,9 @@ def grid_edges(queries: NDArray[np.floating]) -> NDArray[np.int64]:
 
 def camera_motion(tracks: NDArray[np.floating], visible: NDArray[np.bool_], threshold_px: float) -> NDArray[np.float64]:
     """Estimate the dominant motion between neighbouring frames from the tracks themselves, by RANSAC.
+
+    Convention:
+        Pixels are (x, y), centres at integers.
 
     Args:
         tracks: (N, T, 2) positions.

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 class FieldTracks:
     """Points of one frame in other frames.
 
+    Convention:
+        Pixels are (x, y) of the working frames, x right, y down, centres at integers.
+
     Attributes:
         pixels: (N, T, 2) float32 positions in pixels of the working frames.
         depth: (N, T) float32 depth of the point itself in each frame; smaller is nearer.

@@ -30,6 +30,9 @@ NO_EXTRAS = Extras()
 class Batch:
     """B anchors with M targets each.
 
+    Convention:
+        Pixels are (x, y) of the working frames, x right, y down, centres at integers.
+
     Attributes:
         source_frames: (B,) frame of each anchor.
         source_pixels: (B, 2) its pixel.

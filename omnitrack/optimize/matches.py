@@ -35,6 +35,9 @@ INLIER_FACTOR = 2.0  # of the median error (published)
 class LongRangeMatches:
     """The matches of a clip on the device, sorted by pair of frames.
 
+    Convention:
+        Pixels are (x, y) of the working frames, x right, y down, centres at integers.
+
     Attributes:
         pairs: (P, 2) frames of each pair that has matches.
         first: (P,) its first match.

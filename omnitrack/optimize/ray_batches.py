@@ -19,6 +19,9 @@ from omnitrack.settings import OmniMotionSettings
 class RayBatch:
     """The rays of a batch's B anchors, and where they went.
 
+    Convention:
+        Pixels are (x, y) of the working frames, x right, y down, centres at integers.
+
     Attributes:
         rays: With K samples each.
         prior: (B, K) how near each sample is to the depth that the ray begins with.

@@ -41,6 +41,9 @@ class ClipFeatures(Protocol):
 class Tracked:
     """Where P points are in all T frames.
 
+    Convention:
+        Pixels are (x, y) of the working frames, x right, y down, centres at integers.
+
     Attributes:
         pixels: (P, T, 2) working pixels.
         visible: (P, T) bool.

@@ -17,6 +17,9 @@ Array = NDArray[np.float32]
 def cell_positions(pixels: Array, grid: tuple[int, int], size: tuple[int, int]) -> NDArray[np.float64]:
     """Where pixels lie in a map of features.
 
+    Convention:
+        Pixels are (x, y) of the working frames, x right, y down, centres at integers.
+
     Args:
         pixels: (P, 2) positions (x, y), centres at integers.
         grid: (h, w) cells of the map.
@@ -37,6 +40,9 @@ def pixel_positions(cells: NDArray[np.floating], grid: tuple[int, int], size: tu
 
 def sample_features(features: Array, pixels: Array, size: tuple[int, int]) -> Array:
     """Features at pixels: bilinear between the four nearest cells, and of unit length again.
+
+    Convention:
+        Pixels are (x, y) of the working frames, x right, y down, centres at integers.
 
     Args:
         features: (h, w, C) map of a frame, see `omnitrack.correspondence.features.contract`.

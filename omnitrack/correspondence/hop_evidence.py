@@ -82,6 +82,7 @@ class HopEvidence:
         self._patches = FramePatches(frame, flows.size)
         self._scale = raster_scale(flows.size)
         self.grid = CoarseGrid.of(flows.size)
+        self._probed: dict[int, dict[int, _Judged]] = {}  # what `shares` has found, for `of` to take
 
     def shares(self, targets: Callable[[int], list[int]]) -> dict[int, tuple[float, float]]:
         """What the clip is like, by a few of its frames: for each gap the shares of `Shares`.
@@ -91,7 +92,8 @@ class HopEvidence:
         """
         counts: dict[int, list[Array]] = {}
         for source in np.unique(np.linspace(0, self._num_frames - 1, PROBES).astype(int)):
-            for target, (_, compared, contradicted, consistent) in self._all(int(source), targets(int(source))).items():
+            found = self._probed[int(source)] = self._all(int(source), targets(int(source)))
+            for target, (_, compared, contradicted, consistent) in found.items():
                 row = np.array([contradicted.sum(), compared.sum(), (~consistent).sum(), consistent.size], np.float32)
                 counts.setdefault(abs(target - int(source)), []).append(row)
         sums = {gap: np.sum(rows, axis=0) for gap, rows in counts.items()}
@@ -100,7 +102,10 @@ class HopEvidence:
     def of(self, source: int, targets: list[int], shares: Shares) -> dict[int, Array]:
         """Evidence (P, F) on the hops from each of the places of frame `source`, by target; columns as in `NAMES`."""
         found = {}
-        for target, (columns, compared, contradicted, consistent) in self._all(source, targets).items():
+        judged = self._probed.pop(source, None)
+        if judged is None or judged.keys() != set(targets):
+            judged = self._all(source, targets)
+        for target, (columns, compared, contradicted, consistent) in judged.items():
             clip_contradicted, clip_inconsistent = shares.get(abs(target - source), (0.0, 0.0))
             against, comparisons = self._pooled(contradicted), self._pooled(compared)
             columns["contradicted_here"] = (against + PRIOR_COUNT * clip_contradicted) / (comparisons + PRIOR_COUNT)

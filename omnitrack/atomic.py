@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -34,6 +35,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     part = path if direct else target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left_behind(target)
         yield part
         if not direct:
             part.replace(target)
@@ -45,3 +47,27 @@ def atomic_path(path: Path) -> Iterator[Path]:
         if not direct:
             with suppress(OSError):  # it is not there: it was renamed, or could not be made
                 part.unlink()
+
+
+def _remove_left_behind(target: Path) -> None:
+    """Remove what processes that are gone had begun to write in the place of `target`."""
+    for part in target.parent.glob(f".{glob.escape(target.stem)}.*.part{glob.escape(target.suffix)}"):
+        number = part.name.removeprefix(f".{target.stem}.").removesuffix(f".part{target.suffix}")
+        if number.isdecimal() and not process_lives(int(number)):
+            with suppress(OSError):
+                part.unlink()
+
+
+def process_lives(pid: int) -> bool:
+    """Whether a process of this machine has that number."""
+    if pid == os.getpid():
+        return True
+    if os.name == "nt":
+        return True  # asking would end it
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True

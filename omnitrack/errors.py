@@ -27,6 +27,10 @@ class OmnitrackError(Exception):
         self.hint = hint
 
 
+class UnavailableError(OmnitrackError):
+    """Something that is there, and not damaged, cannot be used now: another program has it, or it is not permitted."""
+
+
 def closest_hint(name: str, known: Iterable[str], otherwise: str) -> str:
     """The hint for a name that nobody knows: the known one that is nearest to it, or else all of them.
 

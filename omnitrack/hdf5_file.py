@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,11 @@ from typing import Any
 
 import h5py
 
+from omnitrack.errors import UnavailableError
+
 METADATA_BYTES = 2 * 2**20  # of headers and indices; HDF5 lets it grow to 32 MB, 45 MB with what it takes to hold them
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what a file system without locks says (NFS, Lustre)
 
 
 def bound_metadata(file: h5py.File) -> h5py.File:
@@ -21,6 +26,29 @@ def bound_metadata(file: h5py.File) -> h5py.File:
     config.max_size = METADATA_BYTES
     file.id.set_mdc_config(config)
     return file
+
+
+def open_hdf5(path: Path) -> h5py.File:
+    """Open a file for reading.
+
+    A file system without locks is no obstacle: a file of ours is never changed in place.
+
+    Raises:
+        UnavailableError: Another program holds it, or it may not be read.
+        OSError: There is none, or it is damaged.
+    """
+    try:
+        return bound_metadata(h5py.File(path, "r"))
+    except OSError as error:
+        if error.errno in NO_LOCKS:
+            return bound_metadata(h5py.File(path, "r", locking=False))
+        if error.errno in (errno.EAGAIN, errno.EWOULDBLOCK):
+            hint = "let it finish, or stop it, and type the same again"
+            raise UnavailableError(f"{path} is in use by another program", hint) from error
+        if error.errno in (errno.EACCES, errno.EPERM):
+            hint = "check its owner and permissions"
+            raise UnavailableError(f"{path} may not be read: permission denied", hint) from error
+        raise
 
 
 @contextmanager

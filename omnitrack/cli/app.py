@@ -59,7 +59,7 @@ def execute(arguments: list[str]) -> int:
         arguments: The words after the program's name.
 
     Returns:
-        The exit status: 0 done, 1 a known error, 2 a wrong command line, 130 interrupted.
+        The exit status: 0 done, 1 a known error, 2 a wrong command line, 130 interrupted, 143 stopped by SIGTERM.
     """
     try:
         status = get_command(app).main(arguments, prog_name="omnitrack", standalone_mode=False)

@@ -83,8 +83,8 @@ class Command(_Examples, TyperCommand):
         """Run the command; typer would turn Ctrl-C into a silent exit."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise Interrupted from None
+        except KeyboardInterrupt as stopped:
+            raise Interrupted(stopped) from None
 
 
 def add_command(app: typer.Typer, name: str, function: Callable[..., None], examples: str) -> None:

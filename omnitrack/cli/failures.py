@@ -6,6 +6,7 @@ import difflib
 import errno
 import os
 import shlex
+import signal
 import sys
 from typing import Any
 
@@ -14,8 +15,29 @@ from omnitrack.errors import OmnitrackError, UsageError
 RESUMED_BY_FLAG = ("fit",)
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, by which Slurm, systemd and Docker end a process: it stops the work as Ctrl-C does."""
+
+
 class Interrupted(Exception):
-    """Ctrl-C inside a command; typer would leave on a `KeyboardInterrupt` without a word."""
+    """Ctrl-C or SIGTERM inside a command; typer would leave on a `KeyboardInterrupt` without a word.
+
+    Args:
+        by: What stopped it.
+    """
+
+    def __init__(self, by: KeyboardInterrupt) -> None:
+        super().__init__()
+        self.by = by
+
+
+def stop_on_sigterm() -> None:
+    """Let SIGTERM stop this process as Ctrl-C does; what was finished is saved."""
+
+    def stop(*_: object) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 def explain(error: BaseException, arguments: list[str]) -> OmnitrackError:
@@ -31,8 +53,10 @@ def explain(error: BaseException, arguments: list[str]) -> OmnitrackError:
     if isinstance(error, OmnitrackError):
         return error
     if isinstance(error, (KeyboardInterrupt, Interrupted)):
-        stopped = OmnitrackError("interrupted; what was finished is saved", f"go on with: {resume_command(arguments)}")
-        stopped.exit_status = 130
+        by = error.by if isinstance(error, Interrupted) else error
+        word, status = ("stopped by SIGTERM", 143) if isinstance(by, Terminated) else ("interrupted", 130)
+        stopped = OmnitrackError(f"{word}; what was finished is saved", f"go on with: {resume_command(arguments)}")
+        stopped.exit_status = status
         return stopped
     if hasattr(error, "format_message"):  # click's own, which typer vendors from 0.26 on: no common class to name
         return _usage(error)

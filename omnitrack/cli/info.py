@@ -10,7 +10,8 @@ EXAMPLES = """
 omnitrack info clip
 omnitrack info clip --json
 """
-COLOURS = {"ready": "green", "missing": "dim", "unfinished": "yellow", "stale": "yellow", "damaged": "red"}
+COLOURS = {"ready": "green", "missing": "dim", "unfinished": "yellow", "stale": "yellow"}
+WRONG = "red"  # damaged, in use
 
 
 def command(session: Session, project: ProjectArgument = HERE) -> None:
@@ -30,6 +31,7 @@ def command(session: Session, project: ProjectArgument = HERE) -> None:
     for product in report.products:
         about = product.reason if product.reason else size_text(product.bytes)
         renew = f" ({product.command})" if product.state in ("stale", "unfinished", "damaged") else ""
-        session.say(f"{about}{renew}", f"  {product.name:<{longest}}  {product.state:<10}  ", COLOURS[product.state])
+        colour = COLOURS.get(product.state, WRONG)
+        session.say(f"{about}{renew}", f"  {product.name:<{longest}}  {product.state:<10}  ", colour)
     session.say(f"  {size_text(report.bytes)} in all")
     session.say(report.next_command, "next: ", "bold green")

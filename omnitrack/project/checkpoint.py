@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from omnitrack.atomic import atomic_path
-from omnitrack.errors import OmnitrackError
+from omnitrack.errors import OmnitrackError, UnavailableError
 from omnitrack.project.project import Project
 
 FORMAT = 3  # 2: couplings are made of parts; 3: each method has its settings to itself
@@ -93,6 +93,10 @@ def load_checkpoint(project: Project, path: Path | None = None) -> Checkpoint:
         return Checkpoint(path, json.loads(content["stamp"]), content["seconds"], content["state"])
     except KeyError as error:
         raise _unreadable(path, f"it has no {error}", command) from error
+    except PermissionError as error:
+        raise UnavailableError(
+            f"{path} may not be read: permission denied", "check its owner and permissions"
+        ) from error
     except (OSError, RuntimeError, EOFError, TypeError, ValueError, zlib.error) as error:
         raise _unreadable(path, str(error), command) from error
     except (pickle.UnpicklingError, zipfile.BadZipFile) as error:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import h5py
-
+from omnitrack.hdf5_file import open_hdf5
 from omnitrack.project.depth_store import depth_file
 from omnitrack.project.feature_store import THRESHOLD, features_file
 from omnitrack.project.match_store import matches_file
@@ -31,7 +30,7 @@ def take_over_old_products(project: Project) -> list[str]:
     groups = {"flow": flow_file(project), "features": features_file(project)}
     groups |= {"matches": matches_file(project), "depth": depth_file(project)}
     try:
-        with h5py.File(path, "r") as old:
+        with open_hdf5(path) as old:
             if old.attrs.get("format") != FORMAT:
                 return []
             for name, product in groups.items():

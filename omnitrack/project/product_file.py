@@ -22,8 +22,8 @@ from typing import Any
 
 import h5py
 
-from omnitrack.errors import OmnitrackError
-from omnitrack.hdf5_file import bound_metadata, create_hdf5
+from omnitrack.errors import OmnitrackError, UnavailableError
+from omnitrack.hdf5_file import create_hdf5, open_hdf5
 from omnitrack.project.project import Project
 
 FORMAT = 2  # 1: all products in one correspondences.h5
@@ -57,11 +57,12 @@ class ProductFile:
 
         Raises:
             OmnitrackError: There is none, it is damaged or foreign, or of another format.
+            UnavailableError: Another program holds it, or it may not be read.
         """
         if not self.path.exists():
             raise OmnitrackError(f"there is no {self.name} yet: {self.path} is missing", f"compute it: {self.command}")
         try:
-            file = bound_metadata(h5py.File(self.path, "r"))
+            file = open_hdf5(self.path)
         except (OSError, RuntimeError) as error:
             raise self.damaged(error) from error
         try:
@@ -72,19 +73,31 @@ class ProductFile:
         return file
 
     def stamp(self) -> Stamp | None:
-        """What the product is made from; None where there is none, or its file cannot be read."""
+        """What the product is made from; None where there is none, or its file is damaged.
+
+        Raises:
+            UnavailableError: Another program holds the file, or it may not be read.
+        """
         try:
             with self.open() as file:
                 return stamp_of(file)
+        except UnavailableError:
+            raise
         except (OmnitrackError, *UNREADABLE):
             return None
 
     def damage(self) -> str:
-        """Why the file cannot be read; empty where it can, or where there is none."""
+        """What is wrong with the file; empty where nothing is, or where there is none.
+
+        Raises:
+            UnavailableError: Another program holds the file, or it may not be read.
+        """
         if not self.path.exists():
             return ""
         try:
             self.open().close()
+        except UnavailableError:
+            raise
         except OmnitrackError as error:
             return error.message
         return ""
@@ -212,10 +225,10 @@ class Parts:
         """
         with self._product.replaced() as merged:
             for index in self.done():
-                with h5py.File(self._path(index), "r") as part:
+                with open_hdf5(self._path(index)) as part:
                     copy_complete(part, merged)
             if keep and self._product.path.exists():
-                with bound_metadata(h5py.File(self._product.path, "r")) as old:
+                with open_hdf5(self._product.path) as old:
                     copy_complete(old, merged)
                     seconds += float(old.attrs.get("seconds", 0.0))
             merged.attrs.update(attrs)
@@ -228,7 +241,7 @@ class Parts:
 
     def _usable(self, path: Path) -> bool:
         try:
-            with h5py.File(path, "r") as part:
+            with open_hdf5(path) as part:
                 return path.stem.isdecimal() and part.attrs.get("stamp") == self._stamp
         except OSError:  # not HDF5, or cut short
             return False

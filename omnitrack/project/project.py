@@ -84,6 +84,11 @@ class Project:
     def products_dir(self) -> Path:
         return self.root / "products"
 
+    @property
+    def lock_path(self) -> Path:
+        """Held by the process that writes products."""
+        return self.root / ".lock"
+
     def product_path(self, name: str) -> Path:
         """The file of a product: flow, hops, features, filtered, matches or depth."""
         return self.products_dir / f"{name}.h5"

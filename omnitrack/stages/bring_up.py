@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from omnitrack.project.lock import locked
 from omnitrack.stages.graph import Stored, Work, needed_for, wanted_stamps
 
 
@@ -32,6 +33,11 @@ def bring_up_to(target: str, work: Work) -> Brought:
     Raises:
         OmnitrackError: Any failure of a stage. What was finished stays, and the same call goes on from there.
     """
+    with locked(work.project, "run"):
+        return _bring_up(target, work)
+
+
+def _bring_up(target: str, work: Work) -> Brought:
     kept: list[str] = []
     made: list[str] = []
     seconds: dict[str, float] = {}

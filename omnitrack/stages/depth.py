@@ -18,6 +18,7 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.optimize.methods import get_method
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.depth_store import depth_file, read_depth, write_depth
+from omnitrack.project.lock import writes
 from omnitrack.project.product_file import Parts
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
@@ -65,6 +66,7 @@ def depth_stamp(project: Project, settings: Settings) -> dict[str, Any] | None:
     return make_stamp({"frames": project.meta.fingerprint, "source": source_identity(depth)}, used)
 
 
+@writes("fit")
 def compute_depth(
     project: Project, settings: Settings, progress: Progress = SILENT, device: str = "auto"
 ) -> DepthReport:

@@ -14,9 +14,10 @@ from omnitrack.config import as_dict
 from omnitrack.correspondence.features import NONE, open_extractor
 from omnitrack.correspondence.features.contract import FeatureExtractor, check_features
 from omnitrack.device import pick_device
-from omnitrack.errors import OmnitrackError
+from omnitrack.errors import OmnitrackError, UnavailableError
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.feature_store import THRESHOLD, FeatureStore, features_file, write_features
+from omnitrack.project.lock import writes
 from omnitrack.project.product_file import Parts
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
@@ -70,6 +71,7 @@ def wanted_features(project: Project, settings: FeatureSettings) -> dict[str, An
     return features_stamp(project, settings, open_extractor(settings))
 
 
+@writes("filter")
 def compute_features(
     project: Project, settings: Settings, progress: Progress = SILENT, device: str = "auto"
 ) -> FeatureReport:
@@ -118,6 +120,8 @@ def _stored(project: Project, stamp: dict[str, Any], progress: Progress) -> bool
         return False
     try:
         FeatureStore(project).close()
+    except UnavailableError:
+        raise
     except OmnitrackError as error:
         progress.warn(f"{error.message}: extracting anew")
         return False

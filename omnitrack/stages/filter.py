@@ -22,6 +22,7 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.feature_store import FeatureStore
 from omnitrack.project.filtered import STATISTICS, SourceCorrespondences, filtered_file, write_source
+from omnitrack.project.lock import writes
 from omnitrack.project.product_file import complete_groups
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
@@ -78,6 +79,7 @@ def filter_stamp(
     return make_stamp(inputs, used)
 
 
+@writes("filter")
 def filter_flow(
     project: Project, settings: Settings, progress: Progress = SILENT, device: str = "auto"
 ) -> FilterReport:
@@ -111,6 +113,7 @@ def _check_gaps(settings: FilterSettings) -> None:
         )
 
 
+@writes("filter")
 def chain_from_everywhere(project: Project, settings: Settings, progress: Progress = SILENT) -> float:
     """Chain the flow from a grid of points of every frame, and keep what is consistent and looks right.
 

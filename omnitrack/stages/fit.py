@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any, TextIO
 
 import torch
 
+from omnitrack.atomic import atomic_path
 from omnitrack.config import fingerprint
 from omnitrack.depth_prior.contract import INVERSE
 from omnitrack.device import cpu_threads, pick_device
@@ -25,6 +27,7 @@ from omnitrack.progress import SILENT, Progress
 from omnitrack.project.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, save_checkpoint
 from omnitrack.project.depth_store import read_depth
 from omnitrack.project.filtered import filtered_file, read_correspondences
+from omnitrack.project.lock import writes
 from omnitrack.project.match_store import matches_file, matches_of_fit, read_matches
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
@@ -86,6 +89,7 @@ def fit_stamp(
     return stamp
 
 
+@writes("fit")
 def fit_field(
     project: Project,
     settings: Settings,
@@ -265,13 +269,24 @@ def _resume(project: Project, engine: Engine, stamp: dict[str, Any], progress: P
 
 @contextmanager
 def _metrics_file(project: Project, first: int) -> Iterator[TextIO]:
-    """``fit/metrics.jsonl`` open for more lines, without those of steps after `first`."""
+    """``fit/metrics.jsonl`` open for more lines, without those of steps after `first`.
+
+    What is kept takes the place of the old file at once; lines that make no sense are dropped, for a log stops no fit.
+    """
     path = project.metrics_path
-    path.parent.mkdir(exist_ok=True)
     kept = []
     if first and path.exists():
-        lines = path.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= first]
-    with path.open("w", encoding="utf-8") as file:
-        file.writelines(f"{line}\n" for line in kept)
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        kept = [line for line in lines if _step_of(line) <= first]
+    with atomic_path(path) as part:
+        part.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    with path.open("a", encoding="utf-8") as file:
         yield file
+
+
+def _step_of(line: str) -> float:
+    """The step of a line of metrics; infinite where it is none."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, TypeError, KeyError):
+        return math.inf

@@ -15,8 +15,9 @@ from omnitrack.correspondence.estimators import descriptor_network, open_estimat
 from omnitrack.correspondence.estimators.contract import Clip, PairEstimator
 from omnitrack.correspondence.pairs import Pair
 from omnitrack.device import pick_device
-from omnitrack.errors import OmnitrackError
+from omnitrack.errors import OmnitrackError, UnavailableError
 from omnitrack.progress import SILENT, Progress
+from omnitrack.project.lock import writes
 from omnitrack.project.old_products import take_over_old_products
 from omnitrack.project.product_file import Parts, ProductFile
 from omnitrack.project.project import Project
@@ -74,6 +75,7 @@ def flow_stamp(project: Project, settings: FlowSettings) -> dict[str, Any]:
     return make_stamp({"frames": project.meta.fingerprint, **weights_identity(settings)}, used)
 
 
+@writes("flow")
 def compute_flow(
     project: Project,
     settings: Settings,
@@ -172,6 +174,8 @@ def _stored(project: Project, product: ProductFile, stamp: dict[str, Any], progr
             if _without_pairs(found) == _without_pairs(stamp):
                 return set(store.pairs()), found
         progress.note("the flow that is there was made from other frames or settings: computing it again")
+    except UnavailableError:
+        raise
     except OmnitrackError as error:
         progress.warn(f"{error.message}: computing it again")
     return set(), None

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from omnitrack.config import fingerprint
-from omnitrack.errors import OmnitrackError
+from omnitrack.errors import OmnitrackError, UnavailableError
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.project import Project
 from omnitrack.settings import Settings
@@ -42,6 +42,7 @@ class Stored:
     Attributes:
         stamp: What it is made from; None where there is none that can be read.
         damage: What is wrong with its file; empty where nothing is.
+        unavailable: Why it cannot be read now; empty where it can.
         begun: An interrupted run left a part of it, or of another one, which its maker goes on from.
         complete: It is whole.
         seconds: That it took so far.
@@ -51,6 +52,7 @@ class Stored:
 
     stamp: Stamp | None
     damage: str = ""
+    unavailable: str = ""
     begun: bool = False
     complete: bool = True
     seconds: float = 0.0
@@ -67,7 +69,7 @@ class Node:
         command: Of the command line, which makes it.
         timed: The stage whose seconds in an evaluation it adds to.
         made_from: Names of the products that it may be made from.
-        stored: What is there.
+        stored: What is there; raises `UnavailableError` where that cannot be read now.
         wanted: The stamp of what these settings ask for, given those of what it is made from; None: they ask for none.
         inputs: What the stamp of one that is there should have as inputs, by the stamps that are there.
         make: Makes it, or goes on with it.
@@ -125,6 +127,8 @@ def _hops_stored(project: Project) -> Stored:
     try:
         with FlowStore(project, any_frames=True) as flows:
             return replace(found, stamp=flows.hops_stamp)
+    except UnavailableError:
+        raise
     except OmnitrackError:
         return replace(found, stamp=None)
 
@@ -266,6 +270,8 @@ def _fit_stored(project: Project) -> Stored:
     size = sum(path.stat().st_size for path in files)
     try:
         checkpoint = load_checkpoint(project)
+    except UnavailableError:
+        raise
     except OmnitrackError as error:
         return Stored(None, error.message, bytes=size)
     stamp, step = checkpoint.stamp, int(checkpoint.state["step"])
@@ -362,4 +368,4 @@ def _in_file(product: Any) -> Stored:
     """What is there of a product in a file of its own."""
     damage = product.damage()
     stamp = None if damage else product.stamp()
-    return Stored(stamp, damage, product.has_parts(), True, product.seconds(), product.bytes())
+    return Stored(stamp, damage, begun=product.has_parts(), seconds=product.seconds(), bytes=product.bytes())

@@ -11,6 +11,7 @@ from omnitrack.config import fingerprint
 from omnitrack.correspondence.hop_evidence import HopEvidence, Shares
 from omnitrack.correspondence.hop_reliability import HopRegressor, hop_regressor
 from omnitrack.progress import SILENT, Progress
+from omnitrack.project.lock import writes
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import FlowStore, hops_file, write_doubts
@@ -23,6 +24,7 @@ def hops_stamp(flow_stamp: dict[str, Any]) -> dict[str, Any]:
     return make_stamp({"flow": fingerprint(flow_stamp), "hop_regressor": hop_regressor().identity}, {})
 
 
+@writes("filter")
 def judge_hops(project: Project, settings: Settings, progress: Progress = SILENT) -> float:
     """Find out how likely each hop of a project's flow is wrong, at every place (`HopEvidence`, `HopRegressor`).
 

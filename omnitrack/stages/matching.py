@@ -20,6 +20,7 @@ from omnitrack.correspondence.matching import FrameCells, calibrated, distinctiv
 from omnitrack.device import pick_device
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.feature_store import FeatureStore
+from omnitrack.project.lock import writes
 from omnitrack.project.match_store import Rows, matches_file, read_matches, write_matches
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
@@ -66,6 +67,7 @@ def wanted_matches(project: Project, settings: Settings) -> dict[str, Any] | Non
     return match_stamp(wanted_features(project, settings.features), settings)
 
 
+@writes("filter")
 def find_matches(
     project: Project, settings: Settings, progress: Progress = SILENT, device: str = "auto"
 ) -> MatchReport:

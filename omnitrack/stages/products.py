@@ -21,7 +21,7 @@ class Product:
 
     Attributes:
         name: frames, flow, filter or fit, or a file of tracks, renders or scores, relative to the project.
-        state: ready, missing, unfinished, stale or damaged.
+        state: ready, missing, unfinished, stale, damaged or in use.
         reason: Why it is not ready; empty where it is.
         bytes: Size on disk.
         command: Makes it, or makes it anew.
@@ -63,8 +63,8 @@ class Judge:
         """
         missing = {product.name for product in upstream if product.state == "missing"}
         for product in upstream:
-            if product.state == "damaged":
-                return "stale", f"its {product.name} {_is(product.name)} damaged"
+            if product.state in ("damaged", "in use"):
+                return "stale", f"its {product.name} {_is(product.name)} {product.state}"
         for name, now in inputs.items():
             made = stamp["inputs"].get(name)
             if made != now:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from omnitrack.config import as_dict
+from omnitrack.errors import UnavailableError
+from omnitrack.project.project import Project
 from omnitrack.stages.graph import NODES, Node, Stamp, Stored, Work, wanted_or_none
 from omnitrack.stages.products import Judge, Product, command_for, size_on_disk
 
@@ -28,7 +30,7 @@ class StageProducts:
     def __init__(self, judge: Judge) -> None:
         self._judge, self._work = judge, Work(judge.project, judge.settings)
         nodes = [node for node in NODES if node.name not in UNLISTED]
-        stored = {node.name: node.stored(judge.project) for node in nodes}
+        stored = {node.name: _stored(node, judge.project) for node in nodes}
         self._stamps = {name: found.stamp for name, found in stored.items()}
         self.fit_stamp = self._stamps["fit"]
         judged = {"frames": self._frames()}
@@ -46,7 +48,7 @@ class StageProducts:
         return Product("frames", "damaged" if lost else "ready", reason, size_on_disk(project.frames_dir), command)
 
     def _is_listed(self, node: Node, stored: Stored) -> bool:
-        if node.name not in OPTIONAL or stored.stamp is not None or stored.damage or stored.begun:
+        if node.name not in OPTIONAL or stored != Stored(None):
             return True
         if node.name == "features":  # asked for by name, whether or not their weights are there
             return self._judge.settings.features.extractor != "none" or "features" in self._inputs_of("filter")
@@ -63,6 +65,8 @@ class StageProducts:
         return Product(node.name, state, reason, stored.bytes, command)
 
     def _state(self, node: Node, stored: Stored, judged: Mapping[str, Product]) -> tuple[str, str]:
+        if stored.unavailable:
+            return "in use", stored.unavailable
         if stored.damage:
             return "damaged", stored.damage
         if stored.begun and node.name != "fit":
@@ -94,6 +98,13 @@ class StageProducts:
         flags = [word for key, value in changed for word in ("--set", f"{key}={json.dumps(value)}")]
         flags += ["--seed", str(seed)] if seed else []
         return command_for(self._judge.project, "fit", "--resume", *flags)
+
+
+def _stored(node: Node, project: Project) -> Stored:
+    try:
+        return node.stored(project)
+    except UnavailableError as error:
+        return Stored(None, unavailable=error.message)
 
 
 def _leaves(made: Mapping[str, Any], now: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:

@@ -23,6 +23,7 @@ import numpy as np
 
 from omnitrack.atomic import atomic_path
 from omnitrack.errors import OmnitrackError
+from omnitrack.hdf5_file import open_hdf5
 from omnitrack.tracks.text_files import read_csv, read_json, write_csv, write_json
 from omnitrack.tracks.tracks import Tracks
 
@@ -258,9 +259,8 @@ def _write_h5(tracks: Tracks, path: Path) -> None:
 
 
 def _read_h5(path: Path, keys: tuple[str, ...]) -> dict[str, object]:
-    import h5py
 
-    with h5py.File(path, "r") as file:
+    with open_hdf5(path) as file:
         arrays: dict[str, object] = {key: file[key][()] for key in ARRAYS if key in keys and key in file}
         return {**arrays, **{key: file.attrs[key] for key in FACTS if key in file.attrs}}
 

@@ -441,3 +441,15 @@ def test_another_methods_settings_do_not_refuse_a_resume(whole: Project, setting
     table = replace(getattr(settings.fit, other), learning_rate=0.5)
     report = fit_field(project, with_fit(settings, **{other: table}), device="cpu", resume=True)
     assert report.resumed_from == 15
+
+
+def test_a_log_that_makes_no_sense_stops_no_fit(whole: Project, settings: Settings, tmp_path: Path) -> None:
+    """Lines that are cut short, not JSON, or of no step go; the others stay."""
+    project = Project(shutil.copytree(whole.root, tmp_path / "copy"))
+    newest = checkpoint_paths(project)[-1]
+    newest.unlink()
+    kept = project.metrics_path.read_text(encoding="utf-8").splitlines()
+    bad = ['{"step": 5', "nonsense", '{"loss": 1}', "[]", '{"step": null}', "\x00\x00"]
+    project.metrics_path.write_text("\n".join([*kept[:2], *bad, ""]), encoding="utf-8")
+    fit_field(project, settings, device="cpu", resume=True)
+    assert [look["step"] for look in metrics(project)] == [5, 10, 15]

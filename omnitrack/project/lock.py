@@ -20,7 +20,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from omnitrack.atomic import process_lives
 from omnitrack.errors import UnavailableError
 from omnitrack.hdf5_file import NO_LOCKS
-from omnitrack.project.project import Project
+from omnitrack.project.project import LOCK_NAME, Project
 
 try:
     import fcntl
@@ -35,21 +35,21 @@ _guard = threading.Lock()
 
 
 @contextmanager
-def locked(project: Project, work: str) -> Iterator[None]:
-    """Hold a project while its products are written; a block inside another one of the same process holds it too.
+def locked(root: Path, work: str) -> Iterator[None]:
+    """Hold a project while it is written to; a block inside another one of the same process holds it too.
 
     Args:
-        project: The project.
+        root: Its directory, which exists.
         work: What is done, as the other one will read it: the name of a command.
 
     Raises:
         UnavailableError: Another process is writing.
         OSError: The project cannot be written to.
     """
-    key = str(project.root.resolve())
+    key = str(root.resolve())
     with _guard:
         taken = _held.get(key, 0)
-        file = None if taken else _take(project.lock_path, project.root, work)
+        file = None if taken else _take(root / LOCK_NAME, root, work)
         _held[key] = taken + 1
     try:
         yield
@@ -57,7 +57,8 @@ def locked(project: Project, work: str) -> Iterator[None]:
         with _guard:
             _held[key] -= 1
             if file is not None:
-                os.ftruncate(file, 0)
+                with suppress(OSError):  # the directory itself may be gone
+                    (root / LOCK_NAME).unlink()
                 os.close(file)
 
 
@@ -67,7 +68,7 @@ def writes(work: str) -> Callable[[Callable[Concatenate[Project, P], R]], Callab
     def decorate(function: Callable[Concatenate[Project, P], R]) -> Callable[Concatenate[Project, P], R]:
         @wraps(function)
         def holding(project: Project, *arguments: P.args, **named: P.kwargs) -> R:
-            with locked(project, work):
+            with locked(project.root, work):
                 return function(project, *arguments, **named)
 
         return holding
@@ -77,18 +78,29 @@ def writes(work: str) -> Callable[[Callable[Concatenate[Project, P], R]], Callab
 
 def _take(path: Path, root: Path, work: str) -> int:
     """The open lock file, held."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        if not _lock(file):
-            raise _in_use(root, _owner(file))
-    except BaseException:
-        os.close(file)
-        raise
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            if not _lock(file):
+                raise _in_use(root, _owner(file))
+            if _is_at(file, path):
+                break
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)  # its owner removed it between our opening and our locking it
     about = {"work": work, "pid": os.getpid(), "born": _born(os.getpid()), "host": socket.gethostname()}
     text = json.dumps({**about, "since": time.strftime("%Y-%m-%d %H:%M:%S")})
     os.ftruncate(file, 0)
     os.pwrite(file, text.encode(), 0)
     return file
+
+
+def _is_at(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _lock(file: int) -> bool:

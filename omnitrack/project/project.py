@@ -14,6 +14,7 @@ from omnitrack.errors import OmnitrackError
 FORMAT = 1
 SETTINGS_NAME = "omnitrack.toml"
 FRAMES_NAME = "frames"
+LOCK_NAME = ".lock"
 
 
 def frame_name(index: int) -> str:
@@ -87,7 +88,7 @@ class Project:
     @property
     def lock_path(self) -> Path:
         """Held by the process that writes products."""
-        return self.root / ".lock"
+        return self.root / LOCK_NAME
 
     def product_path(self, name: str) -> Path:
         """The file of a product: flow, hops, features, filtered, matches or depth."""

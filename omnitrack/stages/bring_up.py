@@ -33,7 +33,7 @@ def bring_up_to(target: str, work: Work) -> Brought:
     Raises:
         OmnitrackError: Any failure of a stage. What was finished stays, and the same call goes on from there.
     """
-    with locked(work.project, "run"):
+    with locked(work.project.root, "run"):
         return _bring_up(target, work)
 
 

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from omnitrack.config import dump_settings
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import SILENT, Progress
-from omnitrack.project.project import FRAMES_NAME, SETTINGS_NAME, FramesMeta, frame_name, write_meta
+from omnitrack.project.lock import locked
+from omnitrack.project.project import FRAMES_NAME, LOCK_NAME, SETTINGS_NAME, FramesMeta, frame_name, write_meta
 from omnitrack.settings import InitSettings, Settings
 from omnitrack.video.images import write_image
 from omnitrack.video.reading import default_name, open_video
@@ -98,7 +99,7 @@ def init_from_frames(
     began = time.perf_counter()
     chosen = settings.init
     _check_free(root)
-    with _partial_directory(root) as partial:
+    with _held(root), _partial_directory(root) as partial:
         total = length_hint(frames, 0)
         selected = islice(enumerate(frames), chosen.start, chosen.end or None, chosen.stride)
         stop = min(chosen.end, total) if chosen.end and total else chosen.end or total
@@ -203,11 +204,29 @@ def _check_free(root: Path) -> None:
     hint = "name a new directory for the project: omnitrack init VIDEO PROJECT"
     if root.is_dir():
         left_by_killed_init = (root / PARTIAL_NAME).is_dir()
-        if any(root.iterdir()) and not left_by_killed_init:
+        if any(path.name != LOCK_NAME for path in root.iterdir()) and not left_by_killed_init:
             state = "already a project" if (root / SETTINGS_NAME).exists() else "not empty"
             raise OmnitrackError(f"{root} is {state}", hint)
     elif root.exists() or root.is_symlink():
         raise OmnitrackError(f"{root} is a file", hint)
+
+
+@contextmanager
+def _held(root: Path) -> Iterator[None]:
+    """Hold the directory, made where it is not there; made by this process, it goes with the project that fails."""
+    made = not root.is_dir()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with locked(root, "init"):
+            _check_free(root)  # another process may have been quicker
+            try:
+                yield
+            except BaseException:
+                if made:
+                    shutil.rmtree(root, ignore_errors=True)
+                raise
+    except OSError as error:
+        raise _cannot_write(root, error) from error
 
 
 @contextmanager
@@ -216,7 +235,6 @@ def _partial_directory(root: Path) -> Iterator[Path]:
 
     A killed process leaves only this directory, which the next `init` of the same project replaces.
     """
-    existed = root.is_dir()
     partial = root / PARTIAL_NAME
     try:
         shutil.rmtree(partial, ignore_errors=True)
@@ -226,8 +244,6 @@ def _partial_directory(root: Path) -> Iterator[Path]:
     except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
         (root / SETTINGS_NAME).unlink(missing_ok=True)
-        if not existed:
-            shutil.rmtree(root, ignore_errors=True)
         if isinstance(error, OSError):
             raise _cannot_write(root, error) from error
         raise

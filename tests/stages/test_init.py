@@ -313,3 +313,41 @@ def test_killed_init_is_no_project_and_can_be_run_again(tmp_path: Path, clip: ND
     init_from_frames(clip, root, Settings(), 12.0, "clip")
     np.testing.assert_array_equal(all_frames(root), clip)
     assert sorted(p.name for p in root.iterdir()) == ["frames", "omnitrack.toml"]
+
+
+INIT = """
+import sys
+from pathlib import Path
+from omnitrack.errors import OmnitrackError
+from omnitrack.settings import Settings
+from omnitrack.stages.init import init_from_frames
+from omnitrack.synthetic import translating_scene
+scene = translating_scene(num_frames=12)
+sys.stdin.readline()
+try:
+    init_from_frames(scene.frames(), Path(sys.argv[1]), Settings(), 24.0, "scene")
+    print("made")
+except OmnitrackError as error:
+    print(error.message)
+"""
+
+
+def test_of_two_at_once_one_makes_the_project(tmp_path: Path) -> None:
+    for attempt in range(3):
+        root = tmp_path / str(attempt)
+        pipe = subprocess.PIPE
+        both = [
+            subprocess.Popen([sys.executable, "-c", INIT, str(root)], stdin=pipe, stdout=pipe, text=True)
+            for _ in range(2)
+        ]
+        for process in both:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        said = sorted(process.communicate(timeout=60)[0].strip() for process in both)
+        assert "made" in said
+        other = said[0] if said[1] == "made" else said[1]
+        assert "in use by omnitrack init" in other or "already a project" in other
+        assert Project(root).num_frames == 12
+        assert sorted(path.name for path in root.iterdir()) == ["frames", "omnitrack.toml"]
+        assert len(list((root / "frames").glob("*.png"))) == 12

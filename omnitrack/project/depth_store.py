@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
-from omnitrack.project.product_file import UNREADABLE, ProductFile
+from omnitrack.project.product_file import UNREADABLE, ProductFile, checked_attributes
 from omnitrack.project.project import Project
 
 COMPRESSION = 4
@@ -36,7 +36,7 @@ def read_depth(project: Project) -> tuple[NDArray[np.float32], str]:
     try:
         with product.open() as file:
             groups = [file[f"{frame:06d}"] for frame in range(project.num_frames)]
-            return np.stack([group["values"][()] for group in groups]), str(groups[0].attrs["kind"])
+            return np.stack([group["values"][()] for group in groups]), str(checked_attributes(groups[0])["kind"])
     except UNREADABLE as error:
         raise OmnitrackError(
             f"the depth maps in {product.path} cannot be read: {error}",

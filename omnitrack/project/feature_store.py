@@ -117,7 +117,7 @@ class FeatureStore:
 def write_features(file: h5py.File, frame: int, features: Features) -> None:
     """Put one frame's features (h, w, C) into a group of its own."""
     group = file.create_group(frame_name(frame))
-    group.create_dataset("values", data=features.astype(np.float16), chunks=features.shape)
+    group.create_dataset("values", data=features.astype(np.float16), chunks=features.shape, fletcher32=True)
 
 
 def features_file(project: Project) -> ProductFile:

@@ -27,7 +27,7 @@ from omnitrack.correspondence.raster import grid_shape, pixel_grid
 from omnitrack.errors import OmnitrackError
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.thinning import kept_targets, thinning
-from omnitrack.project.product_file import UNREADABLE, ProductFile, complete_groups
+from omnitrack.project.product_file import UNREADABLE, ProductFile, checked_attributes, complete_groups, put_array
 from omnitrack.project.project import Project
 
 STEPS_PER_PX = 32.0
@@ -82,9 +82,9 @@ def write_source(file: h5py.File, found: SourceCorrespondences, size: tuple[int,
     for name, array in packed.items():
         chunks = (1, *array.shape[1:])
         group.create_dataset(name, data=array, chunks=chunks, shuffle=True, compression="gzip", compression_opts=1)
-    group["targets"] = np.array(found.targets, np.int32)
-    group["count"] = (confidence > 0).sum(0).astype(np.uint16)
-    group["statistics"] = found.statistics
+    put_array(group, "targets", np.array(found.targets, np.int32))
+    put_array(group, "count", (confidence > 0).sum(0).astype(np.uint16))
+    put_array(group, "statistics", found.statistics)
     group.attrs["grid_stride"] = found.grid_stride
     group.attrs["grid_shape"] = grid_shape(size, found.grid_stride)
     group.attrs["steps_per_px"] = steps_per_px
@@ -126,7 +126,7 @@ def _gather(
     filtered: h5py.File, names: list[str], project: Project, device: torch.device, most: int
 ) -> Correspondences:
     counts = [len(filtered[name]["targets"]) for name in names]
-    stride = int(filtered[names[0]].attrs["grid_stride"])
+    stride = int(checked_attributes(filtered[names[0]])["grid_stride"])
     full = grid_shape(project.size, stride)
     whole = sum(counts) * full[0] * full[1] <= most
     step, slots = (1, max(counts)) if whole else thinning(len(names), max(counts), full, most)
@@ -139,7 +139,7 @@ def _gather(
     confidence = np.zeros(shape, np.uint8)
     occluded = np.zeros(shape, bool)
     colors = np.zeros((shape[0], shape[2], 3), np.uint8)
-    steps_per_px = min(float(filtered[name].attrs["steps_per_px"]) for name in names)
+    steps_per_px = min(float(checked_attributes(filtered[name])["steps_per_px"]) for name in names)
     x, y = grid.astype(int).T
     for row, name in enumerate(names):
         group, source = filtered[name], int(name)

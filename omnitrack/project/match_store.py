@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from omnitrack.config import fingerprint
 from omnitrack.errors import OmnitrackError
-from omnitrack.project.product_file import UNREADABLE, ProductFile, complete_groups
+from omnitrack.project.product_file import UNREADABLE, ProductFile, complete_groups, put_array
 from omnitrack.project.project import Project
 
 COLUMNS = ("source", "source_x", "source_y", "target", "target_x", "target_y", "similarity")
@@ -26,7 +26,7 @@ Rows = NDArray[np.float32]
 def write_matches(file: h5py.File, source: int, rows: Rows) -> None:
     """Put the matches (M, 7) of one frame with later ones into a group of its own; columns as in `COLUMNS`."""
     group = file.create_group(f"{source:06d}")
-    group.create_dataset("rows", data=rows, chunks=rows.shape if len(rows) else None)
+    put_array(group, "rows", rows)
 
 
 def read_matches(project: Project) -> Rows:

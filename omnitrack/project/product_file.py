@@ -4,7 +4,10 @@ Layout of every product::
 
     /            attributes product (its name), format, size (width, height), num_frames, stamp (JSON text: what it is
                  made from), members (how many groups it has), seconds (that it took); others are the product's own
-    /000003      one group per frame or pair of frames; attribute complete
+    /000003      one group per frame or pair of frames; attributes complete, and checksum, of the others
+
+Every array has a checksum, that of its compression or Fletcher's: what a disk has damaged is not read as if it were
+right.
 
 HDF5 files do not survive a process that dies while writing. So no file is ever changed in place: a job writes a file of
 its own into ``products/NAME.parts`` under a temporary name and renames it, and merging writes a new product and renames
@@ -15,19 +18,22 @@ from __future__ import annotations
 
 import json
 import shutil
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
+from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError, UnavailableError
 from omnitrack.hdf5_file import create_hdf5, open_hdf5
 from omnitrack.project.project import Project
 
 FORMAT = 2  # 1: all products in one correspondences.h5
-COMPLETE = "complete"
+COMPLETE, CHECKSUM = "complete", "checksum"
 Stamp = dict[str, Any]
 UNREADABLE = (OSError, RuntimeError, AttributeError, KeyError, ValueError, TypeError)  # what h5py says of damaged files
 
@@ -206,6 +212,7 @@ class Parts:
         with _replacing(path, self._product.command) as temporary, create_hdf5(temporary) as part:
             fill(part)
             for group in list(part.values()):
+                group.attrs[CHECKSUM] = _checksum(group)
                 group.attrs[COMPLETE] = True
             part.attrs["stamp"] = self._stamp
 
@@ -277,6 +284,35 @@ def complete_groups(file: h5py.Group | Mapping[str, Any]) -> list[str]:
     Names first: h5py iterates under its lock, and an error half way through would keep the lock while the error lives.
     """
     return [name for name in list(file) if file[name].attrs.get(COMPLETE)]
+
+
+def put_array(group: h5py.Group, name: str, values: NDArray[Any]) -> None:
+    """Store a small array as it is, with a checksum."""
+    if values.size:
+        group.create_dataset(name, data=values, chunks=values.shape, fletcher32=True)
+    else:
+        group[name] = values
+
+
+def checked_attributes(group: h5py.Group) -> h5py.AttributeManager:
+    """The attributes of a group.
+
+    Raises:
+        ValueError: They are not those that were written.
+    """
+    if CHECKSUM in group.attrs and group.attrs[CHECKSUM] != _checksum(group):
+        raise ValueError(f"the attributes of {group.name} do not match their checksum")
+    return group.attrs
+
+
+def _checksum(group: h5py.Group) -> int:
+    """Of all attributes but the two that every group has."""
+    total = 0
+    for name in sorted(set(group.attrs) - {COMPLETE, CHECKSUM}):
+        value = np.asarray(group.attrs[name])
+        text = repr((name, value.dtype.str, value.shape, value.tolist()))
+        total = zlib.crc32(text.encode(), total)
+    return total
 
 
 def copy_complete(source: h5py.Group, target: h5py.Group) -> None:

@@ -26,7 +26,15 @@ from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.hop_reliability import decode_log_odds, encode_log_odds
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.flow_codec import COMPRESSION, INTEGER, EncodedFlow, decode_steps, pack, steps_to_pixels, unpack
-from omnitrack.project.product_file import UNREADABLE, ProductFile, Stamp, complete_groups, stamp_of
+from omnitrack.project.product_file import (
+    UNREADABLE,
+    ProductFile,
+    Stamp,
+    checked_attributes,
+    complete_groups,
+    put_array,
+    stamp_of,
+)
 from omnitrack.project.project import Project
 
 CACHE_BYTES = 512 * 2**20
@@ -175,7 +183,7 @@ class FlowStore(FlowSource):
         try:
             deltas = group["deltas"]
             _, packed = deltas.id.read_direct_chunk((0, 0, 0))
-            encoded = EncodedFlow(unpack(packed, deltas.shape), float(group.attrs["steps_per_px"]))
+            encoded = EncodedFlow(unpack(packed, deltas.shape), float(checked_attributes(group)["steps_per_px"]))
             return decode_steps(encoded), encoded.steps_per_px
         except UNREADABLE as error:
             raise self._damaged_pair(pair, error) from error
@@ -221,7 +229,7 @@ def write_flow(group: h5py.Group, encoded: EncodedFlow, confidence: NDArray[np.f
 def write_doubts(file: h5py.File, source: int, log_odds: Mapping[int, NDArray[np.float32]]) -> None:
     """Put the log-odds (rows, columns) that hops are wrong, by target, into a group of their source frame."""
     group = file.create_group(f"{source:06d}")
-    group["targets"] = np.array(list(log_odds), np.int32)
+    put_array(group, "targets", np.array(list(log_odds), np.int32))
     if log_odds:
         packed = np.stack([encode_log_odds(values) for values in log_odds.values()])
         chunks = (1, *packed.shape[1:])

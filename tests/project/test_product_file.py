@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import h5py
+import numpy as np
 import pytest
 
 from omnitrack.errors import OmnitrackError
-from omnitrack.project.product_file import ProductFile
+from omnitrack.project.product_file import ProductFile, checked_attributes, put_array
 from omnitrack.project.project import Project
 
 
@@ -210,3 +211,41 @@ def test_a_product_under_another_name_is_refused(project: Project, product: Prod
     other = ProductFile(project, "hops", "filter")
     product.path.rename(other.path)
     assert "it holds flow, not hops" in other.damage()
+
+
+# --- checksums --------------------------------------------------------------------------------------------------
+def test_attributes_that_changed_on_the_disk_are_not_believed(product: ProductFile) -> None:
+    def fill(file: h5py.File) -> None:
+        group = file.create_group("a")
+        group.attrs["steps_per_px"], group.attrs["shape"], group.attrs["kind"] = 32.0, (3, 4), "depth"
+
+    parts = product.parts({})
+    parts.write(0, fill)
+    parts.merge({})
+    with product.open() as file:
+        assert dict(checked_attributes(file["a"]))["steps_per_px"] == 32.0
+    with h5py.File(product.path, "r+") as file:
+        file["a"].attrs["steps_per_px"] = 16.0
+    with product.open() as file, pytest.raises(ValueError, match="do not match their checksum"):
+        checked_attributes(file["a"])
+
+
+@pytest.mark.parametrize("flipped", range(0, 40, 7))
+def test_a_flipped_bit_in_a_small_array_is_found(product: ProductFile, flipped: int) -> None:
+    values = np.arange(10, dtype=np.int32)
+    parts = product.parts({})
+    parts.write(0, lambda file: put_array(file.create_group("a"), "targets", values))
+    parts.merge({})
+    content = bytearray(product.path.read_bytes())
+    content[content.index(values.tobytes()) + flipped] ^= 1
+    product.path.write_bytes(content)
+    with product.open() as file, pytest.raises(OSError, match="filter returned failure"):
+        file["a"]["targets"][()]
+
+
+def test_empty_arrays_are_stored_too(product: ProductFile) -> None:
+    parts = product.parts({})
+    parts.write(0, lambda file: put_array(file.create_group("a"), "rows", np.zeros((0, 7), np.float32)))
+    parts.merge({})
+    with product.open() as file:
+        assert file["a"]["rows"][()].shape == (0, 7)

@@ -59,8 +59,8 @@ class FlowJob:
     warm_start: bool
     stop: threading.Event
 
-    def write(self, shard: h5py.File) -> None:
-        """Compute everything into the shard, pair by pair, gap by gap."""
+    def write(self, part: h5py.File) -> None:
+        """Compute everything into the part, pair by pair, gap by gap."""
         wanted = set(self.pairs)
         starts: dict[tuple[int, int], NDArray[np.float32]] = {}  # by source frame and direction
         for gap, pairs in self._by_gap():
@@ -69,7 +69,7 @@ class FlowJob:
             for pair, estimate in zip(pairs, self._estimate(pairs, initial), strict=True):
                 encoded = encode(estimate.flow)
                 if pair in wanted:
-                    write_flow(shard.create_group(group_name(pair)), encoded, estimate.confidence)
+                    write_flow(part.create_group(group_name(pair)), encoded, estimate.confidence)
                 if self.warm_start and gap & (gap - 1) == 0:
                     starts[_side(pair)] = decode(encoded)
 

@@ -299,7 +299,7 @@ def test_an_interrupted_run_goes_on_from_what_it_has(
     assert not filtered_file(matched_project).has_parts()
 
 
-def test_shards_of_other_settings_are_not_taken_up(
+def test_parts_of_other_settings_are_not_taken_up(
     matched_project: Project, filtered_project: Project, small_settings: Settings
 ) -> None:
     judge_hops(matched_project, small_settings)

@@ -109,7 +109,7 @@ def another(project: Project) -> Project:
     return Project(root)
 
 
-def shards_left(project: Project) -> list[str]:
+def parts_left(project: Project) -> list[str]:
     return sorted(path.name for path in (project.products_dir / "flow.parts").rglob("*.h5"))
 
 
@@ -218,9 +218,9 @@ def test_far_frames_without_the_power_of_two_between_them_begin_anew() -> None:
             return [FlowEstimate(np.zeros((4, 4, 2), np.float32)) for _ in pairs]
 
     job = FlowJob([(0, 128), (0, 100), (0, 3)], Spy(), "spy", (4, 4), True, threading.Event())
-    with h5py.File("shard", "w", driver="core", backing_store=False) as shard:
-        job.write(shard)
-        assert set(shard) == {"000000_000128", "000000_000100", "000000_000003"}
+    with h5py.File("part", "w", driver="core", backing_store=False) as part:
+        job.write(part)
+        assert set(part) == {"000000_000128", "000000_000100", "000000_000003"}
     assert sorted(asked) == sorted(
         [((0, 1), False), ((0, 100), False), *(((0, gap), True) for gap in (2, 3, 4, 8, 16, 32, 64, 128))]
     )
@@ -344,7 +344,7 @@ def test_ctrl_c_keeps_finished_frames_and_the_next_run_goes_on(
     use(monkeypatch, lambda call: None if call < 10 else pressed.wait(60) and None)
     with pytest.raises(KeyboardInterrupt):
         compute_flow(project, settings(workers=1), Interrupting())
-    left = shards_left(project)
+    left = parts_left(project)
     assert 1 <= len(left) < 8
     assert not project.product_path("flow").exists()
     with pytest.raises(OmnitrackError, match="there is no flow yet"):
@@ -394,7 +394,7 @@ def test_a_killed_process_loses_only_the_frame_it_was_at(project: Project) -> No
     process.wait()
     process.stdout.close()
     # By hand: frames 0 to 3 have 3 later targets each and 0, 1, 2, 2 earlier ones, 17 pairs; the 21st is in frame 4.
-    assert shards_left(project) == [f"{index:06d}.h5" for index in range(4)]
+    assert parts_left(project) == [f"{index:06d}.h5" for index in range(4)]
     report = compute_flow(project, settings())
     assert (report.computed, report.skipped) == (17, 17)
     other = another(project)
@@ -417,7 +417,7 @@ def broken(value: float) -> NDArray[np.float32]:
 
 
 def assert_first_two_frames_stay(project: Project) -> None:
-    left = shards_left(project)  # the worker may have gone on to frame 3 before it was stopped
+    left = parts_left(project)  # the worker may have gone on to frame 3 before it was stopped
     assert left[:2] == ["000000.h5", "000001.h5"] and "000002.h5" not in left
 
 

@@ -29,6 +29,7 @@ from omnitrack.settings import InitSettings, Settings
 from omnitrack.video.images import write_image
 from omnitrack.video.reading import default_name, open_video
 
+LEAST_SIDE_PX = 8  # of a working frame: a patch
 PARTIAL_NAME = f"{FRAMES_NAME}.partial"
 
 
@@ -107,6 +108,7 @@ def init_from_frames(
         kept = _keep_frames(selected, partial, chosen.max_size, source, progress, steps)
         if len(kept.indices) < 2:
             raise _too_few(source, len(kept.indices), total, chosen)
+        _check_size(kept.size, kept.original_size, source)
         meta = FramesMeta(
             source=source,
             count=len(kept.indices),
@@ -174,6 +176,17 @@ def _resize(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
 
     small: Any = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(small)
+
+
+def _check_size(size: tuple[int, int], original: tuple[int, int], source: str) -> None:
+    if min(size) >= LEAST_SIDE_PX:
+        return
+    width, height = size
+    made = "" if size == original else f" of its {original[0]}x{original[1]}"
+    raise OmnitrackError(
+        f"{source}: working frames of {width}x{height}{made} are too small to see motion in",
+        f"both sides need {LEAST_SIDE_PX} pixels: crop or enlarge the video, or keep more of it with --max-size",
+    )
 
 
 def _check_frame(frame: NDArray[np.uint8], index: int, size: tuple[int, int], source: str) -> None:

@@ -33,7 +33,9 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def read_pixels(path: Path) -> NDArray[Any]:
-    """Read an image as it is stored: (H, W, 1) grey, (H, W, 3) RGB or (H, W, 4) RGBA of any depth.
+    """Read an image as it is displayed: (H, W, 1) grey, (H, W, 3) RGB or (H, W, 4) RGBA of the depth it is stored in.
+
+    An orientation that the file names (EXIF) is applied, in every format.
 
     Raises:
         OmnitrackError: The file is missing, damaged or no image.
@@ -50,7 +52,7 @@ def read_pixels(path: Path) -> NDArray[Any]:
     if not _is_whole(data):
         raise OmnitrackError(f"image {path} is damaged or truncated", hint)
     buffer = np.frombuffer(data, np.uint8)
-    is_jpeg = data.startswith(_JPEG)  # the only format of ours with an orientation; it has no alpha
+    is_jpeg = data.startswith(_JPEG)  # it has no alpha, and OpenCV turns it upright
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
@@ -61,9 +63,34 @@ def read_pixels(path: Path) -> NDArray[Any]:
         cv2.utils.logging.setLogLevel(level)
     if image is None:
         raise OmnitrackError(f"image {path} is damaged or not an image", hint)
+    image = _upright(np.asarray(image), _orientation(data))
     if image.ndim == 2:
         return image[..., None]
     return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+
+
+def _orientation(data: bytes) -> int:
+    """The EXIF orientation of a PNG or WebP, 1 where it has none; OpenCV turns JPEG and TIFF itself."""
+    named = (data.startswith(_PNG) and b"eXIf" in data) or (data[8:12] == b"WEBP" and b"EXIF" in data)
+    if not named:
+        return 1
+    import imageio.v3 as imageio
+
+    try:
+        return int(imageio.immeta(data, plugin="pillow", exclude_applied=False).get("Orientation", 1))
+    except (OSError, SyntaxError, ValueError, TypeError):
+        return 1
+
+
+def _upright(stored: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Pixels (H, W, ...) as they are stored, turned and mirrored as an EXIF orientation from 1 to 8 says."""
+    if orientation in (5, 6, 7, 8):
+        stored = stored.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        stored = stored[::-1]
+    if orientation in (2, 3, 6, 7):
+        stored = stored[:, ::-1]
+    return np.ascontiguousarray(stored)
 
 
 def _is_whole(data: bytes) -> bool:

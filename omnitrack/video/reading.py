@@ -65,7 +65,8 @@ def default_name(source: str | Path) -> str:
     path = Path(source)
     if path.is_dir():
         return path.resolve().name
-    return path.resolve().parent.name if _is_glob(source) else path.stem
+    is_pattern = _is_glob(source) and not path.is_file()  # a file may be called clip[1].mp4
+    return path.resolve().parent.name if is_pattern else path.stem
 
 
 def list_images(folder: Path) -> list[Path]:

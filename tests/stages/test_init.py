@@ -351,3 +351,17 @@ def test_of_two_at_once_one_makes_the_project(tmp_path: Path) -> None:
         assert Project(root).num_frames == 12
         assert sorted(path.name for path in root.iterdir()) == ["frames", "omnitrack.toml"]
         assert len(list((root / "frames").glob("*.png"))) == 12
+
+
+@pytest.mark.parametrize("shape", [(7, 64), (64, 7), (3, 3), (1, 1)])
+def test_frames_too_small_to_see_motion_in_are_refused(tmp_path: Path, shape: tuple[int, int]) -> None:
+    frames = np.zeros((3, *shape, 3), np.uint8)
+    with pytest.raises(OmnitrackError, match=f"{shape[1]}x{shape[0]} are too small") as caught:
+        init_from_frames(frames, tmp_path / "p", Settings(), 24.0, "tiny")
+    assert "8 pixels" in (caught.value.hint or "")
+    assert not (tmp_path / "p").exists()
+
+
+def test_the_smallest_frames_are_taken(tmp_path: Path) -> None:
+    init_from_frames(np.zeros((2, 8, 8, 3), np.uint8), tmp_path / "p", Settings(), 24.0, "small")
+    assert Project(tmp_path / "p").size == (8, 8)

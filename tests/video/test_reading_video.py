@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.video.images import read_image
 from omnitrack.video.reading import default_name, open_video
 
 LOSSLESS = ("-c:v", "libx264rgb", "-qp", "0")
@@ -326,3 +327,30 @@ def test_folder_without_images_points_at_a_video_in_it(tmp_path: Path, video_fil
 )
 def test_default_name(source: str, name: str) -> None:
     assert default_name(source) == name
+
+
+# --- orientation ------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("name", ["photo.png", "alpha.png", "photo.webp", "photo.jpg", "photo.tif"])
+def test_an_image_is_read_as_it_is_displayed(tmp_path: Path, name: str, orientation: int) -> None:
+    """Pillow, which knows the eight orientations on its own, says how."""
+    images, operations = pytest.importorskip("PIL.Image"), pytest.importorskip("PIL.ImageOps")
+    colours = np.zeros((16, 24, 4 if name.startswith("alpha") else 3), np.uint8)
+    colours[:8, :8], colours[:8, 16:], colours[8:, :8] = 250, 120, 60
+    colours[..., 3:] = 255
+    exif = images.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / name
+    more = {"lossless": True} if name.endswith("webp") else {"quality": 100} if name.endswith("jpg") else {}
+    images.fromarray(colours).save(path, exif=exif, **more)
+    expected = np.asarray(operations.exif_transpose(images.open(path)).convert("RGB"))
+    found = read_image(path)
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected).max() <= 6
+
+
+def test_a_file_with_brackets_in_its_name_names_its_project(tmp_path: Path) -> None:
+    path = tmp_path / "clip [id].mp4"
+    path.write_bytes(b"x")
+    assert default_name(path) == "clip [id]"
+    assert default_name(tmp_path / "shot[0-9].png") == tmp_path.name

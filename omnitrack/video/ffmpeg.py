@@ -12,6 +12,14 @@ from typing import IO
 
 from omnitrack.errors import OmnitrackError
 
+# ffmpeg's names of containers and streams of pictures, and of sound, so that a file of sound alone is called that.
+FORMATS = (
+    *("mov", "matroska", "avi", "mpeg", "mpegts", "mpegvideo", "asf", "flv", "ogg", "mxf", "gxf", "dv", "rm", "wtv"),
+    *("gif", "apng", "webp_anim", "jpegxl_anim", "nut", "yuv4mpegpipe", "ivf", "obu", "av1", "h264", "hevc", "vvc"),
+    *("h261", "h263", "m4v", "mjpeg", "vc1", "dirac", "dnxhd", "cavsvideo", "swf", "nsv", "roq", "smk", "bink", "r3d"),
+    *("png_pipe", "jpeg_pipe", "tiff_pipe", "webp_pipe", "bmp_pipe", "j2k_pipe", "exr_pipe", "dpx_pipe"),
+    *("mp3", "wav", "w64", "aac", "ac3", "flac", "aiff", "au", "caf", "amr"),
+)
 _COMPLAINT = re.compile(r"^(?:\[[^\]]* @ 0x[0-9a-f]+\] )*\[(?:error|fatal|panic)\] (.*)")
 
 
@@ -82,3 +90,12 @@ class Ffmpeg:
 def local_file(path: Path) -> str:
     """A path as ffmpeg takes it: never read as an option, a URL or one of its own protocols."""
     return f"file:{path}"
+
+
+def input_file(path: Path) -> list[str]:
+    """The options that let ffmpeg read a file, as a video that holds its own frames.
+
+    Lists of other files (concat, HLS, SDP) are none, whatever the file is called; nor are texts, which ffmpeg would
+    draw.
+    """
+    return ["-format_whitelist", ",".join(FORMATS), "-i", local_file(path)]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
 from omnitrack.video.animation import AnimatedImage, count_pictures
-from omnitrack.video.ffmpeg import Ffmpeg, local_file
+from omnitrack.video.ffmpeg import Ffmpeg, input_file
 from omnitrack.video.images import read_image, to_rgb8
 from omnitrack.video.reader import DEFAULT_FPS, VideoReader
 from omnitrack.video.writing import VideoWriter
@@ -156,7 +156,7 @@ class VideoFile(VideoReader):
 
     def _probe(self) -> tuple[str, float | None]:
         """What ffmpeg says of the video stream, and the duration in seconds where the file tells it."""
-        with Ffmpeg("-i", local_file(self.path)) as probe:
+        with Ffmpeg(*input_file(self.path)) as probe:
             probe.wait()
             about, complaints = probe.log(), probe.complaints()
         if "Input #0" not in about:
@@ -168,7 +168,7 @@ class VideoFile(VideoReader):
 
     def _count_stored(self) -> int | None:
         """Number of frames in the file, from a pass that decodes none."""
-        with Ffmpeg("-i", local_file(self.path), "-map", "0:V:0", "-c", "copy", "-f", "null", "-") as reading:
+        with Ffmpeg(*input_file(self.path), "-map", "0:V:0", "-c", "copy", "-f", "null", "-") as reading:
             reading.wait()
             counts = re.findall(r"frame= *(\d+)", reading.log())
         return int(counts[-1]) if counts else None
@@ -181,7 +181,7 @@ class VideoFile(VideoReader):
 
     def _decode(self, *limits: str) -> Generator[NDArray[np.uint8], None, None]:
         """Yield frames until ffmpeg ends, then keep its first complaint as `damage`."""
-        stream = ["-i", local_file(self.path), "-map", "0:V:0", "-fps_mode", "passthrough", *limits]
+        stream = [*input_file(self.path), "-map", "0:V:0", "-fps_mode", "passthrough", *limits]
         images = ["-f", "image2pipe", "-c:v", "pam", "-pix_fmt", "rgba" if self._has_alpha else "rgb24", "pipe:1"]
         with Ffmpeg(*stream, *images) as decoder:
             self._running = decoder

@@ -354,3 +354,24 @@ def test_a_file_with_brackets_in_its_name_names_its_project(tmp_path: Path) -> N
     path.write_bytes(b"x")
     assert default_name(path) == "clip [id]"
     assert default_name(tmp_path / "shot[0-9].png") == tmp_path.name
+
+
+# --- what is no video, whatever it is called --------------------------------------------------------------------
+@pytest.mark.parametrize("name", ["readme.txt", "readme.mp4", "readme"])
+def test_a_text_is_not_drawn_as_a_video(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("a line of text\n" * 200)
+    assert "cannot be read as a video" in failure(path).message
+
+
+def test_a_list_of_other_files_is_not_followed(
+    tmp_path: Path, clip: NDArray[np.uint8], encode_clip: Callable[..., Path]
+) -> None:
+    encode_clip(tmp_path / "private.mp4", clip, *LOSSLESS)
+    lists = {
+        "list.mp4": "ffconcat version 1.0\nfile private.mp4\n",
+        "list.m3u8": "#EXTM3U\n#EXTINF:1,\nprivate.mp4\n#EXT-X-ENDLIST\n",
+    }
+    for name, text in lists.items():
+        (tmp_path / name).write_text(text)
+        assert "cannot be read as a video" in failure(tmp_path / name).message

@@ -130,6 +130,10 @@ class VideoFile(VideoReader):
         stream, seconds = self._probe()
         self.fps = _rate(stream)
         self.count = round(seconds * self.fps) if seconds else None
+        if not re.search(r"[\d.]k? fps", stream):  # recorded by a browser: what is left is the unit of the time stamps
+            times = self._stored_times()
+            self.count = len(times) or None
+            self.fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else DEFAULT_FPS
         if ": Video: gif" in stream and seconds and (stored := self._count_stored()):
             self.count, self.fps = stored, stored / seconds  # each frame has a delay; ffmpeg's rate is up to 10 % off
         pixel_format = re.search(r": Video: [^,]*, (\w+)", stream)
@@ -146,7 +150,8 @@ class VideoFile(VideoReader):
         for frame in self._decode():
             decoded += 1
             yield frame
-        if self.damage is None and self.count and decoded < SHORT_OF_ANNOUNCED * self.count:
+        short = self.damage is None and self.count and decoded < SHORT_OF_ANNOUNCED * self.count
+        if short and not self._sound_is_longer(decoded / self.fps):
             self.damage = f"it announces about {self.count} frames and has {decoded}"
 
     def close(self) -> None:
@@ -172,6 +177,22 @@ class VideoFile(VideoReader):
             reading.wait()
             counts = re.findall(r"frame= *(\d+)", reading.log())
         return int(counts[-1]) if counts else None
+
+    def _stored_times(self) -> list[float]:
+        """Time stamps of the stored frames in seconds, in order, from a pass that decodes none."""
+        copied = ("-map", "0:V:0", "-c", "copy", "-f", "framecrc", "pipe:1")
+        with Ffmpeg(*input_file(self.path), *copied) as reading:
+            lines = reading.stdout.read().decode("ascii", "replace").splitlines()
+        unit = next((line.split(":")[1].split("/") for line in lines if line.startswith("#tb")), ["1", "1"])
+        stamps = {int(line.split(",")[2]) for line in lines if line[:1].isdigit()}
+        return [stamp * int(unit[0]) / int(unit[1]) for stamp in sorted(stamps)]
+
+    def _sound_is_longer(self, seconds: float) -> bool:
+        """Whether the file's sound goes on after its pictures have ended; then its duration is that of the sound."""
+        with Ffmpeg(*input_file(self.path), "-map", "0:a:0?", "-c", "copy", "-f", "null", "-") as reading:
+            reading.wait()
+            found = re.findall(r"time=(\d+):(\d+):([\d.]+)", reading.log())
+        return bool(found) and int(found[-1][0]) * 3600 + int(found[-1][1]) * 60 + float(found[-1][2]) > seconds / 0.9
 
     def _unreadable(self, cause: str | None) -> OmnitrackError:
         return OmnitrackError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
 from omnitrack.video.images import read_image
-from omnitrack.video.reading import default_name, open_video
+from omnitrack.video.reading import VideoFile, default_name, open_video
 
 LOSSLESS = ("-c:v", "libx264rgb", "-qp", "0")
 
@@ -375,3 +376,40 @@ def test_a_list_of_other_files_is_not_followed(
     for name, text in lists.items():
         (tmp_path / name).write_text(text)
         assert "cannot be read as a video" in failure(tmp_path / name).message
+
+
+# --- rates and lengths ------------------------------------------------------------------------------------------
+def test_sound_longer_than_the_picture_is_no_damage(
+    tmp_path: Path, clip: NDArray[np.uint8], encode_clip: Callable[..., Path]
+) -> None:
+    silence = ("-f", "lavfi", "-i", "anullsrc=r=8000:cl=mono", "-map", "0:v", "-map", "1:a", "-t", "4", "-c:a", "aac")
+    path = encode_clip(tmp_path / "clip.mp4", clip, *silence, *LOSSLESS)
+    with open_video(path) as reader:
+        assert (reader.count or 0) > 40, "the file says four seconds"
+        assert len(list(reader)) == 8
+        assert reader.damage is None
+
+
+def test_time_stamps_are_read_without_decoding(
+    tmp_path: Path, clip: NDArray[np.uint8], encode_clip: Callable[..., Path]
+) -> None:
+    """Frame n at n^2 hundredths of a second."""
+    uneven = ("-vf", "setpts='floor(N*N)/100/TB'", "-fps_mode", "passthrough", "-c:v", "libvpx")
+    reader = VideoFile(encode_clip(tmp_path / "clip.webm", clip, *uneven))
+    np.testing.assert_allclose(reader._stored_times(), np.arange(8) ** 2 / 100, atol=1e-3)
+
+
+def test_without_a_rate_that_of_the_time_stamps_is_taken(
+    tmp_path: Path, clip: NDArray[np.uint8], encode_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As browsers record: ffmpeg then tells the unit of the time stamps only (1k tbr)."""
+    probe = VideoFile._probe
+
+    def rateless(self: VideoFile) -> tuple[str, float | None]:
+        stream, _ = probe(self)
+        return re.sub(r"[\d.]+k? fps, [\d.]+k? tbr", "1k tbr", stream), None
+
+    monkeypatch.setattr(VideoFile, "_probe", rateless)
+    with open_video(encode_clip(tmp_path / "clip.webm", clip, "-c:v", "libvpx")) as reader:
+        assert reader.count == 8
+        assert reader.fps == pytest.approx(12.0, rel=0.01)

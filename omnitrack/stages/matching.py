@@ -25,7 +25,6 @@ from omnitrack.project.match_store import Rows, matches_file, read_matches, writ
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
 from omnitrack.settings import MatchSettings, Settings
-from omnitrack.stages.features import wanted_features
 from omnitrack.units import raster_scale
 
 STAGE = "matching"  # and the table of its settings
@@ -60,11 +59,6 @@ def match_stamp(features_stamp: dict[str, Any] | None, settings: Settings) -> di
     limits = asdict(calibrated(settings.matching, settings.features.extractor))
     inputs = {"features": fingerprint(features_stamp), "limits": fingerprint(limits)}
     return make_stamp(inputs, settings.matching)
-
-
-def wanted_matches(project: Project, settings: Settings) -> dict[str, Any] | None:
-    """The stamp of the matches that these settings ask for; None where they ask for none."""
-    return match_stamp(wanted_features(project, settings.features), settings)
 
 
 @writes("filter")

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
-from omnitrack.video.animation import AnimatedImage, count_pictures
 from omnitrack.video.ffmpeg import Ffmpeg, input_file
 from omnitrack.video.images import read_image, to_rgb8
 from omnitrack.video.reader import DEFAULT_FPS, VideoReader
+from omnitrack.video.several import TIFF_SUFFIXES, AnimatedImage, TiffStack, count_pictures
 from omnitrack.video.writing import VideoWriter
 
 __all__ = ["VideoReader", "VideoWriter", "default_name", "open_video"]
@@ -38,8 +38,8 @@ def open_video(source: str | Path) -> VideoReader:
     Every stored frame is given once, also where the rate varies. Images are taken in natural order (2 before 10).
 
     Args:
-        source: A video file (anything ffmpeg reads), an animated PNG or WebP, a folder of images, or a glob that
-            matches images.
+        source: A video file (anything ffmpeg reads), an animated PNG or WebP, a TIFF stack, a folder of images, or a
+            glob that matches images.
 
     Raises:
         OmnitrackError: Nothing there, or nothing that holds frames.
@@ -50,7 +50,9 @@ def open_video(source: str | Path) -> VideoReader:
     if path.is_file():
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             return VideoFile(path)
-        return AnimatedImage(path) if count_pictures(path) > 1 else ImageSequence([path], str(path))
+        if count_pictures(path) == 1:
+            return ImageSequence([path], str(path))
+        return TiffStack(path) if path.suffix.lower() in TIFF_SUFFIXES else AnimatedImage(path)
     if _is_glob(source):
         matches = [Path(name) for name in glob.glob(str(source))]  # noqa: PTH207 - it may be absolute
         images = _natural_order(p for p in matches if p.suffix.lower() in IMAGE_SUFFIXES)

@@ -414,3 +414,43 @@ def test_without_a_rate_that_of_the_time_stamps_is_taken(
     with open_video(encode_clip(tmp_path / "clip.webm", clip, "-c:v", "libvpx")) as reader:
         assert reader.count == 8
         assert reader.fps == pytest.approx(12.0, rel=0.01)
+
+
+# --- stacks -----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("pages", [2, 16, 35])
+@pytest.mark.parametrize(("dtype", "channels"), [("uint8", 1), ("uint16", 1), ("uint8", 3), ("uint16", 3)])
+def test_a_tiff_stack_is_a_video(tmp_path: Path, pages: int, dtype: str, channels: int) -> None:
+    top = 255 if dtype == "uint8" else 65535
+    level = np.linspace(0, top, pages).astype(dtype)
+    stack = [np.full((12, 20, channels), value, dtype).squeeze() for value in level]
+    path = tmp_path / "stack.tif"
+    assert cv2.imwritemulti(str(path), stack)
+    with open_video(path) as reader:
+        assert (reader.size, reader.count) == ((20, 12), pages)
+        found = np.stack(list(reader))
+    np.testing.assert_allclose(found[:, 5, 5], np.repeat(level[:, None] * (255 / top), 3, 1), atol=0.51)
+
+
+def test_a_single_page_is_one_picture(tmp_path: Path) -> None:
+    path = tmp_path / "page.tif"
+    cv2.imwrite(str(path), np.zeros((12, 20, 3), np.uint8))
+    assert len(read(path)) == 1
+
+
+def test_a_stack_of_floats_is_one_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "stack.tif"
+    cv2.imwritemulti(str(path), [np.ones((12, 20), np.float32)] * 3)
+    assert "no fixed range" in failure(path).message
+
+
+@pytest.mark.parametrize(("cut", "left"), [(0, 4), (500, 3), (2500, 2)])
+def test_a_stack_that_was_cut_short_says_so(tmp_path: Path, cut: int, left: int) -> None:
+    path = tmp_path / "stack.tif"
+    noise = np.random.default_rng(0).integers(0, 255, (4, 40, 40), np.uint8)
+    cv2.imwritemulti(str(path), list(noise))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) - cut])
+    with open_video(path) as reader:
+        found = [frame[..., 0] for frame in reader]
+        assert reader.damage == ("its list of pages breaks off" if cut else None)
+    np.testing.assert_array_equal(found, noise[:left])

@@ -216,11 +216,11 @@ def _too_few(source: str, taken: int, total: int, chosen: InitSettings) -> Omnit
 def _check_free(root: Path) -> None:
     hint = "name a new directory for the project: omnitrack init VIDEO PROJECT"
     if root.is_dir():
-        left_by_killed_init = (root / PARTIAL_NAME).is_dir()
-        if any(path.name != LOCK_NAME for path in root.iterdir()) and not left_by_killed_init:
-            state = "already a project" if (root / SETTINGS_NAME).exists() else "not empty"
+        found = {path.name for path in root.iterdir()} - {LOCK_NAME}
+        if found and PARTIAL_NAME not in found:  # which a killed init leaves, or one that is at work
+            state = "already a project" if SETTINGS_NAME in found else "not empty"
             raise OmnitrackError(f"{root} is {state}", hint)
-    elif root.exists() or root.is_symlink():
+    elif (root.exists() or root.is_symlink()) and not root.is_dir():  # another process may just have made it
         raise OmnitrackError(f"{root} is a file", hint)
 
 

@@ -97,7 +97,10 @@ def test_a_damaged_judgement_is_said(matched_project: Project, small_settings: S
     judge_hops(matched_project, small_settings)
     with h5py.File(matched_project.product_path("hops"), "r+") as file:
         del file["000002"]["log_odds"]
-    with FlowStore(matched_project) as flows, pytest.raises(OmnitrackError, match=r"frame 2 to frame 3 .* damaged"):
+    with (
+        FlowStore(matched_project) as flows,
+        pytest.raises(OmnitrackError, match=r"judgement .* frame 2 to frame 3 .* cannot be read"),
+    ):
         flows.doubt(2, 3)
 
 

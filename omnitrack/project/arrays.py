@@ -1,7 +1,7 @@
 """Arrays of a product: stored with a checksum, and read only where they are what they have to be.
 
-What a file says of an array is compared with what the project asks for before any of it is read: its shape, its type, and
-the size and place of each chunk. A file of a few bytes cannot ask for the whole memory.
+What a file says of an array is compared with what the project asks for before any of it is read: its shape, its type,
+and the size and place of each chunk. A file of a few bytes cannot ask for the whole memory.
 """
 
 from __future__ import annotations

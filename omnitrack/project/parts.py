@@ -23,6 +23,7 @@ from omnitrack.project.groups import (
     complete_groups,
     copy_complete,
 )
+from omnitrack.project.kept import keep
 from omnitrack.project.replacing import remove_any, replacing
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Parts:
                 group.attrs[COMPLETE] = True
             part.attrs["stamp"] = self._stamp
             part.attrs[MEMBERS] = len(part)
+        keep()
 
     def merge(
         self,

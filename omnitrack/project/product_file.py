@@ -28,6 +28,7 @@ from omnitrack.errors import DamagedError, OmnitrackError, UnavailableError
 from omnitrack.hdf5_file import create_hdf5, open_hdf5
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.groups import MEMBERS, UNREADABLE, Stamp, stamp_of
+from omnitrack.project.kept import keep
 from omnitrack.project.parts import Parts
 from omnitrack.project.project import Project
 from omnitrack.project.replacing import remove_any, replacing, writing_to
@@ -194,6 +195,7 @@ class ProductFile:
             file.attrs["size"] = self._project.size
             file.attrs["num_frames"] = self._project.num_frames
             file.attrs[MEMBERS] = len(file)
+        keep()
 
     def remove(self) -> None:
         """Remove the product and what was begun of it."""

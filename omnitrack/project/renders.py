@@ -9,6 +9,9 @@ from typing import Any
 
 from omnitrack.atomic import atomic_path
 from omnitrack.project.project import Project
+from omnitrack.project.stamps import is_stamp
+
+MOST_BYTES = 2**26  # of the index: ten thousand renders
 
 
 def record_render(project: Project, path: Path, stamp: Mapping[str, Any] | None, drawing: Path | None = None) -> None:
@@ -35,9 +38,29 @@ def record_render(project: Project, path: Path, stamp: Mapping[str, Any] | None,
 
 
 def read_renders(project: Project) -> dict[str, Any]:
-    """What `record_render` kept, by file name; empty where the index is missing or cannot be read."""
+    """What `record_render` kept, by file name; empty where the index is missing or damaged (`index_damage`)."""
     try:
-        index = json.loads(project.renders_index_path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return _read_index(project)
+    except (OSError, ValueError, RecursionError):
         return {}
-    return index if isinstance(index, dict) else {}
+
+
+def index_damage(project: Project) -> str:
+    """What is wrong with the index; empty where nothing is, or where there is none."""
+    try:
+        _read_index(project)
+    except (OSError, ValueError, RecursionError) as error:
+        return f"{project.renders_index_path} cannot be read: {error}"
+    return ""
+
+
+def _read_index(project: Project) -> dict[str, Any]:
+    path = project.renders_index_path
+    if not path.exists():
+        return {}
+    if path.stat().st_size > MOST_BYTES:
+        raise ValueError(f"it has more than {MOST_BYTES} bytes")
+    index = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(index, dict) or not all(map(is_stamp, index.values())):
+        raise ValueError("it is not a table of stamps")
+    return index

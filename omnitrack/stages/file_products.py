@@ -6,7 +6,8 @@ from pathlib import Path
 
 from omnitrack.config import fingerprint
 from omnitrack.errors import OmnitrackError
-from omnitrack.project.renders import read_renders
+from omnitrack.project.renders import index_damage, read_renders
+from omnitrack.project.stamps import is_stamp
 from omnitrack.stages.products import Judge, Product, Stamp, command_for, files_in, size_on_disk
 from omnitrack.stages.render_styles import EDIT_STYLE
 
@@ -30,7 +31,10 @@ def file_products(judge: Judge, fit: Product, fit_stamp: Stamp | None) -> list[P
     tracks = [path for path in files_in(project.tracks_dir) if path.suffix in TRACK_SUFFIXES]
     index = read_renders(project)
     renders = [path for path in files_in(project.renders_dir) if path != project.renders_index_path]
+    damage, path = index_damage(project), project.renders_index_path
+    command, name = command_for(project, "render"), str(path.relative_to(project.root))
     return [
+        *([Product(name, "damaged", damage, size_on_disk(path), command)] if damage else []),
         *(judged(path, "query", *_tracks_stamp(path)) for path in tracks),
         *(judged(path, "render", index.get(path.name), "") for path in renders),
     ]
@@ -43,7 +47,9 @@ def _tracks_stamp(path: Path) -> tuple[Stamp | None, str]:
         stamp = load_meta(path).get("stamp")
     except OmnitrackError as error:
         return None, error.message
-    return (stamp, "") if isinstance(stamp, dict) else (None, "")
+    if stamp is None:
+        return None, ""
+    return (stamp, "") if is_stamp(stamp) else (None, f"the stamp of {path} makes no sense")
 
 
 def _drawing_now(stamp: Stamp) -> dict[str, str]:

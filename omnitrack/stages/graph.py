@@ -18,6 +18,7 @@ from omnitrack.config import fingerprint
 from omnitrack.errors import OmnitrackError, UnavailableError
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.project import Project
+from omnitrack.project.stamps import is_stamp
 from omnitrack.settings import Settings
 
 Stamp = dict[str, Any]
@@ -262,12 +263,12 @@ def _make_depth(work: Work, stored: Stored) -> None:
 
 # --- fit --------------------------------------------------------------------------------------------------------
 def _fit_stored(project: Project) -> Stored:
-    files = [path for path in project.checkpoints_dir.glob("*") if path.is_file() and not path.name.startswith(".")]
-    if not files:
+    if not any(project.checkpoints_dir.glob("step_*.pt")):
         return Stored(None)  # without waiting for torch
-    from omnitrack.project.checkpoint import load_checkpoint
+    from omnitrack.project.checkpoint import checkpoint_paths, load_checkpoint
 
-    size = sum(path.stat().st_size for path in files)
+    paths = checkpoint_paths(project)
+    size = sum(path.stat().st_size for path in paths)
     try:
         checkpoint = load_checkpoint(project)
     except UnavailableError:
@@ -368,4 +369,6 @@ def _in_file(product: Any) -> Stored:
     """What is there of a product in a file of its own."""
     damage = product.damage()
     stamp = None if damage else product.stamp()
+    if stamp is not None and not is_stamp(stamp):
+        damage, stamp = product.damaged("its stamp makes no sense").message, None
     return Stored(stamp, damage, begun=product.has_parts(), seconds=product.seconds(), bytes=product.bytes())

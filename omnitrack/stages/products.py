@@ -106,7 +106,7 @@ def _changes(named: Mapping[str, Any], made: Mapping[str, Any], prefix: str) -> 
     for key, value in named.items():
         if key not in made:
             continue  # not a setting that changes the result
-        if isinstance(value, dict):
+        if isinstance(value, dict) and isinstance(made[key], dict):
             yield from _changes(value, made[key], f"{prefix}.{key}")
         elif value != made[key]:
             yield f"made with {prefix}.{key} = {json.dumps(made[key])}, omnitrack.toml says {json.dumps(value)}"

@@ -110,7 +110,7 @@ def _stored(node: Node, project: Project) -> Stored:
 def _leaves(made: Mapping[str, Any], now: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     """The dotted settings of `made` that differ from `now`."""
     for key, value in made.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and isinstance(now.get(key), dict):
             yield from _leaves(value, now[key], f"{prefix}.{key}")
-        elif value != now[key]:
+        elif value != now.get(key):
             yield f"{prefix}.{key}", value

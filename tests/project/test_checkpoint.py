@@ -14,7 +14,8 @@ import torch
 
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.checkpoint import checkpoint_paths, load_checkpoint, newest_checkpoint, save_checkpoint
-from omnitrack.project.project import Project, write_meta
+from omnitrack.project.frames_meta import write_meta
+from omnitrack.project.project import Project
 
 STAMP = {"format": 1, "inputs": {"filter": "abc", "seed": 0}, "settings": {"steps": 100}}
 

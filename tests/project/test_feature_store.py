@@ -18,7 +18,8 @@ from omnitrack.project.feature_store import (
     write_features,
 )
 from omnitrack.project.flow_codec import encode
-from omnitrack.project.project import Project, write_meta
+from omnitrack.project.frames_meta import write_meta
+from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import FlowStore, flow_file, group_name, write_flow
 

@@ -65,9 +65,10 @@ def plain_member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
     """What lies in a group of this very file under a name; links are not followed.
 
     Raises:
-        KeyError: There is nothing of that name.
-        ValueError: It is a link that may lead to elsewhere.
+        ValueError: There is nothing of that name, or a link that may lead to elsewhere.
     """
+    if not group.id.links.exists(name.encode()):
+        raise ValueError(f"{name} is missing")
     if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
         raise ValueError(f"{name} is a link to elsewhere")
     return group[name]

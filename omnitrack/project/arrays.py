@@ -47,8 +47,7 @@ def read_array(
         high: Greatest value; None: any.
 
     Raises:
-        KeyError: There is no such dataset.
-        ValueError: It is something else.
+        ValueError: There is no such dataset, or it is something else.
         OSError: It is damaged.
     """
     values: NDArray[Any] = open_array(group, name, shape, dtype)[()]

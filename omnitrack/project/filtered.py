@@ -146,6 +146,7 @@ class _StoredSource:
             raise ValueError(f"grid_stride is {attributes['grid_stride']}")
         self.steps_per_px = read_number(attributes, "steps_per_px")
         self.shape = grid_shape(project.size, self.grid_stride)
+        self.points = self.shape[0] * self.shape[1]
         last = project.num_frames - 1
         self.targets = read_array(self._group, "targets", (range(project.num_frames),), np.int32, 0, last)
         if self.source in self.targets or len(np.unique(self.targets)) < len(self.targets):
@@ -153,10 +154,15 @@ class _StoredSource:
 
     def believed(self) -> tuple[NDArray[np.int16], NDArray[np.uint8], NDArray[np.bool_]]:
         """Displacement (K, P, 2), confidence (K, P) and which are occluded (K, P), as they are stored."""
-        shape = len(self.targets), self.shape[0] * self.shape[1]
+        shape = len(self.targets), self.points
         displacement = read_array(self._group, "displacement", (*shape, 2), np.int16)
         confidence = read_array(self._group, "confidence", shape, np.uint8)
         return displacement, confidence, read_array(self._group, "occluded", shape, bool)
+
+    def statistics(self) -> NDArray[np.void]:
+        """(K,) of `STATISTICS`."""
+        open_array(self._group, "count", (self.points,), np.uint16)
+        return read_array(self._group, "statistics", (len(self.targets),), STATISTICS)
 
 
 def _gather(sources: list[_StoredSource], project: Project, device: torch.device, most: int) -> Correspondences:
@@ -211,10 +217,7 @@ def read_statistics(project: Project) -> tuple[NDArray[np.void], int, int]:
     product = filtered_file(project)
     try:
         with product.open() as file:
-            groups = [file[name] for name in members_of(file)]
-            any_count = (range(project.num_frames),)
-            statistics = [read_array(group, "statistics", any_count, STATISTICS) for group in groups]
-            every = range(1, project.size[0] * project.size[1] + 1)
-            return np.concatenate(statistics), len(groups), open_array(groups[0], "count", (every,), np.uint16).size
+            sources = [_StoredSource(file, name, project) for name in members_of(file)]
+            return np.concatenate([source.statistics() for source in sources]), len(sources), sources[0].points
     except UNREADABLE as error:
         raise product.damaged(error) from error

@@ -1,4 +1,4 @@
-"""Whether this process has finished anything that the same command goes on from, or that stays: what a stop has to say."""
+"""Whether this process has finished anything that stays: what a stopped command has to say."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class FlowStore(FlowSource):
             width, height = self._file.attrs["size"]
             self.size = int(width), int(height)
             self.flow_stamp = stamp_of(self._file)
-            frames = int(self._file.attrs["num_frames"])
+            frames = self._num_frames = int(self._file.attrs["num_frames"])
             self._pairs = {_checked(pair_of(name), frames) for name in members_of(self._file)}  # maybe ten thousand
             self._partners = self._find_partners()
             made_from = self.flow_stamp.get("inputs", {}).get("frames")
@@ -81,7 +81,11 @@ class FlowStore(FlowSource):
                 f"compute it again: {self._product.command}",
             )
         if judged:
-            self.open_hops(project)
+            try:
+                self.open_hops(project)
+            except BaseException:
+                self.close()
+                raise
 
     def __enter__(self) -> FlowStore:
         return self
@@ -152,13 +156,16 @@ class FlowStore(FlowSource):
             OmnitrackError: It is damaged; the flow itself can still be read.
         """
         product = self._hops_product
-        stamp = product.stamp()
-        if stamp is None or stamp.get("inputs", {}).get("flow") != fingerprint(self.flow_stamp):
+        if not product.path.exists():
             return
         hops = product.open()
         try:
+            stamp = stamp_of(hops)
+            if stamp.get("inputs", {}).get("flow") != fingerprint(self.flow_stamp):
+                hops.close()
+                return
             found = {frame_of(name, project.num_frames): hops[name] for name in members_of(hops)}
-            targets = {source: _targets(group, project.num_frames) for source, group in found.items()}
+            targets = {source: self._judged_targets(group) for source, group in found.items()}
         except UNREADABLE as error:
             hops.close()
             raise product.damaged(error) from error
@@ -168,6 +175,13 @@ class FlowStore(FlowSource):
             self.hops_stamp, self._judged = stamp, judged
 
     # --- the files ----------------------------------------------------------------------------------------------
+    def _judged_targets(self, group: h5py.Group) -> NDArray[np.int32]:
+        """Frames (K,) that the judged hops from a frame lead to; their log-odds (K, rows, columns) are there."""
+        targets = read_array(group, "targets", (range(self._num_frames),), np.int32, 0, self._num_frames - 1)
+        if len(targets):
+            open_array(group, "log_odds", (len(targets), *CoarseGrid.of(self.size).shape), np.int8)
+        return targets
+
     def _find_partners(self) -> dict[int, list[int]]:
         partners: dict[int, list[int]] = {}
         if self.flow_stamp.get("settings", {}).get("pairs") == "keyframe":
@@ -180,8 +194,7 @@ class FlowStore(FlowSource):
         try:
             assert self._hops is not None, "pairs are judged in a file"
             group = plain_member(self._hops, frame_name(pair[0]))
-            shape = (range(row + 1, len(self._judged) + 1), *CoarseGrid.of(self.size).shape)
-            return open_array(group, "log_odds", shape, np.int8)[row], 1.0
+            return group["log_odds"][row], 1.0  # what it is, was checked when it was opened
         except UNREADABLE as error:
             what = f"the judgement of the flow from frame {pair[0]} to frame {pair[1]}"
             raise self._hops_product.damaged_data(what, error) from error
@@ -221,11 +234,6 @@ def _checked(pair: Pair, num_frames: int) -> Pair:
     if pair[0] == pair[1] or not all(0 <= frame < num_frames for frame in pair):
         raise ValueError(f"there is no pair of frames {pair}")
     return pair
-
-
-def _targets(group: h5py.Group, num_frames: int) -> NDArray[np.int32]:
-    """Frames (K,) that the judged hops from a frame lead to."""
-    return read_array(group, "targets", (range(num_frames),), np.int32, 0, num_frames - 1)
 
 
 def flow_file(project: Project) -> ProductFile:

@@ -48,6 +48,8 @@ def judge_hops(project: Project, settings: Settings, progress: Progress = SILENT
     product = hops_file(project)
     with FlowStore(project, cache_bytes=settings.filter.cache_mb * 2**20, judged=False) as flows:
         stamp = hops_stamp(flows.flow_stamp)
+        if damage := product.damage():
+            product.set_aside(damage, progress)
         try:
             flows.open_hops(project)
         except DamagedError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,8 @@ import h5py
 import numpy as np
 import pytest
 
-from omnitrack.errors import OmnitrackError
+from omnitrack.errors import OmnitrackError, UnavailableError
+from omnitrack.progress import Progress
 from omnitrack.project.arrays import put_array
 from omnitrack.project.groups import checked_attributes
 from omnitrack.project.product_file import ProductFile
@@ -251,3 +253,85 @@ def test_empty_arrays_are_stored_too(product: ProductFile) -> None:
     parts.merge({}, [])
     with product.open() as file:
         assert file["a"]["rows"][()].shape == (0, 7)
+
+
+# --- only what is proven to be damaged is replaced, and only what is complete is stamped ------------------------------
+class Heard(Progress):
+    """Keeps the warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+@pytest.mark.parametrize("kind", ["file", "directory"])
+def test_what_is_damaged_is_set_aside_with_one_warning(product: ProductFile, kind: str) -> None:
+    for content in (b"damaged first", b"damaged again"):
+        product.path.parent.mkdir(exist_ok=True)
+        if kind == "directory":
+            product.path.mkdir()
+            (product.path / "inside").write_bytes(content)
+        else:
+            product.path.write_bytes(content)
+        heard = Heard()
+        parts = product.parts({}, heard)
+        parts.write(0, group_with(1, "a"))
+        parts.merge({"n": 1}, ["a"])
+        aside = product.aside_path / "inside" if kind == "directory" else product.aside_path
+        assert aside.read_bytes() == content, "the last one is kept"
+        assert len(heard.warnings) == 1
+        assert "kept as flow.damaged.h5" in heard.warnings[0]
+        product.remove()
+
+
+def test_what_is_whole_is_not_set_aside(product: ProductFile) -> None:
+    for n in (1, 2):
+        product.parts({}).merge({"n": n}, [])
+    assert not product.aside_path.exists()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.ESTALE, errno.EACCES, errno.EAGAIN])
+def test_an_error_of_the_system_is_no_damage(
+    product: ProductFile, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    parts = product.parts({})
+    parts.write(0, group_with(1, "a"))
+    parts.merge({"n": 1}, ["a"])
+    parts.write(1, group_with(2, "b"))
+    kept = {path: path.read_bytes() for path in (product.path, product.parts_dir / "000001.h5")}
+
+    def refuse(*args: object, **options: object) -> None:
+        raise OSError(number, "of the system")
+
+    monkeypatch.setattr(h5py, "File", refuse)
+    for ask in (product.open, product.stamp, product.damage, parts.done, lambda: product.parts({})):
+        with pytest.raises(UnavailableError):
+            ask()
+    monkeypatch.undo()
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_what_lacks_a_group_is_not_stamped(product: ProductFile) -> None:
+    parts = product.parts({})
+    parts.write(0, group_with(1, "a"))
+    with pytest.raises(OmnitrackError, match="2 of its 3 groups are missing, b is the first") as caught:
+        parts.merge({"n": 1}, ["a", "b", "c"])
+    assert product.command in (caught.value.hint or "")
+    assert product.stamp() is None
+    assert parts.done() == [0], "what is finished stays"
+    parts.write(1, group_with(2, "b", "c"))
+    parts.merge({"n": 1}, ["a", "b", "c"])
+    assert contents(product) == {"a": 1, "b": 2, "c": 2}
+
+
+def test_parts_that_are_not_whole_are_made_again(product: ProductFile) -> None:
+    parts = product.parts({})
+    for index in range(3):
+        parts.write(index, group_with(index, f"a{index}", f"b{index}"))
+    with h5py.File(product.parts_dir / "000000.h5", "r+") as file:
+        del file["a0"]
+    with h5py.File(product.parts_dir / "000001.h5", "r+") as file:
+        del file["a1"].attrs["complete"]
+    assert parts.done() == [2]

@@ -115,7 +115,7 @@ class OpenProject:
 
         Args:
             points: Texts ``x,y@t``.
-            points_file: A .csv, .npy or .npz of rows (t, x, y).
+            points_file: A .csv, .tsv, .txt, .npy or .npz of rows (t, x, y).
             grids: Texts ``N@t``: N columns over frame t.
             masks: Texts ``M.png@t``: the marked pixels of an image.
             dense: Frames of which every working pixel is a query.

@@ -216,7 +216,7 @@ def _too_few(source: str, taken: int, total: int, chosen: InitSettings) -> Omnit
 def _check_free(root: Path) -> None:
     hint = "name a new directory for the project: omnitrack init VIDEO PROJECT"
     if root.is_dir():
-        found = {path.name for path in root.iterdir()} - {LOCK_NAME}
+        found = {path.name for path in root.iterdir() if not path.name.startswith(LOCK_NAME)}
         if found and PARTIAL_NAME not in found:  # which a killed init leaves, or one that is at work
             state = "already a project" if SETTINGS_NAME in found else "not empty"
             raise OmnitrackError(f"{root} is {state}", hint)

@@ -21,12 +21,29 @@ ROWS = [[0.0, 1.5, 2.0], [3.0, 4.0, 5.25]]
         "y,t,x\n2,0,1.5\n5.25,3,4\n",
         "\ufeffT, X, Y\r\n0, 1.5, 2\r\n3, 4, 5.25\r\n",
         "# picked by hand\n\nname,x,y,t\nhead,1.5,2,0\n\nhand,4,5.25,3\n",
+        '"t","x","y"\n0,1.5,2\n3,4,5.25\n',  # R's write.csv without row names
+        '"","t","x","y"\n"1",0,1.5,2\n"2",3,4,5.25\n',  # with them
+        '"t" "x" "y"\n"1" 0 1.5 2\n"2" 3 4 5.25\n',  # R's write.table: the header lacks a name
+        "t;x;y\n0;1,5;2\n3;4;5,25\n",  # Excel where the comma is the decimal one
+        "t\tx\ty\n0\t1.5\t2\n3\t4\t5.25",
+        "frame, x, y\r\n0, 1.5, 2\r\n3, 4, 5.25\r\n",
+        "t,x,y,\n0,1.5,2,\n3,4,5.25,\n",
+        "  0  1.5   2\n  3  4.0   5.25\n",  # numpy.savetxt with a width
+        "0.000000000000000000e+00 1.500000000000000000e+00 2e0\n3.0e+00 4.0e+00 5.25e+00\n",
+        't,x,y,what\n0,1.5,2,"an eye, left"\n3,4,5.25,\n',
     ],
 )
 def test_csv(tmp_path: Path, text: str) -> None:
     (tmp_path / "p.csv").write_bytes(text.encode())
     rows, _ = read_points(tmp_path / "p.csv")
     assert rows.tolist() == ROWS
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-8-sig", "cp1252"])
+def test_csv_in_other_encodings(tmp_path: Path, encoding: str) -> None:
+    mark = "\ufeff" if encoding == "utf-16-le" else ""
+    (tmp_path / "p.csv").write_bytes(f"{mark}t,x,y,où\n0,1.5,2,tête\n3,4,5.25,dos\n".encode(encoding))
+    assert read_points(tmp_path / "p.csv")[0].tolist() == ROWS
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
@@ -58,11 +75,15 @@ def test_place_is_the_line_of_the_file(tmp_path: Path) -> None:
         (b"a,b,c\n1,2,3\n", "line 1: neither"),
         (b"1,2\n", "line 1: neither"),
         (b"1,2,3,4\n", "line 1: neither"),
-        (b"1;2;3\n", "line 1: neither"),
-        (b"t,x,y\n1,2,3\n1,two,3\n", "line 3 '1,two,3': could not convert"),
+        (b"1|2|3\n", "line 1: neither"),
+        (b"t,x,y\n0,NA,2\n", "line 2 '0,NA,2': 'NA' is not a number"),
+        (b"t,x,y\n0,1_0,2\n", "'1_0' is not a number"),
+        (b"t,x,y\n0,nan,2\n", "'nan' is not a number"),
+        (b"t,x,y\n0," + b"1" * 200_000 + b",2\n", "field larger than field limit"),
+        (b"t,x,y\n1,2,3\n1,two,3\n", "line 3 '1,two,3': 'two' is not a number"),
         (b"1,2,3\n\n1,2\n", "line 3 '1,2': too few columns"),
         (b"t,x,y\n1,,3\n", "line 2"),
-        (b"\xff\xfe\x00t", "not a text file"),
+        (b"\x00\xfe\x00t", "not a text file"),
     ],
 )
 def test_bad_csv(tmp_path: Path, text: bytes, cause: str) -> None:
@@ -112,5 +133,5 @@ def test_missing_and_unknown(tmp_path: Path) -> None:
     with pytest.raises(OmnitrackError, match="there is no file of points at"):
         read_points(tmp_path / "p.csv")
     with pytest.raises(OmnitrackError, match="does not end in a format of points") as caught:
-        read_points(tmp_path / "p.txt")
-    assert caught.value.hint == "one of .csv, .npy, .npz"
+        read_points(tmp_path / "p.pdf")
+    assert caught.value.hint == "one of .csv, .tsv, .txt, .npy, .npz"

@@ -81,7 +81,7 @@ def _is_whole(data: bytes) -> bool:
         sizes = {4, 16} if version & _SEVERAL_PARTS else {16} if version & _TILED else {4}  # of a block's place
         ends = [last + part + place + 4 + struct.unpack_from("<i", data, last + part + place)[0] for place in sizes]
         return data.startswith(_MAGIC) and min(offsets) == at and min(ends) <= len(data)
-    except (struct.error, IndexError, ValueError):
+    except (struct.error, IndexError, ValueError, OverflowError):
         return False
 
 

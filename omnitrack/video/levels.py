@@ -86,7 +86,7 @@ def find_levels(asked: str, pictures: Iterable[NDArray[Any]], is_light: bool = F
     if all(is_count for _, _, is_count in deep):
         bits = int(high).bit_length()
         return Levels(0, 2 ** next((depth for depth in _DEPTHS if depth >= bits), bits) - 1)
-    return Levels(0, 1) if low >= 0 and high <= 1 else Levels(low, high)
+    return Levels(0, 1) if low >= 0 and high <= 1 else Levels(low, max(high, math.nextafter(low, math.inf)))
 
 
 def _extent(picture: NDArray[Any]) -> tuple[float, float, bool]:
@@ -110,8 +110,9 @@ def to_rgb8(pixels: NDArray[Any], levels: Levels | None = None) -> NDArray[np.ui
         levels = Levels(0, top)
     colour, has_alpha = pixels[..., :3], pixels.shape[2] == 4
     if is_deep or has_alpha or levels != Levels(0, top):
-        exact = np.float64 if pixels.dtype.itemsize > 2 and pixels.dtype.kind != "f" else np.float32
-        display = (colour.astype(exact) - exact(levels.low)) * exact(1 / (levels.high - levels.low))
+        exact = np.float64 if pixels.dtype.itemsize > 2 else np.float32
+        with np.errstate(over="ignore", invalid="ignore"):  # what has no value is black
+            display = (colour.astype(exact) - exact(levels.low)) / exact(levels.high - levels.low)
         display = np.clip(np.nan_to_num(display), 0, 1)
         if levels.is_light:
             display = _srgb(display)

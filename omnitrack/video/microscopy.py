@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from omnitrack.video.reader import DEFAULT_FPS, VideoReader
 from omnitrack.video.tiff_directory import read_directory
 
 ORIENTATION = 274
+MOST_PIXELS = 1 << 28  # of a picture: a small file may claim any size, and one of more is no frame of a video
 _WHITE_IS_ZERO, _RGB, _PALETTE, _CMYK = 0, 2, 3, 5  # of PhotometricInterpretation
 INSTALL = 'pip install "omnitrack-video[science]"'
 
@@ -71,9 +73,12 @@ class MicroscopeStack(VideoReader):
         """The series, and its values where they lie in the file as they are."""
         import tifffile
 
+        logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)  # it raises what matters
         try:
             with tifffile.TiffFile(self.path, _multifile=False) as file:
                 series = max(file.series, key=lambda one: math.prod(one.shape))
+                if math.prod(series.keyframe.shape) > MOST_PIXELS:
+                    raise OmnitrackError(f"{self.path} has pictures of {series.keyframe.shape}", "crop or shrink them")
                 planes = None
                 if series.dataoffset is not None:
                     dtype = series.dtype.newbyteorder(file.byteorder)

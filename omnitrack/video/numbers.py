@@ -32,11 +32,20 @@ def pattern_files(pattern: Path) -> list[Path]:
     """The files that a pattern of numbers stands for, in order; their numbers may have more digits than it asks for."""
     found = _PATTERN.search(pattern.name)
     assert found is not None
-    width = len(found[0]) if found[0].startswith("#") else int(found[1] or 1)
     before, after = pattern.name[: found.start()], pattern.name[found.end() :]
-    wanted = re.compile(f"{re.escape(before)}[0-9]{{{width},}}{re.escape(after)}")
+    wanted = re.compile(f"{re.escape(before)}[0-9]{{{_digits(found)},}}{re.escape(after)}")
     folder = pattern.parent
     return natural_order(path for path in folder.iterdir() if wanted.fullmatch(path.name)) if folder.is_dir() else []
+
+
+def numbered_name(name: str, number: int) -> str:
+    """The file name that a pattern stands for at `number`."""
+    return _PATTERN.sub(lambda found: f"{number:0{_digits(found)}d}", name)
+
+
+def _digits(found: re.Match[str]) -> int:
+    """The fewest digits that a pattern gives to a number."""
+    return len(found[0]) if found[0].startswith("#") else int(found[1] or 1)
 
 
 def pattern_name(name: str) -> str:

@@ -30,7 +30,7 @@ from omnitrack.video.tiff_directory import (
     read_directory,
 )
 
-TIFF_SUFFIXES = (".tif", ".tiff")
+TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk")  # the latter four are of microscopes
 PAGES_AT_ONCE = 16  # OpenCV walks to the first of them from the start of the file
 _PERHAPS = f"where it is not damaged, tifffile may read it: {INSTALL}"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import struct
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -16,6 +17,7 @@ from typing import BinaryIO
 WIDTH, HEIGHT, BITS, PHOTOMETRIC, DESCRIPTION, SAMPLES, PLANAR = 256, 257, 258, 262, 270, 277, 284
 WHITE_IS_ZERO, SEPARATE_PLANES = 0, 2
 _WANTED = {WIDTH, HEIGHT, BITS, PHOTOMETRIC, DESCRIPTION, SAMPLES, PLANAR}
+_TEXT = 2
 _TYPES = {1: "B", 2: "s", 3: "H", 4: "I", 16: "Q"}  # the field types that these tags may have
 _MOST_TEXT_BYTES = 1 << 24
 _SECONDS = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "msec": 1e-3, "us": 1e-6, "µs": 1e-6, "min": 60.0, "h": 3600.0}
@@ -73,7 +75,8 @@ def read_directory(path: Path) -> TiffDirectory:
         is_big = struct.unpack_from(f"{order}H", head, 2)[0] == 43
         counter, entry, pointer = ("Q", 20, "Q") if is_big else ("H", 12, "I")
         offset = struct.unpack_from(order + pointer, head, 8 if is_big else 4)[0]
-        while offset and offset not in seen:
+        length_of_file = path.stat().st_size
+        while 0 < offset < length_of_file and offset not in seen:
             seen.add(offset)
             file.seek(offset)
             counted = file.read(struct.calcsize(counter))
@@ -97,17 +100,17 @@ def _tags(file: BinaryIO, block: bytes, order: str, is_big: bool, wants_text: bo
     found: dict[int, int | str] = {}
     for start in range(0, len(block) - entry + 1, entry):
         tag, kind = struct.unpack_from(f"{order}HH", block, start)
-        if tag not in _WANTED or kind not in _TYPES:
+        if tag not in _WANTED or kind not in _TYPES or (kind == _TEXT) != (tag == DESCRIPTION):
             continue
         count = struct.unpack_from(order + count_type, block, start + 4)[0]
         size = count * struct.calcsize(_TYPES[kind])
         value = block[start + value_at : start + value_at + room]
         if size > room:
-            if kind == 2 and not wants_text:
+            if kind == _TEXT and not wants_text:
                 continue
-            file.seek(struct.unpack(order + count_type, value)[0])
+            file.seek(min(struct.unpack(order + count_type, value)[0], sys.maxsize))
             value = file.read(min(size, _MOST_TEXT_BYTES))
-        if kind == 2:
+        if kind == _TEXT:
             found[tag] = value[:size].rstrip(b"\0").decode("utf-8", "replace")
         elif len(value) >= struct.calcsize(_TYPES[kind]):
             found[tag] = struct.unpack_from(order + _TYPES[kind], value)[0]

@@ -191,6 +191,31 @@ def test_the_frames_that_a_cut_stack_still_has(tmp_path: Path) -> None:
     assert str(path) in caught.value.message
 
 
+def test_a_small_file_that_claims_a_huge_picture_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("tifffile")
+    path = write_single_directory(tmp_path / "a.tif", levels(2))
+    data = bytearray(path.read_bytes())
+    data[18:22] = data[30:34] = struct.pack(">I", 1 << 20)  # the values of width and height
+    path.write_bytes(data)
+    with pytest.raises(OmnitrackError, match=r"a\.tif") as caught:
+        open_video(path)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["bigtiff", "text as a number"])
+def test_offsets_and_types_of_garbage_are_no_fault(tmp_path: Path, name: str) -> None:
+    path = write_single_directory(tmp_path / "a.tif", levels(2), "<")
+    data = bytearray(path.read_bytes())
+    if name == "bigtiff":
+        data[:16] = struct.pack("<2sHHHQ", b"II", 43, 8, 0, 1 << 63)
+    else:
+        data[12:14] = struct.pack("<H", 2)  # the type of a width
+    path.write_bytes(data)
+    assert read_directory(path).first.get(256) is None
+    with pytest.raises(OmnitrackError, match=r"a\.tif"):
+        open_video(path)
+
+
 def test_a_series_of_such_pictures_is_read(tmp_path: Path) -> None:
     tifffile = pytest.importorskip("tifffile")
     for index in range(2):

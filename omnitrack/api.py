@@ -206,7 +206,7 @@ def make_project(
     """Make a project of a video and open it.
 
     Args:
-        video: A video file, a folder of images or a glob.
+        video: A video file, a folder of images, a glob, a pattern (``shot.%04d.png``) or a TIFF stack.
         project: The directory to make; None takes the video's name.
         settings: As for `OpenProject`; those of the table ``init`` say which frames, ``{"init.stride": 2}``.
         device: As for `OpenProject`.

@@ -30,6 +30,8 @@ class FramesMeta:
         indices: The video's own frame index of each project frame.
         fingerprint: Hash over all pixels: what later products record as their input.
         format: Version of this layout.
+        numbers: The number that each project frame has in the name of its image (1001 of ``shot.1001.png``), for
+            exports that count frames as the series does; None where it has none, as in a video file.
     """
 
     source: str
@@ -40,11 +42,12 @@ class FramesMeta:
     indices: list[int]
     fingerprint: str
     format: int = FORMAT
+    numbers: list[int] | None = None
 
 
 def write_meta(frames_dir: Path, meta: FramesMeta) -> None:
     """Finish a project's frames: a directory without this file is not a project, so it is written last."""
-    plain = asdict(meta)
+    plain = {name: value for name, value in asdict(meta).items() if value is not None}
     text = json.dumps({**plain, CHECKSUM: _checksum(plain)})
     (frames_dir / "frames.json").write_text(text + "\n", encoding="utf-8")
 
@@ -92,6 +95,12 @@ def _check(meta: FramesMeta) -> None:
         last = index
     if isinstance(meta.fps, bool) or not isinstance(meta.fps, (int, float)) or not 0 < meta.fps < math.inf:
         raise ValueError(f"fps is {meta.fps}")
+    if meta.numbers is not None and (
+        not isinstance(meta.numbers, list)
+        or len(meta.numbers) != meta.count
+        or any(type(number) is not int for number in meta.numbers)
+    ):
+        raise ValueError("its numbers are not one of each frame")
     if not isinstance(meta.source, str) or not isinstance(meta.fingerprint, str) or not meta.fingerprint:
         raise ValueError("source and fingerprint are no texts")
 

@@ -16,7 +16,7 @@ def main() -> None:
 
         status = execute(arguments)
     except KeyboardInterrupt as stopped:  # while the program itself was being loaded
-        failure = explain(stopped, arguments, kept=False)
+        failure = explain(stopped, arguments)
         status = failure.exit_status
         sys.stderr.write(f"error: {failure.message}\n\nhint: {failure.hint}\n")
     sys.exit(status)

@@ -58,7 +58,7 @@ def save_checkpoint(project: Project, stamp: dict[str, Any], seconds: float, sta
             torch.save(content, temporary)
         except RuntimeError as error:  # how torch's writer reports a full disk
             raise OSError(str(error)) from error
-    keep()
+    keep(path)
     ours = [path, *(other for other in reversed(checkpoint_paths(project)) if other != path)]
     for old in ours[KEEP:]:
         remove_any(old)
@@ -84,12 +84,22 @@ def load_checkpoint(project: Project, path: Path | None = None) -> Checkpoint:
 
     Raises:
         DamagedError: It is damaged or foreign.
+        UnavailableError: It may not be read, or cannot be now.
         OmnitrackError: There is none, or it belongs to other frames or another version.
     """
-    path = path or newest_checkpoint(project)
+    if path is not None:
+        return _load(project, path)
+    while newest := newest_checkpoint(project):
+        try:
+            return _load(project, newest)
+        except DamagedError:
+            if newest.exists():
+                raise  # otherwise a fit that runs meanwhile has written a newer one, and removed this
+    raise OmnitrackError(f"project {project.root} has no fitted field yet", f"fit one: omnitrack fit {project.root}")
+
+
+def _load(project: Project, path: Path) -> Checkpoint:
     command = f"omnitrack fit {project.root}"
-    if path is None:
-        raise OmnitrackError(f"project {project.root} has no fitted field yet", f"fit one: {command}")
     try:
         content = read_torch_file(path)
         found = content["omnitrack_checkpoint"]

@@ -81,7 +81,7 @@ class Parts:
                 group.attrs[COMPLETE] = True
             part.attrs["stamp"] = self._stamp
             part.attrs[MEMBERS] = len(part)
-        keep()
+        keep(self._dir, f"what is finished of {self._product.path}")
 
     def merge(
         self,

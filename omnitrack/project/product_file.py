@@ -195,7 +195,7 @@ class ProductFile:
             file.attrs["size"] = self._project.size
             file.attrs["num_frames"] = self._project.num_frames
             file.attrs[MEMBERS] = len(file)
-        keep()
+        keep(self.path)
 
     def remove(self) -> None:
         """Remove the product and what was begun of it."""

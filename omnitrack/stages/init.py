@@ -128,7 +128,7 @@ def init_from_frames(
         )
         write_meta(partial, meta)
         (root / SETTINGS_NAME).write_text(dump_settings(settings), encoding="utf-8")
-    keep()
+    keep(root)
     seconds = time.perf_counter() - began
     return InitReport(str(root), source, meta.count, meta.fps, meta.size, meta.original_size, seconds)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
+from pathlib import Path
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 AROUND = 12  # bytes of a chunk besides its data: length, name, checksum
+FIRST = len(SIGNATURE) + AROUND + 13  # bytes, with the header
+LAST = b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def png_size(data: bytes) -> tuple[int, int] | None:
@@ -30,3 +34,15 @@ def png_size(data: bytes) -> tuple[int, int] | None:
             size = width, height
         at = end
     return size if name == b"IEND" and at == len(data) else None
+
+
+def begins_and_ends(path: Path, size: tuple[int, int]) -> bool:
+    """Whether a file has the first and the last bytes of a PNG of that size: a look at it without reading it.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        first = file.read(FIRST)
+        file.seek(-min(len(LAST), len(first)), os.SEEK_END)
+        return png_size(first + LAST) == size and file.read() == LAST

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import io
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,16 +11,11 @@ from typing import Any
 
 import h5py
 
-from omnitrack.errors import UnavailableError
+from omnitrack.unavailable import unavailable
 
 LAYOUT = "v108"  # from 1.10 on a file stays marked as being written where a program that has it open is killed
 METADATA_BYTES = 2 * 2**20  # of headers and indices; HDF5 lets it grow to 32 MB, 45 MB with what it takes to hold them
 
-# What a system says of a file that may be whole: it is busy, not permitted, or cannot be reached now.
-NOT_DAMAGE = {
-    *(errno.EAGAIN, errno.EWOULDBLOCK, errno.EBUSY, errno.EACCES, errno.EPERM, errno.EIO, errno.EINTR, errno.ESTALE),
-    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENODEV, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN),
-}
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what a file system without locks says (NFS, Lustre)
 
 
@@ -49,15 +43,8 @@ def open_hdf5(path: Path) -> h5py.File:
     except OSError as error:
         if error.errno in NO_LOCKS:
             return bound_metadata(h5py.File(path, "r", locking=False))
-        if error.errno in (errno.EAGAIN, errno.EWOULDBLOCK):
-            hint = "let it finish, or stop it, and type the same again"
-            raise UnavailableError(f"{path} is in use by another program", hint) from error
-        if error.errno in (errno.EACCES, errno.EPERM):
-            hint = "check its owner and permissions"
-            raise UnavailableError(f"{path} may not be read: permission denied", hint) from error
-        if error.errno in NOT_DAMAGE:
-            hint = "the file itself may be whole: see what the system says of its disk, then type the same again"
-            raise UnavailableError(f"{path} cannot be read now: {os.strerror(error.errno)}", hint) from error
+        if refused := unavailable(path, error):
+            raise refused from error
         raise
 
 

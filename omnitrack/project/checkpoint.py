@@ -12,14 +12,14 @@ from typing import Any
 import torch
 
 from omnitrack.atomic import atomic_path
-from omnitrack.errors import DamagedError, OmnitrackError, UnavailableError
-from omnitrack.hdf5_file import NOT_DAMAGE
+from omnitrack.errors import DamagedError, OmnitrackError
 from omnitrack.progress import Progress
 from omnitrack.project.kept import keep
 from omnitrack.project.project import Project
 from omnitrack.project.replacing import remove_any, writing_to
 from omnitrack.project.stamps import is_stamp
 from omnitrack.project.torch_file import NOT_PLAIN, read_torch_file
+from omnitrack.unavailable import unavailable
 
 FORMAT = 3  # 2: couplings are made of parts; 3: each method has its settings to itself
 KEEP = 2
@@ -113,17 +113,10 @@ def _load(project: Project, path: Path) -> Checkpoint:
                 f"{path} was fitted to other frames than project {project.root} has", f"fit again: {command}"
             )
         return _checked(path, content)
-    except PermissionError as error:
-        raise UnavailableError(
-            f"{path} may not be read: permission denied", "check its owner and permissions"
-        ) from error
     except KeyError as error:
         raise _unreadable(path, f"it has no {error}", command) from error
     except NOT_PLAIN as error:
-        if getattr(error, "errno", None) in NOT_DAMAGE:
-            hint = "see what the system says of its disk, then type the same again"
-            raise UnavailableError(f"{path} cannot be read now: {error}", hint) from error
-        raise _unreadable(path, str(error), command) from error
+        raise unavailable(path, error) or _unreadable(path, str(error), command) from error
 
 
 def set_damaged_aside(project: Project, progress: Progress) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from omnitrack.errors import DamagedError, OmnitrackError
+from omnitrack.unavailable import unavailable
 
 FORMAT = 1
 CHECKSUM = "checksum"  # of all else in the file; one that an earlier version wrote has none
@@ -57,6 +58,7 @@ def read_meta(path: Path) -> FramesMeta:
 
     Raises:
         DamagedError: It makes no sense.
+        UnavailableError: It cannot be read now.
         OmnitrackError: It is of another format.
     """
     hint = "make the project again: omnitrack init VIDEO PROJECT"
@@ -73,8 +75,8 @@ def read_meta(path: Path) -> FramesMeta:
         meta = FramesMeta(**{**raw, **sizes})
         _check(meta)
         return meta
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DamagedError(f"{path} is damaged: {error}", hint) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise unavailable(path, error) or DamagedError(f"{path} is damaged: {error}", hint) from error
 
 
 def _checksum(plain: dict[str, Any]) -> int:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from omnitrack.errors import DamagedError, OmnitrackError
 from omnitrack.project.frames_meta import read_meta
 from omnitrack.project.png import png_size
+from omnitrack.unavailable import unavailable
 
 SETTINGS_NAME = "omnitrack.toml"
 FRAMES_NAME = "frames"
@@ -135,7 +136,10 @@ class Project:
 
         path = self.frame_path(index)
         hint = f"make the project again from {self.meta.source}: omnitrack init VIDEO PROJECT"
-        data = path.read_bytes() if path.is_file() else b""
+        try:
+            data = path.read_bytes() if path.is_file() else b""
+        except OSError as error:
+            raise unavailable(path, error) or DamagedError(f"{path} cannot be read: {error}", hint) from error
         size = png_size(data)
         if size is not None and size != self.size:  # known before it is unpacked
             found, wanted = (f"{width}x{height}" for width, height in (size, self.size))

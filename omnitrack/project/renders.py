@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from omnitrack.atomic import atomic_path
+from omnitrack.errors import DamagedError, OmnitrackError
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import is_stamp
+from omnitrack.unavailable import unavailable
 
 MOST_BYTES = 2**26  # of the index: ten thousand renders
 
@@ -45,13 +47,14 @@ def read_renders(project: Project) -> dict[str, Any]:
         return {}
 
 
-def index_damage(project: Project) -> str:
-    """What is wrong with the index; empty where nothing is, or where there is none."""
+def index_damage(project: Project) -> OmnitrackError | None:
+    """What is wrong with the index, be it that it cannot be read now; None: nothing, or there is none."""
+    path = project.renders_index_path
     try:
         _read_index(project)
     except (OSError, ValueError, RecursionError) as error:
-        return f"{project.renders_index_path} cannot be read: {error}"
-    return ""
+        return unavailable(path, error) or DamagedError(f"{path} cannot be read: {error}")
+    return None
 
 
 def _read_index(project: Project) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ class FramesMeta:
         indices: The video's own frame index of each project frame.
         fingerprint: Hash over all pixels: what later products record as their input.
         format: Version of this layout.
+        cuts: Project frames that a new shot begins at, in order; across them nothing is tracked.
     """
 
     source: str
@@ -45,6 +47,7 @@ class FramesMeta:
     indices: list[int]
     fingerprint: str
     format: int = FORMAT
+    cuts: list[int] = field(default_factory=list)
 
 
 class Project:
@@ -138,6 +141,16 @@ class Project:
         return self.meta.count
 
     @property
+    def shots(self) -> list[range]:
+        """The frames of each shot: what lies between two cuts."""
+        bounds = [0, *self.meta.cuts, self.num_frames]
+        return [range(first, stop) for first, stop in pairwise(bounds)]
+
+    def shot(self, frame: int) -> range:
+        """The frames of the shot that a frame is in."""
+        return next(shot for shot in self.shots if frame in shot)
+
+    @property
     def size(self) -> tuple[int, int]:
         """(width, height) of the working frames in pixels."""
         return self.meta.size
@@ -178,7 +191,10 @@ class Project:
 
 def write_meta(frames_dir: Path, meta: FramesMeta) -> None:
     """Finish a project's frames: a directory without this file is not a project, so it is written last."""
-    (frames_dir / "frames.json").write_text(json.dumps(asdict(meta)) + "\n", encoding="utf-8")
+    values = asdict(meta)
+    if not meta.cuts:
+        del values["cuts"]  # earlier versions, which do not know it, read what has none
+    (frames_dir / "frames.json").write_text(json.dumps(values) + "\n", encoding="utf-8")
 
 
 def _read_meta(path: Path) -> FramesMeta:
@@ -195,4 +211,9 @@ def _read_meta(path: Path) -> FramesMeta:
             f"{path} is damaged: {error}", "make the project again: omnitrack init VIDEO PROJECT"
         ) from error
     size, original = (int(meta.size[0]), int(meta.size[1])), (int(meta.original_size[0]), int(meta.original_size[1]))
+    if [0, *meta.cuts, meta.count] != sorted({0, *meta.cuts, meta.count}):
+        raise OmnitrackError(
+            f"{path} is damaged: cuts before frames {meta.cuts}, of {meta.count}",
+            "make the project again: omnitrack init VIDEO PROJECT",
+        )
     return FramesMeta(**{**raw, "size": size, "original_size": original})

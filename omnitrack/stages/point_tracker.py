@@ -13,7 +13,7 @@ from omnitrack.correspondence.agreement import fused_confidence, fused_visibilit
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.chained_tracks import ChainedTrack, chain_everywhere
 from omnitrack.correspondence.features.sampling import FrameFeatures
-from omnitrack.correspondence.flows import FlowSource
+from omnitrack.correspondence.flows import FlowSource, FlowsWithin
 from omnitrack.correspondence.fusion import fuse_positions
 from omnitrack.correspondence.raster import inside
 from omnitrack.correspondence.track_appearance import PointAppearance, TrackAppearance
@@ -39,7 +39,7 @@ class ClipFeatures(Protocol):
 
 @dataclass(frozen=True)
 class Tracked:
-    """Where P points are in all T frames.
+    """Where P points are in T frames, those of their shot.
 
     Convention:
         Pixels are (x, y) of the working frames, x right, y down, centres at integers.
@@ -73,7 +73,9 @@ class Estimates:
 
 
 class PointTracker:
-    """Answers for points of one frame at a time.
+    """Answers for points of one frame at a time, in all frames of a shot.
+
+    Frames are counted from the first one of the shot.
 
     Args:
         project: Gives the frames.
@@ -81,6 +83,7 @@ class PointTracker:
         flows: Of the project.
         settings: Uses the tables ``query`` and ``filter``.
         features: Of the frames, where points are to be compared by them too.
+        shot: The frames to follow points through; None for all.
     """
 
     def __init__(
@@ -90,20 +93,23 @@ class PointTracker:
         flows: FlowSource,
         settings: Settings,
         features: ClipFeatures | None = None,
+        shot: range | None = None,
     ) -> None:
-        self._field = field
-        self._flows = flows
+        frames = range(project.num_frames) if shot is None else shot
+        self._field, self._frames = field, frames
+        self._flows = FlowsWithin(flows, frames)
         self._settings = settings
         learned, believed = None, 0.0
         if features is not None:
-            learned = FrameFeatures(features.features, project.size)
+            maps = features.features
+            learned = FrameFeatures(lambda t: maps(frames[t]), project.size)
             believed = settings.filter.feature_threshold or features.threshold
-        patches = FramePatches(project.frame, project.size)
+        patches = FramePatches(lambda t: project.frame(frames[t]), project.size)
         self._appearance = TrackAppearance(patches, settings.query.alike_threshold, learned, believed)
         self._threshold_px = settings.filter.cycle_threshold_px
 
     def track(self, source: int, pixels: NDArray[np.float32]) -> Tracked:
-        """Working pixels (P, 2) of frame `source` in all frames."""
+        """Working pixels (P, 2) of frame `source` in all frames of the shot."""
         known = self.estimates(source, pixels)
         field, chained, size = known.field, known.chained, self._flows.size
         confidence = fused_confidence(chained, field.pixels, size)
@@ -114,17 +120,18 @@ class PointTracker:
 
     def estimates(self, source: int, pixels: NDArray[np.float32]) -> Estimates:
         """What is known of working pixels (P, 2) of frame `source`."""
-        appearance, frames = self._appearance.of(source, pixels), self._field.num_frames
+        appearance = self._appearance.of(source, pixels)
         chained = chain_everywhere(
             self._flows,
             source,
             pixels,
-            frames,
+            len(self._frames),
             self._settings.filter.gaps,
             self._threshold_px,
             appearance.patch_similarity,
         )
-        return Estimates(self._field.track(source, pixels, range(frames)), chained, appearance)
+        field = self._field.track(self._frames[source], pixels, self._frames)
+        return Estimates(field, chained, appearance)
 
     def fused(self, source: int, known: Estimates) -> NDArray[np.float32]:
         """Positions (P, T, 2) that agree with all that is known."""

@@ -42,7 +42,8 @@ def query_tracks(
 
     Convention:
         Pixels (x, y) of the original video, centres at integers. A query point is exactly where it was put in its own
-        frame. Any frame can be the query's; tracks go both ways from it.
+        frame. Any frame can be the query's; tracks go both ways from it, to the cuts around it. In the frames of other
+        shots a point is not visible, its confidence is 0, and it is held where it was in the nearest frame of its own.
 
     Args:
         project: Has a fitted field; with ``query.fuse`` its flow is used too.
@@ -93,10 +94,11 @@ def _query(
             progress.warn(f"the fit is older than what it was fitted to: renew it with omnitrack fit {project.root}")
         if flows.hops_stamp is None:
             progress.warn(f"nobody has judged the hops of the flow: renew that with omnitrack filter {project.root}")
-        tracker = PointTracker(project, field, flows, settings, features)
+        trackers = {shot: PointTracker(project, field, flows, settings, features, shot) for shot in project.shots}
         for source, rows in chunks:
+            shot = project.shot(source)
             pixels = project.to_working(queries[rows, 1:]).astype(np.float32)
-            answer.put(rows, tracker.track(source, pixels))
+            answer.put(rows, shot, trackers[shot].track(source - shot.start, pixels))
             task.advance(len(rows))
     kept = np.arange(project.num_frames) if frames is None else np.asarray(frames, np.int64)
     tracks = project.to_original(answer.pixels).astype(np.float32)
@@ -130,9 +132,11 @@ class _Answer:
         self.confidence = np.zeros((count, num_frames), np.float32)
         self.depth = np.zeros((count, num_frames), np.float32)
 
-    def put(self, rows: NDArray[np.int64], found: Tracked) -> None:
-        self.pixels[rows], self.visible[rows] = found.pixels, found.visible
-        self.confidence[rows], self.depth[rows] = found.confidence, found.depth
+    def put(self, rows: NDArray[np.int64], shot: range, found: Tracked) -> None:
+        held = np.arange(self.pixels.shape[1]).clip(shot.start, shot.stop - 1) - shot.start
+        self.pixels[rows], self.depth[rows] = found.pixels[:, held], found.depth[:, held]
+        inside = slice(shot.start, shot.stop)
+        self.visible[rows, inside], self.confidence[rows, inside] = found.visible, found.confidence
 
 
 def _checked(project: Project, queries: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -30,6 +30,9 @@ class TrackView:
     def __init__(self, canvas: Canvas, tracks: Tracks) -> None:
         self.canvas, self.visible = canvas, tracks.visible
         self.pixels = canvas.place(tracks.tracks)
+        cuts = canvas.project.meta.cuts
+        shot, own = (np.searchsorted(cuts, frames, "right") for frames in (tracks.frames, tracks.queries[:, 0]))
+        self.pixels[own[:, None] != shot] = np.nan  # nothing is known of a point in other shots: it is not drawn
         self.queries = np.column_stack([tracks.queries[:, 0], canvas.place(tracks.queries[:, 1:])])
         self._columns = {int(frame): column for column, frame in enumerate(tracks.frames)}
         starts = self.queries[:, 1:]

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from omnitrack.cli.options import Assignments, End, Fps, MaxSize, NewProjectArgument, Start, Stride, VideoArgument
+from omnitrack.cli.options import (
+    Assignments,
+    Cuts,
+    End,
+    Fps,
+    MaxSize,
+    NewProjectArgument,
+    SplitAtCuts,
+    Start,
+    Stride,
+    VideoArgument,
+)
 from omnitrack.cli.session import Session, command_line
 
 EXAMPLES = """
 omnitrack init clip.mp4                         project ./clip
 omnitrack init clip.mp4 work --end 100          its first 100 frames
 omnitrack init 'frames/*.png' work --fps 25     a glob of images
+omnitrack init film.mp4 --split-at-cuts         projects film-01, film-02, ..., one of each shot
 """
 
 
@@ -21,6 +33,8 @@ def command(
     stride: Stride = None,
     max_size: MaxSize = None,
     fps: Fps = None,
+    cuts: Cuts = None,
+    split_at_cuts: SplitAtCuts = False,
     assignments: Assignments = None,
 ) -> None:
     """Make a project directory of a video.
@@ -28,8 +42,13 @@ def command(
     It holds the frames and a commented omnitrack.toml. An existing project is never overwritten.
     """
     from omnitrack.stages.init import init_project
+    from omnitrack.stages.shots import init_shots
 
-    flags = {"start": start, "end": end, "stride": stride, "max_size": max_size, "fps": fps}
+    flags = {"start": start, "end": end, "stride": stride, "max_size": max_size, "fps": fps, "cuts": cuts}
     settings = session.settings(None, assignments, {f"init.{name}": value for name, value in flags.items()})
+    if split_at_cuts:
+        shots = init_shots(video, project, settings, session.progress)
+        session.report(shots, command_line("flow", shots.projects[0]))
+        return
     report = init_project(video, project, settings, session.progress)
     session.report(report, command_line("flow", report.project))

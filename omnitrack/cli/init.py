@@ -7,6 +7,7 @@ from omnitrack.cli.options import (
     Cuts,
     End,
     Fps,
+    Levels,
     MaxSize,
     NewProjectArgument,
     SplitAtCuts,
@@ -20,6 +21,8 @@ EXAMPLES = """
 omnitrack init clip.mp4                         project ./clip
 omnitrack init clip.mp4 work --end 100          its first 100 frames
 omnitrack init 'frames/*.png' work --fps 25     a glob of images
+omnitrack init shot.%04d.exr work               numbered images, also as shot.####.exr
+omnitrack init cells.tif work --levels 100,900  its values 100 to 900 from black to white
 omnitrack init film.mp4 --split-at-cuts         projects film-01, film-02, ..., one of each shot
 """
 
@@ -33,6 +36,7 @@ def command(
     stride: Stride = None,
     max_size: MaxSize = None,
     fps: Fps = None,
+    levels: Levels = None,
     cuts: Cuts = None,
     split_at_cuts: SplitAtCuts = False,
     assignments: Assignments = None,
@@ -44,7 +48,8 @@ def command(
     from omnitrack.stages.init import init_project
     from omnitrack.stages.shots import init_shots
 
-    flags = {"start": start, "end": end, "stride": stride, "max_size": max_size, "fps": fps, "cuts": cuts}
+    frames = {"start": start, "end": end, "stride": stride, "cuts": cuts}
+    flags = {**frames, "max_size": max_size, "fps": fps, "levels": levels}
     settings = session.settings(None, assignments, {f"init.{name}": value for name, value in flags.items()})
     if split_at_cuts:
         shots = init_shots(video, project, settings, session.progress)

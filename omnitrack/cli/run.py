@@ -13,6 +13,7 @@ from omnitrack.cli.options import (
     End,
     Estimator,
     Fps,
+    Levels,
     MaxSize,
     Method,
     NewProjectArgument,
@@ -44,6 +45,7 @@ def command(
     stride: Stride = None,
     max_size: MaxSize = None,
     fps: Fps = None,
+    levels: Levels = None,
     cuts: Cuts = None,
     split_at_cuts: SplitAtCuts = False,
     estimator: Estimator = None,
@@ -68,7 +70,7 @@ def command(
     root = project or Path(default_name(video))
     flags = {
         **{"init.start": start, "init.end": end, "init.stride": stride, "init.max_size": max_size, "init.fps": fps},
-        "init.cuts": cuts,
+        **{"init.levels": levels, "init.cuts": cuts},
         **{"flow.estimator": estimator, "flow.pairs": pairs, "fit.method": method, "fit.steps": steps},
     }
     settings = session.settings(root / SETTINGS_NAME, assignments, flags, preset)

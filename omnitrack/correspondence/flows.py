@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from omnitrack.correspondence.estimators.contract import FlowEstimate, PairEstimator
-from omnitrack.correspondence.raster import Array
+from omnitrack.correspondence.raster import Array, sample
 
 
 class FlowSource(Protocol):
@@ -43,6 +43,18 @@ class FlowSource(Protocol):
         """(H, W) float32 in [0, 1]: what the estimator says of that flow; None where it does not say."""
         return None
 
+    def flow_at(self, source: int, target: int, pixels: Array) -> Array:
+        """(P, 2) the flow from `source` to `target` at pixels (P, 2), see `omnitrack.correspondence.raster.sample`.
+
+        The same as sampling `flow`; a source that keeps flow in another form decodes less of it for few pixels.
+        """
+        return sample(self.flow(source, target), pixels)
+
+    def confidence_at(self, source: int, target: int, pixels: Array) -> Array | None:
+        """(P,) likewise what the estimator says of it."""
+        confidence = self.confidence(source, target)
+        return None if confidence is None else sample(confidence, pixels)
+
     def doubt(self, source: int, target: int) -> Array | None:
         """(rows, columns) float32 log-odds that this flow is wrong, at a `CoarseGrid`; None: not judged."""
         return None
@@ -77,6 +89,12 @@ class FlowsWithin(FlowSource):
 
     def confidence(self, source: int, target: int) -> Array | None:
         return self._flows.confidence(self._frames[source], self._frames[target])
+
+    def flow_at(self, source: int, target: int, pixels: Array) -> Array:
+        return self._flows.flow_at(self._frames[source], self._frames[target], pixels)
+
+    def confidence_at(self, source: int, target: int, pixels: Array) -> Array | None:
+        return self._flows.confidence_at(self._frames[source], self._frames[target], pixels)
 
     def doubt(self, source: int, target: int) -> Array | None:
         return self._flows.doubt(self._frames[source], self._frames[target])

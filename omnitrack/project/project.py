@@ -36,6 +36,8 @@ class FramesMeta:
         indices: The video's own frame index of each project frame.
         fingerprint: Hash over all pixels: what later products record as their input.
         format: Version of this layout.
+        numbers: The number that each project frame has in the name of its image (1001 of ``shot.1001.png``), for
+            exports that count frames as the series does; None where it has none, as in a video file.
         cuts: Project frames that a new shot begins at, in order; across them nothing is tracked.
     """
 
@@ -47,6 +49,7 @@ class FramesMeta:
     indices: list[int]
     fingerprint: str
     format: int = FORMAT
+    numbers: list[int] | None = None
     cuts: list[int] = field(default_factory=list)
 
 
@@ -191,10 +194,10 @@ class Project:
 
 def write_meta(frames_dir: Path, meta: FramesMeta) -> None:
     """Finish a project's frames: a directory without this file is not a project, so it is written last."""
-    values = asdict(meta)
+    known = {name: value for name, value in asdict(meta).items() if value is not None}
     if not meta.cuts:
-        del values["cuts"]  # earlier versions, which do not know it, read what has none
-    (frames_dir / "frames.json").write_text(json.dumps(values) + "\n", encoding="utf-8")
+        del known["cuts"]  # earlier versions, which do not know it, read what has none
+    (frames_dir / "frames.json").write_text(json.dumps(known) + "\n", encoding="utf-8")
 
 
 def _read_meta(path: Path) -> FramesMeta:

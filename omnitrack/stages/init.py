@@ -27,9 +27,10 @@ from omnitrack.project.lock import locked
 from omnitrack.project.project import FRAMES_NAME, LOCK_NAME, SETTINGS_NAME, FramesMeta, frame_name, write_meta
 from omnitrack.settings import InitSettings, Settings
 from omnitrack.stages.cuts import check_cuts, cuts_sentence, given_cuts, with_cuts
+from omnitrack.video.blank_frames import BlankFrames
 from omnitrack.video.cuts import CutDetector
 from omnitrack.video.images import write_image
-from omnitrack.video.reading import default_name, open_video
+from omnitrack.video.reading import VideoReader, default_name, open_video
 
 LEAST_SIDE_PX = 8  # of a working frame: a patch
 PARTIAL_NAME = f"{FRAMES_NAME}.partial"
@@ -61,19 +62,23 @@ class InitReport:
 
 
 def init_project(video: str | Path, root: Path | None, settings: Settings, progress: Progress = SILENT) -> InitReport:
-    """Turn a video file, a folder of images or a glob into a project.
+    """Turn a video file, a folder of images, a glob or a pattern of numbers into a project.
 
     Args:
         video: What to read, see `omnitrack.video.reading.open_video`.
         root: The project directory to make; None takes the video's name without its suffix, in the current directory.
         settings: `settings.init` says which frames and what size; all of it is written to ``omnitrack.toml``.
-        progress: Receives one step per frame, and a warning where the video is damaged.
+        progress: Receives one step per frame, and warnings where the video is not what it should be.
 
     Raises:
         OmnitrackError: An unreadable video, fewer than two frames, a directory that is in use, or a full disk.
     """
     root = Path(default_name(video)) if root is None else root
-    with open_video(video) as reader:
+    with open_video(video, settings.init.levels) as reader:
+        for note in reader.notes:
+            progress.note(f"{video}: {note}")
+        for warning in reader.warnings:
+            progress.warn(warning)
         report = init_from_frames(reader, root, settings, reader.fps, str(video), progress)
         if reader.damage:
             progress.warn(f"{video} may be damaged ({reader.damage}): the {report.frames} frames taken are kept")
@@ -125,6 +130,7 @@ def init_from_frames(
             original_size=kept.original_size,
             indices=kept.indices,
             fingerprint=with_cuts(kept.fingerprint, cuts),
+            numbers=_numbers(frames, kept.indices),
             cuts=cuts,
         )
         write_meta(partial, meta)
@@ -133,6 +139,11 @@ def init_from_frames(
         progress.note(f"{cuts_sentence(cuts)}; --split-at-cuts makes one project a shot")
     seconds = time.perf_counter() - began
     return InitReport(str(root), source, meta.count, meta.fps, meta.size, meta.original_size, cuts, seconds)
+
+
+def _numbers(frames: Iterable[NDArray[np.uint8]], indices: list[int]) -> list[int] | None:
+    numbers = frames.numbers if isinstance(frames, VideoReader) else None
+    return [numbers[index] for index in indices] if numbers else None
 
 
 @dataclass(frozen=True)
@@ -157,6 +168,7 @@ def _keep_frames(
     indices: list[int] = []
     original_size, size = (0, 0), (0, 0)
     pending: deque[Future[None]] = deque()
+    blank = BlankFrames()
     with ThreadPoolExecutor(workers) as pool, progress.task("frames", steps, unit="frames") as task:
         for index, frame in selected:
             if not indices:
@@ -165,6 +177,7 @@ def _keep_frames(
             _check_frame(frame, index, original_size, source)
             working = _resize(frame, size)
             digest.update(working.data)
+            blank.look(index, working)
             if detector:
                 detector.push(working)
             pending.append(pool.submit(write_image, directory / frame_name(len(indices)), working))
@@ -174,6 +187,8 @@ def _keep_frames(
             task.advance()
         for future in pending:
             future.result()
+    if warning := blank.warning(source):
+        progress.warn(warning)
     return _Kept(indices, size, original_size, digest.hexdigest()[:16])
 
 
@@ -230,7 +245,7 @@ def _too_few(source: str, taken: int, total: int, chosen: InitSettings) -> Omnit
 def _check_free(root: Path) -> None:
     hint = "name a new directory for the project: omnitrack init VIDEO PROJECT"
     if root.is_dir():
-        found = {path.name for path in root.iterdir()} - {LOCK_NAME}
+        found = {path.name for path in root.iterdir() if not path.name.startswith(LOCK_NAME)}
         if found and PARTIAL_NAME not in found:  # which a killed init leaves, or one that is at work
             state = "already a project" if SETTINGS_NAME in found else "not empty"
             raise OmnitrackError(f"{root} is {state}", hint)

@@ -26,8 +26,11 @@ from omnitrack.stages.flow_pairs import selected_pairs
 from omnitrack.stages.info import inspect_project
 from omnitrack.stages.init import InitReport, init_from_frames
 from omnitrack.stages.query import query_tracks
+from omnitrack.stages.render_canvas import Canvas
+from omnitrack.stages.render_track_styles import TrackView
 from omnitrack.stages.run_shots import run_shots
 from omnitrack.stages.shots import init_shots, shot_projects
+from omnitrack.stages.tracker import Tracker
 from omnitrack.synthetic import occluder_scene, translating_scene
 from omnitrack.video.images import write_image
 
@@ -155,6 +158,50 @@ def test_a_point_is_tracked_within_its_shot_and_held_elsewhere(fitted: Project, 
     assert not found.confidence[0, second].any() and not found.confidence[1, first].any()
     assert (found.tracks[0, second] == found.tracks[0, 5]).all(), "held at the last place of its shot"
     assert (found.tracks[1, first] == found.tracks[1, 6]).all(), "held at the first place of its shot"
+
+
+def test_answers_of_a_shot_are_those_of_a_clip_of_its_own(
+    tmp_path: Path, frames: list[NDArray[np.uint8]], small_settings: Settings
+) -> None:
+    """By the flow alone: fields differ."""
+    points = np.array([[8, 20, 30], [6, 40, 11], [10, 7, 7]], np.float32)
+    found = []
+    for name, first in (("whole", 0), ("second", 6)):
+        made(frames[first:], tmp_path / name, small_settings)
+        project = Project(tmp_path / name)
+        compute_flow(project, small_settings)
+        with Tracker(project, small_settings, "cpu") as tracker:
+            found.append(tracker.query(points - np.float32([first, 0, 0])))
+    whole, second = found
+    for name in ("tracks", "visible", "confidence"):
+        np.testing.assert_array_equal(getattr(whole, name)[:, 6:], getattr(second, name), err_msg=name)
+
+
+def test_a_pin_beyond_a_cut_goes_on_with_the_track_there(
+    tmp_path: Path, frames: list[NDArray[np.uint8]], small_settings: Settings
+) -> None:
+    """Of three shots, the last begins in frame 9; the second knows the point from nowhere."""
+    settings = with_cuts(small_settings, "6,9")
+    made(frames, tmp_path / "clip", settings)
+    project = Project(tmp_path / "clip")
+    compute_flow(project, settings)
+    queries = np.array([[2, 20, 30], [10, 40, 20]], np.float32)
+    with Tracker(project, settings, "cpu") as tracker:
+        pinned = tracker.query(queries[:1], pins=[(0, *queries[1])])
+        plain = tracker.query(queries)
+    for name in ("tracks", "visible", "confidence"):
+        both, first, last = getattr(pinned, name)[0], getattr(plain, name)[0], getattr(plain, name)[1]
+        np.testing.assert_array_equal(both[:6], first[:6], err_msg=name)
+        np.testing.assert_array_equal(both[9:], last[9:], err_msg=name)
+    assert (pinned.tracks[0, 6:9] == pinned.tracks[0, 5]).all() and not pinned.visible[0, 6:9].any()
+    assert (plain.tracks[1, :9] == plain.tracks[1, 9]).all() and not plain.visible[1, :9].any()
+
+
+def test_tracks_are_drawn_in_the_shots_that_they_are_known_in(fitted: Project, small_settings: Settings) -> None:
+    queries = np.array([[2, 20, 30], [8, 20, 30], [1, 30, 30]], np.float32)
+    tracks = query_tracks(fitted, queries, small_settings, device="cpu", pins=[(2, 7, 40, 20)])
+    drawn = np.isfinite(TrackView(Canvas(fitted, small_settings.render), tracks).pixels).all(-1)
+    assert drawn.tolist() == [[True] * 6 + [False] * 5, [False] * 6 + [True] * 5, [True] * 11]
 
 
 def test_a_shot_of_one_frame_has_no_correspondences(

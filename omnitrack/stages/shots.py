@@ -110,8 +110,10 @@ def _part(whole: Project, shot: range, settings: Settings, part: Path) -> Path:
     indices = [whole.meta.indices[frame] for frame in shot]
     own = replace(settings.init, start=indices[0], end=indices[-1] + 1, cuts=NONE)
     (part / SETTINGS_NAME).write_text(dump_settings(replace(settings, init=own)), encoding="utf-8")
+    numbers = whole.meta.numbers and [whole.meta.numbers[frame] for frame in shot]
     fingerprint = digest.hexdigest()[:16]
-    write_meta(frames, replace(whole.meta, count=len(shot), indices=indices, fingerprint=fingerprint, cuts=[]))
+    meta = replace(whole.meta, count=len(shot), indices=indices, numbers=numbers, fingerprint=fingerprint, cuts=[])
+    write_meta(frames, meta)
     return part
 
 

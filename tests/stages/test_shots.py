@@ -235,7 +235,7 @@ def test_each_shot_is_what_init_with_start_and_end_makes(video: Path, small_sett
     assert (report.shots, report.frames, report.skipped) == (2, 11, 0)
     assert sorted(path.name for path in video.parent.iterdir()) == ["film", "work-01", "work-02"]
     second = Project(root.with_name("work-02"))
-    assert second.meta.indices == [6, 7, 8, 9, 10] and second.meta.cuts == []
+    assert second.meta.indices == second.meta.numbers == [6, 7, 8, 9, 10] and second.meta.cuts == []
     settings = load_settings(second.settings_path)
     assert (settings.init.start, settings.init.end, settings.init.cuts) == (6, 11, "none")
     frames = [second.frame(t) for t in range(5)]

@@ -2,8 +2,9 @@
 
 False alarms: the clips themselves at strides 1, 2, 4 and 8, and with what is no cut in their middle: flashes, black
 frames, a covered lens, an exposure jump, noise, a fade. Misses: six frames of every clip before six of every other one,
-in both orders and at strides 1, 2 and 4; cuts through a black frame, of noisy frames, and shots of two frames. A case
-counts as wrong unless exactly its cuts are found. Cuts that a clip has itself are named with `--known`.
+in both orders and at strides 1, 2 and 4; cuts through a black frame, of noisy frames, and shots of two frames. A clip
+is wrong unless exactly its cuts are found; precision and recall are those of all cuts. Cuts that a clip has itself are
+named with `--known`.
 
     python tests/benchmarks/cuts.py tapvid_davis32_dev.pkl clips/*.mp4 --known sintel:2,76
 
@@ -15,7 +16,9 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import cv2
@@ -32,7 +35,7 @@ from omnitrack.video.reading import open_video
 
 WIDTH = 256  # of the frames, to save memory; they are reduced to 64 anyway
 SIDE = 6  # frames before and after a cut
-COLUMNS: Columns = {"case": "{case}", "clips": "{clips}", "wrong": "{wrong}", "which": "{which}"}
+COLUMNS: Columns = {name: "{" + name + "}" for name in ("case", "clips", "cuts", "missed", "false", "wrong", "which")}
 Image = NDArray[np.uint8]
 Clip = list[Image]
 Case = tuple[str, str, Sequence[Image], list[int]]  # its name, the clips', the frames, the cuts
@@ -117,13 +120,29 @@ def _joined(first: Clip, *others: Clip) -> Clip:
     return first + [np.asarray(cv2.resize(frame, size), np.uint8) for other in others for frame in other]
 
 
+@dataclass
+class Outcome:
+    """Of all clips of a case: how many cuts there are, were missed, and were seen where none is; which clips it was."""
+
+    clips: int = 0
+    cuts: int = 0
+    missed: int = 0
+    false: int = 0
+    which: list[str] = field(default_factory=list)
+
+    def add(self, name: str, cuts: set[int], seen: set[int]) -> None:
+        """One more clip."""
+        self.clips, self.cuts = self.clips + 1, self.cuts + len(cuts)
+        self.missed, self.false = self.missed + len(cuts - seen), self.false + len(seen - cuts)
+        self.which += [name] * (seen != cuts)
+
+
 def main(arguments: argparse.Namespace) -> None:
     known = {
         name: [int(cut) for cut in cuts.split(",")] for name, cuts in (word.split(":") for word in arguments.known)
     }
     found = clips(arguments.clips, known)
-    wrong: dict[str, list[str]] = {}
-    counts: dict[str, int] = {}
+    outcomes: dict[str, Outcome] = defaultdict(Outcome)
     count, seconds = 0, 0.0
     for case, name, frames, cuts in itertools.chain(whole_clips(found), pairs_of_clips(found), disturbed(found)):
         begin, detector = time.perf_counter(), CutDetector()
@@ -131,12 +150,15 @@ def main(arguments: argparse.Namespace) -> None:
             detector.push(frame)
         seen = detector.finish()
         seconds, count = seconds + time.perf_counter() - begin, count + len(frames)
-        counts[case] = counts.get(case, 0) + 1
-        wrong.setdefault(case, []).extend([name] * (seen != cuts))
+        outcomes[case].add(name, set(cuts), set(seen))
     report = Report(arguments.json)
     table = report.table("cuts", COLUMNS)
-    for case, names in wrong.items():
-        table.add({"case": case, "clips": counts[case], "wrong": len(names), "which": ", ".join(names)})
+    for case, outcome in outcomes.items():
+        table.add({"case": case, **asdict(outcome), "wrong": len(outcome.which), "which": ", ".join(outcome.which)})
+    cuts, missed, false = (sum(getattr(o, name) for o in outcomes.values()) for name in ("cuts", "missed", "false"))
+    hit = cuts - missed
+    print(f"precision {hit / (hit + false):.4f}, recall {hit / cuts:.4f} of {cuts} cuts in {len(found)} clips")
+    report.keep("all", [{"precision": hit / (hit + false), "recall": hit / cuts, "cuts": cuts}])
     print(f"{1000 * seconds / count:.2f} ms a frame")
     report.keep("time", [{"ms_per_frame": 1000 * seconds / count}])
     report.write()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 from collections.abc import Callable
 
 import cv2
@@ -142,3 +143,12 @@ def test_frames_of_any_shape() -> None:
     for height, width in ((8, 8), (8, 300), (300, 9), (1, 1)):
         before, after = rng.integers(0, 256, (2, height, width, 3), np.uint8)
         assert len(cuts([before] * 4 + [after] * 4)) <= 1
+
+
+def test_memory_does_not_grow_with_the_clip(scenes: dict[str, Clip]) -> None:
+    detector, held = CutDetector(), []
+    for _ in range(3):
+        for frame in 2 * scenes["park"]:
+            detector.push(frame)
+        held.append(len(pickle.dumps(detector)))
+    assert held[2] < 1.01 * held[0]

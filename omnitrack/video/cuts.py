@@ -17,7 +17,7 @@ from omnitrack.video.likeness import COARSE, SAME_SCENE, Likeness, View, compare
 
 BLANK = 0.03  # share of patches that show something, below which a frame is blank
 FLOOR = 0.05  # added to the shares that are compared
-LEAST_SCORE = 0.75  # log of both losses: that of 99 in 100 pairs of clips is above 1.0 (tests/benchmarks/cuts.py)
+LEAST_SCORE = 0.75  # log of both losses: 995 of 1,000 cuts are above it (tests/benchmarks/cuts.py)
 ALWAYS_ALIKE_LEVELS = 2.5  # mean difference of two thumbnails, below which they are not compared
 BLANK_LEVELS = 25.0  # ... and the same where one of them is blank, as the last step of a fade is
 FAINT = 0.4  # share of the detail around it below which a frame is an interruption
@@ -30,7 +30,7 @@ Image = NDArray[np.uint8]
 class CutDetector:
     """Finds the cuts of a stream of frames.
 
-    Memory: a few thumbnails, whatever the number of frames. Time: below a millisecond a frame, some where much moves.
+    Memory: a few thumbnails, whatever the number of frames. Time: one or two milliseconds a frame, more where much moves.
 
     Example:
         >>> import numpy as np

@@ -30,7 +30,7 @@ Image = NDArray[np.uint8]
 class CutDetector:
     """Finds the cuts of a stream of frames.
 
-    Memory: a few thumbnails, whatever the number of frames. Time: one or two milliseconds a frame, more where much moves.
+    Memory: a few thumbnails, whatever the number of frames. Time: one or two milliseconds a frame.
 
     Example:
         >>> import numpy as np

@@ -166,4 +166,5 @@ def _gather(
         size=project.size,
         num_frames=project.num_frames,
         device=device,
+        cuts=project.meta.cuts,
     )

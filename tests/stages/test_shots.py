@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from omnitrack.config import load_settings
 from omnitrack.errors import OmnitrackError, UsageError
 from omnitrack.progress import Progress
-from omnitrack.project.filtered import filtered_file
+from omnitrack.project.filtered import filtered_file, read_correspondences
 from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore
 from omnitrack.settings import Settings
@@ -147,6 +148,11 @@ def test_nothing_is_matched_or_chained_across(fitted: Project) -> None:
     assert sorted(targets) == list(range(11))
     assert all((source < 6) == (target < 6) for source, found in targets.items() for target in found)
     assert targets[0] == [1, 2, 3, 4, 5]
+
+
+def test_the_fit_knows_which_frames_have_a_neighbour_in_another_shot(fitted: Project) -> None:
+    data = read_correspondences(fitted, torch.device("cpu"), 10**9)
+    assert torch.nonzero(data.beside_cut).flatten().tolist() == [5, 6]
 
 
 def test_a_point_is_tracked_within_its_shot_and_held_elsewhere(fitted: Project, small_settings: Settings) -> None:

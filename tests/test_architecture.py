@@ -15,15 +15,19 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # The ground floor, which every room stands on: files that know nothing of rooms.
 GROUND = {
     "atomic",
+    "bounded_pickle",
     "byte_cache",
     "config",
     "device",
     "errors",
     "hdf5_file",
+    "limits",
+    "numpy_file",
     "omnitrack",
     "presets",
     "progress",
     "settings",
+    "torch_file",
     "units",
     "weights",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.numpy_file import read_npy, read_npz
 
 COLUMNS = ("t", "x", "y")
 
@@ -50,6 +50,8 @@ def _read_csv(path: Path) -> tuple[NDArray[np.float64], list[int]]:
     """The rows and the line number of each; blank lines and lines that begin with # do not count."""
     try:
         text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise OmnitrackError(f"cannot read {path}: {error.strerror or error}", "check that file") from error
     except UnicodeDecodeError as error:
         raise OmnitrackError(f"{path} is not a text file", "give rows t,x,y") from error
     rows: list[list[float]] = []
@@ -89,22 +91,24 @@ def _header(fields: list[str], where: str) -> list[int] | None:
 
 def _read_array(path: Path) -> NDArray[np.float64]:
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.lib.npyio.NpzFile):
-            with loaded as archive:
-                key = next((key for key in ("queries", "points") if key in archive.files), None)
-                if key is None:
-                    raise OmnitrackError(
-                        f"{path} has no array queries or points, only {', '.join(archive.files) or 'nothing'}",
-                        "save it with np.savez(file, queries=rows)",
-                    )
-                array = archive[key]
+        if path.suffix.lower() == ".npy":
+            array = read_npy(path)
         else:
-            array = loaded
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+            (array,) = read_npz(path, lambda names: [_key_of(names, path)]).values()
+    except (OSError, ValueError) as error:
         raise OmnitrackError(f"{path} is not a readable {path.suffix} file: {error}", "save it with np.save") from error
     if array.ndim != 2 or array.shape[1] != len(COLUMNS) or array.dtype.kind not in "iuf":
         raise OmnitrackError(
             f"{path} has {array.dtype} values of shape {array.shape}", "give numbers of shape (N, 3), rows (t, x, y)"
         )
     return array.astype(np.float64)
+
+
+def _key_of(names: list[str], path: Path) -> str:
+    for key in ("queries", "points"):
+        if key in names:
+            return key
+    raise OmnitrackError(
+        f"{path} has no array queries or points, only {', '.join(names) or 'nothing'}",
+        "save it with np.savez(file, queries=rows)",
+    )

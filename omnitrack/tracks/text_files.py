@@ -57,15 +57,13 @@ def read_csv(path: Path) -> dict[str, object]:
         raise OmnitrackError(f"{path}: track, frame and visible must be whole numbers")
     ids, row = np.unique(rows[:, 0], return_inverse=True)
     frames, column = np.unique(rows[:, 1], return_inverse=True)
-    grid = np.full((len(ids), len(frames), 4), np.nan)
-    grid[row, column] = rows[:, 2:]
-    filled = np.zeros(grid.shape[:2], bool)
-    filled[row, column] = True
-    if len(rows) != filled.size or not filled.all():
+    if len(rows) != len(ids) * len(frames) or len(np.unique(row * len(frames) + column)) < len(rows):
         raise OmnitrackError(
             f"{path} is truncated or has rows twice: {len(rows)} rows for {len(ids)} tracks over {len(frames)} frames",
             "it needs one row per track and frame",
         )
+    grid = np.empty((len(ids), len(frames), 4))
+    grid[row, column] = rows[:, 2:]
     visible = grid[..., 2] != 0
     first = visible.argmax(axis=1)
     points = grid[..., :2]

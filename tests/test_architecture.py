@@ -21,6 +21,7 @@ GROUND = {
     "device",
     "errors",
     "hdf5_file",
+    "image_header",
     "limits",
     "numpy_file",
     "omnitrack",

@@ -11,6 +11,8 @@ from types import TracebackType
 from typing import IO
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.image_header import PIXEL_BYTES
+from omnitrack.limits import content_limit
 
 # ffmpeg's names of containers and streams of pictures, and of sound, so that a file of sound alone is called that.
 FORMATS = (
@@ -98,4 +100,5 @@ def input_file(path: Path) -> list[str]:
     Lists of other files (concat, HLS, SDP) are none, whatever the file is called; nor are texts, which ffmpeg would
     draw.
     """
-    return ["-format_whitelist", ",".join(FORMATS), "-i", local_file(path)]
+    most_pixels = str(min(content_limit() // PIXEL_BYTES, 2**31 - 1))
+    return ["-format_whitelist", ",".join(FORMATS), "-max_pixels", most_pixels, "-i", local_file(path)]

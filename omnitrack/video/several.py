@@ -6,15 +6,16 @@ reads no TIFF of three channels of 16 bits.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.image_header import PIXEL_BYTES, check_image, tiff_pages
+from omnitrack.limits import check_content, content_limit
 from omnitrack.video.images import to_rgb8
 from omnitrack.video.reader import DEFAULT_FPS, VideoReader
 
@@ -50,6 +51,7 @@ class AnimatedImage(VideoReader):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        check_image(str(path), path.read_bytes())
         self.count = count_pictures(path)
         delays = [delay for _, delay in self._pictures() if delay]
         self.fps = 1000 / float(np.mean(delays)) if delays else DEFAULT_FPS
@@ -70,7 +72,9 @@ class AnimatedImage(VideoReader):
                     picture = np.asarray(file.read(index=index))
                     delay = file.metadata(index=index, exclude_applied=False).get("duration") or 0
                     yield (picture[..., None] if picture.ndim == 2 else picture), float(delay)
-        except (OSError, SyntaxError, ValueError, EOFError) as error:  # Pillow calls damage by any of these
+        except OmnitrackError:
+            raise
+        except Exception as error:  # Pillow has no one name for what is damaged
             raise OmnitrackError(
                 f"{self.path} cannot be read: {error}", "it is damaged or incomplete: copy or export it again"
             ) from error
@@ -89,6 +93,11 @@ class TiffStack(VideoReader):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.fps = DEFAULT_FPS
+        with path.open("rb") as file:
+            sizes, self._is_whole = tiff_pages(file)
+        page_bytes = PIXEL_BYTES * max((width * height for width, height in sizes), default=1)
+        check_content(f"a page of {path}", page_bytes)
+        self._at_once = min(PAGES_AT_ONCE, max(1, content_limit() // page_bytes))
         self.count = _count_pages(path)
         first = next(iter(self))
         self.size = (first.shape[1], first.shape[0])
@@ -96,8 +105,8 @@ class TiffStack(VideoReader):
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         import cv2
 
-        for start in range(0, self.count or 0, PAGES_AT_ONCE):
-            asked = min(PAGES_AT_ONCE, (self.count or 0) - start)
+        for start in range(0, self.count or 0, self._at_once):
+            asked = min(self._at_once, (self.count or 0) - start)
             whole, pages = cv2.imreadmulti(str(self.path), start, asked, flags=cv2.IMREAD_UNCHANGED)
             if not whole or len(pages) != asked:
                 raise OmnitrackError(
@@ -105,7 +114,7 @@ class TiffStack(VideoReader):
                     "it is damaged or incomplete: copy or export it again",
                 )
             yield from (self._frame(np.asarray(page), start + index) for index, page in enumerate(pages))
-        if not _list_of_pages_is_whole(self.path):
+        if not self._is_whole:  # OpenCV ends there, without a word
             self.damage = "its list of pages breaks off"
 
     def _frame(self, page: NDArray[Any], index: int) -> NDArray[np.uint8]:
@@ -119,31 +128,6 @@ class TiffStack(VideoReader):
         if page.ndim == 2:
             return to_rgb8(page[..., None])
         return to_rgb8(cv2.cvtColor(page, cv2.COLOR_BGRA2RGBA if page.shape[2] == 4 else cv2.COLOR_BGR2RGB))
-
-
-def _list_of_pages_is_whole(path: Path) -> bool:
-    """Whether the chain of a TIFF's directories ends as it should; OpenCV ends where it breaks, without a word.
-
-    Source:
-        TIFF 6.0, section 2; BigTIFF has offsets of eight bytes.
-    """
-    with path.open("rb") as file:
-        head = file.read(16)
-        order: Literal["little", "big"] = "little" if head[:2] == b"II" else "big"
-        big = int.from_bytes(head[2:4], order) == 43
-        width, counter, entry = (8, 8, 20) if big else (4, 2, 12)
-        offset = int.from_bytes(head[8:16] if big else head[4:8], order)
-        seen: set[int] = set()
-        while offset and offset not in seen:
-            seen.add(offset)
-            file.seek(offset)
-            counted = file.read(counter)
-            file.seek(entry * int.from_bytes(counted, order), os.SEEK_CUR)
-            following = file.read(width)
-            if len(counted) < counter or len(following) < width:
-                return False
-            offset = int.from_bytes(following, order)
-    return offset == 0
 
 
 def _count_pages(path: Path) -> int:

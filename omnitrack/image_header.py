@@ -5,17 +5,15 @@ The seven formats that are read here, by their first bytes, whatever a file is c
 
 from __future__ import annotations
 
-import os
 import re
 from io import BytesIO
-from typing import BinaryIO, Literal
 
 from omnitrack.limits import check_content
+from omnitrack.tiff_directory import walk_directory
 
 PIXEL_BYTES = 8  # RGBA of 16 bits
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_WIDTH, _HEIGHT, _SHORT = 256, 257, 3  # tags of TIFF, and the type of two bytes
 _PNM = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{1,9})\s")
 _JP2 = b"\xff\x4f\xff\x51"  # start of a JPEG 2000 codestream, which says its size next
 
@@ -38,7 +36,7 @@ def image_size(data: bytes) -> Size | None:
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return _webp_size(data)
     if data.startswith(_TIFF):
-        return max(tiff_pages(BytesIO(data))[0], key=_area, default=None)
+        return max(walk_directory(BytesIO(data)).sizes, key=_area, default=None)
     if data.startswith(b"BM"):
         wide = 2 if data[14] == 12 else 4  # the header of OS/2 is shorter
         sides = [int.from_bytes(data[18 + at * wide :][:wide], "little", signed=wide == 4) for at in (0, 1)]
@@ -63,41 +61,6 @@ def check_image(what: str, data: bytes) -> Size | None:
     if size is not None:
         check_content(f"{what}, {size[0]}x{size[1]} pixels,", _area(size) * PIXEL_BYTES)
     return size
-
-
-def tiff_pages(file: BinaryIO) -> tuple[list[Size], bool]:
-    """The sizes of a TIFF's pages, and whether the chain of its directories ends as it should.
-
-    Source:
-        TIFF 6.0, section 2; BigTIFF has offsets of eight bytes.
-    """
-    head = file.read(16)
-    order: Literal["little", "big"] = "little" if head[:2] == b"II" else "big"
-    big = int.from_bytes(head[2:4], order) == 43
-    width, counter, entry = (8, 8, 20) if big else (4, 2, 12)
-    offset = int.from_bytes(head[8:16] if big else head[4:8], order)
-    length = file.seek(0, os.SEEK_END)
-    sizes: list[Size] = []
-    seen: set[int] = set()
-    while offset and offset not in seen:
-        seen.add(offset)
-        file.seek(min(offset, length))
-        counted = file.read(counter)
-        table = file.read(min(entry * int.from_bytes(counted, order), length))
-        following = file.read(width)
-        if len(counted) < counter or len(following) < width:
-            return sizes, False
-        tags = {int.from_bytes(table[at : at + 2], order): table[at : at + entry] for at in range(0, len(table), entry)}
-        sizes.append((_tag(tags.get(_WIDTH, b""), entry, order), _tag(tags.get(_HEIGHT, b""), entry, order)))
-        offset = int.from_bytes(following, order)
-    return sizes, offset == 0
-
-
-def _tag(field: bytes, entry: int, order: Literal["little", "big"]) -> int:
-    """The value of a tag: a number that stands at the end of its entry."""
-    start = 8 if entry == 12 else 12
-    wide = 2 if int.from_bytes(field[2:4], order) == _SHORT else entry - start
-    return int.from_bytes(field[start : start + wide], order)
 
 
 def _jpeg_size(data: bytes) -> Size | None:

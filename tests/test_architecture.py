@@ -28,6 +28,7 @@ GROUND = {
     "presets",
     "progress",
     "settings",
+    "tiff_directory",
     "torch_file",
     "units",
     "weights",

@@ -6,7 +6,8 @@ import inspect
 import re
 import textwrap
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -62,6 +63,24 @@ class Group(_Examples, TyperGroup):
         """The commands in the order of the work, which older releases of typer would sort by name."""
         return list(self.commands)
 
+    def make_context(self, *arguments: Any, **named: Any) -> Any:
+        """Read the command line; typer would turn Ctrl-C into a silent exit."""
+        with _stops_told():
+            return super().make_context(*arguments, **named)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read the subcommand's part of the command line, and run it."""
+        with _stops_told():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _stops_told() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        raise Interrupted(stopped) from None
+
 
 class Command(_Examples, TyperCommand):
     """A subcommand whose help keeps the common options apart."""
@@ -78,13 +97,6 @@ class Command(_Examples, TyperCommand):
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command; typer would turn Ctrl-C into a silent exit."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as stopped:
-            raise Interrupted(stopped) from None
 
 
 def add_command(app: typer.Typer, name: str, function: Callable[..., None], examples: str) -> None:

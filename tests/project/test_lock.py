@@ -99,13 +99,23 @@ def test_without_locks_the_process_counts(
     if not Path("/proc/self/stat").exists() and owner["born"] == "another time":
         pytest.skip("this system does not tell when a process began")
     without_locks(monkeypatch)
-    project.lock_path.write_text(json.dumps(owner))
+    named = project.root / f".lock.{owner['host']}.{owner['pid']}"
+    named.write_text(json.dumps({**owner, "work": "flow", "since": "today"}))
     if free:
         with locked(project.root, "flow"):
             pass
         return
     with pytest.raises(UnavailableError), locked(project.root, "flow"):
         pass
+
+
+def test_a_lock_of_another_machine_can_be_removed(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_locks(monkeypatch)
+    owner = {"pid": 1, "host": "elsewhere", "born": "1", "work": "flow", "since": "today"}
+    (project.root / ".lock.elsewhere.1").write_text(json.dumps(owner))
+    with pytest.raises(UnavailableError) as caught, locked(project.root, "flow"):
+        pass
+    assert caught.value.hint is not None and "remove the files .lock*" in caught.value.hint
 
 
 def test_an_unsigned_lock_is_another_process(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,12 +174,16 @@ def test_an_unavailable_thing_is_a_known_failure() -> None:
 
 
 CONTEND = """
-import sys, time
+import errno, fcntl, sys, time
+if sys.argv[2] == "no locks":
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+    fcntl.flock = refuse
 from pathlib import Path
 from omnitrack.errors import UnavailableError
 from omnitrack.project.lock import locked
 root, done = Path(sys.argv[1]), 0
-while done < 40:
+while done < 20:
     try:
         with locked(root, "flow"):
             value = int((root / "count").read_text())
@@ -181,9 +195,10 @@ while done < 40:
 """
 
 
-def test_never_two_at_once(tmp_path: Path) -> None:
-    """Three processes count to forty each, in one file that only the holder may touch."""
+@pytest.mark.parametrize("locks", ["locks", "no locks"])
+def test_never_two_at_once(tmp_path: Path, locks: str) -> None:
+    """Three processes count to twenty each, in one file that only the holder may touch."""
     (tmp_path / "count").write_text("0")
-    processes = [subprocess.Popen([sys.executable, "-c", CONTEND, str(tmp_path)]) for _ in range(3)]
+    processes = [subprocess.Popen([sys.executable, "-c", CONTEND, str(tmp_path), locks]) for _ in range(3)]
     assert [process.wait(60) for process in processes] == [0, 0, 0]
-    assert (tmp_path / "count").read_text() == "120"
+    assert (tmp_path / "count").read_text() == "60"

@@ -252,7 +252,8 @@ def test_frames_that_are_not_there(text: str) -> None:
     [
         ("0,1,2\n\n1.5,1,2\n", "line 3 .*a frame that is not a whole number"),
         ("0,1,2\n5,1,2\n", "line 2 .*its frames are 0 to 4"),
-        ("0,1,2\n0,nan,2\n", "line 2 .*not finite"),
+        ("0,1,2\n0,nan,2\n", "line 2 .*is not a number"),
+        ("0,1,2\n0,1e999,2\n", "line 2 .*not finite"),
         ("t,x,y\n0,1,2\n0,40,2\n", "line 3 .*outside of the frame"),
     ],
 )

@@ -1,0 +1,120 @@
+"""Tables in text files as spreadsheets, R and people write them: what separates, quotes and encodes is found out."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.errors import OmnitrackError
+
+SEPARATORS = ("\t", ";", ",")  # the first that a table has; before a comma, which may be a decimal one
+SHOWN = 80  # characters of a line in a message
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A table of text.
+
+    Attributes:
+        path: Its file.
+        header: Names of the columns in lower case; empty where the first row is numbers already.
+        rows: The fields of each row.
+        lines: Number of the line of each row in the file.
+        first_line: That of the header, or of the first row.
+    """
+
+    path: Path
+    header: list[str]
+    rows: list[list[str]]
+    lines: list[int]
+    first_line: int = 1
+
+    def numbers(self, columns: Sequence[int]) -> NDArray[np.float64]:
+        """(rows, len(columns)) numbers of some columns; a decimal comma is one where it does not separate.
+
+        Raises:
+            OmnitrackError: A field is no number, or is missing.
+        """
+        values = np.empty((len(self.rows), len(columns)))
+        for row, fields in enumerate(self.rows):
+            for column, index in enumerate(columns):
+                field = fields[index] if index < len(fields) else ""
+                if not _NUMBER.fullmatch(field):
+                    wrong = f"{field[:SHOWN]!r} is not a number" if field else "too few columns"
+                    told = ",".join(fields)[:SHOWN]
+                    raise OmnitrackError(f"{self.place(row)} {told!r}: {wrong}", "put a number there")
+                values[row, column] = float(field.replace(",", "."))
+        return values
+
+    def place(self, row: int) -> str:
+        """Where a row is, for messages."""
+        return f"{self.path} line {self.lines[row]}"
+
+
+def read_text_table(path: Path) -> TextTable:
+    """Read a table whose columns are separated by tabs, semicolons, commas or spaces, quoted or not.
+
+    Blank lines and lines that begin with # do not count. UTF-8 and UTF-16 (by its mark) are read, and Windows' Latin.
+    A column of row names without a name in the header, as R writes it, is taken for one without a name.
+
+    Raises:
+        OmnitrackError: The file cannot be read, or is no text.
+    """
+    lines = list(_lines(_text(path)))
+    separator = _separator(lines[0][1]) if lines else ","
+    try:
+        fields = [(number, _fields(line, separator)) for number, line in lines]
+    except csv.Error as error:
+        raise OmnitrackError(f"{path} is not a table: {error}", "separate its columns by commas") from error
+    header = [field.lower() for field in fields[0][1]] if fields and not _is_numbers(fields[0][1]) else []
+    rows = [found for _, found in fields[bool(header) :]]
+    if header and rows and all(len(row) == len(header) + 1 for row in rows):
+        header = ["", *header]
+    numbers = [number for number, _ in fields]
+    return TextTable(path, header, rows, numbers[bool(header) :], numbers[0] if numbers else 1)
+
+
+def _text(path: Path) -> str:
+    data = path.read_bytes()
+    if data.startswith(_UTF16):
+        return data.decode("utf-16", "replace")
+    if b"\0" in data:
+        raise OmnitrackError(f"{path} is not a text file", "save the table as CSV")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace")
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """The lines that count, each with its number."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            yield number, line
+
+
+def _separator(line: str) -> str:
+    bare = re.sub(r'"[^"]*"', "", line)
+    return next((separator for separator in SEPARATORS if separator in bare), " ")
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    if separator == " ":
+        line = " ".join(line.split())
+    fields = [field.strip() for field in next(csv.reader([line], delimiter=separator, skipinitialspace=True))]
+    while fields and not fields[-1]:  # a separator at the end
+        fields.pop()
+    return fields
+
+
+def _is_numbers(fields: Sequence[str]) -> bool:
+    return all(_NUMBER.fullmatch(field) for field in fields)

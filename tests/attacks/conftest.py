@@ -1,0 +1,46 @@
+"""The process that forks command lines, a clip to attack, and the count of tries.
+
+`OMNITRACK_ATTACKS=10 pytest tests/attacks` tries ten times as often as a run of all tests does, and prints the count.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+from steps import TIMES, Steps, make_steps
+from zygote import Zygote
+
+_tally: Counter[str] = Counter()
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    """A process that forks command lines."""
+    with Zygote() as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def steps(tmp_path_factory: pytest.TempPathFactory, zygote: Zygote) -> Steps:
+    """A clip at every stage."""
+    return make_steps(tmp_path_factory.mktemp("steps"), zygote)
+
+
+@pytest.fixture(scope="session")
+def tried() -> Callable[[str], None]:
+    """Counts a try of a kind that has been survived."""
+
+    def count(kind: str) -> None:
+        _tally[kind] += 1
+
+    return count
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how much was tried, where more was asked for."""
+    if TIMES != 1 and _tally:
+        terminalreporter.section("attacks survived")
+        for kind, count in sorted(_tally.items()):
+            terminalreporter.line(f"{kind:40} {count:6}")

@@ -126,6 +126,9 @@ def _files(folder: str) -> list[Path]:
         state = "is not a folder" if path.exists() else "does not exist"
         raise OmnitrackError(f"the folder of depth maps {path} {state}", "name it: --set depth.path=FOLDER")
     files = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
+    other = next((file for file in files if not file.is_file()), None)
+    if other:
+        raise _wrong(other, "is no file", "take it out of that folder")
     formats = sorted({file.suffix.lower() for file in files})
     if len(formats) != 1:
         found = f"maps of several formats ({', '.join(formats)})" if formats else "no depth maps"

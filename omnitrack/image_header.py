@@ -38,7 +38,7 @@ def image_size(data: bytes) -> Size | None:
     if data.startswith(_TIFF):
         return max(walk_directory(BytesIO(data)).sizes, key=_area, default=None)
     if data.startswith(b"BM"):
-        wide = 2 if data[14] == 12 else 4  # the header of OS/2 is shorter
+        wide = 2 if data[14:15] == b"\x0c" else 4  # the header of OS/2 is shorter
         sides = [int.from_bytes(data[18 + at * wide :][:wide], "little", signed=wide == 4) for at in (0, 1)]
         return abs(sides[0]), abs(sides[1])  # a negative height: from the top down
     if found := _PNM.match(data[:4096]):

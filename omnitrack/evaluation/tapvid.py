@@ -193,7 +193,7 @@ def _read_video(name: str, entry: Any, shard: Path) -> TapvidVideo:
         if missing:
             raise _Malformed(f"has no {missing[0]!r}; its keys are {', '.join(map(str, entry)) or 'none'}")
         points, occluded = _truth(entry["points"], entry["occluded"])
-        frames = _frames(entry["video"])
+        frames = _frames(entry["video"], f"video {name} of {shard}")
         if len(frames) != points.shape[1]:
             raise _Malformed(f"has {len(frames)} frames but tracks of {points.shape[1]}")
         return TapvidVideo(name, frames, points, occluded)
@@ -228,9 +228,9 @@ def _truth(points: Any, occluded: Any) -> tuple[NDArray[np.float32], NDArray[np.
     return points, occluded
 
 
-def _frames(video: Any) -> NDArray[np.uint8]:
+def _frames(video: Any, where: str) -> NDArray[np.uint8]:
     if isinstance(video, list):
-        _refuse_large(video)
+        _refuse_large(video, where)
         video = [_decode(frame, index) for index, frame in enumerate(video)]
         shapes = {frame.shape for frame in video}
         if len(shapes) > 1:
@@ -244,7 +244,7 @@ def _frames(video: Any) -> NDArray[np.uint8]:
     return video
 
 
-def _refuse_large(video: list[Any]) -> None:
+def _refuse_large(video: list[Any], where: str) -> None:
     """Count what the frames take decoded; one of a few bytes may take gigabytes, and be named any number of times."""
     stored, needed = sum({id(frame): len(frame) for frame in video if isinstance(frame, (bytes, str))}.values()), 0
     for index, frame in enumerate(video):
@@ -254,7 +254,7 @@ def _refuse_large(video: list[Any]) -> None:
             if not width or not height:
                 raise _Malformed(f"has a frame {index} that is not a JPEG or PNG image")
             needed += 3 * width * height
-    check_content(f"a video of {len(video)} frames", needed, stored * JPEG_EXPANSION // EXPANSION)
+    check_content(f"{where}, {len(video)} frames,", needed, stored * JPEG_EXPANSION // EXPANSION)
 
 
 def _decode(frame: Any, index: int) -> NDArray[np.uint8]:

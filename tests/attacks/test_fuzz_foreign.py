@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from foreign import SOUND
-from steps import TIMES, Steps
+from steps import SMALL_LIMIT_BYTES, TIMES, Steps
 from zygote import Zygote
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked, and their memory is measured")
 EACH = 1  # of each format, in a run of all tests
-LIMIT_GIB = 0.0625
-MOST_BYTES = 8 * int(LIMIT_GIB * 2**30)  # a file within the limit is worked on, in copies of other types
-
-
-@pytest.fixture(scope="module")
-def small() -> Iterator[Zygote]:
-    """A process with a low limit of what a file may take."""
-    with Zygote(OMNITRACK_LIMIT_GIB=str(LIMIT_GIB)) as process:
-        yield process
+MOST_BYTES = 8 * SMALL_LIMIT_BYTES  # a file within the limit is worked on, in copies of other types
 
 
 def damaged(data: bytes, draw: np.random.Generator) -> bytes:
@@ -71,7 +62,7 @@ def test_damaged_files(steps: Steps, small: Zygote, tmp_path: Path, name: str, t
     write, reads = SOUND[name]
     write(tmp_path / name)
     data = (tmp_path / name).read_bytes()
-    for number in itertools.islice(itertools.count(), max(1, round(EACH * TIMES))):
+    for number in range(max(1, round(EACH * TIMES))):
         folder = tmp_path / str(number)
         folder.mkdir()
         file = folder / name

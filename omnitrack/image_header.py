@@ -15,6 +15,7 @@ PIXEL_BYTES = 8  # RGBA of 16 bits
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNM = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{1,9})\s")
+_SIZ_BYTES = 20  # of its SIZ segment, up to the near corner
 _JP2 = b"\xff\x4f\xff\x51"  # start of a JPEG 2000 codestream, which says its size next
 
 Size = tuple[int, int]
@@ -43,8 +44,8 @@ def image_size(data: bytes) -> Size | None:
         return abs(sides[0]), abs(sides[1])  # a negative height: from the top down
     if found := _PNM.match(data[:4096]):
         return int(found[1]), int(found[2])
-    sizes = [_codestream_size(data[match.end() : match.end() + 20]) for match in re.finditer(re.escape(_JP2), data)]
-    return max(sizes, key=_area, default=None)
+    segments = [data[match.end() : match.end() + _SIZ_BYTES] for match in re.finditer(re.escape(_JP2), data)]
+    return max((_codestream_size(one) for one in segments if len(one) == _SIZ_BYTES), key=_area, default=None)
 
 
 def check_image(what: str, data: bytes) -> Size | None:

@@ -25,7 +25,7 @@ OTHER = {
     "settings.py": "matches",
     "synthetic/scene.py": "pixels of a drawing",
     "video/likeness.py": "levels",
-    "video/tiff_directory.py": "the tag of a width",
+    "tiff_directory.py": "the tag of a width",
 }
 
 

@@ -178,7 +178,15 @@ def test_fingerprint_depends_on_values_and_not_on_the_order_of_keys() -> None:
 def test_as_dict_is_plain_json() -> None:
     plain = as_dict(Settings())
     assert plain["flow"]["dis"]["patch_size"] == 8
-    assert plain["init"] == {"start": 0, "end": 0, "stride": 1, "max_size": 854, "fps": 0.0, "levels": "auto", "cuts": "auto"}
+    assert plain["init"] == {
+        "start": 0,
+        "end": 0,
+        "stride": 1,
+        "max_size": 854,
+        "fps": 0.0,
+        "levels": "auto",
+        "cuts": "auto",
+    }
 
 
 @pytest.mark.parametrize(("old", "new"), MOVED.items())

@@ -38,7 +38,7 @@ GROUND = {
 # What each room imports from, besides itself and the ground floor; top floor first. Arrows point down only.
 ALLOWED = {
     "__main__": {"cli"},
-    "cli": {"stages", "project", "evaluation", "tracks", "video"},
+    "cli": {"stages", "project", "evaluation", "tracks", "export", "video"},
     "omnitrack": {"api", "correspondence", "synthetic", "tracks"},  # what it exports
     "api": {"stages", "project", "tracks"},
     "stages": {
@@ -48,6 +48,7 @@ ALLOWED = {
         "synthetic",
         "video",
         "tracks",
+        "export",
         "correspondence",
         "depth_prior",
         "optimize",
@@ -61,7 +62,8 @@ ALLOWED = {
     "drawing": set(),
     "synthetic": set(),
     "video": set(),
-    "tracks": set(),
+    "tracks": {"export"},
+    "export": set(),  # formats of other programs: what they are given, they write
     "motion": set(),
     **{name: set() for name in GROUND - {"omnitrack"}},
 }

@@ -19,7 +19,7 @@ from omnitrack.settings import Settings
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "omnitrack").rglob("*.py"))
 TEXTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "examples").glob("*.py"))]
-ENTRY_POINTS = {"omnitrack.flow_estimators", "omnitrack.feature_extractors"}
+ENTRY_POINTS = {"omnitrack.flow_estimators", "omnitrack.feature_extractors", "omnitrack.export_formats"}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 

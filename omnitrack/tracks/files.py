@@ -36,6 +36,7 @@ from omnitrack.unavailable import unavailable
 H5_FORMAT = "omnitrack-tracks-1"
 ARRAYS = ("queries", "tracks", "visible", "confidence", "depth", "frames", "pins")
 FACTS = ("size", "fps", "meta")
+OWN_FORMATS = ("npz", "csv", "json", "h5")
 # One compressed chunk of an .h5 holds about this many elements: whole tracks, so that a slab of tracks is one read.
 H5_CHUNK_ELEMENTS = 1 << 18
 LARGEST = 1 << 31  # of a frame's number and of a side in pixels

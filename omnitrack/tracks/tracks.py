@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,3 +58,18 @@ class Tracks:
 
     def __len__(self) -> int:
         return len(self.queries)
+
+    def save(self, path: str | Path, format: str | None = None, **options: Any) -> None:
+        """Write the tracks to a file, in omnitrack's formats or in those of `omnitrack export`.
+
+        Args:
+            path: The file; missing parents are made.
+            format: A name; None goes by the suffix: .npz, .csv, .json and .h5 are omnitrack's own, .nk is Nuke's ...
+            options: Of an export: `omnitrack.tracks.exporting.ExportOptions`.
+
+        Raises:
+            OmnitrackError: A format nobody knows, what a format cannot do, or a file that cannot be written.
+        """
+        from omnitrack.tracks.saving import save_as
+
+        save_as(self, Path(path), format, options)

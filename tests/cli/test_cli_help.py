@@ -28,6 +28,9 @@ CONTRACT = {
     "fit": ["--method", "--preset", "--steps", "--resume", "--set"],
     "query": ["--point", "--points", "--grid", "--mask", "--dense", "--frames", "-o", "--format", "--set"],
     "render": ["--style", "--tracks", "--frame", "--edit", "-o", "--fps", "--remove-camera-motion", "--set"],
+    "export": [
+        *["--tracks", "-o", "--as", "--first-frame", "--hidden", "--min-confidence", "--names", "--scale", "--unit"],
+    ],
     "eval": [
         *["--query-mode", "--resolution", "--method", "--predictions", "--ablation"],
         *["--videos", "--work", "-o", "--preset", "--set"],
@@ -44,7 +47,20 @@ def command(name: str) -> Any:
 
 
 def test_the_commands_of_the_contract_are_all_there() -> None:
-    assert NAMES == ["init", "flow", "filter", "fit", "query", "render", "eval", "run", "demo", "info", "doctor"]
+    assert NAMES == [
+        "init",
+        "flow",
+        "filter",
+        "fit",
+        "query",
+        "render",
+        "export",
+        "eval",
+        "run",
+        "demo",
+        "info",
+        "doctor",
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)

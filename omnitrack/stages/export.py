@@ -1,0 +1,101 @@
+"""`omnitrack export`: tracks of a project in the files of other programs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from omnitrack.errors import OmnitrackError, UsageError
+from omnitrack.export.contract import ExportFormat
+from omnitrack.project.project import Project
+from omnitrack.tracks.exporting import Footage
+from omnitrack.tracks.files import load_tracks
+from omnitrack.tracks.saving import find_format, save_as
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What `export_file` wrote.
+
+    Attributes:
+        format: Its name.
+        output: The file; - is standard output.
+        tracks: Number of tracks.
+        frames: Number of frames.
+        seconds: Wall time.
+    """
+
+    format: str
+    output: str
+    tracks: int
+    frames: int
+    seconds: float
+
+
+def export_file(
+    project: Project, tracks_path: Path | None, output: Path | None, name: str | None, options: Mapping[str, object]
+) -> ExportReport:
+    """Write a file of tracks as another program reads it, its frames numbered as the footage's.
+
+    Args:
+        project: Says which frames of the footage the tracks' frames are.
+        tracks_path: The tracks; None takes those of the last query.
+        output: The file; None writes to standard output.
+        name: Of the format; None goes by the suffix of `output`.
+        options: Of `omnitrack.tracks.exporting.ExportOptions`.
+
+    Raises:
+        OmnitrackError: No tracks, those of another video, a format nobody knows, or what it cannot do.
+        UsageError: Neither a format nor a file.
+    """
+    began = time.perf_counter()
+    if output is None and name is None:
+        raise UsageError("say what to write", f"for example: omnitrack export {project.root} -o tracks.nk")
+    found = find_format(output, name)  # before the tracks are read
+    path = tracks_path or project.tracks_dir / "tracks.npz"
+    tracks = load_tracks(path)
+    size = project.meta.original_size
+    if tuple(tracks.size) not in (size, (0, 0)) or tracks.meta.get("frames") not in (None, project.meta.fingerprint):
+        raise OmnitrackError(
+            f"{path} is not of the video of project {project.root}",
+            f"track points of this project: omnitrack query {project.root} --grid 20@0",
+        )
+    label = found.name if isinstance(found, ExportFormat) else found
+    save_as(tracks, output, label, {**options, "footage": footage_of(project)})
+    seconds = time.perf_counter() - began
+    return ExportReport(label, str(output or "-"), len(tracks), len(tracks.frames), seconds)
+
+
+def footage_of(project: Project) -> Footage:
+    """Where a project's frames are in the footage that other programs open."""
+    meta = project.meta
+    positions = np.array(meta.indices, np.int64)
+    stride = int(np.median(np.diff(positions))) if len(positions) > 1 else 1
+    return Footage(
+        positions=positions,
+        numbers=None if meta.numbers is None else np.array(meta.numbers, np.int64),
+        size=meta.original_size,
+        fps=meta.fps * stride,
+        images=tuple(project.frame_path(index) for index in range(project.num_frames)),
+    )
+
+
+def parse_names(text: str | None) -> tuple[str, ...]:
+    """Names between commas, or one a line of the file that the text names; none of None.
+
+    Raises:
+        OmnitrackError: The file cannot be read.
+    """
+    if text is None:
+        return ()
+    path = Path(text)
+    if not path.is_file():
+        return tuple(name.strip() for name in text.split(","))
+    try:
+        return tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
+    except (OSError, ValueError) as error:
+        raise OmnitrackError(f"cannot read names from {path}: {error}", "give a text file, one name a line") from error

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from omnitrack.cli.complete import values
 from omnitrack.cli.options import HERE, ProjectArgument, one_of
 from omnitrack.cli.session import Session
+from omnitrack.errors import UsageError
 from omnitrack.export.contract import HIDDEN
-from omnitrack.export.formats import format_names
+from omnitrack.export.formats import DENSE, format_names
+
+if TYPE_CHECKING:
+    from omnitrack.project.project import Project
+    from omnitrack.stages.export_dense import DenseReport
 
 EXAMPLES = """
 omnitrack export clip -o tracks.nk                       a Nuke Tracker4 node
 omnitrack export clip --as blender --names nose,ear -o markers.py
 omnitrack export clip --tracks four.npz --as nuke-cornerpin --first-frame 1001 -o pin.nk
 omnitrack export clip --as napari --scale 0.325 --unit um -o cells.csv
+omnitrack export clip --as stmap --frame 24 -o maps/
+omnitrack export clip --matte actor.png@24 -o mattes/
 """
+
+
+def _bits(value: int | None) -> int | None:
+    if value not in (None, 16, 32):
+        raise typer.BadParameter(f"{value} is not 16 or 32")
+    return value
 
 
 def command(
@@ -36,9 +50,9 @@ def command(
         typer.Option(
             "--as",
             metavar="FORMAT",
-            help=f"{', '.join(format_names())}; or npz, csv, json, h5.",
+            help=f"Of tracks: {', '.join(format_names())}, npz, csv, json, h5. Of every pixel: {', '.join(DENSE)}.",
             show_default="by suffix",
-            autocompletion=values(*format_names()),
+            autocompletion=values(*format_names(), *DENSE),
         ),
     ] = None,
     first_frame: Annotated[
@@ -60,32 +74,85 @@ def command(
         ),
     ] = None,
     min_confidence: Annotated[
-        float, typer.Option(min=0, max=1, metavar="C", help="Points less sure than this count as hidden.")
-    ] = 0.0,
+        float | None,
+        typer.Option(min=0, max=1, metavar="C", help="Points less sure than this count as hidden.", show_default="0"),
+    ] = None,
     names: Annotated[
         str | None,
         typer.Option(metavar="A,B", help="Names of the tracks, or a file of one a line.", show_default="track_0000"),
     ] = None,
-    scale: Annotated[float, typer.Option(metavar="UNITS", help="Units per pixel.")] = 1.0,
-    unit: Annotated[str, typer.Option(metavar="um|mm|...", help="Unit of lengths.")] = "px",
+    scale: Annotated[float | None, typer.Option(metavar="UNITS", help="Units per pixel.", show_default="1")] = None,
+    unit: Annotated[str | None, typer.Option(metavar="um|mm|...", help="Unit of lengths.", show_default="px")] = None,
+    frame: Annotated[
+        int | None,
+        typer.Option(
+            min=0, metavar="T", help="For stmap, camera: the frame that the others are mapped to.", show_default="0"
+        ),
+    ] = None,
+    matte: Annotated[
+        str | None, typer.Option(metavar="M.png@T", help="A matte over the whole frame T, to be carried to all.")
+    ] = None,
+    bits: Annotated[
+        int | None,
+        typer.Option(
+            metavar="16|32", help="Of EXR pictures.", show_default="32 of stmap, 16 of motion-vectors", callback=_bits
+        ),
+    ] = None,
 ) -> None:
-    """Write tracks as other programs read them.
+    """Write tracks, or the field's motion of every pixel, as other programs read them.
 
     Coordinates, frame numbers and marks are the target's own: y up from the bottom left corner for Nuke and Blender,
     y down from a pixel's centre for napari, fractions of the frame for TAP-Vid.
     """
+    path = None if output is None or output == "-" else Path(output)
+    opened = session.project(project)
+    of_tracks: dict[str, object] = {"--tracks": tracks, "--hidden": hidden, "--names": names}
+    of_tracks |= {"--min-confidence": min_confidence, "--scale": scale, "--unit": unit}
+    of_fields = {"--frame": frame, "--matte": matte, "--bits": bits}
+    if name in DENSE or matte is not None:
+        _refuse(of_tracks, f"tracks, not for {name or 'matte'}")
+        session.report(_export_field(session, opened, name or "matte", path, matte, frame, bits, first_frame))
+        return
+    _refuse(of_fields, f"{', '.join(DENSE)} only")
     from omnitrack.stages.export import export_file, parse_names
 
-    opened = session.project(project)
-    options = {
+    given = {
         "first_frame": first_frame,
         "hidden": hidden,
         "min_confidence": min_confidence,
-        "names": parse_names(names),
         "scale": scale,
         "unit": unit,
     }
-    path = None if output is None or output == "-" else Path(output)
-    report = export_file(opened, tracks, path, name, options)
+    options = {key: value for key, value in given.items() if value is not None}
+    report = export_file(opened, tracks, path, name, {**options, "names": parse_names(names)})
     if report.output != "-":
         session.report(report)
+
+
+def _export_field(
+    session: Session,
+    project: Project,
+    name: str,
+    path: Path | None,
+    matte: str | None,
+    frame: int | None,
+    bits: int | None,
+    first_frame: int | None,
+) -> DenseReport:
+    from omnitrack.stages.export_dense import DenseOptions, export_dense, parse_matte
+
+    if path is None:
+        raise UsageError(
+            f"{name} cannot go to standard output", f"name a place: -o {name}{DENSE[name] if 'camera' in name else '/'}"
+        )
+    if matte is not None and frame is not None:
+        raise UsageError("--matte says its frame itself", f"leave out --frame {frame}")
+    image, marked = (None, frame or 0) if matte is None else parse_matte(matte)
+    options = DenseOptions(marked, image, bits, first_frame)
+    return export_dense(project, name, path, options, session.device, session.progress)
+
+
+def _refuse(options: Mapping[str, object], what: str) -> None:
+    for option, value in options.items():
+        if value is not None:
+            raise UsageError(f"{option} is for {what}", f"leave out {option}")

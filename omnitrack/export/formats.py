@@ -100,6 +100,16 @@ _BUILT_IN = (
     ),
     ExportFormat("rerun", ".rrd", "rerun recording (needs rerun-sdk)", "research:rerun", hidden=EVERY, needs=PICTURE),
 )
+# What only a field has: of every pixel, in a file a frame but for the camera.
+DENSE = {
+    "stmap": ".exr",
+    "motion-vectors": ".exr",
+    "flo": ".flo",
+    "kitti": ".png",
+    "matte": ".png",
+    "camera": ".json",
+    "camera-nuke": ".nk",
+}
 BUILT_IN = {format.name: replace(format, write=f"omnitrack.export.{format.write}") for format in _BUILT_IN}
 
 

@@ -30,7 +30,9 @@ def matrices(found: Trajectories) -> Iterator[bytes]:
     try:
         from scipy.io import savemat
     except ImportError as error:
-        raise OmnitrackError("a .mat file is written by scipy, which is not installed", "pip install scipy") from error
+        raise OmnitrackError(
+            "a .mat file is written by scipy, which is not installed", 'pip install "omnitrack-video[matlab]"'
+        ) from error
     points = np.where(found.written[..., None], found.points, np.nan) + (found.unit == "px")
     memory = io.BytesIO()
     names = np.empty(len(found), object)

@@ -47,7 +47,7 @@ def tracker(found: Trajectories) -> Iterator[str]:
         numbers, seen = found.numbers[written], found.visible[row, written]
         changed = np.append(True, seen[1:] != seen[:-1])[: len(seen)]
         enabled = f"{{curve K {_keys(numbers[changed], seen[changed], '%d')}}}" if len(seen) else "0"
-        x, y = (_curve(numbers, points[row, written, axis]) for axis in (0, 1))
+        x, y = (curve(numbers, points[row, written, axis]) for axis in (0, 1))
         yield f" {{ {enabled} {_quoted(name)} {x} {y} {REST % (3 * (row < 2,))} }}\n"
     yield f"}}\n}}\nreference_frame {found.numbers[0]}\nname omnitrack_tracks\n}}\n"
 
@@ -69,7 +69,7 @@ def corner_pin(found: Trajectories) -> Iterator[str]:
     yield "CornerPin2D {\n"
     for place, row in enumerate(order, 1):
         written = found.written[row]
-        x, y = (_curve(found.numbers[written], points[row, written, axis]) for axis in (0, 1))
+        x, y = (curve(found.numbers[written], points[row, written, axis]) for axis in (0, 1))
         yield f"to{place} {{{x} {y}}}\n"
     for place, row in enumerate(order, 1):
         yield f"from{place} {{{start[row, 0]:.4f} {start[row, 1]:.4f}}}\n"
@@ -90,9 +90,9 @@ def transform(found: Trajectories) -> Iterator[str]:
     scale, turn, *shift = fitted[known].T
     linear = np.stack([scale * np.cos(turn), -scale * np.sin(turn), scale * np.sin(turn), scale * np.cos(turn)], -1)
     moved = linear.reshape(-1, 2, 2) @ centre + np.stack(shift, -1) - centre
-    x, y = (_curve(numbers, moved[:, axis]) for axis in (0, 1))
+    x, y = (curve(numbers, moved[:, axis]) for axis in (0, 1))
     yield f"Transform {{\ntranslate {{{x} {y}}}\n"
-    yield f"rotate {{{_curve(numbers, np.degrees(np.unwrap(turn)), 6)}}}\nscale {{{_curve(numbers, scale, 8)}}}\n"
+    yield f"rotate {{{curve(numbers, np.degrees(np.unwrap(turn)), 6)}}}\nscale {{{curve(numbers, scale, 8)}}}\n"
     yield f'center {{{centre[0]:.4f} {centre[1]:.4f}}}\nlabel "reference frame {found.numbers[column]}"\n'
     yield "name omnitrack_transform\n}\n"
 
@@ -104,7 +104,8 @@ def _common_column(found: Trajectories) -> int:
     return int(found.written.sum(0).argmax())
 
 
-def _curve(numbers: NDArray[np.int64], values: NDArray[np.floating], decimals: int = 4) -> str:
+def curve(numbers: NDArray[np.int64], values: NDArray[np.floating], decimals: int = 4) -> str:
+    """An animation curve as a knob has it, ``{curve x1 2.5 x2 3.5}``; empty braces without keys."""
     return f"{{curve {_keys(numbers, values, f'%.{decimals}f')}}}" if len(numbers) else "{}"
 
 

@@ -63,7 +63,7 @@ def rerun(found: Trajectories) -> Iterator[bytes]:
         import rerun as sdk
     except ImportError as error:
         raise OmnitrackError(
-            "a .rrd file is written by rerun-sdk, which is not installed", "pip install rerun-sdk"
+            "a .rrd file is written by rerun-sdk, which is not installed", 'pip install "omnitrack-video[rerun]"'
         ) from error
     points = found.from_corner
     stream = sdk.RecordingStream("omnitrack")

@@ -133,4 +133,4 @@ def test_matlab_without_scipy(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(__import__("sys").modules, "scipy.io", None)
     with pytest.raises(OmnitrackError, match="scipy, which is not installed") as caught:
         saved("tracks.mat")
-    assert caught.value.hint == "pip install scipy"
+    assert caught.value.hint == 'pip install "omnitrack-video[matlab]"'

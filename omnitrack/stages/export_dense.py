@@ -1,0 +1,309 @@
+"""`omnitrack export` of what only a fitted field has: maps of every pixel, carried mattes, the camera's motion."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.atomic import atomic_path
+from omnitrack.drawing.enlarge import enlarge_motion
+from omnitrack.drawing.tracks import camera_motion
+from omnitrack.errors import OmnitrackError, UsageError
+from omnitrack.export.camera import CameraMotion, camera_json, camera_nuke
+from omnitrack.export.exr import FLOAT, HALF, Channels, load_openexr, motion_vectors, stmap, write_exr
+from omnitrack.export.flow_files import flo, kitti
+from omnitrack.export.formats import DENSE
+from omnitrack.motion.field import MotionField
+from omnitrack.progress import SILENT, Progress
+from omnitrack.project.project import Project
+from omnitrack.stages.export import footage_of
+from omnitrack.stages.render_edit import Drawing, carried_drawing
+from omnitrack.units import raster_scale
+from omnitrack.video.images import read_pixels
+
+CAMERA_GRID = 40  # points across a frame that vote for the camera's motion
+RANSAC_PX = 2.0  # at 256 x 256, by which a point may be off the camera's motion and still vote for it
+FROM_ZERO = ("flo", "kitti")  # formats of research, which count frames from 0
+USUAL_BITS = {"stmap": FLOAT, "motion-vectors": HALF}  # half floats err by up to 1/4096 of the frame's width
+
+
+@dataclass(frozen=True)
+class DenseOptions:
+    """What is asked of a dense export.
+
+    Attributes:
+        frame: The frame that STMaps fetch from, and from which the camera's motion counts.
+        matte: Image of what a matte marks on that frame.
+        bits: 16 or 32 of an EXR's channels; None for what is usual.
+        first_frame: Number of the project's first frame; None as for tracks.
+    """
+
+    frame: int = 0
+    matte: Path | None = None
+    bits: int | None = None
+    first_frame: int | None = None
+
+
+@dataclass(frozen=True)
+class DenseReport:
+    """What `export_dense` wrote.
+
+    Attributes:
+        format: Its name.
+        output: The file, or the pattern of a sequence of files.
+        frames: Number of frames in it.
+        size: (width, height) of the frames in pixels.
+        seconds: Wall time.
+    """
+
+    format: str
+    output: str
+    frames: int
+    size: tuple[int, int]
+    seconds: float
+
+
+def export_dense(
+    project: Project,
+    name: str,
+    output: Path,
+    options: DenseOptions,
+    device: str = "auto",
+    progress: Progress = SILENT,
+    field: MotionField | None = None,
+) -> DenseReport:
+    """Write a fitted field's motion at the size of the video.
+
+    Args:
+        project: Has a fitted field.
+        name: One of `omnitrack.export.formats.DENSE`.
+        output: A folder, or a pattern such as ``maps/shot.%04d.exr``, for the formats of a file a frame; else a file.
+        options: What is asked.
+        device: Where the field is evaluated.
+        progress: Receives one step per frame.
+        field: Is asked instead of the project's own.
+
+    Raises:
+        OmnitrackError: No fitted field, no such frame, an unusable matte, OpenEXR that is not installed, or a file that
+            cannot be written.
+        UsageError: A matte is wanted and not given.
+    """
+    began = time.perf_counter()
+    _check(project, name, options)
+    if field is None:
+        from omnitrack.stages.fit import load_field
+
+        field = load_field(project, device)
+    maps = _Maps(project, field)
+    numbers = frame_numbers(project, name, options.first_frame)
+    if name in ("camera", "camera-nuke"):
+        motion = _camera(maps, options.frame, numbers, progress)
+        text = camera_json(motion) if name == "camera" else camera_nuke(motion)
+        with atomic_path(output) as part:
+            part.write_text(text, encoding="utf-8")
+        return DenseReport(name, str(output), len(motion.numbers), maps.size, time.perf_counter() - began)
+    pattern, count = sequence_pattern(output, name), 0
+    with progress.task(name, project.num_frames, unit="frames") as task:
+        for frame, write in _WRITERS[name](maps, options):
+            with atomic_path(Path(pattern % int(numbers[frame]))) as part:
+                write(part)
+            task.advance()
+            count += 1
+    return DenseReport(name, pattern, count, maps.size, time.perf_counter() - began)
+
+
+def _check(project: Project, name: str, options: DenseOptions) -> None:
+    if not 0 <= options.frame < project.num_frames:
+        raise OmnitrackError(
+            f"there is no frame {options.frame} in project {project.root}, it has 0 to {project.num_frames - 1}",
+            "name one of these: --frame T",
+        )
+    if (name == "matte") != (options.matte is not None):
+        raise UsageError("--as matte and --matte FILE@T go together", "for example: --matte actor.png@0")
+    if DENSE[name] == ".exr":
+        load_openexr()  # before the work whose result would be lost
+    elif options.bits is not None:
+        raise UsageError(f"--bits is for EXR pictures, not for {name}", "leave it out")
+
+
+def frame_numbers(project: Project, name: str, first: int | None) -> NDArray[np.int64]:
+    """(T,) number of each frame in the names of files and in nodes: the images' own, or that in the video."""
+    footage = footage_of(project)
+    numbers = footage.positions + (name not in FROM_ZERO)
+    if footage.numbers is not None and name not in FROM_ZERO:
+        numbers = footage.numbers
+    return numbers if first is None else numbers - numbers[0] + first
+
+
+def sequence_pattern(output: Path, name: str) -> str:
+    """The names of a sequence's files, with one ``%04d`` for the number.
+
+    Raises:
+        OmnitrackError: The name of a single file.
+    """
+    hashes = re.sub(r"#+", lambda found: f"%0{len(found[0])}d", output.name)
+    if re.fullmatch(r"[^%]*%0?\d*d[^%]*", hashes):
+        return str(output.parent).replace("%", "%%") + "/" + hashes
+    if output.suffix.lower() == DENSE[name]:
+        raise OmnitrackError(
+            f"{name} makes a file a frame, and {output} names one",
+            f"name a folder, or {output.stem}.%04d{output.suffix}",
+        )
+    return str(output).replace("%", "%%") + f"/{name}.%04d{DENSE[name]}"
+
+
+def parse_matte(text: str) -> tuple[Path, int]:
+    """The image and the frame of ``M.png@T``.
+
+    Raises:
+        UsageError: It is not of that form.
+    """
+    name, _, frame = text.rpartition("@")
+    if not name or not frame.isdecimal():
+        raise UsageError(f"--matte {text} is not FILE@T", "for example --matte actor.png@0")
+    return Path(name), int(frame)
+
+
+class _Maps:
+    """Where the pixels of one frame are in another, at the size of the video.
+
+    Args:
+        project: Says the sizes.
+        field: Is asked on the working frames.
+    """
+
+    def __init__(self, project: Project, field: MotionField) -> None:
+        self.project, self.field = project, field
+        self.size = project.meta.original_size
+        self._working = _lattice(*project.size)
+        self.pixels = _lattice(*self.size)
+
+    def motion(self, source: int, target: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Displacement (H, W, 2) in pixels of the video, y down, and visibility (H, W) in [0, 1]."""
+        if source == target:
+            return np.zeros_like(self.pixels), np.ones(self.pixels.shape[:2], np.float32)
+        found = self.field.track(source, self._working.reshape(-1, 2), [target])
+        moved = found.pixels[:, 0].reshape(self._working.shape) - self._working
+        finite = np.isfinite(moved).all(-1)
+        seen = found.visible[:, 0].reshape(finite.shape) & finite
+        return enlarge_motion(np.where(finite[..., None], moved, 0), seen, self.size)
+
+
+Write = Callable[[Path], None]
+
+
+def _stmaps(maps: _Maps, options: DenseOptions) -> Iterator[tuple[int, Write]]:
+    """Fetch from the reference frame; other shots see nothing of it."""
+    shot, bits = maps.project.shot(options.frame), options.bits or USUAL_BITS["stmap"]
+    for frame in range(maps.project.num_frames):
+        moved, seen = maps.motion(frame, options.frame if frame in shot else frame)
+        channels = stmap(maps.pixels + moved, seen if frame in shot else np.zeros_like(seen))
+        yield frame, partial(_write_exr, channels, bits)
+
+
+def _vectors(maps: _Maps, options: DenseOptions) -> Iterator[tuple[int, Write]]:
+    """To the next frame and to the one before; none at either end of a shot."""
+    bits = options.bits or USUAL_BITS["motion-vectors"]
+    for frame in range(maps.project.num_frames):
+        shot = maps.project.shot(frame)
+        forward, backward = (
+            maps.motion(frame, other if other in shot else frame)[0] for other in (frame + 1, frame - 1)
+        )
+        channels = motion_vectors(forward, backward)
+        yield frame, partial(_write_exr, channels, bits)
+
+
+def _flows(
+    maps: _Maps, encode: Callable[[NDArray[np.float32], NDArray[np.bool_]], bytes]
+) -> Iterator[tuple[int, Write]]:
+    """Flow to the next frame of every frame but the last of a shot."""
+    for frame in range(maps.project.num_frames):
+        if frame + 1 in maps.project.shot(frame):
+            flow, seen = maps.motion(frame, frame + 1)
+            yield frame, partial(_write, encode(flow, seen >= 0.5))
+
+
+def _mattes(maps: _Maps, options: DenseOptions) -> Iterator[tuple[int, Write]]:
+    """The matte in every frame, 16 bits; soft where it was, and at the edges of what hides it."""
+    carried = carried_drawing(maps.project, maps.field, _read_matte(maps, options), maps.size)
+    for frame in range(maps.project.num_frames):
+        layer = carried(frame)
+        alpha = np.zeros(maps.size[::-1], np.float32) if layer is None else layer[..., 3]
+        _, data = cv2.imencode(".png", np.rint(alpha.clip(0, 1) * 65535).astype(np.uint16))
+        yield frame, partial(_write, bytes(data))
+
+
+def _write(data: bytes, path: Path) -> None:
+    path.write_bytes(data)
+
+
+def _write_exr(channels: Channels, bits: int, path: Path) -> None:
+    write_exr(path, channels, bits)
+
+
+_WRITERS: dict[str, Callable[[_Maps, DenseOptions], Iterator[tuple[int, Write]]]] = {
+    "stmap": _stmaps,
+    "motion-vectors": _vectors,
+    "flo": lambda maps, options: _flows(maps, lambda flow, seen: flo(flow)),
+    "kitti": lambda maps, options: _flows(maps, kitti),
+    "matte": _mattes,
+}
+
+
+def _read_matte(maps: _Maps, options: DenseOptions) -> Drawing:
+    path = Path(str(options.matte))
+    if not path.is_file():
+        raise OmnitrackError(f"there is no matte at {path}", "give an image over the whole frame: --matte actor.png@0")
+    pixels = read_pixels(path)
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise OmnitrackError(f"matte {path} holds {pixels.dtype} values, which have no fixed range", "save it as PNG")
+    height, width = pixels.shape[:2]
+    if (width, height) not in (maps.size, maps.project.size):
+        whole = f"{maps.size[0]}x{maps.size[1]}"
+        raise OmnitrackError(f"matte {path} is {width}x{height}, the video is {whole}", "draw it over a whole frame")
+    alpha = pixels[..., 3] if pixels.shape[2] == 4 else pixels.max(-1)
+    if not alpha.any():
+        raise OmnitrackError(f"matte {path} marks nothing", "paint what it shall mark in white")
+    return Drawing(np.dstack([alpha] * 4), options.frame)
+
+
+def _camera(maps: _Maps, reference: int, numbers: NDArray[np.int64], progress: Progress) -> CameraMotion:
+    """Maps between neighbouring frames of the reference's shot, one after another from the reference outward."""
+    shot, size = maps.project.shot(reference), maps.project.size
+    steps = {}
+    with progress.task("camera", len(shot), unit="frames") as task:
+        for frame in shot[:-1]:
+            steps[frame] = _step(maps, frame, RANSAC_PX * raster_scale(size))
+            task.advance()
+    found = {reference: np.eye(3)}
+    for frame in range(reference, shot[-1]):
+        found[frame + 1] = steps[frame] @ found[frame]
+    for frame in range(reference, shot.start, -1):
+        found[frame - 1] = np.linalg.inv(steps[frame - 1]) @ found[frame]
+    scale = np.diag([*maps.project.scale, 1.0])
+    scale[:2, 2] = (maps.project.scale - 1) / 2  # pixel centres are at integers in both
+    working = np.stack([found[frame] for frame in shot])
+    whole = scale @ working @ np.linalg.inv(scale)
+    rate = footage_of(maps.project).fps
+    return CameraMotion(whole, numbers[list(shot)], int(numbers[reference]), maps.size, rate)
+
+
+def _step(maps: _Maps, frame: int, threshold: float) -> NDArray[np.float64]:
+    width, height = maps.project.size
+    spacing = max(1, width // CAMERA_GRID)
+    points = _lattice(width, height)[::spacing, ::spacing].reshape(-1, 2)
+    found = maps.field.track(frame, points, [frame + 1])
+    tracks = np.stack([points, found.pixels[:, 0]], 1)
+    return camera_motion(tracks, np.column_stack([np.ones(len(points), bool), found.visible[:, 0]]), threshold)[1]
+
+
+def _lattice(width: int, height: int) -> NDArray[np.float32]:
+    return np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omnitrack.config import load_settings
 from omnitrack.errors import OmnitrackError
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from omnitrack.project.project import Project
     from omnitrack.settings import Settings
+    from omnitrack.stages.export import ExportReport
+    from omnitrack.stages.export_dense import DenseReport
     from omnitrack.stages.filter import FilterReport
     from omnitrack.stages.fit import FitReport
     from omnitrack.stages.flow import FlowReport
@@ -245,6 +247,34 @@ class OpenProject:
         path = None if output is None else Path(output)
         drawing = None if edit is None else Path(edit)
         return render(self.project, settings, tracks, style, path, self._device, self._progress, drawing)
+
+    def export(
+        self, output: str | Path, format: str | None = None, tracks: Tracks | None = None, **options: Any
+    ) -> ExportReport | DenseReport:
+        """Write tracks, or the field's motion of every pixel, as other programs read them.
+
+        Args:
+            output: The file; of the formats of a file a frame a folder, or a pattern such as ``maps/shot.%04d.exr``.
+            format: As ``omnitrack export --as`` has it: nuke, napari, stmap ...; None goes by the suffix.
+            tracks: What `query` returned; None takes the tracks of the last query on the command line.
+            options: ``first_frame``, ``hidden``, ``min_confidence``, ``names``, ``scale``, ``unit`` of tracks; of every
+                pixel ``frame``, ``matte``, ``bits``, ``first_frame``.
+
+        Raises:
+            OmnitrackError: A format nobody knows, what it cannot do, no fitted field, or a file that cannot be written.
+        """
+        from omnitrack.export.formats import DENSE
+
+        if format not in DENSE:
+            from omnitrack.stages.export import export_file
+
+            return export_file(self.project, tracks, Path(output), format, options)
+        from omnitrack.stages.export_dense import DenseOptions, export_dense
+
+        if tracks is not None:
+            raise OmnitrackError(f"{format} is of every pixel, not of tracks", "leave out the tracks")
+        asked = DenseOptions(**options)
+        return export_dense(self.project, format, Path(output), asked, self._device, self._progress)
 
     def info(self) -> InfoReport:
         """Say what the project holds, what of it is stale, and what to do next."""

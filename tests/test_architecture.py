@@ -40,7 +40,7 @@ ALLOWED = {
     "__main__": {"cli"},
     "cli": {"stages", "project", "evaluation", "tracks", "export", "video"},
     "omnitrack": {"api", "correspondence", "synthetic", "tracks"},  # what it exports
-    "api": {"stages", "project", "tracks"},
+    "api": {"stages", "project", "tracks", "export"},
     "stages": {
         "project",
         "evaluation",

@@ -35,69 +35,83 @@ def _bits(value: int | None) -> int | None:
     return value
 
 
+TracksFile = Annotated[
+    Path | None,
+    typer.Option("--tracks", metavar="FILE", help="Tracks to export.", show_default="PROJECT/tracks/tracks.npz"),
+]
+Output = Annotated[
+    str | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is stdout, a folder takes maps.")
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--as",
+        metavar="FORMAT",
+        help=f"Of tracks: {', '.join(format_names())}, npz, csv, json, h5. Of every pixel: {', '.join(DENSE)}.",
+        show_default="by suffix",
+        autocompletion=values(*format_names(), *DENSE),
+    ),
+]
+FirstFrame = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Number of the project's first frame.",
+        show_default="that of its image, or as the format counts the video",
+    ),
+]
+Hidden = Annotated[
+    str | None,
+    typer.Option(
+        metavar="|".join(HIDDEN),
+        help="Hidden points: left out, kept where seen last, or written with a mark.",
+        show_default="by format",
+        callback=one_of(*HIDDEN),
+        autocompletion=values(*HIDDEN),
+    ),
+]
+MinConfidence = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, metavar="C", help="Points less sure than this count as hidden.", show_default="0"),
+]
+Names = Annotated[
+    str | None,
+    typer.Option(metavar="A,B", help="Names of the tracks, or a file of one a line.", show_default="track_0000"),
+]
+Scale = Annotated[float | None, typer.Option(metavar="UNITS", help="Units per pixel.", show_default="1")]
+Unit = Annotated[str | None, typer.Option(metavar="um|mm|...", help="Unit of lengths.", show_default="px")]
+Frame = Annotated[
+    int | None,
+    typer.Option(
+        min=0, metavar="T", help="For stmap, camera: the frame that the others are mapped to.", show_default="0"
+    ),
+]
+Matte = Annotated[
+    str | None, typer.Option(metavar="M.png@T", help="A matte over the whole frame T, to be carried to all.")
+]
+Bits = Annotated[
+    int | None,
+    typer.Option(
+        metavar="16|32", help="Of EXR pictures.", show_default="32 of stmap, 16 of motion-vectors", callback=_bits
+    ),
+]
+
+
 def command(
     session: Session,
     project: ProjectArgument = HERE,
-    tracks: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Tracks to export.", show_default="PROJECT/tracks/tracks.npz"),
-    ] = None,
-    output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is stdout.")
-    ] = None,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            "--as",
-            metavar="FORMAT",
-            help=f"Of tracks: {', '.join(format_names())}, npz, csv, json, h5. Of every pixel: {', '.join(DENSE)}.",
-            show_default="by suffix",
-            autocompletion=values(*format_names(), *DENSE),
-        ),
-    ] = None,
-    first_frame: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Number of the project's first frame.",
-            show_default="that of its image, or as the format counts the video",
-        ),
-    ] = None,
-    hidden: Annotated[
-        str | None,
-        typer.Option(
-            metavar="|".join(HIDDEN),
-            help="Hidden points: left out, kept where seen last, or written with a mark.",
-            show_default="by format",
-            callback=one_of(*HIDDEN),
-            autocompletion=values(*HIDDEN),
-        ),
-    ] = None,
-    min_confidence: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, metavar="C", help="Points less sure than this count as hidden.", show_default="0"),
-    ] = None,
-    names: Annotated[
-        str | None,
-        typer.Option(metavar="A,B", help="Names of the tracks, or a file of one a line.", show_default="track_0000"),
-    ] = None,
-    scale: Annotated[float | None, typer.Option(metavar="UNITS", help="Units per pixel.", show_default="1")] = None,
-    unit: Annotated[str | None, typer.Option(metavar="um|mm|...", help="Unit of lengths.", show_default="px")] = None,
-    frame: Annotated[
-        int | None,
-        typer.Option(
-            min=0, metavar="T", help="For stmap, camera: the frame that the others are mapped to.", show_default="0"
-        ),
-    ] = None,
-    matte: Annotated[
-        str | None, typer.Option(metavar="M.png@T", help="A matte over the whole frame T, to be carried to all.")
-    ] = None,
-    bits: Annotated[
-        int | None,
-        typer.Option(
-            metavar="16|32", help="Of EXR pictures.", show_default="32 of stmap, 16 of motion-vectors", callback=_bits
-        ),
-    ] = None,
+    tracks: TracksFile = None,
+    output: Output = None,
+    name: Format = None,
+    first_frame: FirstFrame = None,
+    hidden: Hidden = None,
+    min_confidence: MinConfidence = None,
+    names: Names = None,
+    scale: Scale = None,
+    unit: Unit = None,
+    frame: Frame = None,
+    matte: Matte = None,
+    bits: Bits = None,
 ) -> None:
     """Write tracks, or the field's motion of every pixel, as other programs read them.
 
@@ -108,12 +122,11 @@ def command(
     opened = session.project(project)
     of_tracks: dict[str, object] = {"--tracks": tracks, "--hidden": hidden, "--names": names}
     of_tracks |= {"--min-confidence": min_confidence, "--scale": scale, "--unit": unit}
-    of_fields = {"--frame": frame, "--matte": matte, "--bits": bits}
     if name in DENSE or matte is not None:
         _refuse(of_tracks, f"tracks, not for {name or 'matte'}")
-        session.report(_export_field(session, opened, name or "matte", path, matte, frame, bits, first_frame))
+        session.report(_export_field(session, opened, name or "matte", path, _matte(matte, frame), bits, first_frame))
         return
-    _refuse(of_fields, f"{', '.join(DENSE)} only")
+    _refuse({"--frame": frame, "--bits": bits}, f"{', '.join(DENSE)} only")
     from omnitrack.stages.export import export_file, parse_names
 
     given = {
@@ -129,26 +142,31 @@ def command(
         session.report(report)
 
 
+def _matte(matte: str | None, frame: int | None) -> tuple[Path | None, int]:
+    """The image of a matte, and its frame or the one of the other formats."""
+    from omnitrack.stages.export_dense import parse_matte
+
+    if matte is None:
+        return None, frame or 0
+    _refuse({"--frame": frame}, "what has no matte, which says its frame itself")
+    return parse_matte(matte)
+
+
 def _export_field(
     session: Session,
     project: Project,
     name: str,
     path: Path | None,
-    matte: str | None,
-    frame: int | None,
+    marked: tuple[Path | None, int],
     bits: int | None,
     first_frame: int | None,
 ) -> DenseReport:
-    from omnitrack.stages.export_dense import DenseOptions, export_dense, parse_matte
+    from omnitrack.stages.export_dense import DenseOptions, export_dense
 
     if path is None:
-        raise UsageError(
-            f"{name} cannot go to standard output", f"name a place: -o {name}{DENSE[name] if 'camera' in name else '/'}"
-        )
-    if matte is not None and frame is not None:
-        raise UsageError("--matte says its frame itself", f"leave out --frame {frame}")
-    image, marked = (None, frame or 0) if matte is None else parse_matte(matte)
-    options = DenseOptions(marked, image, bits, first_frame)
+        example = f"{name}{DENSE[name]}" if "camera" in name else f"{name}/"
+        raise UsageError(f"{name} cannot go to standard output", f"name a place: -o {example}")
+    options = DenseOptions(marked[1], marked[0], bits, first_frame)
     return export_dense(project, name, path, options, session.device, session.progress)
 
 

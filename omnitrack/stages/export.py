@@ -15,6 +15,7 @@ from omnitrack.project.project import Project
 from omnitrack.tracks.exporting import Footage
 from omnitrack.tracks.files import load_tracks
 from omnitrack.tracks.saving import find_format, save_as
+from omnitrack.tracks.tracks import Tracks
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,13 @@ class ExportReport:
 
 
 def export_file(
-    project: Project, tracks_path: Path | None, output: Path | None, name: str | None, options: Mapping[str, object]
+    project: Project, tracks: Tracks | Path | None, output: Path | None, name: str | None, options: Mapping[str, object]
 ) -> ExportReport:
     """Write a file of tracks as another program reads it, its frames numbered as the footage's.
 
     Args:
         project: Says which frames of the footage the tracks' frames are.
-        tracks_path: The tracks; None takes those of the last query.
+        tracks: What to write, or its file; None takes those of the last query.
         output: The file; None writes to standard output.
         name: Of the format; None goes by the suffix of `output`.
         options: Of `omnitrack.tracks.exporting.ExportOptions`.
@@ -56,12 +57,13 @@ def export_file(
     if output is None and name is None:
         raise UsageError("say what to write", f"for example: omnitrack export {project.root} -o tracks.nk")
     found = find_format(output, name)  # before the tracks are read
-    path = tracks_path or project.tracks_dir / "tracks.npz"
-    tracks = load_tracks(path)
+    where = "the tracks" if isinstance(tracks, Tracks) else tracks or project.tracks_dir / "tracks.npz"
+    if not isinstance(tracks, Tracks):
+        tracks = load_tracks(where)
     size = project.meta.original_size
     if tuple(tracks.size) not in (size, (0, 0)) or tracks.meta.get("frames") not in (None, project.meta.fingerprint):
         raise OmnitrackError(
-            f"{path} is not of the video of project {project.root}",
+            f"{where} cannot be of the video of project {project.root}",
             f"track points of this project: omnitrack query {project.root} --grid 20@0",
         )
     label = found.name if isinstance(found, ExportFormat) else found

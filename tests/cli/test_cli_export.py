@@ -120,7 +120,7 @@ def test_tracks_of_another_video(cli: Cli, tracked: Path, tmp_path: Path) -> Non
     other = replace(load_tracks(tracked / "tracks" / "tracks.npz"), size=(64, 64))
     other.save(tmp_path / "other.npz")
     status, _, err = cli("export", str(tracked), "--tracks", str(tmp_path / "other.npz"), "--as", "nuke")
-    assert status == 1 and "is not of the video of project" in err
+    assert status == 1 and "cannot be of the video of project" in err
     beyond = replace(load_tracks(tracked / "tracks" / "tracks.npz"), frames=np.array([2, 3, 12]))
     beyond.save(tmp_path / "beyond.npz")
     status, _, err = cli("export", str(tracked), "--tracks", str(tmp_path / "beyond.npz"), "--as", "nuke")

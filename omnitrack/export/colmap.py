@@ -2,7 +2,7 @@
 
 Convention:
     (0, 0) is the top left corner of the frame, y down, so that the first pixel's centre is (0.5, 0.5). Images are named
-    as the project's frames, ``000000.png``, counted in frames that were tracked. Pixels are square.
+    as the project's frames, ``000000.png``, but are of the video's own size. Pixels are square.
 
 Source:
     COLMAP, Database Format, https://colmap.github.io/database.html; its tables as version 3.8 makes them, which later
@@ -65,7 +65,8 @@ def _write(file: sqlite3.Connection, found: Trajectories) -> None:
     length = found.written.shape[1]
     for column in range(length):
         file.execute(
-            "INSERT INTO images (image_id, name, camera_id) VALUES (?, ?, 1)", (column + 1, f"{column:06d}.png")
+            "INSERT INTO images (image_id, name, camera_id) VALUES (?, ?, 1)",
+            (column + 1, f"{found.frames[column]:06d}.png"),
         )
         chosen = points[found.written[:, column], column].astype(np.float32)
         file.execute("INSERT INTO keypoints VALUES (?, ?, 2, ?)", (column + 1, len(chosen), chosen.tobytes()))

@@ -28,6 +28,7 @@ class Trajectories:
         visible: (N, T) bool: seen, and sure enough.
         confidence: (N, T) float in [0, 1]; 0 where not visible.
         queries: (N, 3) rows (t, x, y), t a column from 0, pixels.
+        frames: (T,) int64: the frames of the project, from 0.
         numbers: (T,) int64: the frames as the format counts them.
         seconds: (T,) float64 since the first frame of the footage; NaN where the rate is not known.
         names: One a track, all different.
@@ -45,6 +46,7 @@ class Trajectories:
     visible: NDArray[np.bool_]
     confidence: NDArray[np.floating]
     queries: NDArray[np.floating]
+    frames: NDArray[np.int64]
     numbers: NDArray[np.int64]
     seconds: NDArray[np.float64]
     names: tuple[str, ...]

@@ -117,6 +117,7 @@ def trajectories(tracks: Tracks, format: ExportFormat, options: ExportOptions | 
         visible=visible,
         confidence=np.where(visible, tracks.confidence, 0),
         queries=np.column_stack([np.searchsorted(tracks.frames, tracks.queries[:, 0]), tracks.queries[:, 1:]]),
+        frames=tracks.frames,
         numbers=_numbers(tracks, format, asked),
         seconds=footage.positions[rows] / footage.fps if footage.fps else np.full(len(rows), np.nan),
         names=asked.names or tuple(f"track_{row:04d}" for row in range(len(tracks))),

@@ -84,7 +84,7 @@ def test_cotracker_is_read_as_another_trackers_file(saved: Saved, straight_track
 def test_colmap(saved: Saved) -> None:
     with sqlite3.connect(saved("scene.db")) as file:
         assert file.execute("SELECT model, width, height FROM cameras").fetchall() == [(2, 100, 50)]
-        assert file.execute("SELECT name FROM images WHERE image_id = 4").fetchall() == [("000003.png",)]
+        assert file.execute("SELECT name FROM images WHERE image_id = 4").fetchall() == [("000008.png",)]
         rows, columns, data = file.execute("SELECT rows, cols, data FROM keypoints WHERE image_id = 2").fetchone()
         assert (rows, columns) == (2, 2)
         assert_allclose(np.frombuffer(data, np.float32).reshape(2, 2), [[13.5, 24.5], [0.5, 1.5]])
@@ -100,7 +100,7 @@ def test_pycolmap_reads_it(saved: Saved, reader: Reader) -> None:
     pycolmap = reader("pycolmap")
     found = pycolmap.Database.open(str(saved("scene.db")))
     images = found.read_all_images()
-    assert [image.name for image in images] == [f"{t:06d}.png" for t in range(4)]
+    assert [image.name for image in images] == [f"{t:06d}.png" for t in range(5, 9)]
     assert_allclose(np.asarray(found.read_keypoints(2))[:, :2], [[13.5, 24.5], [0.5, 1.5]])
     assert found.read_matches(2, 4).tolist() == [[0, 0], [1, 1]]
     found.close()

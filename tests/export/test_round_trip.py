@@ -1,0 +1,69 @@
+"""Random tracks written to every format and read back: the largest error, by its layout and by its own program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from read_back import READERS
+
+from omnitrack.export import formats
+from omnitrack.export.contract import HOLD, MARK
+from omnitrack.tracks.tracks import Tracks
+
+SIZE = (1920, 1080)
+# Four decimals, or of fractions seven; float32 of a fraction of 1920 pixels, or in such a pixel, is 1e-4 px.
+LARGEST_ERROR_PX = 2e-4
+
+
+def random_tracks(count: int, length: int, hidden: float = 0.0) -> Tracks:
+    """Points anywhere in the frame and a little beyond, in frames 0 to T - 1; a share of them hidden."""
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-20, 20, (count, length, 2)) + rng.uniform(0, SIZE, (count, 1, 2))
+    points = points.astype(np.float32)
+    visible = rng.random((count, length)) >= hidden
+    queries = np.column_stack([np.zeros(count), points[:, 0]]).astype(np.float32)
+    confidence = rng.random((count, length)).astype(np.float32)
+    return Tracks(queries, points, visible, confidence, confidence, np.arange(length), SIZE, 24.0)
+
+
+CASES = [(name, *reader) for name, readers in READERS.items() for reader in readers]
+
+
+@pytest.mark.parametrize(("name", "by", "read"), CASES, ids=[f"{name}-{by}" for name, by, _ in CASES])
+def test_points_come_back(name: str, by: str, read, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    tracks, found = random_tracks(7, 5), formats.get_format(name)
+    path = tmp_path / f"tracks{found.suffix}"
+    tracks.save(path, name, first_frame=found.first_frame)
+    try:
+        places = read(path, SIZE)
+    except ImportError as error:
+        pytest.skip(f"{by} is not installed: {error}")
+    assert places.shape == tracks.tracks.shape
+    assert np.abs(places - tracks.tracks).max() < LARGEST_ERROR_PX
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_hidden_points_are_marked_or_held(name: str, tmp_path: Path) -> None:
+    """The readers above see as many points as there are, hidden ones too: where they are, or where seen last."""
+    tracks, found = random_tracks(7, 5, hidden=0.3), formats.get_format(name)
+    by, read = READERS[name][0]
+    for hidden in {MARK, HOLD} & set(found.hidden):
+        path = tmp_path / f"{hidden}{found.suffix}"
+        try:
+            tracks.save(path, name, first_frame=found.first_frame, hidden=hidden)
+            places = read(path, SIZE)
+        except (ImportError, formats.OmnitrackError) as error:
+            pytest.skip(f"{by} is not installed: {error}")
+        expected = np.array(tracks.tracks)
+        for row, column in np.argwhere(~tracks.visible) if hidden == HOLD else ():
+            before = np.flatnonzero(tracks.visible[row, :column])
+            nearest = before[-1] if len(before) else tracks.visible[row].argmax()
+            expected[row, column] = tracks.tracks[row, nearest]
+        assert np.abs(places - expected).max() < LARGEST_ERROR_PX
+
+
+def test_every_format_has_a_reader() -> None:
+    of_one_node = {"nuke-cornerpin", "nuke-transform"}  # computed as their manual says, in test_vfx_formats.py
+    assert set(READERS) == set(formats.BUILT_IN) - of_one_node

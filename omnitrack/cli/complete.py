@@ -39,6 +39,13 @@ def estimators(incomplete: str) -> list[str]:
     return [name for name in ("dis", "raft", "tracks", *plug_ins) if name.startswith(incomplete)]
 
 
+def export_formats(incomplete: str) -> list[str]:
+    """The formats of `omnitrack export`, and those of installed packages."""
+    from omnitrack.export.formats import DENSE, format_names
+
+    return [name for name in (*format_names(), *DENSE) if name.startswith(incomplete)]
+
+
 def setting_keys(incomplete: str) -> list[str]:
     """Every setting as ``table.key=``, for --set."""
     from omnitrack.settings import Settings

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnitrack.cli.complete import values
+from omnitrack.cli.complete import export_formats, values
 from omnitrack.cli.options import HERE, ProjectArgument, one_of
 from omnitrack.cli.session import Session
 from omnitrack.errors import UsageError
 from omnitrack.export.contract import HIDDEN
-from omnitrack.export.formats import DENSE, format_names
+from omnitrack.export.formats import BUILT_IN, DENSE
 
 if TYPE_CHECKING:
     from omnitrack.project.project import Project
@@ -47,9 +47,9 @@ Format = Annotated[
     typer.Option(
         "--as",
         metavar="FORMAT",
-        help=f"Of tracks: {', '.join(format_names())}, npz, csv, json, h5. Of every pixel: {', '.join(DENSE)}.",
+        help=f"Of tracks: {', '.join(BUILT_IN)}, npz, csv, json, h5. Of every pixel: {', '.join(DENSE)}.",
         show_default="by suffix",
-        autocompletion=values(*format_names(), *DENSE),
+        autocompletion=export_formats,
     ),
 ]
 FirstFrame = Annotated[

@@ -2,7 +2,8 @@
 
 Convention:
     A marker's `co` is a fraction of the frame, (0, 0) at its bottom left corner, y up; pixel centres are at half
-    pixels. Clip frames count from 1, whatever numbers the images have. Pixels are square.
+    pixels. Clip frames count from 1, whatever numbers the images have. Pixels are square. Blender moves a marker that
+    is outside of the frame to its edge; such points are hidden, and disabled.
 
 Source:
     Blender manual, Movie Clip > Tracking > Track; Python API, bpy.types.MovieTrackingMarker.co, .mute and
@@ -58,7 +59,7 @@ def script(found: Trajectories) -> Iterator[str]:
         last = np.maximum.accumulate(np.where(found.written[row], np.arange(len(written)), 0))
         markers = np.column_stack([found.numbers, places[row, last], hidden])[written]
         rows = "(%d,%.7f,%.7f,%d)," * len(markers) % tuple(markers.ravel().tolist())
-        yield f"add({json.dumps(name)}, [{rows}])\n"
+        yield f"add({json.dumps(name, ensure_ascii=False)}, [{rows}])\n"
 
 
 def _with_ends(written: NDArray[np.bool_], visible: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

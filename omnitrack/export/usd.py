@@ -26,7 +26,7 @@ def points(found: Trajectories) -> Iterator[str]:
         f"    startTimeCode = {numbers[0]}\n    endTimeCode = {numbers[-1]}\n"
         f'    timeCodesPerSecond = {found.fps:.12g}\n    upAxis = "Y"\n)\n\n'
         'def Points "tracks"\n{\n'
-        f"    string[] primvars:names = [{', '.join(json.dumps(name) for name in found.names)}]\n"
+        f"    string[] primvars:names = [{', '.join(json.dumps(name, ensure_ascii=False) for name in found.names)}]\n"
         '    float[] widths = [1] (\n        interpolation = "constant"\n    )\n'
     )
     places, ids = found.upward, np.arange(len(found))

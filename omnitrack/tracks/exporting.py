@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,13 +77,18 @@ def export_tracks(
     pieces = writer(format)(trajectories(tracks, format, options or ExportOptions()))
     if path is None:
         sys.stdout.flush()
-        for piece in _encoded(pieces):
-            sys.stdout.buffer.write(piece)
+        for piece in pieces:
+            if isinstance(piece, bytes) and sys.stdout.isatty():
+                raise OmnitrackError(
+                    f"{format.name} is binary and standard output is a terminal",
+                    f"name a file: -o tracks{format.suffix}",
+                )
+            sys.stdout.buffer.write(_encoded(piece))
         sys.stdout.buffer.flush()
         return
     with atomic_path(path) as part, part.open("wb") as file:
-        for piece in _encoded(pieces):
-            file.write(piece)
+        for piece in pieces:
+            file.write(_encoded(piece))
 
 
 def trajectories(tracks: Tracks, format: ExportFormat, options: ExportOptions | None = None) -> Trajectories:
@@ -185,5 +189,5 @@ def _held(points: NDArray[np.float64], visible: NDArray[np.bool_]) -> NDArray[np
     return np.where(seen[:, None, None], kept, points)
 
 
-def _encoded(pieces: Iterable[str | bytes]) -> Iterable[bytes]:
-    return (piece.encode() if isinstance(piece, str) else piece for piece in pieces)
+def _encoded(piece: str | bytes) -> bytes:
+    return piece.encode() if isinstance(piece, str) else piece

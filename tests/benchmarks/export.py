@@ -41,10 +41,10 @@ COLUMNS: Columns = {
 
 
 def random_tracks(count: int, length: int) -> Tracks:
-    """Points that wander from anywhere in the frame."""
+    """Points that wander about the frame, and stay on it."""
     rng = np.random.default_rng(0)
     steps = rng.normal(0, 2, (count, length, 2)).astype(np.float32).cumsum(1)
-    points = (steps + rng.uniform(0, SIZE, (count, 1, 2))).astype(np.float32)
+    points = (steps + rng.uniform(0, SIZE, (count, 1, 2))).clip(0, np.array(SIZE) - 1).astype(np.float32)
     visible = rng.random((count, length)) >= HIDDEN_SHARE
     queries = np.column_stack([np.zeros(count), points[:, 0]]).astype(np.float32)
     confidence = rng.random((count, length)).astype(np.float32)

@@ -104,3 +104,12 @@ def test_an_error_leaves_the_old_file(straight_tracks: Tracks, tmp_path: Path) -
 def test_examples_in_docstrings() -> None:
     result = doctest.testmod(import_module("omnitrack.export.contract"))
     assert result.attempted and not result.failed
+
+
+def test_binary_does_not_go_to_a_terminal(straight_tracks: Tracks, monkeypatch: pytest.MonkeyPatch) -> None:
+    from omnitrack.tracks.exporting import export_tracks
+
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    with pytest.raises(OmnitrackError, match="sleap is binary") as caught:
+        export_tracks(straight_tracks, None, formats.get_format("sleap"))
+    assert caught.value.hint == "name a file: -o tracks.h5"

@@ -18,10 +18,9 @@ LARGEST_ERROR_PX = 2e-4
 
 
 def random_tracks(count: int, length: int, hidden: float = 0.0) -> Tracks:
-    """Points anywhere in the frame and a little beyond, in frames 0 to T - 1; a share of them hidden."""
+    """Points anywhere in the frame, in frames 0 to T - 1; a share of them hidden."""
     rng = np.random.default_rng(0)
-    points = rng.uniform(-20, 20, (count, length, 2)) + rng.uniform(0, SIZE, (count, 1, 2))
-    points = points.astype(np.float32)
+    points = rng.uniform(0, np.array(SIZE) - 1, (count, length, 2)).astype(np.float32)
     visible = rng.random((count, length)) >= hidden
     queries = np.column_stack([np.zeros(count), points[:, 0]]).astype(np.float32)
     confidence = rng.random((count, length)).astype(np.float32)

@@ -33,11 +33,9 @@ def deeplabcut(found: Trajectories) -> Iterator[str]:
     yield header.getvalue()
     values = np.concatenate([found.points, found.confidence[..., None]], -1)
     for column, number in enumerate(found.numbers.tolist()):
-        fields = [
-            "{:.4f},{:.4f},{:.4f}".format(*row) if written else ",,"
-            for row, written in zip(values[:, column].tolist(), found.written[:, column].tolist(), strict=True)
-        ]
-        yield f"{number},{','.join(fields)}\n"
+        written = found.written[:, column]
+        form = ",".join(["%.4f,%.4f,%.4f" if there else ",," for there in written.tolist()])
+        yield f"{number},{form % tuple(values[written, column].ravel().tolist())}\n"
 
 
 def sleap(found: Trajectories) -> Iterator[bytes]:

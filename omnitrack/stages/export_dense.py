@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.atomic import atomic_path
+from omnitrack.drawing.edit import without_specks
 from omnitrack.drawing.enlarge import enlarge_motion
 from omnitrack.drawing.tracks import camera_motion
 from omnitrack.errors import OmnitrackError, UsageError
@@ -186,14 +187,19 @@ class _Maps:
         self._working = _lattice(*project.size)
         self.pixels = _lattice(*self.size)
 
-    def motion(self, source: int, target: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Displacement (H, W, 2) in pixels of the video, y down, and visibility (H, W) in [0, 1]."""
+    def motion(self, source: int, target: int, specks: bool = True) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Displacement (H, W, 2) in pixels of the video, y down, and visibility (H, W) in [0, 1]; `specks` kept or not.
+
+        Without, single pixels that part from all around them follow these: they would fray what is warped.
+        """
         if source == target:
             return np.zeros_like(self.pixels), np.ones(self.pixels.shape[:2], np.float32)
         found = self.field.track(source, self._working.reshape(-1, 2), [target])
         moved = found.pixels[:, 0].reshape(self._working.shape) - self._working
         finite = np.isfinite(moved).all(-1)
         seen = found.visible[:, 0].reshape(finite.shape) & finite
+        if not specks:
+            return enlarge_motion(*without_specks(moved, seen), self.size)
         return enlarge_motion(np.where(finite[..., None], moved, 0), seen, self.size)
 
 
@@ -204,7 +210,7 @@ def _stmaps(maps: _Maps, options: DenseOptions) -> Iterator[tuple[int, Write]]:
     """Fetch from the reference frame; other shots see nothing of it."""
     shot, bits = maps.project.shot(options.frame), options.bits or USUAL_BITS["stmap"]
     for frame in range(maps.project.num_frames):
-        moved, seen = maps.motion(frame, options.frame if frame in shot else frame)
+        moved, seen = maps.motion(frame, options.frame if frame in shot else frame, specks=False)
         channels = stmap(maps.pixels + moved, seen if frame in shot else np.zeros_like(seen))
         yield frame, partial(_write_exr, channels, bits)
 

@@ -24,14 +24,13 @@ SHOWN = 6
 
 def logo(size: tuple[int, int], at: tuple[int, int], width: int) -> NDArray[np.float32]:
     """(H, W, 4) a word in a frame, premultiplied."""
-    layer = np.zeros((size[1], size[0], 4), np.float32)
+    layer = np.zeros((size[1], size[0], 4), np.uint8)
     x, y, height = at[0], at[1], width * 2 // 5
-    cv2.rectangle(layer, (x, y), (x + width, y + height), (0.1, 0.3, 1.0, 1.0), -1, cv2.LINE_AA)
-    cv2.rectangle(layer, (x + 4, y + 4), (x + width - 4, y + height - 4), (1.0, 1.0, 1.0, 1.0), 2, cv2.LINE_AA)
-    cv2.putText(
-        layer, "LOGO", (x + width // 8, y + height * 7 // 10), 0, width / 105, (1.0, 1.0, 1.0, 1.0), 3, cv2.LINE_AA
-    )
-    return layer
+    blue, white = (26, 77, 255, 255), (255, 255, 255, 255)
+    cv2.rectangle(layer, (x, y), (x + width, y + height), blue, -1, cv2.LINE_AA)
+    cv2.rectangle(layer, (x + 3, y + 3), (x + width - 3, y + height - 3), white, 1, cv2.LINE_AA)
+    cv2.putText(layer, "LOGO", (x + width // 8, y + height * 7 // 10), 0, width / 110, white, 2, cv2.LINE_AA)
+    return layer.astype(np.float32) / 255
 
 
 def warped(layer: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
@@ -64,7 +63,7 @@ def main() -> None:
             picture = cv2.resize(clip.project.frame(frame), size)[..., ::-1]
             pictures.append(picture * (1 - over[..., 3:]) + 255 * over[..., :3])
     rows = [np.hstack(pictures[:3]), np.hstack(pictures[3:])]
-    cv2.imwrite(str(given.output), np.vstack(rows))
+    cv2.imwrite(str(given.output), np.rint(np.vstack(rows)).clip(0, 255).astype(np.uint8))
 
 
 if __name__ == "__main__":

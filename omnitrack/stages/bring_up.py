@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 
 from omnitrack.project.lock import locked
 from omnitrack.stages.graph import Stored, Work, needed_for, wanted_stamps
@@ -42,17 +43,18 @@ def _bring_up(target: str, work: Work) -> Brought:
     made: list[str] = []
     seconds: dict[str, float] = {}
     wanted = wanted_stamps(work, target)  # what is missing for it is said before the long work
-    for node in needed_for(target):
-        stamp, stored = wanted[node.name], node.stored(work.project)
-        if stamp is None:
-            if node.drop is not None:
-                node.drop(work.project)
-            continue
-        if stored.stamp == stamp and stored.complete:
-            kept.append(node.name)
-            seconds[node.name] = stored.seconds
-            continue
-        node.make(work, stored if stored.stamp == stamp else Stored(None))
-        seconds[node.name] = node.stored(work.project).seconds
-        made.append(node.name)
+    for command, nodes in groupby(needed_for(target), key=lambda node: node.command):
+        with work.progress.stage(command):
+            for node in nodes:
+                stamp, stored = wanted[node.name], node.stored(work.project)
+                if stamp is None:
+                    if node.drop is not None:
+                        node.drop(work.project)
+                    continue
+                if stored.stamp == stamp and stored.complete:
+                    kept.append(node.name)
+                else:
+                    node.make(work, stored if stored.stamp == stamp else Stored(None))
+                    made.append(node.name)
+                seconds[node.name] = node.stored(work.project).seconds
     return Brought(kept, made, seconds)

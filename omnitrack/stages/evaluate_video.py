@@ -83,6 +83,15 @@ class Score:
     seconds: dict[str, float]
 
 
+@dataclass(frozen=True)
+class Answer:
+    """Tracks (Q, T, 2) in pixels of the project, visible (Q, T), and the seconds of each stage."""
+
+    tracks: NDArray[np.floating]
+    visible: NDArray[np.bool_]
+    seconds: dict[str, float]
+
+
 class VideoRun:
     """A video as a project, its queries, and what was finished of it before.
 
@@ -112,16 +121,25 @@ class VideoRun:
         if saved.get("stamp") == stamp:
             metrics = {name: float("nan") if value is None else value for name, value in saved["metrics"].items()}
             return Score(metrics, saved["seconds"])
-        seconds = self._run_stages(row.method, settings)
+        answer = self.answer(row)
+        metrics = self.metrics(answer)
+        write_json(path, {"stamp": stamp, "metrics": plain_metrics(metrics), "seconds": answer.seconds})
+        return Score(metrics, answer.seconds)
+
+    def answer(self, row: Row) -> Answer:
+        """Track the queries with a row's method; what it is made from is kept or made."""
+        seconds = self._run_stages(row.method, row.settings)
         begin = time.perf_counter()
-        tracks, visible = self._track(row.method, settings)
+        tracks, visible = self._track(row.method, row.settings)
         seconds["query"] = time.perf_counter() - begin
         if not np.isfinite(tracks).all():
             raise OmnitrackError(f"{row.name} gave positions that are not finite (NaN)", "try another --seed")
-        asked, raster = self.queries, pixels_to_raster(tracks, self.project.size)
-        metrics = score_video(asked.points, asked.occluded, raster, visible, asked.frames, self.plan.query_mode)
-        write_json(path, {"stamp": stamp, "metrics": plain_metrics(metrics), "seconds": seconds})
-        return Score(metrics, seconds)
+        return Answer(tracks, visible, seconds)
+
+    def metrics(self, answer: Answer) -> dict[str, float]:
+        """Score an answer against the truth."""
+        asked, raster = self.queries, pixels_to_raster(answer.tracks, self.project.size)
+        return score_video(asked.points, asked.occluded, raster, answer.visible, asked.frames, self.plan.query_mode)
 
     def _stamp(self, method: str, settings: Settings) -> dict[str, Any]:
         truth = hashlib.sha256(self.queries.points.tobytes() + self.queries.occluded.tobytes()).hexdigest()[:16]
@@ -171,9 +189,9 @@ class VideoRun:
             return answer.tracks, answer.visible
         if method == "direct":
             flows = OnDemandFlows(open_estimator(settings.flow, clip_of(project, plan.device)), project.size)
-            return BASELINES[method](flows, pixels, project.num_frames)
+            return BASELINES[method](flows, pixels, project.num_frames, plan.progress)
         with FlowStore(project) as store:
-            return BASELINES[method](store, pixels, project.num_frames)
+            return BASELINES[method](store, pixels, project.num_frames, plan.progress)
 
 
 def _made_from(method: str) -> str | None:

@@ -26,7 +26,7 @@ def command(session: Session, directory: Directory = Path("omnitrack-demo"), ass
     from omnitrack.cli.demo_words import introduction, measures, verdict
 
     session.say(introduction() + "\n")
-    with session.progress.stage("start"):
+    with session.starting():
         from omnitrack.stages.demo import run_demo
     settings = session.settings(None, assignments)
     report = run_demo(directory, settings, session.device, session.seed, session.progress)

@@ -27,7 +27,7 @@ MEASURES = (
 
 def introduction() -> str:
     """What the demo will do, and how long each part takes."""
-    lines = [f"  {place} {name:<7}{what:<64}{_about(seconds)}" for place, (name, what, seconds) in enumerate(STAGES, 1)]
+    lines = [f"  {place} {name:<8}{what:<63}{_about(seconds)}" for place, (name, what, seconds) in enumerate(STAGES, 1)]
     total = sum(seconds for *_, seconds in STAGES)
     return "\n".join(
         [
@@ -63,7 +63,8 @@ def measures(results: Mapping[str, Any], method: str) -> str:
     means = {key: results["methods"][key]["mean"] for key in (method, PLAIN)}
     lines = ["As the TAP-Vid benchmark counts it:", f"  {'':<11}omnitrack  {PLAIN_WORDS}"]
     for name, key, factor, words in MEASURES:
-        ours, plain = ("-" if mean[key] is None else f"{factor * mean[key]:.1f}" for mean in means.values())
+        digits = 1 if factor == 100 else 2
+        ours, plain = ("-" if mean[key] is None else f"{factor * mean[key]:.{digits}f}" for mean in means.values())
         lines.append(f"  {name:<11}{ours:>9}  {plain:>10}  {words}")
     return "\n".join(lines)
 

@@ -83,10 +83,11 @@ class _ConsoleProgress(Progress):
         return bool(self._planned)
 
     def numbered(self, stage: str) -> str:
-        """`2/6 flow`; of a stage that is not planned the name alone."""
+        """`2/6 flow`, as wide as the widest of them; of a stage that is not planned the name alone."""
         if stage not in self._planned:
             return stage
-        return f"{self._planned.index(stage) + 1}/{len(self._planned)} {stage}"
+        width = max(map(len, self._planned))
+        return f"{self._planned.index(stage) + 1}/{len(self._planned)} {stage:<{width}}"
 
     def finished(self, clock: _Clock) -> None:
         if self.verbose:
@@ -97,14 +98,22 @@ class _ConsoleProgress(Progress):
 class LineProgress(_ConsoleProgress):
     """One plain line per 10 %, for logs and pipes; one before each planned stage."""
 
+    def __init__(self, console: Console, verbose: bool) -> None:
+        super().__init__(console, verbose)
+        self._inside = 0
+
     def task(self, name: str, total: int, done: int = 0, unit: str = "steps") -> Task:
         return _LineTask(self, _Clock(name, total, done, unit))
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        if name in self._planned:
-            self.note(self.numbered(name))
-        yield
+        if name in self._planned and not self._inside:  # a stage of a stage has no line
+            self.note(self.numbered(name).rstrip())
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
 
 
 class _LineTask(Task):
@@ -149,7 +158,7 @@ class BarProgress(_ConsoleProgress):
         if self._stage is None:
             return _BarTask(self, bars, clock, bars.begin(name, clock), stage="")
         row, stage = self._stage
-        bars.begin(stage if stage.split()[-1] == name else f"{stage}: {name}", clock, row)
+        bars.begin(stage, clock, row)
         return _BarTask(self, bars, clock, row, stage)
 
     @contextmanager

@@ -94,7 +94,7 @@ def run_demo(
         settings = replace(settings, fit=replace(settings.fit, steps=DEMO_STEPS))
     seconds: dict[str, float] = {}
     progress.plan(STAGES)
-    with progress.stage("clip"), _timed("generate", seconds):
+    with progress.stage("clip"), _timed("clip", seconds):
         run, thing_of = _begin(root, scene, Plan(settings, QUERY_MODE, None, device, seed, progress))
     project, method = run.project, settings.fit.method
     bring_up_to("fit", Work(project, settings, device, seed, progress))

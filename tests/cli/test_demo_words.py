@@ -31,7 +31,7 @@ def test_things_are_counted_beside_plain_flow() -> None:
 def test_each_measure_is_explained_in_its_line() -> None:
     lines = measures(RESULTS, "cadex").splitlines()[2:]
     for line, (name, _, factor, words) in zip(lines, MEASURES, strict=True):
-        assert line.split()[:2] == [name, f"{0.5 * factor:.1f}"]
+        assert line.split()[:2] == [name, "50.0" if factor == 100 else "0.50"]
         assert line.endswith(words)
     assert lines[-1].split()[2] == "-"
 

@@ -46,7 +46,7 @@ def test_the_demo_goes_all_the_way_and_is_taken_up_again(tmp_path: Path) -> None
         assert 0 <= method["mean"]["average_jaccard"] <= 1
     assert report.results["methods"]["chain"]["mean"]["average_pts_within_thresh"] > 0.5
     assert {"clip", "flow", "filter", "fit", "query", "render"} <= set(report.seconds)
-    assert list(report.things) == ["pole", "disc", "ground"]
+    assert list(report.things) == ["pole", "disc", "background"]
     assert report.points == 3 * POINTS_PER_LAYER
     assert report.things["pole"].hidden == 0
     assert report.things["pole"].near["chain"] > 0.9
@@ -67,9 +67,10 @@ def test_a_directory_that_holds_something_else(tmp_path: Path) -> None:
 
 
 class Stages(Progress):
-    """Remembers what is planned and begun, and which tasks run in which stage."""
+    """Remembers what is planned and begun, and which tasks run in which outermost stage."""
 
     def __init__(self) -> None:
+        self.depth = 0
         self.planned: list[str] = []
         self.begun: list[str] = []
         self.tasks: dict[str, int] = {}
@@ -79,8 +80,10 @@ class Stages(Progress):
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        self.begun.append(name)
+        self.begun += [name] * (self.depth == 0)
+        self.depth += 1
         yield
+        self.depth -= 1
 
     def task(self, name: str, total: int, done: int = 0, unit: str = "steps") -> Task:
         self.tasks[self.begun[-1]] = self.tasks.get(self.begun[-1], 0) + 1

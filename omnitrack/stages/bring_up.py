@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from omnitrack.project.lock import locked
-from omnitrack.stages.graph import Stored, Work, needed_for, wanted_stamps
+from omnitrack.stages.graph import Stamp, Stored, Work, needed_for, wanted_stamps
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,25 @@ def bring_up_to(target: str, work: Work) -> Brought:
         return _bring_up(target, work)
 
 
+def missing_for(target: str, work: Work) -> set[str]:
+    """The products that `bring_up_to` would make.
+
+    Raises:
+        OmnitrackError: A file that the settings name is not there.
+    """
+    wanted = wanted_stamps(work, target)
+    missing = set()
+    for node in needed_for(target):
+        stamp = wanted[node.name]
+        if stamp is not None and not _is_there(node.stored(work.project), stamp):
+            missing.add(node.name)
+    return missing
+
+
+def _is_there(stored: Stored, stamp: Stamp) -> bool:
+    return stored.stamp == stamp and stored.complete
+
+
 def _bring_up(target: str, work: Work) -> Brought:
     kept: list[str] = []
     made: list[str] = []
@@ -51,7 +70,7 @@ def _bring_up(target: str, work: Work) -> Brought:
                     if node.drop is not None:
                         node.drop(work.project)
                     continue
-                if stored.stamp == stamp and stored.complete:
+                if _is_there(stored, stamp):
                     kept.append(node.name)
                 else:
                     node.make(work, stored if stored.stamp == stamp else Stored(None))

@@ -32,6 +32,7 @@ QUERY_MODE = "first"  # one query a point, so that points can be counted
 STAGES = ("clip", "flow", "filter", "fit", "score", "render")
 OVERLAY_STYLES = ("points", "trails")
 DEMO_STEPS = 400  # of the fit where nobody asked for a number: about half a minute on two cores
+OVERLAY_SIDE = 480  # px: the clip itself is small, so that two cores are enough
 GRID = "24@0"  # columns of the tracked grid, and its frame
 NEXT_COMMAND = "omnitrack run YOUR_VIDEO.mp4"
 
@@ -92,6 +93,8 @@ def run_demo(
     """
     if settings.fit.steps == FitSettings().steps:
         settings = replace(settings, fit=replace(settings.fit, steps=DEMO_STEPS))
+    if settings.render.min_side == 0:
+        settings = replace(settings, render=replace(settings.render, min_side=OVERLAY_SIDE))
     seconds: dict[str, float] = {}
     progress.plan(STAGES)
     with progress.stage("clip"), _timed("clip", seconds):

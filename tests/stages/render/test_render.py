@@ -16,7 +16,7 @@ from omnitrack.synthetic import SyntheticScene
 from omnitrack.tracks.tracks import Tracks
 from omnitrack.video.reading import open_video
 
-SETTINGS = Settings(render=RenderSettings(min_side=192, brightness=1.0))
+SETTINGS = Settings(render=RenderSettings(min_side=192, brightness=1.0, legend=False))
 TRACK_STYLES = ("points", "trails", "grid", "compare")
 
 

@@ -27,7 +27,9 @@ from omnitrack.synthetic import Layer, SyntheticScene, occluder_scene, two_plane
 from omnitrack.synthetic.maps import Similarity
 from omnitrack.synthetic.shapes import rectangle
 
-SETTINGS = Settings(render=RenderSettings(min_side=192, brightness=0.5))  # frames are enlarged three times
+SETTINGS = Settings(
+    render=RenderSettings(min_side=192, brightness=0.5, legend=False)
+)  # frames are enlarged three times
 INK = (255, 0, 255)  # far from every colour of the scene
 
 

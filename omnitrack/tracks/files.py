@@ -173,7 +173,9 @@ def _read(path: Path, keys: tuple[str, ...] = (*ARRAYS, *FACTS)) -> dict[str, ob
     """Those of the named arrays and facts that a file has, and maybe more of them."""
     name = _format_of(path, None)
     if not path.is_file():
-        raise OmnitrackError(f"there are no tracks at {path}", f"make them: omnitrack query PROJECT -o {path}")
+        raise OmnitrackError(
+            f"there are no tracks at {path}", f"make them: omnitrack query PROJECT --grid 20@0 -o {path}"
+        )
     try:
         return _READERS[name](path, keys)
     except OmnitrackError:
@@ -181,7 +183,7 @@ def _read(path: Path, keys: tuple[str, ...] = (*ARRAYS, *FACTS)) -> dict[str, ob
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise OmnitrackError(
             f"{path} is not a readable {name} file of tracks, or is truncated: {error}",
-            f"make it again: omnitrack query PROJECT -o {path}",
+            f"make it again: omnitrack query PROJECT --grid 20@0 -o {path}",
         ) from error
 
 

@@ -42,8 +42,8 @@ class VideoWriter:
     What `path` ends in chooses the format: ``.mp4`` (H.264, plays in browsers), ``.webm`` (VP9), ``.gif`` (at most 50
     frames per second) and ``.webp``, which loop, or a PNG sequence: a directory ``out`` or ``out/`` becomes
     ``out/000000.png``..., a pattern ``out_%04d.png`` or ``out_####.png`` becomes ``out_0000.png``..., and
-    ``out.png`` becomes ``out_000000.png``..., or just ``out.png`` for a single frame. Odd sizes gain one repeated row or column in .mp4 and .webm, whose colour is
-    subsampled by two.
+    ``out.png`` becomes ``out_000000.png``..., or just ``out.png`` for a single frame. Odd sizes gain one repeated row
+    or column in .mp4 and .webm, whose colour is subsampled by two.
 
     Nothing is at `path` until the block ends without an error, and a failed block leaves what was there before.
     A sequence never overwrites one.

@@ -30,6 +30,10 @@ class InitSettings:
     max_size: int = setting(854, "longest side of the working frames in pixels; 0 keeps the video's size", low=0)
     fps: float = setting(0.0, "frames per second; 0 keeps the video's (24 for images), divided by the stride", low=0)
     levels: str = setting("auto", "stored values LOW,HIGH that become black and white; auto: by the depth in use")
+    cuts: str = setting(
+        "auto",
+        "where new shots begin: auto (hard cuts that are found), none, or frames of the project such as 120,340",
+    )
 
 
 @dataclass(frozen=True)
@@ -353,7 +357,7 @@ class RenderSettings:
     """Pictures of tracks, of the fitted field and of drawings that it carries."""
 
     min_side: int = setting(
-        0, "enlarge small frames until their shorter side has this many pixels; 0: the video's size", low=0
+        0, "enlarge small frames until the shorter side has this many pixels (or the longer 1920); 0: never", low=0
     )
     legend: bool = setting(True, "say in a corner what colours and marks mean")
     brightness: float = setting(1.0, "brightness of the frame under points, trails and grids, 0 to 1", low=0)

@@ -15,15 +15,23 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # The ground floor, which every room stands on: files that know nothing of rooms.
 GROUND = {
     "atomic",
+    "bounded_pickle",
     "byte_cache",
     "config",
     "device",
     "errors",
+    "foreign_hdf5",
     "hdf5_file",
+    "image_header",
+    "limits",
+    "numpy_file",
     "omnitrack",
     "presets",
     "progress",
     "settings",
+    "tiff_directory",
+    "torch_file",
+    "unavailable",
     "units",
     "weights",
 }

@@ -14,8 +14,9 @@ from typer.main import get_command
 
 from omnitrack.cli import demo, doctor, eval, filter, fit, flow, info, init, query, render, run
 from omnitrack.cli.command import Group, add_command
-from omnitrack.cli.console import make_console, show_error
+from omnitrack.cli.console import make_console, say, show_error
 from omnitrack.cli.failures import explain
+from omnitrack.project.kept import forget, what_is_kept
 
 COMMANDS = (init, flow, filter, fit, query, render, eval, run, demo, info, doctor)
 
@@ -61,6 +62,7 @@ def execute(arguments: list[str]) -> int:
     Returns:
         The exit status: 0 done, 1 a known error, 2 a wrong command line, 130 interrupted, 143 stopped by SIGTERM.
     """
+    forget()
     try:
         status = get_command(app).main(arguments, prog_name="omnitrack", standalone_mode=False)
         sys.stdout.flush()
@@ -70,9 +72,10 @@ def execute(arguments: list[str]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (Exception, KeyboardInterrupt) as error:
-        failure = explain(error, arguments)
+        failure = explain(error, arguments, what_is_kept())
         if failure.exit_status == 1 and any(re.fullmatch("-[vq]*v[vq]*|--verbose", word) for word in arguments):
-            traceback.print_exception(error)
+            for line in "".join(traceback.format_exception(error)).splitlines():
+                say(make_console(), line)
         show_error(make_console(), failure)
         return failure.exit_status
     return status if isinstance(status, int) else 0

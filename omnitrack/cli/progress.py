@@ -14,7 +14,7 @@ from rich.progress import Task as RichTask
 from rich.table import Table
 from rich.text import Text
 
-from omnitrack.cli.console import duration, number, say
+from omnitrack.cli.console import duration, number, printable, say
 from omnitrack.progress import Progress, Task
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class BarProgress(_ConsoleProgress):
     def task(self, name: str, total: int, done: int = 0, unit: str = "steps") -> Task:
         bars, clock = self._opened(), _Clock(name, total, done, unit)
         if self._stage is None:
-            return _BarTask(self, bars, clock, bars.begin(name, clock), stage="")
+            return _BarTask(self, bars, clock, bars.begin(printable(name), clock), stage="")
         row, stage = self._stage
         bars.begin(stage, clock, row)
         return _BarTask(self, bars, clock, row, stage)
@@ -238,9 +238,9 @@ class _Bars(RichProgress):
         self._newest: list[str] = []
         super().__init__(  # asks for the renderables at once
             SpinnerColumn("dots" if console.encoding.startswith("utf") else "line", finished_text=" "),
-            TextColumn("[bold]{task.description}"),
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=16),
-            TextColumn("{task.fields[count]}"),
+            TextColumn("{task.fields[count]}", markup=False),
             TimeElapsedColumn(),
             _TimeLeft(compact=True),
             console=console,

@@ -48,7 +48,7 @@ def track_direct(
     threshold = DIRECT_THRESHOLD_PX * raster_scale(flows.size)
     tracks, visible = _at_query(queries, num_frames)
     for source, rows in _by_frame(queries, progress):
-        for targets in outward(source, num_frames):
+        for targets in outward(source, range(num_frames)):
             for target in targets:
                 hop = take_hop(flows, source, target, tracks[rows, source])
                 tracks[rows, target] = hop.pixels

@@ -21,9 +21,15 @@ from omnitrack.correspondence.revisits import Revisits
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.feature_store import FeatureStore
-from omnitrack.project.filtered import STATISTICS, SourceCorrespondences, filtered_file, write_source
+from omnitrack.project.filtered import (
+    STATISTICS,
+    SourceCorrespondences,
+    filtered_file,
+    read_statistics,
+    write_source,
+)
+from omnitrack.project.groups import frame_name
 from omnitrack.project.lock import writes
-from omnitrack.project.product_file import complete_groups
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import FlowStore
@@ -141,11 +147,11 @@ def chain_from_everywhere(project: Project, settings: Settings, progress: Progre
         nullcontext() if features_stamp is None else FeatureStore(project) as features,
     ):
         stamp = filter_stamp(flows.flow_stamp, settings.filter, features_stamp)
-        parts = filtered_file(project).parts(stamp)
+        parts = filtered_file(project).parts(stamp, progress)
         work = _Chaining(project, flows, settings.filter, features)
         write_frames(parts, project.num_frames, work.writer, "filter", progress)
     seconds = time.perf_counter() - begin
-    parts.merge(stamp, seconds)
+    parts.merge(stamp, map(frame_name, range(project.num_frames)), seconds)
     return seconds
 
 
@@ -179,7 +185,7 @@ class _Chaining:
         while np.prod(grid_shape(project.size, self._stride)) > settings.grid_points:
             self._stride += 1
         self._grid = pixel_grid(project.size, self._stride)
-        self._distances = target_distances(project.num_frames, settings.window)
+        self._distances = target_distances(max(map(len, project.shots)), settings.window)
 
     def writer(self, source: int) -> Write:
         """The job of one source frame, for `Parts.write`."""
@@ -204,22 +210,22 @@ class _Chaining:
             source=source,
             targets=targets,
             grid_stride=self._stride,
-            displacement=np.stack(displacement),
-            confidence=np.stack(confidence),
-            occluded=np.stack(occluded),
+            displacement=np.array(displacement).reshape(-1, len(self._grid), 2),
+            confidence=np.array(confidence).reshape(-1, len(self._grid)),
+            occluded=np.array(occluded, bool).reshape(-1, len(self._grid)),
             statistics=np.array(statistics, STATISTICS),
         )
 
     def _chains(self, source: int, patches: NDArray[np.float32]) -> Iterator[tuple[int, ChainState]]:
         s = self._settings
-        frames, window = self._project.num_frames, max(self._distances)
+        shot, window = self._project.shot(source), max(self._distances)
 
         def similarity(target: int, pixels: Array, rows: Rows) -> Array:
             return self._appearance.similarity(patches[rows], target, pixels)
 
-        revisits = Revisits(self._flows, source, frames, window, self._threshold_px)
+        revisits = Revisits(self._flows, source, shot, window, self._threshold_px)
         revisits.pass_by(source, start_state(self._grid))
-        for targets in outward(source, frames, window):
+        for targets in outward(source, shot, window):
             for target, state in chain(
                 self._flows, source, self._grid, targets, s.gaps, self._threshold_px, similarity
             ):
@@ -262,14 +268,11 @@ def _statistics(
 
 def _report(project: Project, seconds: float) -> FilterReport:
     product = filtered_file(project)
-    with product.open() as file:
-        groups = [file[name] for name in complete_groups(file)]
-        statistics = np.concatenate([group["statistics"][()] for group in groups])
-        points = groups[0]["count"].size
+    statistics, sources, points = read_statistics(project)
     valid = int(statistics["valid"].sum())
     rejected = int(statistics["rejected"].sum())
     return FilterReport(
-        sources=len(groups),
+        sources=sources,
         pairs=len(statistics),
         correspondences=valid,
         valid_share=valid / max(1, len(statistics) * points),

@@ -15,14 +15,15 @@ from omnitrack.correspondence.estimators import descriptor_network, open_estimat
 from omnitrack.correspondence.estimators.contract import Clip, PairEstimator
 from omnitrack.correspondence.pairs import Pair
 from omnitrack.device import pick_device
-from omnitrack.errors import OmnitrackError, UnavailableError
+from omnitrack.errors import DamagedError, OmnitrackError
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.lock import writes
 from omnitrack.project.old_products import take_over_old_products
-from omnitrack.project.product_file import Parts, ProductFile
+from omnitrack.project.parts import Parts
+from omnitrack.project.product_file import ProductFile
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
-from omnitrack.project.store import FlowStore, flow_file
+from omnitrack.project.store import FlowStore, flow_file, group_name
 from omnitrack.settings import NO_DESCRIPTORS, FlowSettings, Settings
 from omnitrack.stages.flow_jobs import FlowJob, split_into_jobs
 from omnitrack.stages.flow_pairs import selected_pairs
@@ -103,21 +104,25 @@ def compute_flow(
         raise OmnitrackError(
             f"project {project.root} has a single frame, and flow needs two", "make a project of a longer video"
         )
+    if max(map(len, project.shots)) < 2:
+        raise OmnitrackError(
+            f"each shot of project {project.root} has a single frame, and flow needs two",
+            "make it again with other cuts: omnitrack init VIDEO PROJECT --cuts none",
+        )
     for name in take_over_old_products(project):
         progress.note(f"took over the {name} of correspondences.h5, which an earlier version made")
     estimator = open_estimator(settings.flow, clip_of(project, device, progress))
-    wanted = sorted(
-        set(selected_pairs(project, settings, progress, device)) | set(_checked(pairs or (), project.num_frames))
-    )
+    wanted = sorted(set(selected_pairs(project, settings, progress, device)) | set(_checked(pairs or (), project)))
     stamp = flow_stamp(project, settings.flow)
     product = flow_file(project)
-    parts = product.parts(_without_pairs(stamp))
+    parts = product.parts(_without_pairs(stamp), progress)
     have, finished_as = _take_up(project, product, parts, stamp, progress)
     missing = [pair for pair in wanted if pair not in have]
     if missing:
         _compute_missing(project, settings.flow, estimator, parts, missing, len(wanted), progress)
     if missing or finished_as != stamp:
-        parts.merge(stamp, time.perf_counter() - begin, keep=bool(have))
+        members = map(group_name, have | set(wanted))
+        parts.merge(stamp, members, time.perf_counter() - begin, keep=bool(have))
     size = product.bytes()
     return FlowReport(
         pairs=len(wanted),
@@ -135,12 +140,17 @@ def clip_of(project: Project, device: str = "auto", progress: Progress = SILENT)
     return Clip(project.frame, project.num_frames, project.size, project.meta.original_size, where, progress)
 
 
-def _checked(pairs: Iterable[Pair], num_frames: int) -> list[Pair]:
+def _checked(pairs: Iterable[Pair], project: Project) -> list[Pair]:
+    num_frames = project.num_frames
     checked = [(int(source), int(target)) for source, target in pairs]
     for source, target in checked:
         if source == target or not (0 <= source < num_frames and 0 <= target < num_frames):
             raise OmnitrackError(
                 f"({source}, {target}) is not a pair of two frames", f"frames go from 0 to {num_frames - 1}"
+            )
+        if target not in project.shot(source):
+            raise OmnitrackError(
+                f"there is a cut between frames {source} and {target}", "nothing is tracked across: leave the pair out"
             )
     return checked
 
@@ -161,7 +171,8 @@ def _take_up(project: Project, product: ProductFile, parts: Parts, stamp: dict[s
     if not left:
         return have
     progress.note(f"taking up an interrupted run: {len(left)} source frames are done")
-    parts.merge({**stamp, "settings": {**stamp["settings"], "pairs": "unfinished"}}, keep=bool(have[0]))
+    unfinished = {**stamp, "settings": {**stamp["settings"], "pairs": "unfinished"}}
+    parts.merge(unfinished, map(group_name, have[0]), keep=bool(have[0]))
     return _stored(project, product, stamp, progress)
 
 
@@ -169,15 +180,13 @@ def _stored(project: Project, product: ProductFile, stamp: dict[str, Any], progr
     if not product.path.exists():
         return set(), None
     try:
-        with FlowStore(project, any_frames=True) as store:
+        with FlowStore(project, any_frames=True, judged=False) as store:
             found = store.flow_stamp
             if _without_pairs(found) == _without_pairs(stamp):
                 return set(store.pairs()), found
         progress.note("the flow that is there was made from other frames or settings: computing it again")
-    except UnavailableError:
-        raise
-    except OmnitrackError as error:
-        progress.warn(f"{error.message}: computing it again")
+    except DamagedError as error:
+        product.set_aside(error.message, progress)
     return set(), None
 
 

@@ -18,6 +18,7 @@ from omnitrack.stages.original_frames import OriginalFrames
 
 Picture = NDArray[np.uint8]
 Painter = Callable[[int], Picture]
+LARGEST = 1920  # pixels of the longer side that enlarging makes: of a strip of frame, not all becomes `min_side` high
 
 
 class Canvas:
@@ -33,7 +34,7 @@ class Canvas:
         self.project, self.settings = project, settings
         self._frames = OriginalFrames(project, progress)
         width, height = self._frames.size
-        factor = max(1.0, settings.min_side / min(width, height))
+        factor = max(1.0, min(settings.min_side / min(width, height), LARGEST / max(width, height)))
         self.size = (round(width * factor), round(height * factor))
         self.radius = settings.radius_px or marker_radius(self.size)
         self.thickness = max(1, round(self.radius / 2.5))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -33,6 +33,7 @@ class TrackView:
     def __init__(self, canvas: Canvas, tracks: Tracks) -> None:
         self.canvas, self.visible, self.confidence = canvas, tracks.visible, tracks.confidence
         self.pixels = canvas.place(tracks.tracks)
+        self.pixels[~_in_known_shots(tracks, canvas.project.meta.cuts)] = np.nan  # not drawn
         self.queries = np.column_stack([tracks.queries[:, 0], canvas.place(tracks.queries[:, 1:])])
         self._columns = {int(frame): column for column, frame in enumerate(tracks.frames)}
         starts = self.queries[:, 1:]
@@ -58,6 +59,17 @@ class TrackView:
     def explained(self, picture: Picture) -> Picture:
         """The picture with a legend of points."""
         return self.canvas.explained(picture, point_entries(picture, self.canvas.settings.hidden))
+
+
+def _in_known_shots(tracks: Tracks, cuts: Sequence[int]) -> NDArray[np.bool_]:
+    """(N, T) whether a track's query or a pin of it is in the shot of a frame; of other shots nothing is known."""
+    known = np.zeros((len(tracks), len(cuts) + 1), bool)
+    for rows, frames in (
+        (np.arange(len(tracks)), tracks.queries[:, 0]),
+        (tracks.pins[:, 0].astype(int), tracks.pins[:, 1]),
+    ):
+        known[rows, np.searchsorted(cuts, frames, "right")] = True
+    return known[:, np.searchsorted(cuts, tracks.frames, "right")]
 
 
 def _points(view: TrackView) -> Painter:

@@ -77,7 +77,7 @@ def run_all(
             failure of a stage. What was finished stays, and the same call goes on from there.
     """
     begin = time.perf_counter()
-    _check_colors(style, settings.fit)
+    check_colors(style, settings.fit)
     existed = (root / "frames").exists()
     progress.plan(STAGES)
     with progress.stage("init"):
@@ -97,7 +97,7 @@ def run_all(
     return RunReport(str(root), project.num_frames, kept, str(path), len(tracks), rendered.output, seconds)
 
 
-def _check_colors(style: str, settings: FitSettings) -> None:
+def check_colors(style: str, settings: FitSettings) -> None:
     """Refuse, before the long work, to draw the colours of a field that will have none."""
     if style == COLOR_STYLE and not get_method(settings.method).has_colors:
         raise OmnitrackError(
@@ -113,10 +113,20 @@ def _made(video: str | Path, root: Path, settings: Settings, progress: Progress)
 
 def _existing(video: str | Path, root: Path, settings: Settings) -> Project:
     """The project of an earlier run; refused where it holds another video, or other frames than are asked for now."""
+    project = Project(root)
+    check_same_project(video, project, settings)
+    return project
+
+
+def check_same_project(video: str | Path, project: Project, settings: Settings) -> None:
+    """Refuse to go on with a project of another video, or of other frames of it.
+
+    Raises:
+        OmnitrackError: It is one.
+    """
     from omnitrack.config import load_settings
 
-    project = Project(root)
-    source = project.meta.source
+    root, source = project.root, project.meta.source
     if source != str(video) and Path(source).resolve() != Path(video).resolve():
         raise OmnitrackError(
             f"{root} is the project of another video, {source}",
@@ -127,7 +137,6 @@ def _existing(video: str | Path, root: Path, settings: Settings) -> Project:
             f"project {root} holds other frames of {source} than the flags ask for",
             f"leave out the flags to go on with it, or name another directory: omnitrack run {video} PROJECT",
         )
-    return project
 
 
 def _kept_stages(brought: Brought) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.flows import FlowSource
-from omnitrack.correspondence.raster import Array, CoarseGrid, inside, sample
+from omnitrack.correspondence.raster import Array, CoarseGrid, inside
 
 
 @dataclass(frozen=True)
@@ -64,17 +64,16 @@ def take_hop(flows: FlowSource, source: int, target: int, pixels: Array) -> Hop:
     Source:
         OmniMotion (ICCV 2023), supplement: flow filtering.
     """
-    forward = flows.flow(source, target)
-    landed = pixels + sample(forward, pixels)
-    returned = landed + sample(flows.flow(target, source), landed)
-    landed_again = returned + sample(forward, returned)
-    confidence, doubt = flows.confidence(source, target), flows.doubt(source, target)
+    landed = pixels + flows.flow_at(source, target, pixels)
+    returned = landed + flows.flow_at(target, source, landed)
+    landed_again = returned + flows.flow_at(source, target, returned)
+    confidence, doubt = flows.confidence_at(source, target, pixels), flows.doubt(source, target)
     return Hop(
         pixels=landed,
         cycle_error=np.linalg.norm(returned - pixels, axis=-1),
         double_cycle_error=np.linalg.norm(landed_again - landed, axis=-1),
         inside=inside(landed, flows.size),
-        confidence=np.ones(len(pixels), np.float32) if confidence is None else sample(confidence, pixels),
+        confidence=np.ones(len(pixels), np.float32) if confidence is None else confidence,
         wrong=np.zeros(len(pixels), np.float32) if doubt is None else _probability(doubt, pixels, flows.size),
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from omnitrack.correspondence.estimators.contract import FlowEstimate, PairEstimator
-from omnitrack.correspondence.raster import Array
+from omnitrack.correspondence.raster import Array, sample
 
 
 class FlowSource(Protocol):
@@ -42,6 +42,18 @@ class FlowSource(Protocol):
     def confidence(self, source: int, target: int) -> Array | None:
         """(H, W) float32 in [0, 1]: what the estimator says of that flow; None where it does not say."""
         return None
+
+    def flow_at(self, source: int, target: int, pixels: Array) -> Array:
+        """(P, 2) the flow from `source` to `target` at pixels (P, 2), see `omnitrack.correspondence.raster.sample`.
+
+        The same as sampling `flow`; a source that keeps flow in another form decodes less of it for few pixels.
+        """
+        return sample(self.flow(source, target), pixels)
+
+    def confidence_at(self, source: int, target: int, pixels: Array) -> Array | None:
+        """(P,) likewise what the estimator says of it."""
+        confidence = self.confidence(source, target)
+        return None if confidence is None else sample(confidence, pixels)
 
     def doubt(self, source: int, target: int) -> Array | None:
         """(rows, columns) float32 log-odds that this flow is wrong, at a `CoarseGrid`; None: not judged."""

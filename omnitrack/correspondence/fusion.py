@@ -7,19 +7,19 @@ chain does not reach. Elsewhere the chain stands. Per point, the positions x_t i
       + p sum_untrusted |x_t - c_t|^2  +  a sum_t |x_{t-1} - 2 x_t + x_{t+1}|^2
 
 over all measured hops k -> j between frames in which the point is seen, with f the field's track, c the chain's, and
-x fixed at the query. A hop weighs w = 1 / (s^2 + e^2), e its cycle error, less where it disagrees with the track
-(Cauchy). Hops are measured again at the new positions a few times; each time is one solve per point
-(`normal_equations.py`).
+x fixed at the query and at pins (`anchors.py`). A hop weighs w = 1 / (s^2 + e^2), e its cycle error, less where it
+disagrees with the track (Cauchy). Hops are measured again at the new positions a few times; each time is one solve per
+point (`normal_equations.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.agreement import trusted_field
 from omnitrack.correspondence.chained_tracks import ChainedTrack
 from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.flows import FlowSource
@@ -33,7 +33,7 @@ CAUCHY_PX = 0.5  # disagreement of a hop with the track at which it counts half
 FIELD_WEIGHT = 5.0  # of the field's motion from frame to frame
 CHAIN_WEIGHT = 0.02  # of the chain's position
 SMOOTHNESS = 0.04  # of the acceleration
-QUERY_WEIGHT = 1e6  # keeps the query where it is
+KNOWN_WEIGHT = 1e6  # keeps queries and pins where they are
 MAX_ERROR_PX = 20.0
 ROUNDS = 3
 SOLVE_FLOATS = 1 << 24  # of the matrices solved at once: bounds the memory
@@ -41,62 +41,95 @@ DENSE_FRAMES = 256  # in longer clips only a band of the matrix is kept
 WIDEST_BAND = 32  # frames: hops over more pull at both ends
 
 
-def fuse_positions(
-    flows: FlowSource,
-    source: int,
-    chained: ChainedTrack,
-    field_pixels: Array,
-    field_visible: NDArray[np.bool_],
-    gaps: Sequence[int],
-) -> Array:
-    """Positions that agree best with the measured hops, the field where it is trusted, and the chain elsewhere.
+@dataclass(frozen=True)
+class Expected:
+    """What is known of P points in T frames before the hops are measured.
 
     Convention:
         Pixels are (x, y) of the working frames, x right, y down, centres at integers.
 
+    Attributes:
+        pixels: (P, T, 2) float32, where the chain or the field has them.
+        motion: (P, T - 1, 2) the field's motion from each frame to the next.
+        trusted: (P, T) bool, where the field may be followed.
+        seen: (P, T) bool, where flow is measured.
+        known: (P, T) bool, where positions stay as they are: queries and pins.
+    """
+
+    pixels: Array
+    motion: NDArray[np.float64]
+    trusted: NDArray[np.bool_]
+    seen: NDArray[np.bool_]
+    known: NDArray[np.bool_]
+
+    @staticmethod
+    def of(
+        chained: ChainedTrack,
+        field_pixels: Array,
+        motion: NDArray[np.float64],
+        trusted: NDArray[np.bool_],
+        measurable: NDArray[np.bool_],
+        known: NDArray[np.bool_],
+    ) -> Expected:
+        """Of a chain and a field.
+
+        Args:
+            chained: The measured tracks of P points.
+            field_pixels: (P, T, 2) the field's tracks.
+            motion: See the attribute.
+            trusted: See the attribute.
+            measurable: (P, T) bool, where flow is measured if the field is trusted, though the chain sees nothing.
+            known: See the attribute.
+        """
+        places = likely_places(chained, field_pixels, trusted)
+        return Expected(places, motion, trusted, chained.visible | (trusted & measurable), known)
+
+    def part(self, rows: slice) -> Expected:
+        """Of some of the points."""
+        return Expected(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+def likely_places(chained: ChainedTrack, field_pixels: Array, trusted: NDArray[np.bool_]) -> Array:
+    """Where points are likely to be, (P, T, 2): where the chain is, or the field where only that may be followed."""
+    by_chain = chained.visible | ~trusted
+    return np.asarray(np.where(by_chain[..., None], chained.pixels, field_pixels), np.float32)
+
+
+def fuse_positions(flows: FlowSource, expected: Expected, gaps: Sequence[int]) -> Array:
+    """Positions that agree best with the measured hops, the field where it is trusted, and the chain elsewhere.
+
     Args:
         flows: Pairwise flow.
-        source: Query frame; positions there stay as they are.
-        chained: The measured tracks of P points.
-        field_pixels: (P, T, 2) the field's tracks.
-        field_visible: (P, T) bool: where the field sees them; flow is measured there too if the field is trusted.
+        expected: Of P points.
         gaps: Lengths of the hops.
 
     Returns:
         (P, T, 2) float32 pixels.
     """
-    trusted = trusted_field(chained, field_pixels, flows.size)
-    seen = chained.visible | (trusted & field_visible)
-    start = np.where((chained.visible | ~trusted)[..., None], chained.pixels, field_pixels).astype(np.float32)
-    num_frames, width = start.shape[1], min(max(2, *gaps), WIDEST_BAND)
+    num_frames, width = expected.trusted.shape[1], min(max(2, *gaps), WIDEST_BAND)
     banded = num_frames > DENSE_FRAMES
     step = max(1, SOLVE_FLOATS // (3 * num_frames * (width + 1) if banded else num_frames**2))
-    for first in range(0, len(start), step):
-        part = slice(first, first + step)
-        shape = len(start[part]), num_frames, SMOOTHNESS
+    fused = expected.pixels.copy()
+    for first in range(0, len(fused), step):
+        rows = slice(first, first + step)
+        part = expected.part(rows)
+        shape = len(part.pixels), num_frames, SMOOTHNESS
         empty: Equations = BandedEquations.smooth(*shape, width) if banded else DenseEquations.smooth(*shape)
-        priors = _priors(empty, start[part], field_pixels[part], trusted[part], source, raster_scale(flows.size))
+        priors = _priors(empty, part, raster_scale(flows.size))
         for _ in range(ROUNDS):
-            start[part] = _solve(priors, flows, start[part], seen[part], gaps)
-    return start
+            fused[rows] = _solve(priors, flows, fused[rows], part.seen, gaps)
+    return fused
 
 
-def _priors(
-    equations: Equations,
-    start: Array,
-    field_pixels: Array,
-    trusted: NDArray[np.bool_],
-    source: int,
-    scale: float,
-) -> Equations:
+def _priors(equations: Equations, expected: Expected, scale: float) -> Equations:
     """Normal equations of everything but the hops."""
-    num_frames = trusted.shape[1]
-    equations.pull(np.arange(num_frames), CHAIN_WEIGHT * ~trusted, start)
+    trusted, start = expected.trusted, expected.pixels
+    frames = np.arange(trusted.shape[1])
+    equations.pull(frames, CHAIN_WEIGHT * ~trusted, start)
     follow = FIELD_WEIGHT * (trusted[:, 1:] & trusted[:, :-1]).astype(np.float64)
-    motion = np.diff(field_pixels.astype(np.float64), axis=1)  # (P, T - 1, 2)
-    for t in range(num_frames - 1):
-        equations.tie(t, t + 1, follow[:, t], motion[:, t], start)
-    equations.pull(source, QUERY_WEIGHT, start[:, source])
+    for t in range(len(frames) - 1):
+        equations.tie(t, t + 1, follow[:, t], expected.motion[:, t], start)
+    equations.pull(frames, np.float32(KNOWN_WEIGHT) * expected.known, start)
     return equations.divided(scale**2)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -46,6 +47,24 @@ def read(image: NDArray[Any], x: Array, y: Array) -> NDArray[Any]:
         read_part = cv2.remap(image, x[part], y[part], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         values[part] = np.asarray(read_part).reshape(values[part].shape)  # OpenCV drops a single channel
     return values
+
+
+def crop_around(image: NDArray[Any], pixels: Array) -> tuple[NDArray[Any], Array]:
+    """The part of an image that `sample` reads at pixels, and those pixels in it.
+
+    An image that is stored in another form need be decoded there only. Corners are whole numbers, so that the pixels
+    lose no bit, and `sample` gives what it gives of the whole image.
+
+    Args:
+        image: (H, W) or (H, W, C), of any type; a view of it is returned.
+        pixels: (P, 2) positions, anywhere.
+    """
+    if not len(pixels):
+        return image[:1, :1], pixels
+    height, width = image.shape[:2]
+    left, top = np.floor(pixels.min(0)).clip(0, (width - 1, height - 1)).astype(int)
+    right, bottom = (np.floor(pixels.max(0)).clip(0, (width - 1, height - 1)) + 2).astype(int)
+    return image[top:bottom, left:right], pixels - np.array([left, top], np.float32)
 
 
 def inside(pixels: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -97,6 +116,7 @@ class CoarseGrid:
     stride: int
 
     @staticmethod
+    @lru_cache(8)
     def of(size: tuple[int, int]) -> CoarseGrid:
         """Those of frames of `size` (width, height)."""
         stride = max(1, round(COARSE_SPACING_PX * raster_scale(size)))

@@ -6,6 +6,7 @@ import json
 import pickle
 import zipfile
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,11 @@ def checkpoint_paths(project: Project) -> list[Path]:
 
 def newest_checkpoint(project: Project) -> Path | None:
     """The checkpoint written last."""
-    return max(checkpoint_paths(project), key=lambda path: path.stat().st_mtime_ns, default=None)
+    written: list[tuple[int, Path]] = []
+    for path in checkpoint_paths(project):
+        with suppress(FileNotFoundError):  # a fit that runs meanwhile has removed it
+            written.append((path.stat().st_mtime_ns, path))
+    return max(written, default=(0, None))[1]
 
 
 def load_checkpoint(project: Project, path: Path | None = None) -> Checkpoint:

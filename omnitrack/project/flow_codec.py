@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,8 +48,7 @@ def decode(encoded: EncodedFlow) -> NDArray[np.float32]:
 
 def decode_steps(encoded: EncodedFlow) -> NDArray[np.int16]:
     """The flow (H, W, 2) in integer steps: half the memory of pixels."""
-    steps = np.cumsum(encoded.deltas, axis=1, dtype=np.int16)
-    return np.ascontiguousarray(steps.transpose(1, 2, 0))
+    return np.asarray(cv2.merge(list(np.cumsum(encoded.deltas, axis=1, dtype=np.int16))))
 
 
 def steps_to_pixels(steps: NDArray[np.int16], steps_per_px: float) -> NDArray[np.float32]:
@@ -72,4 +72,5 @@ def unpack(data: bytes, shape: tuple[int, ...]) -> NDArray[np.int16]:
         shuffled = np.frombuffer(zlib.decompress(data), np.uint8).reshape(INTEGER.itemsize, -1)
     except zlib.error as error:
         raise ValueError(str(error)) from error
-    return np.ascontiguousarray(shuffled.T).view(INTEGER).reshape(shape)
+    interleaved = cv2.merge(list(shuffled[:, None]))  # several times faster than numpy's transposition
+    return np.asarray(interleaved).view(INTEGER).reshape(shape)

@@ -24,6 +24,7 @@ from omnitrack.byte_cache import ByteCache
 from omnitrack.config import fingerprint
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.hop_reliability import decode_log_odds, encode_log_odds
+from omnitrack.correspondence.raster import crop_around, sample
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.flow_codec import COMPRESSION, INTEGER, EncodedFlow, decode_steps, pack, steps_to_pixels, unpack
 from omnitrack.project.product_file import (
@@ -115,9 +116,13 @@ class FlowStore(FlowSource):
         Raises:
             OmnitrackError: The pair was not matched, or its data are damaged.
         """
-        pair = source, target
-        steps, steps_per_px = self._cache.through(("flow", pair), lambda: self._read(pair))
-        return steps_to_pixels(steps, steps_per_px)
+        return steps_to_pixels(*self._steps((source, target)))
+
+    def flow_at(self, source: int, target: int, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """As `flow`, at pixels (P, 2) only: (P, 2)."""
+        steps, steps_per_px = self._steps((source, target))
+        near, places = crop_around(steps, pixels)
+        return sample(steps_to_pixels(near, steps_per_px), places)
 
     def confidence(self, source: int, target: int) -> NDArray[np.float32] | None:
         """(H, W) float32 in [0, 1]: what the estimator says of the flow from `source` to `target`; None: nothing.
@@ -125,9 +130,16 @@ class FlowStore(FlowSource):
         Raises:
             OmnitrackError: The data are damaged.
         """
-        pair = source, target
-        sure, scale = self._cache.through(("confidence", pair), lambda: self._read_confidence(pair))
+        sure, scale = self._sure((source, target))
         return sure / np.float32(scale) if sure.size else None
+
+    def confidence_at(self, source: int, target: int, pixels: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """As `confidence`, at pixels (P, 2) only: (P,)."""
+        sure, scale = self._sure((source, target))
+        if not sure.size:
+            return None
+        near, places = crop_around(sure, pixels)
+        return sample(near / np.float32(scale), places)
 
     def doubt(self, source: int, target: int) -> NDArray[np.float32] | None:
         """(rows, columns) float32 log-odds that the flow from `source` to `target` is wrong; None: not judged.
@@ -165,6 +177,12 @@ class FlowStore(FlowSource):
                 if (target, source) in self._pairs:
                     partners.setdefault(source, []).append(target)
         return partners
+
+    def _steps(self, pair: Pair) -> Steps:
+        return self._cache.through(("flow", pair), lambda: self._read(pair))
+
+    def _sure(self, pair: Pair) -> Steps:
+        return self._cache.through(("confidence", pair), lambda: self._read_confidence(pair))
 
     def _read_doubt(self, pair: Pair, row: int) -> Steps:
         try:

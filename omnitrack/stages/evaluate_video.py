@@ -31,7 +31,8 @@ from omnitrack.stages.bring_up import bring_up_to
 from omnitrack.stages.flow import clip_of
 from omnitrack.stages.graph import NODE_OF, Work, wanted_stamps
 from omnitrack.stages.init import init_from_frames
-from omnitrack.stages.query import query_stamp, query_tracks
+from omnitrack.stages.query import query_tracks
+from omnitrack.stages.tracker import query_stamp
 
 METHODS = (*FIT_METHODS, *BASELINES)
 FPS = 24.0  # datasets do not say; only renders of the project would show it

@@ -1,4 +1,4 @@
-"""Follows points of one frame through a fitted project: by its field, its flow, its looks, and all together."""
+"""Follows points through a fitted project: by its field, its flow, its looks, and all together."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.agreement import fused_confidence, fused_visibility
+from omnitrack.correspondence.agreement import fused_confidence, fused_visibility, trusted_field
+from omnitrack.correspondence.anchors import Anchors
 from omnitrack.correspondence.appearance import FramePatches
-from omnitrack.correspondence.chained_tracks import ChainedTrack, chain_everywhere
+from omnitrack.correspondence.chained_tracks import chain_everywhere
 from omnitrack.correspondence.features.sampling import FrameFeatures
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.fusion import fuse_positions
 from omnitrack.correspondence.raster import inside
-from omnitrack.correspondence.track_appearance import PointAppearance, TrackAppearance
+from omnitrack.correspondence.track_appearance import TrackAppearance
 from omnitrack.motion.field import FieldTracks, MotionField
 from omnitrack.project.feature_store import FeatureStore
 from omnitrack.project.filtered import filtered_file
 from omnitrack.project.project import Project
 from omnitrack.settings import Settings
+from omnitrack.stages.point_estimates import Estimates, FrameEstimates, join_estimates
 
 
 class ClipFeatures(Protocol):
@@ -48,7 +50,7 @@ class Tracked:
         pixels: (P, T, 2) working pixels.
         visible: (P, T) bool.
         confidence: (P, T) in [0, 1].
-        depth: (P, T) of the field.
+        depth: (P, T) of the field; NaN where there is none.
     """
 
     pixels: NDArray[np.float32]
@@ -57,27 +59,12 @@ class Tracked:
     depth: NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Estimates:
-    """What is known of P points, before they are fused.
-
-    Attributes:
-        field: Their tracks in the fitted field.
-        chained: Their tracks along the measured flow.
-        appearance: Compares places with them.
-    """
-
-    field: FieldTracks
-    chained: ChainedTrack
-    appearance: PointAppearance
-
-
 class PointTracker:
-    """Answers for points of one frame at a time.
+    """Answers for points that are known in one frame or in several.
 
     Args:
         project: Gives the frames.
-        field: Fitted to it.
+        field: Fitted to it; None where the flow alone is to answer.
         flows: Of the project.
         settings: Uses the tables ``query`` and ``filter``.
         features: Of the frames, where points are to be compared by them too.
@@ -86,12 +73,12 @@ class PointTracker:
     def __init__(
         self,
         project: Project,
-        field: MotionField,
+        field: MotionField | None,
         flows: FlowSource,
         settings: Settings,
         features: ClipFeatures | None = None,
     ) -> None:
-        self._field = field
+        self._field, self._num_frames = field, project.num_frames
         self._flows = flows
         self._settings = settings
         learned, believed = None, 0.0
@@ -102,41 +89,55 @@ class PointTracker:
         self._appearance = TrackAppearance(patches, settings.query.alike_threshold, learned, believed)
         self._threshold_px = settings.filter.cycle_threshold_px
 
-    def track(self, source: int, pixels: NDArray[np.float32]) -> Tracked:
-        """Working pixels (P, 2) of frame `source` in all frames."""
-        known = self.estimates(source, pixels)
-        field, chained, size = known.field, known.chained, self._flows.size
+    def track(self, anchors: Anchors) -> Tracked:
+        """Points that are known in some frames, in all of them."""
+        known, size = self.estimates(anchors), self._flows.size
+        field, chained = known.field, known.chained
+        fuse = self._settings.query.fuse
+        if self._field is None:
+            pixels = self.fused(known) if fuse else chained.pixels
+            return Tracked(pixels, chained.visible & inside(pixels, size), chained.confidence, field.depth)
         confidence = fused_confidence(chained, field.pixels, size)
-        if not self._settings.query.fuse:
+        if not fuse:
             return Tracked(field.pixels, field.visible, confidence, field.depth)
-        fused = self.fused(source, known)
+        fused = self.fused(known)
         return Tracked(fused, self.visible(known, fused), confidence, field.depth)
 
-    def estimates(self, source: int, pixels: NDArray[np.float32]) -> Estimates:
-        """What is known of working pixels (P, 2) of frame `source`."""
-        appearance, frames = self._appearance.of(source, pixels), self._field.num_frames
-        chained = chain_everywhere(
-            self._flows,
-            source,
-            pixels,
-            frames,
-            self._settings.filter.gaps,
-            self._threshold_px,
-            appearance.patch_similarity,
-        )
-        return Estimates(self._field.track(source, pixels, range(frames)), chained, appearance)
+    def estimates(self, anchors: Anchors) -> Estimates:
+        """What is known of points before it is fused."""
+        of_frames = [
+            (rows, self._estimates_of_frame(frame, anchors.pixels[rows])) for frame, rows in anchors.by_frame()
+        ]
+        return join_estimates(anchors, of_frames, self._flows.size)
 
-    def fused(self, source: int, known: Estimates) -> NDArray[np.float32]:
+    def fused(self, known: Estimates) -> NDArray[np.float32]:
         """Positions (P, T, 2) that agree with all that is known."""
-        measurable = known.field.visible & (known.appearance.likeness(known.field.pixels) > 0)
-        gaps = self._settings.filter.gaps
-        return fuse_positions(self._flows, source, known.chained, known.field.pixels, measurable, gaps)
+        return fuse_positions(self._flows, known.expected, self._settings.filter.gaps)
 
     def visible(self, known: Estimates, fused: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Whether points are seen (P, T) at their fused positions (P, T, 2)."""
         field, size = known.field, self._flows.size
-        seen = fused_visibility(known.chained, field.pixels, field.visible, known.appearance.likeness(fused), size)
+        seen = fused_visibility(known.chained, field.pixels, field.visible, known.likeness(fused), size)
         return seen & inside(fused, size)
+
+    def _estimates_of_frame(self, source: int, pixels: NDArray[np.float32]) -> FrameEstimates:
+        """What is known of pixels (P, 2) of frame `source`."""
+        appearance, gaps = self._appearance.of(source, pixels), self._settings.filter.gaps
+        chained = chain_everywhere(
+            self._flows, source, pixels, self._num_frames, gaps, self._threshold_px, appearance.patch_similarity
+        )
+        if self._field is None:
+            nowhere = np.zeros(chained.visible.shape, bool)
+            unknown = FieldTracks(chained.pixels, np.full(nowhere.shape, np.nan, np.float32), nowhere)
+            return FrameEstimates(unknown, chained, appearance, trusted=nowhere, measurable=nowhere)
+        field = self._field.track(source, pixels, range(self._num_frames))
+        return FrameEstimates(
+            field,
+            chained,
+            appearance,
+            trusted=trusted_field(chained, field.pixels, self._flows.size),
+            measurable=field.visible & (appearance.likeness(field.pixels) > 0),
+        )
 
 
 def features_of_fit(project: Project, settings: Settings) -> AbstractContextManager[FeatureStore | None]:

@@ -25,6 +25,7 @@ class Tracks:
         size: (width, height) of the original video in pixels.
         fps: Frames per second of the project.
         meta: What the tracks were made from (plain JSON values).
+        pins: (M, 4) float32 rows (track, t, x, y): where tracks were put by hand in further frames.
 
     Example:
         >>> visible = np.array([[True, False]])
@@ -51,6 +52,7 @@ class Tracks:
     size: tuple[int, int]
     fps: float
     meta: dict[str, object] = field(default_factory=dict)
+    pins: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
 
     def __len__(self) -> int:
         return len(self.queries)

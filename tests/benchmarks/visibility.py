@@ -20,6 +20,7 @@ import numpy as np
 from common import Columns, Report, add_settings, add_videos, chosen_videos, parser_of, settings_of
 from numpy.typing import NDArray
 
+from omnitrack.correspondence.anchors import Anchors
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.features import NONE, open_extractor
 from omnitrack.correspondence.features.sampling import FrameFeatures
@@ -72,8 +73,8 @@ def witnesses(project: Project, queries: Queries, settings: Settings) -> Estimat
         tracker = PointTracker(project, load_field(project, "cpu"), flows, settings, features)
         for source in np.unique(queries.frames).tolist():
             points = pixels[queries.frames == source, 1:].astype(np.float32)
-            known = tracker.estimates(source, points)
-            fused = tracker.fused(source, known)
+            known = tracker.estimates(Anchors.of(source, points))
+            fused = tracker.fused(known)
             rule = tracker.visible(known, fused)
             parts["pixels"].append(fused)
             parts["field"].append(known.field.visible)

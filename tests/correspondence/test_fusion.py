@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from omnitrack.correspondence import agreement, fusion
 from omnitrack.correspondence.chained_tracks import ChainedTrack, chain_everywhere
 from omnitrack.correspondence.flows import FlowSource
-from omnitrack.correspondence.fusion import fuse_positions
+from omnitrack.correspondence.fusion import Expected, fuse_positions
 from omnitrack.correspondence.normal_equations import DenseEquations
 from omnitrack.synthetic import occluder_scene, translating_scene
 
@@ -47,6 +47,16 @@ def track_of(positions: list[tuple[float, float]], visible: list[bool]) -> Chain
     """The chain of one point, sure where it is visible."""
     seen = np.array([visible])
     return ChainedTrack(np.array([positions], np.float32), seen, seen.astype(np.float32))
+
+
+def expected(
+    chained: ChainedTrack, source: int, field: NDArray[np.float32], measurable: NDArray[np.bool_], size: tuple[int, int]
+) -> Expected:
+    """Of queries in frame `source`."""
+    known = np.zeros(chained.visible.shape, bool)
+    known[:, source] = True
+    trusted = agreement.trusted_field(chained, field, size)
+    return Expected.of(chained, field, np.diff(field.astype(np.float64), axis=1), trusted, measurable, known)
 
 
 def test_agreement_is_half_at_four_pixels() -> None:
@@ -102,7 +112,7 @@ def test_without_flow_a_trusted_field_gives_the_motion_and_the_query_the_place()
     positions = [(10 + 2.0 * t, 50) for t in range(6)]
     chained = track_of(positions, [True] * 6)
     field = np.array([positions], np.float32) + np.float32((1.0, -0.5))
-    fused = fuse_positions(NoFlows(), 2, chained, field, np.ones((1, 6), bool), (1, 2))
+    fused = fuse_positions(NoFlows(), expected(chained, 2, field, np.ones((1, 6), bool), SIZE), (1, 2))
     np.testing.assert_allclose(fused, [positions], atol=1e-3)
 
 
@@ -110,25 +120,29 @@ def test_without_flow_and_trust_the_chain_stands() -> None:
     positions = [(10 + 2.0 * t, 50) for t in range(6)]
     chained = track_of(positions, [True] * 6)
     field = np.full((1, 6, 2), 200, np.float32)
-    fused = fuse_positions(NoFlows(), 0, chained, field, np.ones((1, 6), bool), (1,))
+    fused = fuse_positions(NoFlows(), expected(chained, 0, field, np.ones((1, 6), bool), SIZE), (1,))
     np.testing.assert_allclose(fused, [positions], atol=1e-3)
 
 
-def test_equations_are_those_of_the_docstring() -> None:
-    """One round over three frames, against the same sum of squares stacked row by row."""
+@pytest.mark.parametrize("known", [(0,), (0, 2)])
+def test_equations_are_those_of_the_docstring(known: tuple[int, ...]) -> None:
+    """One round over three frames, against the same sum of squares stacked row by row; without and with a pin."""
     start = np.array([[[20.0, 20.0], [23.0, 21.0], [27.0, 19.0]]], np.float32)
     field = np.array([[[20.0, 20.0], [22.5, 20.0], [26.0, 20.5]]], np.float32)
     trusted = np.array([[True, True, False]])
     empty = DenseEquations.smooth(1, 3, fusion.SMOOTHNESS)
-    priors = fusion._priors(empty, start, field, trusted, 0, 1.0)
-    solved = fusion._solve(priors, SteadyFlows((2.0, 1.0)), start, np.array([[True, True, True]]), (1,))[0]
+    motion, seen = np.diff(field.astype(np.float64), axis=1), np.ones((1, 3), bool)
+    begun = Expected(start, motion, trusted, seen, np.isin(np.arange(3), known)[None])
+    priors = fusion._priors(empty, begun, 1.0)
+    solved = fusion._solve(priors, SteadyFlows((2.0, 1.0)), start, seen, (1,))[0]
     rows, targets = [], []
 
     def ask(coefficients: list[float], value: NDArray[np.floating], weight: float) -> None:
         rows.append(np.sqrt(weight) * np.array(coefficients))
         targets.append(np.sqrt(weight) * np.asarray(value, float))
 
-    ask([1, 0, 0], start[0, 0], fusion.QUERY_WEIGHT)
+    for frame in known:
+        ask([float(t == frame) for t in range(3)], start[0, frame], fusion.KNOWN_WEIGHT)
     ask([-1, 1, 0], field[0, 1] - field[0, 0], fusion.FIELD_WEIGHT)
     ask([0, 0, 1], start[0, 2], fusion.CHAIN_WEIGHT)
     ask([1, -2, 1], np.zeros(2), fusion.SMOOTHNESS)
@@ -137,8 +151,8 @@ def test_equations_are_those_of_the_docstring() -> None:
         residual = np.linalg.norm(start[0, j] - start[0, k] - step)
         weight = 1 / fusion.MEASURED_PX**2 / (1 + (residual / fusion.CAUCHY_PX) ** 2)
         ask([float(t == j) - float(t == k) for t in range(3)], step, weight)
-    expected = np.linalg.lstsq(np.array(rows), np.array(targets), rcond=None)[0]
-    np.testing.assert_allclose(solved, expected, atol=1e-4)
+    best = np.linalg.lstsq(np.array(rows), np.array(targets), rcond=None)[0]
+    np.testing.assert_allclose(solved, best, atol=1e-4)
 
 
 def test_exact_flow_pulls_a_rough_start_onto_the_track(exact_flows: type) -> None:
@@ -149,7 +163,8 @@ def test_exact_flow_pulls_a_rough_start_onto_the_track(exact_flows: type) -> Non
     rough = truth.astype(np.float32) + np.random.default_rng(0).normal(0, 0.2, truth.shape).astype(np.float32)
     rough[:, 3] = points
     seen = np.ones((2, 7), bool)
-    fused = fuse_positions(flows, 3, ChainedTrack(rough, seen, seen.astype(np.float32)), rough, seen, (1, 2, 4))
+    chained = ChainedTrack(rough, seen, seen.astype(np.float32))
+    fused = fuse_positions(flows, expected(chained, 3, rough, seen, flows.size), (1, 2, 4))
     assert np.abs(fused - truth).max() < 0.25 * np.abs(rough - truth).max()
     np.testing.assert_allclose(fused[:, 3], points, atol=1e-4)
 
@@ -159,10 +174,10 @@ def test_points_do_not_depend_on_each_other(exact_flows: type) -> None:
     points = np.array([[20.0, 30.0], [40.5, 30.25], [70.0, 50.0]], np.float32)
     chained = chain_everywhere(flows, 2, points, 8, (1, 2, 4), 2.0)
     field = chained.pixels + np.float32(0.5)
-    together = fuse_positions(flows, 2, chained, field, chained.visible, (1, 2, 4))
+    together = fuse_positions(flows, expected(chained, 2, field, chained.visible, flows.size), (1, 2, 4))
     for i in range(3):
         one = ChainedTrack(chained.pixels[i : i + 1], chained.visible[i : i + 1], chained.confidence[i : i + 1])
-        alone = fuse_positions(flows, 2, one, field[i : i + 1], chained.visible[i : i + 1], (1, 2, 4))
+        alone = fuse_positions(flows, expected(one, 2, field[i : i + 1], one.visible, flows.size), (1, 2, 4))
         np.testing.assert_allclose(alone[0], together[i], atol=1e-4)
 
 
@@ -175,9 +190,9 @@ def test_long_clips_are_solved_by_the_band_with_the_same_result(
     chained = chain_everywhere(flows, 5, points, 14, (1, 2, 4), 2.0)
     field = chained.pixels + rng.normal(0, 1, chained.pixels.shape).astype(np.float32)
     seen = rng.random(chained.visible.shape) < 0.8
-    whole = fuse_positions(flows, 5, chained, field, seen, (1, 2, 4))
+    whole = fuse_positions(flows, expected(chained, 5, field, seen, flows.size), (1, 2, 4))
     monkeypatch.setattr(fusion, "DENSE_FRAMES", 1)
     monkeypatch.setattr(fusion, "SOLVE_FLOATS", 3 * 14 * 5 * 10)  # ten points at once
-    banded = fuse_positions(flows, 5, chained, field, seen, (1, 2, 4))
+    banded = fuse_positions(flows, expected(chained, 5, field, seen, flows.size), (1, 2, 4))
     np.testing.assert_allclose(banded, whole, atol=1e-4)
     assert np.abs(banded - chained.pixels).max() > 0.5, "there was something to fuse"

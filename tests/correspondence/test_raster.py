@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from omnitrack.correspondence.raster import CoarseGrid, grid_shape, inside, pixel_grid, read, sample
+from omnitrack.correspondence.raster import CoarseGrid, crop_around, grid_shape, inside, pixel_grid, read, sample
 
 IMAGE = np.array([[0.0, 4.0, 8.0], [10.0, 14.0, 2.0]], np.float32)  # H = 2, W = 3
 
@@ -33,6 +33,19 @@ def test_sample_keeps_channels_and_type() -> None:
     pixels = np.array([[0.5, 0.5], [2, 0]], np.float32)
     np.testing.assert_allclose(sample(image, pixels), [[7, 14], [8, 16]], atol=1e-6)
     assert sample(image.astype(np.uint8), pixels).dtype == np.uint8
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 700])
+def test_a_crop_gives_the_same_to_the_last_bit(count: int) -> None:
+    """Of points in a corner, beyond the border and far away, and all over the image."""
+    rng = np.random.default_rng(count)
+    image = rng.normal(size=(60, 80, 2)).astype(np.float32)
+    for centre, spread in (((10, 50), 4), ((-3, 59.7), 6), ((79.4, -0.4), 0.3), ((5000, -70), 1), ((40, 30), 30)):
+        pixels = (np.array(centre) + spread * rng.normal(size=(count, 2))).astype(np.float32)
+        near, places = crop_around(image, pixels)
+        np.testing.assert_array_equal(sample(near, places), sample(image, pixels))
+    near, _ = crop_around(image, np.array([[20.5, 7]], np.float32))
+    assert near.shape == (2, 2, 2), "no more than the four neighbours"
 
 
 @pytest.mark.parametrize(("channels", "shape"), [((), (0,)), ((2,), (0, 2))])

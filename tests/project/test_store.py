@@ -14,6 +14,7 @@ import pytest
 from h5py._objects import phil
 from numpy.typing import NDArray
 
+from omnitrack.correspondence.raster import sample
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.flow_codec import encode
 from omnitrack.project.project import Project, write_meta
@@ -71,6 +72,31 @@ def test_what_was_stored_is_read(stored: Project) -> None:
         }
         assert store.hops_stamp is None
     assert 0 < flow_file(stored).bytes() < 3 * FLOW_BYTES
+
+
+def test_flow_at_pixels_is_the_flow_sampled_there(project: Project) -> None:
+    """To the last bit, in steps of both sizes; and so is the estimator's confidence."""
+    rng = np.random.default_rng(0)
+    sure = rng.random((48, 64)).astype(np.float32)
+
+    def fill(file: h5py.File) -> None:
+        write_flow(
+            file.create_group(group_name((0, 1))), encode(rng.normal(0, 9, (48, 64, 2)).astype(np.float32)), sure
+        )
+        write_flow(file.create_group(group_name((1, 0))), encode(rng.normal(0, 900, (48, 64, 2)).astype(np.float32)))
+
+    parts = flow_file(project).parts({})
+    parts.write(0, fill)
+    parts.merge(make_stamp({"frames": project.meta.fingerprint}, {}))
+    with FlowStore(project) as store:
+        for low, high in ((10, 12), (-5, 70)):
+            pixels = rng.uniform(low, high, (40, 2)).astype(np.float32)
+            for pair in ((0, 1), (1, 0)):
+                np.testing.assert_array_equal(store.flow_at(*pair, pixels), sample(store.flow(*pair), pixels))
+            confidence = store.confidence(0, 1)
+            assert confidence is not None
+            np.testing.assert_array_equal(store.confidence_at(0, 1, pixels), sample(confidence, pixels))
+            assert store.confidence_at(1, 0, pixels) is None
 
 
 def test_writing_to_flow_handed_out_changes_nobody_elses(stored: Project) -> None:

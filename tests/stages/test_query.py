@@ -16,12 +16,13 @@ from omnitrack.project.checkpoint import load_checkpoint
 from omnitrack.project.project import Project
 from omnitrack.project.store import hops_file
 from omnitrack.settings import InitSettings, Settings
-from omnitrack.stages import query as query_stage
+from omnitrack.stages import tracker as tracker_stage
 from omnitrack.stages.filter import filter_flow
 from omnitrack.stages.fit import fit_field, load_field
 from omnitrack.stages.flow import compute_flow
 from omnitrack.stages.init import init_from_frames
-from omnitrack.stages.query import query_stamp, query_tracks
+from omnitrack.stages.query import query_tracks
+from omnitrack.stages.tracker import query_stamp
 from omnitrack.synthetic import SyntheticScene, occluder_scene
 from omnitrack.tracks.tracks import Tracks
 
@@ -150,7 +151,7 @@ def test_order_and_chunks_do_not_matter(
     small_settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(query_stage, "CHUNK_POINTS", 3)
+    monkeypatch.setattr(tracker_stage, "CHUNK_POINTS", 3)
     back = query_tracks(fitted, queries[::-1], small_settings, device="cpu")
     assert np.abs(back.tracks[::-1] - answer.tracks).max() < 1e-3
     np.testing.assert_array_equal(back.visible[::-1], answer.visible)
@@ -251,7 +252,7 @@ def test_a_stale_fit_is_named(fitted: Project, monkeypatch: pytest.MonkeyPatch) 
     listener = Listener()
     query_tracks(fitted, np.array([[0, 20.0, 20.0]]), Settings(), progress=listener)
     assert listener.heard == []
-    monkeypatch.setattr(query_stage, "fingerprint", lambda *parts: "something else")
+    monkeypatch.setattr(tracker_stage, "fingerprint", lambda *parts: "something else")
     query_tracks(fitted, np.array([[0, 20.0, 20.0]]), Settings(), progress=listener)
     assert any(f"omnitrack fit {fitted.root}" in text for text in listener.heard)
 

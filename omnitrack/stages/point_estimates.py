@@ -1,0 +1,120 @@
+"""What a field, the flow and looks say of points, from each frame in which the points are known, and all together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.correspondence.agreement import fused_confidence
+from omnitrack.correspondence.anchors import Anchors, Rows, serving_anchors
+from omnitrack.correspondence.chained_tracks import ChainedTrack
+from omnitrack.correspondence.fusion import Expected, likely_places
+from omnitrack.correspondence.track_appearance import PointAppearance
+from omnitrack.motion.field import FieldTracks
+
+Bools = NDArray[np.bool_]
+Pixels = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FrameEstimates:
+    """What is known of R points of one frame.
+
+    Attributes:
+        field: Their tracks in the fitted field.
+        chained: Their tracks along the measured flow.
+        appearance: Compares places with them.
+        trusted: (R, T) bool, where the field may be followed.
+        measurable: (R, T) bool, where the field sees them and they look like themselves.
+    """
+
+    field: FieldTracks
+    chained: ChainedTrack
+    appearance: PointAppearance
+    trusted: Bools
+    measurable: Bools
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """What is known of P points, from whichever frame says it most surely.
+
+    Attributes:
+        field: Their tracks in the fitted field.
+        chained: Their tracks along the measured flow.
+        expected: What the fusion begins with.
+        likeness: How far places (P, T, 2) look like the points: (P, T), above zero where alike.
+    """
+
+    field: FieldTracks
+    chained: ChainedTrack
+    expected: Expected
+    likeness: Callable[[Pixels], Pixels]
+
+
+def join_estimates(
+    anchors: Anchors, of_frames: Sequence[tuple[Rows, FrameEstimates]], size: tuple[int, int]
+) -> Estimates:
+    """One estimate of each point.
+
+    Args:
+        anchors: R places of P points.
+        of_frames: What is known from each frame with anchors; with the rows of these.
+        size: (width, height) of the frames in pixels.
+    """
+
+    def by_anchor(of: Callable[[FrameEstimates], NDArray[Any]]) -> NDArray[Any]:
+        """(R, T) or (R, T, 2) values of all anchors."""
+        order = np.argsort(np.concatenate([rows for rows, _ in of_frames]))
+        return np.concatenate([of(one) for _, one in of_frames])[order]
+
+    visible, chain_pixels = by_anchor(lambda one: one.chained.visible), by_anchor(lambda one: one.chained.pixels)
+    chained = ChainedTrack(chain_pixels, visible, by_anchor(lambda one: one.chained.confidence))
+    trusted, field_pixels = by_anchor(lambda one: one.trusted), by_anchor(lambda one: one.field.pixels)
+    serving = serving_anchors(
+        anchors,
+        likely_places(chained, field_pixels, trusted),
+        fused_confidence(chained, field_pixels, size),
+        size,
+    )
+    frames = np.arange(serving.shape[1])
+
+    def served(values: NDArray[Any]) -> NDArray[Any]:
+        """(P, T) or (P, T, 2) of the anchors that serve."""
+        return np.asarray(values[serving, frames])
+
+    def likeness(places: Pixels) -> Pixels:
+        return served(by_anchor_rows(places))
+
+    def by_anchor_rows(places: Pixels) -> Pixels:
+        found = np.empty((len(anchors.points), len(frames)), np.float32)
+        for rows, one in of_frames:
+            found[rows] = one.appearance.likeness(places[anchors.points[rows]])
+        return found
+
+    best = ChainedTrack(*(served(values) for values in (chained.pixels, chained.visible, chained.confidence)))
+    field = FieldTracks(
+        served(field_pixels),
+        served(by_anchor(lambda one: one.field.depth)),
+        served(by_anchor(lambda one: one.field.visible)),
+    )
+    expected = Expected.of(
+        best,
+        field.pixels,
+        _motion(field_pixels, serving),
+        served(trusted),
+        served(by_anchor(lambda one: one.measurable)),
+        anchors.mask(len(frames)),
+    )
+    return Estimates(field, best, expected, likeness)
+
+
+def _motion(field_pixels: Pixels, serving: Rows) -> NDArray[np.float64]:
+    """The field's motion (P, T - 1, 2) from frame to frame, as the anchors of both frames have it on average."""
+    motion = np.diff(field_pixels.astype(np.float64), axis=1)
+    steps = np.arange(motion.shape[1])
+    return np.asarray((motion[serving[:, :-1], steps] + motion[serving[:, 1:], steps]) / 2)

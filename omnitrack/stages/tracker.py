@@ -1,0 +1,286 @@
+"""A project that is kept open to answer queries: field, flow, features and frames are read once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from omnitrack.config import fingerprint
+from omnitrack.correspondence.anchors import Anchors
+from omnitrack.device import cpu_threads
+from omnitrack.errors import OmnitrackError
+from omnitrack.motion.field import MotionField
+from omnitrack.progress import SILENT, Progress
+from omnitrack.project.checkpoint import load_checkpoint, newest_checkpoint
+from omnitrack.project.filtered import filtered_file
+from omnitrack.project.project import Project
+from omnitrack.project.stamps import make_stamp
+from omnitrack.project.store import FlowStore
+from omnitrack.settings import QuerySettings, Settings
+from omnitrack.stages.fit import load_field
+from omnitrack.stages.point_tracker import PointTracker, Tracked, features_of_fit
+from omnitrack.stages.query_checks import checked_frames, checked_pins, checked_queries
+from omnitrack.tracks.tracks import Tracks
+
+CHAINED, FUSED = "chained", "fused"
+CHUNK_POINTS = 16384  # worked on at once ...
+CHUNK_ENTRIES = 100 * CHUNK_POINTS  # ... and, in clips of more than 100 frames, points times frames: 100 bytes each
+Rows = NDArray[np.int64]
+Opened = TypeVar("Opened")
+
+
+def query_stamp(fit_stamp: dict[str, Any], settings: QuerySettings) -> dict[str, Any]:
+    """What tracks are made from: the fit, and the settings of the query."""
+    return make_stamp({"fit": fingerprint(fit_stamp)}, settings)
+
+
+class Tracker:
+    """Answers queries of one project again and again; a context manager; may be used from several threads.
+
+    What the project holds may change meanwhile: before each answer the tracker looks whether there is a newer
+    checkpoint, flow or judgement of it, and reads only what is new. Before there is a fit, the flow alone answers.
+
+    Memory: decoded flow up to `cache_bytes`; features and blurred frames up to 512 and 384 MB
+    (`omnitrack.project.feature_store`, `omnitrack.correspondence.appearance`); the field.
+
+    Args:
+        project: Has flow.
+        settings: Uses the tables ``query`` and ``filter``, and ``fit.threads``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        progress: Hears of the work, and of what is stale.
+        cache_bytes: Decoded flow to keep; None: ``filter.cache_mb``.
+        fitted: Refuse to answer without a fit.
+
+    Raises:
+        OmnitrackError: No flow, or no fit where one is asked for, or files that are damaged.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        settings: Settings,
+        device: str = "auto",
+        progress: Progress = SILENT,
+        cache_bytes: int | None = None,
+        fitted: bool = False,
+    ) -> None:
+        self._project, self._settings, self._device, self._progress = project, settings, device, progress
+        self._fitted, self._closed, self._lock = fitted, False, threading.RLock()
+        cache = settings.filter.cache_mb * 2**20 if cache_bytes is None else cache_bytes
+        self._fit = _Current(lambda: [newest_checkpoint(project)], self._open_fit)
+        self._flows = _Current(lambda: _products(project, "flow", "hops"), lambda: FlowStore(project, cache))
+        self._features = _Current(
+            lambda: _products(project, "filtered", "features"), lambda: features_of_fit(project, settings)
+        )
+        try:
+            self.refresh()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Tracker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all files and forget what was read."""
+        with self._lock:
+            self._closed = True
+            for part in (self._fit, self._flows, self._features):
+                part.close()
+
+    @property
+    def state(self) -> str:
+        """ "fused" where a fitted field and the flow answer together, "chained" where the flow answers alone."""
+        return CHAINED if self._fit.value is None else FUSED
+
+    def refresh(self) -> bool:
+        """Read what is new in the project; whether there was anything, so that earlier answers may be asked again.
+
+        Raises:
+            OmnitrackError: As for the class, or the tracker is closed.
+        """
+        with self._lock:
+            if self._closed:
+                raise OmnitrackError("the tracker is closed", "open another one: clip.tracker()")
+            changed = [part.renew() for part in (self._fit, self._flows, self._features)]  # all of them
+            if not any(changed):
+                return False
+            field = None if self._fit.value is None else self._fit.value.field
+            self._points = PointTracker(self._project, field, self._flows.value, self._settings, self._features.value)
+            self._warn()
+            return True
+
+    def query(self, queries: ArrayLike, frames: range | None = None, pins: ArrayLike | None = None) -> Tracks:
+        """Where query points are in every frame, whether they are seen there, and how sure that is.
+
+        Convention:
+            Pixels (x, y) of the original video, centres at integers. A query point is exactly where it was put in its
+            own frame, and so is a pin. Any frame can be the query's; tracks go both ways from it.
+
+        Args:
+            queries: (N, 3) rows (t, x, y).
+            frames: Frames to answer for; all where None.
+            pins: (M, 4) rows (track, t, x, y): where tracks are in further frames, by hand. They are seen there, and
+                all between is answered anew.
+
+        Returns:
+            The tracks; one point's answer does not depend on the others.
+
+        Raises:
+            OmnitrackError: Queries, pins or frames outside the clip or not finite, or as for `refresh`.
+        """
+        rows = checked_queries(self._project, queries)
+        pinned, kept = checked_pins(self._project, rows, pins), checked_frames(self._project, frames)
+        with self._lock, cpu_threads(self._settings.fit.threads):
+            self.refresh()
+            return self._answer(rows, pinned, kept)
+
+    # --- the work -----------------------------------------------------------------------------------------------
+    def _answer(self, queries: NDArray[np.float32], pins: NDArray[np.float32], kept: Rows) -> Tracks:
+        project = self._project
+        known = np.concatenate([np.column_stack([np.arange(len(queries)), queries]).astype(np.float32), pins])
+        known = known[np.lexsort((known[:, 1], known[:, 0]))]  # by track and then by frame
+        points, frames = known[:, 0].astype(np.int64), known[:, 1].astype(np.int64)
+        pixels = project.to_working(known[:, 2:]).astype(np.float32)
+        answer = _Answer(len(queries), project.num_frames)
+        with self._progress.task("query", len(queries), unit="points") as task:
+            for rows in _chunks(queries, points, project.num_frames):
+                those = np.flatnonzero(np.isin(points, rows))
+                anchors = Anchors(np.searchsorted(rows, points[those]), frames[those], pixels[those])
+                answer.put(rows, self._points.track(anchors))
+                task.advance(len(rows))
+        tracks = project.to_original(answer.pixels).astype(np.float32)
+        tracks[points, frames] = known[:, 2:]
+        answer.visible[points, frames] = True
+        answer.confidence[points, frames] = 1
+        return Tracks(
+            queries=queries,
+            tracks=tracks[:, kept],
+            visible=answer.visible[:, kept],
+            confidence=answer.confidence[:, kept],
+            depth=answer.depth[:, kept],
+            frames=kept,
+            size=project.meta.original_size,
+            fps=project.meta.fps,
+            meta={"source": project.meta.source, "frames": project.meta.fingerprint, "stamp": self._stamp()},
+            pins=pins,
+        )
+
+    def _open_fit(self) -> AbstractContextManager[Fit | None]:
+        if newest_checkpoint(self._project) is None and not self._fitted:
+            return nullcontext()
+        checkpoint = load_checkpoint(self._project)
+        return nullcontext(Fit(checkpoint.stamp, load_field(self._project, self._device, checkpoint)))
+
+    def _stamp(self) -> dict[str, Any]:
+        fit, settings = self._fit.value, self._settings.query
+        if fit is not None:
+            return query_stamp(fit.stamp, settings)
+        return make_stamp({"flow": fingerprint(self._flows.value.flow_stamp)}, settings)
+
+    def _warn(self) -> None:
+        root, fit = self._project.root, self._fit.value
+        filtered = fingerprint(filtered_file(self._project).stamp() or {})
+        if fit is not None and fit.stamp["inputs"]["filter"] != filtered:
+            self._progress.warn(f"the fit is older than what it was fitted to: renew it with omnitrack fit {root}")
+        if self._flows.value.hops_stamp is None:
+            self._progress.warn(f"nobody has judged the hops of the flow: renew that with omnitrack filter {root}")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted field, and what it is made from."""
+
+    stamp: dict[str, Any]
+    field: MotionField
+
+
+class _Current(Generic[Opened]):
+    """What is read from some files, as they are now.
+
+    Args:
+        files: Names them; those that are None or not there count as missing.
+        opened: Reads them.
+    """
+
+    value: Opened
+
+    def __init__(
+        self, files: Callable[[], Sequence[Path | None]], opened: Callable[[], AbstractContextManager[Opened]]
+    ) -> None:
+        self._files, self._opened = files, opened
+        self._version: list[tuple[str, int, int] | None] | None = None
+        self._stack = ExitStack()
+
+    def renew(self) -> bool:
+        """Read the files again if they have changed; whether they had. What was read stays where reading fails."""
+        version = [_version(path) for path in self._files()]
+        if version == self._version:
+            return False
+        stack = ExitStack()
+        self.value = stack.enter_context(self._opened())
+        self.close()
+        self._stack, self._version = stack, version
+        return True
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+class _Answer:
+    """Room for the answer, filled chunk by chunk."""
+
+    def __init__(self, count: int, num_frames: int) -> None:
+        self.pixels = np.zeros((count, num_frames, 2), np.float32)
+        self.visible = np.zeros((count, num_frames), bool)
+        self.confidence = np.zeros((count, num_frames), np.float32)
+        self.depth = np.zeros((count, num_frames), np.float32)
+
+    def put(self, rows: Rows, found: Tracked) -> None:
+        self.pixels[rows], self.visible[rows] = found.pixels, found.visible
+        self.confidence[rows], self.depth[rows] = found.confidence, found.depth
+
+
+def _chunks(queries: NDArray[np.float32], points: Rows, num_frames: int) -> Iterator[Rows]:
+    """Tracks to be worked on together: those with pins, and frame by frame those that are known there only.
+
+    Args:
+        queries: (N, 3).
+        points: (R,) the track of each query and pin.
+        num_frames: Of the clip.
+    """
+    most = max(1, min(CHUNK_POINTS, CHUNK_ENTRIES // num_frames))
+    known = np.bincount(points, minlength=len(queries))
+    group = np.where(known == 1, queries[:, 0], -1)
+    for value in np.unique(group):
+        rows = np.flatnonzero(group == value)
+        step = most if value >= 0 else max(1, most // int(known.max()))
+        yield from (rows[i : i + step] for i in range(0, len(rows), step))
+
+
+def _products(project: Project, *names: str) -> list[Path | None]:
+    return [project.product_path(name) for name in names]
+
+
+def _version(path: Path | None) -> tuple[str, int, int] | None:
+    """Tells one content of a path from another: files are replaced, never written into."""
+    if path is None:
+        return None
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return str(path), found.st_ino, found.st_mtime_ns

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from omnitrack.stages.flow import FlowReport
     from omnitrack.stages.info import InfoReport
     from omnitrack.stages.render import RenderReport
+    from omnitrack.stages.tracker import Tracker
     from omnitrack.tracks.tracks import Tracks
 
 
@@ -115,7 +116,7 @@ class OpenProject:
 
         Args:
             points: Texts ``x,y@t``.
-            points_file: A .csv, .tsv, .txt, .npy or .npz of rows (t, x, y).
+            points_file: Rows (t, x, y) as .csv, .tsv, .txt, .npy or .npz, or a file of tracks.
             grids: Texts ``N@t``: N columns over frame t.
             masks: Texts ``M.png@t``: the marked pixels of an image.
             dense: Frames of which every working pixel is a query.
@@ -131,7 +132,28 @@ class OpenProject:
 
         return build_queries(self.project, points, points_file, grids, masks, dense, mask_spacing)
 
-    def query(self, queries: ArrayLike, frames: range | None = None) -> Tracks:
+    def pins(
+        self, points: Sequence[str] = (), points_file: str | Path | None = None, pins: Sequence[str] = ()
+    ) -> NDArray[np.float32]:
+        """Gather corrections as the command line names them, for `query`.
+
+        Args:
+            points: As for `queries`: the tracks of `points_file` come after these.
+            points_file: As for `queries`. Tracks that `query` made keep their pins; in a .csv with a column ``track``
+                the second and further rows of a track are pins.
+            pins: Texts ``TRACK,x,y@t``, tracks counted from 0.
+
+        Returns:
+            (M, 4) float32 rows (track, t, x, y).
+
+        Raises:
+            OmnitrackError: A text or file that is wrong, or a pin outside of the video.
+        """
+        from omnitrack.stages.query_points import build_pins
+
+        return build_pins(self.project, points, points_file, pins)
+
+    def query(self, queries: ArrayLike, frames: range | None = None, pins: ArrayLike | None = None) -> Tracks:
         """Follow points through the clip.
 
         Convention:
@@ -141,12 +163,14 @@ class OpenProject:
         Args:
             queries: (N, 3) rows (t, x, y), t a frame of the project counted from 0.
             frames: The T frames to track through; None for all.
+            pins: (M, 4) rows (track, t, x, y), corrections by hand: track number `track` of the queries is exactly
+                there in frame t, and what lies between is solved again.
 
         Returns:
             `tracks` (N, T, 2) float32 pixels, `visible` (N, T) bool, `confidence` (N, T) in [0, 1], `depth` (N, T).
 
         Raises:
-            OmnitrackError: Queries of another shape or outside of the video, or no fitted field.
+            OmnitrackError: Queries or pins of another shape or outside of the video, or no fitted field.
         """
         import numpy as np
 
@@ -155,7 +179,41 @@ class OpenProject:
         rows = np.asarray(queries, np.float32)
         if rows.ndim != 2 or rows.shape[1] != 3:
             raise OmnitrackError(f"queries have the shape {rows.shape}, not (N, 3)", "give rows (t, x, y)")
-        return query_tracks(self.project, rows, self.settings, frames, self._device, self._progress)
+        return query_tracks(self.project, rows, self.settings, frames, self._device, self._progress, pins)
+
+    def tracker(self) -> Tracker:
+        """Keep the project open, for one query after another: each is answered in tenths of a second.
+
+        Works as soon as there is flow. While there is no fit, the flow alone answers; a checkpoint that is written
+        meanwhile is noticed at the next query.
+
+        Returns:
+            A context manager with `query`, which takes what `query` here takes and answers the same; `refresh`, which
+            says whether the project has something new; and `state`, "chained" or "fused".
+
+        Raises:
+            OmnitrackError: No flow yet, or a damaged file.
+
+        Example:
+            >>> import tempfile, cv2
+            >>> folder = Path(tempfile.mkdtemp())
+            >>> from omnitrack.synthetic import translating_scene
+            >>> for t, frame in enumerate(translating_scene(velocity=(2.0, 1.0), num_frames=4).frames()):
+            ...     _ = cv2.imwrite(str(folder / f"{t}.png"), frame)
+            >>> clip = make_project(folder, folder / "project", device="cpu")
+            >>> _ = clip.flow()
+            >>> with clip.tracker() as tracker:
+            ...     tracker.state
+            ...     tracker.query([(0, 40, 30)]).tracks[0].round().tolist()
+            ...     corrected = tracker.query([(0, 40, 30)], pins=[(0, 3, 45.5, 33)])
+            'chained'
+            [[40.0, 30.0], [42.0, 31.0], [44.0, 32.0], [46.0, 33.0]]
+            >>> corrected.tracks[0, 3].tolist()
+            [45.5, 33.0]
+        """
+        from omnitrack.stages.tracker import Tracker
+
+        return Tracker(self.project, self.settings, self._device, self._progress)
 
     def render(
         self,
@@ -206,7 +264,7 @@ def make_project(
     """Make a project of a video and open it.
 
     Args:
-        video: A video file, a folder of images or a glob.
+        video: A video file, a folder of images, a glob, a pattern (``shot.%04d.png``) or a TIFF stack.
         project: The directory to make; None takes the video's name.
         settings: As for `OpenProject`; those of the table ``init`` say which frames, ``{"init.stride": 2}``.
         device: As for `OpenProject`.

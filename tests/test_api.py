@@ -46,10 +46,10 @@ def test_queries_are_rows_of_three(project: Project, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("omnitrack.stages.query.query_tracks", lambda *arguments: asked.append(arguments))
     opened = omnitrack.open(project.root, device="cpu")
     opened.query([(0, 1.5, 2), (3, 4, 5)], frames=range(2))
-    _, rows, _, frames, device, _ = asked[0]
+    _, rows, _, frames, device, _, pins = asked[0]
     assert rows.dtype == np.float32
     assert rows.tolist() == [[0, 1.5, 2], [3, 4, 5]]
-    assert (frames, device) == (range(2), "cpu")
+    assert (frames, device, pins) == (range(2), "cpu", None)
     for wrong in ([(1, 2)], [1, 2, 3], []):
         with pytest.raises(OmnitrackError, match=r"not \(N, 3\)"):
             opened.query(wrong)

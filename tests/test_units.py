@@ -24,6 +24,7 @@ OTHER = {
     "presets.py": "channels",
     "settings.py": "matches",
     "synthetic/scene.py": "pixels of a drawing",
+    "video/tiff_directory.py": "the tag of a width",
 }
 
 

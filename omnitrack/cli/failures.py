@@ -91,6 +91,8 @@ def _system_error(error: BaseException) -> OmnitrackError | None:
         return OmnitrackError(f"the disk is full{named}", "free some space and type the same command again")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and named:
         return OmnitrackError(f"no permission to use this path{named}", "check its owner and permissions")
+    if error.errno is not None and named:
+        return OmnitrackError(f"{(error.strerror or 'cannot use this path').lower()}{named}", "check the path")
     return None
 
 

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from omnitrack.cli.options import Assignments, End, Fps, MaxSize, NewProjectArgument, Start, Stride, VideoArgument
+from omnitrack.cli.options import (
+    Assignments,
+    End,
+    Fps,
+    Levels,
+    MaxSize,
+    NewProjectArgument,
+    Start,
+    Stride,
+    VideoArgument,
+)
 from omnitrack.cli.session import Session, command_line
 
 EXAMPLES = """
 omnitrack init clip.mp4                         project ./clip
 omnitrack init clip.mp4 work --end 100          its first 100 frames
 omnitrack init 'frames/*.png' work --fps 25     a glob of images
+omnitrack init shot.%04d.exr work               numbered images, also as shot.####.exr
+omnitrack init cells.tif work --levels 100,900  its values 100 to 900 from black to white
 """
 
 
@@ -21,6 +33,7 @@ def command(
     stride: Stride = None,
     max_size: MaxSize = None,
     fps: Fps = None,
+    levels: Levels = None,
     assignments: Assignments = None,
 ) -> None:
     """Make a project directory of a video.
@@ -29,7 +42,8 @@ def command(
     """
     from omnitrack.stages.init import init_project
 
-    flags = {"start": start, "end": end, "stride": stride, "max_size": max_size, "fps": fps}
+    frames = {"start": start, "end": end, "stride": stride}
+    flags = {**frames, "max_size": max_size, "fps": fps, "levels": levels}
     settings = session.settings(None, assignments, {f"init.{name}": value for name, value in flags.items()})
     report = init_project(video, project, settings, session.progress)
     session.report(report, command_line("flow", report.project))

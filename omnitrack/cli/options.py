@@ -43,7 +43,9 @@ ProjectArgument = Annotated[
         autocompletion=complete.projects,
     ),
 ]
-VideoArgument = Annotated[str, typer.Argument(metavar="VIDEO", help="A video file, a folder of images or a glob.")]
+VideoArgument = Annotated[
+    str, typer.Argument(metavar="VIDEO", help="A video file, a folder of images, a glob or shot.%04d.png.")
+]
 NewProjectArgument = Annotated[
     Path | None,
     typer.Argument(metavar="PROJECT", help="Project directory to make.", show_default="the video's name"),
@@ -66,6 +68,10 @@ MaxSize = Annotated[
     int | None, typer.Option(min=0, metavar="PX", help="Longest side of the working frames; 0 keeps the video's.")
 ]
 Fps = Annotated[float | None, typer.Option(min=0, metavar="FPS", help="Frames per second of the project.")]
+Levels = Annotated[
+    str | None,
+    typer.Option(metavar="LOW,HIGH", help="Stored values that become black and white; auto: by the depth in use."),
+]
 
 # --- how to measure and fit (flow, fit, run, eval) --------------------------------------------------------------
 Estimator = Annotated[

@@ -16,13 +16,19 @@ omnitrack query clip --point 120,64@0 --point 80,40@12
 omnitrack query clip --grid 20@0 -o tracks.csv
 omnitrack query clip --mask cat.png@0 --frames 0:50 -o cat.npz
 omnitrack query clip --points points.csv -o - | head
+omnitrack query clip --point 120,64@0 --pin 0,131,66@12   corrected by hand
 """
 FORMATS = ("npz", "csv", "json", "h5")
 Texts = list[str] | None
 
 Points = Annotated[Texts, typer.Option("--point", metavar="X,Y@T", help="Pixel x,y of frame T (repeatable).")]
 PointsFile = Annotated[
-    Path | None, typer.Option("--points", metavar="FILE", help="Points t,x,y from a .csv, .npy or .npz.")
+    Path | None,
+    typer.Option("--points", metavar="FILE", help="Points t,x,y from a .csv, .npy or .npz, or those of tracks."),
+]
+Pins = Annotated[
+    Texts,
+    typer.Option("--pin", metavar="TRACK,X,Y@T", help="Track TRACK is at x,y in frame T, put by hand (repeatable)."),
 ]
 Grids = Annotated[Texts, typer.Option("--grid", metavar="N@T", help="A grid of N columns on frame T (repeatable).")]
 Masks = Annotated[
@@ -65,6 +71,7 @@ def command(
     masks: Masks = None,
     mask_spacing: MaskSpacing = 1,
     dense: Dense = None,
+    pins: Pins = None,
     frames: Frames = ":",
     output: TracksOutput = None,
     file_format: Format = None,
@@ -73,9 +80,10 @@ def command(
     """Follow points through the clip.
 
     Points are pixels x,y of the original video, counted from 0 at the centre of the first one, on frame T.
+    A pin corrects a track: it goes through there, and what lies between is solved again. Tracks are counted from 0.
     """
     from omnitrack.stages.query import query_tracks
-    from omnitrack.stages.query_points import build_queries, parse_frames
+    from omnitrack.stages.query_points import build_pins, build_queries, parse_frames
     from omnitrack.tracks.files import output_format, save_tracks
 
     opened = session.project(project)
@@ -83,8 +91,9 @@ def command(
     output_format(path, file_format)
     settings = session.settings(opened.settings_path, assignments)
     queries = build_queries(opened, points or (), points_file, grids or (), masks or (), dense or (), mask_spacing)
+    pinned = build_pins(opened, points or (), points_file, pins or ())
     chosen = parse_frames(frames, opened.num_frames)
-    tracks = query_tracks(opened, queries, settings, chosen, session.device, session.progress)
+    tracks = query_tracks(opened, queries, settings, chosen, session.device, session.progress, pinned)
     save_tracks(tracks, path, file_format)
     if path is None:
         return

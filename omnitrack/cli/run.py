@@ -12,6 +12,7 @@ from omnitrack.cli.options import (
     End,
     Estimator,
     Fps,
+    Levels,
     MaxSize,
     Method,
     NewProjectArgument,
@@ -42,6 +43,7 @@ def command(
     stride: Stride = None,
     max_size: MaxSize = None,
     fps: Fps = None,
+    levels: Levels = None,
     estimator: Estimator = None,
     pairs: Pairs = None,
     method: Method = None,
@@ -63,6 +65,7 @@ def command(
     root = project or Path(default_name(video))
     flags = {
         **{"init.start": start, "init.end": end, "init.stride": stride, "init.max_size": max_size, "init.fps": fps},
+        "init.levels": levels,
         **{"flow.estimator": estimator, "flow.pairs": pairs, "fit.method": method, "fit.steps": steps},
     }
     settings = session.settings(root / SETTINGS_NAME, assignments, flags, preset)

@@ -56,4 +56,4 @@ def _sum_over_alike(colors: Tensor, values: Tensor, depth: Tensor, grid_shape: t
 
 def _overlap(shift: int, length: int) -> slice:
     """The part of a side that still has a partner when moved by `shift`."""
-    return slice(max(0, -shift), length - max(0, shift))
+    return slice(max(0, -shift), max(0, length - max(0, shift)))

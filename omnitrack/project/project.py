@@ -35,6 +35,8 @@ class FramesMeta:
         indices: The video's own frame index of each project frame.
         fingerprint: Hash over all pixels: what later products record as their input.
         format: Version of this layout.
+        numbers: The number that each project frame has in the name of its image (1001 of ``shot.1001.png``), for
+            exports that count frames as the series does; None where it has none, as in a video file.
     """
 
     source: str
@@ -45,6 +47,7 @@ class FramesMeta:
     indices: list[int]
     fingerprint: str
     format: int = FORMAT
+    numbers: list[int] | None = None
 
 
 class Project:
@@ -178,7 +181,8 @@ class Project:
 
 def write_meta(frames_dir: Path, meta: FramesMeta) -> None:
     """Finish a project's frames: a directory without this file is not a project, so it is written last."""
-    (frames_dir / "frames.json").write_text(json.dumps(asdict(meta)) + "\n", encoding="utf-8")
+    known = {name: value for name, value in asdict(meta).items() if value is not None}
+    (frames_dir / "frames.json").write_text(json.dumps(known) + "\n", encoding="utf-8")
 
 
 def _read_meta(path: Path) -> FramesMeta:

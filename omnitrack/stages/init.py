@@ -26,8 +26,9 @@ from omnitrack.progress import SILENT, Progress
 from omnitrack.project.lock import locked
 from omnitrack.project.project import FRAMES_NAME, LOCK_NAME, SETTINGS_NAME, FramesMeta, frame_name, write_meta
 from omnitrack.settings import InitSettings, Settings
+from omnitrack.video.blank_frames import BlankFrames
 from omnitrack.video.images import write_image
-from omnitrack.video.reading import default_name, open_video
+from omnitrack.video.reading import VideoReader, default_name, open_video
 
 LEAST_SIDE_PX = 8  # of a working frame: a patch
 PARTIAL_NAME = f"{FRAMES_NAME}.partial"
@@ -57,19 +58,23 @@ class InitReport:
 
 
 def init_project(video: str | Path, root: Path | None, settings: Settings, progress: Progress = SILENT) -> InitReport:
-    """Turn a video file, a folder of images or a glob into a project.
+    """Turn a video file, a folder of images, a glob or a pattern of numbers into a project.
 
     Args:
         video: What to read, see `omnitrack.video.reading.open_video`.
         root: The project directory to make; None takes the video's name without its suffix, in the current directory.
         settings: `settings.init` says which frames and what size; all of it is written to ``omnitrack.toml``.
-        progress: Receives one step per frame, and a warning where the video is damaged.
+        progress: Receives one step per frame, and warnings where the video is not what it should be.
 
     Raises:
         OmnitrackError: An unreadable video, fewer than two frames, a directory that is in use, or a full disk.
     """
     root = Path(default_name(video)) if root is None else root
-    with open_video(video) as reader:
+    with open_video(video, settings.init.levels) as reader:
+        for note in reader.notes:
+            progress.note(f"{video}: {note}")
+        for warning in reader.warnings:
+            progress.warn(warning)
         report = init_from_frames(reader, root, settings, reader.fps, str(video), progress)
         if reader.damage:
             progress.warn(f"{video} may be damaged ({reader.damage}): the {report.frames} frames taken are kept")
@@ -117,11 +122,17 @@ def init_from_frames(
             original_size=kept.original_size,
             indices=kept.indices,
             fingerprint=kept.fingerprint,
+            numbers=_numbers(frames, kept.indices),
         )
         write_meta(partial, meta)
         (root / SETTINGS_NAME).write_text(dump_settings(settings), encoding="utf-8")
     seconds = time.perf_counter() - began
     return InitReport(str(root), source, meta.count, meta.fps, meta.size, meta.original_size, seconds)
+
+
+def _numbers(frames: Iterable[NDArray[np.uint8]], indices: list[int]) -> list[int] | None:
+    numbers = frames.numbers if isinstance(frames, VideoReader) else None
+    return [numbers[index] for index in indices] if numbers else None
 
 
 @dataclass(frozen=True)
@@ -145,6 +156,7 @@ def _keep_frames(
     indices: list[int] = []
     original_size, size = (0, 0), (0, 0)
     pending: deque[Future[None]] = deque()
+    blank = BlankFrames()
     with ThreadPoolExecutor(workers) as pool, progress.task("frames", steps, unit="frames") as task:
         for index, frame in selected:
             if not indices:
@@ -153,6 +165,7 @@ def _keep_frames(
             _check_frame(frame, index, original_size, source)
             working = _resize(frame, size)
             digest.update(working.data)
+            blank.look(index, working)
             pending.append(pool.submit(write_image, directory / frame_name(len(indices)), working))
             indices.append(index)
             if len(pending) > 2 * workers:  # bounds the frames in memory, and surfaces a full disk early
@@ -160,6 +173,8 @@ def _keep_frames(
             task.advance()
         for future in pending:
             future.result()
+    if warning := blank.warning(source):
+        progress.warn(warning)
     return _Kept(indices, size, original_size, digest.hexdigest()[:16])
 
 

@@ -1,7 +1,8 @@
-"""Where to start tracks: the command line's --point, --points, --grid, --mask and --dense as rows (t, x, y).
+"""Where to start tracks: the command line's --point, --points, --grid, --mask and --dense as rows (t, x, y); and --pin.
 
 SPEC@t    t is a frame of the project, counted from 0; without `@t` it is frame 0.
 x,y@t     one point.
+n,x,y@t   a pin: track n is there in frame t.
 N@t       a regular grid, N columns across and the same distance down, centred.
 M.png@t   the marked pixels of a mask: its alpha where it has transparency, else every pixel that is not black (in a
           JPEG: brighter than half).
@@ -42,8 +43,8 @@ def build_queries(
     Args:
         project: The project that says how many frames there are and how large.
         points: Texts ``x,y@t``.
-        points_file: A .csv (header with t, x and y in any order, or rows t,x,y), .npy (N, 3) or .npz (``queries`` or
-            ``points``, so any file of tracks) of rows (t, x, y).
+        points_file: Rows (t, x, y) as a .csv (header with t, x and y in any order, or rows t,x,y), .npy (N, 3) or .npz
+            (``queries`` or ``points``), or any file of tracks.
         grids: Texts ``N@t``.
         masks: Texts ``M.png@t``; a mask has the video's size or the working size.
         dense: Frames of which every working pixel is a query.
@@ -58,14 +59,45 @@ def build_queries(
     """
     parts = [_points(project, text) for text in points]
     if points_file is not None:
-        rows, describe = read_points(Path(points_file))
-        parts.append(_checked(project, rows, describe))
+        found = read_points(Path(points_file))
+        parts.append(_checked(project, found.queries, found.place))
     parts += [_grid(project, text) for text in grids]
     parts += [_mask(project, text, mask_spacing) for text in masks]
     parts += [_dense(project, frame) for frame in dense]
     if not parts:
         raise UsageError("there is nothing to track", OPTIONS_HINT)
     return np.concatenate(parts).astype(np.float32)
+
+
+def build_pins(
+    project: Project,
+    points: Sequence[str] = (),
+    points_file: str | Path | None = None,
+    pins: Sequence[str] = (),
+) -> NDArray[np.float32]:
+    """Gather pins: those of a file of points, and those named one by one.
+
+    Args:
+        project: The project that says how many frames there are and how large.
+        points: As for `build_queries`: tracks of the file come after these.
+        points_file: As for `build_queries`; in a .csv with a column ``track`` the second and further rows of a track
+            are pins.
+        pins: Texts ``TRACK,x,y@t``, with tracks counted from 0 in the order of the queries.
+
+    Returns:
+        (M, 4) float32 rows (track, t, x, y).
+
+    Raises:
+        UsageError: A text that is not of its form.
+        OmnitrackError: A file that is missing or damaged, or a pin outside of the video.
+    """
+    rows = []
+    if points_file is not None:
+        found = read_points(Path(points_file))
+        _checked(project, found.pins[:, 1:], found.pin_place)
+        rows.append(found.pins + np.array([len(points), 0, 0, 0]))
+    rows += [_pin(project, text) for text in pins]
+    return np.concatenate([np.zeros((0, 4)), *rows]).astype(np.float32)
 
 
 def parse_frames(text: str, num_frames: int) -> range:
@@ -94,6 +126,16 @@ def _points(project: Project, text: str) -> NDArray[np.float64]:
     except ValueError as error:
         raise UsageError(f"--point {text!r} is not X,Y@T", "for example --point 120.5,64@0") from error
     return _checked(project, np.array([[frame, x, y]]), lambda _: f"--point {text}")
+
+
+def _pin(project: Project, text: str) -> NDArray[np.float64]:
+    body, frame = _split(text)
+    try:
+        track, x, y = (float(part) for part in body.split(","))
+    except ValueError as error:
+        raise UsageError(f"--pin {text!r} is not TRACK,X,Y@T", "for example --pin 0,131.5,66@12") from error
+    _checked(project, np.array([[frame, x, y]]), lambda _: f"--pin {text}")
+    return np.array([[track, frame, x, y]])
 
 
 def _grid(project: Project, text: str) -> NDArray[np.float64]:

@@ -1,10 +1,13 @@
 """Tracks to files and back: .npz, .csv, .json and .h5, all with the same names inside.
 
-npz    arrays `queries`, `tracks`, `visible`, `confidence`, `depth`, `frames`, `size`, `fps`, and `meta` as JSON text.
+npz    arrays `queries`, `tracks`, `visible`, `confidence`, `depth`, `frames`, `pins`, `size`, `fps`, and `meta` as JSON
+       text.
 h5     the same arrays as chunked, compressed datasets; `format`, `size`, `fps` and `meta` are attributes of the file.
 json   one object with the same names, arrays as nested lists, one track a line; an unknown depth is null.
-csv    columns `track,frame,x,y,visible,confidence`, one row per track and frame, four decimals. It has no room for the
-       depth (read back as NaN), the query (read back as the first visible row), the size and the fps (read back as 0).
+csv    columns `track,frame,x,y,visible,confidence,query_frame,query_x,query_y,time_s,pinned`, one row per track and
+       frame, four decimals; `pinned` is 1 where the track was put by hand. Only the first six are required: without
+       the others the query is the first visible row. It has no room for the depth (read back as NaN), the size and
+       the fps (read back as 0), and for pins in frames that are left out.
 
 npz, json and h5 keep every float32 exactly.
 """
@@ -28,7 +31,7 @@ from omnitrack.tracks.text_files import read_csv, read_json, write_csv, write_js
 from omnitrack.tracks.tracks import Tracks
 
 H5_FORMAT = "omnitrack-tracks-1"
-ARRAYS = ("queries", "tracks", "visible", "confidence", "depth", "frames")
+ARRAYS = ("queries", "tracks", "visible", "confidence", "depth", "frames", "pins")
 FACTS = ("size", "fps", "meta")
 # One compressed chunk of an .h5 holds about this many elements: whole tracks, so that a slab of tracks is one read.
 H5_CHUNK_ELEMENTS = 1 << 18
@@ -97,8 +100,8 @@ def load_tracks(path: str | Path) -> Tracks:
     """Read tracks that `save_tracks` or another tracker wrote.
 
     Only `queries`, `tracks` and `visible` are required of an npz, json or h5: without `confidence` the visibility
-    stands in (0 or 1), without `depth` it is NaN, without `frames` they are 0..T-1, and an absent `size` or
-    `fps` is 0.
+    stands in (0 or 1), without `depth` it is NaN, without `frames` they are 0..T-1, without `pins` there are none, and
+    an absent `size` or `fps` is 0.
 
     Args:
         path: A .npz, .csv, .json or .h5 file.
@@ -135,6 +138,7 @@ def check_tracks(tracks: Tracks, where: str) -> None:
         "confidence": (count, length),
         "depth": (count, length),
         "frames": (length,),
+        "pins": (len(tracks.pins), 4),
     }
     for key, shape in expected.items():
         found = np.shape(getattr(tracks, key))
@@ -145,6 +149,9 @@ def check_tracks(tracks: Tracks, where: str) -> None:
             )
     if length and (tracks.frames[0] < 0 or (np.diff(tracks.frames) <= 0).any()):
         raise OmnitrackError(f"{where}: frames must be indices from 0 that increase")
+    pinned = tracks.pins[:, 0]
+    if not (np.isfinite(tracks.pins).all() and ((pinned >= 0) & (pinned < count) & (pinned % 1 == 0)).all()):
+        raise OmnitrackError(f"{where}: pins are rows (track, t, x, y) of the {count} tracks, all finite")
     for key in ("tracks", "queries", "confidence"):
         values = getattr(tracks, key)
         bad = ~np.isfinite(values).reshape(count, -1).all(axis=1) if count else np.zeros(0, bool)
@@ -208,6 +215,7 @@ def _build(raw: Mapping[str, object], where: str) -> Tracks:
             size=(int(size[0]), int(size[1])),
             fps=float(np.asarray(raw.get("fps", 0.0))),
             meta=_meta(raw, where),
+            pins=np.asarray(raw.get("pins", ()), np.float32).reshape(-1, 4),
         )
         check_tracks(tracks, where)
     except (ValueError, TypeError) as error:
@@ -225,6 +233,7 @@ def _write_npz(tracks: Tracks, file: BinaryIO) -> None:
         confidence=tracks.confidence,
         depth=tracks.depth,
         frames=tracks.frames,
+        pins=tracks.pins,
         size=np.array(tracks.size),
         fps=np.array(tracks.fps),
         meta=np.array(json.dumps(tracks.meta)),

@@ -1,59 +1,106 @@
-"""Query points in files: rows (t, x, y) as a table of text, .npy or .npz."""
+"""Query points in files: rows (t, x, y) as a table of text, .npy or .npz, and tracks, asked again with their pins.
+
+In a table with a column ``track`` the first row of a track is its query and every further one a pin: where the track is
+in another frame.
+"""
 
 from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.tracks.files import load_tracks
 from omnitrack.tracks.text_tables import SHOWN, TextTable, read_text_table
 
 COLUMNS = ("t", "x", "y")
+TRACK = "track"
 ALIASES = {"frame": "t"}  # as files of tracks call it
 TABLES = (".csv", ".tsv", ".txt")
+SUFFIXES = (*TABLES, ".npy", ".npz", ".json", ".h5")
+Numbers = NDArray[np.float64]
 
 
-def read_points(path: Path) -> tuple[NDArray[np.float64], Callable[[int], str]]:
-    """Read query points.
+@dataclass(frozen=True)
+class PointFile:
+    """What a file asks for.
+
+    Attributes:
+        queries: (N, 3) rows (t, x, y), N > 0.
+        pins: (M, 4) rows (track, t, x, y), track one of the N rows.
+        place: Names the place of a query in the file.
+        pin_place: Names the place of a pin in the file.
+    """
+
+    queries: Numbers
+    pins: Numbers
+    place: Callable[[int], str]
+    pin_place: Callable[[int], str]
+
+
+def read_points(path: Path) -> PointFile:
+    """Read query points, and pins if there are any.
 
     Args:
-        path: A .csv, .tsv or .txt whose first line names the columns t (or frame), x and y in any order, or that has
-            rows t,x,y at once, see `read_text_table`; a .npy of shape (N, 3); a .npz with an array of that shape under
-            ``queries`` or ``points``.
-
-    Returns:
-        (N, 3) float64 rows (t, x, y), N > 0, and a function that names the place of a row in the file.
+        path: A .csv, .tsv or .txt whose first line names the columns t (or frame), x and y in any order, and perhaps
+            track, or that has rows t,x,y at once, see `read_text_table`; a .npy of shape (N, 3); a .npz with an array
+            of that shape under ``queries`` or ``points``, and perhaps ``pins`` (M, 4); or tracks as `save_tracks`
+            wrote them.
 
     Raises:
-        OmnitrackError: A missing, empty or damaged file, with the line in a .csv.
+        OmnitrackError: A missing, empty or damaged file, with the line in a table.
     """
     suffix = path.suffix.lower()
-    if suffix not in (*TABLES, ".npy", ".npz"):
-        known = ", ".join((*TABLES, ".npy", ".npz"))
-        raise OmnitrackError(f"{path} does not end in a format of points", f"one of {known}")
+    if suffix not in SUFFIXES:
+        raise OmnitrackError(f"{path} does not end in a format of points", f"one of {', '.join(SUFFIXES)}")
     if not path.is_file():
         raise OmnitrackError(f"there is no file of points at {path}", "give rows t,x,y as .csv, .npy or .npz")
-    rows, table = _read_table(path) if suffix in TABLES else (_read_array(path), None)
-    if not len(rows):
+    if suffix in TABLES:
+        found = _read_table(path)
+    elif suffix in (".npy", ".npz"):
+        found = _in_rows(path, *_read_arrays(path))
+    else:
+        found = _of_tracks(path)
+    if not len(found.queries):
         raise OmnitrackError(f"{path} holds no points", "put in rows t,x,y")
-
-    def place(row: int) -> str:
-        return f"{path} row {row}" if table is None else table.place(row)
-
-    return rows, place
+    return found
 
 
-def _read_table(path: Path) -> tuple[NDArray[np.float64], TextTable]:
+def _in_rows(path: Path, queries: Numbers, pins: Numbers) -> PointFile:
+    return PointFile(queries, pins, lambda row: f"{path} row {row}", lambda row: f"{path} pin {row}")
+
+
+def _of_tracks(path: Path) -> PointFile:
+    """The queries and pins of a file of tracks."""
+    tracks = load_tracks(path)
+    queries, pins = tracks.queries.astype(np.float64), tracks.pins.astype(np.float64)
+    return PointFile(queries, pins, lambda row: f"{path} track {row}", lambda row: f"{path} track {pins[row, 0]:g}")
+
+
+def _read_table(path: Path) -> PointFile:
     table = read_text_table(path)
-    return table.numbers(_columns(table)), table
+    if path.suffix.lower() == ".csv" and {TRACK, "frame", "visible"} <= set(table.header):
+        return _of_tracks(path)
+    rows = table.numbers(_columns(table))
+    if rows.shape[1] == len(COLUMNS):
+        rows = np.column_stack([rows, np.arange(len(rows))])
+    first, track = np.unique(rows[:, 3], return_index=True, return_inverse=True)[1:]
+    more = np.setdiff1d(np.arange(len(rows)), first)
+    return PointFile(
+        rows[first, :3],
+        np.column_stack([track[more], rows[more, :3]]),
+        lambda query: table.place(first[query]),
+        lambda pin: table.place(more[pin]),
+    )
 
 
 def _columns(table: TextTable) -> list[int]:
-    """Where a table has t, x and y."""
+    """Where a table has t, x, y and perhaps the track."""
     if not table.header:
         wide = len(table.rows[0]) if table.rows else len(COLUMNS)
         if wide != len(COLUMNS):
@@ -62,7 +109,7 @@ def _columns(table: TextTable) -> list[int]:
     names = [ALIASES.get(name, name) for name in table.header]
     if not all(column in names for column in COLUMNS):
         raise _not_points(table, f"{table.path} line {table.first_line}", table.header)
-    return [names.index(column) for column in COLUMNS]
+    return [names.index(column) for column in (*COLUMNS, TRACK) if column in names]
 
 
 def _not_points(table: TextTable, where: str, fields: list[str]) -> OmnitrackError:
@@ -71,7 +118,9 @@ def _not_points(table: TextTable, where: str, fields: list[str]) -> OmnitrackErr
     )
 
 
-def _read_array(path: Path) -> NDArray[np.float64]:
+def _read_arrays(path: Path) -> tuple[Numbers, Numbers]:
+    """Queries (N, 3) and pins (M, 4)."""
+    pins: NDArray = np.zeros((0, 4))
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.lib.npyio.NpzFile):
@@ -83,12 +132,14 @@ def _read_array(path: Path) -> NDArray[np.float64]:
                         "save it with np.savez(file, queries=rows)",
                     )
                 array = archive[key]
+                pins = archive["pins"] if "pins" in archive.files else pins
         else:
             array = loaded
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise OmnitrackError(f"{path} is not a readable {path.suffix} file: {error}", "save it with np.save") from error
-    if array.ndim != 2 or array.shape[1] != len(COLUMNS) or array.dtype.kind not in "iuf":
-        raise OmnitrackError(
-            f"{path} has {array.dtype} values of shape {array.shape}", "give numbers of shape (N, 3), rows (t, x, y)"
-        )
-    return array.astype(np.float64)
+    for values, width, form in ((array, 3, "(N, 3), rows (t, x, y)"), (pins, 4, "(M, 4), rows (track, t, x, y)")):
+        if values.ndim != 2 or values.shape[1] != width or values.dtype.kind not in "iuf":
+            raise OmnitrackError(
+                f"{path} has {values.dtype} values of shape {values.shape}", f"give numbers of shape {form}"
+            )
+    return array.astype(np.float64), pins.astype(np.float64)

@@ -12,32 +12,43 @@ from numpy.typing import NDArray
 from omnitrack.errors import OmnitrackError
 from omnitrack.tracks.tracks import Tracks
 
-CSV_COLUMNS = ("track", "frame", "x", "y", "visible", "confidence")
-CSV_ROW = "%d,%d,%.4f,%.4f,%d,%.4f\n"
+CSV_COLUMNS = ("track", "frame", "x", "y", "visible", "confidence")  # these every file has
+CSV_MORE = ("query_frame", "query_x", "query_y", "time_s", "pinned")
+CSV_QUERY = CSV_MORE[:3]
+CSV_ROW = "%d,%d,%.4f,%.4f,%d,%.4f,%d,%.4f,%.4f,%.6f,%d\n"
 CSV_ROWS_AT_ONCE = 1 << 16
 JSON_FORMAT = "omnitrack-tracks-1"
 
 
 def write_csv(tracks: Tracks, file: BinaryIO) -> None:
     """Write one row per track and frame, track by track; `frame` is the project's frame index."""
-    file.write((",".join(CSV_COLUMNS) + "\n").encode())
+    file.write((",".join(CSV_COLUMNS + CSV_MORE) + "\n").encode())
     count, length = tracks.visible.shape
+    pinned = _pinned(tracks)
+    seconds = tracks.frames / tracks.fps if tracks.fps else np.full(length, np.nan)
     step = max(1, CSV_ROWS_AT_ONCE // max(length, 1))
     for start in range(0, count, step):
         part = slice(start, min(start + step, count))
         numbers = np.arange(part.start, part.stop, dtype=np.float64)
-        rows = np.empty((len(numbers), length, len(CSV_COLUMNS)))
+        rows = np.empty((len(numbers), length, len(CSV_COLUMNS) + len(CSV_MORE)))
         rows[..., 0] = numbers[:, None]
         rows[..., 1] = tracks.frames
         rows[..., 2:4] = tracks.tracks[part]
         rows[..., 4] = tracks.visible[part]
         rows[..., 5] = tracks.confidence[part]
+        rows[..., 6:9] = tracks.queries[part, None]
+        rows[..., 9] = seconds
+        rows[..., 10] = pinned[part]
         # One format call for the whole block: several times faster than a call per row or np.savetxt.
         file.write((CSV_ROW * (len(numbers) * length) % tuple(rows.ravel().tolist())).encode())
 
 
 def read_csv(path: Path) -> dict[str, object]:
-    """The arrays of a CSV of tracks, its rows and columns in any order; a track's query is its first visible row."""
+    """The arrays of a CSV of tracks, its rows and columns in any order.
+
+    Where a file does not say what a track's query was, it is its first visible row; and where not what was pinned,
+    nothing was.
+    """
     with path.open(encoding="utf-8-sig") as file:
         header = [name.strip().lower() for name in file.readline().split(",")]
         missing = [name for name in CSV_COLUMNS if name not in header]
@@ -51,35 +62,59 @@ def read_csv(path: Path) -> dict[str, object]:
         raise OmnitrackError(f"{path} has no rows under its header", "give a file that query wrote")
     if not lines[-1].endswith("\n"):
         raise OmnitrackError(f"{path} is truncated: its last line has no end", "if it is whole, end its last line")
-    rows = np.loadtxt(lines, delimiter=",", ndmin=2, usecols=[header.index(name) for name in CSV_COLUMNS])
-    whole = rows[:, (0, 1, 4)]
-    if (whole != np.floor(whole)).any():
-        raise OmnitrackError(f"{path}: track, frame and visible must be whole numbers")
-    ids, row = np.unique(rows[:, 0], return_inverse=True)
-    frames, column = np.unique(rows[:, 1], return_inverse=True)
-    grid = np.full((len(ids), len(frames), 4), np.nan)
-    grid[row, column] = rows[:, 2:]
-    filled = np.zeros(grid.shape[:2], bool)
+    names = [*CSV_COLUMNS, *(CSV_QUERY if set(CSV_QUERY) <= set(header) else ())]
+    names += ["pinned"] if "pinned" in header else []
+    rows = np.loadtxt(lines, delimiter=",", ndmin=2, usecols=[header.index(name) for name in names])
+    columns = dict(zip(names, rows.T, strict=True))
+    for name in ("track", "frame", "visible", "query_frame", "pinned"):
+        if name in columns and (columns[name] != np.floor(columns[name])).any():
+            raise OmnitrackError(f"{path}: {name} must be whole numbers")
+    ids, row = np.unique(columns["track"], return_inverse=True)
+    frames, column = np.unique(columns["frame"], return_inverse=True)
+    filled = np.zeros((len(ids), len(frames)), bool)
     filled[row, column] = True
     if len(rows) != filled.size or not filled.all():
         raise OmnitrackError(
             f"{path} is truncated or has rows twice: {len(rows)} rows for {len(ids)} tracks over {len(frames)} frames",
             "it needs one row per track and frame",
         )
-    visible = grid[..., 2] != 0
-    first = visible.argmax(axis=1)
-    points = grid[..., :2]
-    return {
-        "queries": np.column_stack([frames[first], points[np.arange(len(ids)), first]]),
-        "tracks": points,
-        "visible": visible,
-        "confidence": grid[..., 3],
-        "frames": frames,
-    }
+    grid = np.empty((*filled.shape, len(names)))
+    grid[row, column] = rows
+    points, visible = grid[..., 2:4], grid[..., 4] != 0
+    found = {"tracks": points, "visible": visible, "confidence": grid[..., 5], "frames": frames}
+    if "query_x" in columns:
+        found["queries"] = _queries(grid[..., 6:9], path)
+    else:
+        first = visible.argmax(axis=1)
+        found["queries"] = np.column_stack([frames[first], points[np.arange(len(ids)), first]])
+    if "pinned" in columns:
+        track, place = np.nonzero(grid[..., -1])
+        found["pins"] = np.column_stack([track, frames[place], points[track, place]])
+    return {**found}
+
+
+def _queries(named: NDArray[np.float64], path: Path) -> NDArray[np.float64]:
+    """The query (N, 3) of each track, of what every row (N, T, 3) says that it is."""
+    different = (named != named[:, :1]).any((1, 2))
+    if different.any():
+        raise OmnitrackError(
+            f"{path}: the rows of track {int(np.argmax(different))} have different queries",
+            f"{', '.join(CSV_QUERY)} are the same in all rows of a track",
+        )
+    return named[:, 0]
+
+
+def _pinned(tracks: Tracks) -> NDArray[np.bool_]:
+    """(N, T) bool: where there is a pin; one in a frame that is left out has no row."""
+    pinned = np.zeros(tracks.visible.shape, bool)
+    columns = np.searchsorted(tracks.frames, tracks.pins[:, 1])
+    there = np.append(tracks.frames, -1)[columns] == tracks.pins[:, 1]
+    pinned[tracks.pins[there, 0].astype(int), columns[there]] = True
+    return pinned
 
 
 def write_json(tracks: Tracks, file: BinaryIO) -> None:
-    """Write one object: format, size, fps, frames and meta, then queries, tracks, visible, confidence and depth."""
+    """Write one object: format, size, fps, frames and meta, then the arrays."""
     head = {
         "format": JSON_FORMAT,
         "size": tracks.size,
@@ -88,7 +123,7 @@ def write_json(tracks: Tracks, file: BinaryIO) -> None:
         "meta": tracks.meta,
     }
     file.write(json.dumps(head)[:-1].encode())
-    for key in ("queries", "tracks", "visible", "confidence", "depth"):
+    for key in ("queries", "pins", "tracks", "visible", "confidence", "depth"):
         file.write(f',\n"{key}": ['.encode())
         for index, values in enumerate(getattr(tracks, key)):
             # Track by track: the nested lists of a whole dense query would take many times its memory.

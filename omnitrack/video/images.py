@@ -1,8 +1,10 @@
-"""One image file in or out: read from any depth and channels to 8-bit RGB, written losslessly as PNG."""
+"""One image file in or out: read in the depth and channels that it has, written losslessly as PNG."""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +16,6 @@ from omnitrack.errors import OmnitrackError
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _JPEG_END = b"\xff\xd9"
 _TRAILER_BYTES = 1 << 16  # what cameras may append after the end of a JPEG
-
-
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """Read an image as (H, W, 3) uint8 RGB.
-
-    Grey becomes RGB; 16 bits are scaled to 8; alpha is blended over black; a photo's orientation is applied.
-
-    Raises:
-        OmnitrackError: The file is missing, damaged, no image, or holds floating-point values.
-    """
-    image = read_pixels(path)
-    if image.dtype not in (np.uint8, np.uint16):
-        raise OmnitrackError(
-            f"image {path} holds {image.dtype} values, which have no fixed range", "convert it to 8 or 16 bits"
-        )
-    return to_rgb8(image)
 
 
 def read_pixels(path: Path) -> NDArray[Any]:
@@ -53,20 +39,30 @@ def read_pixels(path: Path) -> NDArray[Any]:
         raise OmnitrackError(f"image {path} is damaged or truncated", hint)
     buffer = np.frombuffer(data, np.uint8)
     is_jpeg = data.startswith(_JPEG)  # it has no alpha, and OpenCV turns it upright
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        image = cv2.imdecode(buffer, cv2.IMREAD_COLOR if is_jpeg else cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        image = None
-    finally:
-        cv2.utils.logging.setLogLevel(level)
+    with quiet_opencv():
+        try:
+            image = cv2.imdecode(buffer, cv2.IMREAD_COLOR if is_jpeg else cv2.IMREAD_UNCHANGED)
+        except cv2.error:
+            image = None
     if image is None:
         raise OmnitrackError(f"image {path} is damaged or not an image", hint)
-    image = _upright(np.asarray(image), _orientation(data))
+    image = upright(np.asarray(image), _orientation(data))
     if image.ndim == 2:
         return image[..., None]
     return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+
+
+@contextmanager
+def quiet_opencv() -> Iterator[None]:
+    """Keep what OpenCV complains of off the terminal."""
+    import cv2
+
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
 
 
 def _orientation(data: bytes) -> int:
@@ -82,7 +78,7 @@ def _orientation(data: bytes) -> int:
         return 1
 
 
-def _upright(stored: NDArray[Any], orientation: int) -> NDArray[Any]:
+def upright(stored: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Pixels (H, W, ...) as they are stored, turned and mirrored as an EXIF orientation from 1 to 8 says."""
     if orientation in (5, 6, 7, 8):
         stored = stored.swapaxes(0, 1)
@@ -123,13 +119,3 @@ def write_image(path: Path, frame: NDArray[np.uint8]) -> None:
 
     _, data = cv2.imencode(".png", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))  # OpenCV's default is its fast setting
     path.write_bytes(data.tobytes())  # not imwrite: that one hides why it failed
-
-
-def to_rgb8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Bring 8- or 16-bit grey (H, W, 1), RGB (H, W, 3) or RGBA (H, W, 4) to RGB (H, W, 3) uint8, alpha over black."""
-    colour = pixels[..., :3]
-    if pixels.shape[2] == 4 or pixels.dtype != np.uint8:
-        top = float(np.iinfo(pixels.dtype).max)
-        share = pixels[..., 3:] / np.float32(top) if pixels.shape[2] == 4 else np.float32(1)
-        colour = np.rint(colour * share * np.float32(255.0 / top)).astype(np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(colour, (*colour.shape[:2], 3)))

@@ -20,12 +20,18 @@ class VideoReader(ABC):
         fps: Frames per second; the mean where the rate varies.
         count: Number of frames: exact for images, an estimate for video files, None where the file does not tell.
         damage: What was wrong with the file, once an iteration reached its end; None where nothing was.
+        notes: What was decided in reading it, one line each.
+        warnings: What may be wrong with it although it can be read, one line each.
+        numbers: The number that each frame has in its file's name; None where it has none, as in a video file.
     """
 
     size: tuple[int, int]
     fps: float
     count: int | None
     damage: str | None = None
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    numbers: list[int] | None = None
 
     @abstractmethod
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:

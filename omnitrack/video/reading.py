@@ -1,117 +1,84 @@
-"""Videos in: a file, a folder of images or a glob becomes a stream of (H, W, 3) uint8 RGB frames.
+"""Videos in: a file, a folder of images, a glob or a pattern becomes a stream of (H, W, 3) uint8 RGB frames.
 
 `VideoWriter`, the way out, is in its own file and can be had from here.
 """
 
 from __future__ import annotations
 
-import glob
 import math
 import re
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.video.animation import AnimatedImage, count_pictures
 from omnitrack.video.ffmpeg import Ffmpeg, input_file
-from omnitrack.video.images import read_image, to_rgb8
+from omnitrack.video.image_series import IMAGE_SUFFIXES, ImageSequence, list_images, match_images
+from omnitrack.video.levels import AUTO_LEVELS, SAMPLED_FRAMES, find_levels, notes_on, to_rgb8
+from omnitrack.video.numbers import is_number_pattern, pattern_name
 from omnitrack.video.reader import DEFAULT_FPS, VideoReader
-from omnitrack.video.several import TIFF_SUFFIXES, AnimatedImage, TiffStack, count_pictures
+from omnitrack.video.stream import has_open_depth, pixel_format, stream_rate, stream_warnings
+from omnitrack.video.tiff import TIFF_SUFFIXES, open_tiff
 from omnitrack.video.writing import VideoWriter
 
 __all__ = ["VideoReader", "VideoWriter", "default_name", "open_video"]
 
-IMAGE_SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm", ".jp2")
-VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".webm", ".gif", ".mkv", ".m4v", ".mpg", ".mpeg", ".wmv")
 SHORT_OF_ANNOUNCED = 0.9  # fewer frames than this share of what the file announces are worth a warning
 _ALPHA_FORMATS = ("yuva", "gbrap", "rgba", "bgra", "argb", "abgr", "ya8", "ya16")  # ffmpeg's pixel formats
 
 
-def open_video(source: str | Path) -> VideoReader:
+def open_video(source: str | Path, levels: str = AUTO_LEVELS) -> VideoReader:
     """Open a video for reading, frame by frame.
 
     Rotation metadata is applied. Alpha is blended over black, grey becomes RGB, deeper pixels are scaled to 8 bits.
     Every stored frame is given once, also where the rate varies. Images are taken in natural order (2 before 10).
 
     Args:
-        source: A video file (anything ffmpeg reads), an animated PNG or WebP, a TIFF stack, a folder of images, or a
-            glob that matches images.
+        source: A video file (anything ffmpeg reads), an animated PNG or WebP, a TIFF stack, a folder of images, a glob
+            that matches images, or a pattern of their numbers (``shot.%04d.png``, ``shot.####.png``).
+        levels: Which stored values become black and white: ``auto`` or ``LOW,HIGH``, see
+            `omnitrack.video.levels.find_levels`. Of video files whose format names their depth these are of 8 bits.
 
     Raises:
-        OmnitrackError: Nothing there, or nothing that holds frames.
+        OmnitrackError: Nothing there, nothing that holds frames, or levels that are none.
     """
     path = Path(source)
     if path.is_dir():
-        return ImageSequence(list_images(path), f"folder {path}")
+        images = list_images(path)
+        return ImageSequence(images, f"folder {path}", levels) if len(images) > 1 else _open_file(images[0], levels)
     if path.is_file():
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
-            return VideoFile(path)
-        if count_pictures(path) == 1:
-            return ImageSequence([path], str(path))
-        return TiffStack(path) if path.suffix.lower() in TIFF_SUFFIXES else AnimatedImage(path)
-    if _is_glob(source):
-        matches = [Path(name) for name in glob.glob(str(source))]  # noqa: PTH207 - it may be absolute
-        images = _natural_order(p for p in matches if p.suffix.lower() in IMAGE_SUFFIXES)
-        if not images:
-            raise OmnitrackError(f"no image matches {source}", "quote the pattern, for example 'shot/*.png'")
-        return ImageSequence(images, str(source))
+        return _open_file(path, levels)
+    if _is_pattern(source):
+        return ImageSequence(match_images(str(source)), str(source), levels)
     raise OmnitrackError(f"there is no video at {source}", "give a video file, a folder of images, or a glob of images")
 
 
+def _open_file(path: Path, levels: str) -> VideoReader:
+    suffix = path.suffix.lower()
+    if suffix not in IMAGE_SUFFIXES:
+        return VideoFile(path, levels)
+    if suffix in TIFF_SUFFIXES:
+        return open_tiff(path, levels)
+    return ImageSequence([path], str(path), levels) if count_pictures(path) == 1 else AnimatedImage(path, levels)
+
+
 def default_name(source: str | Path) -> str:
-    """What to call a project of this video: the file's name without its suffix, or the folder's name."""
+    """What to call a project of this video: its file, folder or series without suffix and number."""
     path = Path(source)
     if path.is_dir():
         return path.resolve().name
-    is_pattern = _is_glob(source) and not path.is_file()  # a file may be called clip[1].mp4
-    return path.resolve().parent.name if is_pattern else path.stem
+    if path.is_file() or not _is_pattern(source):  # a file may be called clip[1].mp4
+        return path.stem
+    return (is_number_pattern(path.name) and pattern_name(path.name)) or path.resolve().parent.name
 
 
-def list_images(folder: Path) -> list[Path]:
-    """The images of a folder in natural order.
-
-    Raises:
-        OmnitrackError: There is none.
-    """
-    files = [p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
-    images = _natural_order(p for p in files if p.suffix.lower() in IMAGE_SUFFIXES)
-    if not images:
-        videos = sorted(p for p in files if p.suffix.lower() in VIDEO_SUFFIXES)
-        hint = f"name the video in it: {videos[0]}" if videos else f"known suffixes: {' '.join(IMAGE_SUFFIXES)}"
-        raise OmnitrackError(f"folder {folder} holds no images", hint)
-    return images
-
-
-class ImageSequence(VideoReader):
-    """Image files as a video.
-
-    Args:
-        paths: The files, in order.
-        name: What to call them in messages.
-    """
-
-    def __init__(self, paths: list[Path], name: str) -> None:
-        self.paths, self.name = paths, name
-        first = read_image(paths[0])
-        self.size = (first.shape[1], first.shape[0])
-        self.fps = DEFAULT_FPS
-        self.count = len(paths)
-
-    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        for path in self.paths:
-            frame = read_image(path)
-            size = (frame.shape[1], frame.shape[0])
-            if size != self.size:
-                raise OmnitrackError(
-                    f"{self.name} holds frames of mixed sizes: {path.name} is {size[0]}x{size[1]}, "
-                    f"{self.paths[0].name} is {self.size[0]}x{self.size[1]}",
-                    "move the images that do not belong to the sequence, or choose those that do with a glob",
-                )
-            yield frame
+def _is_pattern(source: str | Path) -> bool:
+    return any(sign in str(source) for sign in "*?[") or is_number_pattern(Path(source).name)
 
 
 class VideoFile(VideoReader):
@@ -119,18 +86,19 @@ class VideoFile(VideoReader):
 
     Args:
         path: The file.
+        levels: See `omnitrack.video.levels.find_levels`.
 
     Raises:
         OmnitrackError: It is empty, no video, only sound, or has no frame that can be decoded.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, levels: str = AUTO_LEVELS) -> None:
         self.path = path
         self._running: Ffmpeg | None = None
         if path.stat().st_size == 0:
             raise OmnitrackError(f"{path} is empty (0 bytes)", "copy or export the video again")
         stream, seconds = self._probe()
-        self.fps = _rate(stream)
+        self.fps = stream_rate(stream)
         self.count = round(seconds * self.fps) if seconds else None
         if not re.search(r"[\d.]k? fps", stream):  # recorded by a browser: what is left is the unit of the time stamps
             times = self._stored_times()
@@ -138,20 +106,23 @@ class VideoFile(VideoReader):
             self.fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else DEFAULT_FPS
         if ": Video: gif" in stream and seconds and (stored := self._count_stored()):
             self.count, self.fps = stored, stored / seconds  # each frame has a delay; ffmpeg's rate is up to 10 % off
-        pixel_format = re.search(r": Video: [^,]*, (\w+)", stream)
-        self._has_alpha = pixel_format is not None and pixel_format[1].startswith(_ALPHA_FORMATS)
+        self._has_alpha = pixel_format(stream).startswith(_ALPHA_FORMATS)
+        self._is_deep = has_open_depth(stream)
+        self.warnings = stream_warnings(stream, path)
         with closing(self._decode("-frames:v", "1")) as frames:
             first = next(frames, None)
         if first is None:
             raise self._unreadable(self.damage)
         self.size = (first.shape[1], first.shape[0])
+        self._levels = find_levels(levels, self._sample() if self._is_deep else ())
+        self.notes = notes_on(self._levels, first.dtype)
         self.damage = None
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         decoded = 0
-        for frame in self._decode():
+        for pixels in self._decode():
             decoded += 1
-            yield frame
+            yield to_rgb8(pixels, self._levels)
         short = self.damage is None and self.count and decoded < SHORT_OF_ANNOUNCED * self.count
         if short and not self._sound_is_longer(decoded / self.fps):
             self.damage = f"it announces about {self.count} frames and has {decoded}"
@@ -202,20 +173,26 @@ class VideoFile(VideoReader):
             "it is damaged, incomplete or no video: copy or export it again",
         )
 
-    def _decode(self, *limits: str) -> Generator[NDArray[np.uint8], None, None]:
-        """Yield frames until ffmpeg ends, then keep its first complaint as `damage`."""
-        stream = [*input_file(self.path), "-map", "0:V:0", "-fps_mode", "passthrough", *limits]
-        images = ["-f", "image2pipe", "-c:v", "pam", "-pix_fmt", "rgba" if self._has_alpha else "rgb24", "pipe:1"]
+    def _sample(self) -> Iterator[NDArray[Any]]:
+        """Frames that stand for the clip, evenly spread."""
+        step = max(1, (self.count or 0) // SAMPLED_FRAMES)
+        return self._decode("-vf", f"select=not(mod(n\\,{step}))")
+
+    def _decode(self, *options: str) -> Generator[NDArray[Any], None, None]:
+        """Yield pictures (H, W, C) until ffmpeg ends, then keep its first complaint as `damage`."""
+        stream = [*input_file(self.path), "-map", "0:V:0", "-fps_mode", "passthrough", *options]
+        formats = ("rgba64be", "rgb48be") if self._is_deep else ("rgba", "rgb24")
+        images = ["-f", "image2pipe", "-c:v", "pam", "-pix_fmt", formats[0 if self._has_alpha else 1], "pipe:1"]
         with Ffmpeg(*stream, *images) as decoder:
             self._running = decoder
             while (pixels := _read_pam(decoder.stdout)) is not None:
-                yield to_rgb8(pixels)
+                yield pixels
             decoder.wait()
             self.damage = next(iter(decoder.complaints()), None)
 
 
-def _read_pam(stream: IO[bytes]) -> NDArray[np.uint8] | None:
-    """The next image (H, W, 3 or 4) of a stream of PAM images, None at its end."""
+def _read_pam(stream: IO[bytes]) -> NDArray[Any] | None:
+    """The next image (H, W, 3 or 4) of 8 or 16 bits of a stream of PAM images, None at its end."""
     if stream.readline() != b"P7\n":
         return None
     header = {}
@@ -224,32 +201,16 @@ def _read_pam(stream: IO[bytes]) -> NDArray[np.uint8] | None:
     if not line:
         return None
     shape = (int(header[b"HEIGHT"]), int(header[b"WIDTH"]), int(header[b"DEPTH"]))
-    data = stream.read(math.prod(shape))
-    return np.frombuffer(data, np.uint8).reshape(shape) if len(data) == math.prod(shape) else None
-
-
-def _rate(stream: str) -> float:
-    """Frames per second from what ffmpeg says of a stream: its mean rate, else its nominal one."""
-    found = re.search(r"([\d.]+)(k?) fps", stream) or re.search(r"([\d.]+)(k?) tbr", stream)
-    if not found:
-        return DEFAULT_FPS
-    printed = float(found[1]) * (1000 if found[2] else 1)
-    ntsc = round(printed * 1.001) * 1000 / 1001  # ffmpeg prints two decimals: 29.97 stands for 30000 / 1001
-    return ntsc if round(ntsc, 2) == printed and not printed.is_integer() else printed
+    is_deep = int(header[b"MAXVAL"]) > 255
+    size = math.prod(shape) * (2 if is_deep else 1)
+    data = stream.read(size)
+    if len(data) != size:
+        return None
+    pixels = np.frombuffer(data, ">u2" if is_deep else np.uint8).reshape(shape)
+    return pixels.astype(np.uint16) if is_deep else pixels
 
 
 def _duration(about: str) -> float | None:
     """Seconds, None where the file does not tell."""
     found = re.search(r"Duration: (\d+):(\d+):([\d.]+)", about)
     return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3]) if found else None
-
-
-def _is_glob(source: str | Path) -> bool:
-    return any(sign in str(source) for sign in "*?[")
-
-
-def _natural_order(paths: Iterator[Path]) -> list[Path]:
-    def key(path: Path) -> list[tuple[int, str]]:
-        return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", str(path))]
-
-    return sorted(paths, key=key)

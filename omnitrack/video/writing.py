@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from omnitrack.atomic import atomic_path
 from omnitrack.errors import OmnitrackError
 from omnitrack.video.ffmpeg import Ffmpeg, local_file
 from omnitrack.video.images import write_image
+from omnitrack.video.numbers import is_number_pattern, numbered_name
 
 Sink = Callable[[NDArray[np.uint8]], None]
 
@@ -32,7 +32,6 @@ _ENCODERS = {
     ".webm": [*_YUV, *_VP9, "-f", "webm"],
     ".gif": ["-filter_complex", f"fps={{fps}},{_PALETTE}", "-f", "gif"],
 }
-_NUMBER = re.compile(r"%0?(\d*)d")
 
 
 class VideoWriter:
@@ -40,8 +39,9 @@ class VideoWriter:
 
     What `path` ends in chooses the format: ``.mp4`` (H.264, plays in browsers), ``.webm`` (VP9), ``.gif`` (at most 50
     frames per second), or a PNG sequence: a directory ``out`` or ``out/`` becomes ``out/000000.png``..., a pattern
-    ``out_%04d.png`` becomes ``out_0000.png``..., and ``out.png`` becomes ``out_000000.png``..., or just ``out.png``
-    for a single frame. Odd sizes gain one repeated row or column in .mp4 and .webm, whose colour is subsampled by two.
+    ``out_%04d.png`` or ``out_####.png`` becomes ``out_0000.png``..., and ``out.png`` becomes ``out_000000.png``..., or
+    just ``out.png`` for a single frame. Odd sizes gain one repeated row or column in .mp4 and .webm, whose colour is
+    subsampled by two.
 
     Nothing is at `path` until the block ends without an error, and a failed block leaves what was there before.
     A sequence never overwrites one.
@@ -144,7 +144,7 @@ def _number_images(path: Path) -> Iterator[Sink]:
         written = next(numbers)
         if not written:
             raise _no_frames(path)
-        is_still = written == 1 and path.suffix and not _NUMBER.search(path.name)
+        is_still = written == 1 and path.suffix and not is_number_pattern(path.name)
         first.parent.mkdir(parents=True, exist_ok=True)
         for index in range(written):
             (partial / str(index)).replace(path if is_still else _numbered(path, index))
@@ -158,8 +158,8 @@ def _number_images(path: Path) -> Iterator[Sink]:
 
 def _numbered(path: Path, index: int) -> Path:
     """Where frame `index` of the sequence `path` lies."""
-    if _NUMBER.search(path.name):
-        return path.with_name(_NUMBER.sub(lambda found: f"{index:0{int(found[1] or 0)}d}", path.name))
+    if is_number_pattern(path.name):
+        return path.with_name(numbered_name(path.name, index))
     if path.suffix.lower() == ".png":
         return path.with_name(f"{path.stem}_{index:06d}.png")
     return path / f"{index:06d}.png"

@@ -180,7 +180,7 @@ def test_query_to_stdout_is_csv_and_nothing_else(cli: Cli, project: Path, replac
     status, out, err = cli("query", str(project), "--dense", "0", "-o", "-")
     assert (status, err) == (0, "")
     lines = out.splitlines()
-    assert lines[0] == "track,frame,x,y,visible,confidence"
+    assert lines[0].startswith("track,frame,x,y,visible,confidence,query_frame,query_x,query_y,time_s")
     assert [line.split(",")[:2] for line in lines[1:]] == [["0", "0"], ["0", "1"]]
     _, out, _ = cli("query", str(project), "--dense", "0", "-o", "-", "--format", "json")
     assert len(json.loads(out)["tracks"]) == 1
@@ -195,6 +195,23 @@ def test_query_takes_files(cli: Cli, project: Path, tmp_path: Path, replaced: Ca
     assert stage.arguments[1].tolist() == [[4, 10, 20]]
     assert output.is_file()
     assert err.endswith(f"next: omnitrack render {project} --tracks {output}\n")
+
+
+def test_query_takes_pins(cli: Cli, project: Path, tmp_path: Path, replaced: Callable[..., Stage]) -> None:
+    """Tracks of a file count after those of --point."""
+    stage = replaced("query.query_tracks", sample_tracks())
+    (tmp_path / "points.csv").write_text("track,t,x,y\n5,4,10,20\n5,9,11,21\n", encoding="utf-8")
+    words = ["--point", "1,2@0", "--points", str(tmp_path / "points.csv"), "--pin", "0,3.5,4@7", "--pin", "1,12,22@11"]
+    assert cli("query", str(project), *words)[0] == 0
+    assert stage.arguments[1].tolist() == [[0, 1, 2], [4, 10, 20]]
+    assert stage.arguments[6].tolist() == [[1, 9, 11, 21], [0, 7, 3.5, 4], [1, 11, 12, 22]]
+    for wrong, status, cause in (
+        ("3,4@7", 2, "is not TRACK,X,Y@T"),
+        ("0,3,4@99", 1, "on a frame that the project lacks"),
+    ):
+        found, _, err = cli("query", str(project), "--point", "1,2@0", "--pin", wrong)
+        assert found == status
+        assert f"--pin {wrong}" in err.replace("'", "") and cause in err
 
 
 def test_query_without_points_is_a_usage_error(cli: Cli, project: Path) -> None:

@@ -29,8 +29,8 @@ from omnitrack.stages.flow import compute_flow
 from omnitrack.stages.info import InfoReport, inspect_project
 from omnitrack.stages.init import init_from_frames
 from omnitrack.stages.products import Product
-from omnitrack.stages.query import query_stamp
 from omnitrack.stages.render_edit import read_drawing
+from omnitrack.stages.tracker import query_stamp
 from omnitrack.tracks.files import save_tracks
 from omnitrack.tracks.tracks import Tracks
 

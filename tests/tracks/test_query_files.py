@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.tracks.files import save_tracks
 from omnitrack.tracks.query_files import read_points
+from omnitrack.tracks.tracks import Tracks
 
 ROWS = [[0.0, 1.5, 2.0], [3.0, 4.0, 5.25]]
 
@@ -35,7 +37,7 @@ ROWS = [[0.0, 1.5, 2.0], [3.0, 4.0, 5.25]]
 )
 def test_csv(tmp_path: Path, text: str) -> None:
     (tmp_path / "p.csv").write_bytes(text.encode())
-    rows, _ = read_points(tmp_path / "p.csv")
+    rows = read_points(tmp_path / "p.csv").queries
     assert rows.tolist() == ROWS
 
 
@@ -43,26 +45,26 @@ def test_csv(tmp_path: Path, text: str) -> None:
 def test_csv_in_other_encodings(tmp_path: Path, encoding: str) -> None:
     mark = "\ufeff" if encoding == "utf-16-le" else ""
     (tmp_path / "p.csv").write_bytes(f"{mark}t,x,y,où\n0,1.5,2,tête\n3,4,5.25,dos\n".encode(encoding))
-    assert read_points(tmp_path / "p.csv")[0].tolist() == ROWS
+    assert read_points(tmp_path / "p.csv").queries.tolist() == ROWS
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
 def test_npy(tmp_path: Path, dtype: type) -> None:
     np.save(tmp_path / "p.npy", np.array(ROWS, dtype))
-    rows, place = read_points(tmp_path / "p.npy")
-    assert rows.dtype == np.float64 and rows.tolist() == ROWS
-    assert place(1) == f"{tmp_path / 'p.npy'} row 1"
+    found = read_points(tmp_path / "p.npy")
+    assert found.queries.dtype == np.float64 and found.queries.tolist() == ROWS
+    assert found.place(1) == f"{tmp_path / 'p.npy'} row 1"
 
 
 @pytest.mark.parametrize("arrays", [{"queries": 0}, {"points": 0}, {"points": 1, "queries": 0, "tracks": 1}])
 def test_npz(tmp_path: Path, arrays: dict[str, int]) -> None:
     np.savez(tmp_path / "p.npz", **{key: np.array(ROWS) + offset for key, offset in arrays.items()})
-    assert read_points(tmp_path / "p.npz")[0].tolist() == ROWS
+    assert read_points(tmp_path / "p.npz").queries.tolist() == ROWS
 
 
 def test_place_is_the_line_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("t,x,y\n\n0,1,2\n# skipped\n3,4,5\n")
-    _, place = read_points(tmp_path / "p.csv")
+    place = read_points(tmp_path / "p.csv").place
     assert [place(0), place(1)] == [f"{tmp_path / 'p.csv'} line 3", f"{tmp_path / 'p.csv'} line 5"]
 
 
@@ -134,4 +136,35 @@ def test_missing_and_unknown(tmp_path: Path) -> None:
         read_points(tmp_path / "p.csv")
     with pytest.raises(OmnitrackError, match="does not end in a format of points") as caught:
         read_points(tmp_path / "p.pdf")
-    assert caught.value.hint == "one of .csv, .tsv, .txt, .npy, .npz"
+    assert caught.value.hint == "one of .csv, .tsv, .txt, .npy, .npz, .json, .h5"
+
+
+# --- pins -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("frame", ["t", "frame"])
+def test_a_second_row_of_a_track_is_a_pin(tmp_path: Path, frame: str) -> None:
+    text = f"track,{frame},x,y\n7,3,4,5\n2,0,1,2\n\n7,9,6,7\n2,8,1.5,2.5\n2,4,1,3\n"
+    (tmp_path / "p.csv").write_text(text)
+    found = read_points(tmp_path / "p.csv")
+    assert found.queries.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert found.pins.tolist() == [[1, 9, 6, 7], [0, 8, 1.5, 2.5], [0, 4, 1, 3]]
+    assert (found.place(1), found.pin_place(1)) == (f"{tmp_path / 'p.csv'} line 2", f"{tmp_path / 'p.csv'} line 6")
+
+
+@pytest.mark.parametrize("suffix", ["npz", "csv", "json", "h5"])
+def test_tracks_ask_for_their_queries_and_pins(tmp_path: Path, suffix: str) -> None:
+    queries, pins = np.array([[1, 10, 20], [0, 2.5, 3.5]], np.float32), np.array([[1, 2, 5.5, 6.25]], np.float32)
+    points = np.array([[[9, 20], [10, 20], [11, 20]], [[2.5, 3.5], [4, 5], [5.5, 6.25]]], np.float32)
+    seen = np.array([[1, 1, 1], [1, 0, 1]], bool)
+    confidence = seen.astype(np.float32)
+    made = Tracks(queries, points, seen, confidence, confidence, np.arange(3), (64, 48), 25.0, pins=pins)
+    save_tracks(made, tmp_path / f"t.{suffix}")
+    found = read_points(tmp_path / f"t.{suffix}")
+    assert found.queries.tolist() == queries.tolist()
+    assert found.pins.tolist() == pins.tolist()
+    assert found.place(1) and found.pin_place(0)
+
+
+def test_pins_of_another_shape(tmp_path: Path) -> None:
+    np.savez(tmp_path / "p.npz", queries=np.array(ROWS), pins=np.zeros((2, 3)))
+    with pytest.raises(OmnitrackError, match=r"shape \(2, 3\)"):
+        read_points(tmp_path / "p.npz")

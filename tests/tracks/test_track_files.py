@@ -38,6 +38,7 @@ def tracks() -> Tracks:
         size=(1920, 1080),
         fps=29.97,
         meta={"source": "clip.mp4", "inputs": {"fit": "abc"}},
+        pins=np.array([[0, 7, *points[0, 2]], [2, 9, *points[2, 3]]], np.float32),
     )
 
 
@@ -77,16 +78,52 @@ def test_csv_round_trip(tracks: Tracks, tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.frames, tracks.frames)
     assert np.isnan(found.depth).all()
     assert (found.size, found.fps, found.meta) == ((0, 0), 0.0, {})
-    np.testing.assert_allclose(found.queries, tracks.queries, atol=2e-4)  # here the queries are first visible rows
+    np.testing.assert_allclose(found.queries, tracks.queries, atol=2e-4)
+    np.testing.assert_allclose(found.pins, tracks.pins, atol=2e-4)
+
+
+def test_csv_keeps_queries_and_pins_of_any_frame(tracks: Tracks, tmp_path: Path) -> None:
+    """A query need not be the first visible row, nor in one of the frames; a pin in another frame has no row."""
+    queries = np.array([[7, 1, 2], [8, 3, 4], [0, 5, 6]], np.float32)
+    pins = np.array([[1, 5, *tracks.tracks[1, 1]], [1, 6, 9, 9], [2, 0, 9, 9]], np.float32)
+    save_tracks(dataclasses.replace(tracks, queries=queries, pins=pins), tmp_path / "t.csv")
+    found = load_tracks(tmp_path / "t.csv")
+    np.testing.assert_array_equal(found.queries, queries)
+    np.testing.assert_allclose(found.pins, pins[:1], atol=2e-4)
+
+
+def test_csv_before_it_told_the_query(tracks: Tracks, tmp_path: Path) -> None:
+    save_tracks(tracks, tmp_path / "new.csv")
+    lines = (tmp_path / "new.csv").read_text().splitlines()
+    (tmp_path / "t.csv").write_text("".join(",".join(line.split(",")[:6]) + "\n" for line in lines))
+    found = load_tracks(tmp_path / "t.csv")
+    np.testing.assert_allclose(found.queries, tracks.queries, atol=2e-4)  # here these are first visible rows
+    assert found.pins.shape == (0, 4)
+
+
+def test_csv_of_two_queries_in_one_track(tmp_path: Path) -> None:
+    header = "track,frame,x,y,visible,confidence,query_frame,query_x,query_y\n"
+    (tmp_path / "t.csv").write_text(header + "0,0,1,2,1,1,0,1,2\n0,1,1,2,1,1,0,1,3\n")
+    with pytest.raises(OmnitrackError, match="the rows of track 0 have different queries"):
+        load_tracks(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("pins", [[[3, 4, 1, 1]], [[-1, 4, 1, 1]], [[0.5, 4, 1, 1]], [[0, 4, np.nan, 1]]])
+def test_pins_of_no_track(tracks: Tracks, tmp_path: Path, pins: list[list[float]]) -> None:
+    with pytest.raises(OmnitrackError, match=r"pins are rows \(track, t, x, y\) of the 3 tracks"):
+        save_tracks(dataclasses.replace(tracks, pins=np.array(pins, np.float32)), tmp_path / "t.npz")
 
 
 def test_csv_text(tracks: Tracks, tmp_path: Path) -> None:
     save_tracks(tracks, tmp_path / "t.csv")
     rows = list(csv.reader(io.StringIO((tmp_path / "t.csv").read_text())))
-    assert rows[0] == ["track", "frame", "x", "y", "visible", "confidence"]
+    assert ",".join(rows[0]) == "track,frame,x,y,visible,confidence,query_frame,query_x,query_y,time_s,pinned"
     assert [(row[0], row[1]) for row in rows[1:]] == [(str(n), f) for n in range(3) for f in "4579"]
     x, y = tracks.tracks[2, 3]
-    assert rows[-1] == ["2", "9", f"{x:.4f}", f"{y:.4f}", "1", f"{tracks.confidence[2, 3]:.4f}"]
+    _, query_x, query_y = tracks.queries[2]
+    assert rows[-1][:6] == ["2", "9", f"{x:.4f}", f"{y:.4f}", "1", f"{tracks.confidence[2, 3]:.4f}"]
+    assert rows[-1][6:] == ["4", f"{query_x:.4f}", f"{query_y:.4f}", f"{9 / 29.97:.6f}", "1"]
+    assert [row[-1] for row in rows[1:]] == list("001000000001")
 
 
 def test_csv_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tracks: Tracks) -> None:
@@ -123,7 +160,7 @@ def test_damaged_meta(tmp_path: Path, meta: str) -> None:
 
 
 def test_names_inside(tracks: Tracks, tmp_path: Path) -> None:
-    names = {"queries", "tracks", "visible", "confidence", "depth", "frames"}
+    names = {"queries", "tracks", "visible", "confidence", "depth", "frames", "pins"}
     save_tracks(tracks, tmp_path / "t.npz")
     with np.load(tmp_path / "t.npz", allow_pickle=False) as archive:
         assert set(archive.files) == names | {"size", "fps", "meta"}
@@ -148,7 +185,7 @@ def test_stdout_is_the_file(
 
 def test_stdout_defaults_to_csv(tracks: Tracks, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     save_tracks(tracks, None)
-    assert capsysbinary.readouterr().out.startswith(b"track,frame,x,y,visible,confidence\n0,4,")
+    assert capsysbinary.readouterr().out.startswith(b"track,frame,x,y,visible,confidence,query_frame,")
 
 
 def test_output_is_judged_before_the_work(tmp_path: Path) -> None:
@@ -176,7 +213,7 @@ def test_stdout_refusals(tracks: Tracks, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("format", FORMATS)
 def test_no_tracks_at_all(tracks: Tracks, tmp_path: Path, format: str) -> None:
     """An empty query is written whole; csv, which then has no row, says so when it is read."""
-    fields = ("queries", "tracks", "visible", "confidence", "depth")
+    fields = ("queries", "tracks", "visible", "confidence", "depth", "pins")
     empty = dataclasses.replace(tracks, **{name: getattr(tracks, name)[:0] for name in fields})
     save_tracks(empty, tmp_path / f"t.{format}")
     if format == "csv":

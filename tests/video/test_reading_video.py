@@ -12,7 +12,6 @@ import pytest
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
-from omnitrack.video.images import read_image
 from omnitrack.video.reading import VideoFile, default_name, open_video
 
 LOSSLESS = ("-c:v", "libx264rgb", "-qp", "0")
@@ -312,11 +311,6 @@ def test_image_that_is_none_is_named(tmp_path: Path, clip: NDArray[np.uint8]) ->
     assert failure(tmp_path).message == f"image {tmp_path / '2.png'} is damaged or not an image"
 
 
-def test_float_image_has_no_range(tmp_path: Path) -> None:
-    cv2.imwrite(str(tmp_path / "1.tif"), np.zeros((4, 4, 3), np.float32))
-    assert "float32" in failure(tmp_path).message
-
-
 def test_folder_without_images_points_at_a_video_in_it(tmp_path: Path, video_file: Path) -> None:
     error = failure(tmp_path)
     assert error.message == f"folder {tmp_path} holds no images"
@@ -345,7 +339,7 @@ def test_an_image_is_read_as_it_is_displayed(tmp_path: Path, name: str, orientat
     more = {"lossless": True} if name.endswith("webp") else {"quality": 100} if name.endswith("jpg") else {}
     images.fromarray(colours).save(path, exif=exif, **more)
     expected = np.asarray(operations.exif_transpose(images.open(path)).convert("RGB"))
-    found = read_image(path)
+    found = read(path)[0]
     assert found.shape == expected.shape
     assert np.abs(found.astype(int) - expected).max() <= 6
 
@@ -435,12 +429,6 @@ def test_a_single_page_is_one_picture(tmp_path: Path) -> None:
     path = tmp_path / "page.tif"
     cv2.imwrite(str(path), np.zeros((12, 20, 3), np.uint8))
     assert len(read(path)) == 1
-
-
-def test_a_stack_of_floats_is_one_clear_error(tmp_path: Path) -> None:
-    path = tmp_path / "stack.tif"
-    cv2.imwritemulti(str(path), [np.ones((12, 20), np.float32)] * 3)
-    assert "no fixed range" in failure(path).message
 
 
 @pytest.mark.parametrize(("cut", "left"), [(0, 4), (500, 3), (2500, 2)])

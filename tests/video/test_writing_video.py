@@ -94,6 +94,7 @@ def test_gif_faster_than_browsers_play_drops_frames(tmp_path: Path, clip: NDArra
         ("out", ["out/000000.png", "out/000001.png", "out/000002.png"]),
         ("a/out_%03d.png", ["a/out_000.png", "a/out_001.png", "a/out_002.png"]),
         ("a/out%d.png", ["a/out0.png", "a/out1.png", "a/out2.png"]),
+        ("a/out.####.png", ["a/out.0000.png", "a/out.0001.png", "a/out.0002.png"]),
         ("a/out.png", ["a/out_000000.png", "a/out_000001.png", "a/out_000002.png"]),
     ],
 )

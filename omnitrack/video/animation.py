@@ -1,0 +1,72 @@
+"""Animated PNG and WebP, which imageio reads: OpenCV takes an animation for its first picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.errors import OmnitrackError
+from omnitrack.video.levels import AUTO_LEVELS, find_levels, notes_on, sample_indices, to_rgb8
+from omnitrack.video.reader import DEFAULT_FPS, VideoReader
+
+ANIMATED_SUFFIXES = (".png", ".apng", ".webp")
+
+
+def count_pictures(path: Path) -> int:
+    """How many pictures a PNG or WebP holds; 1 of other files, and where nobody can tell."""
+    if path.suffix.lower() not in ANIMATED_SUFFIXES:
+        return 1
+    import imageio.v3 as imageio
+
+    try:
+        about = imageio.improps(path, index=..., plugin="pillow")  # type: ignore[arg-type]
+        return about.n_images or 1
+    except Exception:  # damaged, or no image: the reader of single pictures says what is wrong
+        return 1
+
+
+class AnimatedImage(VideoReader):
+    """The pictures of one file as a video; its rate is the mean of their delays.
+
+    Args:
+        path: The file.
+        levels: See `omnitrack.video.levels.find_levels`.
+
+    Raises:
+        OmnitrackError: A picture in it cannot be decoded.
+    """
+
+    def __init__(self, path: Path, levels: str = AUTO_LEVELS) -> None:
+        self.path = path
+        self.count = count_pictures(path)
+        wanted, sampled, delays = set(sample_indices(self.count)), [], []
+        for index, (picture, delay) in enumerate(self._pictures()):
+            delays += [delay] if delay else []
+            sampled += [picture] if index in wanted else []
+        self.fps = 1000 / float(np.mean(delays)) if delays else DEFAULT_FPS
+        self.size = (sampled[0].shape[1], sampled[0].shape[0])
+        self._levels = find_levels(levels, sampled)
+        self.notes = notes_on(self._levels, sampled[0].dtype)
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        for picture, _ in self._pictures():
+            yield to_rgb8(picture, self._levels)
+
+    def _pictures(self) -> Iterator[tuple[NDArray[Any], float]]:
+        """Each picture (H, W, C), and its delay in milliseconds, 0 where there is none."""
+        import imageio.v3 as imageio
+
+        try:
+            with imageio.imopen(self.path, "r", plugin="pillow") as file:
+                for index in range(self.count or 0):
+                    picture = np.asarray(file.read(index=index))
+                    delay = file.metadata(index=index, exclude_applied=False).get("duration") or 0
+                    yield (picture[..., None] if picture.ndim == 2 else picture), float(delay)
+        except (OSError, SyntaxError, ValueError, EOFError) as error:  # Pillow calls damage by any of these
+            raise OmnitrackError(
+                f"{self.path} cannot be read: {error}", "it is damaged or incomplete: copy or export it again"
+            ) from error

@@ -1,0 +1,10 @@
+"""`omnitrack view`: a page on this machine to click on anything in a clip and see where it goes.
+
+security   who may ask: only the page that was opened, by its token, its host and its origin
+points     what the user placed, kept in the project's view.json
+answers    where those points go, by a tracker that stays open
+live       flow and fit in the background, and what is new since
+app        the requests of the page
+server     the socket, the address, the browser
+page/      the page itself: static files, no build step
+"""

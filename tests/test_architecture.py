@@ -32,7 +32,7 @@ ALLOWED = {
     "__main__": {"cli"},
     "cli": {"view", "stages", "project", "evaluation", "tracks", "video"},
     "omnitrack": {"api", "correspondence", "synthetic", "tracks"},  # what it exports
-    "api": {"stages", "project", "tracks"},
+    "api": {"view", "stages", "project", "tracks"},
     "view": {"stages", "project", "tracks"},  # a page over the stages, as the command line is a terminal over them
     "stages": {
         "project",

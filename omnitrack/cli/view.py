@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from omnitrack.cli import complete
+from omnitrack.cli.failures import Terminated
 from omnitrack.cli.options import Assignments, End, MaxSize, Preset, Start, Stride
 from omnitrack.cli.session import Session, command_line
 from omnitrack.errors import UsageError
@@ -16,7 +17,7 @@ from omnitrack.errors import UsageError
 if TYPE_CHECKING:
     from omnitrack.project.project import Project
     from omnitrack.settings import Settings
-    from omnitrack.view.server import Address
+    from omnitrack.view.address import Address
 
 EXAMPLES = """
 omnitrack view clip                             a project; what it lacks is made meanwhile
@@ -68,23 +69,29 @@ def command(
         if not no_browser:
             address.show()
 
-    serve(project, settings, session.device, session.seed, "hops" if no_fit else "fit", port, announce)
+    try:
+        serve(project, settings, session.device, session.seed, "hops" if no_fit else "fit", port, announce)
+    except KeyboardInterrupt as stopped:
+        if isinstance(stopped, Terminated):
+            raise
+        session.say("ended; what was finished is saved")
 
 
 def _opened(
     session: Session, clip: str, flags: dict[str, int | None], assignments: list[str] | None, preset: str | None
 ) -> tuple[Project, Settings]:
     """The project that `clip` is or becomes, and its settings."""
-    from omnitrack.project.project import SETTINGS_NAME, Project
-    from omnitrack.stages.run import video_project
-    from omnitrack.video.reading import default_name
+    from omnitrack.project.project import FRAMES_NAME, SETTINGS_NAME, Project
 
     root, given = Path(clip), [name for name, value in flags.items() if value is not None]
-    if clip == "." or (root / "frames").is_dir():
+    if clip == "." or (root / FRAMES_NAME).is_dir():
         if given:
             option = given[0].removeprefix("init.").replace("_", "-")
             raise UsageError(f"--{option} chooses frames of a video, and {clip} is a project", "leave it out")
         return Project(root), session.settings(root / SETTINGS_NAME, assignments, preset=preset)
+    from omnitrack.stages.run import video_project
+    from omnitrack.video.reading import default_name
+
     root = Path(default_name(clip))
     settings = session.settings(root / SETTINGS_NAME, assignments, flags, preset)
     again = command_line("init", clip, "PROJECT")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +13,11 @@ from omnitrack.errors import OmnitrackError, UnavailableError
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.project import Project
 from omnitrack.settings import Settings
-from omnitrack.stages.tracker import Tracker
 from omnitrack.tracks.tracks import Tracks
 from omnitrack.view.points import Point, as_rows
+
+if TYPE_CHECKING:
+    from omnitrack.stages.tracker import Tracker
 
 WAITING = "waiting"  # for the flow: what can answer later is in `Tracker.state`
 
@@ -82,6 +85,8 @@ class Answers:
             if self._tracker is None:
                 if not self._project.product_path("flow").exists():
                     raise UnavailableError("the flow is not measured yet", "the answer comes when it is")
+                from omnitrack.stages.tracker import Tracker  # with torch: seconds, in which the page is up already
+
                 self._tracker = Tracker(self._project, self._settings, self._device, self._progress)
             return self._tracker
 

@@ -37,9 +37,11 @@ from omnitrack.tracks.files import FORMATS, save_tracks
 from omnitrack.view.answers import Answers, packed
 from omnitrack.view.live import Live
 from omnitrack.view.points import MAX_POINTS, Conflict, Point, PointList, parse_points
+from omnitrack.view.security import BodyTooLarge
 
 EVENT_SECONDS = 0.1  # between looks for a change
 SILENCE_SECONDS = 15.0  # after which a stream says that it lives
+STATUS = {Conflict: 409, BodyTooLarge: 413, UnavailableError: 503}  # of known errors; others: 400
 KEEP_FRAME = "private, max-age=86400, immutable"  # the frames of a project do not change
 
 
@@ -201,7 +203,7 @@ def _no_store(content: dict[str, Any]) -> Response:
 # --- errors -----------------------------------------------------------------------------------------------------
 def _known(request: Request, error: Exception) -> Response:
     assert isinstance(error, OmnitrackError)
-    status = 409 if isinstance(error, Conflict) else 503 if isinstance(error, UnavailableError) else 400
+    status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 400)
     return JSONResponse({"error": error.message, "hint": error.hint or ""}, status)
 
 

@@ -11,6 +11,8 @@ import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from omnitrack.errors import OmnitrackError
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -18,6 +20,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES = 1 << 20
+TOO_LARGE = "the request is too large"
 HEADERS = {
     # The page's own files only; images also from blobs, which is how frames are decoded ahead.
     "content-security-policy": "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; "
@@ -30,8 +33,11 @@ HEADERS = {
 }
 
 
-class BodyTooLarge(Exception):
-    """More came than a request may carry."""
+class BodyTooLarge(OmnitrackError):
+    """More came than a request may carry, without having been announced."""
+
+    def __init__(self) -> None:
+        super().__init__(TOO_LARGE)
 
 
 class Guard:
@@ -63,12 +69,7 @@ class Guard:
             return
         inner = {**scope, "path": _without_token(scope["path"]), "root_path": ""}
         inner["raw_path"] = inner["path"].encode()
-        answer = _Answer(send)
-        try:
-            await self._app(inner, _limited(receive), answer.send)
-        except BodyTooLarge:
-            if not answer.begun:
-                await _refuse(send, 413, "the request is too large")
+        await self._app(inner, _limited(receive), _guarded(send))
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         """Status and reason where a request may not pass."""
@@ -84,25 +85,22 @@ class Guard:
             return 403, "open the address that omnitrack view printed"
         length = headers.get(b"content-length", [b"0"])[0]
         if not length.isdigit() or len(length) > 19 or int(length) > MAX_BODY_BYTES:
-            return 413, "the request is too large"
+            return 413, TOO_LARGE
         if scope["method"] == "POST" and not headers.get(b"content-type", [b""])[0].startswith(b"application/json"):
             return 415, "the request is not JSON"
         return None
 
 
-class _Answer:
-    """Sends a response with the security headers, and knows whether it has begun."""
+def _guarded(send: Send) -> Send:
+    """Sends a response with the security headers."""
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.begun = False
-
-    async def send(self, message: Message) -> None:
+    async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.begun = True
             own = {name.encode(): value.encode() for name, value in HEADERS.items()}
             message = {**message, "headers": [*message.get("headers", []), *own.items()]}
-        await self._send(message)
+        await send(message)
+
+    return sending
 
 
 def _without_token(path: str) -> str:
@@ -126,9 +124,9 @@ def _limited(receive: Receive) -> Receive:
 
 
 async def _refuse(send: Send, status: int, reason: str) -> None:
-    answer = _Answer(send)
+    send = _guarded(send)
     body = json.dumps({"error": reason}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     headers += [(b"connection", b"close")]
-    await answer.send({"type": "http.response.start", "status": status, "headers": headers})
-    await answer.send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
-import re
-import secrets
-import socket
-import sys
-import webbrowser
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
 
-from omnitrack.errors import OmnitrackError
 from omnitrack.project.project import Project
 from omnitrack.settings import Settings
+from omnitrack.view.address import Address
 from omnitrack.view.answers import Answers
 from omnitrack.view.live import Live, Messages
 from omnitrack.view.points import PointList
@@ -22,9 +17,9 @@ from omnitrack.view.security import Guard
 from omnitrack.view.work import BackgroundWork
 from omnitrack.weights import import_extra
 
-HOST = "127.0.0.1"
-ADDRESS_NAME = ".view.html"  # in the project: leads a browser to the page, readable by the user alone
-TOKEN_BYTES = 32
+if TYPE_CHECKING:
+    import uvicorn
+
 END_SECONDS = 1  # for requests that are being answered when the server ends
 EXTRA = "view"
 
@@ -35,68 +30,12 @@ def check_installed() -> None:
         import_extra(package, EXTRA)
 
 
-class Address:
-    """Where the page is: a port that is taken, and a token that nobody can guess.
-
-    A server that was killed leaves its address in the project; the next one takes it up, so that an open page goes on.
-
-    Args:
-        project: Whose page it is.
-        port: To listen on; 0 takes that of a killed server, or a free one.
-
-    Raises:
-        OmnitrackError: The port is in use or not permitted.
-    """
-
-    def __init__(self, project: Project, port: int = 0) -> None:
-        self._path = project.root / ADDRESS_NAME
-        old_port, old_token = self._left_behind()
-        taken_up = _listen_again(old_port) if old_token and port in (0, old_port) else None
-        self.token = old_token if taken_up else secrets.token_urlsafe(TOKEN_BYTES)
-        try:
-            self.socket = taken_up or _listen(port)
-        except OSError as error:
-            hint = "leave out --port to take a free one"
-            raise OmnitrackError(f"cannot listen on port {port}: {error.strerror}", hint) from error
-        self.port: int = self.socket.getsockname()[1]
-        self.url = f"http://{HOST}:{self.port}/{self.token}/"
-        self._text = f'<!doctype html><meta http-equiv="refresh" content="0;url={self.url}">\n'
-
-    def show(self) -> None:
-        """Open the browser; by a file that leads to the page, for all users can read the words of a command."""
-        # without a display, a text browser would take over the terminal
-        displayed = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
-        if self._path.exists() and (displayed or not sys.platform.startswith("linux")):
-            webbrowser.open(self._path.resolve().as_uri())
-
-    def __enter__(self) -> Address:
-        with suppress(OSError):  # a project that cannot be written to; its page can still be opened by hand
-            self._path.unlink(missing_ok=True)
-            file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(file, "w", encoding="utf-8") as opened:
-                opened.write(self._text)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.socket.close()
-        with suppress(OSError):
-            if self._path.read_text(encoding="utf-8") == self._text:  # and not that of another server
-                self._path.unlink()
-
-    def _left_behind(self) -> tuple[int, str]:
-        with suppress(OSError, ValueError):
-            found = re.search(rf"url=http://{HOST}:(\d+)/([\w-]+)/", self._path.read_text(encoding="utf-8"))
-            if found and self._path.stat().st_mode & 0o077 == 0:
-                return int(found[1]), found[2]
-        return 0, ""
-
-
 def serve(
     project: Project,
     settings: Settings,
     device: str = "auto",
     seed: int = 0,
-    target: str = "fit",
+    target: str | None = "fit",
     port: int = 0,
     announce: Callable[[Address], None] = Address.show,
 ) -> None:
@@ -114,19 +53,28 @@ def serve(
     Raises:
         OmnitrackError: Packages are missing, the port is in use, or the project cannot be read.
     """
+    with opened(project, settings, device, seed, target, port) as (address, server):
+        announce(address)
+        server.run(sockets=[address.socket])
+
+
+@contextmanager
+def opened(
+    project: Project, settings: Settings, device: str, seed: int = 0, target: str | None = None, port: int = 0
+) -> Iterator[tuple[Address, uvicorn.Server]]:
+    """A server that is ready to run, and what works behind it; for the arguments see `serve`."""
     check_installed()
     import uvicorn
 
     from omnitrack.view.app import Page, make_app
 
-    messages, points = Messages(), PointList(project)
-    answers = Answers(project, settings, device, messages)
-
     def begin() -> BackgroundWork:
+        assert target is not None
         return BackgroundWork(project.root, settings, device, seed, target)
 
-    live = Live(project, answers, points, begin, messages)
-    with Address(project, port) as address, live:
+    messages, points = Messages(), PointList(project)
+    with closing(Answers(project, settings, device, messages)) as answers, Address(project, port) as address:
+        live = Live(project, answers, points, begin if target else None, messages)
         page = Page(project, points, answers, live, lambda: server.should_exit)
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         config = uvicorn.Config(
@@ -138,26 +86,5 @@ def serve(
             timeout_graceful_shutdown=END_SECONDS,
         )
         server = uvicorn.Server(config)
-        announce(address)
-        server.run(sockets=[address.socket])
-    answers.close()
-
-
-def _listen_again(port: int) -> socket.socket | None:
-    try:
-        return _listen(port)
-    except OSError:  # taken by another meanwhile
-        return None
-
-
-def _listen(port: int) -> socket.socket:
-    listening = socket.socket()
-    try:
-        if os.name == "posix":  # what an ended server had is free at once; elsewhere this would share it
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((HOST, port))
-        listening.listen(128)
-    except BaseException:
-        listening.close()
-        raise
-    return listening
+        with live:
+            yield address, server

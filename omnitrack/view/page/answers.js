@@ -26,7 +26,7 @@ export class Answers {
 
   /** The server answers from version `latest` now; a smaller one than before is that of another server. */
   renew(latest, points) {
-    if (latest < this.#latest) for (const point of points) this.inherit(point, point, false);
+    if (latest < this.#latest) for (const point of points) if (this.has(point)) this.#kept.get(point).version = -1;
     this.#latest = latest;
     this.want(points);
   }
@@ -34,7 +34,7 @@ export class Answers {
   /** A new point shows the answer of an earlier one until it has its own; for good where it is in the same `places`. */
   inherit(point, earlier, places) {
     const answer = this.#kept.get(earlier);
-    if (answer) this.#kept.set(point, places ? answer : { ...answer, version: -1 });
+    if (answer && !this.has(point)) this.#kept.set(point, places ? answer : { ...answer, version: -1 });
   }
 
   has(point) { return this.#kept.has(point); }

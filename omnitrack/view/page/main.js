@@ -1,9 +1,10 @@
 // The page: its parts, and what happens when one of them changes.
 import { Answers } from "./answers.js";
+import { Keeper } from "./keeper.js";
 import { keyTable, listenForKeys, showKeys } from "./keys.js";
 import { Player } from "./player.js";
 import { Points } from "./points.js";
-import { exportTracks, keepPoints, listen, readClip, readPoints, Refusal } from "./server.js";
+import { exportTracks, listen, readClip, Refusal } from "./server.js";
 import { Sheet } from "./sheet.js";
 import { Stage } from "./stage.js";
 import { Tools } from "./tools.js";
@@ -24,54 +25,11 @@ function say(text, bad = false) {
 
 const complain = (error) => say(error.hint ? `${error.message}: ${error.hint}` : error.message, true);
 
-// --- keeping the points on the server -------------------------------------------------------------------------------
-class Keeper {
-  #revision = 0;
-  #dirty = false;
-  #saving = null;
-
-  constructor(points) { this.points = points; }
-
-  /** Begin with what the server has, or bring it what was placed while it was away. */
-  async meet() {
-    const { revision, points } = await readPoints();
-    this.#revision = revision;
-    if (this.#dirty) await this.save();
-    else if (!same(points, this.points.list)) this.points.load(points);
-  }
-
-  /** The server's points have another revision than ours: another page changed them. */
-  async hear(revision) {
-    if (revision !== this.#revision && !this.#saving && !this.#dirty) await this.meet();
-  }
-
-  /** Send the points; resolves when the last change is kept. */
-  save() {
-    this.#dirty = true;
-    this.#saving ??= this.#send().finally(() => { this.#saving = null; });
-    return this.#saving;
-  }
-
-  async #send() {
-    while (this.#dirty) {
-      this.#dirty = false;
-      try {
-        this.#revision = await keepPoints(this.points.list, this.#revision);
-      } catch (error) {
-        if (error.status === 409) await this.meet();
-        else this.#dirty = true;
-        throw error;
-      }
-    }
-  }
-}
-
-const same = (rows, list) => rows.length === list.length && rows.every((row, i) =>
-  ["name", "group", "t", "x", "y"].every((key) => row[key] === list[i][key]) && JSON.stringify(row.pins) === JSON.stringify(list[i].pins));
-
 // --- the page -------------------------------------------------------------------------------------------------------
 async function open() {
-  const clip = await readClip(), player = new Player(clip), points = new Points(clip.most), keeper = new Keeper(points);
+  const clip = await readClip(), player = new Player(clip);
+  const points = new Points(clip.most, (...change) => answers.inherit(...change)), keeper = new Keeper(points);
+  await keeper.meet(); // before anybody can click
   let drawing = false, connected = false, troubled = false;
   const redraw = () => {
     if (drawing) return;
@@ -139,6 +97,9 @@ async function open() {
   };
   for (const button of document.querySelectorAll("[data-do]")) button.onclick = () => { actions[button.dataset.do](); redraw(); };
   for (const button of document.querySelectorAll("[data-tool]")) button.onclick = () => choose(button.dataset.tool);
+  addEventListener("click", (event) => { // by a mouse: a button does not keep Enter and Space to itself
+    if (event.detail && event.target.matches("body > :not(dialog) button")) stage.canvas.focus();
+  });
   byId("fill").onclick = () => tools.fillMask();
   const openHelp = () => byId("help").showModal();
   byId("help-open").onclick = openHelp;

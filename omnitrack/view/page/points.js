@@ -20,11 +20,17 @@ export class Points extends EventTarget {
   #future = [];
   #nextId = 1;
   #most;
+  #replaced;
 
-  /** @param {number} most Points that the server takes. */
-  constructor(most) {
+  /**
+   * @param {number} most Points that the server takes.
+   * @param {(now: Point, before: Point, places: boolean) => void} replaced  Hears of a point that stands for an
+   *   earlier one, and whether it is in the same places.
+   */
+  constructor(most, replaced) {
     super();
     this.#most = most;
+    this.#replaced = replaced;
   }
 
   get canUndo() { return this.#past.length > 0; }
@@ -61,13 +67,18 @@ export class Points extends EventTarget {
   }
 
   rename(ids, name, isGroup) {
-    const named = isGroup ? { group: name } : { name };
-    this.#commit(this.list.map((point) => (ids.has(point.id) ? { ...point, ...named } : point)), this.selected);
+    const named = (point) => {
+      const now = { ...point, ...(isGroup ? { group: name } : { name }) };
+      this.#replaced(now, point, true);
+      return now;
+    };
+    this.#commit(this.list.map((point) => (ids.has(point.id) ? named(point) : point)), this.selected);
   }
 
   /** Replace one point; with `passing`, as while it is dragged, undo does not stop here. */
   replace(changed, passing = false) {
-    const list = this.list.map((point) => (point.id === changed.id ? changed : point));
+    const at = this.list.findIndex((point) => point.id === changed.id), list = this.list.with(at, changed);
+    this.#replaced(changed, this.list[at], false);
     if (passing) this.#show(list, this.selected, "passing");
     else this.#commit(list, this.selected);
   }

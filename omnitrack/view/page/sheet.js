@@ -150,7 +150,7 @@ export class Sheet {
   }
 
   #edit(row) {
-    const input = document.createElement("input");
+    const input = document.createElement("input"), before = document.activeElement;
     [input.value, input.maxLength, input.ariaLabel] = [row.title, 80, "Name"];
     row.name.replaceWith(input);
     let open = true;
@@ -158,7 +158,7 @@ export class Sheet {
       if (!open) return;
       open = false;
       input.replaceWith(row.name);
-      row.name.focus();
+      before.focus(); // so that the keys go on where they were
       const name = input.value.trim();
       if (keep && name && name !== row.title) this.points.rename(new Set(row.points.map((point) => point.id)), name, row.isGroup);
     };

@@ -106,7 +106,6 @@ export class Tools {
   /** Put a point by hand in the frame that is shown. */
   #put(id, { x, y }, passing = false) {
     const point = this.points.list.find((one) => one.id === id), changed = placed(point, this.player.frame, x, y);
-    this.answers.inherit(changed, point, false);
     this.points.replace(changed, passing);
     return changed;
   }
@@ -210,11 +209,7 @@ export class Tools {
   unpin() {
     const t = this.player.frame, pinned = this.points.chosen.filter((point) => point.t !== t && handPlace(point, t));
     if (!pinned.length) return void this.say(`the selection has no pin in frame ${t}`);
-    for (const point of pinned) {
-      const changed = unpinned(point, t);
-      this.answers.inherit(changed, point, false);
-      this.points.replace(changed);
-    }
+    for (const point of pinned) this.points.replace(unpinned(point, t));
     return void this.say(`${pinned.length > 1 ? `${pinned.length} pins` : "the pin"} in frame ${t} taken away`);
   }
 }

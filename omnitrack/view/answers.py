@@ -39,6 +39,7 @@ class Answers:
         self._project, self._settings, self._device, self._progress = project, settings, device, progress
         self._lock = threading.Lock()
         self._tracker: Tracker | None = None
+        self._warm = 0  # the version that has answered once
         self.damage = ""
 
     @property
@@ -52,9 +53,13 @@ class Answers:
         return WAITING if self._tracker is None else self._tracker.state
 
     def look(self) -> None:
-        """Read what is new in the project, if anything is."""
+        """Read what is new in the project, if anything is, and all that the next click would wait for."""
         try:
-            self._opened().refresh()
+            tracker = self._opened()
+            tracker.refresh()
+            if tracker.version != self._warm:
+                self._warm = tracker.version
+                tracker.query([(0, 0, 0)])
             self.damage = ""
         except UnavailableError:
             pass  # not there yet, or in use for a moment

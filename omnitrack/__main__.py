@@ -7,11 +7,19 @@ import sys
 
 def main() -> None:
     """Run the command line and leave with its exit status."""
-    from omnitrack.cli.app import execute
-    from omnitrack.cli.failures import stop_on_sigterm
+    from omnitrack.cli.failures import explain, stop_on_sigterm
 
+    arguments = sys.argv[1:]
     stop_on_sigterm()
-    sys.exit(execute(sys.argv[1:]))
+    try:
+        from omnitrack.cli.app import execute
+
+        status = execute(arguments)
+    except KeyboardInterrupt as stopped:  # while the program itself was being loaded
+        failure = explain(stopped, arguments)
+        status = failure.exit_status
+        sys.stderr.write(f"error: {failure.message}\n\nhint: {failure.hint}\n")
+    sys.exit(status)
 
 
 if __name__ == "__main__":

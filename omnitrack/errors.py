@@ -31,6 +31,10 @@ class UnavailableError(OmnitrackError):
     """Something that is there, and not damaged, cannot be used now: another program has it, or it is not permitted."""
 
 
+class DamagedError(OmnitrackError):
+    """A file is there and may be read, and what it holds is not what was written: proven damage, not bad luck."""
+
+
 def closest_hint(name: str, known: Iterable[str], otherwise: str) -> str:
     """The hint for a name that nobody knows: the known one that is nearest to it, or else all of them.
 

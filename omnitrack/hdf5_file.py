@@ -11,8 +11,9 @@ from typing import Any
 
 import h5py
 
-from omnitrack.errors import UnavailableError
+from omnitrack.unavailable import unavailable
 
+LAYOUT = "v108"  # from 1.10 on a file stays marked as being written where a program that has it open is killed
 METADATA_BYTES = 2 * 2**20  # of headers and indices; HDF5 lets it grow to 32 MB, 45 MB with what it takes to hold them
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what a file system without locks says (NFS, Lustre)
@@ -42,13 +43,32 @@ def open_hdf5(path: Path) -> h5py.File:
     except OSError as error:
         if error.errno in NO_LOCKS:
             return bound_metadata(h5py.File(path, "r", locking=False))
-        if error.errno in (errno.EAGAIN, errno.EWOULDBLOCK):
-            hint = "let it finish, or stop it, and type the same again"
-            raise UnavailableError(f"{path} is in use by another program", hint) from error
-        if error.errno in (errno.EACCES, errno.EPERM):
-            hint = "check its owner and permissions"
-            raise UnavailableError(f"{path} may not be read: permission denied", hint) from error
+        if refused := unavailable(path, error):
+            raise refused from error
         raise
+
+
+def plain_member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
+    """What lies in a group of this very file under a name; links are not followed.
+
+    Raises:
+        ValueError: There is nothing of that name, or a link that may lead to elsewhere.
+    """
+    if not group.id.links.exists(name.encode()):
+        raise ValueError(f"{name} is missing")
+    if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
+        raise ValueError(f"{name} is a link to elsewhere")
+    return group[name]
+
+
+def check_plain(dataset: h5py.Dataset) -> None:
+    """Refuse a dataset whose values lie in other files.
+
+    Raises:
+        ValueError: It is virtual, or its storage is external.
+    """
+    if dataset.is_virtual or dataset.external:
+        raise ValueError(f"{dataset.name} keeps its values in other files")
 
 
 @contextmanager
@@ -58,6 +78,8 @@ def create_hdf5(path: Path) -> Iterator[h5py.File]:
     HDF5 cannot let go of a file whose last bytes it cannot write: it brings the process down, at its end if not
     before. So HDF5 hears that every write went well, and the first one that did not is raised when the file is closed.
 
+    Headers are of the layout of HDF5 1.8, which has checksums: a bit that flips in them is an error.
+
     Args:
         path: The file to make.
 
@@ -66,7 +88,7 @@ def create_hdf5(path: Path) -> Iterator[h5py.File]:
     """
     with _Sink(path, "w+") as sink:
         try:
-            with h5py.File(sink, "w") as file:
+            with h5py.File(sink, "w", libver=LAYOUT) as file:
                 yield bound_metadata(file)
         except (OSError, RuntimeError, KeyError):
             if sink.error is None:

@@ -24,6 +24,7 @@ GROUND = {
     "presets",
     "progress",
     "settings",
+    "unavailable",
     "units",
     "weights",
 }

@@ -16,6 +16,7 @@ from omnitrack.cli import demo, doctor, eval, filter, fit, flow, info, init, que
 from omnitrack.cli.command import Group, add_command
 from omnitrack.cli.console import make_console, show_error
 from omnitrack.cli.failures import explain
+from omnitrack.project.kept import forget, what_is_kept
 
 COMMANDS = (init, flow, filter, fit, query, render, eval, run, view, demo, info, doctor)
 
@@ -61,6 +62,7 @@ def execute(arguments: list[str]) -> int:
     Returns:
         The exit status: 0 done, 1 a known error, 2 a wrong command line, 130 interrupted, 143 stopped by SIGTERM.
     """
+    forget()
     try:
         status = get_command(app).main(arguments, prog_name="omnitrack", standalone_mode=False)
         sys.stdout.flush()
@@ -70,7 +72,7 @@ def execute(arguments: list[str]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (Exception, KeyboardInterrupt) as error:
-        failure = explain(error, arguments)
+        failure = explain(error, arguments, what_is_kept())
         if failure.exit_status == 1 and any(re.fullmatch("-[vq]*v[vq]*|--verbose", word) for word in arguments):
             traceback.print_exception(error)
         show_error(make_console(), failure)

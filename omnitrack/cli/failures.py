@@ -40,12 +40,13 @@ def stop_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, stop)
 
 
-def explain(error: BaseException, arguments: list[str]) -> OmnitrackError:
+def explain(error: BaseException, arguments: list[str], kept: str = "") -> OmnitrackError:
     """Say what went wrong and what to type next.
 
     Args:
         error: Anything that a command let through.
         arguments: The command line, without the program's name.
+        kept: Names what was finished before it was stopped, and stays; empty: nothing.
 
     Returns:
         A known failure; an unexpected one says so.
@@ -55,7 +56,10 @@ def explain(error: BaseException, arguments: list[str]) -> OmnitrackError:
     if isinstance(error, (KeyboardInterrupt, Interrupted)):
         by = error.by if isinstance(error, Interrupted) else error
         word, status = ("stopped by SIGTERM", 143) if isinstance(by, Terminated) else ("interrupted", 130)
-        stopped = OmnitrackError(f"{word}; what was finished is saved", f"go on with: {resume_command(arguments)}")
+        told, hint = f"kept: {kept}", f"go on with: {resume_command(arguments)}"
+        if not kept:
+            told, hint = "nothing was finished yet", f"start again with: {shlex.join(['omnitrack', *arguments])}"
+        stopped = OmnitrackError(f"{word}; {told}", hint)
         stopped.exit_status = status
         return stopped
     if hasattr(error, "format_message"):  # click's own, which typer vendors from 0.26 on: no common class to name

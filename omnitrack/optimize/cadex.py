@@ -51,8 +51,10 @@ def build(data: Correspondences, settings: FitSettings, belief: Belief | None = 
 
 def restore(state: Mapping[str, Tensor], size: tuple[int, int], num_frames: int, settings: FitSettings) -> CadexField:
     """The field that a state was saved from."""
-    camera = _camera(size, settings.cadex)
-    field = assemble(camera, state["warp.frame_map.affine"], state["depth.initial"], settings.cadex)
+    camera, affine, depth = _camera(size, settings.cadex), state["warp.frame_map.affine"], state["depth.initial"]
+    if not len(affine) == len(depth) == num_frames:
+        raise ValueError(f"it is of {len(affine)} frames, not {num_frames}")
+    field = assemble(camera, affine, depth, settings.cadex)
     field.load_state_dict(state)
     return field
 

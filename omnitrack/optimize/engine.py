@@ -19,6 +19,7 @@ from omnitrack.optimize.matches import LongRangeMatches
 from omnitrack.optimize.method import StepContext
 from omnitrack.optimize.methods import get_method
 from omnitrack.optimize.sampler import make_sampler
+from omnitrack.optimize.saved_state import check_state
 from omnitrack.optimize.schedule import learning_rate_factor, match_weight
 from omnitrack.settings import FitSettings
 
@@ -112,7 +113,13 @@ class Engine:
         return self._good
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state of a run with the same data and settings."""
+        """Go on from a saved state of a run with the same data and settings.
+
+        Raises:
+            ValueError: It is of another one; or a KeyError, TypeError and their like, where it is none at all.
+        """
+        parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
+        check_state(state, self._state(), parameters)
         self.field.load_state_dict(state["field"])
         # a copy: the optimiser steps its moments in place, and the saved ones must stay
         self._optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import pickle
-import zipfile
-import zlib
+import math
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +12,18 @@ from typing import Any
 import torch
 
 from omnitrack.atomic import atomic_path
-from omnitrack.errors import OmnitrackError, UnavailableError
+from omnitrack.errors import DamagedError, OmnitrackError
+from omnitrack.progress import Progress
+from omnitrack.project.kept import keep
 from omnitrack.project.project import Project
+from omnitrack.project.replacing import remove_any, writing_to
+from omnitrack.project.stamps import is_stamp
+from omnitrack.project.torch_file import NOT_PLAIN, read_torch_file
+from omnitrack.unavailable import unavailable
 
 FORMAT = 3  # 2: couplings are made of parts; 3: each method has its settings to itself
 KEEP = 2
+ASIDE_NAME = "damaged.pt"  # of one that is kept though it cannot be read
 
 
 @dataclass(frozen=True)
@@ -53,9 +58,10 @@ def save_checkpoint(project: Project, stamp: dict[str, Any], seconds: float, sta
             torch.save(content, temporary)
         except RuntimeError as error:  # how torch's writer reports a full disk
             raise OSError(str(error)) from error
+    keep(path)
     ours = [path, *(other for other in reversed(checkpoint_paths(project)) if other != path)]
     for old in ours[KEEP:]:
-        old.unlink(missing_ok=True)
+        remove_any(old)
     return path
 
 
@@ -77,14 +83,25 @@ def load_checkpoint(project: Project, path: Path | None = None) -> Checkpoint:
     """Read a checkpoint, the newest one unless another is named.
 
     Raises:
-        OmnitrackError: There is none, it is damaged or foreign, or it belongs to other frames or another version.
+        DamagedError: It is damaged or foreign.
+        UnavailableError: It may not be read, or cannot be now.
+        OmnitrackError: There is none, or it belongs to other frames or another version.
     """
-    path = path or newest_checkpoint(project)
+    if path is not None:
+        return _load(project, path)
+    while newest := newest_checkpoint(project):
+        try:
+            return _load(project, newest)
+        except DamagedError:
+            if newest.exists():
+                raise  # otherwise a fit that runs meanwhile has written a newer one, and removed this
+    raise OmnitrackError(f"project {project.root} has no fitted field yet", f"fit one: omnitrack fit {project.root}")
+
+
+def _load(project: Project, path: Path) -> Checkpoint:
     command = f"omnitrack fit {project.root}"
-    if path is None:
-        raise OmnitrackError(f"project {project.root} has no fitted field yet", f"fit one: {command}")
     try:
-        content = _read(path)
+        content = read_torch_file(path)
         found = content["omnitrack_checkpoint"]
         if found != FORMAT:
             raise OmnitrackError(
@@ -95,33 +112,42 @@ def load_checkpoint(project: Project, path: Path | None = None) -> Checkpoint:
             raise OmnitrackError(
                 f"{path} was fitted to other frames than project {project.root} has", f"fit again: {command}"
             )
-        return Checkpoint(path, json.loads(content["stamp"]), content["seconds"], content["state"])
+        return _checked(path, content)
     except KeyError as error:
         raise _unreadable(path, f"it has no {error}", command) from error
-    except PermissionError as error:
-        raise UnavailableError(
-            f"{path} may not be read: permission denied", "check its owner and permissions"
-        ) from error
-    except (OSError, RuntimeError, EOFError, TypeError, ValueError, zlib.error) as error:
-        raise _unreadable(path, str(error), command) from error
-    except (pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise _unreadable(path, str(error), command) from error
+    except NOT_PLAIN as error:
+        raise unavailable(path, error) or _unreadable(path, str(error), command) from error
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """The content of a file that torch wrote; torch itself does not look at the checksums in it."""
-    with zipfile.ZipFile(path) as archive:
-        damaged = archive.testzip()
-    if damaged:
-        raise zipfile.BadZipFile(f"{damaged} in it is damaged")
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(content, dict):
-        raise ValueError(f"it holds a {type(content).__name__}")
-    return content
+def set_damaged_aside(project: Project, progress: Progress) -> None:
+    """Before a fit that starts anew: keep the newest checkpoint that is damaged under another name, and say so."""
+    for path in reversed(checkpoint_paths(project)):
+        try:
+            load_checkpoint(project, path)
+        except DamagedError as error:
+            aside = path.with_name(ASIDE_NAME)
+            with writing_to(path, f"omnitrack fit {project.root}"):
+                remove_any(aside)
+                path.replace(aside)
+            progress.warn(f"{error.message}: kept as {aside.name}, fitted anew")
+            return
+        except OmnitrackError:
+            continue  # of other frames, or another format
 
 
-def _unreadable(path: Path, cause: str, command: str) -> OmnitrackError:
-    return OmnitrackError(
+def _checked(path: Path, content: dict[str, Any]) -> Checkpoint:
+    stamp, seconds, state = json.loads(content["stamp"]), float(content["seconds"]), content["state"]
+    if not is_stamp(stamp) or not isinstance(stamp["settings"].get("steps"), int):
+        raise ValueError("its stamp makes no sense")
+    if not isinstance(state, dict) or type(state.get("step")) is not int or state["step"] < 0:
+        raise ValueError("its state makes no sense")
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"it took {seconds} seconds")
+    return Checkpoint(path, stamp, seconds, state)
+
+
+def _unreadable(path: Path, cause: str, command: str) -> DamagedError:
+    return DamagedError(
         f"{path} is not a checkpoint that can be read: {(cause.splitlines() or ['it is cut short'])[0]}",
         f"remove it; an older one is used then, or fit again: {command}",
     )

@@ -12,16 +12,19 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.errors import OmnitrackError
-from omnitrack.project.product_file import UNREADABLE, ProductFile, checked_attributes
+from omnitrack.project.arrays import open_array, read_array
+from omnitrack.project.groups import UNREADABLE, checked_attributes, frame_name, members_of
+from omnitrack.project.product_file import ProductFile
 from omnitrack.project.project import Project
 
 COMPRESSION = 4
+MOST_SIDE = 320  # of a map: twice as fine as the grid of a fit by default, of 16,384 points
+KINDS = {"depth", "inverse"}
 
 
 def write_depth(file: h5py.File, frame: int, values: NDArray[np.float32], kind: str) -> None:
     """Put one frame's map (h, w) into a group of its own."""
-    group = file.create_group(f"{frame:06d}")
+    group = file.create_group(frame_name(frame))
     group.create_dataset("values", data=values, shuffle=True, compression="gzip", compression_opts=COMPRESSION)
     group.attrs["kind"] = kind
 
@@ -35,13 +38,17 @@ def read_depth(project: Project) -> tuple[NDArray[np.float32], str]:
     product = depth_file(project)
     try:
         with product.open() as file:
-            groups = [file[f"{frame:06d}"] for frame in range(project.num_frames)]
-            return np.stack([group["values"][()] for group in groups]), str(checked_attributes(groups[0])["kind"])
+            if members_of(file) != [frame_name(frame) for frame in range(project.num_frames)]:
+                raise ValueError("it has not a map for every frame")
+            groups = [file[frame_name(frame)] for frame in range(project.num_frames)]
+            sides = range(1, MOST_SIDE + 1), range(1, MOST_SIDE + 1)
+            shape = open_array(groups[0], "values", sides, np.float32).shape
+            kinds = {str(checked_attributes(group)["kind"]) for group in groups}
+            if len(kinds) > 1 or not kinds <= KINDS:
+                raise ValueError(f"its kinds are {', '.join(sorted(kinds))}")
+            return np.stack([read_array(group, "values", shape, np.float32) for group in groups]), kinds.pop()
     except UNREADABLE as error:
-        raise OmnitrackError(
-            f"the depth maps in {product.path} cannot be read: {error}",
-            f"delete that file, then compute it again: {product.command}",
-        ) from error
+        raise product.damaged_data("the depth maps", error) from error
 
 
 def depth_file(project: Project) -> ProductFile:

@@ -17,12 +17,16 @@ from numpy.typing import NDArray
 
 from omnitrack.byte_cache import ByteCache
 from omnitrack.correspondence.features.contract import PUBLISHED_THRESHOLD
-from omnitrack.errors import OmnitrackError
-from omnitrack.project.product_file import UNREADABLE, ProductFile, complete_groups
+from omnitrack.errors import DamagedError, OmnitrackError
+from omnitrack.hdf5_file import plain_member
+from omnitrack.project.arrays import open_array, read_array, read_number
+from omnitrack.project.groups import UNREADABLE, frame_name, members_of
+from omnitrack.project.product_file import ProductFile
 from omnitrack.project.project import Project
 
 THRESHOLD = "threshold"
 CACHE_BYTES = 512 * 2**20
+MOST_CHANNELS = 1 << 14  # the largest transformers have some thousand
 Features = NDArray[np.float32]
 
 
@@ -90,28 +94,27 @@ class FeatureStore:
         return self._cache.through(frame, lambda: self._read(frame))
 
     def _check(self, num_frames: int) -> None:
-        there = set(complete_groups(self._file))
+        there = set(members_of(self._file))
         missing = [t for t in range(num_frames) if frame_name(t) not in there]
         if missing:
             raise ValueError(f"frame {missing[0]} has no features")
-        height, width, channels = self._file[frame_name(0)]["values"].shape
+        sides = range(1, self.size[1] + 1), range(1, self.size[0] + 1)  # of a map: no finer than the frame
+        first = open_array(self._file[frame_name(0)], "values", (*sides, range(1, MOST_CHANNELS + 1)), np.float16)
+        height, width, channels = first.shape
         self.grid, self.channels = (int(height), int(width)), int(channels)
-        self.threshold = float(self._file.attrs.get(THRESHOLD, PUBLISHED_THRESHOLD))
+        attributes = self._file.attrs
+        self.threshold = read_number(attributes, THRESHOLD, -1.0) if THRESHOLD in attributes else PUBLISHED_THRESHOLD
 
     def _read(self, frame: int) -> Features:
         try:
-            values = np.asarray(self._file[frame_name(frame)]["values"][()], np.float32)
+            group = plain_member(self._file, frame_name(frame))
+            values = read_array(group, "values", (*self.grid, self.channels), np.float16)
         except UNREADABLE as error:
             raise self._damaged(f"features of frame {frame}: {error}") from error
-        if values.shape != (*self.grid, self.channels):
-            raise self._damaged(f"the features of frame {frame} have the shape {values.shape}")
-        return values
+        return np.asarray(values, np.float32)
 
-    def _damaged(self, cause: str) -> OmnitrackError:
-        return OmnitrackError(
-            f"the features in {self._product.path} cannot be read: {cause}",
-            f"delete that file, then compute it again: {self._product.command}",
-        )
+    def _damaged(self, cause: str) -> DamagedError:
+        return self._product.damaged_data("the features", cause)
 
 
 def write_features(file: h5py.File, frame: int, features: Features) -> None:
@@ -123,8 +126,3 @@ def write_features(file: h5py.File, frame: int, features: Features) -> None:
 def features_file(project: Project) -> ProductFile:
     """Where a project keeps the features of its frames."""
     return ProductFile(project, "features", "filter")
-
-
-def frame_name(frame: int) -> str:
-    """Name of a frame's group, which sorts like the frame."""
-    return f"{frame:06d}"

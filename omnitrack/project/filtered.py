@@ -27,7 +27,9 @@ from omnitrack.correspondence.raster import grid_shape, pixel_grid
 from omnitrack.errors import OmnitrackError
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.thinning import kept_targets, thinning
-from omnitrack.project.product_file import UNREADABLE, ProductFile, checked_attributes, complete_groups, put_array
+from omnitrack.project.arrays import open_array, put_array, read_array, read_number
+from omnitrack.project.groups import UNREADABLE, checked_attributes, frame_name, frame_of, members_of
+from omnitrack.project.product_file import ProductFile
 from omnitrack.project.project import Project
 
 STEPS_PER_PX = 32.0
@@ -68,7 +70,7 @@ class SourceCorrespondences:
 
 def write_source(file: h5py.File, found: SourceCorrespondences, size: tuple[int, int]) -> None:
     """Put one source frame's correspondences into a group of its own."""
-    group = file.create_group(f"{found.source:06d}")
+    group = file.create_group(frame_name(found.source))
     confidence = np.ceil(found.confidence * 255).astype(np.uint8)
     displacement = np.where(confidence[..., None] > 0, found.displacement, 0)
     steps_per_px = STEPS_PER_PX
@@ -107,12 +109,13 @@ def read_correspondences(project: Project, device: torch.device, most: int) -> C
     """
     product = filtered_file(project)
     try:
-        with product.open() if product.path.exists() else nullcontext({}) as file:
-            names = complete_groups(file)
-            if not names:
+        with product.open() if product.path.exists() else nullcontext() as file:
+            names = [] if file is None else members_of(file)
+            if file is None or not names:
                 message = f"project {project.root} has not been filtered yet"
                 raise OmnitrackError(message, f"filter it: {product.command}")
-            return _gather(file, names, project, device, most)
+            sources = [_StoredSource(file, name, project) for name in names]
+            return _gather(sources, project, device, most)
     except UNREADABLE as error:
         raise product.damaged(error) from error
 
@@ -122,37 +125,75 @@ def filtered_file(project: Project) -> ProductFile:
     return ProductFile(project, "filtered", "filter")
 
 
-def _gather(
-    filtered: h5py.File, names: list[str], project: Project, device: torch.device, most: int
-) -> Correspondences:
-    counts = [len(filtered[name]["targets"]) for name in names]
-    stride = int(checked_attributes(filtered[names[0]])["grid_stride"])
-    full = grid_shape(project.size, stride)
+class _StoredSource:
+    """What is stored of one source frame; its arrays are what they have to be, and are read when they are asked for.
+
+    Args:
+        file: The product.
+        name: Of the frame's group.
+        project: The project.
+
+    Raises:
+        ValueError: Something in it makes no sense, or others of `groups.UNREADABLE`.
+    """
+
+    def __init__(self, file: h5py.File, name: str, project: Project) -> None:
+        self.source = frame_of(name, project.num_frames)
+        self._group = file[name]
+        attributes = checked_attributes(self._group)
+        self.grid_stride = int(read_number(attributes, "grid_stride"))
+        if self.grid_stride != attributes["grid_stride"] or self.grid_stride > max(project.size):
+            raise ValueError(f"grid_stride is {attributes['grid_stride']}")
+        self.steps_per_px = read_number(attributes, "steps_per_px")
+        self.shape = grid_shape(project.size, self.grid_stride)
+        self.points = self.shape[0] * self.shape[1]
+        last = project.num_frames - 1
+        self.targets = read_array(self._group, "targets", (range(project.num_frames),), np.int32, 0, last)
+        if self.source in self.targets or len(np.unique(self.targets)) < len(self.targets):
+            raise ValueError(f"the targets of frame {self.source} are not other frames, each once")
+
+    def believed(self) -> tuple[NDArray[np.int16], NDArray[np.uint8], NDArray[np.bool_]]:
+        """Displacement (K, P, 2), confidence (K, P) and which are occluded (K, P), as they are stored."""
+        shape = len(self.targets), self.points
+        displacement = read_array(self._group, "displacement", (*shape, 2), np.int16)
+        confidence = read_array(self._group, "confidence", shape, np.uint8)
+        return displacement, confidence, read_array(self._group, "occluded", shape, bool)
+
+    def statistics(self) -> NDArray[np.void]:
+        """(K,) of `STATISTICS`."""
+        open_array(self._group, "count", (self.points,), np.uint16)
+        return read_array(self._group, "statistics", (len(self.targets),), STATISTICS)
+
+
+def _gather(sources: list[_StoredSource], project: Project, device: torch.device, most: int) -> Correspondences:
+    counts = [len(source.targets) for source in sources]
+    stride, full = sources[0].grid_stride, sources[0].shape
+    if any(source.grid_stride != stride for source in sources):
+        raise ValueError("its frames have grids of different strides")
     whole = sum(counts) * full[0] * full[1] <= most
-    step, slots = (1, max(counts)) if whole else thinning(len(names), max(counts), full, most)
+    step, slots = (1, max(counts)) if whole else thinning(len(sources), max(counts), full, most)
     rows, columns = (np.arange(min((step - 1) // 2, side - 1), side, step) for side in full)
     points = (rows[:, None] * full[1] + columns).ravel()
     grid = pixel_grid(project.size, stride)[points]
-    shape = (len(names), slots, len(grid))
+    shape = (len(sources), slots, len(grid))
     targets = np.full(shape[:2], -1, np.int64)
     displacement = np.zeros((*shape, 2), np.int16)
     confidence = np.zeros(shape, np.uint8)
     occluded = np.zeros(shape, bool)
     colors = np.zeros((shape[0], shape[2], 3), np.uint8)
-    steps_per_px = min(float(checked_attributes(filtered[name])["steps_per_px"]) for name in names)
+    steps_per_px = min(source.steps_per_px for source in sources)
     x, y = grid.astype(int).T
-    for row, name in enumerate(names):
-        group, source = filtered[name], int(name)
-        found = group["targets"][()]
-        kept = kept_targets(source, found, slots)
-        targets[row, : len(kept)] = found[kept]
-        coarser = float(group.attrs["steps_per_px"]) / steps_per_px
-        displacement[row, : len(kept)] = np.rint(group["displacement"][()][kept][:, points] / coarser)
-        confidence[row, : len(kept)] = group["confidence"][()][kept][:, points]
-        occluded[row, : len(kept)] = group["occluded"][()][kept][:, points]
-        colors[row] = project.frame(source)[y, x]
+    for row, stored in enumerate(sources):
+        kept = kept_targets(stored.source, stored.targets, slots)
+        targets[row, : len(kept)] = stored.targets[kept]
+        coarser = stored.steps_per_px / steps_per_px
+        moved, sure, hidden = stored.believed()
+        displacement[row, : len(kept)] = np.rint(moved[kept][:, points] / coarser)
+        confidence[row, : len(kept)] = sure[kept][:, points]
+        occluded[row, : len(kept)] = hidden[kept][:, points]
+        colors[row] = project.frame(stored.source)[y, x]
     return Correspondences.from_numpy(
-        sources=np.array([int(name) for name in names]),
+        sources=np.array([stored.source for stored in sources]),
         targets=targets,
         grid=grid,
         grid_shape=(len(rows), len(columns)),
@@ -165,3 +206,18 @@ def _gather(
         num_frames=project.num_frames,
         device=device,
     )
+
+
+def read_statistics(project: Project) -> tuple[NDArray[np.void], int, int]:
+    """Of a project that has been filtered: statistics (N,) of all pairs of frames, source frames, and grid points.
+
+    Raises:
+        OmnitrackError: Nothing filtered yet, or damaged data.
+    """
+    product = filtered_file(project)
+    try:
+        with product.open() as file:
+            sources = [_StoredSource(file, name, project) for name in members_of(file)]
+            return np.concatenate([source.statistics() for source in sources]), len(sources), sources[0].points
+    except UNREADABLE as error:
+        raise product.damaged(error) from error

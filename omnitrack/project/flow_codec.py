@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from dataclasses import dataclass
 
@@ -68,9 +69,14 @@ def unpack(data: bytes, shape: tuple[int, ...]) -> NDArray[np.int16]:
     Raises:
         ValueError: Not data of that shape, or damaged.
     """
+    expected = math.prod(shape) * INTEGER.itemsize
+    unpacking = zlib.decompressobj()
     try:
-        shuffled = np.frombuffer(zlib.decompress(data), np.uint8).reshape(INTEGER.itemsize, -1)
+        content = unpacking.decompress(data, expected + 1)  # and no more, whatever is in it
     except zlib.error as error:
         raise ValueError(str(error)) from error
+    if len(content) != expected or not unpacking.eof:
+        raise ValueError(f"it does not unpack to {expected} bytes")
+    shuffled = np.frombuffer(content, np.uint8).reshape(INTEGER.itemsize, -1)
     interleaved = cv2.merge(list(shuffled[:, None]))  # several times faster than numpy's transposition
     return np.asarray(interleaved).view(INTEGER).reshape(shape)

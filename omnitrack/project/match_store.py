@@ -15,17 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.config import fingerprint
-from omnitrack.errors import OmnitrackError
-from omnitrack.project.product_file import UNREADABLE, ProductFile, complete_groups, put_array
+from omnitrack.project.arrays import open_array, put_array
+from omnitrack.project.groups import UNREADABLE, frame_name, frame_of, members_of
+from omnitrack.project.product_file import ProductFile
 from omnitrack.project.project import Project
 
 COLUMNS = ("source", "source_x", "source_y", "target", "target_x", "target_y", "similarity")
+MOST_COSINE = 1.01  # of rounded unit vectors
 Rows = NDArray[np.float32]
 
 
 def write_matches(file: h5py.File, source: int, rows: Rows) -> None:
     """Put the matches (M, 7) of one frame with later ones into a group of its own; columns as in `COLUMNS`."""
-    group = file.create_group(f"{source:06d}")
+    group = file.create_group(frame_name(source))
     put_array(group, "rows", rows)
 
 
@@ -40,16 +42,22 @@ def read_matches(project: Project) -> Rows:
         return empty
     try:
         with product.open() as file:
-            rows = np.concatenate([empty, *(file[name]["rows"][()] for name in complete_groups(file))])
-        frames = rows[:, [0, 3]]
-        if not np.isfinite(rows).all() or ((frames < 0) | (frames >= project.num_frames)).any():
-            raise ValueError("a match lies outside the clip")
-        return rows
+            return np.concatenate([empty, *(_rows(file[name], project) for name in members_of(file))])
     except UNREADABLE as error:
-        raise OmnitrackError(
-            f"the matches in {product.path} cannot be read: {error}",
-            f"delete that file, then compute it again: {product.command}",
-        ) from error
+        raise product.damaged_data("the matches", error) from error
+
+
+def _rows(group: h5py.Group, project: Project) -> Rows:
+    """The matches (M, 7) of one frame, which are what they have to be; refined, they may leave the frame a little."""
+    width, height = project.size
+    source = frame_of(str(group.name).rpartition("/")[2], project.num_frames)
+    most = project.num_frames * width * height
+    rows: Rows = open_array(group, "rows", (range(most + 1), len(COLUMNS)), np.float32)[()]
+    low = np.array([source, -width, -height, source + 1, -width, -height, -MOST_COSINE])
+    high = np.array([source, 2 * width, 2 * height, project.num_frames - 1, 2 * width, 2 * height, MOST_COSINE])
+    if not ((rows >= low) & (rows <= high)).all() or (rows[:, [0, 3]] % 1).any():
+        raise ValueError(f"a match of frame {source} lies outside the clip, or is none")
+    return rows
 
 
 def matches_of_fit(stamp: dict[str, Any] | None, per_step: int) -> str | None:

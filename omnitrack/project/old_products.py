@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from omnitrack.hdf5_file import open_hdf5
 from omnitrack.project.depth_store import depth_file
 from omnitrack.project.feature_store import THRESHOLD, features_file
+from omnitrack.project.groups import UNREADABLE, complete_groups, copy_complete, frame_name
 from omnitrack.project.match_store import matches_file
-from omnitrack.project.product_file import UNREADABLE, copy_complete
 from omnitrack.project.project import Project
 from omnitrack.project.store import flow_file
 
 FORMAT = 1
+EVERY_FRAME = {"features", "depth"}  # products that have a group for each
 
 
 def take_over_old_products(project: Project) -> list[str]:
@@ -25,6 +28,7 @@ def take_over_old_products(project: Project) -> list[str]:
         OmnitrackError: The files cannot be written; the old one stays.
     """
     path, moved = project.old_correspondences_path, []
+    frames = set(map(frame_name, range(project.num_frames)))
     if not path.is_file():
         return []
     groups = {"flow": flow_file(project), "features": features_file(project)}
@@ -37,9 +41,11 @@ def take_over_old_products(project: Project) -> list[str]:
                 stamp = old.attrs.get("match_stamp" if name == "matches" else f"{name}_stamp")
                 if name not in old or stamp is None or product.path.exists():
                     continue
+                if name in EVERY_FRAME and not frames <= set(complete_groups(old[name])):
+                    continue  # an interrupted run left it
                 with product.replaced() as new:
                     copy_complete(old[name], new)
-                    new.attrs["stamp"], new.attrs["seconds"] = stamp, 0.0
+                    new.attrs["stamp"], new.attrs["seconds"] = np.bytes_(str(stamp)), 0.0
                     if name == "features":
                         new.attrs[THRESHOLD] = float(old.attrs["features_threshold"])
                 moved.append(name)

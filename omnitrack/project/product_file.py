@@ -10,32 +10,30 @@ Every array has a checksum, that of its compression or Fletcher's: what a disk h
 right.
 
 HDF5 files do not survive a process that dies while writing. So no file is ever changed in place: a job writes a file of
-its own into ``products/NAME.parts`` under a temporary name and renames it, and merging writes a new product and renames
-that.
+its own into ``products/NAME.parts`` (`omnitrack.project.parts`) under a temporary name and renames it, and merging
+writes a new product and renames that. A file that is proven to be damaged is kept as ``products/NAME.damaged.h5`` when
+it is made anew.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import h5py
-import numpy as np
-from numpy.typing import NDArray
 
-from omnitrack.errors import OmnitrackError, UnavailableError
+from omnitrack.errors import DamagedError, OmnitrackError, UnavailableError
 from omnitrack.hdf5_file import create_hdf5, open_hdf5
+from omnitrack.progress import SILENT, Progress
+from omnitrack.project.groups import MEMBERS, UNREADABLE, Stamp, stamp_of
+from omnitrack.project.kept import keep
+from omnitrack.project.parts import Parts
 from omnitrack.project.project import Project
+from omnitrack.project.replacing import remove_any, replacing, writing_to
 
 FORMAT = 2  # 1: all products in one correspondences.h5
-COMPLETE, CHECKSUM = "complete", "checksum"
-Stamp = dict[str, Any]
-UNREADABLE = (OSError, RuntimeError, AttributeError, KeyError, ValueError, TypeError)  # what h5py says of damaged files
 
 
 class ProductFile:
@@ -101,11 +99,14 @@ class ProductFile:
         if not self.path.exists():
             return ""
         try:
-            self.open().close()
+            with self.open() as file:
+                stamp_of(file)
         except UnavailableError:
             raise
         except OmnitrackError as error:
             return error.message
+        except UNREADABLE as error:
+            return self.damaged(f"its stamp makes no sense: {error}").message
         return ""
 
     def seconds(self) -> float:
@@ -120,13 +121,18 @@ class ProductFile:
         """Size of the file; 0 where there is none."""
         return self.path.stat().st_size if self.path.is_file() else 0
 
-    def damaged(self, cause: object) -> OmnitrackError:
+    def damaged(self, cause: object) -> DamagedError:
         """The error of a file that cannot be read."""
-        return OmnitrackError(f"{self.path} cannot be read: {cause}", f"compute the {self.name} again: {self.command}")
+        return DamagedError(f"{self.path} cannot be read: {cause}", f"compute the {self.name} again: {self.command}")
+
+    def damaged_data(self, what: str, cause: object) -> DamagedError:
+        """The error of data of which only reading them says that they are damaged: the stage itself does not look."""
+        hint = f"delete that file, then compute it again: {self.command}"
+        return DamagedError(f"{what} in {self.path} cannot be read: {cause}", hint)
 
     def _check(self, file: h5py.File) -> None:
         try:
-            found, product, members = (file.attrs.get(name) for name in ("format", "product", "members"))
+            found, product, members = (file.attrs.get(name) for name in ("format", "product", MEMBERS))
             if product is None or found is None:
                 raise self.damaged("it is not a product of omnitrack")
             if found != FORMAT:
@@ -142,13 +148,32 @@ class ProductFile:
             raise self.damaged(f"its header makes no sense: {error}") from error
 
     # --- writing ------------------------------------------------------------------------------------------------
-    def parts(self, stamp: Mapping[str, object]) -> Parts:
-        """The finished jobs of a product that is being made from what the stamp says."""
-        return Parts(self, stamp)
+    def parts(self, stamp: Mapping[str, object], progress: Progress = SILENT) -> Parts:
+        """The finished jobs of a product that is being made from what the stamp says; see `Parts`."""
+        return Parts(self, stamp, progress)
 
     def has_parts(self) -> bool:
         """Whether an interrupted run left finished jobs behind."""
         return any(self.parts_dir.glob("*"))
+
+    def set_aside(self, cause: str, progress: Progress = SILENT) -> None:
+        """Keep a file that is proven to be damaged under another name, one for each product, and say so.
+
+        Args:
+            cause: What is wrong with it.
+            progress: Hears of it.
+
+        Raises:
+            OmnitrackError: It cannot be renamed.
+        """
+        with writing_to(self.path, self.command):
+            remove_any(self.aside_path)
+            self.path.replace(self.aside_path)
+        progress.warn(f"{cause}: kept as {self.aside_path.name}, made anew")
+
+    @property
+    def aside_path(self) -> Path:
+        return self.path.with_suffix(".damaged.h5")
 
     @property
     def parts_dir(self) -> Path:
@@ -161,162 +186,18 @@ class ProductFile:
         Raises:
             OmnitrackError: The file cannot be written; the old one stays as it is.
         """
-        with _replacing(self.path, self.command) as temporary, create_hdf5(temporary) as file:
+        if damage := self.damage():
+            self.set_aside(damage)
+        with replacing(self.path, self.command) as temporary, create_hdf5(temporary) as file:
             yield file
             file.attrs["product"] = self.name
             file.attrs["format"] = FORMAT
             file.attrs["size"] = self._project.size
             file.attrs["num_frames"] = self._project.num_frames
-            file.attrs["members"] = len(file)
+            file.attrs[MEMBERS] = len(file)
+        keep(self.path)
 
     def remove(self) -> None:
         """Remove the product and what was begun of it."""
-        self.path.unlink(missing_ok=True)
+        remove_any(self.path)
         shutil.rmtree(self.parts_dir, ignore_errors=True)
-
-
-class Parts:
-    """The finished jobs of a product that is being made, one file per job.
-
-    Args:
-        product: What they will become.
-        stamp: What they are made from; parts with another stamp count as not there and are removed.
-    """
-
-    def __init__(self, product: ProductFile, stamp: Mapping[str, object]) -> None:
-        self._product = product
-        self._stamp = json.dumps(stamp, sort_keys=True)
-        self._dir = product.parts_dir
-
-    def done(self) -> list[int]:
-        """Indices of the finished jobs of this stamp; anything else that lies there is removed."""
-        indices = []
-        for path in sorted(self._dir.glob("*")):
-            if self._usable(path):
-                indices.append(int(path.stem))
-            else:
-                path.unlink()
-        return indices
-
-    def write(self, index: int, fill: Callable[[h5py.File], None]) -> None:
-        """Run one job and keep its result: all that `fill` puts into the file, or nothing where it fails.
-
-        Args:
-            index: Number of the job.
-            fill: Writes top-level groups, which merging will copy; called with an empty file.
-
-        Raises:
-            OmnitrackError: The file cannot be written, on a full disk for example.
-        """
-        path = self._path(index)
-        with _replacing(path, self._product.command) as temporary, create_hdf5(temporary) as part:
-            fill(part)
-            for group in list(part.values()):
-                group.attrs[CHECKSUM] = _checksum(group)
-                group.attrs[COMPLETE] = True
-            part.attrs["stamp"] = self._stamp
-
-    def merge(
-        self, stamp: Mapping[str, Any], seconds: float = 0.0, keep: bool = False, attrs: Mapping[str, object] = {}
-    ) -> None:
-        """Make the product of the parts, in the place of an earlier one, then remove the parts.
-
-        Args:
-            stamp: What the product is made from.
-            seconds: That its making took; those of an earlier one that is kept are added.
-            keep: Keep the groups of the earlier product that have no new ones of the same name.
-            attrs: Further attributes of the product.
-
-        Raises:
-            OmnitrackError: The new file cannot be written; the old one and the parts stay as they are.
-        """
-        with self._product.replaced() as merged:
-            for index in self.done():
-                with open_hdf5(self._path(index)) as part:
-                    copy_complete(part, merged)
-            if keep and self._product.path.exists():
-                with open_hdf5(self._product.path) as old:
-                    copy_complete(old, merged)
-                    seconds += float(old.attrs.get("seconds", 0.0))
-            merged.attrs.update(attrs)
-            merged.attrs["stamp"] = json.dumps(stamp)
-            merged.attrs["seconds"] = float(seconds)
-        shutil.rmtree(self._dir, ignore_errors=True)
-
-    def _path(self, index: int) -> Path:
-        return self._dir / f"{index:06d}.h5"
-
-    def _usable(self, path: Path) -> bool:
-        try:
-            with open_hdf5(path) as part:
-                return path.stem.isdecimal() and part.attrs.get("stamp") == self._stamp
-        except OSError:  # not HDF5, or cut short
-            return False
-
-
-@contextmanager
-def _replacing(path: Path, command: str) -> Iterator[Path]:
-    """A temporary file that takes the place of `path` when the block ends well."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
-    except (OSError, RuntimeError) as error:  # h5py raises either where a file that it reads is damaged
-        cause = str(getattr(error, "strerror", None) or error).partition("\n")[0].lower()
-        raise OmnitrackError(
-            f"cannot write {path}: {cause}",
-            f"make room or allow writing there; then {command} goes on from here",
-        ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def stamp_of(file: h5py.File) -> Stamp:
-    """The stamp of an open product."""
-    return dict(json.loads(file.attrs["stamp"]))
-
-
-def complete_groups(file: h5py.Group | Mapping[str, Any]) -> list[str]:
-    """Names of the groups that were written to their end, sorted.
-
-    Names first: h5py iterates under its lock, and an error half way through would keep the lock while the error lives.
-    """
-    return [name for name in list(file) if file[name].attrs.get(COMPLETE)]
-
-
-def put_array(group: h5py.Group, name: str, values: NDArray[Any]) -> None:
-    """Store a small array as it is, with a checksum."""
-    if values.size:
-        group.create_dataset(name, data=values, chunks=values.shape, fletcher32=True)
-    else:
-        group[name] = values
-
-
-def checked_attributes(group: h5py.Group) -> h5py.AttributeManager:
-    """The attributes of a group.
-
-    Raises:
-        ValueError: They are not those that were written.
-    """
-    if CHECKSUM in group.attrs and group.attrs[CHECKSUM] != _checksum(group):
-        raise ValueError(f"the attributes of {group.name} do not match their checksum")
-    return group.attrs
-
-
-def _checksum(group: h5py.Group) -> int:
-    """Of all attributes but the two that every group has."""
-    total = 0
-    for name in sorted(set(group.attrs) - {COMPLETE, CHECKSUM}):
-        value = np.asarray(group.attrs[name])
-        text = repr((name, value.dtype.str, value.shape, value.tolist()))
-        total = zlib.crc32(text.encode(), total)
-    return total
-
-
-def copy_complete(source: h5py.Group, target: h5py.Group) -> None:
-    """Copy the complete members of a group without decoding them; what the target has already stays."""
-    for name in complete_groups(source):
-        if name not in target:
-            source.copy(source[name], target, name)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.errors import OmnitrackError
+from omnitrack.errors import DamagedError, OmnitrackError
+from omnitrack.project.frames_meta import read_meta
+from omnitrack.project.png import png_size
+from omnitrack.unavailable import unavailable
 
-FORMAT = 1
 SETTINGS_NAME = "omnitrack.toml"
 FRAMES_NAME = "frames"
 LOCK_NAME = ".lock"
@@ -20,34 +20,6 @@ LOCK_NAME = ".lock"
 def frame_name(index: int) -> str:
     """File name of working frame `index` in the frames directory."""
     return f"{index:06d}.png"
-
-
-@dataclass(frozen=True)
-class FramesMeta:
-    """What ``frames/frames.json`` says about the frames beside it.
-
-    Attributes:
-        source: The video as it was named to `init`.
-        count: Number of frames T.
-        fps: Frames per second of the project.
-        size: (width, height) of the working frames in pixels.
-        original_size: (width, height) of the video, after its rotation, in pixels: the unit of every track.
-        indices: The video's own frame index of each project frame.
-        fingerprint: Hash over all pixels: what later products record as their input.
-        format: Version of this layout.
-        numbers: The number that each project frame has in the name of its image (1001 of ``shot.1001.png``), for
-            exports that count frames as the series does; None where it has none, as in a video file.
-    """
-
-    source: str
-    count: int
-    fps: float
-    size: tuple[int, int]
-    original_size: tuple[int, int]
-    indices: list[int]
-    fingerprint: str
-    format: int = FORMAT
-    numbers: list[int] | None = None
 
 
 class Project:
@@ -69,7 +41,7 @@ class Project:
                 f"{self.root} is not an omnitrack project: it has no {self.meta_path.relative_to(self.root)}",
                 "make one: omnitrack init VIDEO PROJECT",
             )
-        self.meta = _read_meta(self.meta_path)
+        self.meta = read_meta(self.meta_path)
 
     # --- where things are ---------------------------------------------------------------------------------------
     @property
@@ -163,40 +135,17 @@ class Project:
         import cv2
 
         path = self.frame_path(index)
-        data = np.fromfile(path, np.uint8) if path.is_file() else np.empty(0, np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        hint = f"make the project again from {self.meta.source}: omnitrack init VIDEO PROJECT"
+        try:
+            data = path.read_bytes() if path.is_file() else b""
+        except OSError as error:
+            raise unavailable(path, error) or DamagedError(f"{path} cannot be read: {error}", hint) from error
+        size = png_size(data)
+        if size is not None and size != self.size:  # known before it is unpacked
+            found, wanted = (f"{width}x{height}" for width, height in (size, self.size))
+            raise DamagedError(f"{path} is {found}, the project's frames are {wanted}", hint)
+        image = None if size is None else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         if image is None:
             state = "damaged" if path.exists() else "missing"
-            raise OmnitrackError(
-                f"frame {index} of project {self.root} is {state}: {path}",
-                f"make the project again from {self.meta.source}: omnitrack init VIDEO PROJECT",
-            )
-        if image.shape[1::-1] != tuple(self.size):
-            raise OmnitrackError(
-                f"{path} is {image.shape[1]}x{image.shape[0]}, the project's frames are {self.size[0]}x{self.size[1]}",
-                f"make the project again from {self.meta.source}: omnitrack init VIDEO PROJECT",
-            )
+            raise DamagedError(f"frame {index} of project {self.root} is {state}: {path}", hint)
         return np.ascontiguousarray(image[..., ::-1])
-
-
-def write_meta(frames_dir: Path, meta: FramesMeta) -> None:
-    """Finish a project's frames: a directory without this file is not a project, so it is written last."""
-    known = {name: value for name, value in asdict(meta).items() if value is not None}
-    (frames_dir / "frames.json").write_text(json.dumps(known) + "\n", encoding="utf-8")
-
-
-def _read_meta(path: Path) -> FramesMeta:
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        if raw["format"] != FORMAT:
-            raise OmnitrackError(
-                f"{path} has format {raw['format']}, this omnitrack reads format {FORMAT}",
-                "update omnitrack, or make the project again: omnitrack init VIDEO PROJECT",
-            )
-        meta = FramesMeta(**raw)
-    except (ValueError, KeyError, TypeError) as error:
-        raise OmnitrackError(
-            f"{path} is damaged: {error}", "make the project again: omnitrack init VIDEO PROJECT"
-        ) from error
-    size, original = (int(meta.size[0]), int(meta.size[1])), (int(meta.original_size[0]), int(meta.original_size[1]))
-    return FramesMeta(**{**raw, "size": size, "original_size": original})

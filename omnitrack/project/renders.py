@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from omnitrack.atomic import atomic_path
+from omnitrack.errors import DamagedError, OmnitrackError
 from omnitrack.project.project import Project
+from omnitrack.project.stamps import is_stamp
+from omnitrack.unavailable import unavailable
+
+MOST_BYTES = 2**26  # of the index: ten thousand renders
 
 
 def record_render(project: Project, path: Path, stamp: Mapping[str, Any] | None, drawing: Path | None = None) -> None:
@@ -35,9 +40,30 @@ def record_render(project: Project, path: Path, stamp: Mapping[str, Any] | None,
 
 
 def read_renders(project: Project) -> dict[str, Any]:
-    """What `record_render` kept, by file name; empty where the index is missing or cannot be read."""
+    """What `record_render` kept, by file name; empty where the index is missing or damaged (`index_damage`)."""
     try:
-        index = json.loads(project.renders_index_path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return _read_index(project)
+    except (OSError, ValueError, RecursionError):
         return {}
-    return index if isinstance(index, dict) else {}
+
+
+def index_damage(project: Project) -> OmnitrackError | None:
+    """What is wrong with the index, be it that it cannot be read now; None: nothing, or there is none."""
+    path = project.renders_index_path
+    try:
+        _read_index(project)
+    except (OSError, ValueError, RecursionError) as error:
+        return unavailable(path, error) or DamagedError(f"{path} cannot be read: {error}")
+    return None
+
+
+def _read_index(project: Project) -> dict[str, Any]:
+    path = project.renders_index_path
+    if not path.exists():
+        return {}
+    if path.stat().st_size > MOST_BYTES:
+        raise ValueError(f"it has more than {MOST_BYTES} bytes")
+    index = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(index, dict) or not all(map(is_stamp, index.values())):
+        raise ValueError("it is not a table of stamps")
+    return index

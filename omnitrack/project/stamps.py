@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from omnitrack.config import as_dict
 
 FORMAT = 1
+
+
+def is_stamp(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether something that was read is of the form of a stamp."""
+    return isinstance(value, dict) and all(isinstance(value.get(key), dict) for key in ("inputs", "settings"))
 
 
 def make_stamp(inputs: Mapping[str, object], settings: Any) -> dict[str, Any]:

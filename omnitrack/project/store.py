@@ -24,18 +24,13 @@ from omnitrack.byte_cache import ByteCache
 from omnitrack.config import fingerprint
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.hop_reliability import decode_log_odds, encode_log_odds
-from omnitrack.correspondence.raster import crop_around, sample
+from omnitrack.correspondence.raster import CoarseGrid, crop_around, sample
 from omnitrack.errors import OmnitrackError
+from omnitrack.hdf5_file import plain_member
+from omnitrack.project.arrays import open_array, put_array, read_array, read_number
 from omnitrack.project.flow_codec import COMPRESSION, INTEGER, EncodedFlow, decode_steps, pack, steps_to_pixels, unpack
-from omnitrack.project.product_file import (
-    UNREADABLE,
-    ProductFile,
-    Stamp,
-    checked_attributes,
-    complete_groups,
-    put_array,
-    stamp_of,
-)
+from omnitrack.project.groups import UNREADABLE, Stamp, checked_attributes, frame_name, frame_of, members_of, stamp_of
+from omnitrack.project.product_file import ProductFile
 from omnitrack.project.project import Project
 
 CACHE_BYTES = 512 * 2**20
@@ -50,15 +45,19 @@ class FlowStore(FlowSource):
         project: The project.
         cache_bytes: Decoded flow to keep in memory.
         any_frames: Accept flow that was made from other frames than the project has now.
+        judged: Open the judgement of this flow, where there is one, too.
 
     Raises:
         OmnitrackError: No flow yet, a damaged or foreign file, another format version, or flow of other frames.
     """
 
-    def __init__(self, project: Project, cache_bytes: int = CACHE_BYTES, any_frames: bool = False) -> None:
+    def __init__(
+        self, project: Project, cache_bytes: int = CACHE_BYTES, any_frames: bool = False, judged: bool = True
+    ) -> None:
         self._product = flow_file(project)
         self._cache: ByteCache[tuple[str, Pair], Steps] = ByteCache(cache_bytes, lambda steps: steps[0].nbytes, 1)
         self._hops: h5py.File | None = None
+        self._hops_product = hops_file(project)
         self.hops_stamp: Stamp | None = None
         self._judged: dict[Pair, int] = {}
         self._file = self._product.open()
@@ -66,9 +65,12 @@ class FlowStore(FlowSource):
             width, height = self._file.attrs["size"]
             self.size = int(width), int(height)
             self.flow_stamp = stamp_of(self._file)
-            self._pairs = {pair_of(name) for name in complete_groups(self._file)}  # a long clip has ten thousand
+            frames = self._num_frames = int(self._file.attrs["num_frames"])
+            self._pairs = {_checked(pair_of(name), frames) for name in members_of(self._file)}  # maybe ten thousand
             self._partners = self._find_partners()
             made_from = self.flow_stamp.get("inputs", {}).get("frames")
+            if made_from == project.meta.fingerprint and (self.size, frames) != (project.size, project.num_frames):
+                raise ValueError(f"it is of {frames} frames of {self.size}, not of the project's")
         except UNREADABLE as error:
             self.close()
             raise self._product.damaged(f"its header makes no sense: {error}") from error
@@ -78,7 +80,12 @@ class FlowStore(FlowSource):
                 f"the flow of project {project.root} was computed from other frames than it has now",
                 f"compute it again: {self._product.command}",
             )
-        self._open_hops(project)
+        if judged:
+            try:
+                self.open_hops(project)
+            except BaseException:
+                self.close()
+                raise
 
     def __enter__(self) -> FlowStore:
         return self
@@ -153,22 +160,38 @@ class FlowStore(FlowSource):
         stored, _ = self._cache.through(("doubt", (source, target)), lambda: self._read_doubt((source, target), row))
         return decode_log_odds(stored)
 
-    # --- the files ----------------------------------------------------------------------------------------------
-    def _open_hops(self, project: Project) -> None:
-        """Open the judgement of this very flow, where there is one."""
-        product = hops_file(project)
-        stamp = product.stamp()
-        if stamp is None or stamp["inputs"].get("flow") != fingerprint(self.flow_stamp):
+    def open_hops(self, project: Project) -> None:
+        """Open the judgement of this very flow, where there is one.
+
+        Raises:
+            OmnitrackError: It is damaged; the flow itself can still be read.
+        """
+        product = self._hops_product
+        if not product.path.exists():
             return
-        self._hops = product.open()
+        hops = product.open()
         try:
-            targets = {int(name): self._hops[name]["targets"][()] for name in complete_groups(self._hops)}
+            stamp = stamp_of(hops)
+            if stamp.get("inputs", {}).get("flow") != fingerprint(self.flow_stamp):
+                hops.close()
+                return
+            found = {frame_of(name, project.num_frames): hops[name] for name in members_of(hops)}
+            targets = {source: self._judged_targets(group) for source, group in found.items()}
         except UNREADABLE as error:
-            self.close()
+            hops.close()
             raise product.damaged(error) from error
+        self._hops = hops
         judged = {(source, int(target)): row for source, found in targets.items() for row, target in enumerate(found)}
         if judged.keys() == self._pairs:  # otherwise there is more flow now, and every hop is held against all others
             self.hops_stamp, self._judged = stamp, judged
+
+    # --- the files ----------------------------------------------------------------------------------------------
+    def _judged_targets(self, group: h5py.Group) -> NDArray[np.int32]:
+        """Frames (K,) that the judged hops from a frame lead to; their log-odds (K, rows, columns) are there."""
+        targets = read_array(group, "targets", (range(self._num_frames),), np.int32, 0, self._num_frames - 1)
+        if len(targets):
+            open_array(group, "log_odds", (len(targets), *CoarseGrid.of(self.size).shape), np.int8)
+        return targets
 
     def _find_partners(self) -> dict[int, list[int]]:
         partners: dict[int, list[int]] = {}
@@ -187,9 +210,11 @@ class FlowStore(FlowSource):
     def _read_doubt(self, pair: Pair, row: int) -> Steps:
         try:
             assert self._hops is not None, "pairs are judged in a file"
-            return self._hops[f"{pair[0]:06d}"]["log_odds"][row], 1.0
-        except (*UNREADABLE, IndexError) as error:
-            raise self._damaged_pair(pair, error) from error
+            group = plain_member(self._hops, frame_name(pair[0]))
+            return group["log_odds"][row], 1.0  # what it is, was checked when it was opened
+        except UNREADABLE as error:
+            what = f"the judgement of the flow from frame {pair[0]} to frame {pair[1]}"
+            raise self._hops_product.damaged_data(what, error) from error
 
     def _read(self, pair: Pair) -> Steps:
         if pair not in self._pairs:
@@ -197,11 +222,12 @@ class FlowStore(FlowSource):
                 f"the flow from frame {pair[0]} to frame {pair[1]} was not computed",
                 f"compute it: {self._product.command}",
             )
-        group = self._file[group_name(pair)]
+        shape = (2, self.size[1], self.size[0])
         try:
-            deltas = group["deltas"]
+            group = plain_member(self._file, group_name(pair))
+            deltas = open_array(group, "deltas", shape, INTEGER)
             _, packed = deltas.id.read_direct_chunk((0, 0, 0))
-            encoded = EncodedFlow(unpack(packed, deltas.shape), float(checked_attributes(group)["steps_per_px"]))
+            encoded = EncodedFlow(unpack(packed, shape), read_number(checked_attributes(group), "steps_per_px"))
             return decode_steps(encoded), encoded.steps_per_px
         except UNREADABLE as error:
             raise self._damaged_pair(pair, error) from error
@@ -209,16 +235,22 @@ class FlowStore(FlowSource):
     def _read_confidence(self, pair: Pair) -> Steps:
         """Confidence (H, W) as it is stored and its value of the surest; without any element where there is none."""
         try:
-            group = self._file[group_name(pair)]
-            return (group["confidence"][()] if "confidence" in group else np.empty(0, np.uint8)), 255.0
+            group = plain_member(self._file, group_name(pair))
+            if "confidence" not in group:
+                return np.empty(0, np.uint8), 255.0
+            return read_array(group, "confidence", (self.size[1], self.size[0]), np.uint8), 255.0
         except UNREADABLE as error:
             raise self._damaged_pair(pair, error) from error
 
     def _damaged_pair(self, pair: Pair, error: Exception) -> OmnitrackError:
-        return OmnitrackError(
-            f"the flow from frame {pair[0]} to frame {pair[1]} in {self._product.path} is damaged: {error}",
-            f"delete that file, then compute it again: {self._product.command}",
-        )
+        return self._product.damaged_data(f"the flow from frame {pair[0]} to frame {pair[1]}", error)
+
+
+def _checked(pair: Pair, num_frames: int) -> Pair:
+    """The pair, which is of two frames of the clip."""
+    if pair[0] == pair[1] or not all(0 <= frame < num_frames for frame in pair):
+        raise ValueError(f"there is no pair of frames {pair}")
+    return pair
 
 
 def flow_file(project: Project) -> ProductFile:
@@ -246,7 +278,7 @@ def write_flow(group: h5py.Group, encoded: EncodedFlow, confidence: NDArray[np.f
 
 def write_doubts(file: h5py.File, source: int, log_odds: Mapping[int, NDArray[np.float32]]) -> None:
     """Put the log-odds (rows, columns) that hops are wrong, by target, into a group of their source frame."""
-    group = file.create_group(f"{source:06d}")
+    group = file.create_group(frame_name(source))
     put_array(group, "targets", np.array(list(log_odds), np.int32))
     if log_odds:
         packed = np.stack([encode_log_odds(values) for values in log_odds.values()])
@@ -264,4 +296,7 @@ def group_name(pair: Pair) -> str:
 def pair_of(name: str) -> Pair:
     """The pair that `group_name` gave this name."""
     source, target = name.split("_")
-    return int(source), int(target)
+    pair = int(source), int(target)
+    if group_name(pair) != name:
+        raise ValueError(f"{name} is no pair of frames")
+    return pair

@@ -17,14 +17,13 @@ from omnitrack.device import pick_device
 from omnitrack.errors import OmnitrackError
 from omnitrack.optimize.methods import get_method
 from omnitrack.progress import SILENT, Progress
-from omnitrack.project.depth_store import depth_file, read_depth, write_depth
+from omnitrack.project.depth_store import MOST_SIDE, depth_file, read_depth, write_depth
+from omnitrack.project.groups import frame_name
 from omnitrack.project.lock import writes
-from omnitrack.project.product_file import Parts
+from omnitrack.project.parts import Parts
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
 from omnitrack.settings import Settings
-
-MOST_SIDE = 320  # of a stored map: twice as fine as the grid of a fit by default, of 16,384 points
 
 
 @dataclass(frozen=True)
@@ -90,9 +89,9 @@ def compute_depth(
     if product.stamp() != stamp:
         meta = project.meta
         clip = DepthClip(meta.count, meta.size, meta.indices, str(pick_device(device)), progress)
-        parts = product.parts(stamp)
+        parts = product.parts(stamp, progress)
         computed = _compute_missing(project, open_source(settings.depth, clip), parts, progress)
-        parts.merge(stamp, time.perf_counter() - begin)
+        parts.merge(stamp, map(frame_name, range(project.num_frames)), time.perf_counter() - begin)
     maps, kind = read_depth(project)
     _refuse_constant(maps, settings)
     return DepthReport(

@@ -14,11 +14,12 @@ from omnitrack.config import as_dict
 from omnitrack.correspondence.features import NONE, open_extractor
 from omnitrack.correspondence.features.contract import FeatureExtractor, check_features
 from omnitrack.device import pick_device
-from omnitrack.errors import OmnitrackError, UnavailableError
+from omnitrack.errors import DamagedError, OmnitrackError
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.feature_store import THRESHOLD, FeatureStore, features_file, write_features
+from omnitrack.project.groups import frame_name
 from omnitrack.project.lock import writes
-from omnitrack.project.product_file import Parts
+from omnitrack.project.parts import Parts
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
 from omnitrack.settings import FeatureSettings, Settings
@@ -93,9 +94,10 @@ def compute_features(
     stamp = features_stamp(project, settings.features, extractor)
     computed = 0
     if not _stored(project, stamp, progress):
-        parts = features_file(project).parts(stamp)
+        parts = features_file(project).parts(stamp, progress)
         computed = _compute_missing(project, extractor, parts, progress)
-        parts.merge(stamp, time.perf_counter() - begin, attrs={THRESHOLD: extractor.threshold})
+        frames = map(frame_name, range(project.num_frames))
+        parts.merge(stamp, frames, time.perf_counter() - begin, attrs={THRESHOLD: extractor.threshold})
     with FeatureStore(project) as store:
         height, width = store.grid
         return FeatureReport(
@@ -120,10 +122,8 @@ def _stored(project: Project, stamp: dict[str, Any], progress: Progress) -> bool
         return False
     try:
         FeatureStore(project).close()
-    except UnavailableError:
-        raise
-    except OmnitrackError as error:
-        progress.warn(f"{error.message}: extracting anew")
+    except DamagedError as error:
+        features_file(project).set_aside(error.message, progress)
         return False
     return True
 

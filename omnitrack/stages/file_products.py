@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from omnitrack.config import fingerprint
-from omnitrack.errors import OmnitrackError
-from omnitrack.project.renders import read_renders
+from omnitrack.errors import DamagedError, OmnitrackError, UnavailableError
+from omnitrack.project.renders import index_damage, read_renders
+from omnitrack.project.stamps import is_stamp
 from omnitrack.stages.products import Judge, Product, Stamp, command_for, files_in, size_on_disk
 from omnitrack.stages.render_styles import EDIT_STYLE
 
@@ -16,10 +17,10 @@ TRACK_SUFFIXES = (".npz", ".csv", ".json", ".h5")
 def file_products(judge: Judge, fit: Product, fit_stamp: Stamp | None) -> list[Product]:
     """The tracks and renders of a project, judged by the fit that is there."""
 
-    def judged(path: Path, stage: str, stamp: Stamp | None, damage: str) -> Product:
+    def judged(path: Path, stage: str, stamp: Stamp | None, broken: OmnitrackError | None = None) -> Product:
         """One file; what does not say what it was made from is taken as ready."""
         more = ["--grid", "20@0"] if stage == "query" else _render_flags(path, stamp or {})
-        state, reason = ("damaged", damage) if damage else ("ready", "")
+        state, reason = _state(broken)
         if stamp is not None:
             inputs = {"fit": fingerprint(fit_stamp), **_drawing_now(stamp)}
             state, reason = judge.freshness(stage, stamp, inputs, [fit])
@@ -30,20 +31,32 @@ def file_products(judge: Judge, fit: Product, fit_stamp: Stamp | None) -> list[P
     tracks = [path for path in files_in(project.tracks_dir) if path.suffix in TRACK_SUFFIXES]
     index = read_renders(project)
     renders = [path for path in files_in(project.renders_dir) if path != project.renders_index_path]
+    broken, path = index_damage(project), project.renders_index_path
+    command, name = command_for(project, "render"), str(path.relative_to(project.root))
     return [
+        *([Product(name, *_state(broken), size_on_disk(path), command)] if broken else []),
         *(judged(path, "query", *_tracks_stamp(path)) for path in tracks),
-        *(judged(path, "render", index.get(path.name), "") for path in renders),
+        *(judged(path, "render", index.get(path.name)) for path in renders),
     ]
 
 
-def _tracks_stamp(path: Path) -> tuple[Stamp | None, str]:
+def _state(broken: OmnitrackError | None) -> tuple[str, str]:
+    """The state of a file, and the reason, by the error of reading it."""
+    if broken is None:
+        return "ready", ""
+    return "in use" if isinstance(broken, UnavailableError) else "damaged", broken.message
+
+
+def _tracks_stamp(path: Path) -> tuple[Stamp | None, OmnitrackError | None]:
     from omnitrack.tracks.files import load_meta
 
     try:
         stamp = load_meta(path).get("stamp")
     except OmnitrackError as error:
-        return None, error.message
-    return (stamp, "") if isinstance(stamp, dict) else (None, "")
+        return None, error
+    if stamp is None or is_stamp(stamp):
+        return stamp, None
+    return None, DamagedError(f"the stamp of {path} makes no sense")
 
 
 def _drawing_now(stamp: Stamp) -> dict[str, str]:

@@ -21,9 +21,15 @@ from omnitrack.correspondence.revisits import Revisits
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.feature_store import FeatureStore
-from omnitrack.project.filtered import STATISTICS, SourceCorrespondences, filtered_file, write_source
+from omnitrack.project.filtered import (
+    STATISTICS,
+    SourceCorrespondences,
+    filtered_file,
+    read_statistics,
+    write_source,
+)
+from omnitrack.project.groups import frame_name
 from omnitrack.project.lock import writes
-from omnitrack.project.product_file import complete_groups
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import FlowStore
@@ -141,11 +147,11 @@ def chain_from_everywhere(project: Project, settings: Settings, progress: Progre
         nullcontext() if features_stamp is None else FeatureStore(project) as features,
     ):
         stamp = filter_stamp(flows.flow_stamp, settings.filter, features_stamp)
-        parts = filtered_file(project).parts(stamp)
+        parts = filtered_file(project).parts(stamp, progress)
         work = _Chaining(project, flows, settings.filter, features)
         write_frames(parts, project.num_frames, work.writer, "filter", progress)
     seconds = time.perf_counter() - begin
-    parts.merge(stamp, seconds)
+    parts.merge(stamp, map(frame_name, range(project.num_frames)), seconds)
     return seconds
 
 
@@ -262,14 +268,11 @@ def _statistics(
 
 def _report(project: Project, seconds: float) -> FilterReport:
     product = filtered_file(project)
-    with product.open() as file:
-        groups = [file[name] for name in complete_groups(file)]
-        statistics = np.concatenate([group["statistics"][()] for group in groups])
-        points = groups[0]["count"].size
+    statistics, sources, points = read_statistics(project)
     valid = int(statistics["valid"].sum())
     rejected = int(statistics["rejected"].sum())
     return FilterReport(
-        sources=len(groups),
+        sources=sources,
         pairs=len(statistics),
         correspondences=valid,
         valid_share=valid / max(1, len(statistics) * points),

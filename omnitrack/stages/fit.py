@@ -16,7 +16,7 @@ from omnitrack.atomic import atomic_path
 from omnitrack.config import fingerprint
 from omnitrack.depth_prior.contract import INVERSE
 from omnitrack.device import cpu_threads, pick_device
-from omnitrack.errors import OmnitrackError
+from omnitrack.errors import DamagedError, OmnitrackError
 from omnitrack.motion.field import MotionField
 from omnitrack.optimize.cycle_weights import cycle_weighted
 from omnitrack.optimize.depth_prior import Belief, DepthPrior
@@ -24,7 +24,13 @@ from omnitrack.optimize.engine import Engine
 from omnitrack.optimize.matches import LongRangeMatches
 from omnitrack.optimize.methods import METHODS, get_method
 from omnitrack.progress import SILENT, Progress
-from omnitrack.project.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, save_checkpoint
+from omnitrack.project.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    newest_checkpoint,
+    save_checkpoint,
+    set_damaged_aside,
+)
 from omnitrack.project.depth_store import read_depth
 from omnitrack.project.filtered import filtered_file, read_correspondences
 from omnitrack.project.lock import writes
@@ -32,6 +38,7 @@ from omnitrack.project.match_store import matches_file, matches_of_fit, read_mat
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import FlowStore
+from omnitrack.project.torch_file import NOT_PLAIN
 from omnitrack.settings import FitSettings, Settings
 from omnitrack.stages.depth import compute_depth, depth_stamp
 
@@ -139,6 +146,8 @@ def _fit(
     prior = None if depth is None else _read_prior(project, where)
     engine = Engine(data, settings, seed, prior, matches)
     _say_belief(engine.belief, progress)
+    if not resume:
+        set_damaged_aside(project, progress)
     earlier_seconds = _resume(project, engine, stamp, progress) if resume else 0.0
     first, last = engine.step, None
 
@@ -166,7 +175,10 @@ def _fit(
                     save()
                     saved_at = time.perf_counter()
         except (KeyboardInterrupt, OmnitrackError):  # stopped, or not finite for good: what is finished stays
-            progress.note(f"saved the fit at step {engine.state_dict()['step']}: {save()}")
+            reached = engine.state_dict()["step"]
+            progress.note(
+                f"saved the fit at step {reached}: {save()}" if reached > first else "no step is finished yet"
+            )
             raise
     path = save()
     return FitReport(
@@ -186,7 +198,7 @@ def _filtered_from_this_flow(project: Project) -> dict[str, Any]:
     """The stamp of the filtered correspondences; {} where there are none, which reading them will say."""
     stamp = filtered_file(project).stamp() or {}
     with FlowStore(project) as flows:
-        if stamp and stamp["inputs"].get("flow") != fingerprint(flows.flow_stamp):
+        if stamp and stamp.get("inputs", {}).get("flow") != fingerprint(flows.flow_stamp):
             raise OmnitrackError(
                 f"project {project.root} has not been filtered yet since its flow was computed anew",
                 f"filter it: omnitrack filter {project.root}",
@@ -225,13 +237,14 @@ def load_field(project: Project, device: str = "auto", checkpoint: Checkpoint | 
         OmnitrackError: No checkpoint, or one that is damaged or belongs to other frames.
     """
     checkpoint = checkpoint or load_checkpoint(project)
-    settings = settings_of(checkpoint.stamp)
     try:
-        state, method = checkpoint.state["field"], get_method(settings.method)
-        field = method.restore(state, project.size, project.num_frames, settings)
-    except (KeyError, RuntimeError) as error:
-        raise OmnitrackError(
-            f"{checkpoint.path} does not hold a field of method {settings.method}: {error}",
+        settings, state = settings_of(checkpoint.stamp), checkpoint.state["field"]
+        if any(value.is_floating_point() and value.dtype != torch.float32 for value in state.values()):
+            raise ValueError("it is not of float32")
+        field = get_method(settings.method).restore(state, project.size, project.num_frames, settings)
+    except (OmnitrackError, *NOT_PLAIN) as error:
+        raise DamagedError(
+            f"{checkpoint.path} does not hold a field of method {checkpoint.stamp['settings'].get('method')}: {error}",
             f"fit again: omnitrack fit {project.root}",
         ) from error
     fitted: MotionField = field.to(pick_device(device)).eval()
@@ -258,10 +271,10 @@ def _resume(project: Project, engine: Engine, stamp: dict[str, Any], progress: P
         )
     try:
         engine.load_state_dict(checkpoint.state)
-    except (KeyError, RuntimeError, ValueError) as error:
-        raise OmnitrackError(
+    except NOT_PLAIN as error:
+        raise DamagedError(
             f"{checkpoint.path} does not hold a fit of method {engine.settings.method}: {error}",
-            "start again without --resume",
+            f"start again without --resume: omnitrack fit {project.root}",
         ) from error
     progress.note(f"resuming at step {engine.step}")
     return checkpoint.seconds
@@ -275,7 +288,7 @@ def _metrics_file(project: Project, first: int) -> Iterator[TextIO]:
     """
     path = project.metrics_path
     kept = []
-    if first and path.exists():
+    if first and path.is_file():
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         kept = [line for line in lines if _step_of(line) <= first]
     with atomic_path(path) as part:

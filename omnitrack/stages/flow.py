@@ -15,14 +15,15 @@ from omnitrack.correspondence.estimators import descriptor_network, open_estimat
 from omnitrack.correspondence.estimators.contract import Clip, PairEstimator
 from omnitrack.correspondence.pairs import Pair
 from omnitrack.device import pick_device
-from omnitrack.errors import OmnitrackError, UnavailableError
+from omnitrack.errors import DamagedError, OmnitrackError
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.lock import writes
 from omnitrack.project.old_products import take_over_old_products
-from omnitrack.project.product_file import Parts, ProductFile
+from omnitrack.project.parts import Parts
+from omnitrack.project.product_file import ProductFile
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
-from omnitrack.project.store import FlowStore, flow_file
+from omnitrack.project.store import FlowStore, flow_file, group_name
 from omnitrack.settings import NO_DESCRIPTORS, FlowSettings, Settings
 from omnitrack.stages.flow_jobs import FlowJob, split_into_jobs
 from omnitrack.stages.flow_pairs import selected_pairs
@@ -111,13 +112,14 @@ def compute_flow(
     )
     stamp = flow_stamp(project, settings.flow)
     product = flow_file(project)
-    parts = product.parts(_without_pairs(stamp))
+    parts = product.parts(_without_pairs(stamp), progress)
     have, finished_as = _take_up(project, product, parts, stamp, progress)
     missing = [pair for pair in wanted if pair not in have]
     if missing:
         _compute_missing(project, settings.flow, estimator, parts, missing, len(wanted), progress)
     if missing or finished_as != stamp:
-        parts.merge(stamp, time.perf_counter() - begin, keep=bool(have))
+        members = map(group_name, have | set(wanted))
+        parts.merge(stamp, members, time.perf_counter() - begin, keep=bool(have))
     size = product.bytes()
     return FlowReport(
         pairs=len(wanted),
@@ -161,7 +163,8 @@ def _take_up(project: Project, product: ProductFile, parts: Parts, stamp: dict[s
     if not left:
         return have
     progress.note(f"taking up an interrupted run: {len(left)} source frames are done")
-    parts.merge({**stamp, "settings": {**stamp["settings"], "pairs": "unfinished"}}, keep=bool(have[0]))
+    unfinished = {**stamp, "settings": {**stamp["settings"], "pairs": "unfinished"}}
+    parts.merge(unfinished, map(group_name, have[0]), keep=bool(have[0]))
     return _stored(project, product, stamp, progress)
 
 
@@ -169,15 +172,13 @@ def _stored(project: Project, product: ProductFile, stamp: dict[str, Any], progr
     if not product.path.exists():
         return set(), None
     try:
-        with FlowStore(project, any_frames=True) as store:
+        with FlowStore(project, any_frames=True, judged=False) as store:
             found = store.flow_stamp
             if _without_pairs(found) == _without_pairs(stamp):
                 return set(store.pairs()), found
         progress.note("the flow that is there was made from other frames or settings: computing it again")
-    except UnavailableError:
-        raise
-    except OmnitrackError as error:
-        progress.warn(f"{error.message}: computing it again")
+    except DamagedError as error:
+        product.set_aside(error.message, progress)
     return set(), None
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 import h5py
 
 from omnitrack.progress import Progress
-from omnitrack.project.product_file import Parts
+from omnitrack.project.parts import Parts
 
 Write = Callable[[h5py.File], None]
 

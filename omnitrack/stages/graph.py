@@ -12,13 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omnitrack.config import fingerprint
-from omnitrack.errors import OmnitrackError, UnavailableError
+from omnitrack.errors import DamagedError, OmnitrackError, UnavailableError
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.project import Project
+from omnitrack.project.stamps import is_stamp
 from omnitrack.settings import Settings
+from omnitrack.stages.products import size_on_disk
+
+if TYPE_CHECKING:
+    from omnitrack.project.store import FlowStore
 
 Stamp = dict[str, Any]
 Stamps = Mapping[str, Stamp | None]  # by product; None: none is wanted, or none is there
@@ -125,12 +130,20 @@ def _hops_stored(project: Project) -> Stored:
 
     found = _in_file(hops_file(project))
     try:
-        with FlowStore(project, any_frames=True) as flows:
-            return replace(found, stamp=flows.hops_stamp)
+        with FlowStore(project, any_frames=True, judged=False) as flows:
+            return _judged(flows, found, project)
     except UnavailableError:
         raise
     except OmnitrackError:
         return replace(found, stamp=None)
+
+
+def _judged(flows: FlowStore, found: Stored, project: Project) -> Stored:
+    try:
+        flows.open_hops(project)
+    except DamagedError as error:
+        return replace(found, stamp=None, damage=error.message)
+    return replace(found, stamp=flows.hops_stamp)
 
 
 def _hops_wanted(work: Work, stamps: Stamps) -> Stamp:
@@ -262,12 +275,11 @@ def _make_depth(work: Work, stored: Stored) -> None:
 
 # --- fit --------------------------------------------------------------------------------------------------------
 def _fit_stored(project: Project) -> Stored:
-    files = [path for path in project.checkpoints_dir.glob("*") if path.is_file() and not path.name.startswith(".")]
-    if not files:
+    if not any(project.checkpoints_dir.glob("step_*.pt")):
         return Stored(None)  # without waiting for torch
     from omnitrack.project.checkpoint import load_checkpoint
 
-    size = sum(path.stat().st_size for path in files)
+    size = size_on_disk(project.checkpoints_dir)
     try:
         checkpoint = load_checkpoint(project)
     except UnavailableError:
@@ -368,4 +380,6 @@ def _in_file(product: Any) -> Stored:
     """What is there of a product in a file of its own."""
     damage = product.damage()
     stamp = None if damage else product.stamp()
+    if stamp is not None and not is_stamp(stamp):
+        damage, stamp = product.damaged("its stamp makes no sense").message, None
     return Stored(stamp, damage, begun=product.has_parts(), seconds=product.seconds(), bytes=product.bytes())

@@ -10,7 +10,9 @@ import h5py
 from omnitrack.config import fingerprint
 from omnitrack.correspondence.hop_evidence import HopEvidence, Shares
 from omnitrack.correspondence.hop_reliability import HopRegressor, hop_regressor
+from omnitrack.errors import DamagedError
 from omnitrack.progress import SILENT, Progress
+from omnitrack.project.groups import frame_name
 from omnitrack.project.lock import writes
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
@@ -43,14 +45,21 @@ def judge_hops(project: Project, settings: Settings, progress: Progress = SILENT
         OmnitrackError: No flow, damaged flow or frames, or a full disk.
     """
     begin = time.perf_counter()
-    with FlowStore(project, cache_bytes=settings.filter.cache_mb * 2**20) as flows:
+    product = hops_file(project)
+    with FlowStore(project, cache_bytes=settings.filter.cache_mb * 2**20, judged=False) as flows:
         stamp = hops_stamp(flows.flow_stamp)
+        if damage := product.damage():
+            product.set_aside(damage, progress)
+        try:
+            flows.open_hops(project)
+        except DamagedError as error:
+            product.set_aside(error.message, progress)
         if flows.hops_stamp == stamp:
             return 0.0
-        parts = hops_file(project).parts({**stamp, "pairs": len(flows.pairs())})
+        parts = product.parts({**stamp, "pairs": len(flows.pairs())}, progress)
         write_frames(parts, project.num_frames, _Judging(project, flows).writer, "judge hops", progress)
     seconds = time.perf_counter() - begin
-    parts.merge(stamp, seconds)
+    parts.merge(stamp, map(frame_name, range(project.num_frames)), seconds)
     return seconds
 
 

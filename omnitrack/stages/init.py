@@ -23,8 +23,10 @@ from numpy.typing import NDArray
 from omnitrack.config import dump_settings
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import SILENT, Progress
+from omnitrack.project.frames_meta import FramesMeta, write_meta
+from omnitrack.project.kept import keep
 from omnitrack.project.lock import locked
-from omnitrack.project.project import FRAMES_NAME, LOCK_NAME, SETTINGS_NAME, FramesMeta, frame_name, write_meta
+from omnitrack.project.project import FRAMES_NAME, LOCK_NAME, SETTINGS_NAME, frame_name
 from omnitrack.settings import InitSettings, Settings
 from omnitrack.video.blank_frames import BlankFrames
 from omnitrack.video.images import write_image
@@ -126,6 +128,7 @@ def init_from_frames(
         )
         write_meta(partial, meta)
         (root / SETTINGS_NAME).write_text(dump_settings(settings), encoding="utf-8")
+    keep(root)
     seconds = time.perf_counter() - began
     return InitReport(str(root), source, meta.count, meta.fps, meta.size, meta.original_size, seconds)
 

@@ -20,6 +20,7 @@ from omnitrack.correspondence.matching import FrameCells, calibrated, distinctiv
 from omnitrack.device import pick_device
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.feature_store import FeatureStore
+from omnitrack.project.groups import frame_name
 from omnitrack.project.lock import writes
 from omnitrack.project.match_store import Rows, matches_file, read_matches, write_matches
 from omnitrack.project.project import Project
@@ -112,14 +113,14 @@ def later_frames(num_frames: int, settings: MatchSettings) -> list[list[int]]:
 
 def _match_all(project: Project, work: _Matching, stamp: dict[str, Any], progress: Progress) -> None:
     begin = time.perf_counter()
-    parts = matches_file(project).parts(stamp)
+    parts = matches_file(project).parts(stamp, progress)
     done = set(parts.done())
     with progress.task(STAGE, project.num_frames, done=len(done), unit="frames") as task, torch.no_grad():
         for source in range(project.num_frames):
             if source not in done:
                 parts.write(source, partial(work.write, source=source))
                 task.advance()
-    parts.merge(stamp, time.perf_counter() - begin)
+    parts.merge(stamp, map(frame_name, work.sources), time.perf_counter() - begin)
 
 
 class _Matching:
@@ -131,6 +132,11 @@ class _Matching:
         self._later = later_frames(project.num_frames, limits)
         self._patches = FramePatches(project.frame, project.size)
         self._distinctive: dict[int, Tensor] = {}  # kept: it costs as much as a pair, and takes little space
+
+    @property
+    def sources(self) -> list[int]:
+        """Frames that have later ones to be matched with."""
+        return [source for source, later in enumerate(self._later) if later]
 
     def write(self, file: h5py.File, source: int) -> None:
         """The job of one source frame, for `Parts.write`."""

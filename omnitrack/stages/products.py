@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,9 +92,11 @@ def _is(name: str) -> str:
 
 def size_on_disk(path: Path) -> int:
     """Bytes of a file, or of all files below a directory; 0 where there is nothing."""
-    if path.is_file():
-        return path.stat().st_size
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    size = 0
+    for file in [path] if path.is_file() else path.rglob("*"):
+        with suppress(OSError):  # another process has removed it meanwhile
+            size += file.stat().st_size if file.is_file() else 0
+    return size
 
 
 def files_in(directory: Path) -> list[Path]:
@@ -106,7 +109,7 @@ def _changes(named: Mapping[str, Any], made: Mapping[str, Any], prefix: str) -> 
     for key, value in named.items():
         if key not in made:
             continue  # not a setting that changes the result
-        if isinstance(value, dict):
+        if isinstance(value, dict) and isinstance(made[key], dict):
             yield from _changes(value, made[key], f"{prefix}.{key}")
         elif value != made[key]:
             yield f"made with {prefix}.{key} = {json.dumps(made[key])}, omnitrack.toml says {json.dumps(value)}"

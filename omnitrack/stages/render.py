@@ -125,7 +125,7 @@ def _stamp(
         from omnitrack.project.checkpoint import load_checkpoint, newest_checkpoint
 
         path = newest_checkpoint(project)
-        inputs: Any = {"fit": fingerprint(load_checkpoint(project, path).stamp)} if path else None
+        inputs: Any = {"fit": fingerprint(load_checkpoint(project).stamp)} if path else None
     else:
         made: Any = tracks.meta.get("stamp") or {}
         inputs = made.get("inputs")

@@ -14,6 +14,7 @@ from omnitrack.settings import RenderSettings
 
 Picture = NDArray[np.uint8]
 Painter = Callable[[int], Picture]
+LARGEST = 1920  # pixels of the longer side that enlarging makes: of a strip of frame, not all becomes `min_side` high
 
 
 class Canvas:
@@ -26,7 +27,7 @@ class Canvas:
 
     def __init__(self, project: Project, settings: RenderSettings) -> None:
         self.project, self.settings = project, settings
-        self.factor = max(1.0, settings.min_side / min(project.size))
+        self.factor = max(1.0, min(settings.min_side / min(project.size), LARGEST / max(project.size)))
         self.size = (round(project.size[0] * self.factor), round(project.size[1] * self.factor))
         self.radius = settings.radius_px or marker_radius(self.size)
         self.thickness = max(1, round(self.radius / 2.5))

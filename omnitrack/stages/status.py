@@ -9,11 +9,12 @@ from typing import Any
 
 from omnitrack.config import as_dict
 from omnitrack.errors import UnavailableError
+from omnitrack.project.png import begins_and_ends
 from omnitrack.project.project import Project
 from omnitrack.stages.graph import NODES, Node, Stamp, Stored, Work, wanted_or_none
 from omnitrack.stages.products import Judge, Product, command_for, size_on_disk
 
-UNLISTED = {"hops"}  # filtered correspondences say whether they are stale
+BROKEN_ONLY = {"hops"}  # listed where it cannot be read; otherwise filtered correspondences say whether it is stale
 INPUT_OF = {"matching": "matches"}  # what a stamp calls it
 OPTIONAL = {"features", "matching", "depth"}  # listed where they are there, begun, or asked for
 
@@ -29,25 +30,26 @@ class StageProducts:
 
     def __init__(self, judge: Judge) -> None:
         self._judge, self._work = judge, Work(judge.project, judge.settings)
-        nodes = [node for node in NODES if node.name not in UNLISTED]
-        stored = {node.name: _stored(node, judge.project) for node in nodes}
+        stored = {node.name: _stored(node, judge.project) for node in NODES}
         self._stamps = {name: found.stamp for name, found in stored.items()}
         self.fit_stamp = self._stamps["fit"]
         judged = {"frames": self._frames()}
-        for node in nodes:
-            if self._is_listed(node, stored[node.name]):
+        for node in NODES:
+            if self._is_listed(node, stored):
                 judged[node.name] = self._product(node, stored[node.name], judged)
         self.products = list(judged.values())
         self.fit = judged["fit"]
 
     def _frames(self) -> Product:
         project = self._judge.project
-        lost = [i for i in range(project.num_frames) if not project.frame_path(i).is_file()]
-        reason = f"{len(lost)} frames are missing, the first is {lost[0]}" if lost else ""
         command = shlex.join(["omnitrack", "init", project.meta.source, "NEW_PROJECT"])
-        return Product("frames", "damaged" if lost else "ready", reason, size_on_disk(project.frames_dir), command)
+        state, reason = _frames_state(project)
+        return Product("frames", state, reason, size_on_disk(project.frames_dir), command)
 
-    def _is_listed(self, node: Node, stored: Stored) -> bool:
+    def _is_listed(self, node: Node, all_stored: Mapping[str, Stored]) -> bool:
+        stored = all_stored[node.name]
+        if node.name in BROKEN_ONLY:
+            return bool(stored.damage) or stored.unavailable not in ("", all_stored["flow"].unavailable)
         if node.name not in OPTIONAL or stored != Stored(None):
             return True
         if node.name == "features":  # asked for by name, whether or not their weights are there
@@ -100,6 +102,19 @@ class StageProducts:
         return command_for(self._judge.project, "fit", "--resume", *flags)
 
 
+def _frames_state(project: Project) -> tuple[str, str]:
+    """Whether all frames are there, and why not; their pixels are not read."""
+    paths = [project.frame_path(i) for i in range(project.num_frames)]
+    lost = [i for i, path in enumerate(paths) if not path.is_file()]
+    if lost:
+        return "damaged", f"{len(lost)} frames are missing, the first is {lost[0]}"
+    try:
+        damaged = [i for i, path in enumerate(paths) if not begins_and_ends(path, project.size)]
+    except OSError as error:
+        return "in use", f"{error.filename} cannot be read now: {error.strerror}"
+    return ("damaged", f"{len(damaged)} frames are damaged, the first is {damaged[0]}") if damaged else ("ready", "")
+
+
 def _stored(node: Node, project: Project) -> Stored:
     try:
         return node.stored(project)
@@ -110,7 +125,7 @@ def _stored(node: Node, project: Project) -> Stored:
 def _leaves(made: Mapping[str, Any], now: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     """The dotted settings of `made` that differ from `now`."""
     for key, value in made.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and isinstance(now.get(key), dict):
             yield from _leaves(value, now[key], f"{prefix}.{key}")
-        elif value != now[key]:
+        elif value != now.get(key):
             yield f"{prefix}.{key}", value

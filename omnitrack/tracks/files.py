@@ -29,6 +29,7 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.hdf5_file import open_hdf5
 from omnitrack.tracks.text_files import read_csv, read_json, write_csv, write_json
 from omnitrack.tracks.tracks import Tracks
+from omnitrack.unavailable import unavailable
 
 H5_FORMAT = "omnitrack-tracks-1"
 ARRAYS = ("queries", "tracks", "visible", "confidence", "depth", "frames", "pins")
@@ -179,7 +180,7 @@ def _read(path: Path, keys: tuple[str, ...] = (*ARRAYS, *FACTS)) -> dict[str, ob
     except OmnitrackError:
         raise
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise OmnitrackError(
+        raise unavailable(path, error) or OmnitrackError(
             f"{path} is not a readable {name} file of tracks, or is truncated: {error}",
             f"make it again: omnitrack query PROJECT -o {path}",
         ) from error

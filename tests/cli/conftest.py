@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from omnitrack.cli.app import execute
-from omnitrack.project.project import FramesMeta, write_meta
+from omnitrack.project.frames_meta import FramesMeta, write_meta
 
 
 @pytest.fixture

@@ -93,8 +93,8 @@ def test_ctrl_c_names_the_command_that_goes_on(cli: Cli, project: Path, monkeypa
     assert status == 130
     assert out == ""
     assert err == (
-        "error: interrupted; what was finished is saved\n\n"
-        f"hint: go on with: omnitrack flow {project} --pairs window:8\n"
+        "error: interrupted; nothing was finished yet\n\n"
+        f"hint: start again with: omnitrack flow {project} --pairs window:8\n"
     )
 
 

@@ -39,8 +39,8 @@ main()
     ],
 )
 def test_each_has_its_status(stopped: BaseException, status: int, words: str) -> None:
-    failure = explain(stopped, ["fit", "clip"])
-    assert (failure.exit_status, failure.message) == (status, f"{words}; what was finished is saved")
+    failure = explain(stopped, ["fit", "clip"], "clip/checkpoints/step_000007.pt")
+    assert (failure.exit_status, failure.message) == (status, f"{words}; kept: clip/checkpoints/step_000007.pt")
     assert failure.hint == "go on with: omnitrack fit clip --resume"
 
 
@@ -61,6 +61,7 @@ def test_sigterm_keeps_what_is_finished(tmp_path: Path) -> None:
     assert process.returncode == 143
     assert "stopped by SIGTERM" in told
     assert f"omnitrack flow {root}" in told
+    assert f"kept: what is finished of {root / 'products' / 'flow.h5'}" in told
     project = Project(root)
     assert flow_file(project).has_parts()
     assert not project.lock_path.exists()

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 import torch
 
-from omnitrack.errors import OmnitrackError
+from omnitrack.errors import DamagedError, OmnitrackError
+from omnitrack.project import checkpoint
 from omnitrack.project.checkpoint import checkpoint_paths, load_checkpoint, newest_checkpoint, save_checkpoint
-from omnitrack.project.project import Project, write_meta
+from omnitrack.project.frames_meta import write_meta
+from omnitrack.project.project import Project
 
 STAMP = {"format": 1, "inputs": {"filter": "abc", "seed": 0}, "settings": {"steps": 100}}
 
@@ -167,6 +169,36 @@ def test_not_a_torch_file_at_all(project: Project, content: bytes) -> None:
     path.parent.mkdir()
     path.write_bytes(content)
     refused(project, path)
+
+
+@pytest.mark.parametrize("left", [[50, 75], []])
+def test_a_fit_that_runs_meanwhile(project: Project, monkeypatch: pytest.MonkeyPatch, left: list[int]) -> None:
+    """It removes the newest checkpoint between our looking for it and our reading it."""
+    paths = {step: save_checkpoint(project, STAMP, 1.0, state(step)) for step in (25, 50)}
+    plain = checkpoint.read_torch_file
+
+    def late(path: Path) -> dict[str, Any]:
+        monkeypatch.setattr(checkpoint, "read_torch_file", plain)
+        for old in paths.values():
+            old.unlink()
+        for step in left:
+            save_checkpoint(project, STAMP, 1.0, state(step))
+        if left:
+            path.unlink()
+        return plain(path)
+
+    monkeypatch.setattr(checkpoint, "read_torch_file", late)
+    if left:
+        assert load_checkpoint(project).state["step"] == 75
+    else:
+        with pytest.raises(OmnitrackError, match="has no fitted field yet"):
+            load_checkpoint(project)
+
+
+def test_a_checkpoint_that_was_named_and_is_gone(project: Project) -> None:
+    save_checkpoint(project, STAMP, 1.0, state(25))
+    with pytest.raises(DamagedError, match=r"step_000050.pt is not a checkpoint that can be read: .*No such file"):
+        load_checkpoint(project, project.checkpoints_dir / "step_000050.pt")
 
 
 def test_another_format(project: Project) -> None:

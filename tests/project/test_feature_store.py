@@ -18,7 +18,8 @@ from omnitrack.project.feature_store import (
     write_features,
 )
 from omnitrack.project.flow_codec import encode
-from omnitrack.project.project import Project, write_meta
+from omnitrack.project.frames_meta import write_meta
+from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import FlowStore, flow_file, group_name, write_flow
 
@@ -34,7 +35,7 @@ def store_features(project: Project, frames: range) -> None:
     parts = features_file(project).parts(stamp)
     for t in frames:
         parts.write(t, partial(write_features, frame=t, features=values(t)))
-    parts.merge(stamp)
+    parts.merge(stamp, [])
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def test_flow_and_features_keep_each_other(stored: Project) -> None:
     flow = np.zeros((48, 64, 2), np.float32)
     parts = flow_file(stored).parts({})
     parts.write(0, lambda file: write_flow(file.create_group(group_name((0, 1))), encode(flow)))
-    parts.merge(make_stamp({"frames": stored.meta.fingerprint}, {}))
+    parts.merge(make_stamp({"frames": stored.meta.fingerprint}, {}), [])
     store_features(stored, range(8))
     with FlowStore(stored) as flows, FeatureStore(stored) as store:
         assert flows.pairs() == [(0, 1)]

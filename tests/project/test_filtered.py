@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from omnitrack.correspondence.raster import grid_shape, pixel_grid
-from omnitrack.errors import OmnitrackError
+from omnitrack.errors import DamagedError, OmnitrackError
 from omnitrack.optimize.thinning import kept_targets, thinning
 from omnitrack.project.filtered import (
     STATISTICS,
@@ -50,7 +50,7 @@ def store(project: Project, sources: Sequence[SourceCorrespondences]) -> None:
     parts = filtered_file(project).parts({"any": 1})
     for item in sources:
         parts.write(item.source, lambda file, item=item: write_source(file, item, project.size))
-    parts.merge({"any": 1})
+    parts.merge({"any": 1}, [])
 
 
 def test_round_trip(project: Project) -> None:
@@ -212,11 +212,11 @@ def test_nothing_filtered_yet(project: Project) -> None:
     assert caught.value.hint == f"filter it: omnitrack filter {project.root}"
 
 
-def test_a_group_that_was_not_finished_does_not_count(project: Project) -> None:
+def test_a_group_that_was_not_finished_is_damage(project: Project) -> None:
     store(project, [found(0, [1], project.size)])
     with h5py.File(project.product_path("filtered"), "r+") as file:
         del file["000000"].attrs["complete"]
-    with pytest.raises(OmnitrackError, match="has not been filtered yet"):
+    with pytest.raises(DamagedError, match="1 of 1 groups are not complete"):
         read_correspondences(project, CPU, MANY)
 
 

@@ -129,7 +129,7 @@ def test_an_unsigned_lock_is_another_process(project: Project, monkeypatch: pyte
 # --- a file -----------------------------------------------------------------------------------------------------
 def test_a_file_that_another_program_holds_is_not_damaged(project: Project) -> None:
     product = ProductFile(project, "flow", "flow")
-    product.parts({}).merge({"n": 1})
+    product.parts({}).merge({"n": 1}, [])
     with running(HOLD_FILE, str(product.path)):
         for ask in (product.open, product.stamp, product.damage):
             with pytest.raises(UnavailableError, match="in use by another program"):
@@ -139,7 +139,7 @@ def test_a_file_that_another_program_holds_is_not_damaged(project: Project) -> N
 
 def test_a_file_system_without_locks_is_no_obstacle(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     product = ProductFile(project, "flow", "flow")
-    product.parts({}).merge({"n": 1})
+    product.parts({}).merge({"n": 1}, [])
     whole = h5py.File
 
     def lockless(path: object, mode: str = "r", **options: object) -> h5py.File:
@@ -154,7 +154,7 @@ def test_a_file_system_without_locks_is_no_obstacle(project: Project, monkeypatc
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
 def test_a_file_that_may_not_be_read_is_not_damaged(project: Project) -> None:
     product = ProductFile(project, "flow", "flow")
-    product.parts({}).merge({"n": 1})
+    product.parts({}).merge({"n": 1}, [])
     product.path.chmod(0)
     with pytest.raises(UnavailableError, match="permission denied"):
         product.stamp()

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from omnitrack.errors import OmnitrackError
+from omnitrack.errors import DamagedError, OmnitrackError
 from omnitrack.project.match_store import (
     COLUMNS,
     Rows,
@@ -20,6 +20,7 @@ from omnitrack.project.project import Project
 def rows(source: int, count: int) -> Rows:
     made = np.random.default_rng(source).uniform(0, 40, (count, len(COLUMNS))).astype(np.float32)
     made[:, 0], made[:, 3] = source, 7
+    made[:, 6] /= 40
     return made
 
 
@@ -27,7 +28,7 @@ def store(project: Project, by_source: dict[int, Rows]) -> None:
     parts = matches_file(project).parts({"any": 1})
     for source, found in by_source.items():
         parts.write(source, lambda file, source=source, found=found: write_matches(file, source, found))
-    parts.merge({"any": 1})
+    parts.merge({"any": 1}, [])
 
 
 def test_round_trip(project: Project) -> None:
@@ -44,11 +45,12 @@ def test_nothing_there(project: Project) -> None:
     assert read_matches(project).shape == (0, 7)
 
 
-def test_incomplete_matches_are_not_read(project: Project) -> None:
+def test_incomplete_matches_are_damage(project: Project) -> None:
     store(project, {0: rows(0, 2), 1: rows(1, 3)})
     with h5py.File(project.product_path("matches"), "a") as file:
         del file["000001"].attrs["complete"]
-    assert len(read_matches(project)) == 2
+    with pytest.raises(DamagedError, match="1 of 2 groups are not complete"):
+        read_matches(project)
 
 
 @pytest.mark.parametrize(("column", "value"), [(3, 8.0), (0, -1.0), (2, np.nan), (6, np.inf)])

@@ -66,7 +66,7 @@ def test_each_product_moves_into_a_file_of_its_own(old: Project) -> None:
 
 
 def test_what_is_there_already_stays(old: Project) -> None:
-    flow_file(old).parts({}).merge({"n": 1})
+    flow_file(old).parts({}).merge({"n": 1}, [])
     assert "flow" not in take_over_old_products(old)
     assert flow_file(old).stamp() == {"n": 1}
 

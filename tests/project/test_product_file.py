@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,11 @@ import h5py
 import numpy as np
 import pytest
 
-from omnitrack.errors import OmnitrackError
-from omnitrack.project.product_file import ProductFile, checked_attributes, put_array
+from omnitrack.errors import OmnitrackError, UnavailableError
+from omnitrack.progress import Progress
+from omnitrack.project.arrays import put_array
+from omnitrack.project.groups import checked_attributes
+from omnitrack.project.product_file import ProductFile
 from omnitrack.project.project import Project
 
 
@@ -86,12 +90,12 @@ def test_merging_makes_the_product_and_removes_the_parts(project: Project, produ
     parts = product.parts({})
     parts.write(0, group_with(1, "a", "b"))
     parts.write(1, group_with(2, "c"))
-    parts.merge({"inputs": "one"}, 2.5, attrs={"mine": 7})
+    parts.merge({"inputs": {"n": 1}}, ["a", "b", "c"], 2.5, attrs={"mine": 7})
     assert contents(product) == {"a": 1, "b": 1, "c": 2}
     found = attributes(product)
     assert (found["product"], found["format"], found["num_frames"], found["members"]) == ("flow", 2, 8, 3)
     assert (list(found["size"]), found["mine"]) == ([64, 48], 7)
-    assert (product.stamp(), product.seconds()) == ({"inputs": "one"}, 2.5)
+    assert (product.stamp(), product.seconds()) == ({"inputs": {"n": 1}}, 2.5)
     assert product.bytes() == product.path.stat().st_size
     assert files(project) == ["products/flow.h5"]
 
@@ -99,23 +103,23 @@ def test_merging_makes_the_product_and_removes_the_parts(project: Project, produ
 def test_what_is_kept_gives_way_to_new_results_of_the_same_name(product: ProductFile) -> None:
     parts = product.parts({})
     parts.write(0, group_with(1, "a", "b"))
-    parts.merge({"n": 1}, 1.0)
+    parts.merge({"n": 1}, ["a", "b"], 1.0)
     parts.write(0, group_with(3, "b", "c"))
-    parts.merge({"n": 2}, 2.0, keep=True)
+    parts.merge({"n": 2}, ["a", "b", "c"], 2.0, keep=True)
     assert contents(product) == {"a": 1, "b": 3, "c": 3}
     assert (product.stamp(), product.seconds()) == ({"n": 2}, 3.0)
     parts.write(0, group_with(9, "z"))
-    parts.merge({"n": 3}, 4.0)
+    parts.merge({"n": 3}, ["z"], 4.0)
     assert contents(product) == {"z": 9}
     assert product.seconds() == 4.0
 
 
 def test_products_do_not_touch_each_other(project: Project, product: ProductFile) -> None:
     other = ProductFile(project, "filtered", "filter")
-    product.parts({}).merge({"n": 1})
+    product.parts({}).merge({"n": 1}, [])
     before = product.path.read_bytes()
     other.parts({}).write(0, group_with(1, "a"))
-    other.parts({}).merge({"n": 2})
+    other.parts({}).merge({"n": 2}, [])
     other.remove()
     assert product.path.read_bytes() == before
     assert files(project) == ["products/flow.h5"]
@@ -124,10 +128,10 @@ def test_products_do_not_touch_each_other(project: Project, product: ProductFile
 def test_groups_that_are_not_complete_are_left_behind(product: ProductFile) -> None:
     parts = product.parts({})
     parts.write(0, group_with(1, "a", "b"))
-    parts.merge({})
+    parts.merge({}, [])
     with h5py.File(product.path, "r+") as file:
         del file["a"].attrs["complete"]
-    parts.merge({}, keep=True)
+    parts.merge({}, [], keep=True)
     assert contents(product) == {"b": 1}
 
 
@@ -136,7 +140,7 @@ def test_a_merge_that_fails_keeps_the_old_file_and_the_parts(
 ) -> None:
     parts = product.parts({})
     parts.write(0, group_with(1, "a"))
-    parts.merge({})
+    parts.merge({}, [])
     before = product.path.read_bytes()
     parts.write(1, group_with(2, "b"))
 
@@ -145,13 +149,13 @@ def test_a_merge_that_fails_keeps_the_old_file_and_the_parts(
 
     monkeypatch.setattr(h5py.File, "copy", refuse)
     with pytest.raises(OmnitrackError) as caught:
-        parts.merge({}, keep=True)
+        parts.merge({}, [], keep=True)
     monkeypatch.undo()
     assert caught.value.message == f"cannot write {product.path}: no space left on device"
     assert f"omnitrack flow {project.root}" in (caught.value.hint or "")
     assert product.path.read_bytes() == before
     assert parts.done() == [1]
-    parts.merge({}, keep=True)
+    parts.merge({}, [], keep=True)
     assert contents(product) == {"a": 1, "b": 2}
 
 
@@ -190,24 +194,24 @@ def test_what_is_not_there(project: Project, product: ProductFile) -> None:
 
 @pytest.mark.parametrize("name", ["product", "format", "members", "stamp"])
 def test_a_product_without_an_attribute_has_no_stamp(product: ProductFile, name: str) -> None:
-    product.parts({}).merge({"n": 1})
+    product.parts({}).merge({"n": 1}, [])
     with h5py.File(product.path, "r+") as file:
         del file.attrs[name]
     assert product.stamp() is None
-    assert (product.damage() != "") == (name != "stamp")
+    assert product.damage() != ""
 
 
 def test_a_product_that_lost_a_group_is_damaged(product: ProductFile) -> None:
     parts = product.parts({})
     parts.write(0, group_with(1, "a", "b"))
-    parts.merge({})
+    parts.merge({}, [])
     with h5py.File(product.path, "r+") as file:
         del file["a"]
     assert "it has 1 of 2 groups" in product.damage()
 
 
 def test_a_product_under_another_name_is_refused(project: Project, product: ProductFile) -> None:
-    product.parts({}).merge({})
+    product.parts({}).merge({}, [])
     other = ProductFile(project, "hops", "filter")
     product.path.rename(other.path)
     assert "it holds flow, not hops" in other.damage()
@@ -221,7 +225,7 @@ def test_attributes_that_changed_on_the_disk_are_not_believed(product: ProductFi
 
     parts = product.parts({})
     parts.write(0, fill)
-    parts.merge({})
+    parts.merge({}, [])
     with product.open() as file:
         assert dict(checked_attributes(file["a"]))["steps_per_px"] == 32.0
     with h5py.File(product.path, "r+") as file:
@@ -235,7 +239,7 @@ def test_a_flipped_bit_in_a_small_array_is_found(product: ProductFile, flipped: 
     values = np.arange(10, dtype=np.int32)
     parts = product.parts({})
     parts.write(0, lambda file: put_array(file.create_group("a"), "targets", values))
-    parts.merge({})
+    parts.merge({}, [])
     content = bytearray(product.path.read_bytes())
     content[content.index(values.tobytes()) + flipped] ^= 1
     product.path.write_bytes(content)
@@ -246,6 +250,88 @@ def test_a_flipped_bit_in_a_small_array_is_found(product: ProductFile, flipped: 
 def test_empty_arrays_are_stored_too(product: ProductFile) -> None:
     parts = product.parts({})
     parts.write(0, lambda file: put_array(file.create_group("a"), "rows", np.zeros((0, 7), np.float32)))
-    parts.merge({})
+    parts.merge({}, [])
     with product.open() as file:
         assert file["a"]["rows"][()].shape == (0, 7)
+
+
+# --- only what is proven to be damaged is replaced, and only what is complete is stamped ------------------------------
+class Heard(Progress):
+    """Keeps the warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+@pytest.mark.parametrize("kind", ["file", "directory"])
+def test_what_is_damaged_is_set_aside_with_one_warning(product: ProductFile, kind: str) -> None:
+    for content in (b"damaged first", b"damaged again"):
+        product.path.parent.mkdir(exist_ok=True)
+        if kind == "directory":
+            product.path.mkdir()
+            (product.path / "inside").write_bytes(content)
+        else:
+            product.path.write_bytes(content)
+        heard = Heard()
+        parts = product.parts({}, heard)
+        parts.write(0, group_with(1, "a"))
+        parts.merge({"n": 1}, ["a"])
+        aside = product.aside_path / "inside" if kind == "directory" else product.aside_path
+        assert aside.read_bytes() == content, "the last one is kept"
+        assert len(heard.warnings) == 1
+        assert "kept as flow.damaged.h5" in heard.warnings[0]
+        product.remove()
+
+
+def test_what_is_whole_is_not_set_aside(product: ProductFile) -> None:
+    for n in (1, 2):
+        product.parts({}).merge({"n": n}, [])
+    assert not product.aside_path.exists()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.ESTALE, errno.EACCES, errno.EAGAIN])
+def test_an_error_of_the_system_is_no_damage(
+    product: ProductFile, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    parts = product.parts({})
+    parts.write(0, group_with(1, "a"))
+    parts.merge({"n": 1}, ["a"])
+    parts.write(1, group_with(2, "b"))
+    kept = {path: path.read_bytes() for path in (product.path, product.parts_dir / "000001.h5")}
+
+    def refuse(*args: object, **options: object) -> None:
+        raise OSError(number, "of the system")
+
+    monkeypatch.setattr(h5py, "File", refuse)
+    for ask in (product.open, product.stamp, product.damage, parts.done, lambda: product.parts({})):
+        with pytest.raises(UnavailableError):
+            ask()
+    monkeypatch.undo()
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_what_lacks_a_group_is_not_stamped(product: ProductFile) -> None:
+    parts = product.parts({})
+    parts.write(0, group_with(1, "a"))
+    with pytest.raises(OmnitrackError, match="2 of its 3 groups are missing, b is the first") as caught:
+        parts.merge({"n": 1}, ["a", "b", "c"])
+    assert product.command in (caught.value.hint or "")
+    assert product.stamp() is None
+    assert parts.done() == [0], "what is finished stays"
+    parts.write(1, group_with(2, "b", "c"))
+    parts.merge({"n": 1}, ["a", "b", "c"])
+    assert contents(product) == {"a": 1, "b": 2, "c": 2}
+
+
+def test_parts_that_are_not_whole_are_made_again(product: ProductFile) -> None:
+    parts = product.parts({})
+    for index in range(3):
+        parts.write(index, group_with(index, f"a{index}", f"b{index}"))
+    with h5py.File(product.parts_dir / "000000.h5", "r+") as file:
+        del file["a0"]
+    with h5py.File(product.parts_dir / "000001.h5", "r+") as file:
+        del file["a1"].attrs["complete"]
+    assert parts.done() == [2]

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from omnitrack.errors import OmnitrackError
-from omnitrack.project.project import FramesMeta, Project, write_meta
+from omnitrack.project.frames_meta import FramesMeta, write_meta
+from omnitrack.project.project import Project
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from omnitrack.correspondence.raster import sample
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.flow_codec import encode
-from omnitrack.project.project import Project, write_meta
+from omnitrack.project.frames_meta import write_meta
+from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import FlowStore, flow_file, group_name, pair_of, write_flow
 from omnitrack.settings import FlowSettings
@@ -44,7 +45,7 @@ def stored(project: Project) -> Project:
     parts = flow_file(project).parts({})
     parts.write(0, fill)
     stamp = make_stamp({"frames": project.meta.fingerprint}, {"estimator": "dis"})
-    parts.merge(stamp)
+    parts.merge(stamp, [])
     return project
 
 
@@ -87,7 +88,7 @@ def test_flow_at_pixels_is_the_flow_sampled_there(project: Project) -> None:
 
     parts = flow_file(project).parts({})
     parts.write(0, fill)
-    parts.merge(make_stamp({"frames": project.meta.fingerprint}, {}))
+    parts.merge(make_stamp({"frames": project.meta.fingerprint}, {}), [])
     with FlowStore(project) as store:
         for low, high in ((10, 12), (-5, 70)):
             pixels = rng.uniform(low, high, (40, 2)).astype(np.float32)
@@ -139,7 +140,7 @@ def test_the_confidence_of_a_pair_is_cached_too_and_counts(project: Project, mon
     parts = flow_file(project).parts({})
     parts.write(0, fill)
     stamp = make_stamp({"frames": project.meta.fingerprint}, {"estimator": "dis"})
-    parts.merge(stamp)
+    parts.merge(stamp, [])
     read, decoded = FlowStore._read_confidence, []
     monkeypatch.setattr(FlowStore, "_read_confidence", lambda self, pair: decoded.append(pair) or read(self, pair))
     with FlowStore(project, cache_bytes=CACHED_BYTES + 48 * 64) as store:
@@ -182,7 +183,7 @@ def test_many_readers_and_threads_at_once(stored: Project) -> None:
 def test_a_reader_goes_on_while_the_file_is_replaced(stored: Project) -> None:
     with FlowStore(stored, cache_bytes=0) as store:
         stamp = make_stamp({"frames": stored.meta.fingerprint}, {"estimator": "other"})
-        flow_file(stored).parts({}).merge(stamp, keep=True)
+        flow_file(stored).parts({}).merge(stamp, [], keep=True)
         np.testing.assert_array_equal(store.flow(0, 1), field(0, 1))
         assert store.flow_stamp["settings"] == {"estimator": "dis"}
     with FlowStore(stored) as store:
@@ -266,13 +267,11 @@ def test_flow_of_other_frames(stored: Project) -> None:
         assert store.has(0, 1)
 
 
-def test_pairs_that_are_not_complete_do_not_exist(stored: Project) -> None:
+def test_flow_with_pairs_that_are_not_complete_is_damaged(stored: Project) -> None:
     with h5py.File(stored.product_path("flow"), "r+") as file:
         del file["000000_000001"].attrs["complete"]
         file["000001_000000"].attrs["complete"] = False
-    with FlowStore(stored) as store:
-        assert store.pairs() == [(0, 2)]
-        assert not store.has(0, 1)
+    assert "2 of 3 groups are not complete" in refusal(stored).message
 
 
 @pytest.mark.parametrize("damage", ["bytes", "shape", "lost", "scale"])

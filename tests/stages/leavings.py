@@ -12,7 +12,7 @@ from omnitrack.stages.graph import Work, wanted_stamps
 def leave_filtered(project: Project, settings: Settings, seconds: float = 0.0) -> None:
     """What filtering leaves, without any correspondence."""
     stamp = wanted_stamps(Work(project, settings), "filter")["filter"] or {}
-    filtered_file(project).parts(stamp).merge(stamp, seconds)
+    filtered_file(project).parts(stamp).merge(stamp, [], seconds)
 
 
 def leave_fit(

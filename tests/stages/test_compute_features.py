@@ -21,7 +21,8 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.progress import Progress, Task
 from omnitrack.project.feature_store import FeatureStore, features_file
 from omnitrack.project.filtered import read_correspondences
-from omnitrack.project.project import Project, write_meta
+from omnitrack.project.frames_meta import write_meta
+from omnitrack.project.project import Project
 from omnitrack.settings import FeatureSettings, Settings
 from omnitrack.stages import point_tracker
 from omnitrack.stages.bring_up import bring_up_to

@@ -20,7 +20,8 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.progress import Progress, Task
 from omnitrack.project.filtered import filtered_file, read_correspondences
-from omnitrack.project.project import Project, write_meta
+from omnitrack.project.frames_meta import write_meta
+from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore
 from omnitrack.settings import Settings
 from omnitrack.stages.filter import FilterReport, filter_flow, filter_stamp, target_distances

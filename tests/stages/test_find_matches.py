@@ -70,7 +70,7 @@ def store_features(project: Project, speed: float = SHIFT) -> None:
     parts = features_file(project).parts(stamp)
     for t in range(project.num_frames):
         parts.write(t, lambda file, t=t: write_features(file, t, waves(speed * t)))
-    parts.merge(stamp)
+    parts.merge(stamp, [])
 
 
 @pytest.fixture

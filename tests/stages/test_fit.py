@@ -25,7 +25,8 @@ from omnitrack.optimize import engine
 from omnitrack.optimize.methods import METHODS, get_method
 from omnitrack.progress import Progress, Task
 from omnitrack.project.checkpoint import checkpoint_paths, load_checkpoint
-from omnitrack.project.project import Project, write_meta
+from omnitrack.project.frames_meta import write_meta
+from omnitrack.project.project import Project
 from omnitrack.settings import Settings
 from omnitrack.stages import fit as fit_stage
 from omnitrack.stages.fit import FitReport, fit_field, load_field, settings_of
@@ -432,7 +433,7 @@ def test_a_checkpoint_that_holds_another_field(whole: Project, settings: Setting
     assert "fit again" in (caught.value.hint or "")
     with pytest.raises(OmnitrackError, match=f"does not hold a fit of method {settings.fit.method}") as caught:
         fit_field(project, settings, device="cpu", resume=True)
-    assert caught.value.hint == "start again without --resume"
+    assert caught.value.hint == f"start again without --resume: omnitrack fit {project.root}"
 
 
 def test_another_methods_settings_do_not_refuse_a_resume(whole: Project, settings: Settings, tmp_path: Path) -> None:

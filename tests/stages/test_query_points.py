@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from omnitrack.errors import OmnitrackError, UsageError
-from omnitrack.project.project import FramesMeta, Project, write_meta
+from omnitrack.project.frames_meta import FramesMeta, write_meta
+from omnitrack.project.project import Project
 from omnitrack.stages.query_points import build_queries, parse_frames
 
 

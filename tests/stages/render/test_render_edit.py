@@ -140,7 +140,7 @@ def test_the_drawn_frame_shows_the_drawing_exactly(project: Project, tmp_path: P
 def test_the_stamp_knows_the_drawing(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = SimpleNamespace(stamp={"format": 1})
     monkeypatch.setattr("omnitrack.project.checkpoint.newest_checkpoint", lambda project: Path("newest"))
-    monkeypatch.setattr("omnitrack.project.checkpoint.load_checkpoint", lambda project, path: made)
+    monkeypatch.setattr("omnitrack.project.checkpoint.load_checkpoint", lambda project: made)
     stamps = []
     for name, red in (("a", 200), ("b", 200), ("c", 201)):
         path = tmp_path / f"{name}.png"

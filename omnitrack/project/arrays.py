@@ -1,0 +1,128 @@
+"""Arrays of a product: stored with a checksum, and read only where they are what they have to be.
+
+What a file says of an array is compared with what the project asks for before any of it is read: its shape, its type,
+and the size and place of each chunk. A file of a few bytes cannot ask for the whole memory.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from omnitrack.hdf5_file import check_plain, plain_member
+
+Shape = tuple[int | range, ...]  # a range: any length in it
+SLACK_SHARE, SLACK_BYTES = 1000, 64  # that deflate and a checksum add to what they cannot compress, at most
+
+
+def put_array(group: h5py.Group, name: str, values: NDArray[Any]) -> None:
+    """Store a small array as it is, with a checksum."""
+    if values.size:
+        group.create_dataset(name, data=values, chunks=values.shape, fletcher32=True)
+    else:
+        group[name] = values
+
+
+def read_array(
+    group: h5py.Group,
+    name: str,
+    shape: Shape,
+    dtype: DTypeLike,
+    low: float | None = None,
+    high: float | None = None,
+) -> NDArray[Any]:
+    """Read an array that has to be of a shape, a type and a range.
+
+    Args:
+        group: Where it lies.
+        name: Of the dataset.
+        shape: Its length along every axis, or a range of lengths.
+        dtype: Of its elements; those that are floating-point have to be finite.
+        low: Least value; None: any.
+        high: Greatest value; None: any.
+
+    Raises:
+        ValueError: There is no such dataset, or it is something else.
+        OSError: It is damaged.
+    """
+    values: NDArray[Any] = open_array(group, name, shape, dtype)[()]
+    check_values(values, name, low, high)
+    return values
+
+
+def open_array(group: h5py.Group, name: str, shape: Shape, dtype: DTypeLike) -> h5py.Dataset:
+    """The dataset of an array of that shape and type, see `read_array`; its values are still to be checked."""
+    dataset = plain_member(group, name)
+    if not isinstance(dataset, h5py.Dataset):
+        raise ValueError(f"{name} is no array")
+    check_plain(dataset)
+    if dataset.dtype != np.dtype(dtype):
+        raise ValueError(f"{name} is of type {dataset.dtype}, not {np.dtype(dtype)}")
+    if not _fits(dataset.shape, shape):
+        raise ValueError(f"{name} has the shape {dataset.shape}, not {_text(shape)}")
+    if dataset.chunks is not None:
+        _check_chunks(dataset, name)
+    elif dataset.id.get_storage_size() != dataset.nbytes:
+        raise ValueError(f"{name} is not stored as a whole")
+    return dataset
+
+
+def check_values(values: NDArray[Any], name: str, low: float | None = None, high: float | None = None) -> None:
+    """Raise a ValueError where a value is not finite or out of its range."""
+    if not values.size:
+        return
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise ValueError(f"{name} has values that are not finite")
+    if (low is not None and values.min() < low) or (high is not None and values.max() > high):
+        raise ValueError(f"{name} has values from {values.min()} to {values.max()}, out of its range")
+
+
+def read_number(attributes: h5py.AttributeManager, name: str, above: float = 0.0) -> float:
+    """A finite number among the attributes of a group.
+
+    Raises:
+        KeyError: It is not there.
+        ValueError: It is none, or not above the given one.
+        TypeError: Likewise.
+    """
+    number = float(attributes[name])
+    if not above < number < math.inf:
+        raise ValueError(f"{name} is {number}")
+    return number
+
+
+def _check_chunks(dataset: h5py.Dataset, name: str) -> None:
+    """Raise a ValueError unless the chunks of a dataset make up its array, each of about the size that it may have.
+
+    Their index is the one part of a file that has no checksum. HDF5 reads zeros where it does not find a chunk, and
+    leaves out the checksum of one whose filters are said to be off.
+    """
+    sides, shape = dataset.chunks, dataset.shape
+    if any(side > max(length, 1) for side, length in zip(sides, shape, strict=True)):
+        raise ValueError(f"{name} is stored in chunks of {sides}, larger than itself")
+    found: list[Any] = []
+    dataset.id.chunk_iter(found.append)
+    expected = list(product(*(range(0, length, side) for length, side in zip(shape, sides, strict=True))))
+    if sorted(chunk.chunk_offset for chunk in found) != expected or any(chunk.filter_mask for chunk in found):
+        raise ValueError(f"{name} lacks some of its chunks")
+    most = math.prod(sides) * dataset.dtype.itemsize
+    if max((chunk.size for chunk in found), default=0) > most + most // SLACK_SHARE + SLACK_BYTES:
+        raise ValueError(f"{name} is stored in more bytes than it has")
+    for chunk in found:  # listing them does not look at the upper bounds in the index, by which reading finds them
+        dataset.id.read_direct_chunk(chunk.chunk_offset)
+
+
+def _fits(found: tuple[int, ...] | None, wanted: Shape) -> bool:
+    if found is None or len(found) != len(wanted):
+        return False
+    return all(n in w if isinstance(w, range) else n == w for n, w in zip(found, wanted, strict=True))
+
+
+def _text(shape: Shape) -> str:
+    parts = [f"{n.start} to {n.stop - 1}" if isinstance(n, range) else str(n) for n in shape]
+    return f"({', '.join(parts)})"

@@ -1,0 +1,48 @@
+"""Whether a PNG is whole, and how large it is, before it is unpacked: OpenCV makes do with half a picture."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from pathlib import Path
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+AROUND = 12  # bytes of a chunk besides its data: length, name, checksum
+FIRST = len(SIGNATURE) + AROUND + 13  # bytes, with the header
+LAST = b"\0\0\0\0IEND\xaeB`\x82"
+
+
+def png_size(data: bytes) -> tuple[int, int] | None:
+    """(width, height) in pixels that a PNG says it has; None where a byte of it is missing, or another one.
+
+    Source:
+        Portable Network Graphics (W3C), 5.3: chunks have a length, a name, data and the CRC-32 of name and data.
+    """
+    if not data.startswith(SIGNATURE):
+        return None
+    size: tuple[int, int] | None = None
+    at, name = len(SIGNATURE), b""
+    view = memoryview(data)
+    while at + AROUND <= len(data):
+        length, name = struct.unpack_from(">I4s", data, at)
+        end = at + AROUND + length
+        if end > len(data) or zlib.crc32(view[at + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]:
+            return None
+        if name == b"IHDR":
+            width, height = struct.unpack_from(">II", data, at + 8)
+            size = width, height
+        at = end
+    return size if name == b"IEND" and at == len(data) else None
+
+
+def begins_and_ends(path: Path, size: tuple[int, int]) -> bool:
+    """Whether a file has the first and the last bytes of a PNG of that size: a look at it without reading it.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        first = file.read(FIRST)
+        file.seek(-min(len(LAST), len(first)), os.SEEK_END)
+        return png_size(first + LAST) == size and file.read() == LAST

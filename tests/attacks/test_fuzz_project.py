@@ -1,0 +1,118 @@
+"""Any file of a project at any stage, damaged at random: `info` names it, and whatever runs next is right or refuses.
+
+Right: what it makes is the same as without the damage. Either way nothing that was finished is lost: what is not
+damaged stays, and what is damaged is set aside before it is made anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from contents import contents
+from damage import BYTES, OF_FORMAT, Damage, Random, flip, gone
+from steps import STAGES, TIMES, Steps
+from zygote import Ended, Zygote
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are forked")
+TRIES = max(1, round(4 * TIMES))  # of each stage
+DONE = "done"
+LOG = "fit/metrics.jsonl"  # lines that make no sense are dropped
+PRODUCT_OF = {"products/flow.h5": "flow", "products/hops.h5": "hops", "products/filtered.h5": "filter"}
+NO_PROJECT = ("frames/frames.json", "omnitrack.toml")  # there is none without them
+
+
+@pytest.fixture(scope="module")
+def stages(steps: Steps, zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The project as each stage finds it, and as the last one leaves it."""
+    done = steps.start("render", tmp_path_factory.mktemp("done") / "clip")
+    assert zygote.command(*steps.arguments("render", done)).status == 0
+    return {**{stage: steps.before[stage] for stage in STAGES}, DONE: done}
+
+
+def is_clear(ended: Ended) -> bool:
+    """Whether it went well, or was refused with a next step."""
+    refused = ended.status == 1 and "error: " in ended.said and "hint: " in ended.said
+    return (ended.status == 0 or refused) and "unexpected" not in ended.said and "Traceback" not in ended.said
+
+
+def stored(root: Path) -> dict[str, str]:
+    """A digest of the bytes of each file."""
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+
+
+def named_by_info(zygote: Zygote, root: Path, name: str) -> set[str]:
+    """The products that info calls damaged: it does not read all values, and always ends well."""
+    ended = zygote.command("info", root, "--json", "-q")
+    assert is_clear(ended), ended.said
+    if ended.status and name in NO_PROJECT:
+        return set()
+    assert ended.status == 0, ended.said
+    return {product["name"] for product in json.loads(ended.said)["products"] if product["state"] == "damaged"}
+
+
+def check_same(steps: Steps, stage: str, command: str, root: Path, damaged: str) -> None:
+    """What a command that went well has made is what it makes without the damage."""
+    last = list(STAGES)[-1]
+    before = {DONE: last, **dict(zip(STAGES, ["init", *STAGES], strict=False))}
+    expected = steps.after[command if command == stage else before[stage]]
+    names = {name for name in expected if name not in (damaged, LOG)}
+    assert contents(root, names) == {name: expected[name] for name in names}
+
+
+def chosen(random: Random, root: Path) -> tuple[str, Damage]:
+    """A file, of products more often than of frames, and what befalls it."""
+    names = sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and path.stat().st_size)
+    weights = np.array([0.2 if name.endswith(".png") else 1.0 for name in names])
+    name = str(random.choice(names, p=weights / weights.sum()))
+    damages = [*BYTES, flip, flip, gone, *OF_FORMAT.get(Path(name).suffix, [])]
+    return name, damages[int(random.integers(len(damages)))]
+
+
+@pytest.mark.parametrize("stage", [*STAGES, DONE])
+def test_damage(
+    steps: Steps,
+    stages: dict[str, Path],
+    zygote: Zygote,
+    stage: str,
+    tmp_path: Path,
+    tried: Callable[[str], None],
+) -> None:
+    order = [*STAGES, DONE]
+    random = np.random.default_rng(order.index(stage))
+    commands = list(STAGES)[: order.index(stage) + 1]
+    for number in range(TRIES):
+        root = Path(shutil.copytree(stages[stage], tmp_path / str(number)))
+        name, damage = chosen(random, root)
+        damage(root / name, random)
+        damaged = stored(root)
+        known = named_by_info(zygote, root, name)
+        assert stored(root) == damaged, "info changes nothing"
+        command = str(random.choice(commands))
+        case = f"{stage}: {command} after {damage.__name__} of {name}"
+        ended = zygote.command(*steps.arguments(command, root))
+        assert is_clear(ended), (case, ended.said)
+        left = stored(root)
+        if PRODUCT_OF.get(name) in known and name in damaged:
+            assert damaged[name] in left.values(), (case, "made anew over what is damaged", ended.said)
+            assert left.get(name) == damaged[name] or "kept as" in ended.said, (case, ended.said)
+        if ended.status:
+            kept = {other: value for other, value in damaged.items() if other not in (name, LOG)}
+            assert {other: left.get(other) for other in kept} == kept, case
+        elif name != "omnitrack.toml" and (damage is not gone or command in ("flow", "filter", "fit")):
+            try:
+                check_same(steps, stage, command, root, name)
+            except AssertionError as error:
+                raise AssertionError(case, ended.said) from error
+        tried("damaged projects, run")
+        shutil.rmtree(root)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import FRAMES, SIZE, VELOCITY, Client
+from page_client import FRAMES, SIZE, VELOCITY, Client
 
 from omnitrack.tracks.files import load_tracks
 

@@ -15,8 +15,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from conftest import FRAMES, SIZE, VELOCITY, Client
 from numpy.typing import NDArray
+from page_client import FRAMES, SIZE, VELOCITY, Client
 
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.project import Project

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Client
+from page_client import Client
 
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.project import Project

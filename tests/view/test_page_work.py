@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SETTINGS
+from page_client import SETTINGS
 
 from omnitrack.config import load_settings
 from omnitrack.project.lock import locked

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from omnitrack.errors import OmnitrackError
+
+MOST_NAME_BYTES = 255  # of a file's name, on nearly every file system
+ADDED_BYTES = 20  # two dots, a process number of ten digits at most, ".part"
 
 
 @contextmanager
@@ -32,7 +36,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     # A link keeps leading to the file; a device or a named pipe is written to, not replaced.
     target = path.resolve()
     direct = path.exists() and not path.is_file()
-    part = path if direct else target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
+    part = path if direct else target.with_name(f"{_beginning(target)}{os.getpid()}.part{target.suffix}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_left_behind(target)
@@ -49,10 +53,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
                 part.unlink()
 
 
+def _beginning(target: Path) -> str:
+    """What the temporary name for `target` begins with: its own, or a digest of one with no room for more."""
+    digest = hashlib.sha256(os.fsencode(target.stem)).hexdigest()[:16]
+    return f".{target.stem if len(os.fsencode(target.name)) < MOST_NAME_BYTES - ADDED_BYTES else digest}."
+
+
 def _remove_left_behind(target: Path) -> None:
     """Remove what processes that are gone had begun to write in the place of `target`."""
-    for part in target.parent.glob(f".{glob.escape(target.stem)}.*.part{glob.escape(target.suffix)}"):
-        number = part.name.removeprefix(f".{target.stem}.").removesuffix(f".part{target.suffix}")
+    beginning = _beginning(target)
+    for part in target.parent.glob(f"{glob.escape(beginning)}*.part{glob.escape(target.suffix)}"):
+        number = part.name.removeprefix(beginning).removesuffix(f".part{target.suffix}")
         if number.isdecimal() and not process_lives(int(number)):
             with suppress(OSError):
                 part.unlink()

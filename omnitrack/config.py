@@ -23,6 +23,7 @@ except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
 T = TypeVar("T")
+MOST_BYTES = 1 << 20  # of a file of settings; ours have 20,000
 
 
 def load_settings(
@@ -64,8 +65,12 @@ def _layered(settings: Settings, path: Path | None, overrides: Mapping[str, obje
 def read_toml(path: Path) -> dict[str, Any]:
     """Parse a TOML file; an unreadable one is an `OmnitrackError` that names the line."""
     try:
+        if not path.is_file() or path.stat().st_size > MOST_BYTES:
+            raise OmnitrackError(f"{path} is no file of settings", "remove it: without one the defaults hold")
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise OmnitrackError(f"{path} is nested too deeply", "no setting is a list of lists") from error
+    except ValueError as error:  # of TOML, of UTF-8, or a number of thousands of digits
         raise OmnitrackError(f"{path} is not valid TOML: {error}", "correct that line") from error
     except OSError as error:
         raise OmnitrackError(f"{path} cannot be read: {error.strerror}", "check its permissions") from error
@@ -136,7 +141,7 @@ def _wrong(path: str, message: str, hint: str | None = None) -> OmnitrackError:
 def _convert(value: Any, kind: Any, metadata: Mapping[str, Any], key: str, path: str) -> Any:
     """Check one value against its declared type, choices and lowest value; text is read as TOML first."""
     if isinstance(value, str) and kind is not str:
-        with contextlib.suppress(tomllib.TOMLDecodeError):  # stays text: the check below names what was expected
+        with contextlib.suppress(ValueError, RecursionError):  # stays text: the check below names what was expected
             value = tomllib.loads(f"value = {value}")["value"]
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if kind is float and is_number:

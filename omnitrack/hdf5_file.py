@@ -36,8 +36,10 @@ def open_hdf5(path: Path) -> h5py.File:
 
     Raises:
         UnavailableError: Another program holds it, or it may not be read.
-        OSError: There is none, or it is damaged.
+        OSError: There is none, or it is damaged, or no file but a directory, device or pipe.
     """
+    if path.exists() and not path.is_file():  # of which HDF5 would wait for the first byte
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
     try:
         return bound_metadata(h5py.File(path, "r"))
     except OSError as error:

@@ -30,6 +30,10 @@ class InitSettings:
     max_size: int = setting(854, "longest side of the working frames in pixels; 0 keeps the video's size", low=0)
     fps: float = setting(0.0, "frames per second; 0 keeps the video's (24 for images), divided by the stride", low=0)
     levels: str = setting("auto", "stored values LOW,HIGH that become black and white; auto: by the depth in use")
+    cuts: str = setting(
+        "auto",
+        "where new shots begin: auto (hard cuts that are found), none, or frames of the project such as 120,340",
+    )
 
 
 @dataclass(frozen=True)

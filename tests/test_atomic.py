@@ -60,3 +60,17 @@ def test_which_processes_live() -> None:
     if os.name != "nt":
         assert process_lives(os.getppid())
         assert not process_lives(ended())
+
+
+@pytest.mark.parametrize("letter", ["n", "é"])
+def test_the_longest_names_can_be_written(tmp_path: Path, letter: str) -> None:
+    path = tmp_path / f"{letter * (250 // len(letter.encode()))}.csv"
+    with atomic_path(path) as part:
+        part.write_text("whole")
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+    assert path.read_text() == "whole"
+    left = part.with_name(part.name.replace(f".{os.getpid()}.", ".999999999."))
+    left.write_text("of a dead process")
+    with atomic_path(path) as part:
+        part.write_text("again")
+    assert not left.exists()

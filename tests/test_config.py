@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +197,31 @@ def test_every_method_has_a_table_of_its_name_with_a_learning_rate() -> None:
         assert method.name == name
         assert getattr(FitSettings(), name).learning_rate > 0
         assert name in DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a = " + "[" * 100_000, "nested too deeply"),
+        ("a = " + "9" * 5000, "not valid TOML"),
+        ("fit.steps = 1\nfit.steps = 2\n", "not valid TOML"),
+        ("# " + "x" * (1 << 20), "no file of settings"),
+        ("[fit]\nsteps = nan\n", "must be a whole number"),
+    ],
+)
+def test_absurd_files_are_refused(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "omnitrack.toml").write_text(text)
+    with pytest.raises(OmnitrackError, match=told):
+        load_settings(tmp_path / "omnitrack.toml")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes")
+def test_a_pipe_is_no_file_of_settings(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "omnitrack.toml")
+    with pytest.raises(OmnitrackError, match="no file of settings"):
+        load_settings(tmp_path / "omnitrack.toml")
+
+
+def test_an_absurd_assignment_is_refused() -> None:
+    with pytest.raises(OmnitrackError, match="must be a whole number"):
+        load_settings(overrides={"fit.steps": "[" * 100_000})

@@ -24,7 +24,8 @@ OTHER = {
     "presets.py": "channels",
     "settings.py": "matches",
     "synthetic/scene.py": "pixels of a drawing",
-    "video/tiff_directory.py": "the tag of a width",
+    "video/likeness.py": "levels",
+    "tiff_directory.py": "the tag of a width",
 }
 
 

@@ -14,7 +14,7 @@ from typer.main import get_command
 
 from omnitrack.cli import demo, doctor, eval, filter, fit, flow, info, init, query, render, run, view
 from omnitrack.cli.command import Group, add_command
-from omnitrack.cli.console import make_console, show_error
+from omnitrack.cli.console import make_console, say, show_error
 from omnitrack.cli.failures import explain
 from omnitrack.project.kept import forget, what_is_kept
 
@@ -74,7 +74,8 @@ def execute(arguments: list[str]) -> int:
     except (Exception, KeyboardInterrupt) as error:
         failure = explain(error, arguments, what_is_kept())
         if failure.exit_status == 1 and any(re.fullmatch("-[vq]*v[vq]*|--verbose", word) for word in arguments):
-            traceback.print_exception(error)
+            for line in "".join(traceback.format_exception(error)).splitlines():
+                say(make_console(), line)
         show_error(make_console(), failure)
         return failure.exit_status
     return status if isinstance(status, int) else 0

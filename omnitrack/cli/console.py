@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from omnitrack.errors import OmnitrackError
+
+# What moves a cursor, recolours, begins a line or turns the direction of writing; and bytes of a name that are no text.
+_ACTS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def make_console() -> Console:
@@ -18,10 +22,27 @@ def make_console() -> Console:
 
 
 def say(console: Console, text: str, label: str = "", style: str = "") -> None:
-    """Print `text` as it is, without markup or wrapping, after a coloured label."""
+    """Print `text` in one line, without markup or wrapping, after a coloured label.
+
+    Everything that is told passes here: names of files, and what is in files, never act on the terminal.
+    """
     from rich.text import Text
 
-    console.print(Text.assemble((label, style), text), soft_wrap=True)
+    console.print(Text.assemble((label, style), printable(text)), soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    r"""Text whose control characters are spelled out: ``\x1b`` for the one that begins a terminal's commands."""
+    return _ACTS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def printable_values(values: Any) -> Any:
+    """Plain values whose texts and names are `printable`."""
+    if isinstance(values, dict):
+        return {printable_values(key): printable_values(value) for key, value in values.items()}
+    if isinstance(values, (list, tuple)):
+        return [printable_values(value) for value in values]
+    return printable(values) if isinstance(values, str) else values
 
 
 def show_error(console: Console, error: OmnitrackError) -> None:

@@ -19,6 +19,7 @@ def command(session: Session, project: ProjectArgument = HERE) -> None:
 
     What is stale is named with the reason and the command that renews it.
     """
+    from omnitrack.stages.cuts import cuts_sentence
     from omnitrack.stages.info import inspect_project
 
     report = inspect_project(session.project(project))
@@ -27,6 +28,8 @@ def command(session: Session, project: ProjectArgument = HERE) -> None:
         return
     width, height = report.size
     session.say(f"{report.project}: {report.frames} frames of {width}x{height} at {report.fps:g} fps, {report.source}")
+    if report.cuts:
+        session.say(f"  {cuts_sentence(report.cuts)}")
     longest = max(len(product.name) for product in report.products)
     for product in report.products:
         about = product.reason if product.reason else size_text(product.bytes)

@@ -67,6 +67,11 @@ Stride = Annotated[int | None, typer.Option(min=1, metavar="N", help="Take every
 MaxSize = Annotated[
     int | None, typer.Option(min=0, metavar="PX", help="Longest side of the working frames; 0 keeps the video's.")
 ]
+Cuts = Annotated[
+    str | None,
+    typer.Option(metavar="auto|none|T,T", help="Where shots begin: found, nowhere, or in these frames of the project."),
+]
+SplitAtCuts = Annotated[bool, typer.Option("--split-at-cuts", help="Make one project of each shot: PROJECT-01, ...")]
 Fps = Annotated[float | None, typer.Option(min=0, metavar="FPS", help="Frames per second of the project.")]
 Levels = Annotated[
     str | None,

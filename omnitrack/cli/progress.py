@@ -11,7 +11,7 @@ from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
-from omnitrack.cli.console import duration, number, say
+from omnitrack.cli.console import duration, number, printable, say
 from omnitrack.progress import Progress, Task
 
 if TYPE_CHECKING:
@@ -131,7 +131,9 @@ class BarProgress(_ConsoleProgress):
 class _BarTask(Task):
     def __init__(self, progress: BarProgress, bars: _Bars, clock: _Clock) -> None:
         self._progress, self._bars, self._clock = progress, bars, clock
-        self._id: TaskID = bars.add_task(clock.name, total=clock.total, completed=clock.done, unit=clock.unit, pace="")
+        self._id: TaskID = bars.add_task(
+            printable(clock.name), total=clock.total, completed=clock.done, unit=clock.unit, pace=""
+        )
         self._shown = clock.tenths
 
     def advance(self, steps: int = 1, **values: float | str) -> None:
@@ -156,10 +158,10 @@ class _Bars(RichProgress):
         self._kept: list[list[str]] = []
         self._newest: list[str] = []
         super().__init__(  # asks for the renderables at once
-            TextColumn("[bold]{task.description}"),
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=24),
-            TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[unit]}"),
-            TextColumn("{task.fields[pace]}", style="dim"),
+            TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[unit]}", markup=False),
+            TextColumn("{task.fields[pace]}", style="dim", markup=False),
             console=console,
         )
 

@@ -9,6 +9,7 @@ import typer
 
 from omnitrack.cli.options import (
     Assignments,
+    Cuts,
     End,
     Estimator,
     Fps,
@@ -19,6 +20,7 @@ from omnitrack.cli.options import (
     Output,
     Pairs,
     Preset,
+    SplitAtCuts,
     Start,
     Steps,
     Stride,
@@ -44,6 +46,8 @@ def command(
     max_size: MaxSize = None,
     fps: Fps = None,
     levels: Levels = None,
+    cuts: Cuts = None,
+    split_at_cuts: SplitAtCuts = False,
     estimator: Estimator = None,
     pairs: Pairs = None,
     method: Method = None,
@@ -60,14 +64,19 @@ def command(
     """
     from omnitrack.project.project import SETTINGS_NAME
     from omnitrack.stages.run import run_all
+    from omnitrack.stages.run_shots import run_shots
     from omnitrack.video.reading import default_name
 
     root = project or Path(default_name(video))
     flags = {
         **{"init.start": start, "init.end": end, "init.stride": stride, "init.max_size": max_size, "init.fps": fps},
-        "init.levels": levels,
+        **{"init.levels": levels, "init.cuts": cuts},
         **{"flow.estimator": estimator, "flow.pairs": pairs, "fit.method": method, "fit.steps": steps},
     }
     settings = session.settings(root / SETTINGS_NAME, assignments, flags, preset)
+    if split_at_cuts:
+        each = run_shots(video, root, settings, grid, style, output, session.device, session.seed, session.progress)
+        session.report(each, command_line("query", each.projects[0], "--point", "X,Y@T"))
+        return
     report = run_all(video, root, settings, grid, style, output, session.device, session.seed, session.progress)
     session.report(report, command_line("query", report.project, "--point", "X,Y@T"))

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omnitrack.cli.console import make_console, number, say, size_text
+from omnitrack.cli.console import make_console, number, printable_values, say, size_text
 from omnitrack.config import load_settings, parse_assignments
 
 if TYPE_CHECKING:
@@ -86,10 +86,13 @@ class Session:
 
         if self.as_json:
             self.data(results)
-        elif self.console.is_terminal and not self.quiet:
-            self.console.print(rich_table(results, per_video=self.verbose, published=True))
+            return
+        shown = printable_values(results)
+        if self.console.is_terminal and not self.quiet:
+            self.console.print(rich_table(shown, per_video=self.verbose, published=True))
         else:
-            self.say(markdown_table(results, per_video=self.verbose, published=True))
+            for line in markdown_table(shown, per_video=self.verbose, published=True).split("\n"):
+                self.say(line)
 
     def data(self, values: Any) -> None:
         """Write plain values to stdout as JSON; what is not finite, which JSON has no word for, becomes null."""

@@ -54,7 +54,7 @@ def chain_everywhere(
     """Chain points (P, 2) of one frame to all frames, see `omnitrack.correspondence.chaining.chain`."""
     start = np.asarray(pixels, np.float32)
     states = {source: start_state(start)}
-    for targets in outward(source, num_frames):
+    for targets in outward(source, range(num_frames)):
         states.update(chain(flows, source, start, targets, gaps, threshold_px, similarity, prices))
     ordered = [states[t] for t in range(num_frames)]
     visible = np.stack([s.visible for s in ordered], 1)

@@ -97,11 +97,11 @@ def start_state(pixels: Array) -> ChainState:
     return ChainState(np.asarray(pixels, np.float32), yes, yes, zero, zero, zero)
 
 
-def outward(source: int, num_frames: int, window: int = 0) -> list[list[int]]:
-    """The two sequences of frames to visit from `source`, later ones and earlier ones (0: no limit on the distance)."""
-    reach = window or num_frames
-    later = list(range(source + 1, min(num_frames, source + reach + 1)))
-    earlier = list(range(source - 1, max(-1, source - reach - 1), -1))
+def outward(source: int, frames: range, window: int = 0) -> list[list[int]]:
+    """The later and the earlier ones of `frames` to visit from `source`, up to a distance (0: no limit)."""
+    reach = window or len(frames)
+    later = list(range(source + 1, min(frames.stop, source + reach + 1)))
+    earlier = list(range(source - 1, max(frames.start - 1, source - reach - 1), -1))
     return [later, earlier]
 
 

@@ -67,6 +67,43 @@ class FlowSource(Protocol):
         return ()
 
 
+class FlowsWithin(FlowSource):
+    """The flow of some consecutive frames as if they were a clip of their own: the first of them is frame 0.
+
+    Args:
+        flows: Of the whole clip.
+        frames: The frames, such as those of a shot.
+    """
+
+    def __init__(self, flows: FlowSource, frames: range) -> None:
+        self._flows, self._frames = flows, frames
+        self.size = flows.size
+
+    def has(self, source: int, target: int) -> bool:
+        count = len(self._frames)
+        inside = 0 <= source < count and 0 <= target < count
+        return inside and self._flows.has(self._frames[source], self._frames[target])
+
+    def flow(self, source: int, target: int) -> Array:
+        return self._flows.flow(self._frames[source], self._frames[target])
+
+    def confidence(self, source: int, target: int) -> Array | None:
+        return self._flows.confidence(self._frames[source], self._frames[target])
+
+    def flow_at(self, source: int, target: int, pixels: Array) -> Array:
+        return self._flows.flow_at(self._frames[source], self._frames[target], pixels)
+
+    def confidence_at(self, source: int, target: int, pixels: Array) -> Array | None:
+        return self._flows.confidence_at(self._frames[source], self._frames[target], pixels)
+
+    def doubt(self, source: int, target: int) -> Array | None:
+        return self._flows.doubt(self._frames[source], self._frames[target])
+
+    def partners(self, frame: int) -> Sequence[int]:
+        there = self._flows.partners(self._frames[frame])
+        return [target - self._frames.start for target in there if target in self._frames]
+
+
 class OnDemandFlows(FlowSource):
     """Flow for any pair of frames, computed when it is asked for; the `direct` baseline's supply.
 

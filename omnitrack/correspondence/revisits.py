@@ -26,17 +26,17 @@ class Revisits:
     Args:
         flows: Pairwise flow.
         source: The frame that chains start from.
-        num_frames: T.
+        frames: That may be visited: those of the source's shot.
         window: Farthest frame, in frames from the source, that the chains visit; far frames are beyond.
         threshold_px: Largest cycle error of a visible point, at 256 x 256.
     """
 
-    def __init__(self, flows: FlowSource, source: int, num_frames: int, window: int, threshold_px: float) -> None:
+    def __init__(self, flows: FlowSource, source: int, frames: range, window: int, threshold_px: float) -> None:
         self._flows = flows
         self._threshold_px = threshold_px
         self._best: dict[int, ChainState] = {}
         self.targets: dict[int, list[int]] = {}  # far frame to the frames it is reached from, the nearest first
-        visited = range(max(0, source - window), min(num_frames, source + window + 1))
+        visited = range(max(frames.start, source - window), min(frames.stop, source + window + 1))
         for start in sorted(visited, key=lambda t: (abs(t - source), t)):
             for target in flows.partners(start):
                 if abs(target - source) > window + SPACING:

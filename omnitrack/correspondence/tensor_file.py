@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.torch_file import load_torch
 
 
 def read_tensors(path: Path, failure: Callable[[str], OmnitrackError]) -> Mapping[str, Tensor]:
@@ -19,16 +20,14 @@ def read_tensors(path: Path, failure: Callable[[str], OmnitrackError]) -> Mappin
         failure: Makes the error of what is wrong with it.
 
     Raises:
-        OmnitrackError: The file cannot be read, or holds something else.
+        OmnitrackError: The file cannot be read, holds something else, or would take too much memory.
     """
     try:
-        path.open("rb").close()
+        found = load_torch(path)
     except OSError as error:
         raise OmnitrackError(f"cannot read {path}: {error.strerror or error}", "check the file") from error
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch, zip and pickle each fail in their own ways on what is not a checkpoint
-        raise failure("torch cannot read it: it is cut short, or something else") from error
+    except ValueError as error:
+        raise failure(f"torch cannot read it: {error}") from error
     if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
         raise failure("it is not a dictionary of tensors")
     return found

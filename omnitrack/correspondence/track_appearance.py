@@ -40,15 +40,17 @@ class TrackAppearance:
         self._features = features
         self._feature_threshold = feature_threshold + SURE_MARGIN
 
-    def of(self, frame: int, pixels: Array) -> PointAppearance:
-        """What points (P, 2) of a frame look like there."""
-        patches = self._patches.patches(frame, pixels)
+    def of(self, frame: int, pixels: Array, first: int = 0) -> PointAppearance:
+        """What points (P, 2) of a frame look like there; this and all other frames are counted from frame `first`."""
+        patches = self._patches.patches(first + frame, pixels)
         cues: list[Cue] = [
-            (lambda t, places, rows: self._patches.similarity(patches[rows], t, places), self._patch_threshold)
+            (lambda t, places, rows: self._patches.similarity(patches[rows], first + t, places), self._patch_threshold)
         ]
         if self._features is not None:
-            features, at = self._features, self._features.at(frame, pixels)
-            cues.append((lambda t, places, rows: features.similarity(at[rows], t, places), self._feature_threshold))
+            features, at = self._features, self._features.at(first + frame, pixels)
+            cues.append(
+                (lambda t, places, rows: features.similarity(at[rows], first + t, places), self._feature_threshold)
+            )
         return PointAppearance(cues)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.limits import check_content
 
 MAGIC = b"\x76\x2f\x31\x01"
 NOT_SINGLE_SCAN_LINES = 0x1A00  # flags of the version: tiles, deep data, several parts
@@ -53,8 +54,15 @@ def read_exr(path: Path) -> NDArray[np.float32]:
         header = _header(data)
         if header.compression not in LINES:
             raise _unread(path, f"the compression {OTHERS.get(header.compression, header.compression)}")
+        height, width = header.shape
+        if min(height, width) < 1:
+            raise ValueError("no pixels")
+        needed = height * width * sum(max(kind.itemsize, 4) for _, kind in header.channels)
+        check_content(f"{path}, {width}x{height} pixels,", needed, len(data))
         return _channel(data, header, _depth_channel(path, header))
-    except (struct.error, ValueError, IndexError, KeyError, zlib.error) as error:
+    except OmnitrackError:
+        raise
+    except Exception as error:  # numbers that lead nowhere, in struct, zlib, numpy or a list
         raise OmnitrackError(f"{path} is damaged or cut short", "make it anew, or remove it") from error
 
 
@@ -125,9 +133,9 @@ def _unpacked(packed: bytes, size: int, compression: int) -> bytes:
     """A block as it was: its bytes are sums of differences, the even ones in the first half."""
     if compression == 0 or len(packed) == size:  # what does not get smaller is stored as it is
         return packed
-    coded = np.frombuffer(zlib.decompress(packed), np.uint8).astype(np.int64)
-    coded[1:] -= 128
-    halves = np.cumsum(coded).astype(np.uint8)
+    coded = np.frombuffer(zlib.decompressobj().decompress(packed, size), np.uint8).copy()
+    coded[1:] -= 128  # bytes wrap, as the sums do
+    halves = np.cumsum(coded, dtype=np.uint8)
     plain = np.empty(size, np.uint8)
     plain[0::2], plain[1::2] = halves[: (size + 1) // 2], halves[(size + 1) // 2 :]
     return plain.tobytes()

@@ -7,8 +7,6 @@ frame of the project; or, where there are more, one per frame of the video, of w
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from omnitrack.config import fingerprint
 from omnitrack.depth_prior.contract import DEPTH, DepthClip, one_channel
 from omnitrack.depth_prior.exr import read_exr
 from omnitrack.errors import OmnitrackError
+from omnitrack.numpy_file import read_npy, read_npz
 from omnitrack.settings import DepthSettings
 from omnitrack.video.images import read_pixels
 from omnitrack.weights import MISSING, identity
@@ -94,25 +93,18 @@ def read_map(path: Path) -> NDArray[np.float32]:
         return _checked(path, read_exr(path))
     try:
         if path.suffix.lower() == ".npy":
-            return _checked(path, np.load(path))
-        with np.load(path) as arrays:
-            names = list(arrays)
-            name = KEY if KEY in names else names[0] if len(names) == 1 else None
-            if name is None:
-                raise _wrong(path, f"holds the arrays {', '.join(names) or 'none'}", f"call the depth {KEY!r}")
-            return _checked(path, arrays[name])
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        KeyError,
-        AttributeError,
-        TypeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+            return _checked(path, read_npy(path))
+        (values,) = read_npz(path, lambda names: [_key_of(names, path)]).values()
+        return _checked(path, values)
+    except (OSError, ValueError) as error:
         cause = getattr(error, "strerror", None) or "it is damaged, cut short or no array of numbers"
         raise OmnitrackError(f"cannot read depth map {path}: {cause}", "make it anew, or remove it") from error
+
+
+def _key_of(names: list[str], path: Path) -> str:
+    if KEY in names or len(names) == 1:
+        return KEY if KEY in names else names[0]
+    raise _wrong(path, f"holds the arrays {', '.join(names) or 'none'}", f"call the depth {KEY!r}")
 
 
 def _checked(path: Path, values: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -134,6 +126,9 @@ def _files(folder: str) -> list[Path]:
         state = "is not a folder" if path.exists() else "does not exist"
         raise OmnitrackError(f"the folder of depth maps {path} {state}", "name it: --set depth.path=FOLDER")
     files = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
+    other = next((file for file in files if not file.is_file()), None)
+    if other:
+        raise _wrong(other, "is no file", "take it out of that folder")
     formats = sorted({file.suffix.lower() for file in files})
     if len(formats) != 1:
         found = f"maps of several formats ({', '.join(formats)})" if formats else "no depth maps"

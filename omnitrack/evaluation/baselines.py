@@ -37,7 +37,7 @@ def track_direct(flows: FlowSource, queries: NDArray[np.floating], num_frames: i
     threshold = DIRECT_THRESHOLD_PX * raster_scale(flows.size)
     tracks, visible = _at_query(queries, num_frames)
     for source, rows in _by_frame(queries):
-        for targets in outward(source, num_frames):
+        for targets in outward(source, range(num_frames)):
             for target in targets:
                 hop = take_hop(flows, source, target, tracks[rows, source])
                 tracks[rows, target] = hop.pixels

@@ -1,24 +1,26 @@
-"""Reading a pickle without running it: numpy arrays and plain containers come out, anything else is refused.
+"""Reading a pickle of arrays without running it: numpy arrays and plain containers come out, anything else is refused.
 
-A pickle is a program. This one may name a short list of globals only, and none of them resolves to numpy's own
-reconstruction code, which trusts what it is given; stand-ins below collect the parts, checked, and arrays are made
-from them at the end.
+It may name a short list of globals only, and none of them resolves to numpy's own reconstruction code, which trusts
+what it is given; stand-ins below collect the parts, checked, and arrays are made from them at the end.
 """
 
 from __future__ import annotations
 
-import collections
-import pickle
-from collections.abc import Callable
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from omnitrack.bounded_pickle import BoundedUnpickler, StandIn
 from omnitrack.errors import OmnitrackError
+from omnitrack.limits import check_content
 
 _PLAIN_KINDS = "biufSU"  # bool, integers, floats, byte and text strings: nothing that holds Python objects
+_CODE = re.compile(r"[|=<>]?[?a-zA-Z]\d{0,6}")  # of a plain type: no fields, no arrays in it, no strings of gigabytes
+_DEEPEST = 32  # containers in containers; TAP-Vid has four
+_ITEM_BYTES = 64  # of a list or of a small object in it
 
 
 def load_plain_pickle(path: Path) -> Any:
@@ -27,15 +29,22 @@ def load_plain_pickle(path: Path) -> Any:
     Object arrays become lists. Byte strings of Python 2 come as text in which every character is one byte (latin-1).
 
     Raises:
-        OmnitrackError: A missing, truncated or damaged file, or one that names any other global.
+        OmnitrackError: A missing, truncated or damaged file, one that names any other global, or one that takes more
+            memory than `omnitrack.limits` allows.
     """
     if not path.is_file():
         raise OmnitrackError(f"there is no file {path}", "check the path")
     try:
+        size = path.stat().st_size
         with path.open("rb") as file:
-            return _settle(_PlainUnpickler(file, encoding="latin1").load())
+            loaded = _Unpickler(file, str(path), size).load()
+        settled, content = _Settling().settle(loaded)
+        check_content(str(path), content, size)
+        return settled
     except OmnitrackError as error:
-        raise OmnitrackError(f"{path} {error.message}", error.hint) from None
+        named = error.message if error.message.startswith(str(path)) else f"{path} {error.message}"
+        hint = error.hint or "TAP-Vid pickles hold numpy arrays, bytes, lists and dicts only; save it again as these"
+        raise OmnitrackError(named, hint) from None
     except MemoryError as error:
         raise OmnitrackError(f"{path} does not fit into memory", "split it into shards") from error
     except Exception as error:  # a damaged pickle fails in as many ways as there are opcodes
@@ -43,13 +52,60 @@ def load_plain_pickle(path: Path) -> Any:
         raise OmnitrackError(f"{path} is damaged or not a pickle: {reason}", "fetch it again") from error
 
 
-class _Dtype:
+class _Unpickler(BoundedUnpickler):
+    """The pickle's machine with what it may call: each function pays for the memory that it takes."""
+
+    def __init__(self, file: Any, what: str, size: int) -> None:
+        known = {
+            "numpy.ndarray": None,  # only named, as the type to make
+            "numpy.dtype": _Dtype,
+            "numpy.core.multiarray._reconstruct": lambda *_: _Array(self),
+            "numpy.core.multiarray.scalar": lambda dtype, data: self.from_bytes(data, dtype, (1,))[0],
+            "numpy.core.numeric._frombuffer": self.from_bytes,
+            "_codecs.encode": self._encode,
+            "builtins.bytes": self._bytes,
+            "builtins.bytearray": self._bytes,
+        }
+        super().__init__(file, what, size, known)
+
+    def from_bytes(
+        self, data: Any, dtype: _Dtype, shape: Any, order: Any = "C", axis_order: tuple[int, ...] | None = None
+    ) -> NDArray[Any]:
+        """An array over the bytes `data` (text of latin-1 characters in Python 2 pickles); numpy's ``_frombuffer``."""
+        if not isinstance(shape, tuple) or not all(type(side) is int and side >= 0 for side in shape):
+            raise ValueError(f"has an array of the shape {shape}")
+        if isinstance(data, str):
+            data = self._encode(data)
+        array = np.frombuffer(data, dtype.resolve())
+        if order == "K" and axis_order is not None:
+            return array.reshape(shape).transpose(axis_order)
+        return array.reshape(shape, order=order)
+
+    def _encode(self, text: str, encoding: str = "latin1") -> bytes:
+        """How protocols 0 to 2 spell bytes; `_codecs.encode` itself would run any codec."""
+        if encoding not in ("latin1", "latin-1"):
+            raise OmnitrackError(f"encodes text as {encoding}", "only latin1 is read")
+        self.spend(len(text))
+        return text.encode("latin1")
+
+    def _bytes(self, data: bytes | str = b"", encoding: str = "latin1") -> bytes:
+        """Bytes from what the file has of them; a number would be so many zeros."""
+        if isinstance(data, str):
+            return self._encode(data, encoding)
+        if not isinstance(data, bytes):
+            raise ValueError(f"makes bytes of a {type(data).__name__}")
+        return data
+
+
+class _Dtype(StandIn):
     """Stand-in for numpy.dtype: a plain type code, then (from its state) the byte order."""
 
     def __init__(self, code: str, align: object = False, copy: object = True) -> None:
-        self.code = str(code)
+        if not isinstance(code, str) or not _CODE.fullmatch(code):
+            raise ValueError(f"has an array of the type {str(code)[:40]}")
+        self.code = code
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
+    def restore(self, state: tuple[Any, ...]) -> None:
         if state[1] in ("<", ">"):
             self.code = state[1] + self.code.lstrip("<>=|")
 
@@ -64,81 +120,49 @@ class _Dtype:
         return kind
 
 
-class _Array:
+class _Array(StandIn):
     """Stand-in for an array under construction: `_reconstruct` makes it, its state (data included) follows."""
 
-    def __init__(self, *_: object) -> None:
+    def __init__(self, reader: _Unpickler) -> None:
+        self._reader = reader
         self.value: NDArray[Any] | list[Any] | None = None
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
+    def restore(self, state: tuple[Any, ...]) -> None:
         shape, dtype, fortran, data = state[-4:]
         if dtype.is_object:
             if len(shape) != 1 or not isinstance(data, list):
                 raise OmnitrackError("holds an object array of more than one dimension", "lists of arrays are read")
             self.value = data
         else:
-            self.value = _from_bytes(data, dtype, shape, "F" if fortran else "C")
+            self.value = self._reader.from_bytes(data, dtype, shape, "F" if fortran else "C")
 
 
-def _from_bytes(
-    data: Any, dtype: _Dtype, shape: tuple[int, ...], order: Any = "C", axis_order: tuple[int, ...] | None = None
-) -> NDArray[Any]:
-    """An array over the bytes `data` (text of latin-1 characters in Python 2 pickles); numpy's ``_frombuffer``."""
-    if isinstance(data, str):
-        data = data.encode("latin1")
-    array = np.frombuffer(data, dtype.resolve())
-    if order == "K" and axis_order is not None:
-        return array.reshape(shape).transpose(axis_order)
-    return array.reshape(shape, order=order)
+class _Settling:
+    """The loaded containers with every stand-in replaced by its array, each container once however often it is named.
 
+    What is named often stays one object here, but not for whoever goes through it: its bytes count every time.
+    """
 
-def _scalar(dtype: _Dtype, data: bytes | str) -> Any:
-    return _from_bytes(data, dtype, (1,))[0]
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Any, int]] = {}
+        self._open: set[int] = set()
 
+    def settle(self, value: Any) -> tuple[Any, int]:
+        """A settled value, and how many bytes it would take without anything shared."""
+        if not isinstance(value, (_Array, dict, list, tuple)):
+            return value, len(value) if isinstance(value, (bytes, str)) else getattr(value, "nbytes", 0)
+        if id(value) not in self._known:
+            if id(value) in self._open or len(self._open) >= _DEEPEST:
+                raise ValueError(f"has containers in containers, deeper than {_DEEPEST}, or in themselves")
+            self._open.add(id(value))
+            self._known[id(value)] = self._container(value)
+            self._open.remove(id(value))
+        return self._known[id(value)]
 
-def _encode(text: str, encoding: str = "latin1") -> bytes:
-    """How protocols 0 to 2 spell bytes; `_codecs.encode` itself would run any codec."""
-    if encoding not in ("latin1", "latin-1"):
-        raise OmnitrackError(f"encodes text as {encoding}", "only latin1 is read")
-    return text.encode("latin1")
-
-
-class _NdarrayName:
-    """Stand-in for numpy.ndarray where it is only named as the type to make."""
-
-
-_NUMPY: dict[str, Any] = {
-    "numpy.ndarray": _NdarrayName,
-    "numpy.dtype": _Dtype,
-    "numpy.core.multiarray._reconstruct": _Array,
-    "numpy.core.multiarray.scalar": _scalar,
-    "numpy.core.numeric._frombuffer": _from_bytes,
-}
-_PLAIN: dict[str, Callable[..., Any]] = {
-    "_codecs.encode": _encode,
-    "collections.OrderedDict": collections.OrderedDict,
-    **{f"builtins.{kind.__name__}": kind for kind in (bytes, bytearray, list, dict, tuple, set, frozenset)},
-}
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        wanted = f"{module}.{name}".replace("numpy._core.", "numpy.core.").replace("__builtin__.", "builtins.")
-        known = _NUMPY | _PLAIN
-        if wanted not in known:
-            raise OmnitrackError(
-                f"names {module}.{name}, which is refused: a pickle can run any program",
-                "TAP-Vid pickles hold numpy arrays, bytes, lists and dicts only; save it again as these",
-            )
-        return known[wanted]
-
-
-def _settle(value: Any) -> Any:
-    """The loaded containers with every stand-in replaced by its array."""
-    if isinstance(value, _Array):
-        return _settle(value.value)
-    if isinstance(value, dict):
-        return {key: _settle(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_settle(item) for item in value]
-    return value
+    def _container(self, value: Any) -> tuple[Any, int]:
+        if isinstance(value, _Array):
+            return self.settle(value.value)
+        parts = [self.settle(part) for part in (value.values() if isinstance(value, dict) else value)]
+        content = sum(_ITEM_BYTES + taken for _, taken in parts)
+        settled = [part for part, _ in parts]
+        return (dict(zip(value, settled, strict=True)) if isinstance(value, dict) else settled), content

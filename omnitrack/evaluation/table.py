@@ -36,12 +36,13 @@ def rich_table(results: Mapping[str, Any], per_video: bool = False, published: b
             beside the rows of ablations where there are any, else as rows.
     """
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     beside = bool(_beside(results, published))  # so many columns fit into 80 characters without lines between them
     table = Table(
-        title=title(results),
-        caption=_note(results, published),
+        title=escape(title(results)),
+        caption=escape(_note(results, published)),
         box=box.SIMPLE_HEAD if beside else box.HEAVY_HEAD,
         pad_edge=not beside,
         collapse_padding=beside,
@@ -49,7 +50,7 @@ def rich_table(results: Mapping[str, Any], per_video: bool = False, published: b
     for index, name in enumerate(_header(results, per_video, published)):
         header = name.replace("published ", "publ.\n").replace("_", "\n") if beside else name
         table.add_column(header, justify="left" if index <= per_video else "right", overflow="fold")
-    for row in _rows(results, per_video, published, lambda text: text.replace("[", r"\[")):
+    for row in _rows(results, per_video, published, escape):
         table.add_row(*row)
     return table
 

@@ -18,10 +18,13 @@ from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
 from omnitrack.evaluation.plain_pickle import load_plain_pickle
+from omnitrack.image_header import image_size
+from omnitrack.limits import EXPANSION, check_content
 
 QUERY_MODES = ("strided", "first")
 QUERY_STRIDE = 5  # frames between the query frames of `strided` (TAP-Vid, section 4)
 _KEYS = ("video", "points", "occluded")
+JPEG_EXPANSION = 100  # decoded by stored bytes of the plainest video of photographs
 _FARTHEST = 2.0  # a visible raster point beyond this is not a fraction of the frame
 
 
@@ -190,7 +193,7 @@ def _read_video(name: str, entry: Any, shard: Path) -> TapvidVideo:
         if missing:
             raise _Malformed(f"has no {missing[0]!r}; its keys are {', '.join(map(str, entry)) or 'none'}")
         points, occluded = _truth(entry["points"], entry["occluded"])
-        frames = _frames(entry["video"])
+        frames = _frames(entry["video"], f"video {name} of {shard}")
         if len(frames) != points.shape[1]:
             raise _Malformed(f"has {len(frames)} frames but tracks of {points.shape[1]}")
         return TapvidVideo(name, frames, points, occluded)
@@ -225,8 +228,9 @@ def _truth(points: Any, occluded: Any) -> tuple[NDArray[np.float32], NDArray[np.
     return points, occluded
 
 
-def _frames(video: Any) -> NDArray[np.uint8]:
+def _frames(video: Any, where: str) -> NDArray[np.uint8]:
     if isinstance(video, list):
+        _refuse_large(video, where)
         video = [_decode(frame, index) for index, frame in enumerate(video)]
         shapes = {frame.shape for frame in video}
         if len(shapes) > 1:
@@ -240,6 +244,19 @@ def _frames(video: Any) -> NDArray[np.uint8]:
     return video
 
 
+def _refuse_large(video: list[Any], where: str) -> None:
+    """Count what the frames take decoded; one of a few bytes may take gigabytes, and be named any number of times."""
+    stored, needed = sum({id(frame): len(frame) for frame in video if isinstance(frame, (bytes, str))}.values()), 0
+    for index, frame in enumerate(video):
+        if isinstance(frame, (bytes, str)):
+            data = frame.encode("latin1") if isinstance(frame, str) else frame
+            width, height = image_size(data) or (0, 0)
+            if not width or not height:
+                raise _Malformed(f"has a frame {index} that is not a JPEG or PNG image")
+            needed += 3 * width * height
+    check_content(f"{where}, {len(video)} frames,", needed, stored * JPEG_EXPANSION // EXPANSION)
+
+
 def _decode(frame: Any, index: int) -> NDArray[np.uint8]:
     """One frame as (H, W, 3) RGB from an array or from the bytes of an image file."""
     if isinstance(frame, np.ndarray):
@@ -247,7 +264,7 @@ def _decode(frame: Any, index: int) -> NDArray[np.uint8]:
     import cv2
 
     data = frame.encode("latin1") if isinstance(frame, str) else frame
-    if not isinstance(data, (bytes, bytearray)):
+    if not isinstance(data, bytes):
         raise _Malformed(f"has a frame {index} that is a {type(frame).__name__}")
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if image is None:

@@ -42,8 +42,9 @@ class Batch:
         occluded: (B, M) bool: believed, but hidden in the target frame.
         colors: (B, 3) RGB of the anchors in [0, 1].
         cells: (B,) the region of each anchor, an index into the flattened `Sampler.error`.
-        blank_frames: (B,) one of the frames in which an anchor was looked for; -1 where it was found and seen there.
-            None where nobody asked for them.
+        blank_frames: (B,) one of the frames in which an anchor was looked for; -1 where it was found and seen there, or
+            where a cut is beside that frame. None where nobody asked for them.
+        beside_cut: (B,) bool: the anchor's frame has a neighbour in another shot. None of matches.
     """
 
     source_frames: Tensor
@@ -55,6 +56,7 @@ class Batch:
     colors: Tensor
     cells: Tensor
     blank_frames: Tensor | None = None
+    beside_cut: Tensor | None = None
 
 
 def gather_batch(
@@ -93,15 +95,17 @@ def gather_batch(
         colors=data.colors[source, point] / 255.0,
         cells=cells,
         blank_frames=_blank_frames(data, source, point, generator) if extras.blank_frames else None,
+        beside_cut=data.beside_cut[data.sources[source]],
     )
 
 
 def _blank_frames(data: Correspondences, source: Tensor, point: Tensor, generator: torch.Generator) -> Tensor:
-    """Of each point (B,) of a source (B,) one target frame; -1 where the point was found and seen there."""
+    """Of each point (B,) of a source (B,) one target frame; -1 where the point was seen there, or beside a cut."""
     uniform = torch.rand(len(source), generator=generator, device=source.device)
     slot = (uniform * data.targets.shape[1]).long()
     seen = (data.confidence[source, slot, point] > 0) & ~data.occluded[source, slot, point]
-    return torch.where(seen, -1, data.targets[source, slot])
+    frames = data.targets[source, slot]
+    return torch.where(seen | data.beside_cut[frames], -1, frames)
 
 
 def draw_in_proportion(weights: Tensor, uniform: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,6 +29,7 @@ class Correspondences:
         unit_px: Pixels per unit of `displacement`.
         size: (width, height) of the frames in pixels.
         num_frames: T.
+        beside_cut: (T,) bool: the first and the last frames of shots, but for the clip's own ends.
     """
 
     sources: Tensor
@@ -41,6 +43,7 @@ class Correspondences:
     unit_px: float
     size: tuple[int, int]
     num_frames: int
+    beside_cut: Tensor
 
     @staticmethod
     def from_numpy(
@@ -56,8 +59,10 @@ class Correspondences:
         size: tuple[int, int],
         num_frames: int,
         device: torch.device,
+        cuts: Sequence[int] = (),
     ) -> Correspondences:
-        """The same fields as arrays, moved to a device."""
+        """The same fields as arrays, moved to a device, and the frames that new shots begin at."""
+        beside_cut = np.isin(np.arange(num_frames), [frame for cut in cuts for frame in (cut - 1, cut)])
         return Correspondences(
             sources=torch.as_tensor(sources, dtype=torch.long, device=device),
             targets=torch.as_tensor(targets, dtype=torch.long, device=device),
@@ -70,6 +75,7 @@ class Correspondences:
             unit_px=unit_px,
             size=size,
             num_frames=num_frames,
+            beside_cut=torch.as_tensor(beside_cut, device=device),
         )
 
     def within(self, gap: int) -> Correspondences:

@@ -192,7 +192,9 @@ def _smoothness(field: OmniMotionField, rays: Rays, batch: Batch, columns: list[
     """Mean acceleration of some rays' samples over three frames, in units of depth."""
     some = slice(None, None, SMOOTHNESS_SHARE)
     frames, depths = batch.source_frames[some], rays.depths[some]
-    whole = (frames > 0) & (frames < field.num_frames - 1)  # the ends of the clip have no two neighbours
+    whole = (frames > 0) & (frames < field.num_frames - 1)  # the ends of a shot have no two neighbours
+    if batch.beside_cut is not None:
+        whole &= ~batch.beside_cut[some]
     around = torch.stack([frames - 1, frames + 1], 1).clamp(0, field.num_frames - 1)
     before, after = carry(field, rays.canonical[some], around, columns).unbind(1)
     here = field.camera.lift(batch.source_pixels[some, None].expand(-1, depths.shape[1], -1), depths)

@@ -82,8 +82,10 @@ def write_source(file: h5py.File, found: SourceCorrespondences, size: tuple[int,
         "occluded": found.occluded & (confidence > 0),
     }
     for name, array in packed.items():
-        chunks = (1, *array.shape[1:])
-        group.create_dataset(name, data=array, chunks=chunks, shuffle=True, compression="gzip", compression_opts=1)
+        chunks, growing = (1, *array.shape[1:]), (None, *array.shape[1:])
+        most = None if len(array) else growing  # a shot of one frame has no targets, and HDF5 no chunk longer than data
+        options: dict[str, Any] = {"shuffle": True, "compression": "gzip", "compression_opts": 1}
+        group.create_dataset(name, data=array, chunks=chunks, maxshape=most, **options)
     put_array(group, "targets", np.array(found.targets, np.int32))
     put_array(group, "count", (confidence > 0).sum(0).astype(np.uint16))
     put_array(group, "statistics", found.statistics)
@@ -205,6 +207,7 @@ def _gather(sources: list[_StoredSource], project: Project, device: torch.device
         size=project.size,
         num_frames=project.num_frames,
         device=device,
+        cuts=project.meta.cuts,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class FramesMeta:
         format: Version of this layout.
         numbers: The number that each project frame has in the name of its image (1001 of ``shot.1001.png``), for
             exports that count frames as the series does; None where it has none, as in a video file.
+        cuts: Project frames that a new shot begins at, in order; across them nothing is tracked.
     """
 
     source: str
@@ -44,11 +45,14 @@ class FramesMeta:
     fingerprint: str
     format: int = FORMAT
     numbers: list[int] | None = None
+    cuts: list[int] = field(default_factory=list)
 
 
 def write_meta(frames_dir: Path, meta: FramesMeta) -> None:
     """Finish a project's frames: a directory without this file is not a project, so it is written last."""
     plain = {name: value for name, value in asdict(meta).items() if value is not None}
+    if not meta.cuts:
+        del plain["cuts"]  # most clips have none
     text = json.dumps({**plain, CHECKSUM: _checksum(plain)})
     (frames_dir / "frames.json").write_text(text + "\n", encoding="utf-8")
 
@@ -103,6 +107,10 @@ def _check(meta: FramesMeta) -> None:
         or any(type(number) is not int for number in meta.numbers)
     ):
         raise ValueError("its numbers are not one of each frame")
+    if not isinstance(meta.cuts, list) or any(type(cut) is not int for cut in meta.cuts):
+        raise ValueError("its cuts are no list of frames")
+    if [0, *meta.cuts, meta.count] != sorted({0, *meta.cuts, meta.count}):
+        raise ValueError(f"cuts before frames {meta.cuts}, of {meta.count}")
     if not isinstance(meta.source, str) or not isinstance(meta.fingerprint, str) or not meta.fingerprint:
         raise ValueError("source and fingerprint are no texts")
 

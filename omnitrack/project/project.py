@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,16 @@ class Project:
     @property
     def num_frames(self) -> int:
         return self.meta.count
+
+    @property
+    def shots(self) -> list[range]:
+        """The frames of each shot: what lies between two cuts."""
+        bounds = [0, *self.meta.cuts, self.num_frames]
+        return [range(first, stop) for first, stop in pairwise(bounds)]
+
+    def shot(self, frame: int) -> range:
+        """The frames of the shot that a frame is in."""
+        return next(shot for shot in self.shots if frame in shot)
 
     @property
     def size(self) -> tuple[int, int]:

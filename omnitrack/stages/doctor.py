@@ -10,6 +10,8 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, entry_points, metadata, version
 
 import omnitrack
+from omnitrack.errors import OmnitrackError
+from omnitrack.video.ffmpeg import describe_program, find_program
 from omnitrack.weights import DISTRIBUTION
 
 MODULES = ("torch", "numpy", "cv2", "h5py", "imageio", "typer", "rich")
@@ -52,11 +54,10 @@ def _module_version(name: str) -> str:
 
 def _ffmpeg() -> str:
     try:
-        import imageio_ffmpeg
-
-        return f"{imageio_ffmpeg.get_ffmpeg_version()} ({imageio_ffmpeg.get_ffmpeg_exe()})"
-    except (ImportError, RuntimeError) as error:
-        return f"missing, no video can be read: {error} (pip install imageio-ffmpeg)"
+        program = find_program()
+    except OmnitrackError as error:
+        return f"{error.message} ({error.hint})"
+    return f"{describe_program()} ({program})"
 
 
 def _devices() -> dict[str, str]:

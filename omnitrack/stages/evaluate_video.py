@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from omnitrack.atomic import atomic_path
 from omnitrack.config import fingerprint
 from omnitrack.correspondence.estimators import open_estimator
-from omnitrack.correspondence.flows import OnDemandFlows
+from omnitrack.correspondence.flows import FlowSource, FlowsWithin, OnDemandFlows
 from omnitrack.errors import OmnitrackError
-from omnitrack.evaluation.baselines import BASELINES
+from omnitrack.evaluation.baselines import BASELINES, Baseline
 from omnitrack.evaluation.metrics import score_video
 from omnitrack.evaluation.tapvid import Queries, TapvidVideo, file_stem, pixels_to_raster
 from omnitrack.optimize.methods import METHODS as FIT_METHODS
@@ -43,8 +43,8 @@ class Plan:
     """How every video of an evaluation is treated.
 
     Attributes:
-        settings: Of the project that each video becomes; the frames are used at `resolution`, so `settings.init` is
-            not read. Each row of the table has settings of its own.
+        settings: Of the project that each video becomes; the frames are used at `resolution`, so of
+            `settings.init` only `cuts` is read. Each row of the table has settings of its own.
         query_mode: ``strided`` or ``first``.
         resolution: (width, height) that frames are resized to; None keeps each video's size.
         device: Where to fit.
@@ -171,9 +171,23 @@ class VideoRun:
             return answer.tracks, answer.visible
         if method == "direct":
             flows = OnDemandFlows(open_estimator(settings.flow, clip_of(project, plan.device)), project.size)
-            return BASELINES[method](flows, pixels, project.num_frames)
+            return _by_shot(BASELINES[method], flows, pixels, project)
         with FlowStore(project) as store:
-            return BASELINES[method](store, pixels, project.num_frames)
+            return _by_shot(BASELINES[method], store, pixels, project)
+
+
+def _by_shot(
+    baseline: Baseline, flows: FlowSource, queries: NDArray[np.floating], project: Project
+) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
+    """A baseline's tracks within the shots of their queries; elsewhere they stand still, unseen."""
+    tracks = np.repeat(np.asarray(queries, np.float32)[:, None, 1:], project.num_frames, axis=1)
+    visible = np.zeros(tracks.shape[:2], bool)
+    for shot in project.shots:
+        rows = np.flatnonzero((queries[:, 0] >= shot.start) & (queries[:, 0] < shot.stop))
+        inside = slice(shot.start, shot.stop)
+        moved = queries[rows] - np.array((shot.start, 0, 0), queries.dtype)
+        tracks[rows, inside], visible[rows, inside] = baseline(FlowsWithin(flows, shot), moved, len(shot))
+    return tracks, visible
 
 
 def _made_from(method: str) -> str | None:

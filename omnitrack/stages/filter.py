@@ -185,7 +185,7 @@ class _Chaining:
         while np.prod(grid_shape(project.size, self._stride)) > settings.grid_points:
             self._stride += 1
         self._grid = pixel_grid(project.size, self._stride)
-        self._distances = target_distances(project.num_frames, settings.window)
+        self._distances = target_distances(max(map(len, project.shots)), settings.window)
 
     def writer(self, source: int) -> Write:
         """The job of one source frame, for `Parts.write`."""
@@ -210,22 +210,22 @@ class _Chaining:
             source=source,
             targets=targets,
             grid_stride=self._stride,
-            displacement=np.stack(displacement),
-            confidence=np.stack(confidence),
-            occluded=np.stack(occluded),
+            displacement=np.array(displacement).reshape(-1, len(self._grid), 2),
+            confidence=np.array(confidence).reshape(-1, len(self._grid)),
+            occluded=np.array(occluded, bool).reshape(-1, len(self._grid)),
             statistics=np.array(statistics, STATISTICS),
         )
 
     def _chains(self, source: int, patches: NDArray[np.float32]) -> Iterator[tuple[int, ChainState]]:
         s = self._settings
-        frames, window = self._project.num_frames, max(self._distances)
+        shot, window = self._project.shot(source), max(self._distances)
 
         def similarity(target: int, pixels: Array, rows: Rows) -> Array:
             return self._appearance.similarity(patches[rows], target, pixels)
 
-        revisits = Revisits(self._flows, source, frames, window, self._threshold_px)
+        revisits = Revisits(self._flows, source, shot, window, self._threshold_px)
         revisits.pass_by(source, start_state(self._grid))
-        for targets in outward(source, frames, window):
+        for targets in outward(source, shot, window):
             for target, state in chain(
                 self._flows, source, self._grid, targets, s.gaps, self._threshold_px, similarity
             ):

@@ -104,12 +104,15 @@ def compute_flow(
         raise OmnitrackError(
             f"project {project.root} has a single frame, and flow needs two", "make a project of a longer video"
         )
+    if max(map(len, project.shots)) < 2:
+        raise OmnitrackError(
+            f"each shot of project {project.root} has a single frame, and flow needs two",
+            "make it again with other cuts: omnitrack init VIDEO PROJECT --cuts none",
+        )
     for name in take_over_old_products(project):
         progress.note(f"took over the {name} of correspondences.h5, which an earlier version made")
     estimator = open_estimator(settings.flow, clip_of(project, device, progress))
-    wanted = sorted(
-        set(selected_pairs(project, settings, progress, device)) | set(_checked(pairs or (), project.num_frames))
-    )
+    wanted = sorted(set(selected_pairs(project, settings, progress, device)) | set(_checked(pairs or (), project)))
     stamp = flow_stamp(project, settings.flow)
     product = flow_file(project)
     parts = product.parts(_without_pairs(stamp), progress)
@@ -137,12 +140,17 @@ def clip_of(project: Project, device: str = "auto", progress: Progress = SILENT)
     return Clip(project.frame, project.num_frames, project.size, project.meta.original_size, where, progress)
 
 
-def _checked(pairs: Iterable[Pair], num_frames: int) -> list[Pair]:
+def _checked(pairs: Iterable[Pair], project: Project) -> list[Pair]:
+    num_frames = project.num_frames
     checked = [(int(source), int(target)) for source, target in pairs]
     for source, target in checked:
         if source == target or not (0 <= source < num_frames and 0 <= target < num_frames):
             raise OmnitrackError(
                 f"({source}, {target}) is not a pair of two frames", f"frames go from 0 to {num_frames - 1}"
+            )
+        if target not in project.shot(source):
+            raise OmnitrackError(
+                f"there is a cut between frames {source} and {target}", "nothing is tracked across: leave the pair out"
             )
     return checked
 

@@ -21,6 +21,7 @@ class InfoReport:
         fps: Frames per second.
         size: (width, height) of the working frames in pixels.
         original_size: (width, height) of the video in pixels.
+        cuts: Frames that a new shot begins at.
         products: In the order of the stages.
         bytes: Size of the whole project on disk.
         next_command: What to type next.
@@ -32,6 +33,7 @@ class InfoReport:
     fps: float
     size: tuple[int, int]
     original_size: tuple[int, int]
+    cuts: list[int]
     products: list[Product]
     bytes: int
     next_command: str
@@ -58,6 +60,7 @@ def inspect_project(project: Project) -> InfoReport:
         fps=meta.fps,
         size=meta.size,
         original_size=meta.original_size,
+        cuts=meta.cuts,
         products=[*stages.products, *files],
         bytes=size_on_disk(project.root),
         next_command=_next_command(project, stages.products, files),

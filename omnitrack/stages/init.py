@@ -28,7 +28,9 @@ from omnitrack.project.kept import keep
 from omnitrack.project.lock import locked
 from omnitrack.project.project import FRAMES_NAME, LOCK_NAME, SETTINGS_NAME, frame_name
 from omnitrack.settings import InitSettings, Settings
+from omnitrack.stages.cuts import check_cuts, cuts_sentence, given_cuts, with_cuts
 from omnitrack.video.blank_frames import BlankFrames
+from omnitrack.video.cuts import CutDetector
 from omnitrack.video.images import write_image
 from omnitrack.video.reading import VideoReader, default_name, open_video
 
@@ -47,6 +49,7 @@ class InitReport:
         fps: Frames per second of the project.
         size: (width, height) of the working frames in pixels.
         original_size: (width, height) of the video after its rotation in pixels.
+        cuts: Frames that a new shot begins at.
         seconds: Wall time.
     """
 
@@ -56,6 +59,7 @@ class InitReport:
     fps: float
     size: tuple[int, int]
     original_size: tuple[int, int]
+    cuts: list[int]
     seconds: float
 
 
@@ -106,16 +110,20 @@ def init_from_frames(
     """
     began = time.perf_counter()
     chosen = settings.init
+    cuts = given_cuts(chosen.cuts)
+    detector = CutDetector() if cuts is None else None
     _check_free(root)
     with _held(root), _partial_directory(root) as partial:
         total = length_hint(frames, 0)
         selected = islice(enumerate(frames), chosen.start, chosen.end or None, chosen.stride)
         stop = min(chosen.end, total) if chosen.end and total else chosen.end or total
         steps = len(range(chosen.start, stop, chosen.stride))
-        kept = _keep_frames(selected, partial, chosen.max_size, source, progress, steps)
+        kept = _keep_frames(selected, partial, chosen.max_size, source, progress, steps, detector)
         if len(kept.indices) < 2:
             raise _too_few(source, len(kept.indices), total, chosen)
         _check_size(kept.size, kept.original_size, source)
+        cuts = detector.finish() if detector else cuts or []
+        check_cuts(cuts, len(kept.indices))
         meta = FramesMeta(
             source=source,
             count=len(kept.indices),
@@ -123,14 +131,17 @@ def init_from_frames(
             size=kept.size,
             original_size=kept.original_size,
             indices=kept.indices,
-            fingerprint=kept.fingerprint,
+            fingerprint=with_cuts(kept.fingerprint, cuts),
             numbers=_numbers(frames, kept.indices),
+            cuts=cuts,
         )
         write_meta(partial, meta)
         (root / SETTINGS_NAME).write_text(dump_settings(settings), encoding="utf-8")
     keep(root)
+    if cuts:
+        progress.note(f"{cuts_sentence(cuts)}; --split-at-cuts makes one project a shot")
     seconds = time.perf_counter() - began
-    return InitReport(str(root), source, meta.count, meta.fps, meta.size, meta.original_size, seconds)
+    return InitReport(str(root), source, meta.count, meta.fps, meta.size, meta.original_size, cuts, seconds)
 
 
 def _numbers(frames: Iterable[NDArray[np.uint8]], indices: list[int]) -> list[int] | None:
@@ -153,6 +164,7 @@ def _keep_frames(
     source: str,
     progress: Progress,
     steps: int,
+    detector: CutDetector | None,
 ) -> _Kept:
     workers = os.cpu_count() or 1
     digest = hashlib.sha256()
@@ -169,6 +181,8 @@ def _keep_frames(
             working = _resize(frame, size)
             digest.update(working.data)
             blank.look(index, working)
+            if detector:
+                detector.push(working)
             pending.append(pool.submit(write_image, directory / frame_name(len(indices)), working))
             indices.append(index)
             if len(pending) > 2 * workers:  # bounds the frames in memory, and surfaces a full disk early

@@ -88,7 +88,7 @@ def find_matches(
             _match_all(project, _Matching(project, features, limits, pick_device(device)), stamp, progress)
     rows = read_matches(project)
     return MatchReport(
-        frame_pairs=sum(len(t) for t in later_frames(project.num_frames, settings.matching)),
+        frame_pairs=sum(len(t) for t in _later_in_shots(project, settings.matching)),
         matched_pairs=len(np.unique(rows[:, [0, 3]], axis=0)),
         matches=len(rows),
         median_similarity=float(np.median(rows[:, 6])) if len(rows) else None,
@@ -96,8 +96,12 @@ def find_matches(
     )
 
 
+def _later_in_shots(project: Project, settings: MatchSettings) -> list[list[int]]:
+    return [[shot[t] for t in later] for shot in project.shots for later in later_frames(len(shot), settings)]
+
+
 def later_frames(num_frames: int, settings: MatchSettings) -> list[list[int]]:
-    """For every frame the later ones that it is matched with.
+    """For every frame of a shot the later ones that it is matched with.
 
     All that are far enough, where there are no more than `pairs_per_frame` for any frame; else as many, at distances
     that grow by an even factor from the least to the whole clip, so that the pairs of a clip of T frames are at most T
@@ -129,7 +133,7 @@ class _Matching:
     def __init__(self, project: Project, features: FeatureStore, limits: MatchSettings, device: torch.device) -> None:
         self._features, self._limits, self._device = features, limits, device
         self._size = project.size
-        self._later = later_frames(project.num_frames, limits)
+        self._later = _later_in_shots(project, limits)
         self._patches = FramePatches(project.frame, project.size)
         self._distinctive: dict[int, Tensor] = {}  # kept: it costs as much as a pair, and takes little space
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,7 +15,7 @@ from omnitrack.correspondence.anchors import Anchors
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.chained_tracks import chain_everywhere
 from omnitrack.correspondence.features.sampling import FrameFeatures
-from omnitrack.correspondence.flows import FlowSource
+from omnitrack.correspondence.flows import FlowSource, FlowsWithin
 from omnitrack.correspondence.fusion import fuse_positions
 from omnitrack.correspondence.raster import inside
 from omnitrack.correspondence.track_appearance import TrackAppearance
@@ -41,7 +42,7 @@ class ClipFeatures(Protocol):
 
 @dataclass(frozen=True)
 class Tracked:
-    """Where P points are in all T frames.
+    """Where P points are in T frames, those of the clip or of a shot.
 
     Convention:
         Pixels are (x, y) of the working frames, x right, y down, centres at integers.
@@ -78,7 +79,7 @@ class PointTracker:
         settings: Settings,
         features: ClipFeatures | None = None,
     ) -> None:
-        self._field, self._num_frames = field, project.num_frames
+        self._field, self._frames = field, range(project.num_frames)
         self._flows = flows
         self._settings = settings
         learned, believed = None, 0.0
@@ -88,6 +89,12 @@ class PointTracker:
         patches = FramePatches(project.frame, project.size)
         self._appearance = TrackAppearance(patches, settings.query.alike_threshold, learned, believed)
         self._threshold_px = settings.filter.cycle_threshold_px
+
+    def within(self, shot: range) -> PointTracker:
+        """The same for the frames of a shot, which are counted from the first of them; what is read is shared."""
+        part = copy.copy(self)
+        part._frames, part._flows = shot, FlowsWithin(self._flows, shot)
+        return part
 
     def track(self, anchors: Anchors) -> Tracked:
         """Points that are known in some frames, in all of them."""
@@ -122,15 +129,16 @@ class PointTracker:
 
     def _estimates_of_frame(self, source: int, pixels: NDArray[np.float32]) -> FrameEstimates:
         """What is known of pixels (P, 2) of frame `source`."""
-        appearance, gaps = self._appearance.of(source, pixels), self._settings.filter.gaps
+        frames, gaps = self._frames, self._settings.filter.gaps
+        appearance = self._appearance.of(source, pixels, frames.start)
         chained = chain_everywhere(
-            self._flows, source, pixels, self._num_frames, gaps, self._threshold_px, appearance.patch_similarity
+            self._flows, source, pixels, len(frames), gaps, self._threshold_px, appearance.patch_similarity
         )
         if self._field is None:
             nowhere = np.zeros(chained.visible.shape, bool)
             unknown = FieldTracks(chained.pixels, np.full(nowhere.shape, np.nan, np.float32), nowhere)
             return FrameEstimates(unknown, chained, appearance, trusted=nowhere, measurable=nowhere)
-        field = self._field.track(source, pixels, range(self._num_frames))
+        field = self._field.track(frames[source], pixels, frames)
         return FrameEstimates(
             field,
             chained,

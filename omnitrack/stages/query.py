@@ -27,7 +27,8 @@ def query_tracks(
 
     Convention:
         Pixels (x, y) of the original video, centres at integers. A query point is exactly where it was put in its own
-        frame, and so is a pin. Any frame can be the query's; tracks go both ways from it.
+        frame, and so is a pin. Any frame can be the query's; tracks go both ways from it, to the cuts around it. In
+        other shots a point is not visible, see `omnitrack.stages.tracker.Tracker.query`.
 
     Args:
         project: Has a fitted field; with ``query.fuse`` its flow is used too.

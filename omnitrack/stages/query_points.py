@@ -11,6 +11,7 @@ t         every working pixel of a frame, row by row.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError, UsageError
+from omnitrack.image_header import image_size
 from omnitrack.project.project import Project
 from omnitrack.tracks.query_files import read_points
 from omnitrack.video.images import read_pixels
@@ -167,11 +169,9 @@ def _mask(project: Project, text: str, spacing: int) -> NDArray[np.float64]:
     if spacing < 1:
         raise UsageError(f"a mask spacing of {spacing} is less than one pixel")
     body, frame = _split(text)
-    marked = _read_mask(Path(body))
+    marked = _read_mask(Path(body), project)
     size, original = marked.shape[::-1], project.meta.original_size
-    if size not in (original, project.size):
-        allowed = " or ".join(f"{w}x{h}" for w, h in dict.fromkeys([original, project.size]))
-        raise OmnitrackError(f"mask {body} is {size[0]}x{size[1]}", f"give one of the frames' size: {allowed}")
+    _check_mask_size(body, size, project, size in (original, project.size))
     middle = spacing // 2
     # The kept pixels form a lattice over the whole frame, so that two masks of one frame share it.
     y, x = np.nonzero(marked[middle::spacing, middle::spacing])
@@ -187,10 +187,20 @@ def _mask(project: Project, text: str, spacing: int) -> NDArray[np.float64]:
     return _checked(project, _rows(frame, pixels), lambda _: f"--mask {text}")
 
 
-def _read_mask(path: Path) -> NDArray[np.bool_]:
+def _check_mask_size(name: str | Path, size: tuple[int, int], project: Project, fits: bool) -> None:
+    if not fits:
+        allowed = " or ".join(f"{w}x{h}" for w, h in dict.fromkeys([project.meta.original_size, project.size]))
+        raise OmnitrackError(f"mask {name} is {size[0]}x{size[1]}", f"give one of the frames' size: {allowed}")
+
+
+def _read_mask(path: Path, project: Project) -> NDArray[np.bool_]:
     """The (H, W) marked pixels of an image file of any depth and number of channels."""
     if not path.is_file():
         raise OmnitrackError(f"there is no mask at {path}", "--mask is FILE@T, for example --mask cat.png@0")
+    stored = image_size(path.read_bytes())  # maybe turned by its EXIF orientation: only its area is known yet
+    if stored is not None:
+        largest = max(math.prod(project.meta.original_size), math.prod(project.size))
+        _check_mask_size(path, stored, project, math.prod(stored) <= largest)
     image = read_pixels(path)
     colour, alpha = image[..., :3], image[..., 3:]
     if alpha.size and (alpha != alpha.flat[0]).any():

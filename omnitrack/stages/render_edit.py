@@ -89,12 +89,15 @@ def read_drawing(project: Project, path: Path, frame: int) -> Drawing:
 
 
 def edit_painter(canvas: Canvas, field: MotionField, drawing: Drawing) -> Painter:
-    """Paint the drawing where its surface is: moved as that moves, hidden where that is hidden."""
+    """Paint the drawing where its surface is: moved as that moves, hidden where that is hidden and in other shots."""
     layer = make_layer(drawing.pixels, canvas.size)
+    shot = canvas.project.shot(drawing.frame)
     tracked = _TrackedDrawing(field, layer, drawing.frame, canvas.project.size)
 
     def paint(frame: int) -> Picture:
         picture = canvas.plain_frame(frame)
+        if frame not in shot:
+            return picture
         if frame == drawing.frame:
             return lay_over(picture, layer)
         return lay_over(picture, carry_layer(layer, *tracked.displacement(frame)))

@@ -22,13 +22,15 @@ FLOW_QUANTILE, RANGE_QUANTILES = 0.99, (0.02, 0.98)  # a few wild values shall n
 
 
 def _flow(canvas: Canvas, field: MotionField) -> Painter:
-    """Motion to the next frame; in the last frame, that of the step into it."""
+    """Motion to the next frame; in the last frame of a shot, that of the step into it."""
     width, height = canvas.project.size
 
     def flow(frame: int, spacing: int) -> NDArray[np.float32]:
         pixels = np.stack(np.meshgrid(np.arange(0, width, spacing), np.arange(0, height, spacing)), -1)
-        last = frame == canvas.project.num_frames - 1
-        moved = field.track(frame, pixels.reshape(-1, 2).astype(np.float32), [frame - 1 if last else frame + 1])
+        shot = canvas.project.shot(frame)
+        last = frame == shot[-1]
+        other = max(frame - 1, shot.start) if last else frame + 1
+        moved = field.track(frame, pixels.reshape(-1, 2).astype(np.float32), [other])
         step = moved.pixels[:, 0].reshape(pixels.shape) - pixels
         return (-step if last else step).astype(np.float32)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -30,6 +30,7 @@ class TrackView:
     def __init__(self, canvas: Canvas, tracks: Tracks) -> None:
         self.canvas, self.visible = canvas, tracks.visible
         self.pixels = canvas.place(tracks.tracks)
+        self.pixels[~_in_known_shots(tracks, canvas.project.meta.cuts)] = np.nan  # not drawn
         self.queries = np.column_stack([tracks.queries[:, 0], canvas.place(tracks.queries[:, 1:])])
         self._columns = {int(frame): column for column, frame in enumerate(tracks.frames)}
         starts = self.queries[:, 1:]
@@ -51,6 +52,17 @@ class TrackView:
         column = self.column(frame)
         pixels, visible, colours = self.pixels[rows, column], self.visible[rows, column], self.colours[rows]
         return draw_points(picture, pixels, visible, colours, self.canvas.radius, self.canvas.settings.hidden)
+
+
+def _in_known_shots(tracks: Tracks, cuts: Sequence[int]) -> NDArray[np.bool_]:
+    """(N, T) whether a track's query or a pin of it is in the shot of a frame; of other shots nothing is known."""
+    known = np.zeros((len(tracks), len(cuts) + 1), bool)
+    for rows, frames in (
+        (np.arange(len(tracks)), tracks.queries[:, 0]),
+        (tracks.pins[:, 0].astype(int), tracks.pins[:, 1]),
+    ):
+        known[rows, np.searchsorted(cuts, frames, "right")] = True
+    return known[:, np.searchsorted(cuts, tracks.frames, "right")]
 
 
 def _points(view: TrackView) -> Painter:

@@ -76,7 +76,7 @@ def run_all(
             failure of a stage. What was finished stays, and the same call goes on from there.
     """
     begin = time.perf_counter()
-    _check_colors(style, settings.fit)
+    check_colors(style, settings.fit)
     existed = (root / FRAMES_NAME).exists()
     project = video_project(video, root, settings, f"omnitrack run {video} PROJECT", progress)
     queries = build_queries(project, grids=[grid])  # before the long work, so that a typing error shows at once
@@ -90,7 +90,7 @@ def run_all(
     return RunReport(str(root), project.num_frames, kept, str(path), len(tracks), rendered.output, seconds)
 
 
-def _check_colors(style: str, settings: FitSettings) -> None:
+def check_colors(style: str, settings: FitSettings) -> None:
     """Refuse, before the long work, to draw the colours of a field that will have none."""
     if style == COLOR_STYLE and not get_method(settings.method).has_colors:
         raise OmnitrackError(
@@ -118,7 +118,23 @@ def video_project(
         init_project(video, root, replace(Settings(), init=settings.init), progress)
         return Project(root)
     project = Project(root)
-    source = project.meta.source
+    check_same_project(video, project, settings, again)
+    return project
+
+
+def check_same_project(video: str | Path, project: Project, settings: Settings, again: str) -> None:
+    """Refuse to go on with a project of another video, or of other frames of it.
+
+    Args:
+        video: As it is named now.
+        project: The project that is there.
+        settings: The table ``init`` says which frames.
+        again: What to type to name another directory.
+
+    Raises:
+        OmnitrackError: It is one.
+    """
+    root, source = project.root, project.meta.source
     if source != str(video) and Path(source).resolve() != Path(video).resolve():
         raise OmnitrackError(f"{root} is the project of another video, {source}", f"name another directory: {again}")
     if load_settings(project.settings_path).init != settings.init:
@@ -126,7 +142,6 @@ def video_project(
             f"project {root} holds other frames of {source} than the flags ask for",
             f"leave out the flags to go on with it, or name another directory: {again}",
         )
-    return project
 
 
 def _kept_stages(brought: Brought) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,15 +25,13 @@ from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import FlowStore
 from omnitrack.settings import QuerySettings, Settings
+from omnitrack.stages.answer import Answer, Rows, chunks, inside_shot
 from omnitrack.stages.fit import load_field
-from omnitrack.stages.point_tracker import PointTracker, Tracked, features_of_fit
+from omnitrack.stages.point_tracker import PointTracker, features_of_fit
 from omnitrack.stages.query_checks import checked_frames, checked_pins, checked_queries
 from omnitrack.tracks.tracks import Tracks
 
 CHAINED, FUSED = "chained", "fused"
-CHUNK_POINTS = 16384  # worked on at once ...
-CHUNK_ENTRIES = 100 * CHUNK_POINTS  # ... and, in clips of more than 100 frames, points times frames: 100 bytes each
-Rows = NDArray[np.int64]
 Opened = TypeVar("Opened")
 
 
@@ -133,7 +131,9 @@ class Tracker:
 
         Convention:
             Pixels (x, y) of the original video, centres at integers. A query point is exactly where it was put in its
-            own frame, and so is a pin. Any frame can be the query's; tracks go both ways from it.
+            own frame, and so is a pin. Any frame can be the query's; tracks go both ways from it, to the cuts around
+            it. In shots without a query or pin a point is not visible, its confidence is 0, and it is held where it
+            was at the last cut before or, where there is none, where it will be at the first one after.
 
         Args:
             queries: (N, 3) rows (t, x, y).
@@ -160,12 +160,13 @@ class Tracker:
         known = known[np.lexsort((known[:, 1], known[:, 0]))]  # by track and then by frame
         points, frames = known[:, 0].astype(np.int64), known[:, 1].astype(np.int64)
         pixels = project.to_working(known[:, 2:]).astype(np.float32)
-        answer = _Answer(len(queries), project.num_frames)
-        with self._progress.task("query", len(queries), unit="points") as task:
-            for rows in _chunks(queries, points, project.num_frames):
-                those = np.flatnonzero(np.isin(points, rows))
-                anchors = Anchors(np.searchsorted(rows, points[those]), frames[those], pixels[those])
-                answer.put(rows, self._points.track(anchors))
+        answer = Answer(len(queries), project.num_frames)
+        work = [(shot, rows) for shot in project.shots for rows in chunks(points, frames, shot)]
+        with self._progress.task("query", sum(len(rows) for _, rows in work), unit="points") as task:
+            for shot, rows in work:
+                those = np.flatnonzero(inside_shot(frames, shot) & np.isin(points, rows))
+                anchors = Anchors(np.searchsorted(rows, points[those]), frames[those] - shot.start, pixels[those])
+                answer.put(rows, shot, self._points.within(shot).track(anchors))
                 task.advance(len(rows))
         tracks = project.to_original(answer.pixels).astype(np.float32)
         tracks[points, frames] = known[:, 2:]
@@ -243,37 +244,6 @@ class _Current(Generic[Opened]):
 
     def close(self) -> None:
         self._stack.close()
-
-
-class _Answer:
-    """Room for the answer, filled chunk by chunk."""
-
-    def __init__(self, count: int, num_frames: int) -> None:
-        self.pixels = np.zeros((count, num_frames, 2), np.float32)
-        self.visible = np.zeros((count, num_frames), bool)
-        self.confidence = np.zeros((count, num_frames), np.float32)
-        self.depth = np.zeros((count, num_frames), np.float32)
-
-    def put(self, rows: Rows, found: Tracked) -> None:
-        self.pixels[rows], self.visible[rows] = found.pixels, found.visible
-        self.confidence[rows], self.depth[rows] = found.confidence, found.depth
-
-
-def _chunks(queries: NDArray[np.float32], points: Rows, num_frames: int) -> Iterator[Rows]:
-    """Tracks to be worked on together: those with pins, and frame by frame those that are known there only.
-
-    Args:
-        queries: (N, 3).
-        points: (R,) the track of each query and pin.
-        num_frames: Of the clip.
-    """
-    most = max(1, min(CHUNK_POINTS, CHUNK_ENTRIES // num_frames))
-    known = np.bincount(points, minlength=len(queries))
-    group = np.where(known == 1, queries[:, 0], -1)
-    for value in np.unique(group):
-        rows = np.flatnonzero(group == value)
-        step = most if value >= 0 else max(1, most // int(known.max()))
-        yield from (rows[i : i + step] for i in range(0, len(rows), step))
 
 
 def _products(project: Project, *names: str) -> list[Path | None]:

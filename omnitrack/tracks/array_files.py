@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
-import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from omnitrack.numpy_file import read_npz
+from omnitrack.torch_file import load_torch
 
 TORCH_SUFFIXES = (".pt", ".pth")
 Arrays = dict[str, NDArray[Any]]
@@ -23,7 +23,7 @@ class Mismatch(Exception):
 def read_arrays(path: Path, keys: Collection[str], in_order: tuple[str, ...] = ()) -> Arrays:
     """Those of the named arrays that a file holds.
 
-    No code in the file is run: pickled objects are refused in .npz, and .pt is read with ``weights_only=True``.
+    No code in the file is run, and the size of every array is known before it is read.
 
     Args:
         path: A .npz, or a .pt or .pth of a dictionary of tensors.
@@ -31,42 +31,43 @@ def read_arrays(path: Path, keys: Collection[str], in_order: tuple[str, ...] = (
         in_order: Names for the tensors of a .pt that holds a plain list of them.
 
     Raises:
-        Mismatch: An unreadable, truncated or foreign file.
+        Mismatch: An unreadable, truncated or foreign file, or one whose arrays are no numbers.
+        OmnitrackError: It would take more memory than `omnitrack.limits` allows.
     """
     if path.suffix.lower() in TORCH_SUFFIXES:
-        return _read_torch(path, keys, in_order)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files if key in keys}
-    except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise Mismatch(f"is not a readable .npz: {error}") from None
+        arrays = _read_torch(path, keys, in_order)
+    else:
+        try:
+            arrays = read_npz(path, lambda names: [name for name in names if name in keys])
+        except (OSError, ValueError) as error:
+            raise Mismatch(f"is not a readable .npz: {error}") from None
+    for key, array in arrays.items():
+        if array.dtype.kind not in "biuf":
+            raise Mismatch(f"has {key} of type {array.dtype}")
+    return arrays
 
 
 def _read_torch(path: Path, keys: Collection[str], in_order: tuple[str, ...]) -> Arrays:
-    import torch
-
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise Mismatch(
-            f"is not a readable {path.suffix}: it is damaged, or holds more than tensors, numbers and text"
-        ) from None
-    except (OSError, EOFError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
-        cause = (str(error).splitlines() or ["it is cut short"])[0]
-        raise Mismatch(f"is not a readable {path.suffix}: {cause}") from None
+        content = load_torch(path)
+    except (OSError, ValueError) as error:
+        raise Mismatch(f"is not a readable {path.suffix}: {error}") from None
     if isinstance(content, (list, tuple)):
         if not in_order:
             raise Mismatch("holds a list of tensors without names; save a dictionary, or name the layout")
         content = dict(zip(in_order, content, strict=False))
     if not isinstance(content, Mapping):
         raise Mismatch(f"holds a {type(content).__name__}, not a dictionary of tensors")
-    return {key: _as_array(value) for key, value in content.items() if key in keys}
+    return {key: _as_array(key, value) for key, value in content.items() if key in keys}
 
 
-def _as_array(value: Any) -> NDArray[Any]:
+def _as_array(key: str, value: Any) -> NDArray[Any]:
     import torch
 
     if isinstance(value, torch.Tensor):
         value = value.detach()
         return (value.float() if value.is_floating_point() else value).numpy()  # numpy knows no bfloat16
-    return np.asarray(value)
+    try:
+        return np.asarray(value)  # plain numbers, or lists of them
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        raise Mismatch(f"has {key} that is no array of numbers") from None

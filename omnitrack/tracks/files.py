@@ -16,17 +16,19 @@ from __future__ import annotations
 
 import json
 import sys
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from omnitrack.atomic import atomic_path
 from omnitrack.errors import OmnitrackError
+from omnitrack.foreign_hdf5 import foreign_array
 from omnitrack.hdf5_file import open_hdf5
+from omnitrack.limits import content_limit
+from omnitrack.numpy_file import read_npz
 from omnitrack.tracks.text_files import read_csv, read_json, write_csv, write_json
 from omnitrack.tracks.tracks import Tracks
 from omnitrack.unavailable import unavailable
@@ -36,6 +38,7 @@ ARRAYS = ("queries", "tracks", "visible", "confidence", "depth", "frames", "pins
 FACTS = ("size", "fps", "meta")
 # One compressed chunk of an .h5 holds about this many elements: whole tracks, so that a slab of tracks is one read.
 H5_CHUNK_ELEMENTS = 1 << 18
+LARGEST = 1 << 31  # of a frame's number and of a side in pixels
 
 
 def save_tracks(tracks: Tracks, path: Path | None, format: str | None = None) -> None:
@@ -150,6 +153,8 @@ def check_tracks(tracks: Tracks, where: str) -> None:
             )
     if length and (tracks.frames[0] < 0 or (np.diff(tracks.frames) <= 0).any()):
         raise OmnitrackError(f"{where}: frames must be indices from 0 that increase")
+    if not 0 <= tracks.fps < np.inf:
+        raise OmnitrackError(f"{where}: {tracks.fps:g} frames per second is no rate", "0 where it is not known")
     pinned = tracks.pins[:, 0]
     if not (np.isfinite(tracks.pins).all() and ((pinned >= 0) & (pinned < count) & (pinned % 1 == 0)).all()):
         raise OmnitrackError(f"{where}: pins are rows (track, t, x, y) of the {count} tracks, all finite")
@@ -179,9 +184,9 @@ def _read(path: Path, keys: tuple[str, ...] = (*ARRAYS, *FACTS)) -> dict[str, ob
         return _READERS[name](path, keys)
     except OmnitrackError:
         raise
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # numpy, HDF5 and json fail in their own ways on what is damaged
         raise unavailable(path, error) or OmnitrackError(
-            f"{path} is not a readable {name} file of tracks, or is truncated: {error}",
+            f"{path} is not a readable {name} file of tracks, or is truncated: {error or type(error).__name__}",
             f"make it again: omnitrack query PROJECT -o {path}",
         ) from error
 
@@ -189,7 +194,7 @@ def _read(path: Path, keys: tuple[str, ...] = (*ARRAYS, *FACTS)) -> dict[str, ob
 def _meta(raw: Mapping[str, object], where: str) -> dict[str, object]:
     try:
         meta = json.loads(str(raw.get("meta", "{}")))
-    except ValueError:
+    except (ValueError, RecursionError):
         meta = None
     if not isinstance(meta, dict):
         raise OmnitrackError(f"{where} is damaged: its meta is not a JSON object", "give a file that query wrote")
@@ -202,26 +207,51 @@ def _build(raw: Mapping[str, object], where: str) -> Tracks:
     if missing:
         raise OmnitrackError(f"{where} holds no tracks: it lacks {', '.join(missing)}", "give a file that query wrote")
     try:
-        points = np.asarray(raw["tracks"], np.float32)
-        visible = np.asarray(raw["visible"]).astype(bool)
+        points = _numbers(raw["tracks"], "tracks")
+        visible = _numbers(raw["visible"], "visible")
+        if not np.isfinite(visible).all():
+            raise ValueError("visible is not true or false everywhere")
+        visible = visible.astype(bool)
         length = points.shape[1] if points.ndim == 3 else 0
-        size = np.asarray(raw.get("size", (0, 0)), np.int64).reshape(2)
         tracks = Tracks(
-            queries=np.asarray(raw["queries"], np.float32),
-            tracks=points,
+            queries=_numbers(raw["queries"], "queries").astype(np.float32, copy=False),
+            tracks=points.astype(np.float32, copy=False),
             visible=visible,
-            confidence=np.asarray(raw.get("confidence", visible), np.float32),
-            depth=np.asarray(raw.get("depth", np.full(visible.shape, np.nan)), np.float32),
-            frames=np.asarray(raw.get("frames", np.arange(length)), np.int64),
-            size=(int(size[0]), int(size[1])),
-            fps=float(np.asarray(raw.get("fps", 0.0))),
+            confidence=_numbers(raw.get("confidence", visible), "confidence").astype(np.float32, copy=False),
+            depth=_numbers(raw.get("depth", np.full(visible.shape, np.nan)), "depth").astype(np.float32, copy=False),
+            frames=_whole(raw.get("frames", np.arange(length)), "frames"),
+            size=_size(raw.get("size", (0, 0))),
+            fps=float(_numbers(raw.get("fps", 0.0), "fps").reshape(())),
             meta=_meta(raw, where),
-            pins=np.asarray(raw.get("pins", ()), np.float32).reshape(-1, 4),
+            pins=_numbers(raw.get("pins", ()), "pins").astype(np.float32, copy=False).reshape(-1, 4),
         )
         check_tracks(tracks, where)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise OmnitrackError(f"{where} is damaged: {error}", "give a file that query wrote") from error
     return tracks
+
+
+def _numbers(values: object, key: str) -> NDArray[Any]:
+    # Lists become numbers at once, null NaN: of a list with one long text numpy would make as many as long ones.
+    array = values if isinstance(values, (np.ndarray, np.generic)) else np.asarray(values, np.float64)
+    array = np.asarray(array)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{key} holds {array.dtype}, not numbers")
+    return array
+
+
+def _whole(values: object, key: str) -> NDArray[np.int64]:
+    array = _numbers(values, key)
+    if not (np.isfinite(array) & (array == np.floor(array)) & (np.abs(array) < LARGEST)).all():
+        raise ValueError(f"{key} {array.ravel()[:4].tolist()} holds more than whole numbers")
+    return array.astype(np.int64)
+
+
+def _size(values: object) -> tuple[int, int]:
+    width, height = _whole(values, "size").reshape(2).tolist()
+    if (width, height) != (0, 0) and min(width, height) < 1:
+        raise ValueError(f"its size is {width}x{height}")
+    return width, height
 
 
 def _write_npz(tracks: Tracks, file: BinaryIO) -> None:
@@ -242,12 +272,7 @@ def _write_npz(tracks: Tracks, file: BinaryIO) -> None:
 
 
 def _read_npz(path: Path, keys: tuple[str, ...]) -> dict[str, object]:
-    with path.open("rb") as file:
-        if not zipfile.is_zipfile(file):
-            raise ValueError("no zip directory at its end")
-        file.seek(0)
-        with np.load(file, allow_pickle=False) as archive:
-            return {key: archive[key] for key in keys if key in archive.files}
+    return dict(read_npz(path, lambda names: [key for key in keys if key in names]))
 
 
 def _write_h5(tracks: Tracks, path: Path) -> None:
@@ -271,8 +296,13 @@ def _write_h5(tracks: Tracks, path: Path) -> None:
 def _read_h5(path: Path, keys: tuple[str, ...]) -> dict[str, object]:
 
     with open_hdf5(path) as file:
-        arrays: dict[str, object] = {key: file[key][()] for key in ARRAYS if key in keys and key in file}
-        return {**arrays, **{key: file.attrs[key] for key in FACTS if key in file.attrs}}
+        left = content_limit(path.stat().st_size)
+        found: dict[str, object] = {}
+        for key in (key for key in ARRAYS if key in keys and file.get(key, getlink=True) is not None):
+            dataset = foreign_array(file, key, left)
+            left -= dataset.nbytes
+            found[key] = dataset[()]
+        return found | {key: file.attrs[key] for key in FACTS if key in file.attrs}
 
 
 _WRITERS: dict[str, Callable[[Tracks, BinaryIO], None]] = {"npz": _write_npz, "csv": write_csv, "json": write_json}

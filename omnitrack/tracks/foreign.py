@@ -148,11 +148,12 @@ def _columns(arrays: Arrays, num_frames: int) -> tuple[int, NDArray[np.intp]]:
     """How many columns the tracks have, and of which frames."""
     if "frames" not in arrays:
         return num_frames, np.arange(num_frames)
-    frames = numbers(arrays, "frames").astype(np.intp).ravel()
-    if not len(frames) or frames.min() < 0 or frames.max() >= num_frames or len(np.unique(frames)) < len(frames):
-        span = f"{frames.min()} to {frames.max()}" if len(frames) else "none"
+    frames = numbers(arrays, "frames").ravel()
+    whole = len(frames) and frames.min() >= 0 and frames.max() < num_frames and (frames == np.floor(frames)).all()
+    if not whole or len(np.unique(frames)) < len(frames):
+        span = f"{frames.min():g} to {frames.max():g}" if len(frames) else "none"
         raise Mismatch(f"covers frames {span}, and the video has frames 0 to {num_frames - 1}: is it of another video?")
-    return len(frames), frames
+    return len(frames), frames.astype(np.intp)
 
 
 def _frame_of(

@@ -21,6 +21,7 @@ KEYS = (
     *("confidence", "pred_confidence", "expected_dist"),
     *("size", "raster", "frames", "depth", "queries", "query_points"),
 )
+LARGEST_SIDE = 1 << 20  # of a frame, in pixels
 LAYOUT_HINT = f"say whose it is: --set flow.tracks.layout={'|'.join(TRACK_LAYOUTS[1:])}"
 _SHAPE_HINT = (
     "the tracker must see the frames of the project, each once; if it is another tracker's: flow.tracks.layout"
@@ -142,8 +143,9 @@ def has_logits(arrays: Mapping[str, NDArray[Any]]) -> bool:
 def size_of(arrays: Mapping[str, NDArray[Any]]) -> tuple[int, int]:
     """(width, height) of the frame that a file's positions belong to."""
     size = arrays["size"]
-    if size.shape != (2,) or size.dtype.kind not in "iuf" or not (size > 0).all():
-        raise Mismatch(f"has a size that is not (width, height): {size.tolist()}")
+    whole = size.shape == (2,) and bool(((size >= 1) & (size <= LARGEST_SIDE) & (size == np.floor(size))).all())
+    if not whole:
+        raise Mismatch(f"has a size that is not (width, height) in whole pixels: {size.ravel()[:4].tolist()}")
     return int(size[0]), int(size[1])
 
 

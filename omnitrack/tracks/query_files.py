@@ -6,7 +6,6 @@ in another frame.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.numpy_file import read_npy, read_npz
 from omnitrack.tracks.files import load_tracks
 from omnitrack.tracks.text_tables import SHOWN, TextTable, read_text_table
 
@@ -122,20 +122,13 @@ def _read_arrays(path: Path) -> tuple[Numbers, Numbers]:
     """Queries (N, 3) and pins (M, 4)."""
     pins: NDArray = np.zeros((0, 4))
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.lib.npyio.NpzFile):
-            with loaded as archive:
-                key = next((key for key in ("queries", "points") if key in archive.files), None)
-                if key is None:
-                    raise OmnitrackError(
-                        f"{path} has no array queries or points, only {', '.join(archive.files) or 'nothing'}",
-                        "save it with np.savez(file, queries=rows)",
-                    )
-                array = archive[key]
-                pins = archive["pins"] if "pins" in archive.files else pins
+        if path.suffix.lower() == ".npy":
+            array = read_npy(path)
         else:
-            array = loaded
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+            found = read_npz(path, lambda names: [_key_of(names, path), *(["pins"] if "pins" in names else [])])
+            pins = found.pop("pins", pins)
+            (array,) = found.values()
+    except (OSError, ValueError) as error:
         raise OmnitrackError(f"{path} is not a readable {path.suffix} file: {error}", "save it with np.save") from error
     for values, width, form in ((array, 3, "(N, 3), rows (t, x, y)"), (pins, 4, "(M, 4), rows (track, t, x, y)")):
         if values.ndim != 2 or values.shape[1] != width or values.dtype.kind not in "iuf":
@@ -143,3 +136,13 @@ def _read_arrays(path: Path) -> tuple[Numbers, Numbers]:
                 f"{path} has {values.dtype} values of shape {values.shape}", f"give numbers of shape {form}"
             )
     return array.astype(np.float64), pins.astype(np.float64)
+
+
+def _key_of(names: list[str], path: Path) -> str:
+    for key in ("queries", "points"):
+        if key in names:
+            return key
+    raise OmnitrackError(
+        f"{path} has no array queries or points, only {', '.join(names) or 'nothing'}",
+        "save it with np.savez(file, queries=rows)",
+    )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -11,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.limits import check_content
+from omnitrack.tracks.text_tables import read_lines, split_fields
 from omnitrack.tracks.tracks import Tracks
 
 CSV_COLUMNS = ("track", "frame", "x", "y", "visible", "confidence")  # these every file has
@@ -18,6 +21,7 @@ CSV_MORE = ("query_frame", "query_x", "query_y", "time_s", "pinned")
 CSV_QUERY = CSV_MORE[:3]
 CSV_ROW = "%d,%d,%.4f,%.4f,%d,%.4f,%d,%.4f,%.4f,%.6f,%d\n"
 CSV_ROWS_AT_ONCE = 1 << 16
+LIST_BYTES, NUMBER_BYTES = 96, 32  # what Python takes for a short list, and for a number in one
 JSON_FORMAT = "omnitrack-tracks-1"
 
 
@@ -56,39 +60,21 @@ def read_csv(path: Path) -> dict[str, object]:
     Where a file does not say what a track's query was, it is its first visible row; and where not what was pinned,
     nothing was.
     """
-    with path.open(encoding="utf-8-sig") as file:
-        header = [name.strip().lower() for name in file.readline().split(",")]
-        missing = [name for name in CSV_COLUMNS if name not in header]
-        if missing:
-            raise OmnitrackError(
-                f"{path} is not a file of tracks: its first line has no column {', '.join(missing)}",
-                f"the columns are {','.join(CSV_COLUMNS)}",
-            )
-        lines = [line for line in file if line.strip()]
-    if not lines:
-        raise OmnitrackError(f"{path} has no rows under its header", "give a file that query wrote")
-    if not lines[-1].endswith("\n"):
-        raise OmnitrackError(f"{path} is truncated: its last line has no end", "if it is whole, end its last line")
-    names = [*CSV_COLUMNS, *(CSV_QUERY if set(CSV_QUERY) <= set(header) else ())]
-    names += ["pinned"] if "pinned" in header else []
-    rows = np.loadtxt(lines, delimiter=",", ndmin=2, usecols=[header.index(name) for name in names])
-    columns = dict(zip(names, rows.T, strict=True))
-    for name in ("track", "frame", "visible", "query_frame", "pinned"):
-        if name in columns and (columns[name] != np.floor(columns[name])).any():
-            raise OmnitrackError(f"{path}: {name} must be whole numbers")
+    columns = _columns(path)
+    names = list(columns)
+    rows = np.column_stack([columns[name] for name in names])
     ids, row = np.unique(columns["track"], return_inverse=True)
     frames, column = np.unique(columns["frame"], return_inverse=True)
-    filled = np.zeros((len(ids), len(frames)), bool)
-    filled[row, column] = True
-    if len(rows) != filled.size or not filled.all():
+    if len(rows) != len(ids) * len(frames) or len(np.unique(row * len(frames) + column)) < len(rows):
         raise OmnitrackError(
             f"{path} is truncated or has rows twice: {len(rows)} rows for {len(ids)} tracks over {len(frames)} frames",
             "it needs one row per track and frame",
         )
-    grid = np.empty((*filled.shape, len(names)))
+    check_content(f"{path}, {len(rows)} rows,", 3 * rows.nbytes, path.stat().st_size)
+    grid = np.empty((len(ids), len(frames), len(names)))
     grid[row, column] = rows
     points, visible = grid[..., 2:4], grid[..., 4] != 0
-    found = {"tracks": points, "visible": visible, "confidence": grid[..., 5], "frames": frames}
+    found: dict[str, object] = {"tracks": points, "visible": visible, "confidence": grid[..., 5], "frames": frames}
     if "query_x" in columns:
         found["queries"] = _queries(grid[..., 6:9], path)
     else:
@@ -97,7 +83,45 @@ def read_csv(path: Path) -> dict[str, object]:
     if "pinned" in columns:
         track, place = np.nonzero(grid[..., -1])
         found["pins"] = np.column_stack([track, frames[place], points[track, place]])
-    return {**found}
+    return found
+
+
+def _columns(path: Path) -> dict[str, NDArray[np.float64]]:
+    """The columns that are read, by name, the required ones first."""
+    text = read_lines(path)
+    fields = [split_fields(path, line, text.separator) for _, line in text.lines[:2]]
+    header = [field.lower() for field in fields[0]] if fields else []
+    if len(fields) > 1 and len(fields[1]) == len(header) + 1:
+        header = ["", *header]  # R leaves out the name of its row names
+    missing = [name for name in CSV_COLUMNS if name not in header]
+    if missing:
+        raise OmnitrackError(
+            f"{path} is not a file of tracks: its first line has no column {', '.join(missing)}",
+            f"the columns are {','.join(CSV_COLUMNS)}",
+        )
+    if len(fields) < 2:
+        raise OmnitrackError(f"{path} has no rows under its header", "give a file that query wrote")
+    if not text.is_whole:
+        raise OmnitrackError(f"{path} is truncated: its last line has no end", "if it is whole, end its last line")
+    names = [*CSV_COLUMNS, *(CSV_QUERY if set(CSV_QUERY) <= set(header) else ())]
+    names += ["pinned"] if "pinned" in header else []
+    twice = [name for name in names if header.count(name) > 1]
+    if twice:
+        raise OmnitrackError(f"{path} has two columns {twice[0]}", "leave one of them")
+    lines = (line for _, line in text.lines[1:])
+    columns = dict(zip(names, _numbers(lines, text.separator, [header.index(name) for name in names]).T, strict=True))
+    for name in ("track", "frame", "visible", "query_frame", "pinned"):
+        values = columns.get(name, np.zeros(0))
+        if not (np.isfinite(values) & (values == np.floor(values))).all():
+            raise OmnitrackError(f"{path}: {name} must be whole numbers")
+    return columns
+
+
+def _numbers(lines: Iterable[str], separator: str, columns: list[int]) -> NDArray[np.float64]:
+    """(rows, len(columns)) numbers; a decimal comma is one where it does not separate."""
+    plain = lines if separator == "," else (line.replace(",", ".") for line in lines)
+    between = None if separator == " " else separator
+    return np.loadtxt(plain, delimiter=between, ndmin=2, usecols=columns, quotechar='"')
 
 
 def _queries(named: NDArray[np.float64], path: Path) -> NDArray[np.float64]:
@@ -141,10 +165,21 @@ def write_json(tracks: Tracks, file: BinaryIO) -> None:
 
 def read_json(path: Path) -> dict[str, object]:
     """The arrays of a JSON file of tracks; its null depths become NaN."""
-    raw = json.loads(path.read_text(encoding="utf-8"))
+    data = path.read_bytes()
+    lists, values = data.count(b"[") + data.count(b"{"), data.count(b",")
+    check_content(str(path), lists * LIST_BYTES + values * NUMBER_BYTES + 5 * len(data), len(data))
+    raw = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_object)
     if not isinstance(raw, dict):
         raise OmnitrackError(f"{path} is not a file of tracks: it is not a JSON object", "give a file that query wrote")
     return {**raw, "meta": json.dumps(raw.get("meta", {}))}
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"it names {twice[:40]!r} twice")
+    return found
 
 
 def _plain(values: NDArray) -> list[object]:

@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.limits import check_content
 
 SEPARATORS = ("\t", ";", ",")  # the first that a table has; before a comma, which may be a decimal one
+LINE_BYTES, FIELD_BYTES = 160, 72  # what Python takes for a short line with its number, and for a field of it
 SHOWN = 80  # characters of a line in a message
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
@@ -67,24 +69,71 @@ def read_text_table(path: Path) -> TextTable:
     A column of row names without a name in the header, as R writes it, is taken for one without a name.
 
     Raises:
-        OmnitrackError: The file cannot be read, or is no text.
+        OmnitrackError: The file cannot be read, is no text, or is larger than `omnitrack.limits` allows.
     """
-    lines = list(_lines(_text(path)))
-    separator = _separator(lines[0][1]) if lines else ","
-    try:
-        fields = [(number, _fields(line, separator)) for number, line in lines]
-    except csv.Error as error:
-        raise OmnitrackError(f"{path} is not a table: {error}", "separate its columns by commas") from error
-    header = [field.lower() for field in fields[0][1]] if fields and not _is_numbers(fields[0][1]) else []
-    rows = [found for _, found in fields[bool(header) :]]
+    found = read_lines(path)
+    separator = found.separator
+    first = split_fields(path, found.lines[0][1], separator) if found.lines else []
+    header = [field.lower() for field in first] if not _is_numbers(first) else []
+    body = found.lines[bool(header) :]
+    count = sum(line.count(separator) + 1 for _, line in body)
+    check_content(f"{path}, {count} fields,", count * FIELD_BYTES, path.stat().st_size)
+    rows = [split_fields(path, line, separator) for _, line in body]
     if header and rows and all(len(row) == len(header) + 1 for row in rows):
         header = ["", *header]
-    numbers = [number for number, _ in fields]
-    return TextTable(path, header, rows, numbers[bool(header) :], numbers[0] if numbers else 1)
+    return TextTable(path, header, rows, [number for number, _ in body], found.lines[0][0] if found.lines else 1)
+
+
+@dataclass(frozen=True)
+class TextLines:
+    """The lines of a table that count, not yet taken apart.
+
+    Attributes:
+        separator: Between columns.
+        lines: Number and text of each line.
+        is_whole: Whether the last line has an end.
+    """
+
+    separator: str
+    lines: list[tuple[int, str]]
+    is_whole: bool
+
+
+def read_lines(path: Path) -> TextLines:
+    """The lines of a table, see `read_text_table`.
+
+    Raises:
+        OmnitrackError: As `read_text_table`.
+    """
+    text = _text(path)
+    count = text.count("\n") + text.count("\r") + 1
+    check_content(f"{path}, {count} lines,", count * LINE_BYTES + 4 * len(text), path.stat().st_size)
+    lines = list(_lines(text))
+    return TextLines(_separator(lines[0][1]) if lines else ",", lines, text.endswith(("\n", "\r")))
+
+
+def split_fields(path: Path, line: str, separator: str) -> list[str]:
+    """The fields of a line of a table, without quotes and without empty ones at its end.
+
+    Raises:
+        OmnitrackError: A quote or a field has no end.
+    """
+    if separator == " ":
+        line = " ".join(line.split())
+    try:
+        fields = [field.strip() for field in next(csv.reader([line], delimiter=separator, skipinitialspace=True))]
+    except csv.Error as error:
+        raise OmnitrackError(f"{path} is not a table: {error}", "separate its columns by commas") from error
+    while fields and not fields[-1]:  # a separator at the end
+        fields.pop()
+    return fields
 
 
 def _text(path: Path) -> str:
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise OmnitrackError(f"cannot read {path}: {error.strerror or error}", "check that file") from error
     if data.startswith(_UTF16):
         return data.decode("utf-16", "replace")
     if b"\0" in data:
@@ -105,15 +154,6 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 def _separator(line: str) -> str:
     bare = re.sub(r'"[^"]*"', "", line)
     return next((separator for separator in SEPARATORS if separator in bare), " ")
-
-
-def _fields(line: str, separator: str) -> list[str]:
-    if separator == " ":
-        line = " ".join(line.split())
-    fields = [field.strip() for field in next(csv.reader([line], delimiter=separator, skipinitialspace=True))]
-    while fields and not fields[-1]:  # a separator at the end
-        fields.pop()
-    return fields
 
 
 def _is_numbers(fields: Sequence[str]) -> bool:

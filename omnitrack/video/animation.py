@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.image_header import check_image
 from omnitrack.video.levels import AUTO_LEVELS, find_levels, notes_on, sample_indices, to_rgb8
 from omnitrack.video.reader import DEFAULT_FPS, VideoReader
 
@@ -37,11 +38,12 @@ class AnimatedImage(VideoReader):
         levels: See `omnitrack.video.levels.find_levels`.
 
     Raises:
-        OmnitrackError: A picture in it cannot be decoded.
+        OmnitrackError: A picture in it cannot be decoded, or is larger than `omnitrack.limits` allows.
     """
 
     def __init__(self, path: Path, levels: str = AUTO_LEVELS) -> None:
         self.path = path
+        check_image(str(path), path.read_bytes())
         self.count = count_pictures(path)
         wanted, sampled, delays = set(sample_indices(self.count)), [], []
         for index, (picture, delay) in enumerate(self._pictures()):
@@ -66,7 +68,9 @@ class AnimatedImage(VideoReader):
                     picture = np.asarray(file.read(index=index))
                     delay = file.metadata(index=index, exclude_applied=False).get("duration") or 0
                     yield (picture[..., None] if picture.ndim == 2 else picture), float(delay)
-        except (OSError, SyntaxError, ValueError, EOFError) as error:  # Pillow calls damage by any of these
+        except OmnitrackError:
+            raise
+        except Exception as error:  # Pillow has no one name for what is damaged
             raise OmnitrackError(
                 f"{self.path} cannot be read: {error}", "it is damaged or incomplete: copy or export it again"
             ) from error

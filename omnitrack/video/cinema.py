@@ -40,10 +40,11 @@ def read_cinema(path: Path) -> NDArray[Any]:
         data = decoder.stdout.read()
         decoder.wait()
         complaint = next(iter(decoder.complaints()), None)
-        found = re.findall(r": Video: .*?, (\w+)(?:\(.*?\))?, (\d+)x(\d+)", decoder.log())
-    if complaint or not found:
+        streams = decoder.video_streams()
+    written = re.search(r": Video: .*?, (\w+)(?:\(.*?\))?, (\d+)x(\d+)", streams[-1]) if streams else None
+    if complaint or not written:
         raise _damaged(path, complaint or "it is no image")
-    name, width, height = found[-1]  # of what was written
+    name, width, height = written.groups()
     kind = re.fullmatch(r"(gbrap|gbrp|gray)f(16|32)le", name)
     names = _PLANES[kind[1]] if kind else ""
     dtype = np.dtype(f"<f{int(kind[2]) // 8}") if kind else np.dtype(np.uint8)

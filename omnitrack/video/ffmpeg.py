@@ -11,6 +11,8 @@ from types import TracebackType
 from typing import IO
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.image_header import PIXEL_BYTES
+from omnitrack.limits import content_limit
 
 # ffmpeg's names of containers and streams of pictures, and of sound, so that a file of sound alone is called that.
 FORMATS = (
@@ -20,6 +22,11 @@ FORMATS = (
     *("png_pipe", "jpeg_pipe", "tiff_pipe", "webp_pipe", "bmp_pipe", "j2k_pipe", "exr_pipe", "dpx_pipe"),
     *("mp3", "wav", "w64", "aac", "ac3", "flac", "aiff", "au", "caf", "amr"),
 )
+LEAST_VERSION = "5.1"  # which has -fps_mode
+INSTALL = "pip install --upgrade imageio-ffmpeg, and unset IMAGEIO_FFMPEG_EXE if that is set"
+_OWN_FAULT = re.compile(r"Unrecognized option|Option .*not found|Unknown (?:input|output) format")
+_FILE = "file:"  # ffmpeg's own protocol
+_STREAM = re.compile(r"^\[info\] +Stream #.*?: Video: .*", re.MULTILINE)
 _COMPLAINT = re.compile(r"^(?:\[[^\]]* @ 0x[0-9a-f]+\] )*\[(?:error|fatal|panic)\] (.*)")
 
 
@@ -34,25 +41,24 @@ class Ffmpeg:
         arguments: What follows the program's name.
 
     Raises:
-        OmnitrackError: There is no ffmpeg.
+        OmnitrackError: There is no ffmpeg, or it cannot be started.
     """
 
     stdin: IO[bytes]
     stdout: IO[bytes]
 
     def __init__(self, *arguments: str) -> None:
-        import imageio_ffmpeg
-
+        self._program = find_program()
+        self._files = [argument for argument in arguments if argument.startswith(_FILE)]
+        self._stopped = False
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process; a pipe could fill up and block
         try:
-            command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostats", "-loglevel", "level+info"]
+            command = [self._program, "-hide_banner", "-nostats", "-loglevel", "level+info"]
             pipe = subprocess.PIPE
             self._process = subprocess.Popen([*command, *arguments], stdin=pipe, stdout=pipe, stderr=self._log)
-        except (RuntimeError, OSError) as error:
+        except OSError as error:
             self._log.close()
-            raise OmnitrackError(
-                f"ffmpeg cannot be started: {error}", "pip install --upgrade imageio-ffmpeg"
-            ) from error
+            raise _unusable(self._program, str(error.strerror or error)) from error
         assert self._process.stdin is not None and self._process.stdout is not None
         self.stdin, self.stdout = self._process.stdin, self._process.stdout
 
@@ -63,16 +69,35 @@ class Ffmpeg:
         return self._process.wait()
 
     def log(self) -> str:
-        """Everything it said so far."""
+        """Everything it said so far, without the names of files, which could read like its own lines."""
         self._log.seek(0)
-        return self._log.read().decode("utf-8", "replace")
+        said = self._log.read().decode("utf-8", "replace")
+        for file in self._files:
+            said = said.replace(file, "")
+        return said
+
+    def video_streams(self) -> list[str]:
+        """What it said of each stream of pictures; a title in the file may read like that, but for its beginning."""
+        return _STREAM.findall(self.log())
 
     def complaints(self) -> list[str]:
-        """The errors in its log, first to last, without their prefixes."""
-        return [found[1].strip(" .") for line in self.log().splitlines() if (found := _COMPLAINT.match(line))]
+        """The errors in its log when it has ended, first to last, without their prefixes.
+
+        Raises:
+            OmnitrackError: It is this ffmpeg that is at fault: too old, or none.
+        """
+        log = self.log()
+        found = [line[1].strip(" .") for text in log.splitlines() if (line := _COMPLAINT.match(text))]
+        own = next((line for line in found if _OWN_FAULT.search(line)), None)
+        if own:
+            raise _unusable(self._program, f"it is {describe_program()}: {own}")
+        if not self._stopped and "[info]" not in log and "[error]" not in log and "[fatal]" not in log:
+            raise _unusable(self._program, f"it says {log.strip()[:200]!r}" if log.strip() else "it says nothing")
+        return found
 
     def stop(self) -> None:
         """End it now."""
+        self._stopped = True
         self._process.kill()
 
     def __enter__(self) -> Ffmpeg:
@@ -87,9 +112,42 @@ class Ffmpeg:
         self._log.close()
 
 
+def find_program() -> str:
+    """Where ffmpeg is.
+
+    Raises:
+        OmnitrackError: There is none.
+    """
+    try:
+        import imageio_ffmpeg
+
+        return imageio_ffmpeg.get_ffmpeg_exe()
+    except (ImportError, RuntimeError, OSError) as error:
+        told = str(error).partition("\n")[0].rstrip(".")
+        raise OmnitrackError(f"there is no ffmpeg, without which no video is read: {told}", INSTALL) from error
+
+
+def describe_program() -> str:
+    """The version of ffmpeg, and what is wrong with it, if anything is."""
+    import imageio_ffmpeg
+
+    try:
+        version = str(imageio_ffmpeg.get_ffmpeg_version())
+    except Exception as error:  # not there, not executable, no ffmpeg: whatever starting a program can meet
+        return f"broken ({type(error).__name__})"
+    known = re.match(r"n?(\d+)\.(\d+)", version)
+    if known and (int(known[1]), int(known[2])) < tuple(map(int, LEAST_VERSION.split("."))):
+        return f"{version}, too old (at least {LEAST_VERSION} is needed)"
+    return version or "broken (it names no version)"
+
+
+def _unusable(program: str, cause: str) -> OmnitrackError:
+    return OmnitrackError(f"the ffmpeg at {program} cannot be used: {cause}", INSTALL)
+
+
 def local_file(path: Path) -> str:
     """A path as ffmpeg takes it: never read as an option, a URL or one of its own protocols."""
-    return f"file:{path}"
+    return f"{_FILE}{path}"
 
 
 def input_file(path: Path) -> list[str]:
@@ -98,4 +156,5 @@ def input_file(path: Path) -> list[str]:
     Lists of other files (concat, HLS, SDP) are none, whatever the file is called; nor are texts, which ffmpeg would
     draw.
     """
-    return ["-format_whitelist", ",".join(FORMATS), "-i", local_file(path)]
+    most_pixels = str(min(content_limit() // PIXEL_BYTES, 2**31 - 1))
+    return ["-format_whitelist", ",".join(FORMATS), "-max_pixels", most_pixels, "-i", local_file(path)]

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.image_header import JPEG, PNG, check_image
 
-_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _JPEG_END = b"\xff\xd9"
 _TRAILER_BYTES = 1 << 16  # what cameras may append after the end of a JPEG
 
@@ -24,7 +24,7 @@ def read_pixels(path: Path) -> NDArray[Any]:
     An orientation that the file names (EXIF) is applied, in every format.
 
     Raises:
-        OmnitrackError: The file is missing, damaged or no image.
+        OmnitrackError: The file is missing, damaged, no image, or larger than `omnitrack.limits` allows.
     """
     import cv2
 
@@ -35,10 +35,12 @@ def read_pixels(path: Path) -> NDArray[Any]:
         raise OmnitrackError(f"cannot read image {path}: {error.strerror}", hint) from error
     if not data:
         raise OmnitrackError(f"image {path} is empty", hint)
+    if check_image(f"image {path}", data) is None:
+        raise OmnitrackError(f"image {path} is damaged or not an image", hint)
     if not _is_whole(data):
         raise OmnitrackError(f"image {path} is damaged or truncated", hint)
     buffer = np.frombuffer(data, np.uint8)
-    is_jpeg = data.startswith(_JPEG)  # it has no alpha, and OpenCV turns it upright
+    is_jpeg = data.startswith(JPEG)  # it has no alpha, and OpenCV turns it upright
     with quiet_opencv():
         try:
             image = cv2.imdecode(buffer, cv2.IMREAD_COLOR if is_jpeg else cv2.IMREAD_UNCHANGED)
@@ -67,7 +69,7 @@ def quiet_opencv() -> Iterator[None]:
 
 def _orientation(data: bytes) -> int:
     """The EXIF orientation of a PNG or WebP, 1 where it has none; OpenCV turns JPEG and TIFF itself."""
-    named = (data.startswith(_PNG) and b"eXIf" in data) or (data[8:12] == b"WEBP" and b"EXIF" in data)
+    named = (data.startswith(PNG) and b"eXIf" in data) or (data[8:12] == b"WEBP" and b"EXIF" in data)
     if not named:
         return 1
     import imageio.v3 as imageio
@@ -94,11 +96,11 @@ def _is_whole(data: bytes) -> bool:
 
     OpenCV, depending on its version, fills what is missing with grey, or complains past us on the terminal.
     """
-    if data.startswith(_JPEG):
+    if data.startswith(JPEG):
         return _JPEG_END in data[-_TRAILER_BYTES:]
-    if not data.startswith(_PNG):
+    if not data.startswith(PNG):
         return True
-    chunk = len(_PNG)
+    chunk = len(PNG)
     while chunk + 12 <= len(data):  # length (4), type (4), content (length), checksum of type and content (4)
         end = chunk + 8 + int.from_bytes(data[chunk : chunk + 4], "big")
         if zlib.crc32(data[chunk + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):

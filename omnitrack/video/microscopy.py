@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.limits import check_content
+from omnitrack.tiff_directory import read_directory
 from omnitrack.video.axes import plan_frames, plane_index
 from omnitrack.video.images import upright
 from omnitrack.video.levels import AUTO_LEVELS, find_levels, notes_on, sample_indices, to_rgb8
 from omnitrack.video.reader import DEFAULT_FPS, VideoReader
-from omnitrack.video.tiff_directory import read_directory
 
 ORIENTATION = 274
-MOST_PIXELS = 1 << 28  # of a picture: a small file may claim any size, and one of more is no frame of a video
 _WHITE_IS_ZERO, _RGB, _PALETTE, _CMYK = 0, 2, 3, 5  # of PhotometricInterpretation
 INSTALL = 'pip install "omnitrack-video[science]"'
 
@@ -77,8 +77,8 @@ class MicroscopeStack(VideoReader):
         try:
             with tifffile.TiffFile(self.path, _multifile=False) as file:
                 series = max(file.series, key=lambda one: math.prod(one.shape))
-                if math.prod(series.keyframe.shape) > MOST_PIXELS:
-                    raise OmnitrackError(f"{self.path} has pictures of {series.keyframe.shape}", "crop or shrink them")
+                page = series.keyframe
+                check_content(f"a page of {self.path}", math.prod(page.shape) * max(page.dtype.itemsize, 2))
                 planes = None
                 if series.dataoffset is not None:
                     dtype = series.dtype.newbyteorder(file.byteorder)

@@ -136,10 +136,10 @@ class VideoFile(VideoReader):
         """What ffmpeg says of the video stream, and the duration in seconds where the file tells it."""
         with Ffmpeg(*input_file(self.path)) as probe:
             probe.wait()
-            about, complaints = probe.log(), probe.complaints()
+            about, complaints, streams = probe.log(), probe.complaints(), probe.video_streams()
         if "Input #0" not in about:
             raise self._unreadable(next(iter(complaints), None))
-        streams = [line for line in about.splitlines() if ": Video: " in line and "(attached pic)" not in line]
+        streams = [line for line in streams if "(attached pic)" not in line]
         if not streams:
             raise OmnitrackError(f"{self.path} holds no video (only sound?)", "give a file that holds a video")
         return streams[0], _duration(about)
@@ -212,5 +212,5 @@ def _read_pam(stream: IO[bytes]) -> NDArray[Any] | None:
 
 def _duration(about: str) -> float | None:
     """Seconds, None where the file does not tell."""
-    found = re.search(r"Duration: (\d+):(\d+):([\d.]+)", about)
+    found = re.search(r"^\[info\] +Duration: (\d+):(\d+):([\d.]+)", about, re.MULTILINE)
     return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3]) if found else None

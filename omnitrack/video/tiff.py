@@ -15,12 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
-from omnitrack.video.axes import count_planes, plan_frames
-from omnitrack.video.images import quiet_opencv, read_pixels
-from omnitrack.video.levels import AUTO_LEVELS, find_levels, notes_on, sample_indices, to_rgb8
-from omnitrack.video.microscopy import INSTALL, MicroscopeStack, can_read_any_tiff
-from omnitrack.video.reader import DEFAULT_FPS, VideoReader
-from omnitrack.video.tiff_directory import (
+from omnitrack.image_header import PIXEL_BYTES
+from omnitrack.limits import check_content, content_limit
+from omnitrack.tiff_directory import (
     BITS,
     PHOTOMETRIC,
     PLANAR,
@@ -29,6 +26,11 @@ from omnitrack.video.tiff_directory import (
     TiffDirectory,
     read_directory,
 )
+from omnitrack.video.axes import count_planes, plan_frames
+from omnitrack.video.images import quiet_opencv, read_pixels
+from omnitrack.video.levels import AUTO_LEVELS, find_levels, notes_on, sample_indices, to_rgb8
+from omnitrack.video.microscopy import INSTALL, MicroscopeStack, can_read_any_tiff
+from omnitrack.video.reader import DEFAULT_FPS, VideoReader
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk")  # the latter four are of microscopes
 PAGES_AT_ONCE = 16  # OpenCV walks to the first of them from the start of the file
@@ -107,13 +109,16 @@ class TiffStack(VideoReader):
         levels: See `omnitrack.video.levels.find_levels`.
 
     Raises:
-        OmnitrackError: A page cannot be decoded.
+        OmnitrackError: A page cannot be decoded, or is larger than `omnitrack.limits` allows.
     """
 
     def __init__(self, path: Path, directory: TiffDirectory, levels: str) -> None:
         self.path = path
         self.fps = directory.fps or DEFAULT_FPS
         self._is_whole = directory.is_whole
+        page_bytes = PIXEL_BYTES * max((width * height for width, height in directory.sizes), default=1)
+        check_content(f"a page of {path}", page_bytes)
+        self._at_once = min(PAGES_AT_ONCE, max(1, content_limit() // max(1, page_bytes)))
         self.count = _count_pages(path)
         sampled = [picture for index in sample_indices(self.count or 1) for picture in islice(self.pictures(index), 1)]
         self.size = (sampled[0].shape[1], sampled[0].shape[0])
@@ -131,8 +136,8 @@ class TiffStack(VideoReader):
         """The pages (H, W, C) from `first` in the depth that they are stored in."""
         import cv2
 
-        for start in range(first, self.count or 0, PAGES_AT_ONCE):
-            asked = min(PAGES_AT_ONCE, (self.count or 0) - start)
+        for start in range(first, self.count or 0, self._at_once):
+            asked = min(self._at_once, (self.count or 0) - start)
             with quiet_opencv():
                 whole, pages = cv2.imreadmulti(str(self.path), start, asked, flags=cv2.IMREAD_UNCHANGED)
             if not whole or len(pages) != asked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.atomic import atomic_path
+from omnitrack.atomic import MOST_NAME_BYTES, atomic_path
 from omnitrack.errors import OmnitrackError
 from omnitrack.video.ffmpeg import Ffmpeg, local_file
 from omnitrack.video.images import write_image
@@ -131,7 +132,8 @@ def _number_images(path: Path) -> Iterator[Sink]:
             f"cannot write {path}: there is a sequence already, it begins with {first}",
             "remove it, or name another place",
         )
-    partial = path.with_name(f".{path.name}.part")
+    has_room = len(os.fsencode(path.name)) + len(".part.") <= MOST_NAME_BYTES
+    partial = path.with_name(f".{path.name if has_room else path.name[:60]}.part")
     numbers = count()
 
     def write(rgb: NDArray[np.uint8]) -> None:

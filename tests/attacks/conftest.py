@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
-from steps import TIMES, Steps, make_steps
+from steps import SMALL_LIMIT_BYTES, TIMES, Steps, make_steps
 from zygote import Zygote
 
 _tally: Counter[str] = Counter()
@@ -19,6 +19,13 @@ _tally: Counter[str] = Counter()
 def zygote() -> Iterator[Zygote]:
     """A process that forks command lines."""
     with Zygote() as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def small() -> Iterator[Zygote]:
+    """A process with a low limit of what a file may take."""
+    with Zygote(OMNITRACK_LIMIT_GIB=str(SMALL_LIMIT_BYTES / 2**30)) as process:
         yield process
 
 

@@ -14,6 +14,7 @@ from zygote import Zygote
 from omnitrack.synthetic import occluder_scene
 
 TIMES = float(os.environ.get("OMNITRACK_ATTACKS", "1"))
+SMALL_LIMIT_BYTES = 64 << 20  # of what a file from outside may take, where that is attacked
 SMALL = {
     "flow.workers": "1",
     "flow.descriptors.network": "none",

@@ -19,6 +19,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+try:
+    import resource
+except ModuleNotFoundError:  # Windows, where nothing is forked
+    resource = None  # type: ignore[assignment]
+
+RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate")
 
 
@@ -32,6 +38,7 @@ class Job:
         after: Seconds until `by` ends it; 0: never.
         by: A signal.
         watched: Directory whose changes count.
+        memory: Bytes of addresses that it may take beyond those of this process; 0: any.
     """
 
     arguments: list[str]
@@ -39,6 +46,7 @@ class Job:
     after: float = 0.0
     by: int = signal.SIGKILL
     watched: str = "/"
+    memory: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,11 +57,20 @@ class Ended:
         status: Exit status; minus the signal that ended it.
         said: What it wrote to stderr and stdout.
         changes: Changes below `Job.watched`.
+        took: Bytes of memory at its peak beyond those of this process; of it or of a program that it ran (ffmpeg),
+            whichever had more.
     """
 
     status: int
     said: str
     changes: int
+    took: int
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether it went well, or was refused with a next step."""
+        refused = self.status == 1 and "error: " in self.said and "hint: " in self.said
+        return (self.status == 0 or refused) and "unexpected" not in self.said and "Traceback" not in self.said
 
 
 class Zygote:
@@ -76,9 +93,9 @@ class Zygote:
         self._process.stdin.flush()
         return [Ended(**ended) for ended in json.loads(self._process.stdout.readline())]
 
-    def command(self, *arguments: str | Path) -> Ended:
-        """Run one command line to its end."""
-        return self.run(Job([str(argument) for argument in arguments]))[0]
+    def command(self, *arguments: str | Path, memory: int = 0) -> Ended:
+        """Run one command line to its end; `memory` as in `Job`."""
+        return self.run(Job([str(argument) for argument in arguments], memory=memory))[0]
 
     def __enter__(self) -> Zygote:
         return self
@@ -110,6 +127,7 @@ def _run(jobs: Sequence[Job]) -> list[Ended]:
             [open_files.enter_context(tempfile.TemporaryFile()) for _ in jobs] for _ in ("what is said", "changes")
         )
         children = []
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT
         for job, log, count in zip(jobs, logs, counts, strict=True):
             child = os.fork()
             if not child:
@@ -121,9 +139,10 @@ def _run(jobs: Sequence[Job]) -> list[Ended]:
         os.close(go)
         ended = []
         for child, log, count in zip(children, logs, counts, strict=True):
-            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            _, code, used = os.wait4(child, 0)
+            took = max(0, used.ru_maxrss * RSS_UNIT - before)
             said, changes = (os.pread(file.fileno(), 1 << 20, 0).decode("utf-8", "replace") for file in (log, count))
-            ended.append(Ended(status, said, len(changes)))
+            ended.append(Ended(os.waitstatus_to_exitcode(code), said, len(changes), took))
         return ended
 
 
@@ -137,6 +156,10 @@ def _child(job: Job, start: int, log: int, count: int) -> None:
         from omnitrack.cli.failures import stop_on_sigterm
 
         stop_on_sigterm()
+        if job.memory:
+            pages = int(Path("/proc/self/statm").read_text().split()[0])
+            most = pages * os.sysconf("SC_PAGE_SIZE") + job.memory
+            resource.setrlimit(resource.RLIMIT_AS, (most, most))
         sys.addaudithook(_Hook(job, count))
         os.read(start, 1)
         if job.after:

@@ -72,7 +72,7 @@ def steps(flows: FlowStore, source: int, pixels: Array, settings: Settings, fram
         if flows.has(source, target) and flows.has(target, source):
             hop = take_hop(flows, source, target, pixels)
             yield "flow", (target, hop.pixels, (hop.cycle_error < threshold) & hop.inside)
-    for targets in outward(source, frames):
+    for targets in outward(source, range(frames)):
         for target, state in chain(flows, source, pixels, targets, settings.filter.gaps, threshold):
             yield "chain", (target, state.pixels, state.visible)
 

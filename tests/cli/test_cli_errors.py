@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import errno
+import io
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from omnitrack.cli.failures import explain, resume_command
+from omnitrack.cli.progress import make_progress
+from omnitrack.cli.session import Session
 from omnitrack.errors import OmnitrackError, UsageError
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -176,3 +180,35 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 1
+
+
+HOSTILE = "a\x1b[31m\x1b]0;owned\x07\r\n[red]\\[/]\u202eb\x9b2J\udcff"
+SPELLED = r"a\x1b[31m\x1b]0;owned\x07\r\n[red]\[/]\u202eb\x9b2J\udcff"
+
+
+def test_names_and_texts_never_act_on_the_terminal(cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raise_from_flow(monkeypatch, OmnitrackError(HOSTILE, HOSTILE))
+    assert cli("flow", str(project)) == (1, "", f"error: {SPELLED}\n\nhint: {SPELLED}\n")
+    raise_from_flow(monkeypatch, RuntimeError(HOSTILE))
+    told = cli("flow", str(project), "-v")[2]
+    assert "Traceback" in told and SPELLED in told and "\x1b" not in told and "\x07" not in told
+    assert SPELLED in cli("info", HOSTILE)[2]
+    told = cli("query", str(project), "--grid", HOSTILE)[2]
+    assert r"\x1b[31m" in told and "\x1b" not in told
+
+
+def test_progress_and_tables_show_names_as_they_are() -> None:
+    told = io.StringIO()
+    console = Console(file=told, force_terminal=True, width=300, no_color=True, highlight=False)
+    session = Session(False, False, False, "cpu", 0)
+    session.console = console
+    with make_progress(console, quiet=False, verbose=True).task(HOSTILE, 1) as task:
+        task.advance()
+    row: dict[str, object] = dict.fromkeys(
+        ["average_jaccard", "average_pts_within_thresh", "occlusion_accuracy", "temporal_coherence"]
+    )
+    video = {"videos": {HOSTILE: {**row, "seconds": {}}}, "mean": row}
+    session.table({"dataset": HOSTILE, "query_mode": "first", "resolution": "raw", "methods": {HOSTILE: video}})
+    session.report({HOSTILE: {HOSTILE: HOSTILE}})
+    assert told.getvalue().count(SPELLED) >= 6
+    assert "\x07" not in told.getvalue() and "\x9b" not in told.getvalue() and "\x1b[31m" not in told.getvalue()

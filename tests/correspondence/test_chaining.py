@@ -38,17 +38,17 @@ def cast_batch(
 ) -> dict[int, ChainState]:
     """The states of both directions."""
     states = {}
-    for targets in outward(source, num_frames):
+    for targets in outward(source, range(num_frames)):
         states.update(chain(flows, source, pixels, targets, gaps, THRESHOLD_PX))
     return states
 
 
 def test_outward_order() -> None:
-    assert outward(2, 6) == [[3, 4, 5], [1, 0]]
-    assert outward(0, 3) == [[1, 2], []]
-    assert outward(2, 3) == [[], [1, 0]]
-    assert outward(3, 8, window=2) == [[4, 5], [2, 1]]
-    assert outward(1, 8, window=3) == [[2, 3, 4], [0]]
+    assert outward(2, range(6)) == [[3, 4, 5], [1, 0]]
+    assert outward(0, range(3)) == [[1, 2], []]
+    assert outward(2, range(3)) == [[], [1, 0]]
+    assert outward(3, range(8), window=2) == [[4, 5], [2, 1]]
+    assert outward(1, range(8), window=3) == [[2, 3, 4], [0]]
 
 
 @pytest.mark.parametrize("gaps", [(1,), (1, 2, 4)])

@@ -38,19 +38,19 @@ class Linked(FlowSource):
 
 def test_only_frames_beyond_the_window_that_are_reached_from_within() -> None:
     flows = Linked([(100, 103), (98, 300), (111, 500), (90, 0), (102, 110), (110, 126)])
-    revisits = Revisits(flows, 100, 600, 10, THRESHOLD_PX)
+    revisits = Revisits(flows, 100, range(600), 10, THRESHOLD_PX)
     assert revisits.targets == {300: [98], 0: [90]}, "111 is too far to start from, 126 too near to be a return"
 
 
 def test_the_nearest_starts_come_first_and_are_few() -> None:
     flows = Linked([(98, 300), (101, 300), (99, 300), (104, 400)])
-    assert Revisits(flows, 100, 600, 10, THRESHOLD_PX).targets == {300: [99, 101], 400: [104]}
+    assert Revisits(flows, 100, range(600), 10, THRESHOLD_PX).targets == {300: [99, 101], 400: [104]}
     assert MOST_STARTS == 2
 
 
 def test_targets_are_few_and_apart() -> None:
     flows = Linked([(100, 200 + 5 * i) for i in range(60)])
-    targets = sorted(Revisits(flows, 100, 600, 10, THRESHOLD_PX).targets)
+    targets = sorted(Revisits(flows, 100, range(600), 10, THRESHOLD_PX).targets)
     assert targets == [200 + 20 * i for i in range(MOST_TARGETS)]
     assert np.diff(targets).min() >= SPACING
 
@@ -65,7 +65,7 @@ def test_of_two_ways_the_consistent_one_is_taken() -> None:
 
     point = np.array([[30, 20]], np.float32)
     for links in ([(99, 300), (101, 300)], [(101, 300), (98, 300)]):
-        revisits = Revisits(Wrong(links), 100, 600, 10, THRESHOLD_PX)
+        revisits = Revisits(Wrong(links), 100, range(600), 10, THRESHOLD_PX)
         for frame in (99, 98, 101):
             revisits.pass_by(frame, start_state(point))
         ((target, state),) = revisits.found()
@@ -75,7 +75,7 @@ def test_of_two_ways_the_consistent_one_is_taken() -> None:
 
 
 def test_what_was_not_passed_is_not_found() -> None:
-    revisits = Revisits(Linked([(98, 300), (104, 400)]), 100, 600, 10, THRESHOLD_PX)
+    revisits = Revisits(Linked([(98, 300), (104, 400)]), 100, range(600), 10, THRESHOLD_PX)
     revisits.pass_by(104, start_state(np.array([[30, 20]], np.float32)))
     assert [target for target, _ in revisits.found()] == [400]
 
@@ -94,9 +94,9 @@ def test_points_are_found_where_they_are_when_the_camera_comes_back(
             return exact.flow(source, target)
 
     flows, grid = Panorama([(6, 34), (10, 30)]), pixel_grid((64, 48), 4)
-    revisits = Revisits(flows, source, 41, 8, THRESHOLD_PX)
+    revisits = Revisits(flows, source, range(41), 8, THRESHOLD_PX)
     revisits.pass_by(source, start_state(grid))
-    for targets in outward(source, 41, 8):
+    for targets in outward(source, range(41), 8):
         for target, state in chain(flows, source, grid, targets, (1, 2, 4), THRESHOLD_PX):
             revisits.pass_by(target, state)
     found = dict(revisits.found())

@@ -102,7 +102,7 @@ def test_a_name_with_a_slash(tmp_path: Path, queries: Queries, answer: tuple) ->
         ({"tracks": None}, "has no tracks; it holds visible, size"),
         ({"size": None}, "has no size"),
         ({"visible": None}, "has neither visible, visibility nor occluded"),
-        ({"size": (32, 0)}, r"size that is not \(width, height\): \[32, 0\]"),
+        ({"size": (32, 0)}, r"size that is not \(width, height\) in whole pixels: \[32, 0\]"),
         ({"size": 32}, "size that is not"),
         ({"tracks": np.zeros((2, 7, 2))}, r"tracks of shape \(2, 7, 2\) .* need \(3, 7, 2\) and \(3, 7\)"),
         ({"tracks": np.zeros((3, 7))}, r"tracks of shape \(3, 7\)"),

@@ -219,6 +219,8 @@ def test_smoothness_is_the_bend_of_a_path_in_units_of_depth() -> None:
     # x = push t^2: the second difference is 2 push pixels in x and y, 0 in depth
     bent, _ = terms_of(make_field((3.0, 1.0), push=4.0), batch, settings)
     assert float(bent["smoothness"]) == pytest.approx(5 * 2 * (2 * 4 / 32) / 3, rel=1e-4)
+    cut = replace(batch, beside_cut=torch.tensor([True] * 4))
+    assert float(terms_of(make_field((3.0, 1.0), push=4.0), cut, settings)[0]["smoothness"]) == 0.0
     ends = replace(batch, source_frames=torch.tensor([0, 2, 0, 2]))
     assert float(terms_of(make_field((3.0, 1.0), push=4.0), ends, settings)[0]["smoothness"]) == 0.0
 

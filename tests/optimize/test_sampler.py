@@ -61,6 +61,13 @@ def test_blank_frames_are_those_in_which_an_anchor_was_not_found_or_not_seen(
     first = batch.source_frames == 0
     assert set(batch.blank_frames[first].tolist()) == {-1, 2, 3}
     assert set(batch.blank_frames[~first].tolist()) == {-1}
+    assert batch.beside_cut is not None and not batch.beside_cut.any()
+    cut = replace(data, beside_cut=torch.arange(data.num_frames) == 3)
+    batch = make_sampler(cut, FitSettings(sampler=name, anchors=600), Extras(neighbours, blank_frames=True)).draw(
+        1.0, torch.Generator().manual_seed(0)
+    )
+    assert batch.blank_frames is not None and set(batch.blank_frames.tolist()) == {-1, 2}
+    assert batch.beside_cut is not None and torch.equal(batch.beside_cut, batch.source_frames == 3)
 
 
 def test_bounds_by_hand() -> None:

@@ -151,7 +151,7 @@ def test_order_and_chunks_do_not_matter(
     small_settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tracker_stage, "CHUNK_POINTS", 3)
+    monkeypatch.setattr("omnitrack.stages.answer.CHUNK_POINTS", 3)
     back = query_tracks(fitted, queries[::-1], small_settings, device="cpu")
     assert np.abs(back.tracks[::-1] - answer.tracks).max() < 1e-3
     np.testing.assert_array_equal(back.visible[::-1], answer.visible)

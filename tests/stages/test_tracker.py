@@ -15,7 +15,6 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore, flow_file
 from omnitrack.settings import Settings
-from omnitrack.stages import tracker as tracker_stage
 from omnitrack.stages.fit import fit_field
 from omnitrack.stages.query import query_tracks
 from omnitrack.stages.tracker import CHAINED, FUSED, Tracker
@@ -170,7 +169,7 @@ def test_pins_do_not_depend_on_the_batch(tracker: Tracker, monkeypatch: pytest.M
     together = tracker.query(POINTS, pins=PINS)
     alone = tracker.query(POINTS[1:2], pins=[(0, *PINS[0, 1:])])
     np.testing.assert_allclose(alone.tracks[0], together.tracks[1], atol=1e-3)
-    monkeypatch.setattr(tracker_stage, "CHUNK_POINTS", 1)
+    monkeypatch.setattr("omnitrack.stages.answer.CHUNK_POINTS", 1)
     np.testing.assert_allclose(tracker.query(POINTS, pins=PINS[::-1]).tracks, together.tracks, atol=1e-3)
 
 

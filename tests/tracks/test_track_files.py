@@ -280,7 +280,7 @@ def test_npz_of_something_else(tmp_path: Path) -> None:
 
 def test_pickled_arrays_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "t.npz", queries=np.array([{}], object), tracks=np.zeros((1, 2, 2)), visible=np.zeros((1, 2)))
-    with pytest.raises(OmnitrackError, match="allow_pickle"):
+    with pytest.raises(OmnitrackError, match="holds objects"):
         load_tracks(tmp_path / "t.npz")
 
 
@@ -395,3 +395,78 @@ def test_a_place_under_a_file(tracks: Tracks, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OmnitrackError, match="cannot write"):
         save_tracks(tracks, tmp_path / "file" / "t.npz")
+
+
+def _rewritten(text: str, dialect: str) -> bytes:
+    """A CSV of ours as other programs write it."""
+    lines = text.splitlines()
+    quoted = ",".join(f'"{name}"' for name in lines[0].split(","))
+    if dialect == "semicolons":
+        return "".join(line.replace(",", ";").replace(".", ",") + "\r\n" for line in lines).encode()
+    if dialect == "tabs":
+        return "".join(line.replace(",", "\t") + "\n" for line in lines).encode("utf-16")
+    if dialect == "R's write.csv":
+        return "".join([f'"",{quoted}\n', *(f'"{n}",{line}\n' for n, line in enumerate(lines[1:], 1))]).encode()
+    if dialect == "R's write.table":
+        rows = [f'"{n}" {line.replace(",", " ")}\n' for n, line in enumerate(lines[1:], 1)]
+        return "".join([quoted.replace(",", " ") + "\n", *rows]).encode()
+    return "".join(f"{line},\n" for line in lines).encode()
+
+
+@pytest.mark.parametrize("dialect", ["semicolons", "tabs", "R's write.csv", "R's write.table", "a comma at the end"])
+def test_csv_of_other_programs(tracks: Tracks, tmp_path: Path, dialect: str) -> None:
+    save_tracks(tracks, tmp_path / "ours.csv")
+    other = tmp_path / "other.csv"
+    other.write_bytes(_rewritten((tmp_path / "ours.csv").read_text(), dialect))
+    assert_same(load_tracks(other), load_tracks(tmp_path / "ours.csv"))
+
+
+ROWS = "track,frame,x,y,visible,confidence\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("t.csv", ROWS + "0,0,1,1,1,1\n0,1e300,1,1,1,1\n", "frames"),
+        ("t.csv", ROWS + "0,nan,1,1,1,1\n", "frame must be whole"),
+        ("t.csv", ROWS + "0,inf,1,1,1,1\n", "frame must be whole"),
+        ("t.csv", ROWS + "0,-1,1,1,1,1\n", "indices from 0"),
+        ("t.csv", ROWS + "0,0,inf,1,1,1\n", "not finite"),
+        ("t.csv", ROWS + "0,0,1,1,1,1\n0,0,2,2,1,1\n", "rows twice"),
+        ("t.csv", "track,frame,x,x,y,visible,confidence\n0,0,1,1,1,1,1\n", "two columns x"),
+        ("t.csv", ROWS + '"0,0,1,1,1,1\n', "not a readable csv"),
+        ("t.json", '{"tracks": [[[0, 0]]], "tracks": [[[1, 1]]]}', "names 'tracks' twice"),
+        ("t.json", "[" * 100_000, "not a readable json"),
+        ("t.json", '{"queries": [[0, 0, 0]], "tracks": [[[0, 1e999]]], "visible": [[1]]}', "not finite"),
+        (
+            "t.json",
+            '{"queries": [[0, 0, 0]], "tracks": [[[0, 0]]], "visible": [[1]], "frames": [1e30]}',
+            "whole numbers",
+        ),
+        ("t.json", '{"queries": [[0, 0, 0]], "tracks": [[[0, 0]]], "visible": [[{}]]}', "damaged"),
+        ("t.json", '{"queries": [[0, 0, 0]], "tracks": [[[0, 0]]], "visible": [["yes"]]}', "damaged"),
+        ("t.json", '{"queries": [[0, 0, 0]], "tracks": [[[0, ' + "9" * 4000 + ']]], "visible": [[1]]}', "damaged"),
+    ],
+)
+def test_absurd_text_is_named(tmp_path: Path, name: str, text: str, told: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(OmnitrackError, match=told) as raised:
+        load_tracks(tmp_path / name)
+    assert str(tmp_path / name) in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.json", "[" + "[]," * 100_000 + "[]]"),
+        ("t.csv", ROWS + "0\n" * 100_000),
+        ("t.csv", ROWS + "".join(f"{n},{n},0,0,1,1\n" for n in range(20_000))),
+    ],
+)
+def test_text_that_would_take_more_than_is_allowed(
+    tmp_path: Path, name: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).write_text(text)
+    monkeypatch.setenv("OMNITRACK_LIMIT_GIB", "0.001")
+    with pytest.raises(OmnitrackError, match="GiB"):
+        load_tracks(tmp_path / name)

@@ -12,9 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.tiff_directory import read_directory
 from omnitrack.video import tiff
 from omnitrack.video.reading import open_video
-from omnitrack.video.tiff_directory import read_directory
 
 TINY = (24, 32)
 RAMP = np.arange(256, dtype=np.uint16) * 257

@@ -29,6 +29,7 @@ from omnitrack.correspondence.features.network_input import (
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import Progress
 from omnitrack.settings import FeatureSettings
+from omnitrack.torch_file import load_torch
 from omnitrack.weights import identity, import_extra, locate
 
 EXTRA = "features"
@@ -135,7 +136,7 @@ def network_weights(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             state = import_extra("safetensors.torch", EXTRA).load_file(path)
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = load_torch(path)
         for key in ("state_dict", "model", "teacher"):  # where training checkpoints keep them
             state = state.get(key, state)
         return _plain_names(state)

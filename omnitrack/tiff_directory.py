@@ -7,6 +7,7 @@ Source:
 from __future__ import annotations
 
 import math
+import os
 import re
 import struct
 import sys
@@ -66,31 +67,37 @@ class TiffDirectory:
 
 def read_directory(path: Path) -> TiffDirectory:
     """Walk through the pages of a file; one that is no TIFF has none."""
-    found, seen = TiffDirectory(), set()
     with path.open("rb") as file:
-        head = file.read(16)
-        order = "<" if head[:2] == b"II" else ">"
-        if head[:2] not in (b"II", b"MM") or len(head) < 16:
+        return walk_directory(file)
+
+
+def walk_directory(file: BinaryIO) -> TiffDirectory:
+    """Walk through the pages of an open file; one that is no TIFF has none."""
+    found, seen = TiffDirectory(), set()
+    head = file.read(16)
+    order = "<" if head[:2] == b"II" else ">"
+    if head[:2] not in (b"II", b"MM") or len(head) < 16:
+        return found
+    is_big = struct.unpack_from(f"{order}H", head, 2)[0] == 43
+    counter, entry, pointer = ("Q", 20, "Q") if is_big else ("H", 12, "I")
+    offset = struct.unpack_from(order + pointer, head, 8 if is_big else 4)[0]
+    left = length_of_file = file.seek(0, os.SEEK_END)
+    while 0 < offset < length_of_file and offset not in seen:
+        seen.add(offset)
+        file.seek(offset)
+        counted = file.read(struct.calcsize(counter))
+        is_counted = len(counted) == struct.calcsize(counter)
+        length = entry * struct.unpack(order + counter, counted)[0] if is_counted else 0
+        left -= length  # directories that lie over each other would be read for ever
+        block = file.read(min(length, _MOST_TEXT_BYTES)) if left >= 0 else b""
+        following = file.read(struct.calcsize(pointer))
+        if len(block) < length or not length or len(following) < struct.calcsize(pointer):
+            found.is_whole = False
             return found
-        is_big = struct.unpack_from(f"{order}H", head, 2)[0] == 43
-        counter, entry, pointer = ("Q", 20, "Q") if is_big else ("H", 12, "I")
-        offset = struct.unpack_from(order + pointer, head, 8 if is_big else 4)[0]
-        length_of_file = path.stat().st_size
-        while 0 < offset < length_of_file and offset not in seen:
-            seen.add(offset)
-            file.seek(offset)
-            counted = file.read(struct.calcsize(counter))
-            is_counted = len(counted) == struct.calcsize(counter)
-            length = entry * struct.unpack(order + counter, counted)[0] if is_counted else 0
-            block = file.read(min(length, _MOST_TEXT_BYTES))
-            following = file.read(struct.calcsize(pointer))
-            if len(block) < length or not length or len(following) < struct.calcsize(pointer):
-                found.is_whole = False
-                return found
-            tags = _tags(file, block, order, is_big, wants_text=not found.sizes)
-            found.first = found.first or tags
-            found.sizes.append((int(tags.get(WIDTH, 0)), int(tags.get(HEIGHT, 0))))
-            offset = struct.unpack(order + pointer, following)[0]
+        tags = _tags(file, block, order, is_big, wants_text=not found.sizes)
+        found.first = found.first or tags
+        found.sizes.append((int(tags.get(WIDTH, 0)), int(tags.get(HEIGHT, 0))))
+        offset = struct.unpack(order + pointer, following)[0]
     found.is_whole = offset == 0
     return found
 

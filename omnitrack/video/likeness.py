@@ -1,0 +1,150 @@
+"""How alike two frames are, on thumbnails: how much of the one is found in the other, and how many colours changed.
+
+Patches of the one are looked for anywhere in the other, whatever their brightness and contrast, and count where their
+neighbours moved alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+THUMBNAIL_SIDE = 64  # longest side: a patch is an eighth of it
+PATCH = 8  # side in pixels of the thumbnail
+STRIDE = 4  # distance in pixels of the patches that are looked for
+FINE, COARSE = 1, 2  # distance in pixels of the places that they are looked for at
+CONTRAST = 3.0  # standard deviation of a patch, in levels, from which it shows something
+NOISE = 1.0  # levels: a patch of less contrast is like no other
+BLUR_PX = 0.7
+ALIKE = 0.75  # correlation of a patch with the place it is found at
+TOGETHER_PX = 2  # neighbours whose displacements differ by at most this much have moved alike
+SUPPORT = 2  # neighbours that must have
+LEAST_SHOWN = 0.2  # of all patches: a thumbnail in which fewer show something is judged as if so many did
+BINS = 8  # of each colour channel
+SAME_SCENE = 0.45  # share of patches found again from which two frames show the same place, whatever the colours
+
+Image = NDArray[np.uint8]
+Array = NDArray[np.float32]
+
+
+def thumbnail(frame: Image) -> Image:
+    """A frame (H, W, 3) with its longest side at `THUMBNAIL_SIDE` pixels, no side shorter than a patch."""
+    height, width = frame.shape[:2]
+    scale = THUMBNAIL_SIDE / max(height, width)
+    size = max(PATCH, round(width * scale)), max(PATCH, round(height * scale))
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """Of two frames: the share of what one shows that is found in the other, and the share of colours that differ."""
+
+    share: float
+    recolored: float
+
+
+@dataclass(frozen=True)
+class _Patches:
+    """Patches of a thumbnail, row by row.
+
+    Attributes:
+        values: (N, 3 * PATCH * PATCH), each of unit length unless it shows nothing.
+        columns: How many a row has.
+        probes: (h, w) indices of those that are looked for.
+        showing: (h, w) whether these show something.
+    """
+
+    values: Array
+    columns: int
+    probes: NDArray[np.int64]
+    showing: NDArray[np.bool_]
+
+
+def _cut_out(image: Image, step: int) -> _Patches:
+    """The patches at places `step` pixels apart."""
+    smooth = cv2.GaussianBlur(image.astype(np.float32), (0, 0), BLUR_PX)
+    windows = np.lib.stride_tricks.sliding_window_view(smooth, (PATCH, PATCH), axis=(0, 1))[::step, ::step]
+    values = windows.reshape(-1, 3, PATCH * PATCH)
+    values = (values - values.mean(2, keepdims=True)).reshape(len(values), -1)
+    variance = (values**2).mean(1)
+    rows, columns = windows.shape[:2]
+    probes = np.arange(rows * columns).reshape(rows, columns)[:: STRIDE // step, :: STRIDE // step]
+    values = values / np.sqrt((variance[:, None] + NOISE**2) * values.shape[1])
+    return _Patches(values, columns, probes, variance[probes] > CONTRAST**2)
+
+
+class View:
+    """The thumbnail of a frame (H, W, 3) uint8 RGB, and what is computed of it when it is asked for."""
+
+    def __init__(self, frame: Image) -> None:
+        self.image = thumbnail(frame)
+        self._patches: dict[int, _Patches] = {}
+
+    def difference(self, other: View) -> float:
+        """Mean difference of the levels of two thumbnails."""
+        return float(cv2.absdiff(self.image, other.image).mean())
+
+    @cached_property
+    def colors(self) -> Array:
+        """(BINS ** 3,) share of the pixels of each colour."""
+        image: Any = cv2.blur(self.image, (3, 3))
+        histogram = cv2.calcHist([image], [0, 1, 2], None, [BINS] * 3, [0, 256] * 3)
+        return np.asarray(histogram.ravel() / histogram.sum(), np.float32)
+
+    def patches(self, step: int = FINE) -> _Patches:
+        """The patches at all places that are `step` pixels apart."""
+        if step not in self._patches:
+            self._patches[step] = _cut_out(self.image, step)
+        return self._patches[step]
+
+    @cached_property
+    def detail(self) -> float:
+        """Mean gradient in levels."""
+        grey = cv2.cvtColor(self.image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        return float(np.abs(np.diff(grey, axis=0)).mean() + np.abs(np.diff(grey, axis=1)).mean())
+
+    @property
+    def shown(self) -> float:
+        """Share of the patches that show something."""
+        return float(self.patches(COARSE).showing.mean())
+
+
+def compare(first: View, second: View) -> Likeness:
+    """How alike two frames are, whichever comes first."""
+    if np.array_equal(first.image, second.image):
+        return Likeness(1.0, 0.0)
+    recolored = 1 - float(np.minimum(first.colors, second.colors).sum())
+    share = found_in(first, second, FINE)
+    return Likeness(share if share >= SAME_SCENE else max(share, found_in(second, first, FINE)), recolored)
+
+
+def found_in(view: View, other: View, step: int) -> float:
+    """The share of what a frame shows that is in another one, looked for at places `step` pixels apart."""
+    sought, places = view.patches(step), other.patches(step)
+    likeness = sought.values[sought.probes.ravel()] @ places.values.T
+    place = likeness.argmax(1)
+    best = likeness[np.arange(len(place)), place].reshape(sought.probes.shape)
+    good = (best > ALIKE) & sought.showing
+    there = np.stack(np.divmod(place.reshape(good.shape), places.columns), -1)
+    moved = (there - np.stack(np.divmod(sought.probes, sought.columns), -1)) * step
+    support = np.zeros(good.shape, int)
+    for offset in (offset for offset in np.ndindex(3, 3) if offset != (1, 1)):
+        here, beside = _overlap(offset[0] - 1, offset[1] - 1, good.shape)
+        alike = np.abs(moved[beside] - moved[here]).max(-1) <= TOGETHER_PX
+        support[here] += alike & good[beside]
+    shown = max(float(sought.showing.sum()), LEAST_SHOWN * good.size)
+    return float((good & (support >= SUPPORT)).sum() / shown)
+
+
+def _overlap(dy: int, dx: int, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """The places that have a neighbour at (dy, dx), and these neighbours."""
+    rows, columns = (
+        (slice(max(0, -d), n - max(0, d)), slice(max(0, d), n + min(0, d)))
+        for d, n in zip((dy, dx), shape, strict=True)
+    )
+    return (rows[0], columns[0]), (rows[1], columns[1])

@@ -80,6 +80,12 @@ class Page:
         self.until(lambda: len(self.points()) == count, f"{count} points")
         return self.points()
 
+    def saved(self, name: str) -> Path:
+        """Wait for an export; the browser first makes an empty file of the name, and fills another one."""
+        path = Path(self.driver.saved) / f"clip-tracks.{name}"
+        self.until(lambda: path.exists() and path.stat().st_size and len([*path.parent.iterdir()]) == 1, f"the {name}")
+        return path
+
     def place(self, x: float, y: float) -> tuple[int, int]:
         """Where a pixel of the clip is on the canvas, from its middle: the whole frame, with a margin of 8."""
         canvas = self.driver.find_element("id", "picture").size
@@ -239,7 +245,7 @@ def test_the_keyboard_alone_does_everything(page: Page) -> None:
     page.hand().key_down(CONTROL).send_keys("z").key_up(CONTROL).perform()
     page.until(lambda: page.points(), "undo")
     page.keys("e", ENTER)  # export: the first of the formats
-    page.until((page.driver.saved / "clip-tracks.npz").exists, "an export")
+    page.saved("npz")
 
 
 def test_an_export_is_saved(page: Page) -> None:
@@ -248,8 +254,7 @@ def test_an_export_is_saved(page: Page) -> None:
     for name in ("csv", "npz"):
         page.driver.find_element("css selector", "#export summary").click()
         page.driver.find_element("css selector", f"[data-format={name}]").click()
-        path = page.driver.saved / f"clip-tracks.{name}"
-        page.until(path.exists, f"the {name}")
+        path = page.saved(name)
         tracks = load_tracks(path)
         np.testing.assert_allclose(tracks.tracks[0, 5], moved(30, 20, 5), atol=0.8)
         path.unlink()

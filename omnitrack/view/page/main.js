@@ -167,9 +167,10 @@ function showState(state, snapshot) {
   byId("bar").hidden = !(working && work.total);
   if (working && work.total) byId("bar").value = work.done / work.total;
   const values = Object.entries(work.values ?? {}).map(([name, value]) => `${name} ${typeof value === "number" ? value.toPrecision(3) : value}`);
+  const count = work.total ? `${work.done}/${work.total} ${work.unit}` : "";
   const said = [PHASES[work.phase], work.text, work.hint, ...(snapshot?.damage ? [snapshot.damage] : [])].filter(Boolean).join(": ");
-  byId("task").textContent = working ? [`${work.task} ${work.total ? `${work.done}/${work.total} ${work.unit}` : ""}`, ...values].join(" · ") : said;
-  byId("task").title = [byId("task").textContent, ...(snapshot?.messages ?? [])].join("\n");
+  byId("task").textContent = working ? [`${work.task} ${count}`, ...values.slice(0, 1)].join(" · ") : said;
+  byId("task").title = [byId("task").textContent, ...values.slice(1), ...(snapshot?.messages ?? [])].join("\n");
 }
 
 open().catch((error) => {

@@ -248,6 +248,48 @@ def test_the_keyboard_alone_does_everything(page: Page) -> None:
     page.saved("npz")
 
 
+def test_zoom_and_pan_keep_the_pixel_under_the_hand(page: Page) -> None:
+    from selenium.webdriver.common.actions.action_builder import ActionBuilder
+    from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
+
+    canvas = page.driver.find_element("id", "picture")
+    origin = ScrollOrigin.from_element(canvas, *page.place(30, 20))
+    page.hand().scroll_from_origin(origin, 0, -600).perform()
+    page.click(30, 20)  # the wheel zooms about the place that it is over
+    (point,) = page.kept(1)
+    assert abs(point["x"] - 30) < 0.2 and abs(point["y"] - 20) < 0.2
+    middle = page.place(30, 20)
+    page.hand().move_to_element_with_offset(canvas, middle[0] - 60, middle[1]).click().perform()
+    left = page.kept(2)[1]  # 60 px on the screen, which were more pixels of the clip before
+    assert 60 / (point["x"] - left["x"]) > 2 * (page.place(30, 0)[0] - page.place(0, 0)[0]) / 30
+    buttons = ActionBuilder(page.driver)
+    pointer = buttons.pointer_action
+    pointer.move_to(canvas, *middle)
+    pointer.pointer_down(button=2)
+    pointer.move_to(canvas, middle[0] + 60, middle[1])
+    pointer.pointer_up(button=2)
+    buttons.perform()
+    page.answered()
+    page.hand().move_to_element_with_offset(canvas, middle[0] + 60, middle[1]).click().perform()
+    page.until(lambda: "placed here" in page.text("place"), "the point, selected")
+    page.keys("0")
+    page.click(60, 40)
+    point = page.kept(3)[2]
+    assert abs(point["x"] - 60) < 0.2 and abs(point["y"] - 40) < 0.2
+
+
+def test_too_many_points_are_refused_in_words(page: Page) -> None:
+    page.driver.execute_script("document.getElementById('across').value = 64")
+    page.keys("g")
+    for number in (1, 2):  # 64 x 43 points each, of which 4096 may be there
+        page.drag((0, 0), (95, 63))
+        page.until(lambda: page.points(), f"grid {number}")
+    page.until(lambda: page.text("message") == "at most 4096 points fit on a page", "the refusal")
+    page.answered()
+    count = len(page.points())
+    assert 2500 < count < 3000 and f"grid 1 ({count})" in page.text("rows")
+
+
 def test_an_export_is_saved(page: Page) -> None:
     page.click(30, 20)
     page.answered()

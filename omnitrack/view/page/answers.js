@@ -10,6 +10,7 @@ export class Answers {
   #wanted = [];
   #asking = false;
   #latest = 0;
+  revision = 0; // grows with every answer
 
   /**
    * @param {number} frames   T.
@@ -64,6 +65,7 @@ export class Answers {
         const length = this.frames * NUMBERS;
         batch.forEach((point, i) => this.#kept.set(point, { data: data.subarray(i * length, (i + 1) * length), version }));
         this.#latest = Math.min(this.#latest, version); // the server may have begun anew
+        this.revision++;
         this.failed(null);
         this.changed();
       }

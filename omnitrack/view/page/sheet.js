@@ -30,6 +30,7 @@ export class Sheet {
   /** Draw everything anew. */
   draw() {
     this.#drawRuler();
+    this.list.style.setProperty("--at", (this.player.frame + 0.5) / this.player.count);
     const wanted = this.#wantedRows();
     for (const [key, row] of this.#rows) {
       if (wanted.some((one) => one.key === key)) continue;
@@ -105,11 +106,14 @@ export class Sheet {
     const chosen = points.every((point) => selected.has(point.id)) && (!isGroup || selected.size === points.length);
     row.item.toggleAttribute("data-selected", chosen);
     row.name.setAttribute("aria-pressed", chosen);
+    const drawn = [this.answers.revision, this.sure(), row.strip.clientWidth, ink("--text"), ...points];
+    if (row.drawn?.length === drawn.length && drawn.every((part, i) => part === row.drawn[i])) return;
+    row.drawn = drawn; // what the strip depends on: the frame that is shown is not among it
     this.#drawStrip(row, points);
   }
 
   #drawStrip(row, points) {
-    const { pen, width, height } = cleared(row.strip), { count, frame } = this.player, cell = width / count;
+    const { pen, width, height } = cleared(row.strip), { count } = this.player, cell = width / count;
     const middle = height / 2, full = height - 6;
     const gap = cell > 5 ? 1 : 0, paint = colour(typical(points), this.clip.size), sure = this.sure();
     let seen = 0, trust = 0;
@@ -128,8 +132,6 @@ export class Sheet {
     }
     pen.globalAlpha = 1;
     if (points.length === 1) this.#drawHands(pen, points[0], cell, middle);
-    pen.fillStyle = ink("--text");
-    pen.fillRect((frame + 0.5) * cell - 0.5, 0, 1, height);
     const percent = (part) => `${Math.round(100 * part)} %`;
     row.strip.ariaLabel = row.strip.title = trust
       ? `seen ${percent(seen)} of the clip, mean confidence ${percent(trust)}` : "no answer yet";

@@ -47,7 +47,7 @@ export class Tools {
     if (event.button) this.#hold = { does: "pan", at };
     else if (!this.stage.contains(x, y)) return;
     else {
-      const place = this.stage.toFrame(x, y), point = this.name !== "mask" && this.stage.pointAt(x, y, this.scene());
+      const place = this.stage.toFrame(x, y), point = this.name === "point" && this.stage.pointAt(x, y, this.scene());
       if (point) {
         this.#hold = { does: "drag", at, start: point, before: null, from: this.answers.at(point, this.player.frame) };
         this.points.select([point.id]);

@@ -157,7 +157,11 @@ class _Routes:
         _, tracks = self._page.answers.ask(points)
         with tempfile.NamedTemporaryFile(suffix=f".{name}", delete=False) as file:
             path = Path(file.name)
-        save_tracks(tracks, path, name)
+        try:
+            save_tracks(tracks, path, name)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
         return path
 
     async def events(self, request: Request) -> Response:

@@ -18,6 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from page_client import FRAMES, SIZE, VELOCITY, Client
 
+import omnitrack
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.project import Project
 from omnitrack.settings import Settings
@@ -165,8 +166,34 @@ def test_a_damaged_list_of_points_is_named(clip_root: Path, open_page: Callable[
     assert caught.value.hint == "move it away, and the page begins without points"
 
 
-def test_events_end_with_the_server(clip_root: Path, open_page: Callable[[Path], Client]) -> None:
-    client = open_page(clip_root)
+def test_a_page_beside_a_notebook(clip_root: Path) -> None:
+    with omnitrack.open(clip_root, device="cpu").show(browser=False) as shown:
+        assert f'<a href="{shown.url}"' in shown._repr_html_()
+        client = Client(shown.url)
+        assert answers(client, point(0, 30, 20)).shape == (1, FRAMES, 4)
+        assert snapshot(client)["work"]["phase"] == "idle"  # the notebook's user decides what is fitted
+    with pytest.raises(OSError):
+        client.get("project")
+    assert not list(clip_root.glob(".view*"))
+
+
+def test_an_export_that_fails_leaves_nothing_behind(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+
+    def full(*_: object) -> None:
+        raise OmnitrackError("cannot write it: no space left on device", "free some space")
+
+    monkeypatch.setattr("omnitrack.view.app.save_tracks", full)
+    client.post("points", {"points": [point(0, 30, 20)], "revision": 0})
+    status, body = client.get("export/npz")
+    assert status == 400 and json.loads(body)["hint"] == "free some space"
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_events_tell_of_new_points(client: Client) -> None:
     first = snapshot(client)
     client.post("points", {"points": [point(0, 1, 1)], "revision": 0})
     assert snapshot(client)["points"] == first["points"] + 1

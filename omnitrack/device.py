@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 import torch
 
 from omnitrack.errors import OmnitrackError
+
+_threads = 0  # of compiled kernels; 0: all cores
 
 
 def pick_device(name: str) -> torch.device:
@@ -32,11 +35,26 @@ def pick_device(name: str) -> torch.device:
 
 @contextmanager
 def cpu_threads(count: int) -> Iterator[None]:
-    """Let torch use `count` CPU threads in the block; 0 changes nothing."""
-    before = torch.get_num_threads()
+    """Let compiled kernels use `count` CPU threads in the block, 0: all cores; and torch as many, 0: one.
+
+    Torch's own operations on what a step computes are small: they take longer on more threads.
+    """
+    global _threads
+    before = torch.get_num_threads(), _threads
     try:
-        if count:
-            torch.set_num_threads(count)
+        torch.set_num_threads(count or 1)
+        _threads = count
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(before[0])
+        _threads = before[1]
+
+
+def kernel_threads() -> int:
+    """How many threads a compiled kernel may use now."""
+    return _threads or usable_cores()
+
+
+def usable_cores() -> int:
+    """The cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

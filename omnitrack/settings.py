@@ -337,7 +337,7 @@ class FitSettings:
     hard_share: float = setting(0.8, "share of the samples drawn by error, the rest evenly", low=0)
     regions: int = setting(16, "regions per side of a frame, whose errors are tracked", low=1)
     pairs: int = setting(8, "sampler pairs: frame pairs per step, which share the anchors", low=1)
-    threads: int = setting(1, "CPU threads; steps are small, more are slower; 0: torch decides", low=0)
+    threads: int = setting(0, "CPU threads; 0: all cores for the compiled core, one for torch", low=0)
     checkpoint_seconds: float = setting(30.0, "time between checkpoints", low=0)
     cadex: CadexSettings = table(CadexSettings, "the CaDeX++ field and its losses")
     omnimotion: OmniMotionSettings = table(OmniMotionSettings, "the OmniMotion field and its losses")

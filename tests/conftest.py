@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,11 +24,15 @@ CLIP_FRAMES, CLIP_SIZE, CLIP_FPS, CLIP_SHIFT = 8, (64, 48), 12.0, (2, 1)
 
 
 def pytest_configure() -> None:
-    """Keep torch to one thread, here and in programs that tests start.
+    """Keep torch to one thread, and compiled kernels in a place of their own, here and in programs that tests start.
 
     On arrays this small threads bring nothing, and on a busy machine they wait for each other: 100 times as long.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # numba looks at the file of a function only, not at those of what it calls: keep its cache by the text of all
+    kernels = sorted((Path(__file__).parents[1] / "omnitrack" / "motion" / "fused").glob("*.py"))
+    text = hashlib.sha256(b"".join(path.read_bytes() for path in kernels)).hexdigest()[:12]
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"omnitrack-numba-{text}"))
 
 
 def textured_clip(

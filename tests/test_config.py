@@ -137,7 +137,7 @@ def test_a_wrong_value_is_named_with_what_was_expected(key: str, value: object, 
         ("init.strid", "did you mean init.stride?"),
         ("flwo.pairs", "did you mean flow?"),
         ("flow.dis.patchsize", "did you mean flow.dis.patch_size?"),
-        ("init.xyzzy", "known here: start, end, stride, max_size, fps, levels"),
+        ("init.xyzzy", "known here: start, end, stride, max_size, fps, levels, cuts"),
     ],
 )
 def test_an_unknown_key_is_an_error_with_a_suggestion(key: str, hint: str) -> None:
@@ -178,7 +178,15 @@ def test_fingerprint_depends_on_values_and_not_on_the_order_of_keys() -> None:
 def test_as_dict_is_plain_json() -> None:
     plain = as_dict(Settings())
     assert plain["flow"]["dis"]["patch_size"] == 8
-    assert plain["init"] == {"start": 0, "end": 0, "stride": 1, "max_size": 854, "fps": 0.0, "levels": "auto"}
+    assert plain["init"] == {
+        "start": 0,
+        "end": 0,
+        "stride": 1,
+        "max_size": 854,
+        "fps": 0.0,
+        "levels": "auto",
+        "cuts": "auto",
+    }
 
 
 @pytest.mark.parametrize(("old", "new"), MOVED.items())

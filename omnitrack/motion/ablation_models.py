@@ -9,6 +9,7 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from omnitrack.motion.encoding import PositionalEncoding, TimeCodes, TimeFeature
 from omnitrack.motion.field import FieldTracks
 from omnitrack.motion.frame_map import FrameMap
 from omnitrack.motion.geometry import Camera
+from omnitrack.motion.warp import TimeColumns
 
 FREQUENCIES = 4
 CHUNK_POINTS = 1 << 16
@@ -62,24 +64,40 @@ class TwoNetworkWarp(nn.Module):
         self.there = Displacement(3, time.width, hidden)
         self.back = Displacement(3, time.width, hidden)
 
-    def time_columns(self) -> list[Tensor]:
-        """See `CanonicalWarp.time_columns`: of the way there, and of the way back."""
+    def time_columns(self) -> TwoNetworks:
+        """See `CanonicalWarp.time_columns`."""
         features = self.time()
-        return [self.there.conditioner.column(features), self.back.conditioner.column(features)]
+        columns = [network.conditioner.column(features) for network in (self.there, self.back)]
+        return TwoNetworks(self.there, self.back, *columns)
 
     def frame_matrices(self, depths: Tensor) -> Tensor:
         """See `CanonicalWarp.frame_matrices`."""
         return self.frame_map.table(depths)
 
-    def forward(self, points: Tensor, frames: Tensor, columns: list[Tensor], matrices: Tensor | None = None) -> Tensor:
+    def forward(self, points: Tensor, frames: Tensor, columns: TimeColumns, matrices: Tensor | None = None) -> Tensor:
         """Local points (P, 3) of frames (P,) to canonical points (P, 3)."""
-        moved = torch.stack(self.frame_map(list(points.unbind(-1)), frames, matrices), -1)
-        return self.there(moved, columns[0][frames])  # type: ignore[no-any-return]
+        moved = self.frame_map(list(points.unbind(-1)), frames, matrices)
+        return torch.stack(columns.carry(moved, frames), -1)
 
-    def inverse(self, canonical: Tensor, frames: Tensor, columns: list[Tensor]) -> Tensor:
+    def inverse(self, canonical: Tensor, frames: Tensor, columns: TimeColumns) -> Tensor:
         """Canonical points (P, 3) to local points (P, 3) of frames (P,), as far as the network knows."""
-        moved = self.back(canonical, columns[1][frames])
-        return torch.stack(self.frame_map.inverse(list(moved.unbind(-1)), frames), -1)
+        moved = columns.carry(list(canonical.unbind(-1)), frames, inverse=True)
+        return torch.stack(self.frame_map.inverse(moved, frames), -1)
+
+
+@dataclass(frozen=True)
+class TwoNetworks:
+    """The networks of a `TwoNetworkWarp` there and back, each with the columns (T, n) of all frames."""
+
+    there: Displacement
+    back: Displacement
+    there_columns: Tensor
+    back_columns: Tensor
+
+    def carry(self, points: list[Tensor], frames: Tensor, inverse: bool = False) -> list[Tensor]:
+        """See `omnitrack.motion.warp.TimeColumns.carry`."""
+        network, columns = (self.back, self.back_columns) if inverse else (self.there, self.there_columns)
+        return list(network(torch.stack(points, -1), columns[frames]).unbind(-1))
 
 
 class PlanarField(nn.Module):

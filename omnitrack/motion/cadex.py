@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from omnitrack.motion.depth import DepthMaps
 from omnitrack.motion.field import FieldTracks
 from omnitrack.motion.geometry import Camera
-from omnitrack.motion.warp import CanonicalWarp
+from omnitrack.motion.warp import CanonicalWarp, TimeColumns
 
 CHUNK_POINTS = 1 << 16  # points per pass of a query: bounds its memory
 
@@ -77,7 +77,7 @@ class CadexField(nn.Module):
         return np.asarray(torch.cat(parts).view(height, width, 3).cpu().numpy(), np.float32)
 
     def _track_chunk(
-        self, pixels: Tensor, source: int, targets: Sequence[int], columns: list[Tensor]
+        self, pixels: Tensor, source: int, targets: Sequence[int], columns: TimeColumns
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
         in_frame = torch.full((len(pixels),), source, device=pixels.device)
         canonical = self.warp(self.lift(pixels, in_frame), in_frame, columns)

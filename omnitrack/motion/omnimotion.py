@@ -34,7 +34,7 @@ from omnitrack.motion.rendering import (
     weight_in_front,
     weights_from_alphas,
 )
-from omnitrack.motion.warp import CanonicalWarp
+from omnitrack.motion.warp import CanonicalWarp, TimeColumns
 
 CHUNK_SAMPLES = 1 << 17  # samples per pass of a query: bounds its memory
 TOLERANCE_SAMPLES = 1.1  # a point is behind what is nearer by more than this many sample spacings
@@ -133,7 +133,7 @@ class OmniMotionField(nn.Module):
         """`first_depth` at pixels (R, 2) of frames (R,), (R,)."""
         return self.first_depth.flatten()[texel(pixels, frames, self.first_depth.shape, self.camera.size)]
 
-    def cast(self, pixels: Tensor, frames: Tensor, depths: Tensor, columns: list[Tensor]) -> Rays:
+    def cast(self, pixels: Tensor, frames: Tensor, depths: Tensor, columns: TimeColumns) -> Rays:
         """Rays through pixels (R, 2) of frames (R,), sampled at depths (R, K) or, the same for all, (K,).
 
         The maps before the couplings are evaluated once per frame and depth where all rays share their depths.
@@ -199,7 +199,7 @@ class OmniMotionField(nn.Module):
         return np.asarray(seen.view(height, width, -1).cpu().numpy(), np.float32)
 
     def _track_chunk(
-        self, pixels: Tensor, source: int, targets: Sequence[int], columns: list[Tensor]
+        self, pixels: Tensor, source: int, targets: Sequence[int], columns: TimeColumns
     ) -> tuple[Tensor, Tensor, Tensor]:
         rays = self.cast(pixels, torch.full((len(pixels),), source, device=pixels.device), self._even(), columns)
         positions = pixels.new_empty(len(pixels), len(targets), 2)
@@ -213,7 +213,7 @@ class OmniMotionField(nn.Module):
             visible[:, column] = self._sees(landed, points[:, 2], frames, columns)
         return positions, depths, visible
 
-    def _carry(self, rays: Rays, frames: Tensor, columns: list[Tensor]) -> Tensor:
+    def _carry(self, rays: Rays, frames: Tensor, columns: TimeColumns) -> Tensor:
         """The tracked points (R, 3) of rays in other frames (R,)."""
         if self.shape.strongest_sample:
             strongest = rays.weights.argmax(1)[:, None, None].expand(-1, 1, 3)
@@ -222,7 +222,7 @@ class OmniMotionField(nn.Module):
         points = self.warp.inverse(rays.canonical.flatten(0, 1), along, columns)
         return accumulate(rays.weights, points.view(rays.canonical.shape), normalise=True)
 
-    def _sees(self, pixels: Tensor, depth: Tensor, frames: Tensor, columns: list[Tensor]) -> Tensor:
+    def _sees(self, pixels: Tensor, depth: Tensor, frames: Tensor, columns: TimeColumns) -> Tensor:
         """Whether frames (R,) show the points at pixels (R, 2) and depths (R,): on the frame, nothing in front."""
         rays = self.cast(pixels, frames, self._even(), columns)
         in_front = weight_in_front(rays.weights, rays.depths, depth - self.shape.tolerance)

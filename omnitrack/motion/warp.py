@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +13,14 @@ from torch import Tensor, nn
 from omnitrack.motion.coupling import Coupling
 from omnitrack.motion.encoding import TimeCodes, TimeFeatures
 from omnitrack.motion.frame_map import FrameMap
+from omnitrack.motion.fused.fused import fused
+
+
+class TimeColumns(Protocol):
+    """What the layers of a warp need of the time, made once and used for any number of points."""
+
+    def carry(self, points: list[Tensor], frames: Tensor, inverse: bool = False) -> list[Tensor]:
+        """Take points, three coordinates (P,), of frames (P,) through the layers, or back."""
 
 
 class CanonicalWarp(nn.Module):
@@ -28,16 +38,17 @@ class CanonicalWarp(nn.Module):
         self.time = time
         self.layers: list[Coupling] = nn.ModuleList(layers)  # type: ignore[assignment]
 
-    def time_columns(self) -> list[Tensor]:
-        """What each layer needs of the time, (T, n) per layer: compute once, use for any number of points."""
+    def time_columns(self) -> TimeColumns:
+        """What the layers need of the time: compute once, use for any number of points."""
         features = self.time()
-        return [layer.column(features) for layer in self.layers]
+        columns = [layer.column(features) for layer in self.layers]
+        return fused(self.layers, columns) or PlainLayers(self.layers, columns)
 
     def frame_matrices(self, depths: Tensor) -> Tensor:
         """The maps before the layers at depths (K,) of all frames, (T, K, 2, 3)."""
         return self.frame_map.table(depths)
 
-    def forward(self, points: Tensor, frames: Tensor, columns: list[Tensor], matrices: Tensor | None = None) -> Tensor:
+    def forward(self, points: Tensor, frames: Tensor, columns: TimeColumns, matrices: Tensor | None = None) -> Tensor:
         """Local points (P, 3) of frames (P,) to canonical points (P, 3).
 
         Args:
@@ -47,13 +58,30 @@ class CanonicalWarp(nn.Module):
             matrices: (P, 2, 3) the points' frame maps where they are known already; None asks `frame_map`.
         """
         moved = self.frame_map(list(points.unbind(-1)), frames, matrices)
-        for layer, column in zip(self.layers, columns, strict=True):
-            moved = layer(moved, F.embedding(frames, column))
-        return torch.stack(moved, -1)
+        return torch.stack(columns.carry(moved, frames), -1)
 
-    def inverse(self, canonical: Tensor, frames: Tensor, columns: list[Tensor]) -> Tensor:
+    def inverse(self, canonical: Tensor, frames: Tensor, columns: TimeColumns) -> Tensor:
         """Canonical points (P, 3) to local points (P, 3) of frames (P,)."""
-        moved = list(canonical.unbind(-1))
-        for layer, column in zip(reversed(self.layers), reversed(columns), strict=True):
-            moved = layer.inverse(moved, F.embedding(frames, column))
+        moved = columns.carry(list(canonical.unbind(-1)), frames, inverse=True)
         return torch.stack(self.frame_map.inverse(moved, frames), -1)
+
+
+@dataclass(frozen=True)
+class PlainLayers:
+    """Layers one after the other, in torch: the reference of `FusedLayers`.
+
+    Attributes:
+        layers: L couplings.
+        columns: L times (T, n), `Coupling.column` of all frames.
+    """
+
+    layers: Sequence[Coupling]
+    columns: Sequence[Tensor]
+
+    def carry(self, points: list[Tensor], frames: Tensor, inverse: bool = False) -> list[Tensor]:
+        """See `TimeColumns.carry`."""
+        order = range(len(self.columns))
+        for index in reversed(order) if inverse else order:
+            layer, column = self.layers[index], F.embedding(frames, self.columns[index])
+            points = layer.inverse(points, column) if inverse else layer(points, column)
+        return points

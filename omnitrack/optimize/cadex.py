@@ -26,7 +26,7 @@ from omnitrack.motion.depth import DepthMaps
 from omnitrack.motion.encoding import TimeFeatures
 from omnitrack.motion.frame_map import FrameAffine
 from omnitrack.motion.geometry import Camera
-from omnitrack.motion.warp import CanonicalWarp
+from omnitrack.motion.warp import CanonicalWarp, TimeColumns
 from omnitrack.optimize.batch import Batch, Extras
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.depth_prior import Belief
@@ -221,7 +221,7 @@ def _passages(batch: Batch, num_frames: int) -> Tensor:
     return torch.where(whole[:, None], torch.stack([middle - 1, middle, middle + 1], 1), -1)
 
 
-def _carry(field: CadexField, canonical: Tensor, frames: list[Tensor], columns: list[Tensor]) -> list[Tensor]:
+def _carry(field: CadexField, canonical: Tensor, frames: list[Tensor], columns: TimeColumns) -> list[Tensor]:
     """The first n canonical points (B, 3) in frames (n, M) each, for several such tables at once: (n * M, 3) each."""
     shared = [canonical[: len(table), None].expand(-1, table.shape[1], -1).flatten(0, 1) for table in frames]
     flat = torch.cat([table.flatten() for table in frames]).clamp_min(0)

@@ -28,7 +28,7 @@ from omnitrack.motion.frame_map import FrameAffine, FrameMap, FrameNetwork
 from omnitrack.motion.geometry import Camera
 from omnitrack.motion.omnimotion import OmniMotionField, Rays, RayShape
 from omnitrack.motion.rendering import accumulate, distortion
-from omnitrack.motion.warp import CanonicalWarp
+from omnitrack.motion.warp import CanonicalWarp, TimeColumns
 from omnitrack.optimize.batch import Batch, Extras
 from omnitrack.optimize.cadex import COUPLING_ORDER
 from omnitrack.optimize.correspondences import Correspondences
@@ -188,7 +188,7 @@ def _flow_terms(
     return {name: s.flow_weight * term for name, term in terms.items()}, errors
 
 
-def _smoothness(field: OmniMotionField, rays: Rays, batch: Batch, columns: list[Tensor]) -> Tensor:
+def _smoothness(field: OmniMotionField, rays: Rays, batch: Batch, columns: TimeColumns) -> Tensor:
     """Mean acceleration of some rays' samples over three frames, in units of depth."""
     some = slice(None, None, SMOOTHNESS_SHARE)
     frames, depths = batch.source_frames[some], rays.depths[some]
@@ -202,7 +202,7 @@ def _smoothness(field: OmniMotionField, rays: Rays, batch: Batch, columns: list[
     return (bend * whole).sum() / whole.sum().clamp_min(1)
 
 
-def _cycle(field: OmniMotionField, rays: Rays, batch: Batch, columns: list[Tensor]) -> Tensor:
+def _cycle(field: OmniMotionField, rays: Rays, batch: Batch, columns: TimeColumns) -> Tensor:
     """Mean distance of samples from where the way to the canonical volume and back takes them, in raster pixels."""
     back = carry(field, rays.canonical, batch.source_frames[:, None], columns)[:, 0]
     pixels = batch.source_pixels[:, None].expand(-1, rays.depths.shape[1], -1)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from omnitrack.motion.omnimotion import OmniMotionField, Rays
 from omnitrack.motion.rendering import accumulate, stratified_depths
+from omnitrack.motion.warp import TimeColumns
 from omnitrack.optimize.batch import Batch
 from omnitrack.optimize.method import StepContext
 from omnitrack.optimize.schedule import ramp
@@ -36,7 +37,7 @@ class RayBatch:
     tracked: Rays
     points: Tensor
     landed: Tensor
-    columns: list[Tensor]
+    columns: TimeColumns
 
 
 def cast_batch(field: OmniMotionField, batch: Batch, s: OmniMotionSettings, context: StepContext) -> RayBatch:
@@ -58,7 +59,7 @@ def guided_share(s: OmniMotionSettings, context: StepContext) -> float:
     return 1 - ramp(context.progress, 0, s.guided_share)
 
 
-def carry(field: OmniMotionField, canonical: Tensor, frames: Tensor, columns: list[Tensor]) -> Tensor:
+def carry(field: OmniMotionField, canonical: Tensor, frames: Tensor, columns: TimeColumns) -> Tensor:
     """Canonical samples (B, K, 3) in frames (B, M): (B, M, K, 3)."""
     anchors, count = canonical.shape[:2]
     shared = canonical[:, None].expand(-1, frames.shape[1], -1, -1)

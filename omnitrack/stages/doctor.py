@@ -63,13 +63,22 @@ def _ffmpeg() -> str:
 def _devices() -> dict[str, str]:
     try:
         import torch
+
+        from omnitrack.device import usable_cores
     except (ImportError, OSError):
         return {}
-    found = {"cpu": f"{platform.machine()}, {torch.get_num_threads()} threads"}
+    found = {"cpu": f"{platform.machine()}, {usable_cores()} cores, {_compiled_core()}"}
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         found[f"cuda:{index}"] = f"{properties.name}, {properties.total_memory / 2**30:.1f} GiB"
     return found
+
+
+def _compiled_core() -> str:
+    from omnitrack.motion.fused.fused import trouble
+
+    why_not = trouble()
+    return f"without the compiled core: {why_not}" if why_not else "compiled core in use"
 
 
 def _extras() -> dict[str, str]:

@@ -18,6 +18,7 @@ from omnitrack.depth_prior.contract import INVERSE
 from omnitrack.device import cpu_threads, pick_device
 from omnitrack.errors import DamagedError, OmnitrackError
 from omnitrack.motion.field import MotionField
+from omnitrack.motion.fused.fused import is_installed, trouble
 from omnitrack.optimize.cycle_weights import cycle_weighted
 from omnitrack.optimize.depth_prior import Belief, DepthPrior
 from omnitrack.optimize.engine import Engine
@@ -121,8 +122,11 @@ def fit_field(
     if filtered_file(project).path.exists():  # where it is not, the fit says what is missing
         compute_depth(project, settings, progress, device)
     depth = depth_stamp(project, settings)
+    where = pick_device(device)
+    if where.type == "cpu" and is_installed() and trouble():
+        progress.warn(f"the fit is slower than it could be: {trouble()}")
     with cpu_threads(settings.fit.threads):
-        return _fit(project, settings.fit, depth, pick_device(device), seed, resume, progress)
+        return _fit(project, settings.fit, depth, where, seed, resume, progress)
 
 
 def _fit(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
 from omnitrack.limits import check_content
+from omnitrack.unavailable import unavailable
 
 SEPARATORS = ("\t", ";", ",")  # the first that a table has; before a comma, which may be a decimal one
 LINE_BYTES, FIELD_BYTES = 160, 72  # what Python takes for a short line with its number, and for a field of it
@@ -133,7 +134,9 @@ def _text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise OmnitrackError(f"cannot read {path}: {error.strerror or error}", "check that file") from error
+        raise unavailable(path, error) or OmnitrackError(
+            f"cannot read {path}: {error.strerror or error}", "check that file"
+        ) from error
     if data.startswith(_UTF16):
         return data.decode("utf-16", "replace")
     if b"\0" in data:

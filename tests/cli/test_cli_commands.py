@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -317,18 +318,19 @@ def test_run_reads_the_settings_of_the_project_it_goes_on_with(
 
 
 def test_info(cli: Cli, project: Path) -> None:
+    png = cv2.imencode(".png", np.zeros((48, 64, 3), np.uint8))[1].tobytes()
     for index in range(12):
-        (project / "frames" / f"{index:06d}.png").write_bytes(b"12345678")
-    size = 12 * 8 + (project / "frames" / "frames.json").stat().st_size
+        (project / "frames" / f"{index:06d}.png").write_bytes(png)
+    size = 12 * len(png) + (project / "frames" / "frames.json").stat().st_size
     status, out, err = cli("info", str(project))
     assert (status, out) == (0, "")
     assert err == (
         f"{project}: 12 frames of 64x48 at 25 fps, clip.mp4\n"
-        f"  frames  ready       {size} B\n"
+        f"  frames  ready       {size / 1000:.3g} kB\n"
         "  flow    missing     not made yet\n"
         "  filter  missing     not made yet\n"
         "  fit     missing     not made yet\n"
-        f"  {size} B in all\n"
+        f"  {size / 1000:.3g} kB in all\n"
         f"next: omnitrack flow {project}\n"
     )
     report = json.loads(cli("info", str(project), "--json")[1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -67,9 +69,12 @@ def test_nothing_makes_the_two_networks_inverse(warp: TwoNetworkWarp, shaken) ->
 def test_each_way_of_the_two_networks_reads_a_column_of_its_own(warp: TwoNetworkWarp, shaken) -> None:
     warp = shaken(warp)
     x, frames = points(6).double(), torch.arange(6) % FRAMES
-    there, back = warp.time_columns()
-    assert torch.equal(warp(x, frames, [there, 0 * back]), warp(x, frames, [there, back]))
-    assert torch.equal(warp.inverse(x, frames, [0 * there, back]), warp.inverse(x, frames, [there, back]))
+    columns = warp.time_columns()
+    there, back = columns.there_columns, columns.back_columns
+    assert torch.equal(warp(x, frames, replace(columns, back_columns=0 * back)), warp(x, frames, columns))
+    assert torch.equal(
+        warp.inverse(x, frames, replace(columns, there_columns=0 * there)), warp.inverse(x, frames, columns)
+    )
     torch.testing.assert_close(there, warp.there.conditioner.from_time(warp.time()))
     torch.testing.assert_close(back, warp.back.conditioner.from_time(warp.time()))
 

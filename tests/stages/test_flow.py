@@ -472,7 +472,7 @@ def test_a_missing_frame_is_named(project: Project) -> None:
 
 
 def test_one_frame_is_not_enough(project: Project) -> None:
-    write_meta(project.frames_dir, replace(project.meta, count=1))
+    write_meta(project.frames_dir, replace(project.meta, count=1, indices=[0]))
     assert "single frame" in failure(Project(project.root)).message
 
 

@@ -1,0 +1,280 @@
+"""All coupling layers over blocks of points, compiled: forward, and the backward pass that computes them again.
+
+What a layer knows of a block lies in one array of activations (rows, BLOCK), stage after stage: the features read from
+the planes, the outputs of each hidden layer, the numbers of the monotone maps. Weights lie as `packing` puts them.
+
+Its reference is `omnitrack.motion.coupling`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.motion.fused import blocks
+from omnitrack.motion.fused.blocks import BLOCK, ONE
+from omnitrack.motion.fused.compiling import compiled, inlined
+
+SPLINE_NUMBERS = 10  # per point; an affine map has two
+
+Array = NDArray[Any]
+
+
+class Plan(NamedTuple):
+    """What carrying reads besides the points.
+
+    Attributes:
+        frames: (P,) int64, of each point.
+        changed: (L,) the coordinate that each layer changes.
+        columns: (L, T, H) what each frame adds to each layer's first product.
+        planes: (L, cells, C) features on planes, one after the other.
+        sides: Nodes a side of each plane.
+        weights: (L, n) see `omnitrack.motion.fused.packing`.
+        widths: Rows of each stage of the activations.
+        inverse: The layers' inverses, last layer first.
+    """
+
+    frames: Array
+    changed: Array
+    columns: Array
+    planes: Array
+    sides: Array
+    weights: Array
+    widths: Array
+    inverse: bool
+
+
+@compiled
+def carry(points: Array, plan: Plan, begin: int, end: int, before: Array, out: Array) -> None:
+    """Carry blocks of points through all layers.
+
+    Args:
+        points: (3, P) coordinates.
+        plan: The layers.
+        begin: First point, a multiple of BLOCK.
+        end: Behind the last one.
+        before: (L, P) becomes the changed coordinate before each layer, for `carry_backward`; or (0, 0): not kept.
+        out: (3, P) becomes the carried points.
+    """
+    activations = np.empty((plan.widths.sum(), BLOCK), np.float32)
+    numbers = activations[plan.widths[:-1].sum() :]
+    place, state = np.empty((2, BLOCK), np.float32), np.zeros((3, BLOCK), np.float32)
+    frame = np.zeros(BLOCK, np.int64)
+    layers = len(plan.changed)
+    for first in range(begin, end, BLOCK):
+        count = min(BLOCK, end - first)
+        frame[:count] = plan.frames[first : first + count]
+        state[:, :count] = points[:, first : first + count]
+        for step in range(layers):
+            layer = layers - 1 - step if plan.inverse else step
+            moved = plan.changed[layer]
+            if len(before):
+                before[layer, first : first + count] = state[moved, :count]
+            activate(plan, layer, state, frame, place, activations)
+            apply_map(numbers, plan.inverse, state[moved], state[moved])
+        out[:, first : first + count] = state[:, :count]
+
+
+@compiled
+def carry_backward(
+    points: Array,
+    plan: Plan,
+    begin: int,
+    end: int,
+    before: Array,
+    gradient: Array,
+    origin: int,
+    weights_gradient: Array,
+    columns_gradient: Array,
+    features_gradient: Array,
+    places: Array,
+) -> None:
+    """The gradient of what `carry` did, layer after layer from the last one.
+
+    Args:
+        points: (3, P) what `carry` gave: where the points came out.
+        plan: The layers.
+        begin: First point, a multiple of BLOCK.
+        end: Behind the last one.
+        before: (L, P) what `carry` kept.
+        gradient: (3, P) of the carried points; becomes that of what went in.
+        origin: The point that is the first one in `features_gradient` and `places`.
+        weights_gradient: (L, n) is added to.
+        columns_gradient: (L, T, H) is added to.
+        features_gradient: (L, points, F) becomes that of the features, for `scatter`.
+        places: (L, 2, points) becomes where the features were read.
+    """
+    activations = np.empty((plan.widths.sum(), BLOCK), np.float32)
+    flow = np.empty_like(activations)  # gradient of the activations
+    place, state, back = (
+        np.empty((2, BLOCK), np.float32),
+        np.zeros((3, BLOCK), np.float32),
+        np.zeros((3, BLOCK), np.float32),
+    )
+    frame = np.zeros(BLOCK, np.int64)
+    layers = len(plan.changed)
+    for first in range(begin, end, BLOCK):
+        count = min(BLOCK, end - first)
+        frame[:count] = plan.frames[first : first + count]
+        state[:, :count] = points[:, first : first + count]
+        back[:, :count], back[:, count:] = gradient[:, first : first + count], np.float32(0)
+        for step in range(layers):
+            layer = step if plan.inverse else layers - 1 - step
+            state[plan.changed[layer], :count] = before[layer, first : first + count]
+            activate(plan, layer, state, frame, place, activations)
+            at = first - origin
+            into = features_gradient[layer, at : at + count]
+            layer_backward(
+                plan,
+                layer,
+                state,
+                frame,
+                place,
+                activations,
+                flow,
+                back,
+                weights_gradient[layer],
+                columns_gradient[layer],
+                into,
+            )
+            places[layer, :, at : at + count] = place[:, :count]
+        gradient[:, first : first + count] = back[:, :count]
+
+
+@compiled
+def layer_backward(
+    plan: Plan,
+    layer: int,
+    state: Array,
+    frame: Array,
+    place: Array,
+    activations: Array,
+    flow: Array,
+    back: Array,
+    weights_gradient: Array,
+    columns_gradient: Array,
+    features_gradient: Array,
+) -> None:
+    """Turn the gradient `back` (3, BLOCK) behind a layer into that before it, and add those of what it reads.
+
+    Args:
+        plan: The layers.
+        layer: Which of them.
+        state: (3, BLOCK) the coordinates before it.
+        frame: (BLOCK,) the points' frames.
+        place: (2, BLOCK) where it reads its features, from `activate`.
+        activations: From `activate`.
+        flow: Room for their gradient.
+        back: In place.
+        weights_gradient: (n,) is added to.
+        columns_gradient: (T, H) is added to.
+        features_gradient: (points, F) becomes that of the features.
+    """
+    widths, moved = plan.widths, plan.changed[layer]
+    a, b = other(moved, 0), other(moved, 1)
+    start = len(activations) - widths[-1]
+    flow[:start] = 0
+    apply_map_backward(activations[start:], plan.inverse, state[moved], back[moved], flow[start:])
+    products_backward(plan.weights[layer], widths, activations, flow, weights_gradient)
+    hidden = flow[widths[0] : widths[0] + widths[1]]
+    for p in range(len(features_gradient)):
+        for row in range(widths[1]):
+            columns_gradient[frame[p], row] += hidden[row, p]
+    along = np.empty_like(place)  # gradient of `place`
+    read = flow[: widths[0]]
+    blocks.read_planes_backward(
+        plan.planes[layer], plan.sides, place[0], place[1], read, features_gradient, along[0], along[1]
+    )
+    for p in range(BLOCK):  # of the hyperbolic tangent
+        back[a, p] += along[0, p] * (ONE - place[0, p] * place[0, p])
+        back[b, p] += along[1, p] * (ONE - place[1, p] * place[1, p])
+
+
+@compiled
+def scatter(
+    features_gradient: Array, places: Array, sides: Array, layer: int, plane: int, planes_gradient: Array
+) -> None:
+    """Add the gradients of features to one plane of one layer, point after point."""
+    channels, first = planes_gradient.shape[2], 0
+    for other_plane in range(plane):
+        first += sides[other_plane] ** 2
+    blocks.add_to_plane(
+        features_gradient[layer], places[layer], first, sides[plane], plane * channels, channels, planes_gradient[layer]
+    )
+
+
+@inlined
+def other(changed: int, index: int) -> int:
+    """The first or second of the coordinates that stay."""
+    kept = 1 if changed == 0 else 0
+    return kept if index == 0 else (1 if changed == 2 else 2)
+
+
+@compiled
+def activate(plan: Plan, layer: int, state: Array, frame: Array, place: Array, activations: Array) -> None:
+    """Fill `activations` by a layer from the coordinates (3, BLOCK), and `place` (2, BLOCK) with where it read."""
+    moved, widths, column, weights = plan.changed[layer], plan.widths, plan.columns[layer], plan.weights[layer]
+    blocks.tanh_row(state[other(moved, 0)], place[0])
+    blocks.tanh_row(state[other(moved, 1)], place[1])
+    blocks.read_planes(plan.planes[layer], plan.sides, place[0], place[1], activations[: widths[0]])
+    row, weight, stages = widths[0], 0, len(widths)
+    for stage in range(1, stages):
+        inner, many = widths[stage - 1], widths[stage]
+        out = activations[row : row + many]
+        matrix = weights[weight : weight + many * inner].reshape(many, inner)
+        weight += many * inner
+        if stage == 1:
+            for p in range(BLOCK):
+                for j in range(many):
+                    out[j, p] = column[frame[p], j]
+        else:
+            for j in range(many):
+                for p in range(BLOCK):
+                    out[j, p] = weights[weight + j]
+            weight += many
+        blocks.add_product(matrix, activations[row - inner : row], out)
+        if stage < stages - 1:
+            blocks.leaky_rows(out)
+        elif many == SPLINE_NUMBERS:
+            blocks.sigmoid_rows(out)
+        row += many
+
+
+@compiled
+def products_backward(weights: Array, widths: Array, activations: Array, flow: Array, weights_gradient: Array) -> None:
+    """From the gradient of the last stage's numbers, in `flow`, to that of all stages before, and of the weights."""
+    row, weight = widths.sum(), len(weights)
+    for stage in range(len(widths) - 1, 0, -1):
+        inner, many = widths[stage - 1], widths[stage]
+        row -= many
+        if stage > 1:
+            weight -= many
+            blocks.add_sums(flow[row : row + many], weights_gradient[weight : weight + many])
+        weight -= many * inner
+        matrix = weights[weight : weight + many * inner].reshape(many, inner)
+        matrix_gradient = weights_gradient[weight : weight + many * inner].reshape(many, inner)
+        x, x_flow = activations[row - inner : row], flow[row - inner : row]
+        blocks.add_outer(flow[row : row + many], x, matrix_gradient)
+        blocks.add_product(matrix.T, flow[row : row + many], x_flow)
+        if stage > 1:
+            blocks.leaky_backward_rows(x, x_flow)
+
+
+@compiled
+def apply_map(numbers: Array, inverse: bool, q: Array, out: Array) -> None:
+    """The monotone maps that `numbers` make, of q (BLOCK)."""
+    if len(numbers) == SPLINE_NUMBERS:
+        blocks.spline_rows(numbers, inverse, q, out)
+    else:
+        blocks.affine_rows(numbers, inverse, q, out)
+
+
+@compiled
+def apply_map_backward(numbers: Array, inverse: bool, q: Array, gradient: Array, numbers_gradient: Array) -> None:
+    """Turn the gradient (BLOCK) of the maps' values into that of q, in place, and of the raw numbers."""
+    if len(numbers) == SPLINE_NUMBERS:
+        blocks.spline_backward_rows(numbers, inverse, q, gradient, numbers_gradient)
+    else:
+        blocks.affine_backward_rows(numbers, inverse, q, gradient, numbers_gradient)

@@ -86,7 +86,8 @@ class Live:
         }
 
     def _tend(self) -> None:
-        if self._begin is not None:
+        self._answers.look()  # before the work: the first click waits for this, and the machine is not shared yet
+        if self._begin is not None and not self._closing.is_set():
             self._work = self._begin()
         while not self._closing.wait(LOOK_SECONDS):
             self._answers.look()

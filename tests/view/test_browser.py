@@ -317,6 +317,18 @@ def test_a_second_tab_sees_what_is_placed(page: Page, driver: Any) -> None:
         driver.switch_to.window(first)
 
 
+def test_a_point_that_vanishes_under_the_hand_is_let_go(page: Page) -> None:
+    page.click(30, 20)
+    page.kept(1)
+    page.over(30, 20).click_and_hold().move_by_offset(30, 0).perform()
+    assert page.client.post("points", {"points": [], "revision": 1})[0] == 200
+    page.until(lambda: page.text("rows") == "", "what the other page did")
+    page.hand().move_by_offset(30, 0).release().perform()
+    page.click(60, 40)
+    (point,) = page.kept(1)
+    assert abs(point["x"] - 60) < 0.2
+
+
 def test_a_wrong_token_shows_nothing(page: Page, driver: Any) -> None:
     driver.get(page.client.url[:-3] + "xx/")
     assert "open the address that omnitrack view printed" in driver.page_source

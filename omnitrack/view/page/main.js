@@ -47,7 +47,7 @@ async function open() {
     sure: Number(byId("sure").value), trail: Number(byId("trail").value), mask: tools.mask,
     crossed: tools.crossed,
   });
-  const options = () => Object.fromEntries(["across", "brush", "spacing"].map((id) => [id, Math.max(1, Math.min(999, byId(id).valueAsNumber || 1))]));
+  const options = () => Object.fromEntries(["across", "brush", "spacing"].map((id) => [id, Math.max(1, Math.min(999, Math.round(byId(id).valueAsNumber) || 1))]));
   const tools = new Tools({ stage, points, answers, player, scene, redraw, say, options });
   const sheet = new Sheet({ ruler: byId("ruler"), list: byId("rows"), points, answers, player, clip, sure: () => scene().sure, say });
 

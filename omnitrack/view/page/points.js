@@ -77,7 +77,9 @@ export class Points extends EventTarget {
 
   /** Replace one point; with `passing`, as while it is dragged, undo does not stop here. */
   replace(changed, passing = false) {
-    const at = this.list.findIndex((point) => point.id === changed.id), list = this.list.with(at, changed);
+    const at = this.list.findIndex((point) => point.id === changed.id);
+    if (at < 0) return;
+    const list = this.list.with(at, changed);
     this.#replaced(changed, this.list[at], false);
     if (passing) this.#show(list, this.selected, "passing");
     else this.#commit(list, this.selected);

@@ -99,13 +99,25 @@ export class Tools {
 
   // --- what both do -----------------------------------------------------------------------------------------------
   #place({ x, y }) {
-    const [point] = this.points.add([{ t: this.player.frame, x, y }]);
-    this.say(`${point.name} placed at ${x}, ${y} in frame ${point.t}`);
+    const [point] = this.#add([{ t: this.player.frame, x, y }]);
+    if (point) this.say(`${point.name} placed at ${x}, ${y} in frame ${point.t}`);
+  }
+
+  /** Add points, or say why not. */
+  #add(places, group) {
+    try {
+      return this.points.add(places, group);
+    } catch (error) {
+      this.say(error.message, true);
+      return [];
+    }
   }
 
   /** Put a point by hand in the frame that is shown. */
   #put(id, { x, y }, passing = false) {
-    const point = this.points.list.find((one) => one.id === id), changed = placed(point, this.player.frame, x, y);
+    const point = this.points.list.find((one) => one.id === id), t = this.player.frame;
+    if (!point) return void this.cancel(); // another page took it away meanwhile
+    const changed = placed(point, t, x, y);
     this.points.replace(changed, passing);
     return changed;
   }
@@ -148,12 +160,7 @@ export class Tools {
 
   #addGroup(kind, places) {
     const group = this.points.newGroup(kind);
-    try {
-      this.points.add(places, group);
-      this.say(`${group}: ${places.length} points in frame ${this.player.frame}`);
-    } catch (error) {
-      this.say(error.message, true);
-    }
+    if (this.#add(places, group).length) this.say(`${group}: ${places.length} points in frame ${this.player.frame}`);
   }
 
   #paint(from, to) {

@@ -1,7 +1,7 @@
 """The requests of the page, each a few lines over points, answers and live state.
 
 GET  /                 the page, and beside it its scripts and styles
-GET  /project          the clip: name, frames, size, fps, formats to export
+GET  /project          the clip: name, frames, size, fps, cuts, formats to export
 GET  /frames/T         working frame T as PNG
 GET  /points           {"revision", "points"}
 POST /points           the same; answers {"revision"}, or 409 where another page was quicker
@@ -104,7 +104,7 @@ class _Routes:
                 "frames": meta.count,
                 "fps": meta.fps,
                 "size": meta.original_size,
-                "indices": meta.indices,
+                "cuts": meta.cuts,
                 "formats": FORMATS,
                 "most": MAX_POINTS,
             },

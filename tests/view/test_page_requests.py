@@ -41,7 +41,7 @@ def answers(client: Client, *points: dict[str, Any]) -> NDArray[np.float32]:
 def test_the_clip_is_described(client: Client) -> None:
     about = json.loads(client.get("project")[1])
     assert about["frames"] == FRAMES and about["size"] == list(SIZE) and about["fps"] == 12.0
-    assert about["name"] == "clip" and about["formats"] == list(FORMATS)
+    assert about["name"] == "clip" and about["formats"] == list(FORMATS) and about["cuts"] == []
 
 
 def test_frames_are_those_of_the_project(client: Client, clip_root: Path) -> None:

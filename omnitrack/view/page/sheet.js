@@ -179,6 +179,8 @@ export class Sheet {
     const step = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000].find((one) => one * cell > 46) ?? 10000;
     pen.font = "11px system-ui, sans-serif";
     pen.textAlign = "center";
+    pen.fillStyle = ink("--bad");
+    for (const cut of this.clip.cuts) pen.fillRect(cut * cell - 1, 0, 2, height);
     pen.fillStyle = ink("--quiet");
     for (let t = 0; t < count; t += step > 5 ? step / 5 : 1) {
       const major = t % step === 0;

@@ -9,5 +9,5 @@ work       flow and fit in a process of their own
 address    the port, the token, the browser
 server     all of it together, until a signal ends it
 shown      the same beside a notebook
-page/      the page itself: static files, no build step
+page/      the page itself, static files without a build step: main.js has its parts, keys.js what the keyboard does
 """

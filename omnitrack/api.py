@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from omnitrack.stages.render import RenderReport
     from omnitrack.stages.tracker import Tracker
     from omnitrack.tracks.tracks import Tracks
+    from omnitrack.view.shown import ShownPage
 
 
 class OpenProject:
@@ -245,6 +246,24 @@ class OpenProject:
         path = None if output is None else Path(output)
         drawing = None if edit is None else Path(edit)
         return render(self.project, settings, tracks, style, path, self._device, self._progress, drawing)
+
+    def show(self, browser: bool = True) -> ShownPage:
+        """Open the page of `omnitrack view` beside a notebook: click on anything and see where it goes.
+
+        Works as soon as there is flow; a checkpoint that is written meanwhile is noticed.
+
+        Args:
+            browser: Open it in the browser; otherwise go to its `url`.
+
+        Returns:
+            The page, until its `close`; a notebook shows it as a link.
+
+        Raises:
+            OmnitrackError: Packages are missing: ``pip install "omnitrack-video[view]"``.
+        """
+        from omnitrack.view.shown import ShownPage
+
+        return ShownPage(self.project, self.settings, self._device, browser)
 
     def info(self) -> InfoReport:
         """Say what the project holds, what of it is stale, and what to do next."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from omnitrack.stages.render import RenderReport
     from omnitrack.stages.tracker import Tracker
     from omnitrack.tracks.tracks import Tracks
+    from omnitrack.view.shown import ShownPage
 
 
 class OpenProject:
@@ -228,10 +229,10 @@ class OpenProject:
         """Draw tracks, the fitted field or a drawing of your own as a video.
 
         Args:
-            style: points, trails, grid or compare, which draw tracks; flow, depth, canonical or rgb, which show the
-                fitted field; or edit, a drawing that moves with the surface it is on.
+            style: points, trails, grid, compare or confidence, which draw tracks; flow, depth, canonical or rgb, which
+                show the fitted field; or edit, a drawing that moves with the surface it is on.
             tracks: What to draw, as `query` returned it; None tracks a grid of points of `frame`.
-            output: A .mp4, .gif or .webm file, or a folder for PNG; None makes ``renders/STYLE.mp4`` in the project.
+            output: A .mp4, .webm, .gif or .webp file, or a folder for PNG; None makes ``renders/STYLE.mp4``.
             edit: For the style edit: an image with transparency over the whole of `frame`, at any size of the video's
                 aspect ratio.
             frame: The frame of the grid or of the drawing; None takes the setting ``render.frame``.
@@ -275,6 +276,24 @@ class OpenProject:
             raise OmnitrackError(f"{format} is of every pixel, not of tracks", "leave out the tracks")
         asked = DenseOptions(**options)
         return export_dense(self.project, format, Path(output), asked, self._device, self._progress)
+
+    def show(self, browser: bool = True) -> ShownPage:
+        """Open the page of `omnitrack view` beside a notebook: click on anything and see where it goes.
+
+        Works as soon as there is flow; a checkpoint that is written meanwhile is noticed.
+
+        Args:
+            browser: Open it in the browser; otherwise go to its `url`.
+
+        Returns:
+            The page, until its `close`; a notebook shows it as a link.
+
+        Raises:
+            OmnitrackError: Packages are missing: ``pip install "omnitrack-video[view]"``.
+        """
+        from omnitrack.view.shown import ShownPage
+
+        return ShownPage(self.project, self.settings, self._device, browser)
 
     def info(self) -> InfoReport:
         """Say what the project holds, what of it is stale, and what to do next."""

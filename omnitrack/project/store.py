@@ -24,7 +24,7 @@ from omnitrack.byte_cache import ByteCache
 from omnitrack.config import fingerprint
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.hop_reliability import decode_log_odds, encode_log_odds
-from omnitrack.correspondence.raster import CoarseGrid, crop_around, sample
+from omnitrack.correspondence.raster import CoarseGrid, crop_around, patches_around, sample
 from omnitrack.errors import OmnitrackError
 from omnitrack.hdf5_file import plain_member
 from omnitrack.project.arrays import open_array, put_array, read_array, read_number
@@ -34,6 +34,7 @@ from omnitrack.project.product_file import ProductFile
 from omnitrack.project.project import Project
 
 CACHE_BYTES = 512 * 2**20
+PATCHES_FROM = 400  # numbers in the part of a flow for each pixel that is asked for: then each by itself is quicker
 Pair = tuple[int, int]
 Steps = tuple[NDArray[Any], float]  # as it is cached, and steps per unit: a flow takes half the memory of pixels
 
@@ -129,6 +130,8 @@ class FlowStore(FlowSource):
         """As `flow`, at pixels (P, 2) only: (P, 2)."""
         steps, steps_per_px = self._steps((source, target))
         near, places = crop_around(steps, pixels)
+        if near.size > PATCHES_FROM * len(pixels):
+            near, places = patches_around(near, places)
         return sample(steps_to_pixels(near, steps_per_px), places)
 
     def confidence(self, source: int, target: int) -> NDArray[np.float32] | None:

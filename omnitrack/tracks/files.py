@@ -36,7 +36,6 @@ from omnitrack.unavailable import unavailable
 H5_FORMAT = "omnitrack-tracks-1"
 ARRAYS = ("queries", "tracks", "visible", "confidence", "depth", "frames", "pins")
 FACTS = ("size", "fps", "meta")
-OWN_FORMATS = ("npz", "csv", "json", "h5")
 # One compressed chunk of an .h5 holds about this many elements: whole tracks, so that a slab of tracks is one read.
 H5_CHUNK_ELEMENTS = 1 << 18
 LARGEST = 1 << 31  # of a frame's number and of a side in pixels
@@ -180,7 +179,9 @@ def _read(path: Path, keys: tuple[str, ...] = (*ARRAYS, *FACTS)) -> dict[str, ob
     """Those of the named arrays and facts that a file has, and maybe more of them."""
     name = _format_of(path, None)
     if not path.is_file():
-        raise OmnitrackError(f"there are no tracks at {path}", f"make them: omnitrack query PROJECT -o {path}")
+        raise OmnitrackError(
+            f"there are no tracks at {path}", f"make them: omnitrack query PROJECT --grid 20@0 -o {path}"
+        )
     try:
         return _READERS[name](path, keys)
     except OmnitrackError:
@@ -188,7 +189,7 @@ def _read(path: Path, keys: tuple[str, ...] = (*ARRAYS, *FACTS)) -> dict[str, ob
     except Exception as error:  # numpy, HDF5 and json fail in their own ways on what is damaged
         raise unavailable(path, error) or OmnitrackError(
             f"{path} is not a readable {name} file of tracks, or is truncated: {error or type(error).__name__}",
-            f"make it again: omnitrack query PROJECT -o {path}",
+            f"make it again: omnitrack query PROJECT --grid 20@0 -o {path}",
         ) from error
 
 
@@ -313,3 +314,4 @@ _READERS: dict[str, Callable[[Path, tuple[str, ...]], dict[str, object]]] = {
     "json": lambda path, keys: read_json(path),
     "h5": _read_h5,
 }
+FORMATS = tuple(_READERS)  # that tracks can be written to and read from

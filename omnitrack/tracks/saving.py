@@ -10,7 +10,7 @@ from omnitrack.errors import OmnitrackError, closest_hint
 from omnitrack.export.contract import ExportFormat
 from omnitrack.export.formats import format_by_suffix, format_names, get_format
 from omnitrack.tracks.exporting import ExportOptions, export_tracks
-from omnitrack.tracks.files import OWN_FORMATS, save_tracks
+from omnitrack.tracks.files import FORMATS, save_tracks
 from omnitrack.tracks.tracks import Tracks
 
 
@@ -50,13 +50,13 @@ def find_format(path: Path | None, name: str | None) -> ExportFormat | str:
         OmnitrackError: Nobody knows it.
     """
     if name is not None:
-        return name if name in OWN_FORMATS else get_format(name)
+        return name if name in FORMATS else get_format(name)
     suffix = path.suffix.lower() if path else ""
-    if suffix.lstrip(".") in OWN_FORMATS:
+    if suffix.lstrip(".") in FORMATS:
         return suffix.lstrip(".")
     found = format_by_suffix(suffix)
     if found is None:
-        known = [*OWN_FORMATS, *format_names()]
+        known = [*FORMATS, *format_names()]
         raise OmnitrackError(
             f"{path or 'standard output'} does not say the format", closest_hint(suffix, known, "name it with --as")
         )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -73,3 +76,19 @@ class Tracks:
         from omnitrack.tracks.saving import save_as
 
         save_as(self, Path(path), format, options)
+
+    def to_pandas(self) -> DataFrame:
+        """The columns of the CSV, one row a track and frame, as a pandas DataFrame.
+
+        Raises:
+            OmnitrackError: pandas is not installed.
+        """
+        from omnitrack.tracks.notebook import as_pandas
+
+        return as_pandas(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the trajectories, and a table of the first points."""
+        from omnitrack.tracks.notebook import as_html
+
+        return as_html(self)

@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from omnitrack.correspondence.raster import CoarseGrid, crop_around, grid_shape, inside, pixel_grid, read, sample
+from omnitrack.correspondence.raster import (
+    CoarseGrid,
+    crop_around,
+    grid_shape,
+    inside,
+    patches_around,
+    pixel_grid,
+    read,
+    sample,
+)
 
 IMAGE = np.array([[0.0, 4.0, 8.0], [10.0, 14.0, 2.0]], np.float32)  # H = 2, W = 3
 
@@ -46,6 +55,17 @@ def test_a_crop_gives_the_same_to_the_last_bit(count: int) -> None:
         np.testing.assert_array_equal(sample(near, places), sample(image, pixels))
     near, _ = crop_around(image, np.array([[20.5, 7]], np.float32))
     assert near.shape == (2, 2, 2), "no more than the four neighbours"
+
+
+@pytest.mark.parametrize("count", [1, 7, 512, 513, 20_000])
+def test_patches_give_the_same_to_the_last_bit(count: int) -> None:
+    """Inside, beyond the border, and between two of the places that OpenCV tells apart."""
+    rng = np.random.default_rng(count)
+    image = rng.normal(size=(60, 80, 2)).astype(np.float32)
+    for pixels in (rng.uniform(-9, 90, (count, 2)), rng.integers(-90, 6000, (count, 2)) / 64):
+        near, places = patches_around(image, pixels.astype(np.float32))
+        assert near.size <= 8 * max(count + 511, 1)
+        np.testing.assert_array_equal(sample(near, places), sample(image, pixels.astype(np.float32)))
 
 
 @pytest.mark.parametrize(("channels", "shape"), [((), (0,)), ((2,), (0, 2))])

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from omnitrack.correspondence.raster import sample
 from omnitrack.errors import OmnitrackError
+from omnitrack.project import store as store_module
 from omnitrack.project.flow_codec import encode
 from omnitrack.project.frames_meta import write_meta
 from omnitrack.project.project import Project
@@ -75,8 +76,12 @@ def test_what_was_stored_is_read(stored: Project) -> None:
     assert 0 < flow_file(stored).bytes() < 3 * FLOW_BYTES
 
 
-def test_flow_at_pixels_is_the_flow_sampled_there(project: Project) -> None:
-    """To the last bit, in steps of both sizes; and so is the estimator's confidence."""
+@pytest.mark.parametrize("patches_from", [0, 10**9])
+def test_flow_at_pixels_is_the_flow_sampled_there(
+    project: Project, patches_from: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the last bit, in steps of both sizes, each pixel by itself or not; and so is the estimator's confidence."""
+    monkeypatch.setattr(store_module, "PATCHES_FROM", patches_from)
     rng = np.random.default_rng(0)
     sure = rng.random((48, 64)).astype(np.float32)
 

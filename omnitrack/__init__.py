@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from omnitrack import synthetic
     from omnitrack.correspondence.estimators import FlowEstimator, get_estimator
     from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate
+    from omnitrack.export.contract import ExportFormat, Trajectories
     from omnitrack.settings import FlowSettings
     from omnitrack.tracks.files import load_tracks, output_format, save_tracks
     from omnitrack.tracks.tracks import Tracks
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Clip",
+    "ExportFormat",
     "FlowEstimate",
     "FlowEstimator",
     "FlowSettings",
@@ -37,6 +39,7 @@ __all__ = [
     "Progress",
     "Task",
     "Tracks",
+    "Trajectories",
     "__version__",
     "get_estimator",
     "init",
@@ -49,10 +52,12 @@ __all__ = [
 
 _HOME = {  # of what is loaded when it is first used: numpy, torch and OpenCV come with it
     "Clip": "omnitrack.correspondence.estimators.contract",
+    "ExportFormat": "omnitrack.export.contract",
     "FlowEstimate": "omnitrack.correspondence.estimators.contract",
     "FlowEstimator": "omnitrack.correspondence.estimators",
     "FlowSettings": "omnitrack.settings",
     "Tracks": "omnitrack.tracks.tracks",
+    "Trajectories": "omnitrack.export.contract",
     "get_estimator": "omnitrack.correspondence.estimators",
     "load_tracks": "omnitrack.tracks.files",
     "output_format": "omnitrack.tracks.files",

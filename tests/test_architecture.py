@@ -39,7 +39,7 @@ GROUND = {
 ALLOWED = {
     "__main__": {"cli"},
     "cli": {"view", "stages", "project", "evaluation", "tracks", "export", "video"},
-    "omnitrack": {"api", "correspondence", "synthetic", "tracks"},  # what it exports
+    "omnitrack": {"api", "correspondence", "synthetic", "tracks", "export"},  # what it exports
     "api": {"view", "stages", "project", "tracks", "export"},
     "view": {"stages", "project", "tracks"},  # a page over the stages, as the command line is a terminal over them
     "stages": {

@@ -23,6 +23,7 @@ EXAMPLES_IN = (
     "omnitrack.correspondence.estimators.contract",
     "omnitrack.correspondence.flows",
     "omnitrack.errors",
+    "omnitrack.export.contract",
     "omnitrack.evaluation.ablations",
     "omnitrack.motion.depth",
     "omnitrack.motion.geometry",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import EntryPoint
@@ -99,11 +98,6 @@ def test_an_error_leaves_the_old_file(straight_tracks: Tracks, tmp_path: Path) -
     with pytest.raises(OmnitrackError, match="no"):
         export_tracks(straight_tracks, tmp_path / "a.nk", replace(MINE, write=fails))
     assert (tmp_path / "a.nk").read_bytes() == before
-
-
-def test_examples_in_docstrings() -> None:
-    result = doctest.testmod(import_module("omnitrack.export.contract"))
-    assert result.attempted and not result.failed
 
 
 def test_binary_does_not_go_to_a_terminal(straight_tracks: Tracks, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,24 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.atomic import atomic_path
-from omnitrack.drawing.edit import without_specks
-from omnitrack.drawing.enlarge import enlarge_motion
-from omnitrack.drawing.tracks import camera_motion
 from omnitrack.errors import OmnitrackError, UsageError
-from omnitrack.export.camera import CameraMotion, camera_json, camera_nuke
+from omnitrack.export.camera import camera_json, camera_nuke
 from omnitrack.export.exr import FLOAT, HALF, Channels, load_openexr, motion_vectors, stmap, write_exr
 from omnitrack.export.flow_files import flo, kitti
 from omnitrack.export.formats import DENSE
 from omnitrack.motion.field import MotionField
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.project import Project
+from omnitrack.stages.dense_maps import DenseMaps, camera_of
 from omnitrack.stages.export import footage_of
 from omnitrack.stages.render_edit import Drawing, carried_drawing
-from omnitrack.units import raster_scale
 from omnitrack.video.images import read_pixels
 
-CAMERA_GRID = 40  # points across a frame that vote for the camera's motion
-RANSAC_PX = 2.0  # at 256 x 256, by which a point may be off the camera's motion and still vote for it
 FROM_ZERO = ("flo", "kitti")  # formats of research, which count frames from 0
 USUAL_BITS = {"stmap": FLOAT, "motion-vectors": HALF}  # half floats err by up to 1/4096 of the frame's width
 
@@ -103,10 +98,10 @@ def export_dense(
         from omnitrack.stages.fit import load_field
 
         field = load_field(project, device)
-    maps = _Maps(project, field)
+    maps = DenseMaps(project, field)
     numbers = frame_numbers(project, name, options.first_frame)
     if name in ("camera", "camera-nuke"):
-        motion = _camera(maps, options.frame, numbers, progress)
+        motion = camera_of(maps, options.frame, numbers, progress)
         text = camera_json(motion) if name == "camera" else camera_nuke(motion)
         with atomic_path(output) as part:
             part.write_text(text, encoding="utf-8")
@@ -173,40 +168,10 @@ def parse_matte(text: str) -> tuple[Path, int]:
     return Path(name), int(frame)
 
 
-class _Maps:
-    """Where the pixels of one frame are in another, at the size of the video.
-
-    Args:
-        project: Says the sizes.
-        field: Is asked on the working frames.
-    """
-
-    def __init__(self, project: Project, field: MotionField) -> None:
-        self.project, self.field = project, field
-        self.size = project.meta.original_size
-        self._working = _lattice(*project.size)
-        self.pixels = _lattice(*self.size)
-
-    def motion(self, source: int, target: int, specks: bool = True) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Displacement (H, W, 2) in pixels of the video, y down, and visibility (H, W) in [0, 1]; `specks` kept or not.
-
-        Without, single pixels that part from all around them follow these: they would fray what is warped.
-        """
-        if source == target:
-            return np.zeros_like(self.pixels), np.ones(self.pixels.shape[:2], np.float32)
-        found = self.field.track(source, self._working.reshape(-1, 2), [target])
-        moved = found.pixels[:, 0].reshape(self._working.shape) - self._working
-        finite = np.isfinite(moved).all(-1)
-        seen = found.visible[:, 0].reshape(finite.shape) & finite
-        if not specks:
-            return enlarge_motion(*without_specks(moved, seen), self.size)
-        return enlarge_motion(np.where(finite[..., None], moved, 0), seen, self.size)
-
-
 Write = Callable[[Path], None]
 
 
-def _stmaps(maps: _Maps, options: DenseOptions) -> Iterator[tuple[int, Write]]:
+def _stmaps(maps: DenseMaps, options: DenseOptions) -> Iterator[tuple[int, Write]]:
     """Fetch from the reference frame; other shots see nothing of it."""
     shot, bits = maps.project.shot(options.frame), options.bits or USUAL_BITS["stmap"]
     for frame in range(maps.project.num_frames):
@@ -215,7 +180,7 @@ def _stmaps(maps: _Maps, options: DenseOptions) -> Iterator[tuple[int, Write]]:
         yield frame, partial(_write_exr, channels, bits)
 
 
-def _vectors(maps: _Maps, options: DenseOptions) -> Iterator[tuple[int, Write]]:
+def _vectors(maps: DenseMaps, options: DenseOptions) -> Iterator[tuple[int, Write]]:
     """To the next frame and to the one before; none at either end of a shot."""
     bits = options.bits or USUAL_BITS["motion-vectors"]
     for frame in range(maps.project.num_frames):
@@ -228,7 +193,7 @@ def _vectors(maps: _Maps, options: DenseOptions) -> Iterator[tuple[int, Write]]:
 
 
 def _flows(
-    maps: _Maps, encode: Callable[[NDArray[np.float32], NDArray[np.bool_]], bytes]
+    maps: DenseMaps, encode: Callable[[NDArray[np.float32], NDArray[np.bool_]], bytes]
 ) -> Iterator[tuple[int, Write]]:
     """Flow to the next frame of every frame but the last of a shot."""
     for frame in range(maps.project.num_frames):
@@ -237,7 +202,7 @@ def _flows(
             yield frame, partial(_write, encode(flow, seen >= 0.5))
 
 
-def _mattes(maps: _Maps, options: DenseOptions) -> Iterator[tuple[int, Write]]:
+def _mattes(maps: DenseMaps, options: DenseOptions) -> Iterator[tuple[int, Write]]:
     """The matte in every frame, 16 bits; soft where it was, and at the edges of what hides it."""
     carried = carried_drawing(maps.project, maps.field, _read_matte(maps, options), maps.size)
     for frame in range(maps.project.num_frames):
@@ -255,7 +220,7 @@ def _write_exr(channels: Channels, bits: int, path: Path) -> None:
     write_exr(path, channels, bits)
 
 
-_WRITERS: dict[str, Callable[[_Maps, DenseOptions], Iterator[tuple[int, Write]]]] = {
+_WRITERS: dict[str, Callable[[DenseMaps, DenseOptions], Iterator[tuple[int, Write]]]] = {
     "stmap": _stmaps,
     "motion-vectors": _vectors,
     "flo": lambda maps, options: _flows(maps, lambda flow, seen: flo(flow)),
@@ -264,7 +229,7 @@ _WRITERS: dict[str, Callable[[_Maps, DenseOptions], Iterator[tuple[int, Write]]]
 }
 
 
-def _read_matte(maps: _Maps, options: DenseOptions) -> Drawing:
+def _read_matte(maps: DenseMaps, options: DenseOptions) -> Drawing:
     path = Path(str(options.matte))
     if not path.is_file():
         raise OmnitrackError(f"there is no matte at {path}", "give an image over the whole frame: --matte actor.png@0")
@@ -279,37 +244,3 @@ def _read_matte(maps: _Maps, options: DenseOptions) -> Drawing:
     if not alpha.any():
         raise OmnitrackError(f"matte {path} marks nothing", "paint what it shall mark in white")
     return Drawing(np.dstack([alpha] * 4), options.frame)
-
-
-def _camera(maps: _Maps, reference: int, numbers: NDArray[np.int64], progress: Progress) -> CameraMotion:
-    """Maps between neighbouring frames of the reference's shot, one after another from the reference outward."""
-    shot, size = maps.project.shot(reference), maps.project.size
-    steps = {}
-    with progress.task("camera", len(shot), unit="frames") as task:
-        for frame in shot[:-1]:
-            steps[frame] = _step(maps, frame, RANSAC_PX * raster_scale(size))
-            task.advance()
-    found = {reference: np.eye(3)}
-    for frame in range(reference, shot[-1]):
-        found[frame + 1] = steps[frame] @ found[frame]
-    for frame in range(reference, shot.start, -1):
-        found[frame - 1] = np.linalg.inv(steps[frame - 1]) @ found[frame]
-    scale = np.diag([*maps.project.scale, 1.0])
-    scale[:2, 2] = (maps.project.scale - 1) / 2  # pixel centres are at integers in both
-    working = np.stack([found[frame] for frame in shot])
-    whole = scale @ working @ np.linalg.inv(scale)
-    rate = footage_of(maps.project).fps
-    return CameraMotion(whole, numbers[list(shot)], int(numbers[reference]), maps.size, rate)
-
-
-def _step(maps: _Maps, frame: int, threshold: float) -> NDArray[np.float64]:
-    width, height = maps.project.size
-    spacing = max(1, width // CAMERA_GRID)
-    points = _lattice(width, height)[::spacing, ::spacing].reshape(-1, 2)
-    found = maps.field.track(frame, points, [frame + 1])
-    tracks = np.stack([points, found.pixels[:, 0]], 1)
-    return camera_motion(tracks, np.column_stack([np.ones(len(points), bool), found.visible[:, 0]]), threshold)[1]
-
-
-def _lattice(width: int, height: int) -> NDArray[np.float32]:
-    return np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)

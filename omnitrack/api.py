@@ -226,10 +226,10 @@ class OpenProject:
         """Draw tracks, the fitted field or a drawing of your own as a video.
 
         Args:
-            style: points, trails, grid or compare, which draw tracks; flow, depth, canonical or rgb, which show the
-                fitted field; or edit, a drawing that moves with the surface it is on.
+            style: points, trails, grid, compare or confidence, which draw tracks; flow, depth, canonical or rgb, which
+                show the fitted field; or edit, a drawing that moves with the surface it is on.
             tracks: What to draw, as `query` returned it; None tracks a grid of points of `frame`.
-            output: A .mp4, .gif or .webm file, or a folder for PNG; None makes ``renders/STYLE.mp4`` in the project.
+            output: A .mp4, .webm, .gif or .webp file, or a folder for PNG; None makes ``renders/STYLE.mp4``.
             edit: For the style edit: an image with transparency over the whole of `frame`, at any size of the video's
                 aspect ratio.
             frame: The frame of the grid or of the drawing; None takes the setting ``render.frame``.

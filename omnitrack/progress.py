@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 
 
@@ -39,6 +41,13 @@ class Progress:
     def task(self, name: str, total: int, done: int = 0, unit: str = "steps") -> Task:
         """Begin a task of `total` steps of which `done` were finished by an earlier run."""
         return Task()
+
+    def plan(self, stages: Sequence[str]) -> None:
+        """Say which stages will follow, in their order, so that each can be numbered."""
+
+    def stage(self, name: str) -> AbstractContextManager[object]:
+        """Begin a stage; its tasks follow one another within, and between them it is at work, too."""
+        return nullcontext()
 
     def note(self, text: str) -> None:
         """Say something worth knowing in one line."""

@@ -357,9 +357,10 @@ class RenderSettings:
     """Pictures of tracks, of the fitted field and of drawings that it carries."""
 
     min_side: int = setting(
-        480, "enlarge small frames until the shorter side has this many pixels (or the longer 1920)", low=0
+        0, "enlarge small frames until the shorter side has this many pixels (or the longer 1920); 0: never", low=0
     )
-    brightness: float = setting(0.8, "brightness of the frame under points, trails and grids, 0 to 1", low=0)
+    legend: bool = setting(True, "say in a corner what colours and marks mean")
+    brightness: float = setting(1.0, "brightness of the frame under points, trails and grids, 0 to 1", low=0)
     radius_px: float = setting(0.0, "radius of a point in pixels of the output; 0: by its size", low=0)
     hidden: bool = setting(True, "draw occluded points, as rings")
     trail: int = setting(12, "frames that a trail reaches back", low=1)

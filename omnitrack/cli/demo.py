@@ -21,14 +21,19 @@ Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Project director
 def command(session: Session, directory: Directory = Path("omnitrack-demo"), assignments: Assignments = None) -> None:
     """Run everything on a clip whose motion is known.
 
-    The clip is generated, so the demo ends with its own accuracy beside that of chained flow.
+    The clip is painted, so the demo ends with its own accuracy beside that of plain flow.
     """
-    from omnitrack.stages.demo import run_demo
+    from omnitrack.cli.demo_words import introduction, measures, verdict
 
+    session.say(introduction() + "\n")
+    with session.starting():
+        from omnitrack.stages.demo import run_demo
     settings = session.settings(None, assignments)
     report = run_demo(directory, settings, session.device, session.seed, session.progress)
     if session.as_json:
         session.report(report)
         return
-    session.table(report.results)
-    session.report({"overlays": ", ".join(report.overlays), "tracks": report.tracks}, report.next_command)
+    session.say(f"\n{verdict(report.things, report.method, report.frames)}\n")
+    session.say(f"{measures(report.results, report.method)}\n")
+    session.say(report.overlay, "open this: ", "bold green")
+    session.say(report.next_command, "then try: ", "bold green")

@@ -131,7 +131,7 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="Where to write: .mp4, .gif, .webm, or a folder for PNG.",
+        help="Where to write: .mp4, .webm, .gif, .webp, or a folder for PNG.",
         show_default="PROJECT/renders/STYLE.mp4",
     ),
 ]

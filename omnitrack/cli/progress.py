@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
+from rich.progress import Task as RichTask
 from rich.table import Table
+from rich.text import Text
 
 from omnitrack.cli.console import duration, number, printable, say
 from omnitrack.progress import Progress, Task
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+
+SPEED_SECONDS = 600.0  # over which the time left is reckoned; pieces that take 20 s each are no change of speed
 
 
 def make_progress(console: Console, quiet: bool, verbose: bool) -> Progress:
@@ -56,11 +61,12 @@ class _Clock:
 
 
 class _ConsoleProgress(Progress):
-    """What both kinds share: notes and warnings, and a closing line with the time where that was asked for."""
+    """What both kinds share: notes and warnings, numbers of stages, and a closing line where that was asked for."""
 
     def __init__(self, console: Console, verbose: bool) -> None:
         self.console = console
         self.verbose = verbose
+        self._planned: list[str] = []
 
     def note(self, text: str) -> None:
         say(self.console, text)
@@ -68,16 +74,46 @@ class _ConsoleProgress(Progress):
     def warn(self, text: str) -> None:
         say(self.console, text, "warning: ", "bold yellow")
 
+    def plan(self, stages: Sequence[str]) -> None:
+        self._planned = list(stages)
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether several stages follow one another."""
+        return bool(self._planned)
+
+    def numbered(self, stage: str) -> str:
+        """`2/6 flow`, as wide as the widest of them; of a stage that is not planned the name alone."""
+        if stage not in self._planned:
+            return stage
+        width = max(map(len, self._planned))
+        return f"{self._planned.index(stage) + 1}/{len(self._planned)} {stage:<{width}}"
+
     def finished(self, clock: _Clock) -> None:
         if self.verbose:
             self.note(f"{clock.name}: {clock.done}/{clock.total} {clock.unit} in {clock.elapsed:.1f} s")
 
 
+# --- lines ------------------------------------------------------------------------------------------------------
 class LineProgress(_ConsoleProgress):
-    """One plain line per 10 %, for logs and pipes."""
+    """One plain line per 10 %, for logs and pipes; one before each planned stage."""
+
+    def __init__(self, console: Console, verbose: bool) -> None:
+        super().__init__(console, verbose)
+        self._inside = 0
 
     def task(self, name: str, total: int, done: int = 0, unit: str = "steps") -> Task:
         return _LineTask(self, _Clock(name, total, done, unit))
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        if name in self._planned and not self._inside:  # a stage of a stage has no line
+            self.note(self.numbered(name).rstrip())
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
 
 
 class _LineTask(Task):
@@ -104,50 +140,93 @@ def _line(clock: _Clock, values: dict[str, float | str]) -> str:
     return f"{clock.name}: {10 * clock.tenths} % ({', '.join(parts)})"
 
 
+# --- bars -------------------------------------------------------------------------------------------------------
 class BarProgress(_ConsoleProgress):
-    """Live bars, and a live table of the values that a task reports (losses)."""
+    """Live bars, and a live table of the values that a task reports (losses) where it is all that was asked for.
+
+    A stage has one line, which shows the task that is at work in it, and a moving bar where none is.
+    """
 
     def __init__(self, console: Console, verbose: bool) -> None:
         super().__init__(console, verbose)
         self._bars: _Bars | None = None
         self._open = 0
+        self._stage: tuple[TaskID, str] | None = None
 
     def task(self, name: str, total: int, done: int = 0, unit: str = "steps") -> Task:
+        bars, clock = self._opened(), _Clock(name, total, done, unit)
+        if self._stage is None:
+            return _BarTask(self, bars, clock, bars.begin(printable(name), clock), stage="")
+        row, stage = self._stage
+        bars.begin(stage, clock, row)
+        return _BarTask(self, bars, clock, row, stage)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        if self._stage is not None:  # a stage of a stage: the outer one has the line
+            yield
+            return
+        bars, label, began = self._opened(), self.numbered(name), time.monotonic()
+        row = bars.add_task(label, total=None, count="")
+        self._stage = row, label
+        try:
+            yield
+            bars.end(row, label, time.monotonic() - began)
+        finally:
+            self._stage = None
+            self._closed()
+
+    def close(self, clock: _Clock) -> None:
+        """End one task; the bars come to rest when the outermost one has ended."""
+        self._closed()
+        self.finished(clock)
+
+    def _opened(self) -> _Bars:
         if self._bars is None:
             self._bars = _Bars(self.console)
             self._bars.start()
         self._open += 1
-        return _BarTask(self, self._bars, _Clock(name, total, done, unit))
+        return self._bars
 
-    def close(self, clock: _Clock) -> None:
-        """End one task; the bars come to rest when the outermost one has ended."""
+    def _closed(self) -> None:
         self._open -= 1
         if self._open == 0 and self._bars is not None:
             self._bars.stop()
             self._bars = None
-        self.finished(clock)
 
 
 class _BarTask(Task):
-    def __init__(self, progress: BarProgress, bars: _Bars, clock: _Clock) -> None:
-        self._progress, self._bars, self._clock = progress, bars, clock
-        self._id: TaskID = bars.add_task(
-            printable(clock.name), total=clock.total, completed=clock.done, unit=clock.unit, pace=""
-        )
+    def __init__(self, progress: BarProgress, bars: _Bars, clock: _Clock, row: TaskID, stage: str) -> None:
+        self._progress, self._bars, self._clock, self._row, self._stage = progress, bars, clock, row, stage
         self._shown = clock.tenths
 
     def advance(self, steps: int = 1, **values: float | str) -> None:
         clock = self._clock
         clock.done += steps
-        self._bars.update(self._id, completed=clock.done, pace=", ".join(clock.pace()))
-        if values:
+        self._bars.update(self._row, completed=clock.done, count=_count(clock))
+        if values and not self._progress.is_planned:
             self._bars.show_values(clock, values, keep=clock.tenths > self._shown)
             self._shown = clock.tenths
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._stage and kind is None:
+            self._bars.rest(self._row, self._stage)
         self._progress.close(self._clock)
+
+
+def _count(clock: _Clock) -> str:
+    return f"{clock.done}/{clock.total} {clock.unit}"
+
+
+class _TimeLeft(TimeRemainingColumn):
+    """`12:34 left`; nothing where that is not known, or nothing is left."""
+
+    def render(self, task: RichTask) -> Text:
+        """The text for a row."""
+        left = super().render(task)
+        return Text() if task.finished or not task.time_remaining else left.append(" left")
 
 
 class _Bars(RichProgress):
@@ -158,12 +237,33 @@ class _Bars(RichProgress):
         self._kept: list[list[str]] = []
         self._newest: list[str] = []
         super().__init__(  # asks for the renderables at once
+            SpinnerColumn("dots" if console.encoding.startswith("utf") else "line", finished_text=" "),
             TextColumn("{task.description}", style="bold", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[unit]}", markup=False),
-            TextColumn("{task.fields[pace]}", style="dim", markup=False),
+            BarColumn(bar_width=16),
+            TextColumn("{task.fields[count]}", markup=False),
+            TimeElapsedColumn(),
+            _TimeLeft(compact=True),
             console=console,
+            speed_estimate_period=SPEED_SECONDS,
         )
+
+    def begin(self, label: str, clock: _Clock, row: TaskID | None = None) -> TaskID:
+        """Show a task in a row of its own, or in that of its stage."""
+        if row is None:
+            return self.add_task(label, total=clock.total, completed=clock.done, count=_count(clock))
+        self.reset(row, total=clock.total, completed=clock.done, description=label, count=_count(clock))
+        return row
+
+    def rest(self, row: TaskID, stage: str) -> None:
+        """Show that a stage is between two of its tasks; how much the last one did stays."""
+        task = self.tasks[self.task_ids.index(row)]
+        self.reset(row, description=stage, **task.fields)
+        task.total = None  # which `reset` takes for no change
+
+    def end(self, row: TaskID, stage: str, seconds: float) -> None:
+        """Leave the line of a stage with its time."""
+        self.update(row, description=stage, total=1, completed=1)
+        self.tasks[self.task_ids.index(row)].finished_time = seconds
 
     def show_values(self, clock: _Clock, values: dict[str, float | str], keep: bool) -> None:
         """Put `values` in the last row of the table; `keep` leaves it there."""

@@ -62,10 +62,11 @@ def command(
 
     init, flow, filter, fit, query and render; what is done already is kept.
     """
-    from omnitrack.project.project import SETTINGS_NAME
-    from omnitrack.stages.run import run_all
-    from omnitrack.stages.run_shots import run_shots
-    from omnitrack.video.reading import default_name
+    with session.starting():
+        from omnitrack.project.project import SETTINGS_NAME
+        from omnitrack.stages.run import run_all
+        from omnitrack.stages.run_shots import run_shots
+        from omnitrack.video.reading import default_name
 
     root = project or Path(default_name(video))
     flags = {
@@ -79,4 +80,7 @@ def command(
         session.report(each, command_line("query", each.projects[0], "--point", "X,Y@T"))
         return
     report = run_all(video, root, settings, grid, style, output, session.device, session.seed, session.progress)
-    session.report(report, command_line("query", report.project, "--point", "X,Y@T"))
+    session.report(report)
+    if not session.as_json:
+        session.say(report.output, "open this: ", "bold green")
+        session.say(command_line("query", report.project, "--point", "X,Y@T"), "then try: ", "bold green")

@@ -9,6 +9,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,11 @@ class Session:
             from omnitrack.device import pick_device
 
             pick_device(device)  # a GPU that is not there is said at once, by every command
+
+    def starting(self) -> AbstractContextManager[object]:
+        """A moving line on a terminal while large packages are loaded, which takes seconds where the disk is cold."""
+        silent = self.quiet or not self.console.is_terminal
+        return nullcontext() if silent else self.console.status("starting")
 
     def project(self, root: Path) -> Project:
         """Open the project that the command line names."""

@@ -101,7 +101,7 @@ def draw_mesh(
     Args:
         picture: What to draw on.
         pixels: (N, 2) positions.
-        visible: (N,) bool; a line with an occluded end is left out.
+        visible: (N,) bool; a line breaks off half-way to an occluded end, and is left out between two.
         colours: (N, 3) RGB; a line takes the mean of its ends.
         edges: (E, 2) indices of points, from `grid_edges`.
         lengths: (E,) lengths of the edges in the query frame, in pixels of the picture; lines that have stretched to
@@ -109,7 +109,9 @@ def draw_mesh(
         thickness: Of the lines in pixels.
     """
     begin, end = pixels[edges[:, 0]], pixels[edges[:, 1]]
-    whole = visible[edges].all(1) & (np.linalg.norm(end - begin, axis=1) <= STRETCH_LIMIT * lengths)
+    whole = visible[edges].any(1) & (np.linalg.norm(end - begin, axis=1) <= STRETCH_LIMIT * lengths)
+    middle, seen = (begin + end) / 2, visible[edges]
+    begin, end = np.where(seen[:, :1], begin, middle), np.where(seen[:, 1:], end, middle)
     mixed = colours[edges].astype(np.uint16).mean(1).astype(np.uint8)
     canvas = _draw_lines(picture, begin, end, np.full_like(mixed, OUTLINE), whole, 0.5, thickness + 2)
     return _draw_lines(canvas, begin, end, mixed, whole, 1.0, thickness)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from omnitrack.correspondence.chaining import CAUTIOUS, HopPrices, outward
 from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.raster import Array
+from omnitrack.progress import SILENT, Progress
 from omnitrack.units import raster_scale
 
 DIRECT_THRESHOLD_PX = 3.0
@@ -20,23 +22,32 @@ MULTIGAP_THRESHOLD_PX = 2.0
 MULTIGAP_GAPS = (1, 2, 4, 8, 16)
 UNJUDGED = HopPrices(hop=0.05, doubt=0.0, inconsistent=20.0, hidden=50.0, most_wrong=1.0)  # by cycle errors alone
 
-Baseline = Callable[[FlowSource, NDArray[np.floating], int], tuple[Array, NDArray[np.bool_]]]
+
+class Baseline(Protocol):
+    """Tracks queries by flow alone; arguments and result as `track_direct`."""
+
+    def __call__(
+        self, flows: FlowSource, queries: NDArray[np.floating], num_frames: int, progress: Progress = SILENT
+    ) -> tuple[Array, NDArray[np.bool_]]: ...
 
 
-def track_direct(flows: FlowSource, queries: NDArray[np.floating], num_frames: int) -> tuple[Array, NDArray[np.bool_]]:
+def track_direct(
+    flows: FlowSource, queries: NDArray[np.floating], num_frames: int, progress: Progress = SILENT
+) -> tuple[Array, NDArray[np.bool_]]:
     """Flow straight from the query frame to each frame; occluded where the cycle error is over 3 px at 256 x 256.
 
     Args:
         flows: Has every pair with a query frame in it, both ways.
         queries: (N, 3) rows (t, x, y), pixels.
         num_frames: T.
+        progress: Hears of each query frame.
 
     Returns:
         tracks (N, T, 2) in pixels and visible (N, T).
     """
     threshold = DIRECT_THRESHOLD_PX * raster_scale(flows.size)
     tracks, visible = _at_query(queries, num_frames)
-    for source, rows in _by_frame(queries):
+    for source, rows in _by_frame(queries, progress):
         for targets in outward(source, range(num_frames)):
             for target in targets:
                 hop = take_hop(flows, source, target, tracks[rows, source])
@@ -45,30 +56,32 @@ def track_direct(flows: FlowSource, queries: NDArray[np.floating], num_frames: i
     return tracks, visible
 
 
-def track_chain(flows: FlowSource, queries: NDArray[np.floating], num_frames: int) -> tuple[Array, NDArray[np.bool_]]:
+def track_chain(
+    flows: FlowSource, queries: NDArray[np.floating], num_frames: int, progress: Progress = SILENT
+) -> tuple[Array, NDArray[np.bool_]]:
     """Adjacent flows composed; occluded for good after a cycle error over 1.5 px at 256 x 256.
 
     Arguments and result as `track_direct`; `flows` has the adjacent pairs.
     """
-    return _track_chained(flows, queries, num_frames, (1,), CHAIN_THRESHOLD_PX, UNJUDGED)
+    return _track_chained(flows, queries, num_frames, progress, (1,), CHAIN_THRESHOLD_PX, UNJUDGED)
 
 
 def track_multigap(
-    flows: FlowSource, queries: NDArray[np.floating], num_frames: int
+    flows: FlowSource, queries: NDArray[np.floating], num_frames: int, progress: Progress = SILENT
 ) -> tuple[Array, NDArray[np.bool_]]:
     """The best of many compositions over gaps of 1, 2, 4, 8 and 16 frames (`omnitrack.correspondence.chaining`).
 
     Arguments and result as `track_direct`; `flows` has the pairs at those gaps, both ways, and how likely they are
     wrong: what a fit is fed.
     """
-    return _track_chained(flows, queries, num_frames, MULTIGAP_GAPS, MULTIGAP_THRESHOLD_PX, CAUTIOUS)
+    return _track_chained(flows, queries, num_frames, progress, MULTIGAP_GAPS, MULTIGAP_THRESHOLD_PX, CAUTIOUS)
 
 
 def track_multigap_plain(
-    flows: FlowSource, queries: NDArray[np.floating], num_frames: int
+    flows: FlowSource, queries: NDArray[np.floating], num_frames: int, progress: Progress = SILENT
 ) -> tuple[Array, NDArray[np.bool_]]:
     """As `track_multigap`, but hops are believed by their cycle error alone, whatever the clip's other hops say."""
-    return _track_chained(flows, queries, num_frames, MULTIGAP_GAPS, MULTIGAP_THRESHOLD_PX, UNJUDGED)
+    return _track_chained(flows, queries, num_frames, progress, MULTIGAP_GAPS, MULTIGAP_THRESHOLD_PX, UNJUDGED)
 
 
 BASELINES: dict[str, Baseline] = {
@@ -83,12 +96,13 @@ def _track_chained(
     flows: FlowSource,
     queries: NDArray[np.floating],
     num_frames: int,
+    progress: Progress,
     gaps: tuple[int, ...],
     threshold_px: float,
     prices: HopPrices,
 ) -> tuple[Array, NDArray[np.bool_]]:
     tracks, visible = _at_query(queries, num_frames)
-    for source, rows in _by_frame(queries):
+    for source, rows in _by_frame(queries, progress):
         chained = chain_everywhere(flows, source, tracks[rows, source], num_frames, gaps, threshold_px, prices=prices)
         tracks[rows], visible[rows] = chained.pixels, chained.visible
     return tracks, visible
@@ -100,7 +114,11 @@ def _at_query(queries: NDArray[np.floating], num_frames: int) -> tuple[Array, ND
     return np.repeat(start, num_frames, axis=1), np.ones((len(queries), num_frames), bool)
 
 
-def _by_frame(queries: NDArray[np.floating]) -> list[tuple[int, NDArray[np.int64]]]:
-    """(query frame, rows of `queries` in that frame)."""
+def _by_frame(queries: NDArray[np.floating], progress: Progress) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """(query frame, rows of `queries` in that frame), with a step of progress after each."""
     times = np.asarray(queries)[:, 0].astype(int)
-    return [(int(t), np.flatnonzero(times == t)) for t in np.unique(times)]
+    frames = np.unique(times)
+    with progress.task("baseline", len(frames), unit="frames") as task:
+        for t in frames:
+            yield int(t), np.flatnonzero(times == t)
+            task.advance()

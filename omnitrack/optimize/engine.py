@@ -21,6 +21,7 @@ from omnitrack.optimize.methods import get_method
 from omnitrack.optimize.sampler import make_sampler
 from omnitrack.optimize.saved_state import check_state
 from omnitrack.optimize.schedule import learning_rate_factor, match_weight
+from omnitrack.optimize.yardstick import Yardstick
 from omnitrack.settings import FitSettings
 
 REPORT_EVERY = 25  # steps between reports of the losses: the only host synchronisations
@@ -34,7 +35,7 @@ class LossReport:
     Attributes:
         step: Steps done.
         losses: Mean of each weighted term since the last report, and their sum as ``loss``.
-        error_px: Mean distance of predictions from correspondences, at 256 x 256.
+        error_px: Mean distance of predictions from correspondences that are the same at every report, at 256 x 256.
         steps_per_second: Since the last report.
         learning_rate: Of the first group, now.
         rolled_back: The steps since the last report were not finite and have been undone.
@@ -73,7 +74,9 @@ class Engine:
         self.belief = None if prior is None else believe(prior, data, self._method.camera(data.size, settings))
         self.field = self._method.build(data, settings, self.belief)
         extras = self._method.extras(settings)
-        self.sampler = make_sampler(data.within(settings.longest_gap), settings, extras)
+        near = data.within(settings.longest_gap)
+        self.sampler = make_sampler(near, settings, extras)
+        self._yardstick = Yardstick(near, settings)
         self._matches = matches if settings.matches > 0 else None
         self._generator = torch.Generator(data.grid.device).manual_seed(seed)
         groups = self._method.groups(self.field, settings)
@@ -97,7 +100,7 @@ class Engine:
             count = until - self.step
             sums = self._steps(until)
             losses = {name: float(total) / count for name, total in sums.items()}
-            error = losses.pop("error_px")
+            error = float(self._yardstick.error_px(self._method, self.field, until / self.settings.steps))
             losses["loss"] = sum(losses.values())
             finite = math.isfinite(losses["loss"]) and self._parameters_finite()
             rate = self._rates[0] * self._rate_factor()
@@ -140,7 +143,7 @@ class Engine:
         }
 
     def _steps(self, until: int) -> dict[str, Tensor]:
-        """Step up to `until` without a host synchronisation; sums of each term and of the error."""
+        """Step up to `until` without a host synchronisation; sums of each term."""
         sums: dict[str, Tensor] = {}
         s = self.settings
         while self.step < until:
@@ -158,7 +161,7 @@ class Engine:
                     torch.nn.utils.clip_grad_norm_(group["params"], clip)
             self._optimizer.step()
             self.sampler.update(batch, errors)
-            for name, value in {**terms, "error_px": errors.mean()}.items():
+            for name, value in terms.items():
                 sums[name] = sums.get(name, 0) + value.detach()
             self.step += 1
         return sums

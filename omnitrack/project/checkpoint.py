@@ -79,6 +79,14 @@ def newest_checkpoint(project: Project) -> Path | None:
     return max(written, default=(0, None))[1]
 
 
+def _step_towards_a_fit(project: Project) -> str:
+    """The first step that is missing, which works now."""
+    for product, hint in (("flow", "first comes its flow: omnitrack flow"), ("filtered", "next: omnitrack filter")):
+        if not project.product_path(product).exists():
+            return f"{hint} {project.root}"
+    return f"fit one: omnitrack fit {project.root}"
+
+
 def load_checkpoint(project: Project, path: Path | None = None) -> Checkpoint:
     """Read a checkpoint, the newest one unless another is named.
 
@@ -95,7 +103,7 @@ def load_checkpoint(project: Project, path: Path | None = None) -> Checkpoint:
         except DamagedError:
             if newest.exists():
                 raise  # otherwise a fit that runs meanwhile has written a newer one, and removed this
-    raise OmnitrackError(f"project {project.root} has no fitted field yet", f"fit one: omnitrack fit {project.root}")
+    raise OmnitrackError(f"project {project.root} has no fitted field yet", _step_towards_a_fit(project))
 
 
 def _load(project: Project, path: Path) -> Checkpoint:

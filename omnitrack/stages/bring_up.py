@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 
 from omnitrack.project.lock import locked
-from omnitrack.stages.graph import Stored, Work, needed_for, wanted_stamps
+from omnitrack.stages.graph import Stamp, Stored, Work, needed_for, wanted_stamps
 
 
 @dataclass(frozen=True)
@@ -37,22 +38,42 @@ def bring_up_to(target: str, work: Work) -> Brought:
         return _bring_up(target, work)
 
 
+def missing_for(target: str, work: Work) -> set[str]:
+    """The products that `bring_up_to` would make.
+
+    Raises:
+        OmnitrackError: A file that the settings name is not there.
+    """
+    wanted = wanted_stamps(work, target)
+    missing = set()
+    for node in needed_for(target):
+        stamp = wanted[node.name]
+        if stamp is not None and not _is_there(node.stored(work.project), stamp):
+            missing.add(node.name)
+    return missing
+
+
+def _is_there(stored: Stored, stamp: Stamp) -> bool:
+    return stored.stamp == stamp and stored.complete
+
+
 def _bring_up(target: str, work: Work) -> Brought:
     kept: list[str] = []
     made: list[str] = []
     seconds: dict[str, float] = {}
     wanted = wanted_stamps(work, target)  # what is missing for it is said before the long work
-    for node in needed_for(target):
-        stamp, stored = wanted[node.name], node.stored(work.project)
-        if stamp is None:
-            if node.drop is not None:
-                node.drop(work.project)
-            continue
-        if stored.stamp == stamp and stored.complete:
-            kept.append(node.name)
-            seconds[node.name] = stored.seconds
-            continue
-        node.make(work, stored if stored.stamp == stamp else Stored(None))
-        seconds[node.name] = node.stored(work.project).seconds
-        made.append(node.name)
+    for command, nodes in groupby(needed_for(target), key=lambda node: node.command):
+        with work.progress.stage(command):
+            for node in nodes:
+                stamp, stored = wanted[node.name], node.stored(work.project)
+                if stamp is None:
+                    if node.drop is not None:
+                        node.drop(work.project)
+                    continue
+                if _is_there(stored, stamp):
+                    kept.append(node.name)
+                else:
+                    node.make(work, stored if stored.stamp == stamp else Stored(None))
+                    made.append(node.name)
+                seconds[node.name] = node.stored(work.project).seconds
     return Brought(kept, made, seconds)

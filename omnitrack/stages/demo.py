@@ -1,4 +1,4 @@
-"""`omnitrack demo`: the whole way from frames to tracks on a clip whose truth is known, scored beside the baselines."""
+"""`omnitrack demo`: the whole way from frames to tracks on a clip whose truth is known, scored beside plain flow."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
-from omnitrack.evaluation.baselines import BASELINES
-from omnitrack.evaluation.tapvid import TapvidVideo, pixels_to_raster, sample_queries
+from omnitrack.evaluation.tapvid import Queries, TapvidVideo, pixels_to_raster, raster_to_pixels, sample_queries
+from omnitrack.evaluation.things import Thing, score_things
 from omnitrack.progress import SILENT, Progress
 from omnitrack.settings import FitSettings, Settings
-from omnitrack.stages.evaluate_video import Plan, Row, Score, VideoRun, plain_metrics
+from omnitrack.stages.bring_up import bring_up_to
+from omnitrack.stages.evaluate_video import Answer, Plan, Row, VideoRun, plain_metrics
+from omnitrack.stages.graph import Work
 from omnitrack.stages.query import query_tracks
 from omnitrack.stages.query_points import build_queries
 from omnitrack.stages.render import render
@@ -25,8 +27,12 @@ from omnitrack.synthetic import SyntheticScene, demo_scene
 from omnitrack.tracks.files import save_tracks
 
 POINTS_PER_LAYER = 32  # true tracks on each thing in the clip, so that the background does not outvote the rest
+PLAIN = "chain"  # the baseline beside: what everybody has who has optical flow
+QUERY_MODE = "first"  # one query a point, so that points can be counted
+STAGES = ("clip", "flow", "filter", "fit", "score", "render")
 OVERLAY_STYLES = ("points", "trails")
 DEMO_STEPS = 400  # of the fit where nobody asked for a number: about half a minute on two cores
+OVERLAY_SIDE = 480  # px: the clip itself is small, so that two cores are enough
 GRID = "24@0"  # columns of the tracked grid, and its frame
 NEXT_COMMAND = "omnitrack run YOUR_VIDEO.mp4"
 
@@ -39,8 +45,10 @@ class DemoReport:
         project: The project directory.
         frames: Number of frames of the clip.
         size: (width, height) of the clip in pixels.
-        queries: Number of scored queries, strided as in TAP-Vid.
-        results: Metrics of the fitted field and of each baseline, in the form of `omnitrack eval`.
+        points: Number of scored points, each asked for in the first frame that shows it.
+        method: The fitted method.
+        things: How well the points on each thing of the clip were followed, by the method and by plain flow.
+        results: TAP-Vid's metrics of both, in the form of `omnitrack eval`.
         seconds: Wall time of each stage.
         tracks: File of the tracked grid.
         overlay: Video of the grid's trails.
@@ -51,7 +59,9 @@ class DemoReport:
     project: str
     frames: int
     size: tuple[int, int]
-    queries: int
+    points: int
+    method: str
+    things: dict[str, Thing]
     results: dict[str, Any]
     seconds: dict[str, float]
     tracks: str
@@ -83,21 +93,20 @@ def run_demo(
     """
     if settings.fit.steps == FitSettings().steps:
         settings = replace(settings, fit=replace(settings.fit, steps=DEMO_STEPS))
+    if settings.render.min_side == 0:
+        settings = replace(settings, render=replace(settings.render, min_side=OVERLAY_SIDE))
     seconds: dict[str, float] = {}
-    with _timed("generate", seconds):
-        scene = scene or demo_scene()
-        video = scene_as_video(scene, seed)
-    queries = sample_queries(video.points, video.occluded, "strided")
-    try:
-        run = VideoRun(video, queries, Plan(settings, "strided", None, device, seed, progress), root)
-    except OmnitrackError as error:
-        raise OmnitrackError(error.message, "name another directory: omnitrack demo DIR") from error
-    method = settings.fit.method
-    scores = {name: run.score(Row(name, name, settings)) for name in (method, *BASELINES)}
-    seconds |= scores[method].seconds
-    seconds["baselines"] = sum(scores[name].seconds["query"] for name in BASELINES)
-    project, path = run.project, run.project.tracks_dir / "tracks.npz"
-    with _timed("render", seconds):
+    progress.plan(STAGES)
+    with progress.stage("clip"), _timed("clip", seconds):
+        run, thing_of = _begin(root, scene, Plan(settings, QUERY_MODE, None, device, seed, progress))
+    project, method = run.project, settings.fit.method
+    bring_up_to("fit", Work(project, settings, device, seed, progress))
+    with progress.stage("score"):
+        answers = {name: run.answer(Row(name, name, settings)) for name in (method, PLAIN)}
+        things = _score_things(run, thing_of, answers)
+    seconds |= answers[method].seconds
+    with progress.stage("render"), _timed("render", seconds):
+        path = project.tracks_dir / "tracks.npz"
         tracks = query_tracks(project, build_queries(project, grids=[GRID]), settings, device=device, progress=progress)
         save_tracks(tracks, path)
         renders = [render(project, settings, tracks, style, None, device, progress) for style in OVERLAY_STYLES]
@@ -105,14 +114,35 @@ def run_demo(
         project=str(root),
         frames=project.num_frames,
         size=project.size,
-        queries=len(queries),
-        results=_results(scores, project.size),
+        points=len(run.queries),
+        method=method,
+        things=things,
+        results=_results(run, answers),
         seconds=seconds,
         tracks=str(path),
         overlay=renders[-1].output,
         overlays=[report.output for report in renders],
         next_command=NEXT_COMMAND,
     )
+
+
+def _begin(root: Path, scene: SyntheticScene | None, plan: Plan) -> tuple[VideoRun, list[str]]:
+    """The clip as a project, and the thing that each of its points is on."""
+    with plan.progress.task("paint", 1, unit="clips") as task:
+        scene = scene or demo_scene()
+        video = scene_as_video(scene, plan.seed)
+        task.advance()
+    queries = sample_queries(video.points, video.occluded, QUERY_MODE)
+    try:
+        return VideoRun(video, queries, plan, root), _things_of(scene, queries)
+    except OmnitrackError as error:
+        raise OmnitrackError(error.message, "name another directory: omnitrack demo DIR") from error
+
+
+def _score_things(run: VideoRun, thing_of: list[str], answers: Mapping[str, Answer]) -> dict[str, Thing]:
+    asked, size = run.queries, run.project.size
+    found = {name: (answer.tracks, answer.visible) for name, answer in answers.items()}
+    return score_things(thing_of, asked.frames, raster_to_pixels(asked.points, size), asked.occluded, found, size)
 
 
 def scene_as_video(scene: SyntheticScene, seed: int) -> TapvidVideo:
@@ -132,14 +162,20 @@ def _spread_points(scene: SyntheticScene, rng: np.random.Generator) -> NDArray[n
     return np.concatenate(chosen)[:, [0, 2, 1]].astype(np.float64)
 
 
-def _results(scores: Mapping[str, Score], size: tuple[int, int]) -> dict[str, Any]:
-    methods = {}
-    for name, score in scores.items():
-        metrics = plain_metrics(score.metrics)
-        methods[name] = {"mean": metrics, "videos": {"demo": {**metrics, "seconds": score.seconds}}}
+def _things_of(scene: SyntheticScene, queries: Queries) -> list[str]:
+    """The name of the layer that each query is on."""
+    asked = queries.pixels(scene.size)
+    return [scene.layers[int(scene.top_layer(int(t), np.array([[x, y]]))[0])].name for t, x, y in asked]
+
+
+def _results(run: VideoRun, answers: Mapping[str, Answer]) -> dict[str, Any]:
+    methods, size = {}, run.project.size
+    for name, answer in answers.items():
+        metrics = plain_metrics(run.metrics(answer))
+        methods[name] = {"mean": metrics, "videos": {"demo": {**metrics, "seconds": answer.seconds}}}
     return {
         "dataset": "demo clip, exact truth",
-        "query_mode": "strided",
+        "query_mode": QUERY_MODE,
         "resolution": f"{size[0]}x{size[1]}",
         "methods": methods,
     }

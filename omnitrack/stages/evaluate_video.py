@@ -83,6 +83,15 @@ class Score:
     seconds: dict[str, float]
 
 
+@dataclass(frozen=True)
+class Answer:
+    """Tracks (Q, T, 2) in pixels of the project, visible (Q, T), and the seconds of each stage."""
+
+    tracks: NDArray[np.floating]
+    visible: NDArray[np.bool_]
+    seconds: dict[str, float]
+
+
 class VideoRun:
     """A video as a project, its queries, and what was finished of it before.
 
@@ -112,16 +121,25 @@ class VideoRun:
         if saved.get("stamp") == stamp:
             metrics = {name: float("nan") if value is None else value for name, value in saved["metrics"].items()}
             return Score(metrics, saved["seconds"])
-        seconds = self._run_stages(row.method, settings)
+        answer = self.answer(row)
+        metrics = self.metrics(answer)
+        write_json(path, {"stamp": stamp, "metrics": plain_metrics(metrics), "seconds": answer.seconds})
+        return Score(metrics, answer.seconds)
+
+    def answer(self, row: Row) -> Answer:
+        """Track the queries with a row's method; what it is made from is kept or made."""
+        seconds = self._run_stages(row.method, row.settings)
         begin = time.perf_counter()
-        tracks, visible = self._track(row.method, settings)
+        tracks, visible = self._track(row.method, row.settings)
         seconds["query"] = time.perf_counter() - begin
         if not np.isfinite(tracks).all():
             raise OmnitrackError(f"{row.name} gave positions that are not finite (NaN)", "try another --seed")
-        asked, raster = self.queries, pixels_to_raster(tracks, self.project.size)
-        metrics = score_video(asked.points, asked.occluded, raster, visible, asked.frames, self.plan.query_mode)
-        write_json(path, {"stamp": stamp, "metrics": plain_metrics(metrics), "seconds": seconds})
-        return Score(metrics, seconds)
+        return Answer(tracks, visible, seconds)
+
+    def metrics(self, answer: Answer) -> dict[str, float]:
+        """Score an answer against the truth."""
+        asked, raster = self.queries, pixels_to_raster(answer.tracks, self.project.size)
+        return score_video(asked.points, asked.occluded, raster, answer.visible, asked.frames, self.plan.query_mode)
 
     def _stamp(self, method: str, settings: Settings) -> dict[str, Any]:
         truth = hashlib.sha256(self.queries.points.tobytes() + self.queries.occluded.tobytes()).hexdigest()[:16]
@@ -171,13 +189,13 @@ class VideoRun:
             return answer.tracks, answer.visible
         if method == "direct":
             flows = OnDemandFlows(open_estimator(settings.flow, clip_of(project, plan.device)), project.size)
-            return _by_shot(BASELINES[method], flows, pixels, project)
+            return _by_shot(BASELINES[method], flows, pixels, project, plan.progress)
         with FlowStore(project) as store:
-            return _by_shot(BASELINES[method], store, pixels, project)
+            return _by_shot(BASELINES[method], store, pixels, project, plan.progress)
 
 
 def _by_shot(
-    baseline: Baseline, flows: FlowSource, queries: NDArray[np.floating], project: Project
+    baseline: Baseline, flows: FlowSource, queries: NDArray[np.floating], project: Project, progress: Progress
 ) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
     """A baseline's tracks within the shots of their queries; elsewhere they stand still, unseen."""
     tracks = np.repeat(np.asarray(queries, np.float32)[:, None, 1:], project.num_frames, axis=1)
@@ -186,7 +204,8 @@ def _by_shot(
         rows = np.flatnonzero((queries[:, 0] >= shot.start) & (queries[:, 0] < shot.stop))
         inside = slice(shot.start, shot.stop)
         moved = queries[rows] - np.array((shot.start, 0, 0), queries.dtype)
-        tracks[rows, inside], visible[rows, inside] = baseline(FlowsWithin(flows, shot), moved, len(shot))
+        within = FlowsWithin(flows, shot)
+        tracks[rows, inside], visible[rows, inside] = baseline(within, moved, len(shot), progress)
     return tracks, visible
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from omnitrack.project.project import Project
 from omnitrack.project.renders import record_render
 from omnitrack.project.stamps import make_stamp
 from omnitrack.settings import Settings
-from omnitrack.stages.render_canvas import Canvas, Painter
+from omnitrack.stages.render_canvas import Canvas, Painter, Picture
 from omnitrack.stages.render_edit import Drawing, edit_painter, read_drawing
 from omnitrack.stages.render_field_styles import FIELD_PAINTERS
 from omnitrack.stages.render_styles import EDIT_STYLE, STYLES, TRACK_STYLES
@@ -74,37 +75,44 @@ def render(
             cannot show the style, a drawing that is not usable, or a file that cannot be written.
         UsageError: The style edit without a drawing, or a drawing for another style.
     """
-    from omnitrack.video.writing import VideoWriter
-
     began = time.perf_counter()
     if style not in STYLES:
         raise OmnitrackError(f"there is no style {style!r}", f"known: {', '.join(STYLES)}")
     drawing = _drawing(project, settings, style, edit)
     path = output or project.renders_dir / f"{style}.mp4"
-    canvas = Canvas(project, settings.render)
-    frames = list(range(project.num_frames))
-    painter: Painter
-    if style in TRACK_STYLES:
-        tracks = _default_grid(project, settings, device, progress) if tracks is None else tracks
-        _check_tracks(project, tracks)
-        frames = tracks.frames.tolist()
-        painter = TRACK_PAINTERS[style](TrackView(canvas, tracks))
-    else:
-        from omnitrack.stages.fit import load_field
+    with Canvas(project, settings.render, progress) as canvas:
+        frames = list(range(project.num_frames))
+        painter: Painter
+        if style in TRACK_STYLES:
+            tracks = _default_grid(project, settings, device, progress) if tracks is None else tracks
+            _check_tracks(project, tracks)
+            frames = tracks.frames.tolist()
+            painter = TRACK_PAINTERS[style](TrackView(canvas, tracks))
+        else:
+            from omnitrack.stages.fit import load_field
 
-        tracks, field = None, load_field(project, device)
-        painter = edit_painter(canvas, field, drawing) if drawing else FIELD_PAINTERS[style](canvas, field)
-    pictures = map(painter, frames)
-    first = next(pictures)  # before anything is opened: it tells the size, and whether the style can be painted at all
-    height, width = first.shape[:2]
-    fps = settings.render.fps or project.meta.fps
-    with VideoWriter(path, fps, (width, height)) as writer, progress.task(style, len(frames), unit="frames") as task:
-        for picture in itertools.chain([first], pictures):
-            writer.write(picture)
-            task.advance()
+            tracks, field = None, load_field(project, device)
+            painter = edit_painter(canvas, field, drawing) if drawing else FIELD_PAINTERS[style](canvas, field)
+        fps = settings.render.fps or project.meta.fps
+        width, height = _write(map(painter, frames), path, fps, style, len(frames), progress)
     record_render(project, path, _stamp(project, style, settings, tracks, drawing), edit)
     points = 0 if tracks is None else len(tracks)
     return RenderReport(style, str(path), len(frames), (width, height), points, time.perf_counter() - began)
+
+
+def _write(
+    pictures: Iterator[Picture], path: Path, fps: float, style: str, count: int, progress: Progress
+) -> tuple[int, int]:
+    """Write pictures (H, W, 3) as a video; their (width, height)."""
+    from omnitrack.video.writing import VideoWriter
+
+    first = next(pictures)  # before anything is opened: it tells the size, and whether the style can be painted at all
+    height, width = first.shape[:2]
+    with VideoWriter(path, fps, (width, height)) as writer, progress.task(style, count, unit="frames") as task:
+        for picture in itertools.chain([first], pictures):
+            writer.write(picture)
+            task.advance()
+    return width, height
 
 
 def _drawing(project: Project, settings: Settings, style: str, edit: Path | None) -> Drawing | None:

@@ -1,16 +1,20 @@
-"""The enlarged frames of a project that every style of `omnitrack render` paints on."""
+"""The frames that every style of `omnitrack render` paints on: those of the original video, at its size."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from types import TracebackType
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from omnitrack.drawing.legend import Entry, add_legend
 from omnitrack.drawing.palette import marker_radius
+from omnitrack.progress import SILENT, Progress
 from omnitrack.project.project import Project
 from omnitrack.settings import RenderSettings
+from omnitrack.stages.original_frames import OriginalFrames
 
 Picture = NDArray[np.uint8]
 Painter = Callable[[int], Picture]
@@ -18,34 +22,53 @@ LARGEST = 1920  # pixels of the longer side that enlarging makes: of a strip of 
 
 
 class Canvas:
-    """The enlarged frames of a project that everything is drawn on.
+    """The frames that everything is drawn on; a context manager.
 
     Args:
         project: The project.
         settings: How large and how bright.
+        progress: Hears where the original frames cannot be used.
     """
 
-    def __init__(self, project: Project, settings: RenderSettings) -> None:
+    def __init__(self, project: Project, settings: RenderSettings, progress: Progress = SILENT) -> None:
         self.project, self.settings = project, settings
-        self.factor = max(1.0, min(settings.min_side / min(project.size), LARGEST / max(project.size)))
-        self.size = (round(project.size[0] * self.factor), round(project.size[1] * self.factor))
+        self._frames = OriginalFrames(project, progress)
+        width, height = self._frames.size
+        factor = max(1.0, min(settings.min_side / min(width, height), LARGEST / max(width, height)))
+        self.size = (round(width * factor), round(height * factor))
         self.radius = settings.radius_px or marker_radius(self.size)
         self.thickness = max(1, round(self.radius / 2.5))
 
+    def __enter__(self) -> Canvas:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._frames.close()
+
     def frame(self, index: int) -> Picture:
-        """Frame `index`, enlarged and dimmed, (H, W, 3)."""
+        """Frame `index`, as bright as the settings say, (H, W, 3)."""
         dimmed = cv2.convertScaleAbs(self.plain_frame(index), alpha=min(1.0, self.settings.brightness))
         return np.asarray(dimmed, np.uint8)
 
     def plain_frame(self, index: int) -> Picture:
-        """Frame `index`, enlarged, in its own brightness, (H, W, 3)."""
-        return self.enlarge(self.project.frame(index))
+        """Frame `index` in its own brightness, (H, W, 3)."""
+        return self.enlarge(self._frames.frame(index))
+
+    def explained(self, picture: Picture, entries: Sequence[Entry]) -> Picture:
+        """The picture with a legend, where the settings ask for one."""
+        return add_legend(picture, entries) if self.settings.legend else picture
 
     def enlarge(self, picture: Picture) -> Picture:
-        """A picture of the working size at the canvas's size."""
+        """A picture at the canvas's size."""
         if (picture.shape[1], picture.shape[0]) == self.size:
             return picture
         return np.asarray(cv2.resize(picture, self.size, interpolation=cv2.INTER_CUBIC), np.uint8)
+
+    def stretch(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Numbers (H, W, ...) of the working frames at the canvas's size, linear between them."""
+        return np.asarray(cv2.resize(values, self.size, interpolation=cv2.INTER_LINEAR), np.float32)
 
     def place(self, pixels: NDArray[np.floating]) -> NDArray[np.float64]:
         """Pixels (..., 2) of the original video to pixels of the canvas."""

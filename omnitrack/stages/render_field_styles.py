@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.drawing.canonical import canonical_colours
-from omnitrack.drawing.depth import depth_colours
 from omnitrack.drawing.flow import flow_colours
+from omnitrack.drawing.legend import scale_entries, wheel_entries
+from omnitrack.drawing.scale import depth_colours, smooth_depth
 from omnitrack.errors import OmnitrackError
 from omnitrack.motion.field import ColoredField, MotionField
 from omnitrack.optimize.methods import colored_method
-from omnitrack.stages.render_canvas import Canvas, Painter
+from omnitrack.stages.render_canvas import Canvas, Painter, Picture
 
 PROBE_SPACING_PX = 8  # of the points from which the range of a clip's flow is taken
 PROBE_FRAMES = 5  # from which the range of a clip's depth and canonical places is taken
+CANONICAL_WORDS = "each surface keeps its colour: where squares slide over it, the motion is wrong"
 FLOW_QUANTILE, RANGE_QUANTILES = 0.99, (0.02, 0.98)  # a few wild values shall not wash out the rest
 
 
@@ -37,12 +38,25 @@ def _flow(canvas: Canvas, field: MotionField) -> Painter:
     frames = range(canvas.project.num_frames)
     lengths = [np.linalg.norm(flow(frame, PROBE_SPACING_PX), axis=-1).ravel() for frame in frames]
     limit = float(np.quantile(np.concatenate(lengths), FLOW_QUANTILE))
-    return lambda frame: canvas.enlarge(flow_colours(flow(frame, 1), limit))
+    scale = float(np.mean(canvas.project.scale))
+
+    def paint(frame: int) -> Picture:
+        picture = canvas.enlarge(flow_colours(flow(frame, 1), limit))
+        return canvas.explained(picture, wheel_entries(picture, limit * scale))
+
+    return paint
 
 
 def _depth(canvas: Canvas, field: MotionField) -> Painter:
-    near, far = np.quantile(np.stack([field.depth_map(frame) for frame in _probes(canvas)]), RANGE_QUANTILES)
-    return lambda frame: canvas.enlarge(depth_colours(field.depth_map(frame), float(near), float(far)))
+    near, far = np.quantile(
+        np.stack([smooth_depth(field.depth_map(frame)) for frame in _probes(canvas)]), RANGE_QUANTILES
+    )
+
+    def paint(frame: int) -> Picture:
+        picture = depth_colours(canvas.stretch(smooth_depth(field.depth_map(frame))), float(near), float(far))
+        return canvas.explained(picture, scale_entries(picture, "far", "near"))
+
+    return paint
 
 
 def _canonical(canvas: Canvas, field: MotionField) -> Painter:
@@ -50,15 +64,16 @@ def _canonical(canvas: Canvas, field: MotionField) -> Painter:
     probes = np.stack([field.canonical_map(frame) for frame in _probes(canvas)])
     low, high = np.quantile(probes.reshape(-1, 3), RANGE_QUANTILES, axis=0)
 
-    def paint(frame: int) -> NDArray[np.uint8]:
+    def paint(frame: int) -> Picture:
         if isinstance(field, ColoredField):
             places, opacity = field.opaque_canonical_map(frame)
         else:
             places = field.canonical_map(frame)
             opacity = np.ones(places.shape[:2], np.float32)
         both = np.dstack([places, opacity])
-        larger = np.asarray(cv2.resize(both, canvas.size, interpolation=cv2.INTER_LINEAR), np.float32)
-        return canonical_colours(larger[..., :3], low, high, larger[..., 3])
+        larger = canvas.stretch(both)
+        picture = canonical_colours(larger[..., :3], low, high, larger[..., 3])
+        return canvas.explained(picture, [(None, CANONICAL_WORDS)])
 
     return paint
 

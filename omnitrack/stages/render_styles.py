@@ -6,7 +6,7 @@ Tracks are drawn in `omnitrack.stages.render_track_styles`, the fitted field its
 
 from __future__ import annotations
 
-TRACK_STYLES = ("points", "trails", "grid", "compare")
+TRACK_STYLES = ("points", "trails", "grid", "compare", "confidence")
 FIELD_STYLES = ("flow", "depth", "canonical", "rgb")
 EDIT_STYLE = "edit"
 STYLES = (*TRACK_STYLES, *FIELD_STYLES, EDIT_STYLE)

@@ -8,7 +8,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from omnitrack.drawing.legend import point_entries, scale_entries
 from omnitrack.drawing.palette import position_colours
+from omnitrack.drawing.scale import scale_colours
 from omnitrack.drawing.tracks import camera_motion, draw_mesh, draw_points, draw_trails, grid_edges, without_camera
 from omnitrack.errors import OmnitrackError
 from omnitrack.stages.render_canvas import Canvas, Painter, Picture
@@ -16,6 +18,7 @@ from omnitrack.tracks.tracks import Tracks
 from omnitrack.units import raster_scale
 
 CAMERA_THRESHOLD_PX = 1.0  # at 256 x 256: farther than this from the common motion is a motion of its own
+SMALLER = 0.6  # radius of points where lines tell more
 GAP_PX = 6  # between the two pictures of `compare`
 
 
@@ -28,7 +31,7 @@ class TrackView:
     """
 
     def __init__(self, canvas: Canvas, tracks: Tracks) -> None:
-        self.canvas, self.visible = canvas, tracks.visible
+        self.canvas, self.visible, self.confidence = canvas, tracks.visible, tracks.confidence
         self.pixels = canvas.place(tracks.tracks)
         self.pixels[~_in_known_shots(tracks, canvas.project.meta.cuts)] = np.nan  # not drawn
         self.queries = np.column_stack([tracks.queries[:, 0], canvas.place(tracks.queries[:, 1:])])
@@ -53,6 +56,10 @@ class TrackView:
         pixels, visible, colours = self.pixels[rows, column], self.visible[rows, column], self.colours[rows]
         return draw_points(picture, pixels, visible, colours, self.canvas.radius, self.canvas.settings.hidden)
 
+    def explained(self, picture: Picture) -> Picture:
+        """The picture with a legend of points."""
+        return self.canvas.explained(picture, point_entries(picture, self.canvas.settings.hidden))
+
 
 def _in_known_shots(tracks: Tracks, cuts: Sequence[int]) -> NDArray[np.bool_]:
     """(N, T) whether a track's query or a pin of it is in the shot of a frame; of other shots nothing is known."""
@@ -66,7 +73,22 @@ def _in_known_shots(tracks: Tracks, cuts: Sequence[int]) -> NDArray[np.bool_]:
 
 
 def _points(view: TrackView) -> Painter:
-    return lambda frame: view.points_over(view.canvas.frame(frame), frame)
+    return lambda frame: view.explained(view.points_over(view.canvas.frame(frame), frame))
+
+
+def _confidence(view: TrackView) -> Painter:
+    """Points in the colour of their confidence."""
+    canvas = view.canvas
+
+    def paint(frame: int) -> Picture:
+        column, picture = view.column(frame), canvas.frame(frame)
+        colours = scale_colours(view.confidence[:, column][None])[0]
+        pixels, visible = view.pixels[:, column], view.visible[:, column]
+        picture = draw_points(picture, pixels, visible, colours, canvas.radius, canvas.settings.hidden)
+        marks = point_entries(picture, canvas.settings.hidden)
+        return canvas.explained(picture, [*marks, *scale_entries(picture, "confidence 0", "1")])
+
+    return paint
 
 
 def _trails(view: TrackView) -> Painter:
@@ -80,8 +102,9 @@ def _trails(view: TrackView) -> Painter:
             paths = without_camera(paths, view.camera[past])
         canvas = view.canvas
         picture = draw_trails(canvas.frame(frame), paths, view.visible[:, past], view.colours, canvas.thickness)
-        now = view.visible[:, column]
-        return draw_points(picture, view.pixels[:, column], now, view.colours, 0.6 * canvas.radius, hidden=False)
+        now, radius = view.visible[:, column], SMALLER * canvas.radius
+        picture = draw_points(picture, view.pixels[:, column], now, view.colours, radius, settings.hidden)
+        return view.explained(picture)
 
     return paint
 
@@ -99,7 +122,14 @@ def _grid(view: TrackView) -> Painter:
     def paint(frame: int) -> Picture:
         column = view.column(frame)
         pixels, visible = view.pixels[:, column], view.visible[:, column]
-        return draw_mesh(view.canvas.frame(frame), pixels, visible, view.colours, edges, lengths, view.canvas.thickness)
+        canvas, colours = view.canvas, view.colours
+        picture = draw_mesh(canvas.frame(frame), pixels, visible, colours, edges, lengths, canvas.thickness)
+        if canvas.settings.hidden:
+            picture = draw_points(
+                picture, pixels[~visible], visible[~visible], colours[~visible], SMALLER * canvas.radius
+            )
+        lines = [(None, "lines break where their points are hidden")]
+        return canvas.explained(picture, [*point_entries(picture, canvas.settings.hidden)[1:], *lines])
 
     return paint
 
@@ -113,7 +143,7 @@ def _compare(view: TrackView) -> Painter:
     canvas = view.canvas
     left = draw_points(canvas.frame(asked), starts, np.ones(len(starts), bool), colours, canvas.radius)
     gap = np.full((left.shape[0], GAP_PX, 3), 255, np.uint8)
-    return lambda frame: np.hstack([left, gap, view.points_over(canvas.frame(frame), frame, rows)])
+    return lambda frame: view.explained(np.hstack([left, gap, view.points_over(canvas.frame(frame), frame, rows)]))
 
 
 TRACK_PAINTERS: dict[str, Callable[[TrackView], Painter]] = {
@@ -121,4 +151,5 @@ TRACK_PAINTERS: dict[str, Callable[[TrackView], Painter]] = {
     "trails": _trails,
     "grid": _grid,
     "compare": _compare,
+    "confidence": _confidence,
 }

@@ -12,6 +12,7 @@ from omnitrack.progress import SILENT, Progress
 from omnitrack.project.project import Project
 from omnitrack.settings import FitSettings, Settings
 from omnitrack.stages.bring_up import Brought, bring_up_to
+from omnitrack.stages.estimate import announce
 from omnitrack.stages.graph import NODE_OF, Work
 from omnitrack.stages.init import init_project
 from omnitrack.stages.query import query_tracks
@@ -19,6 +20,7 @@ from omnitrack.stages.query_points import build_queries
 from omnitrack.stages.render import render
 from omnitrack.tracks.files import save_tracks
 
+STAGES = ("init", "flow", "filter", "fit", "query", "render")
 COLOR_STYLE = "rgb"  # of `omnitrack.stages.render_styles.FIELD_STYLES`
 
 
@@ -77,14 +79,20 @@ def run_all(
     begin = time.perf_counter()
     check_colors(style, settings.fit)
     existed = (root / "frames").exists()
-    project = _existing(video, root, settings) if existed else _made(video, root, settings, progress)
+    progress.plan(STAGES)
+    with progress.stage("init"):
+        project = _existing(video, root, settings) if existed else _made(video, root, settings, progress)
     queries = build_queries(project, grids=[grid])  # before the long work, so that a typing error shows at once
-    brought = bring_up_to("fit", Work(project, settings, device, seed, progress))
+    work = Work(project, settings, device, seed, progress)
+    announce(work, progress)
+    brought = bring_up_to("fit", work)
     kept = ["init"] * existed + _kept_stages(brought)
-    tracks = query_tracks(project, queries, settings, device=device, progress=progress)
-    path = project.tracks_dir / "tracks.npz"
-    save_tracks(tracks, path)
-    rendered = render(project, settings, tracks, style, output, device, progress)
+    with progress.stage("query"):
+        tracks = query_tracks(project, queries, settings, device=device, progress=progress)
+        path = project.tracks_dir / "tracks.npz"
+        save_tracks(tracks, path)
+    with progress.stage("render"):
+        rendered = render(project, settings, tracks, style, output, device, progress)
     seconds = time.perf_counter() - begin
     return RunReport(str(root), project.num_frames, kept, str(path), len(tracks), rendered.output, seconds)
 

@@ -54,7 +54,7 @@ def demo_scene(size: tuple[int, int] = DRAWN, num_frames: int = 24, seed: int = 
         Layer(
             "ball", Ellipse(BALL_RADIUS, BALL_RADIUS), paint(-32, -32, 32, 32, lambda x, y: _ball(x, y, rngs[2])), ball
         ),
-        Layer("park", Plane(), paint(-110, -60, 366, 260, lambda x, y: _park(x, y, rngs[3]))),
+        Layer("meadow", Plane(), paint(-110, -60, 366, 260, lambda x, y: _park(x, y, rngs[3]))),
     ]
     return SyntheticScene(size, num_frames, layers, camera)
 

@@ -179,7 +179,9 @@ def _read(path: Path, keys: tuple[str, ...] = (*ARRAYS, *FACTS)) -> dict[str, ob
     """Those of the named arrays and facts that a file has, and maybe more of them."""
     name = _format_of(path, None)
     if not path.is_file():
-        raise OmnitrackError(f"there are no tracks at {path}", f"make them: omnitrack query PROJECT -o {path}")
+        raise OmnitrackError(
+            f"there are no tracks at {path}", f"make them: omnitrack query PROJECT --grid 20@0 -o {path}"
+        )
     try:
         return _READERS[name](path, keys)
     except OmnitrackError:
@@ -187,7 +189,7 @@ def _read(path: Path, keys: tuple[str, ...] = (*ARRAYS, *FACTS)) -> dict[str, ob
     except Exception as error:  # numpy, HDF5 and json fail in their own ways on what is damaged
         raise unavailable(path, error) or OmnitrackError(
             f"{path} is not a readable {name} file of tracks, or is truncated: {error or type(error).__name__}",
-            f"make it again: omnitrack query PROJECT -o {path}",
+            f"make it again: omnitrack query PROJECT --grid 20@0 -o {path}",
         ) from error
 
 

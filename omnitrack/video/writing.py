@@ -1,4 +1,4 @@
-"""Videos out: frames become an .mp4, .webm or .gif, or numbered .png files; whole, or not there at all."""
+"""Videos out: frames become an .mp4, .webm, .gif or .webp, or numbered .png files; whole, or not there at all."""
 
 from __future__ import annotations
 
@@ -31,18 +31,20 @@ _PALETTE = "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=
 _ENCODERS = {
     ".mp4": [*_YUV, *_H264, "-f", "mp4"],
     ".webm": [*_YUV, *_VP9, "-f", "webm"],
+    ".webp": ["-c:v", "libwebp_anim", "-loop", "0", "-quality", "75", "-f", "webp"],
     ".gif": ["-filter_complex", f"fps={{fps}},{_PALETTE}", "-f", "gif"],
 }
+_LOOPS = (".gif", ".webp")  # played again and again, in colours of every pixel
 
 
 class VideoWriter:
     """Writes frames to a video file or to numbered images; a context manager.
 
     What `path` ends in chooses the format: ``.mp4`` (H.264, plays in browsers), ``.webm`` (VP9), ``.gif`` (at most 50
-    frames per second), or a PNG sequence: a directory ``out`` or ``out/`` becomes ``out/000000.png``..., a pattern
-    ``out_%04d.png`` or ``out_####.png`` becomes ``out_0000.png``..., and ``out.png`` becomes ``out_000000.png``..., or
-    just ``out.png`` for a single frame. Odd sizes gain one repeated row or column in .mp4 and .webm, whose colour is
-    subsampled by two.
+    frames per second) and ``.webp``, which loop, or a PNG sequence: a directory ``out`` or ``out/`` becomes
+    ``out/000000.png``..., a pattern ``out_%04d.png`` or ``out_####.png`` becomes ``out_0000.png``..., and
+    ``out.png`` becomes ``out_000000.png``..., or just ``out.png`` for a single frame. Odd sizes gain one repeated row
+    or column in .mp4 and .webm, whose colour is subsampled by two.
 
     Nothing is at `path` until the block ends without an error, and a failed block leaves what was there before.
     A sequence never overwrites one.
@@ -89,7 +91,7 @@ class VideoWriter:
 @contextmanager
 def _encode(path: Path, fps: float, size: tuple[int, int]) -> Iterator[Sink]:
     suffix = path.suffix.lower()
-    pad = (0, 0) if suffix == ".gif" else (size[1] % 2, size[0] % 2)
+    pad = (0, 0) if suffix in _LOOPS else (size[1] % 2, size[0] % 2)
     geometry = f"{size[0] + pad[1]}x{size[1] + pad[0]}"
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", geometry, "-framerate", f"{fps:.6f}", "-i", "pipe:0"]
     encoder = [argument.format(fps=min(fps, _GIF_MAX_FPS)) for argument in _ENCODERS[suffix]]
@@ -116,7 +118,9 @@ def _encode(path: Path, fps: float, size: tuple[int, int]) -> Iterator[Sink]:
 def _encoder_failed(path: Path, complaints: list[str]) -> OmnitrackError:
     full = [line for line in complaints if "No space left" in line]
     cause = next(iter(full or complaints), "ffmpeg ended early")
-    hint = "free some space, or name another place" if full else "choose another format: .mp4, .webm, .gif or .png"
+    hint = (
+        "free some space, or name another place" if full else "choose another format: .mp4, .webm, .gif, .webp or .png"
+    )
     return OmnitrackError(f"cannot write {path}: {cause}", hint)
 
 

@@ -303,7 +303,7 @@ def test_run(cli: Cli, tmp_path: Path, replaced: Callable[..., Stage], monkeypat
     video, root, settings, grid, style, output, _, _, _ = stage.arguments
     assert (video, root, grid, style, output) == ("some/film.mp4", Path("film"), "8@1", "grid", Path("o.mp4"))
     assert (settings.init.end, settings.flow.pairs, settings.fit.steps) == (9, "log", 5)
-    assert err.endswith("next: omnitrack query film --point X,Y@T\n")
+    assert err.endswith("open this: o.mp4\nthen try: omnitrack query film --point X,Y@T\n")
 
 
 def test_run_reads_the_settings_of_the_project_it_goes_on_with(

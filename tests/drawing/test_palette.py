@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from omnitrack.drawing.depth import depth_colours
 from omnitrack.drawing.flow import flow_colours
 from omnitrack.drawing.palette import flow_wheel, marker_radius, oklab_to_rgb, position_colours
+from omnitrack.drawing.scale import depth_colours, smooth_depth
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,24 @@ def test_opposite_directions_have_different_hues() -> None:
     assert np.abs(hues[:4] - hues[4:]).min() > 20
 
 
-def test_near_is_red_and_far_is_blue() -> None:
-    near, middle, far, beyond = depth_colours(np.array([[1.0, 1.5, 2.0, 7.0]]), 1.0, 2.0)[0].astype(int)
-    assert near[0] > 2 * near[2]
-    assert middle[1] > 200
-    assert far[2] > far[0]
-    assert beyond.tolist() == far.tolist()
+def test_near_is_yellow_and_far_is_dark_blue_in_even_steps() -> None:
+    """The ends of viridis as its authors publish them, and lightness that grows evenly between."""
+    shown = depth_colours(np.linspace(2.0, 1.0, 33)[None], 1.0, 2.0)[0]
+    assert shown[0].tolist() == pytest.approx([68, 1, 84], abs=2)
+    assert shown[-1].tolist() == pytest.approx([253, 231, 37], abs=2)
+    np.testing.assert_array_equal(depth_colours(np.array([[0.5, 7.0]]), 1.0, 2.0)[0], shown[[-1, 0]])
+    lightness = cv2.cvtColor(np.float32(shown[None] / 255), cv2.COLOR_RGB2Lab)[0, :, 0]
+    steps = np.diff(lightness)
+    assert steps.min() > 0.5 * steps.mean() and steps.max() < 1.5 * steps.mean()
+
+
+def test_specks_go_and_edges_of_depth_stay() -> None:
+    depth = np.repeat(np.float32([[1] * 20 + [2] * 20]), 30, 0)
+    depth[5, 5] = depth[20:22, 30] = 9
+    smooth = smooth_depth(depth)
+    assert smooth.max() <= 2
+    assert (smooth[:, :16] == 1).all() and (smooth[:, 24:] == 2).all()
+    assert (np.diff(smooth[10]) >= 0).all()
 
 
 def test_markers_grow_with_the_picture_and_never_vanish() -> None:

@@ -66,14 +66,16 @@ def test_frames_make_grids_of_their_own_and_scattered_points_none() -> None:
     assert grid_edges(np.random.default_rng(0).uniform(0, 50, (20, 3)) * [0, 1, 1]).shape == (0, 2)
 
 
-def test_a_mesh_leaves_out_hidden_and_torn_lines() -> None:
+def test_a_mesh_breaks_at_hidden_points_and_leaves_out_torn_lines() -> None:
     pixels = np.array([[5.0, 5.0], [15.0, 5.0], [5.0, 15.0], [55.0, 15.0]])
     edges, lengths = np.array([[0, 1], [2, 3]]), np.array([10.0, 10.0])
     colours = np.tile(RED, (4, 1))
     picture = redness(draw_mesh(GREY, pixels, np.ones(4, bool), colours, edges, lengths))
     assert picture[5, 10] > 220
     assert picture[15].max() == 0  # five times its length
-    hidden = draw_mesh(GREY, pixels, np.array([True, False, True, True]), colours, edges, lengths)
+    half = redness(draw_mesh(GREY, pixels, np.array([True, False, True, True]), colours, edges, lengths))
+    assert half[5, 7] > 220 and half[5, 13:].max() == 0  # up to the middle
+    hidden = draw_mesh(GREY, pixels, np.array([False, False, True, True]), colours, edges, lengths)
     np.testing.assert_array_equal(hidden, GREY)
 
 

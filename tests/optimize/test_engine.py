@@ -148,7 +148,7 @@ def test_the_state_is_that_of_the_last_look_however_far_the_run_is(
 
 
 class Poison:
-    """The method's losses, of which the calls that `when` names are not finite."""
+    """The method's losses, of which those of the steps that `when` names are not finite."""
 
     def __init__(self, when: Callable[[int], bool], value: float = math.nan, interrupt_at: int = 0) -> None:
         self._losses = get_method("cadex").losses
@@ -158,6 +158,8 @@ class Poison:
     def __call__(
         self, field: CadexField, batch: Batch, settings: FitSettings, context: StepContext
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        if not torch.is_grad_enabled():  # a look, not a step
+            return self._losses(field, batch, settings, context)
         self.calls += 1
         if self.calls == self._interrupt_at:
             raise KeyboardInterrupt
@@ -204,7 +206,8 @@ def test_other_samples_are_drawn_after_going_back(
 
     class Recording(Poison):
         def __call__(self, field: CadexField, batch: Batch, settings: FitSettings, context: StepContext) -> Any:
-            drawn.append(batch.source_pixels)
+            if torch.is_grad_enabled():
+                drawn.append(batch.source_pixels)
             return super().__call__(field, batch, settings, context)
 
     monkeypatch.setitem(METHODS, "cadex", replace(get_method("cadex"), losses=Recording(lambda call: call == 3)))

@@ -76,9 +76,8 @@ def test_a_checkpoint_of_its_choice(project: Project) -> None:
 def test_no_checkpoint_yet(project: Project) -> None:
     assert newest_checkpoint(project) is None
     assert checkpoint_paths(project) == []
-    with pytest.raises(OmnitrackError, match="has no fitted field yet") as caught:
+    with pytest.raises(OmnitrackError, match="has no fitted field yet"):
         load_checkpoint(project)
-    assert caught.value.hint == f"fit one: omnitrack fit {project.root}"
 
 
 def refused(project: Project, path: Path) -> OmnitrackError:
@@ -246,3 +245,13 @@ def test_a_write_that_is_killed_leaves_what_was_there(project: Project, monkeypa
     half = project.checkpoints_dir / ".step_000050.1.part.pt"
     half.write_bytes(b"half")
     assert [path.name for path in checkpoint_paths(project)] == ["step_000025.pt"]
+
+
+def test_without_a_fit_the_hint_is_the_first_step_that_is_missing(project: Project) -> None:
+    project.products_dir.mkdir(exist_ok=True)
+    for there, command in ((None, "flow"), ("flow", "filter"), ("filtered", "fit")):
+        if there:
+            project.product_path(there).touch()
+        with pytest.raises(OmnitrackError, match="no fitted field yet") as caught:
+            load_checkpoint(project)
+        assert str(caught.value.hint).endswith(f"omnitrack {command} {project.root}")

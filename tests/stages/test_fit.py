@@ -331,8 +331,8 @@ def test_steps_that_are_not_finite_are_reported(
     losses, calls = get_method(name).losses, []
 
     def poisoned(*arguments: Any) -> Any:
-        calls.append(1)
         terms, errors = losses(*arguments)
+        calls.extend([1] * torch.is_grad_enabled())  # not of a look
         return {term: value * (math.nan if len(calls) == 7 else 1) for term, value in terms.items()}, errors
 
     monkeypatch.setitem(METHODS, name, replace(get_method(name), losses=poisoned))

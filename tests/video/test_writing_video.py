@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
 from omnitrack.video import writing
+from omnitrack.video.reading import open_video
 from omnitrack.video.writing import VideoWriter
 
 
@@ -82,6 +83,24 @@ def test_gif_keeps_frames_size_and_detail(tmp_path: Path, clip: NDArray[np.uint8
     assert np.abs(frames.astype(float) - clip[:, :47, :63]).mean() < 10
 
 
+def test_webp_keeps_frames_and_size_and_loops(tmp_path: Path, clip: NDArray[np.uint8]) -> None:
+    """By the chunks of its container: ANIM with a loop count of 0, for ever, and one ANMF a frame."""
+    write(tmp_path / "out.webp", clip[:, :47, :63], fps=10.0)
+    data = (tmp_path / "out.webp").read_bytes()
+    assert data[:4] + data[8:12] == b"RIFFWEBP"
+    start = data.index(b"ANIM")
+    assert data[start + 12 : start + 14] == b"\0\0"
+    assert data.count(b"ANMF") == len(clip)
+    shown = open_video(tmp_path / "out.webp")
+    assert shown.size == (63, 47)
+    assert np.abs(next(iter(shown)).astype(float) - clip[0, :47, :63]).mean() < 12
+
+
+def test_gif_loops(tmp_path: Path, clip: NDArray[np.uint8]) -> None:
+    write(tmp_path / "out.gif", clip)
+    assert b"NETSCAPE2.0\x03\x01\0\0\0" in (tmp_path / "out.gif").read_bytes()  # for ever
+
+
 def test_gif_faster_than_browsers_play_drops_frames(tmp_path: Path, clip: NDArray[np.uint8]) -> None:
     """8 frames at 100 per second last 0.08 s: 4 frames at 50 per second."""
     write(tmp_path / "out.gif", clip, fps=100.0)
@@ -120,7 +139,7 @@ def test_sequence_never_overwrites_one(tmp_path: Path, clip: NDArray[np.uint8]) 
 def test_unknown_suffix_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(OmnitrackError, match=r"unknown video format \.mpx") as caught:
         VideoWriter(tmp_path / "out.mpx", 12.0, (64, 48))
-    assert caught.value.hint == "known: .mp4 .webm .gif .png, or a directory for numbered .png files"
+    assert caught.value.hint == "known: .mp4 .webm .webp .gif .png, or a directory for numbered .png files"
 
 
 @pytest.mark.parametrize("output", ["out.mp4", "out.gif", "out", "out.png"])

@@ -19,7 +19,9 @@ from omnitrack.settings import RenderSettings, Settings
 from omnitrack.stages.render import render
 from omnitrack.synthetic import SyntheticScene
 
-SETTINGS = Settings(render=RenderSettings(min_side=192, brightness=0.5))  # frames are enlarged three times
+SETTINGS = Settings(
+    render=RenderSettings(min_side=192, brightness=0.5, legend=False)
+)  # frames are enlarged three times
 
 
 class TrueField:

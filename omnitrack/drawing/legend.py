@@ -1,0 +1,88 @@
+"""What the colours and marks of a picture mean, in a small box in its lower left corner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.drawing.flow import flow_colours
+from omnitrack.drawing.scale import scale_colours
+from omnitrack.drawing.tracks import draw_points
+
+LEAST_SIDE = 160  # px: in smaller pictures there is no room
+TEXT_HEIGHT = 0.026  # of the shorter side, at least 9 px
+FONT_HEIGHT_PX = 21.0  # of OpenCV's font at scale 1
+PAPER, PAPER_STRENGTH, INK = (20, 20, 24), 0.65, (240, 240, 240)
+EXAMPLE = np.array([[120, 200, 255]], np.uint8)  # the colour of example points
+
+Picture = NDArray[np.uint8]
+Entry = tuple[Picture | None, str]
+
+
+def add_legend(picture: Picture, entries: Sequence[Entry]) -> Picture:
+    """The picture with a box of entries, each a small picture and a text; unchanged where it is too small.
+
+    Args:
+        picture: (H, W, 3) uint8 RGB.
+        entries: Side by side, as many as fit into the width.
+    """
+    if min(picture.shape[:2]) < LEAST_SIDE or not entries:
+        return picture
+    height = _line(picture)
+    cells = [cell for cell in (_cell(mark, text, height) for mark, text in entries) if cell.shape[1]]
+    box = np.hstack([cells[0], *(cell for cell in cells[1:])])[:, : picture.shape[1]]
+    drawn = picture.copy()
+    corner = drawn[-box.shape[0] :, : box.shape[1]]
+    ink = box.max(-1, keepdims=True) > max(PAPER)
+    corner[:] = np.where(ink, box, (1 - PAPER_STRENGTH) * corner + PAPER_STRENGTH * np.array(PAPER)).astype(np.uint8)
+    return drawn
+
+
+def point_entries(picture: Picture, hidden: bool) -> list[Entry]:
+    """Seen points are discs, hidden ones rings."""
+    side = _line(picture)
+    tile = np.full((side, side, 3), PAPER, np.uint8)
+    middle, radius = np.array([[side / 2 - 0.5, side / 2 - 0.5]]), 0.28 * side
+    marks = [draw_points(tile, middle, np.array([seen]), EXAMPLE, radius) for seen in (True, False)]
+    entries: list[Entry] = list(zip(marks, ("seen", "hidden"), strict=True))
+    return entries[: 1 + hidden]
+
+
+def scale_entries(picture: Picture, low: str, high: str) -> list[Entry]:
+    """The colours from `low` to `high`."""
+    side = _line(picture)
+    ramp = np.broadcast_to(np.linspace(0, 1, 5 * side), (side, 5 * side))
+    bar = scale_colours(ramp)
+    bar[: side // 4] = bar[-(side // 4) :] = PAPER
+    return [(None, low), (bar, high)]
+
+
+def wheel_entries(picture: Picture, limit_px: float) -> list[Entry]:
+    """Directions of motion, full at `limit_px` pixels a frame."""
+    side = 3 * _line(picture)
+    y, x = np.mgrid[:side, :side].astype(np.float32) * (2 / (side - 1)) - 1
+    wheel = flow_colours(np.stack([x, y], -1), 1.0)
+    wheel[np.hypot(x, y) > 1] = PAPER
+    return [(wheel, f"motion to the next frame, rim: {limit_px:.1f} px")]
+
+
+def _line(picture: Picture) -> int:
+    return round(2 * max(9.0, TEXT_HEIGHT * min(picture.shape[:2])))
+
+
+def _cell(mark: Picture | None, text: str, line: int) -> Picture:
+    """One entry on paper."""
+    scale = line / 2 / FONT_HEIGHT_PX
+    (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    height = line if mark is None else max(line, mark.shape[0])
+    beside = 0 if mark is None else mark.shape[1]
+    cell = np.full((height, beside + width + line, 3), PAPER, np.uint8)
+    if mark is not None:
+        top = (height - mark.shape[0]) // 2
+        cell[top : top + mark.shape[0], line // 4 : line // 4 + beside] = mark
+    at = (beside + line // 2, height // 2 + round(0.22 * line))
+    cv2.putText(cell, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, INK, 1, cv2.LINE_AA)
+    return cell

@@ -1,0 +1,97 @@
+"""How long the way to a fitted field will take, roughly, before it begins."""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+from dataclasses import dataclass
+
+from omnitrack.progress import Progress
+from omnitrack.stages.bring_up import missing_for
+from omnitrack.stages.flow_pairs import selected_pairs
+from omnitrack.stages.graph import Work
+
+# Core seconds on an AMD EPYC without a GPU, of the demo's clip and of 8 frames of 854 x 480 pixels.
+DIS_SECONDS = 2.8e-6  # of dense inverse search, per pair and pixel that is searched
+FILTER_SECONDS = 0.08  # of chaining, per frame and frame that it leads to
+STEP_SECONDS = {"cadex": 0.055, "omnimotion": 0.16, "plain_2d": 0.03}  # per step of 1,024 anchors; one core
+START_SECONDS = 5.0  # of a fit before its first step
+LONG_SECONDS = 600.0  # from here on the ways to shorten it are named
+SHORTER = ("--end", "48", "--max-size", "480", "--preset", "fast")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is to be done.
+
+    Attributes:
+        frames: Of the clip.
+        pairs: Of these, to be matched; 0 where flow is there.
+        seconds: Roughly; None where the estimator or the method is nobody's we have timed.
+    """
+
+    frames: int
+    pairs: int
+    seconds: float | None
+
+
+def estimate(work: Work) -> Estimate | None:
+    """The time to a fitted field, of what is missing of it; None where nothing is.
+
+    Raises:
+        OmnitrackError: As for `omnitrack.stages.bring_up.bring_up_to`, before anything is made.
+    """
+    missing, frames, cores = missing_for("fit", work), work.project.num_frames, os.cpu_count() or 1
+    if not missing:
+        return None
+    pairs, parts = 0, []
+    if "flow" in missing:
+        flow = work.settings.flow
+        if flow.pairs == "keyframe":  # which ones only a look at the frames tells
+            pairs = round(frames * math.log2(frames))
+        else:
+            pairs = len(selected_pairs(work.project, work.settings))
+        known = flow.estimator == "dis" and not flow.far_estimator
+        parts.append(pairs * DIS_SECONDS * _searched_pixels(work) / cores if known else None)
+    if "filter" in missing:
+        parts.append(FILTER_SECONDS * frames**2 / cores)
+    if "fit" in missing:
+        fit = work.settings.fit
+        step = STEP_SECONDS.get(fit.method)
+        parts.append(None if step is None else START_SECONDS + fit.steps * step * max(1.0, fit.anchors / 1024))
+    known_parts = [part for part in parts if part is not None]
+    return Estimate(frames, pairs, sum(known_parts) if len(known_parts) == len(parts) else None)
+
+
+def announce(work: Work, progress: Progress) -> None:
+    """Say how long what is missing will take, and where that is long, how it gets shorter."""
+    found = estimate(work)
+    if found is None:
+        return
+    what = f"{found.frames} frames, {found.pairs} pairs of them" if found.pairs else f"{found.frames} frames"
+    if found.seconds is None:
+        progress.note(f"{what}; the bars will say how long it takes")
+        return
+    cores = os.cpu_count() or 1
+    progress.note(f"{what}: roughly {_minutes(found.seconds)} on {cores} CPU core{'s' * (cores > 1)}")
+    if found.seconds > LONG_SECONDS:
+        source = work.project.meta.source
+        shorter = shlex.join(["omnitrack", "run", source, "NEW_PROJECT", *SHORTER])
+        progress.note(f"that is long; it goes on, and this would be quicker: {shorter}")
+
+
+def _searched_pixels(work: Work) -> float:
+    """Of a frame, enlarged as dense inverse search enlarges small ones."""
+    width, height = work.project.size
+    factor = min(2.0, max(1.0, work.settings.flow.dis.side / min(width, height)))
+    return width * height * factor**2
+
+
+def _minutes(seconds: float) -> str:
+    if seconds < 45:
+        return "half a minute"
+    minutes = max(1, round(seconds / 60))
+    if minutes < 100:
+        return f"{minutes} minute{'s' * (minutes > 1)}"
+    return f"{round(minutes / 60)} hours"

@@ -222,29 +222,38 @@ class OpenProject:
         output: str | Path | None = None,
         edit: str | Path | None = None,
         frame: int | None = None,
+        point: str | None = None,
+        mask: str | None = None,
+        labels: str | Path | None = None,
     ) -> RenderReport:
         """Draw tracks, the fitted field or a drawing of your own as a video.
 
         Args:
             style: points, trails, grid, compare or confidence, which draw tracks; flow, depth, canonical or rgb, which
-                show the fitted field; or edit, a drawing that moves with the surface it is on.
+                show the fitted field; stabilise, which holds the camera, a point or a mask still; edit, a drawing
+                that moves with the surface it is on; or matte, a mask that does.
             tracks: What to draw, as `query` returned it; None tracks a grid of points of `frame`.
             output: A .mp4, .webm, .gif or .webp file, or a folder for PNG; None makes ``renders/STYLE.mp4``.
             edit: For the style edit: an image with transparency over the whole of `frame`, at any size of the video's
                 aspect ratio.
             frame: The frame of the grid or of the drawing; None takes the setting ``render.frame``.
+            point: For the style stabilise: a text ``x,y@t``.
+            mask: For the styles stabilise and matte: a text ``M.png@t``.
+            labels: For the styles that draw tracks: a table with a label for each (``track,label``).
 
         Raises:
             OmnitrackError: As for `omnitrack.stages.render.render`.
         """
         from omnitrack.stages.render import render
+        from omnitrack.stages.render_inputs import RenderInputs
 
         settings = self.settings
         if frame is not None:
             settings = replace(settings, render=replace(settings.render, frame=frame))
         path = None if output is None else Path(output)
-        drawing = None if edit is None else Path(edit)
-        return render(self.project, settings, tracks, style, path, self._device, self._progress, drawing)
+        drawing, names = (None if file is None else Path(file) for file in (edit, labels))
+        inputs = RenderInputs(drawing, point, mask, names)
+        return render(self.project, settings, tracks, style, path, self._device, self._progress, inputs)
 
     def info(self) -> InfoReport:
         """Say what the project holds, what of it is stale, and what to do next."""

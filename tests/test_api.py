@@ -16,6 +16,7 @@ from omnitrack.api import OpenProject
 from omnitrack.errors import OmnitrackError
 from omnitrack.motion.field import FieldTracks
 from omnitrack.project.project import Project
+from omnitrack.stages.render_inputs import RenderInputs
 from omnitrack.stages.render_styles import STYLES
 
 
@@ -65,7 +66,7 @@ def test_every_stage_gets_the_device_and_the_seed(project: Project, monkeypatch:
     assert calls["fit.fit_field"][1:4] == ("cuda:1", 5, True)
     assert calls["render.render"][0] is opened.settings
     assert calls["render.render"][1:5] == (None, "points", Path("a.gif"), "cuda:1")
-    assert calls["render.render"][6] is None
+    assert calls["render.render"][6] == RenderInputs()
 
 
 class StillField:

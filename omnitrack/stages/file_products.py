@@ -9,7 +9,7 @@ from omnitrack.errors import DamagedError, OmnitrackError, UnavailableError
 from omnitrack.project.renders import index_damage, read_renders
 from omnitrack.project.stamps import is_stamp
 from omnitrack.stages.products import Judge, Product, Stamp, command_for, files_in, size_on_disk
-from omnitrack.stages.render_styles import EDIT_STYLE
+from omnitrack.stages.render_styles import EDIT_STYLE, MATTE_STYLE
 
 TRACK_SUFFIXES = (".npz", ".csv", ".json", ".h5")
 
@@ -76,6 +76,9 @@ def _drawing_now(stamp: Stamp) -> dict[str, str]:
 def _render_flags(path: Path, stamp: Stamp) -> list[str]:
     """What makes a render anew; in capitals what nobody has recorded."""
     made = stamp.get("settings", {})
-    style = made.get("style", path.stem)
-    drawing = ["--edit", stamp.get("drawing", "DRAWING.png"), "--frame", str(made.get("frame", "T"))]
-    return ["--style", style, *(drawing if style == EDIT_STYLE else [])]
+    style, words = made.get("style", path.stem), stamp.get("words")
+    if style == EDIT_STYLE:
+        return ["--style", style, "--edit", stamp.get("drawing", "DRAWING.png"), "--frame", str(made.get("frame", "T"))]
+    if not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
+        words = ["--mask", "MASK.png@T"] if style == MATTE_STYLE else []
+    return ["--style", style, *words]

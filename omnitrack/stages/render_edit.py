@@ -1,8 +1,9 @@
-"""The style edit of `omnitrack render`: a drawing on one frame, carried through the clip by the fitted field."""
+"""The styles edit and matte of `omnitrack render`: what is drawn or marked on one frame, carried by the field."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from omnitrack.drawing.edit import JUMP_CELLS, Layer, carry_layer, lay_over, mak
 from omnitrack.errors import OmnitrackError
 from omnitrack.motion.field import MotionField
 from omnitrack.project.project import Project
+from omnitrack.stages.query_points import read_mask
 from omnitrack.stages.render_canvas import Canvas, Painter, Picture
 from omnitrack.video.images import read_pixels
 
@@ -88,21 +90,51 @@ def read_drawing(project: Project, path: Path, frame: int) -> Drawing:
     return Drawing(pixels, frame)
 
 
+def marked_drawing(project: Project, mask: str) -> Drawing:
+    """What a mask ``M.png@t`` marks, as a white drawing.
+
+    Raises:
+        OmnitrackError: No such frame, or a mask that is not usable.
+    """
+    marked, frame = read_mask(project, mask)
+    return Drawing(np.repeat(np.uint8(255) * marked[..., None], 4, axis=-1), frame)
+
+
 def edit_painter(canvas: Canvas, field: MotionField, drawing: Drawing) -> Painter:
     """Paint the drawing where its surface is: moved as that moves, hidden where that is hidden and in other shots."""
+    carried = _carrier(canvas, field, drawing)
+
+    def paint(frame: int) -> Picture:
+        picture, layer = canvas.plain_frame(frame), carried(frame)
+        return picture if layer is None else lay_over(picture, layer)
+
+    return paint
+
+
+def matte_painter(canvas: Canvas, field: MotionField, drawing: Drawing) -> Painter:
+    """Paint white where the drawing is to be seen, and black elsewhere."""
+    carried = _carrier(canvas, field, drawing)
+    black = np.zeros((canvas.size[1], canvas.size[0], 3), np.uint8)
+
+    def paint(frame: int) -> Picture:
+        layer = carried(frame)
+        return black if layer is None else lay_over(black, layer)
+
+    return paint
+
+
+def _carrier(canvas: Canvas, field: MotionField, drawing: Drawing) -> Callable[[int], Layer | None]:
+    """The drawing as a layer of any frame; None in other shots."""
     layer = make_layer(drawing.pixels, canvas.size)
     shot = canvas.project.shot(drawing.frame)
     tracked = _TrackedDrawing(field, layer, drawing.frame, canvas.project.size)
 
-    def paint(frame: int) -> Picture:
-        picture = canvas.plain_frame(frame)
+    def carried(frame: int) -> Layer | None:
         if frame not in shot:
-            return picture
-        if frame == drawing.frame:
-            return lay_over(picture, layer)
-        return lay_over(picture, carry_layer(layer, *tracked.displacement(frame)))
+            return None
+        return layer if frame == drawing.frame else carry_layer(layer, *tracked.displacement(frame))
 
-    return paint
+    return carried
 
 
 class _TrackedDrawing:

@@ -27,7 +27,10 @@ CONTRACT = {
     "filter": ["--set"],
     "fit": ["--method", "--preset", "--steps", "--resume", "--set"],
     "query": ["--point", "--points", "--grid", "--mask", "--dense", "--frames", "-o", "--format", "--set"],
-    "render": ["--style", "--tracks", "--frame", "--edit", "-o", "--fps", "--remove-camera-motion", "--set"],
+    "render": [
+        *["--style", "--tracks", "--frame", "--edit", "--point", "--mask", "--labels", "-o", "--fps"],
+        *["--remove-camera-motion", "--side-by-side", "--set"],
+    ],
     "eval": [
         *["--query-mode", "--resolution", "--method", "--predictions", "--ablation"],
         *["--videos", "--work", "-o", "--preset", "--set"],

@@ -31,9 +31,10 @@ CONTRACT = {
         *["--style", "--tracks", "--frame", "--edit", "--point", "--mask", "--labels", "-o", "--fps"],
         *["--remove-camera-motion", "--side-by-side", "--set"],
     ],
+    "plot": ["--of", "--tracks", "--results", "--labels", "--scale", "--unit", "-o"],
     "eval": [
         *["--query-mode", "--resolution", "--method", "--predictions", "--ablation"],
-        *["--videos", "--work", "-o", "--preset", "--set"],
+        *["--videos", "--work", "-o", "--plot", "--preset", "--set"],
     ],
     "run": ["--pairs", "--method", "--preset", "--steps", "--grid", "--style", "-o", "--max-size", "--set"],
     "demo": ["--set"],
@@ -47,7 +48,20 @@ def command(name: str) -> Any:
 
 
 def test_the_commands_of_the_contract_are_all_there() -> None:
-    assert NAMES == ["init", "flow", "filter", "fit", "query", "render", "eval", "run", "demo", "info", "doctor"]
+    assert NAMES == [
+        "init",
+        "flow",
+        "filter",
+        "fit",
+        "query",
+        "render",
+        "plot",
+        "eval",
+        "run",
+        "demo",
+        "info",
+        "doctor",
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -35,7 +35,7 @@ def loss_page(steps: Sequence[int], losses: Sequence[dict[str, float]], errors_p
         (lines["all of them" if name == SUM else name.replace("_", " ")],) = above.plot(
             steps, np.where(values > 0, values, np.nan), **style
         )
-    name_lines(above, lines, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4)
+    name_lines(above, lines, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=8)
     tidy(below, "error (px at 256 x 256)")
     below.plot(steps, errors_px, color="black", linewidth=1.6)
     below.set_ylim(bottom=0)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MOST_LINES = len(COLOURS)  # more in one diagram cannot be told apart
 COLUMNS, MOST_PANELS = 6, 60  # of a page of small multiples
+BELOW = 0.03  # of a scale, so that a line at its end is not cut
 WIDTH, ROW_HEIGHT, PANEL_HEIGHT = 10.0, 1.9, 1.15  # inches
 
 
@@ -112,7 +113,7 @@ def _together(
         if what == "y":
             panel.invert_yaxis()
     marks = [] if tracks.visible.all() else [_hidden_mark(panels[0], alone)]
-    name_lines(panels[0], [*lines, *marks], loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4)
+    name_lines(panels[0], [*lines, *marks], loc="lower left", bbox_to_anchor=(0, 1.0), ncols=8)
     panels[-1].set_xlabel(words["time"], fontsize=9)
     return figure
 
@@ -165,8 +166,8 @@ def _hidden_mark(panel: Axes, alone: bool) -> tuple[str, object]:
 
 
 def _limit(panel: Axes, what: str, values: NDArray[np.float64]) -> None:
-    """Scales that one clip after the other shares: confidence from 0 to 1, speed from 0."""
+    """Scales that one clip after the other shares: confidence from 0 to 1, speed from 0, whose line is to be seen."""
     if what == "confidence":
-        panel.set_ylim(-0.03, 1.03)
+        panel.set_ylim(-BELOW, 1 + BELOW)
     elif what == "speed" and np.isfinite(values).any():
-        panel.set_ylim(bottom=0)
+        panel.set_ylim(bottom=-BELOW * max(float(np.nanmax(values)), 1e-6))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from omnitrack.errors import OmnitrackError
-from omnitrack.tracks.text_tables import TextTable, read_text_table
+from omnitrack.tracks.text_tables import TextTable, read_lines, read_text_table
 
 LABEL_COLUMNS = ("label", "name")
 TRACK_COLUMN = "track"
@@ -30,12 +29,23 @@ def read_labels(path: Path, count: int) -> list[str]:
     """
     if not path.is_file():
         raise OmnitrackError(f"there are no labels at {path}", f"write a table: {EXAMPLE}")
-    table = read_text_table(path)
+    lines = [text.strip().strip('"') for _, text in read_lines(path).lines]
+    if lines and lines[0].lower() in LABEL_COLUMNS:  # a list, whose labels may have spaces
+        labels = lines[1:]
+        _check_count(path, len(labels), count)
+    else:
+        labels = _by_track(read_text_table(path), count)
+    if not any(labels):
+        raise OmnitrackError(f"{path} has no label in it", EXAMPLE)
+    return labels
+
+
+def _by_track(table: TextTable, count: int) -> list[str]:
     column = next((table.header.index(name) for name in LABEL_COLUMNS if name in table.header), None)
     if column is None:
-        raise OmnitrackError(f"{path} has no column label", EXAMPLE)
+        raise OmnitrackError(f"{table.path} has no column label", EXAMPLE)
     labels = [""] * count
-    for row, track in enumerate(_tracks(table, count)):
+    for row, track in _rows(table, count):
         label = table.rows[row][column] if column < len(table.rows[row]) else ""
         if labels[track] and labels[track] != label:
             raise OmnitrackError(
@@ -43,24 +53,25 @@ def read_labels(path: Path, count: int) -> list[str]:
                 "give each track one label",
             )
         labels[track] = label
-    if not any(labels):
-        raise OmnitrackError(f"{path} has no label in it", EXAMPLE)
     return labels
 
 
-def _tracks(table: TextTable, count: int) -> list[int]:
-    """The track of each row."""
-    rows = len(table.rows)
+def _rows(table: TextTable, count: int) -> Iterator[tuple[int, int]]:
+    """Each row and its track."""
     if TRACK_COLUMN not in table.header:
-        if rows != count:
-            raise OmnitrackError(f"{table.path} has {rows} labels, there are {count} tracks", EXAMPLE)
-        return list(range(rows))
-    numbers = table.numbers([table.header.index(TRACK_COLUMN)])[:, 0]
-    good = (numbers >= 0) & (numbers < count) & (numbers == np.floor(numbers))
-    if not good.all():
-        row = int(np.argmin(good))
-        raise OmnitrackError(
-            f"{table.place(row)}: there is no track {numbers[row]:g}, the tracks are 0 to {count - 1}",
-            "count tracks from 0",
-        )
-    return [int(number) for number in numbers]
+        _check_count(table.path, len(table.rows), count)
+        yield from ((row, row) for row in range(count))
+        return
+    numbers = table.numbers([table.header.index(TRACK_COLUMN)])[:, 0].tolist()
+    for row, number in enumerate(numbers):
+        if not (0 <= number < count and number == int(number)):
+            raise OmnitrackError(
+                f"{table.place(row)}: there is no track {number:g}, the tracks are 0 to {count - 1}",
+                "count tracks from 0",
+            )
+        yield row, int(number)
+
+
+def _check_count(path: Path, found: int, count: int) -> None:
+    if found != count:
+        raise OmnitrackError(f"{path} has {found} labels, there are {count} tracks", EXAMPLE)

@@ -21,6 +21,8 @@ def labels(folder: Path, text: str, count: int = 3) -> list[str]:
     [
         ("track,label\n0,tree\n2,kite\n", ["tree", "", "kite"]),
         ("Label\ntree\ntree\nkite\n", ["tree", "tree", "kite"]),
+        ('"name"\n"left eye"\n"right eye"\nnose\n', ["left eye", "right eye", "nose"]),
+        ("track\tlabel\n0\tleft eye\n1\tright eye\n", ["left eye", "right eye", ""]),
         ("name;track\nball;1\n", ["", "ball", ""]),
         ("track,frame,x,y,label\n1,0,5,5,ball\n1,1,5,5,ball\n0,0,1,1,\n", ["", "ball", ""]),
     ],

@@ -99,7 +99,8 @@ def render(
         pictures = (_beside_plain(canvas, painter, frame) for frame in frames)
         width, height = _write(pictures, path, fps, style, len(frames), progress)
     words = [*inputs.words(), *(["--frame", str(settings.render.frame)] if style == STABILISE_STYLE else [])]
-    record_render(project, path, _stamp(project, style, settings, tracks, drawing), inputs.edit, words)
+    stamp = _stamp(project, style, settings, tracks, drawing, inputs)
+    record_render(project, path, stamp, inputs.edit, words)
     points = 0 if tracks is None else len(tracks)
     return RenderReport(style, str(path), len(frames), (width, height), points, time.perf_counter() - began)
 
@@ -153,9 +154,14 @@ def _drawing(project: Project, settings: Settings, inputs: RenderInputs, style: 
 
 
 def _stamp(
-    project: Project, style: str, settings: Settings, tracks: Tracks | None, drawing: Drawing | None
+    project: Project,
+    style: str,
+    settings: Settings,
+    tracks: Tracks | None,
+    drawing: Drawing | None,
+    given: RenderInputs,
 ) -> dict[str, Any] | None:
-    """What a render is made from: the fit, be it through tracks, and a drawing; None where the fit is unknown."""
+    """What a render is made from: the fit, be it through tracks, and what is given; None where the fit is unknown."""
     if tracks is None:
         from omnitrack.project.checkpoint import load_checkpoint, newest_checkpoint
 
@@ -166,7 +172,7 @@ def _stamp(
         inputs = made.get("inputs")
     if not inputs:
         return None
-    drawn = {"drawing": drawing.fingerprint} if drawing else {}
+    drawn = {"drawing": drawing.fingerprint} if given.edit and drawing else given.fingerprints()
     return make_stamp({**inputs, **drawn}, {**as_dict(settings.render), "style": style})
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +38,19 @@ class RenderInputs:
         for flag, path in (("--mask", self.mask), ("--labels", self.labels)):
             words += [] if path is None else [flag, str(Path(path).absolute())]
         return words
+
+    @classmethod
+    def of_words(cls, words: Sequence[str]) -> RenderInputs:
+        """The inputs that `words` told; words of other options have no part in them."""
+        given = dict(itertools.pairwise(words))
+        labels = given.get("--labels")
+        return cls(None, given.get("--point"), given.get("--mask"), None if labels is None else Path(labels))
+
+    def fingerprints(self) -> dict[str, str]:
+        """A short stable hash of each file but `edit`, by what it is; of those that are there."""
+        files = {"mask": _mask_file(self.mask) if self.mask else None, "labels": self.labels}
+        there = {name: path for name, path in files.items() if path is not None and path.is_file()}
+        return {name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for name, path in there.items()}
 
 
 NOTHING = RenderInputs()
@@ -75,6 +91,12 @@ def check_inputs(root: Path, style: str, inputs: RenderInputs) -> None:
             raise UsageError(f"--{name} {value} is for --style {those}, not for --style {style}", _example(root, name))
     if inputs.point is not None and inputs.mask is not None:
         raise UsageError("--point and --mask cannot both stand still", "give one of them, or neither: the camera")
+
+
+def _mask_file(mask: str) -> Path:
+    """The file of ``M.png@t`` or ``M.png``."""
+    whole = Path(mask)
+    return whole if whole.is_file() else Path(mask.rpartition("@")[0])
 
 
 def _example(root: Path, name: str) -> str:

@@ -68,6 +68,7 @@ def test_a_render_remembers_its_mask(project: Project, tmp_path: Path) -> None:
     inputs = RenderInputs(mask=disc_mask(tmp_path / "disc.png"))
     render(project, Settings(), None, "matte", project.renders_dir / "matte.mp4", inputs=inputs)
     assert inputs.words() == ["--mask", f"{tmp_path / 'disc.png'}@0"]
+    assert RenderInputs.of_words([*inputs.words(), "--frame", "0"]) == inputs
     assert read_renders(project) == {}  # nobody knows what fit the test's field is of
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from omnitrack.stages.render import RenderReport
     from omnitrack.stages.tracker import Tracker
     from omnitrack.tracks.tracks import Tracks
+    from omnitrack.view.shown import ShownPage
 
 
 class OpenProject:
@@ -289,6 +290,24 @@ class OpenProject:
             raise OmnitrackError(f"there is no plot {plot!r}", f"known: {', '.join((*TRACK_PLOTS, LOSS_PLOT))}")
         drawn = load_tracks(self.project.tracks_dir / "tracks.npz") if tracks is None else tracks
         return plot_tracks(drawn, plot, path, scale_of(scale, unit), None if labels is None else Path(labels))
+
+    def show(self, browser: bool = True) -> ShownPage:
+        """Open the page of `omnitrack view` beside a notebook: click on anything and see where it goes.
+
+        Works as soon as there is flow; a checkpoint that is written meanwhile is noticed.
+
+        Args:
+            browser: Open it in the browser; otherwise go to its `url`.
+
+        Returns:
+            The page, until its `close`; a notebook shows it as a link.
+
+        Raises:
+            OmnitrackError: Packages are missing: ``pip install "omnitrack-video[view]"``.
+        """
+        from omnitrack.view.shown import ShownPage
+
+        return ShownPage(self.project, self.settings, self._device, browser)
 
     def info(self) -> InfoReport:
         """Say what the project holds, what of it is stale, and what to do next."""

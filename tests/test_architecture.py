@@ -38,9 +38,10 @@ GROUND = {
 # What each room imports from, besides itself and the ground floor; top floor first. Arrows point down only.
 ALLOWED = {
     "__main__": {"cli"},
-    "cli": {"stages", "project", "evaluation", "tracks", "video"},
+    "cli": {"view", "stages", "project", "evaluation", "tracks", "video"},
     "omnitrack": {"api", "correspondence", "synthetic", "tracks"},  # what it exports
-    "api": {"stages", "project", "tracks"},
+    "api": {"view", "stages", "project", "tracks"},
+    "view": {"stages", "project", "tracks"},  # a page over the stages, as the command line is a terminal over them
     "stages": {
         "project",
         "evaluation",

@@ -48,6 +48,18 @@ class PatchSimilarity:
         samples = self.samples(prepared, pixels)
         return samples - np.tile(_sums(samples) / PATCH_SIDE**2, PATCH_SIDE**2).astype(np.float32)
 
+    def texture(self, patches: Array) -> Array:
+        """How much patches (P, n) vary along the direction in which they vary least: (P,), in levels of 0 to 255.
+
+        The root of the smaller eigenvalue of their mean structure tensor: near `NOISE` on a blank wall, and along an
+        edge, where nothing tells places from one another.
+        """
+        grid = patches.reshape(len(patches), PATCH_SIDE, PATCH_SIDE, 3)
+        across, down = np.diff(grid, axis=2)[:, :-1], np.diff(grid, axis=1)[:, :, :-1]
+        xx, xy, yy = ((a * b).mean((1, 2, 3)) for a, b in ((across, across), (across, down), (down, down)))
+        least = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy**2)
+        return np.asarray(np.sqrt(np.maximum(least, 0)), np.float32)
+
     def samples(self, prepared: NDArray[np.uint8], pixels: Array) -> Array:
         """Likewise, with their mean colours."""
         x, y = (pixels[:, axis, None] + self._offsets[axis] for axis in (0, 1))
@@ -96,6 +108,10 @@ class FramePatches:
     def patches(self, frame: int, pixels: Array) -> Array:
         """Patches (P, n) around pixels (P, 2) of a frame, see `PatchSimilarity.patches`."""
         return self._similarity.patches(self._prepared(frame), pixels)
+
+    def texture(self, patches: Array) -> Array:
+        """Of patches (P, n), see `PatchSimilarity.texture`."""
+        return self._similarity.texture(patches)
 
     def similarity(self, patches: Array, frame: int, pixels: Array) -> Array:
         """Similarity (P,), in [-1, 1], of patches with the places `pixels` (P, 2) of a frame."""

@@ -51,7 +51,7 @@ class TrackAppearance:
             cues.append(
                 (lambda t, places, rows: features.similarity(at[rows], first + t, places), self._feature_threshold)
             )
-        return PointAppearance(cues)
+        return PointAppearance(cues, self._patches.texture(patches))
 
 
 class PointAppearance:
@@ -59,13 +59,15 @@ class PointAppearance:
 
     Args:
         cues: The first is that of patches.
+        texture: (P,) of their patches.
 
     Attributes:
+        texture: As given.
         patch_similarity: Of the patches around other places with those around the points.
     """
 
-    def __init__(self, cues: list[Cue]) -> None:
-        self._cues = cues
+    def __init__(self, cues: list[Cue], texture: Array) -> None:
+        self._cues, self.texture = cues, texture
         self.patch_similarity = cues[0][0]
 
     def likeness(self, places: Array) -> Array:

@@ -10,10 +10,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.agreement import fused_confidence, fused_visibility, trusted_field
+from omnitrack.correspondence.agreement import agreement, fused_visibility, trusted_field
 from omnitrack.correspondence.anchors import Anchors
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.chained_tracks import chain_everywhere
+from omnitrack.correspondence.confidence import calibrated_confidence
 from omnitrack.correspondence.features.sampling import FrameFeatures
 from omnitrack.correspondence.flows import FlowSource, FlowsWithin
 from omnitrack.correspondence.fusion import fuse_positions
@@ -104,11 +105,11 @@ class PointTracker:
         if self._field is None:
             pixels = self.fused(known) if fuse else chained.pixels
             return Tracked(pixels, chained.visible & inside(pixels, size), chained.confidence, field.depth)
-        confidence = fused_confidence(chained, field.pixels, size)
-        if not fuse:
-            return Tracked(field.pixels, field.visible, confidence, field.depth)
-        fused = self.fused(known)
-        return Tracked(fused, self.visible(known, fused), confidence, field.depth)
+        pixels = self.fused(known) if fuse else field.pixels
+        visible = self.visible(known, pixels) if fuse else field.visible
+        agreed, alike = agreement(chained, field.pixels, size), known.likeness(pixels)
+        confidence = calibrated_confidence(chained.confidence, agreed, alike, known.texture, visible)
+        return Tracked(pixels, visible, confidence, field.depth)
 
     def estimates(self, anchors: Anchors) -> Estimates:
         """What is known of points before it is fused."""

@@ -19,9 +19,10 @@ from omnitrack.project.renders import record_render
 from omnitrack.project.stamps import make_stamp
 from omnitrack.settings import Settings
 from omnitrack.stages.render_canvas import Canvas, Painter, Picture, side_by_side
-from omnitrack.stages.render_edit import Drawing, edit_painter, marked_drawing, matte_painter, read_drawing
+from omnitrack.stages.render_edit import Drawing, edit_painter, read_drawing
 from omnitrack.stages.render_field_styles import FIELD_PAINTERS
 from omnitrack.stages.render_inputs import NOTHING, RenderInputs, check_inputs
+from omnitrack.stages.render_matte import marked_drawing, matte_painter
 from omnitrack.stages.render_stabilise import stabilise_painter
 from omnitrack.stages.render_styles import EDIT_STYLE, MATTE_STYLE, STABILISE_STYLE, STYLES, TRACK_STYLES
 from omnitrack.stages.render_track_styles import TRACK_PAINTERS, TrackView

@@ -1,4 +1,4 @@
-"""The styles edit and matte of `omnitrack render`: what is drawn or marked on one frame, carried by the field."""
+"""The style edit of `omnitrack render`: a drawing on one frame, carried through the clip by the fitted field."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from omnitrack.drawing.edit import JUMP_CELLS, Layer, carry_layer, lay_over, mak
 from omnitrack.errors import OmnitrackError
 from omnitrack.motion.field import MotionField
 from omnitrack.project.project import Project
-from omnitrack.stages.query_points import read_mask
 from omnitrack.stages.render_canvas import Canvas, Painter, Picture
 from omnitrack.video.images import read_pixels
 
@@ -90,19 +89,9 @@ def read_drawing(project: Project, path: Path, frame: int) -> Drawing:
     return Drawing(pixels, frame)
 
 
-def marked_drawing(project: Project, mask: str) -> Drawing:
-    """What a mask ``M.png@t`` marks, as a white drawing.
-
-    Raises:
-        OmnitrackError: No such frame, or a mask that is not usable.
-    """
-    marked, frame = read_mask(project, mask)
-    return Drawing(np.repeat(np.uint8(255) * marked[..., None], 4, axis=-1), frame)
-
-
 def edit_painter(canvas: Canvas, field: MotionField, drawing: Drawing) -> Painter:
     """Paint the drawing where its surface is: moved as that moves, hidden where that is hidden and in other shots."""
-    carried = _carrier(canvas, field, drawing)
+    carried = carried_drawing(canvas.project, field, drawing, canvas.size)
 
     def paint(frame: int) -> Picture:
         picture, layer = canvas.plain_frame(frame), carried(frame)
@@ -111,23 +100,13 @@ def edit_painter(canvas: Canvas, field: MotionField, drawing: Drawing) -> Painte
     return paint
 
 
-def matte_painter(canvas: Canvas, field: MotionField, drawing: Drawing) -> Painter:
-    """Paint white where the drawing is to be seen, and black elsewhere."""
-    carried = _carrier(canvas, field, drawing)
-    black = np.zeros((canvas.size[1], canvas.size[0], 3), np.uint8)
-
-    def paint(frame: int) -> Picture:
-        layer = carried(frame)
-        return black if layer is None else lay_over(black, layer)
-
-    return paint
-
-
-def _carrier(canvas: Canvas, field: MotionField, drawing: Drawing) -> Callable[[int], Layer | None]:
-    """The drawing as a layer of any frame; None in other shots."""
-    layer = make_layer(drawing.pixels, canvas.size)
-    shot = canvas.project.shot(drawing.frame)
-    tracked = _TrackedDrawing(field, layer, drawing.frame, canvas.project.size)
+def carried_drawing(
+    project: Project, field: MotionField, drawing: Drawing, size: tuple[int, int]
+) -> Callable[[int], Layer | None]:
+    """What the drawing looks like in each frame, at a size (width, height): None in other shots."""
+    layer = make_layer(drawing.pixels, size)
+    shot = project.shot(drawing.frame)
+    tracked = _TrackedDrawing(field, layer, drawing.frame, project.size)
 
     def carried(frame: int) -> Layer | None:
         if frame not in shot:

@@ -1,8 +1,8 @@
 """The names of all styles of `omnitrack render`, in a module that loads nothing, so that help and completion know them.
 
 Tracks are drawn in `omnitrack.stages.render_track_styles`, the fitted field itself in
-`omnitrack.stages.render_field_styles`, what somebody drew or marked in `omnitrack.stages.render_edit`, and the clip is
-held still in `omnitrack.stages.render_stabilise`.
+`omnitrack.stages.render_field_styles`, what somebody drew in `omnitrack.stages.render_edit`, what somebody marked in
+`omnitrack.stages.render_matte`, and the clip is held still in `omnitrack.stages.render_stabilise`.
 """
 
 from __future__ import annotations

@@ -6,10 +6,11 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from omnitrack.config import load_settings
 from omnitrack.errors import OmnitrackError
 from omnitrack.optimize.methods import colored_method, get_method
 from omnitrack.progress import SILENT, Progress
-from omnitrack.project.project import Project
+from omnitrack.project.project import FRAMES_NAME, Project
 from omnitrack.settings import FitSettings, Settings
 from omnitrack.stages.bring_up import Brought, bring_up_to
 from omnitrack.stages.estimate import announce
@@ -78,10 +79,10 @@ def run_all(
     """
     begin = time.perf_counter()
     check_colors(style, settings.fit)
-    existed = (root / "frames").exists()
+    existed = (root / FRAMES_NAME).exists()
     progress.plan(STAGES)
     with progress.stage("init"):
-        project = _existing(video, root, settings) if existed else _made(video, root, settings, progress)
+        project = video_project(video, root, settings, f"omnitrack run {video} PROJECT", progress)
     queries = build_queries(project, grids=[grid])  # before the long work, so that a typing error shows at once
     work = Work(project, settings, device, seed, progress)
     announce(work, progress)
@@ -106,36 +107,48 @@ def check_colors(style: str, settings: FitSettings) -> None:
         )
 
 
-def _made(video: str | Path, root: Path, settings: Settings, progress: Progress) -> Project:
-    init_project(video, root, replace(Settings(), init=settings.init), progress)
-    return Project(root)
+def video_project(
+    video: str | Path, root: Path, settings: Settings, again: str, progress: Progress = SILENT
+) -> Project:
+    """The project of a video: that of an earlier run, or a new one.
 
+    Args:
+        video: As for `omnitrack.stages.init.init_project`.
+        root: Its directory.
+        settings: The table ``init`` says which frames; a new project's ``omnitrack.toml`` gets that table only.
+        again: What to type to name another directory.
+        progress: Hears of the frames.
 
-def _existing(video: str | Path, root: Path, settings: Settings) -> Project:
-    """The project of an earlier run; refused where it holds another video, or other frames than are asked for now."""
+    Raises:
+        OmnitrackError: `root` holds another video, or other frames than are asked for, or the video is unreadable.
+    """
+    if not (root / FRAMES_NAME).exists():
+        init_project(video, root, replace(Settings(), init=settings.init), progress)
+        return Project(root)
     project = Project(root)
-    check_same_project(video, project, settings)
+    check_same_project(video, project, settings, again)
     return project
 
 
-def check_same_project(video: str | Path, project: Project, settings: Settings) -> None:
+def check_same_project(video: str | Path, project: Project, settings: Settings, again: str) -> None:
     """Refuse to go on with a project of another video, or of other frames of it.
+
+    Args:
+        video: As it is named now.
+        project: The project that is there.
+        settings: The table ``init`` says which frames.
+        again: What to type to name another directory.
 
     Raises:
         OmnitrackError: It is one.
     """
-    from omnitrack.config import load_settings
-
     root, source = project.root, project.meta.source
     if source != str(video) and Path(source).resolve() != Path(video).resolve():
-        raise OmnitrackError(
-            f"{root} is the project of another video, {source}",
-            f"name another directory: omnitrack run {video} PROJECT",
-        )
+        raise OmnitrackError(f"{root} is the project of another video, {source}", f"name another directory: {again}")
     if load_settings(project.settings_path).init != settings.init:
         raise OmnitrackError(
             f"project {root} holds other frames of {source} than the flags ask for",
-            f"leave out the flags to go on with it, or name another directory: omnitrack run {video} PROJECT",
+            f"leave out the flags to go on with it, or name another directory: {again}",
         )
 
 

@@ -68,7 +68,7 @@ def run_shots(
     for path in projects:
         shot = load_settings(Project(path).settings_path).init
         asked = replace(settings.init, start=shot.start, end=shot.end, cuts=shot.cuts)
-        check_same_project(video, Project(path), replace(settings, init=asked))
+        check_same_project(video, Project(path), replace(settings, init=asked), f"omnitrack run {video} PROJECT")
         taken.append(replace(settings, init=asked))
     runs = []
     for number, (path, own) in enumerate(zip(projects, taken, strict=True), 1):

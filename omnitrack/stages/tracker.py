@@ -57,6 +57,9 @@ class Tracker:
         cache_bytes: Decoded flow to keep; None: ``filter.cache_mb``.
         fitted: Refuse to answer without a fit.
 
+    Attributes:
+        version: Grows whenever something new was read: answers of an earlier version may be asked again.
+
     Raises:
         OmnitrackError: No flow, or no fit where one is asked for, or files that are damaged.
     """
@@ -72,6 +75,7 @@ class Tracker:
     ) -> None:
         self._project, self._settings, self._device, self._progress = project, settings, device, progress
         self._fitted, self._closed, self._lock = fitted, False, threading.RLock()
+        self.version = 0
         cache = settings.filter.cache_mb * 2**20 if cache_bytes is None else cache_bytes
         self._fit = _Current(lambda: [newest_checkpoint(project)], self._open_fit)
         self._flows = _Current(lambda: _products(project, "flow", "hops"), lambda: FlowStore(project, cache))
@@ -118,6 +122,7 @@ class Tracker:
                 return False
             field = None if self._fit.value is None else self._fit.value.field
             self._points = PointTracker(self._project, field, self._flows.value, self._settings, self._features.value)
+            self.version += 1
             self._warn()
             return True
 

@@ -314,3 +314,4 @@ _READERS: dict[str, Callable[[Path, tuple[str, ...]], dict[str, object]]] = {
     "json": lambda path, keys: read_json(path),
     "h5": _read_h5,
 }
+FORMATS = tuple(_READERS)  # that tracks can be written to and read from

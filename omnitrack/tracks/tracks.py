@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -56,3 +60,19 @@ class Tracks:
 
     def __len__(self) -> int:
         return len(self.queries)
+
+    def to_pandas(self) -> DataFrame:
+        """The columns of the CSV, one row a track and frame, as a pandas DataFrame.
+
+        Raises:
+            OmnitrackError: pandas is not installed.
+        """
+        from omnitrack.tracks.notebook import as_pandas
+
+        return as_pandas(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the trajectories, and a table of the first points."""
+        from omnitrack.tracks.notebook import as_html
+
+        return as_html(self)

@@ -16,7 +16,7 @@ from steps import STAGES, TIMES, Steps
 from zygote import Job, Zygote
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are forked")
-KILLS = {"init": 3, "flow": 4, "filter": 4, "fit": 3, "query": 2, "render": 2}  # in a run of all tests
+KILLS = {"init": 2, "flow": 2, "filter": 1, "fit": 1, "query": 1, "render": 1}  # in a run of all tests
 MOMENTS = 1  # of each stage
 
 

@@ -37,6 +37,7 @@ CONTRACT = {
         *["--videos", "--work", "-o", "--plot", "--preset", "--set"],
     ],
     "run": ["--pairs", "--method", "--preset", "--steps", "--grid", "--style", "-o", "--max-size", "--set"],
+    "view": ["--port", "--no-browser", "--no-fit", "--start", "--end", "--max-size", "--preset", "--set"],
     "demo": ["--set"],
     "info": [],
     "doctor": [],
@@ -48,20 +49,7 @@ def command(name: str) -> Any:
 
 
 def test_the_commands_of_the_contract_are_all_there() -> None:
-    assert NAMES == [
-        "init",
-        "flow",
-        "filter",
-        "fit",
-        "query",
-        "render",
-        "plot",
-        "eval",
-        "run",
-        "demo",
-        "info",
-        "doctor",
-    ]
+    assert " ".join(NAMES) == "init flow filter fit query render plot eval run view demo info doctor"
 
 
 @pytest.mark.parametrize("name", NAMES)

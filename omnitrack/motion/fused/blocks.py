@@ -85,50 +85,64 @@ def leaky_backward_rows(rows: Array, gradient: Array) -> None:
 # --- products ---------------------------------------------------------------------------------------------------
 @compiled
 def add_product(matrix: Array, x: Array, out: Array) -> None:
-    """out (J, BLOCK) += matrix (J, I) x (I, BLOCK): two rows of the result at a time, by four of x."""
+    """out (J, BLOCK) += matrix (J, I) x (I, BLOCK): four rows of the result at a time, by four of x."""
     many, inner = out.shape[0], x.shape[0]
-    for j in range(0, many - 1, 2):
-        k = j + 1
-        for i in range(0, inner - 3, 4):
+    fours, rest = many - many % 4, inner - inner % 4
+    for j in range(0, fours, 4):
+        k, l, m = j + 1, j + 2, j + 3  # noqa: E741
+        for i in range(0, rest, 4):
             a0, a1, a2, a3 = matrix[j, i], matrix[j, i + 1], matrix[j, i + 2], matrix[j, i + 3]
             b0, b1, b2, b3 = matrix[k, i], matrix[k, i + 1], matrix[k, i + 2], matrix[k, i + 3]
+            c0, c1, c2, c3 = matrix[l, i], matrix[l, i + 1], matrix[l, i + 2], matrix[l, i + 3]
+            d0, d1, d2, d3 = matrix[m, i], matrix[m, i + 1], matrix[m, i + 2], matrix[m, i + 3]
             for p in range(BLOCK):
                 x0, x1, x2, x3 = x[i, p], x[i + 1, p], x[i + 2, p], x[i + 3, p]
                 out[j, p] += a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3
                 out[k, p] += b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3
-        for i in range(inner - inner % 4, inner):
+                out[l, p] += c0 * x0 + c1 * x1 + c2 * x2 + c3 * x3
+                out[m, p] += d0 * x0 + d1 * x1 + d2 * x2 + d3 * x3
+        for i in range(rest, inner):
+            for row in range(j, j + 4):
+                for p in range(BLOCK):
+                    out[row, p] += matrix[row, i] * x[i, p]
+    for j in range(fours, many):
+        for i in range(0, rest, 4):
+            a0, a1, a2, a3 = matrix[j, i], matrix[j, i + 1], matrix[j, i + 2], matrix[j, i + 3]
             for p in range(BLOCK):
-                out[j, p] += matrix[j, i] * x[i, p]
-                out[k, p] += matrix[k, i] * x[i, p]
-    if many % 2:
-        j = many - 1
-        for i in range(inner):
+                out[j, p] += a0 * x[i, p] + a1 * x[i + 1, p] + a2 * x[i + 2, p] + a3 * x[i + 3, p]
+        for i in range(rest, inner):
             for p in range(BLOCK):
                 out[j, p] += matrix[j, i] * x[i, p]
 
 
 @summing
 def add_outer(gradient: Array, x: Array, out: Array) -> None:
-    """out (J, I) += gradient (J, BLOCK) x^T (BLOCK, I)."""
+    """out (J, I) += gradient (J, BLOCK) x^T (BLOCK, I): two rows of the gradient at a time, by four of x."""
     many, inner = gradient.shape[0], x.shape[0]
-    for j in range(many):
-        for i in range(0, inner - 3, 4):
-            s0 = s1 = s2 = s3 = np.float32(0)
+    twos, rest = many - many % 2, inner - inner % 4
+    for j in range(0, twos, 2):
+        k = j + 1
+        for i in range(0, rest, 4):
+            s0 = s1 = s2 = s3 = t0 = t1 = t2 = t3 = np.float32(0)
             for p in range(BLOCK):
-                g = gradient[j, p]
-                s0 += g * x[i, p]
-                s1 += g * x[i + 1, p]
-                s2 += g * x[i + 2, p]
-                s3 += g * x[i + 3, p]
+                g, h = gradient[j, p], gradient[k, p]
+                x0, x1, x2, x3 = x[i, p], x[i + 1, p], x[i + 2, p], x[i + 3, p]
+                s0, s1, s2, s3 = s0 + g * x0, s1 + g * x1, s2 + g * x2, s3 + g * x3
+                t0, t1, t2, t3 = t0 + h * x0, t1 + h * x1, t2 + h * x2, t3 + h * x3
             out[j, i] += s0
             out[j, i + 1] += s1
             out[j, i + 2] += s2
             out[j, i + 3] += s3
-        for i in range(inner - inner % 4, inner):
-            s0 = np.float32(0)
+            out[k, i] += t0
+            out[k, i + 1] += t1
+            out[k, i + 2] += t2
+            out[k, i + 3] += t3
+    for j in range(many):
+        for i in range(rest if j < twos else 0, inner):
+            total = np.float32(0)
             for p in range(BLOCK):
-                s0 += gradient[j, p] * x[i, p]
-            out[j, i] += s0
+                total += gradient[j, p] * x[i, p]
+            out[j, i] += total
 
 
 @summing

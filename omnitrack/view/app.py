@@ -1,0 +1,220 @@
+"""The requests of the page, each a few lines over points, answers and live state.
+
+GET  /                 the page, and beside it its scripts and styles
+GET  /project          the clip: name, frames, size, fps, cuts, formats to export
+GET  /frames/T         working frame T as PNG
+GET  /points           {"revision", "points"}
+POST /points           the same; answers {"revision"}, or 409 where another page was quicker
+POST /answers          {"points"}: (N, T, 4) float32, see `omnitrack.view.answers.packed`
+GET  /export/FORMAT    the kept points' tracks as a file
+GET  /events           server-sent: `Live.snapshot` whenever it changes
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import mimetypes
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from omnitrack.errors import OmnitrackError, UnavailableError
+from omnitrack.project.project import Project
+from omnitrack.tracks.files import FORMATS, save_tracks
+from omnitrack.view.answers import Answers, packed
+from omnitrack.view.live import Live
+from omnitrack.view.points import MAX_POINTS, Conflict, Point, PointList, parse_points
+from omnitrack.view.security import BodyTooLarge
+
+EVENT_SECONDS = 0.1  # between looks for a change
+SILENCE_SECONDS = 15.0  # after which a stream says that it lives
+STATUS = {Conflict: 409, BodyTooLarge: 413, UnavailableError: 503}  # of known errors; others: 400
+KEEP_FRAME = "private, max-age=86400, immutable"  # the frames of a project do not change
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the requests work on.
+
+    Attributes:
+        project: The clip.
+        points: What the user placed.
+        answers: Where it goes.
+        live: What is new.
+        ending: Whether the server is about to end, and with it every stream.
+    """
+
+    project: Project
+    points: PointList
+    answers: Answers
+    live: Live
+    ending: Callable[[], bool]
+
+
+def make_app(page: Page) -> Starlette:
+    """The application; who may ask is the matter of `omnitrack.view.security.Guard` around it."""
+    routes = _Routes(page)
+    return Starlette(
+        routes=[
+            Route("/project", routes.about),
+            Route("/frames/{index:int}", routes.frame),
+            Route("/points", routes.points),
+            Route("/points", routes.keep_points, methods=["POST"]),
+            Route("/answers", routes.answers, methods=["POST"]),
+            Route("/export/{format}", routes.export),
+            Route("/events", routes.events),
+            Route("/{name}", routes.static),
+            Route("/", routes.static),
+        ],
+        exception_handlers={Exception: _unexpected, HTTPException: _refused, OmnitrackError: _known},
+    )
+
+
+class _Routes:
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._static = _static_files()
+
+    async def static(self, request: Request) -> Response:
+        name = request.path_params.get("name", "index.html")
+        if name not in self._static:
+            raise HTTPException(404, "there is no such page")
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        return Response(self._static[name], media_type=kind, headers={"cache-control": "no-cache"})
+
+    async def about(self, request: Request) -> Response:
+        project, meta = self._page.project, self._page.project.meta
+        return JSONResponse(
+            {
+                "name": _name(project),
+                "source": meta.source,
+                "frames": meta.count,
+                "fps": meta.fps,
+                "size": meta.original_size,
+                "cuts": meta.cuts,
+                "formats": FORMATS,
+                "most": MAX_POINTS,
+            },
+            headers={"cache-control": "no-store"},
+        )
+
+    async def frame(self, request: Request) -> Response:
+        index = request.path_params["index"]
+        path = self._page.project.frame_path(index) if index < self._page.project.num_frames else None
+        if path is None or not path.is_file():
+            raise HTTPException(404, f"there is no frame {index}")
+        return FileResponse(path, media_type="image/png", headers={"cache-control": KEEP_FRAME})
+
+    async def points(self, request: Request) -> Response:
+        revision, points = self._page.points.get()
+        return _no_store({"revision": revision, "points": [asdict(point) for point in points]})
+
+    async def keep_points(self, request: Request) -> Response:
+        content = await _content(request)
+        points, revision = parse_points(content.get("points"), self._page.project), content.get("revision")
+        if not isinstance(revision, int):
+            raise OmnitrackError("the revision is not a whole number")
+        return _no_store({"revision": await run_in_threadpool(self._page.points.put, points, revision)})
+
+    async def answers(self, request: Request) -> Response:
+        points = parse_points((await _content(request)).get("points"), self._page.project)
+        version, answer = await run_in_threadpool(self._answer, points)
+        headers = {"x-version": str(version), "cache-control": "no-store"}
+        return Response(answer, media_type="application/octet-stream", headers=headers)
+
+    def _answer(self, points: tuple[Point, ...]) -> tuple[int, bytes]:
+        if not points:
+            raise OmnitrackError("there is no point to answer for", "click on the clip")
+        version, tracks = self._page.answers.ask(points)
+        return version, packed(tracks)
+
+    async def export(self, request: Request) -> Response:
+        name = request.path_params["format"]
+        if name not in FORMATS:
+            raise HTTPException(404, f"there is no format {name}")
+        path = await run_in_threadpool(self._exported, name)
+        title = f"{_name(self._page.project)}-tracks.{name}"
+        done = BackgroundTask(path.unlink, missing_ok=True)
+        return FileResponse(path, filename=title, background=done, headers={"cache-control": "no-store"})
+
+    def _exported(self, name: str) -> Path:
+        _, points = self._page.points.get()
+        if not points:
+            raise OmnitrackError("there are no points to export", "click on the clip first")
+        _, tracks = self._page.answers.ask(points)
+        with tempfile.NamedTemporaryFile(suffix=f".{name}", delete=False) as file:
+            path = Path(file.name)
+        try:
+            save_tracks(tracks, path, name)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return path
+
+    async def events(self, request: Request) -> Response:
+        headers = {"cache-control": "no-store"}
+        return StreamingResponse(self._stream(), media_type="text/event-stream", headers=headers)
+
+    async def _stream(self) -> AsyncIterator[str]:
+        last, said_at = "", 0.0
+        while not self._page.ending():
+            now = json.dumps(self._page.live.snapshot())
+            if now != last:
+                last, said_at = now, time.monotonic()
+                yield f"data: {now}\n\n"
+            elif time.monotonic() - said_at > SILENCE_SECONDS:
+                said_at = time.monotonic()
+                yield ": still here\n\n"
+            await asyncio.sleep(EVENT_SECONDS)
+
+
+def _static_files() -> dict[str, bytes]:
+    """The page's files by name: what is not among them is not there, whatever a path says."""
+    return {item.name: item.read_bytes() for item in (files("omnitrack.view") / "page").iterdir() if item.is_file()}
+
+
+async def _content(request: Request) -> dict[str, Any]:
+    try:
+        content = json.loads(await request.body())
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise OmnitrackError("the request is not a JSON object")
+    return content
+
+
+def _name(project: Project) -> str:
+    return project.root.resolve().name or "project"
+
+
+def _no_store(content: dict[str, Any]) -> Response:
+    return JSONResponse(content, headers={"cache-control": "no-store"})
+
+
+# --- errors -----------------------------------------------------------------------------------------------------
+def _known(request: Request, error: Exception) -> Response:
+    assert isinstance(error, OmnitrackError)
+    status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 400)
+    return JSONResponse({"error": error.message, "hint": error.hint or ""}, status)
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+def _unexpected(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": f"unexpected {type(error).__name__}", "hint": "see the terminal"}, 500)

@@ -1,0 +1,76 @@
+// Requests to the server that the page came from. Paths are relative: the page's own address holds the token.
+
+/** The server's answer to a request that it does not grant, or that never reached it (status 0). */
+export class Refusal extends Error {
+  constructor(status, message, hint = "") {
+    super(message);
+    this.status = status;
+    this.hint = hint;
+  }
+}
+
+async function request(path, options) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch {
+    throw new Refusal(0, "the server does not answer", "start omnitrack view again");
+  }
+  if (!response.ok) {
+    const said = await response.json().catch(() => ({}));
+    throw new Refusal(response.status, said.error ?? `the server refuses (${response.status})`, said.hint);
+  }
+  return response;
+}
+
+const post = (path, content) =>
+  request(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(content) });
+
+const plain = ({ name, group, t, x, y, pins }) => ({ name, group, t, x, y, pins });
+
+/** The clip: name, frames, size, fps, formats. */
+export const readClip = async () => (await request("project")).json();
+
+/** {revision, points}. */
+export const readPoints = async () => (await request("points")).json();
+
+/** Keep `points`, which came of `revision`; the new revision. */
+export async function keepPoints(points, revision) {
+  return (await (await post("points", { points: points.map(plain), revision })).json()).revision;
+}
+
+/** {version, data}: where `points` go, (N, T, 4) numbers x, y, visible, confidence. */
+export async function askAnswers(points) {
+  const response = await post("answers", { points: points.map(plain) });
+  return { version: Number(response.headers.get("x-version")), data: new Float32Array(await response.arrayBuffer()) };
+}
+
+/** The kept points' tracks as a file, which the browser saves. */
+export async function exportTracks(format) {
+  const response = await request(`export/${format}`);
+  const named = /filename="(.+)"/.exec(response.headers.get("content-disposition") ?? "");
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await response.blob());
+  link.download = named ? named[1] : `tracks.${format}`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  return link.download;
+}
+
+const RETRY_MS = 1000;
+
+/** Hear what is new: `heard(snapshot, first)` with every change, first after each connection; `lost()` when it breaks. */
+export function listen(heard, lost) {
+  let first = true;
+  const stream = new EventSource("events");
+  stream.onopen = () => { first = true; };
+  stream.onmessage = (event) => {
+    heard(JSON.parse(event.data), first);
+    first = false;
+  };
+  stream.onerror = () => {
+    stream.close();
+    lost();
+    setTimeout(listen, RETRY_MS, heard, lost);
+  };
+}

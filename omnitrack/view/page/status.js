@@ -1,0 +1,34 @@
+// What the page says: of the server's state, of the work in the background, and of what the user has just done.
+import { byId } from "./elements.js";
+
+const STATES = {
+  waiting: ["waiting for the flow", "Points can be placed; they are answered as soon as the flow is measured"],
+  chained: ["answers: flow", "The flow alone answers; better answers come with the fit"],
+  fused: ["answers: fit", "The fitted field and the flow answer together"],
+  ended: ["the server has ended", "Start omnitrack view again; what you place now is kept here until then"],
+};
+const PHASES = { failed: "failed", busy: "in use", kept: "kept", stopped: "stopped" };
+
+/** A line at the foot of the page; screen readers read it. */
+export function say(text, bad = false) {
+  byId("message").textContent = byId("message").title = text;
+  byId("message").classList.toggle("bad", bad);
+}
+
+/** What went wrong, and what to do. */
+export const complain = (error) => say(error.hint ? `${error.message}: ${error.hint}` : error.message, true);
+
+/** The badge, the bar and the text beside it. */
+export function showState(state, snapshot) {
+  const [text, title] = STATES[state] ?? ["damaged", snapshot.damage];
+  Object.assign(byId("state"), { textContent: text, title });
+  byId("state").dataset.state = state;
+  const work = snapshot?.work ?? { phase: "idle" }, working = work.phase === "working" && work.task;
+  byId("bar").hidden = !(working && work.total);
+  if (working && work.total) byId("bar").value = work.done / work.total;
+  const values = Object.entries(work.values ?? {}).map(([name, value]) => `${name} ${typeof value === "number" ? value.toPrecision(3) : value}`);
+  const count = work.total ? `${work.done}/${work.total} ${work.unit}` : "";
+  const said = [PHASES[work.phase], work.text, work.hint, ...(snapshot?.damage ? [snapshot.damage] : [])].filter(Boolean).join(": ");
+  byId("task").textContent = working ? [`${work.task} ${count}`, ...values.slice(0, 1)].join(" · ") : said;
+  byId("task").title = [byId("task").textContent, ...values.slice(1), ...(snapshot?.messages ?? [])].join("\n");
+}

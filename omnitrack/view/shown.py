@@ -1,0 +1,71 @@
+"""The page beside a notebook or a script, which goes on meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from queue import SimpleQueue
+from types import TracebackType
+
+from omnitrack.project.project import Project
+from omnitrack.settings import Settings
+from omnitrack.view.address import Address
+from omnitrack.view.server import opened
+
+
+class ShownPage:
+    """A page that is served until `close`, or until this process ends; a context manager.
+
+    Args:
+        project: Whose page it is.
+        settings: To answer by.
+        device: Where.
+        browser: Open it there.
+
+    Attributes:
+        url: Its address; whoever has it may see the clip and change the points.
+
+    Raises:
+        OmnitrackError: Packages are missing, or the project cannot be read.
+    """
+
+    def __init__(self, project: Project, settings: Settings, device: str = "auto", browser: bool = True) -> None:
+        begun: SimpleQueue[Address | BaseException] = SimpleQueue()
+        self._ended = threading.Event()
+
+        def work() -> None:
+            try:
+                with opened(project, settings, device) as (address, server):
+                    self._server = server
+                    begun.put(address)
+                    server.run(sockets=[address.socket])
+            except BaseException as error:
+                begun.put(error)
+            finally:
+                self._ended.set()
+
+        threading.Thread(target=work, name="omnitrack-view", daemon=True).start()
+        address = begun.get()
+        if isinstance(address, BaseException):
+            raise address
+        self.url = address.url
+        if browser:
+            address.show()
+
+    def close(self) -> None:
+        """End the server; the points are kept in the project."""
+        self._server.should_exit = True
+        self._ended.wait()
+
+    def __enter__(self) -> ShownPage:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url})"
+
+    def _repr_html_(self) -> str:
+        return f'<a href="{self.url}" target="_blank" rel="noreferrer">Open the page: click on anything</a>'

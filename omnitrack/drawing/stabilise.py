@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 LEAST_POINTS = 12  # in common with the frame that the camera is compared with: three times what a homography needs
 LEAST_SHARE = 0.4  # ... and of the points seen now: below, they cover too little of the frame to extrapolate from
+LEAST_SPREAD = 4.0  # of a thing, in thresholds: of a smaller one, errors of its points would swing the frame about
 RANSAC_STEPS, RANSAC_CONFIDENCE = 2000, 0.999
 
 Map = NDArray[np.float64]
@@ -21,7 +22,7 @@ Picture = NDArray[np.uint8]
 
 
 def thing_maps(tracks: Points, visible: NDArray[np.bool_], reference: int, threshold_px: float) -> Map:
-    """Maps under which one thing stands still: shifts of a point, shifts, turns and zooms of several.
+    """Maps under which one thing stands still: shifts, and turns and zooms where it is wide enough to tell them.
 
     Args:
         tracks: (N, T, 2) points of the thing.
@@ -76,7 +77,8 @@ def draw_held(picture: Picture, held: Map) -> Picture:
 
 def _similarity(now: Points, then: Points, threshold_px: float) -> Map:
     """The map from `now` (N, 2) to `then` (N, 2)."""
-    if len(now) > 1:
+    spread = np.sqrt(((then - then.mean(0)) ** 2).sum(-1).mean())
+    if spread >= LEAST_SPREAD * threshold_px:
         found, _ = cv2.estimateAffinePartial2D(
             _plain(now),
             _plain(then),

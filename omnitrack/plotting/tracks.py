@@ -8,7 +8,7 @@ Convention:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,16 +69,22 @@ def track_page(tracks: Tracks, names: Sequence[str], quantities: Sequence[str], 
             where they begin.
         scale: Of lengths.
     """
-    values = _values(tracks, scale)
-    chosen = {what: values[what] for what in quantities}
+    words = _words(tracks, scale)
     if len(tracks) <= MOST_LINES:
-        return _together(tracks, names, chosen, _words(tracks, scale))
-    return _small_multiples(tracks, names, chosen, _words(tracks, scale))
+        return _together(tracks, names, _values(tracks, quantities, scale), words)
+    rows = np.unique(np.linspace(0, len(tracks) - 1, min(len(tracks), MOST_PANELS)).round().astype(int))
+    count = f"{len(rows)} of {len(tracks)} tracks, evenly chosen" if len(rows) < len(tracks) else f"{len(rows)} tracks"
+    part = {name: getattr(tracks, name)[rows] for name in ("queries", "tracks", "visible", "confidence", "depth")}
+    some = replace(tracks, pins=tracks.pins[:0], **part)
+    figure = _small_multiples(some, [names[row] for row in rows], _values(some, quantities, scale), words)
+    figure.suptitle(f"{count}; grey: hidden", fontsize=10, parse_math=False)
+    return figure
 
 
-def _values(tracks: Tracks, scale: Scale) -> dict[str, NDArray[np.float64]]:
+def _values(tracks: Tracks, quantities: Sequence[str], scale: Scale) -> dict[str, NDArray[np.float64]]:
     x, y = np.moveaxis(scale.per_px * tracks.tracks.astype(np.float64), -1, 0)
-    return {"x": x, "y": y, "speed": speeds(tracks, scale), "confidence": tracks.confidence.astype(np.float64)}
+    all_of_them = {"x": x, "y": y, "speed": speeds(tracks, scale), "confidence": tracks.confidence.astype(np.float64)}
+    return {what: all_of_them[what] for what in quantities}
 
 
 def _words(tracks: Tracks, scale: Scale) -> dict[str, str]:
@@ -112,7 +118,7 @@ def _together(
         _limit(panel, what, values)
         if what == "y":
             panel.invert_yaxis()
-    marks = [] if tracks.visible.all() else [_hidden_mark(panels[0], alone)]
+    marks = [] if tracks.visible.all() else [_hidden_mark(alone)]
     name_lines(panels[0], [*lines, *marks], loc="lower left", bbox_to_anchor=(0, 1.0), ncols=8)
     panels[-1].set_xlabel(words["time"], fontsize=9)
     return figure
@@ -122,25 +128,22 @@ def _small_multiples(
     tracks: Tracks, names: Sequence[str], chosen: dict[str, NDArray[np.float64]], words: dict[str, str]
 ) -> Figure:
     """A small diagram for each track, all of one scale."""
-    rows = np.unique(np.linspace(0, len(tracks) - 1, min(len(tracks), MOST_PANELS)).round().astype(int))
-    lines = -(-len(rows) // COLUMNS)
+    lines = -(-len(tracks) // COLUMNS)
     figure = new_figure(1.2 * WIDTH, 1.2 + PANEL_HEIGHT * lines)
     panels = figure.subplots(lines, COLUMNS, sharex=True, sharey=True, squeeze=False).ravel()
     time, drawn = times(tracks), {}
-    for panel, row in zip(panels, rows.tolist(), strict=False):
+    for row, (panel, name) in enumerate(zip(panels, names, strict=False)):
         tidy(panel)
-        panel.set_title(shortened(names[row]), fontsize=7, pad=2, parse_math=False)
+        panel.set_title(shortened(name), fontsize=7, pad=2, parse_math=False)
         _shade_hidden(panel, time, tracks.visible[row])
         for index, (what, values) in enumerate(chosen.items()):
             from_start = values[row] - values[row, 0] if what in ("x", "y") else values[row]
             (drawn[what],) = panel.plot(time, from_start, linewidth=1.1, **look(index))
         if list(chosen) == ["confidence"]:
             _limit(panel, "confidence", values)
-    for panel in panels[len(rows) :]:
+    for panel in panels[len(tracks) :]:
         panel.set_visible(False)
-    count = f"{len(rows)} of {len(tracks)} tracks, evenly chosen" if len(rows) < len(tracks) else f"{len(rows)} tracks"
     about = [f"{words[what]} from its start" if what in ("x", "y") else words[what] for what in chosen]
-    figure.suptitle(f"{count}; grey: hidden", fontsize=10, parse_math=False)
     figure.supxlabel(words["time"], fontsize=9)
     if len(drawn) > 1:
         figure.legend(list(drawn.values()), about, fontsize=8, frameon=False, loc="outside upper right")
@@ -158,7 +161,7 @@ def _shade_hidden(panel: Axes, time: NDArray[np.float64], visible: NDArray[np.bo
         panel.axvspan(edges[begin], edges[end], color=SHADE, linewidth=0, zorder=0)
 
 
-def _hidden_mark(panel: Axes, alone: bool) -> tuple[str, object]:
+def _hidden_mark(alone: bool) -> tuple[str, object]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 

@@ -42,6 +42,14 @@ def test_a_thing_that_turns_and_zooms_stands_still() -> None:
         np.testing.assert_allclose(maps[t], expected, atol=1e-5)
 
 
+def test_a_thing_of_a_few_pixels_does_not_swing_the_frame() -> None:
+    points = np.stack(np.meshgrid([50.0, 51, 52], [40.0, 41, 42]), -1).reshape(-1, 2)
+    tracks = points[:, None] + [[0, 0], [6, 1]] + RNG.uniform(-0.3, 0.3, (9, 2, 2))
+    found = thing_maps(tracks, np.ones((9, 2), bool), 0, 1.0)[1]
+    assert np.array_equal(found[:2, :2], np.eye(2))
+    assert found[:2, 2] == pytest.approx([-6, -1], abs=0.3)
+
+
 def test_what_is_mostly_hidden_is_held_by_where_it_is_believed() -> None:
     points = RNG.uniform(0, 50, (10, 2))
     tracks = moved(points, [turn(0, 1, 5 * t, 0) for t in range(3)])

@@ -12,7 +12,7 @@ from omnitrack.cli.complete import values
 from omnitrack.cli.options import HERE, ProjectArgument, one_of
 from omnitrack.cli.session import Session
 from omnitrack.errors import UsageError
-from omnitrack.stages.plot_kinds import EVAL_PLOT, LOSS_PLOT, MICROMETRES, PLOTS
+from omnitrack.stages.plot_kinds import EVAL_PLOT, LOSS_PLOT, MICROMETRES, PLOTS, TRACK_PLOTS
 
 if TYPE_CHECKING:
     from omnitrack.stages.plot import PlotReport
@@ -29,15 +29,16 @@ def command(
     session: Session,
     project: ProjectArgument = HERE,
     plot: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--of",
             metavar="|".join(PLOTS),
-            help="What to show; with --results: eval.",
+            help="What to show.",
+            show_default="tracks; eval with --results",
             callback=one_of(*PLOTS),
             autocompletion=values(*PLOTS),
         ),
-    ] = "tracks",
+    ] = None,
     tracks: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Tracks, of any project or none.", show_default="PROJECT/tracks/tracks.npz"),
@@ -71,8 +72,8 @@ def command(
     """
     if unit is not None and scale is None:
         raise UsageError(f"--unit {unit} needs the length of a pixel in it", f"for example --scale 0.65 --unit {unit}")
-    if plot == EVAL_PLOT and results is None:
-        raise UsageError(f"--of {EVAL_PLOT} needs --results FILE", "make it: omnitrack eval DATASET -o results.json")
+    of_tracks = {"--tracks": tracks, "--labels": labels, "--scale": scale}
+    plot = _checked(plot, results, [flag for flag, value in of_tracks.items() if value is not None])
     if results is not None:
         session.report(_evaluation(results, output))
     elif plot == LOSS_PLOT:
@@ -82,6 +83,18 @@ def command(
         session.report(plot_losses(opened, output or opened.plots_dir / f"{plot}.png"))
     else:
         session.report(_tracks(session, project, plot, tracks, labels, (scale, unit), output))
+
+
+def _checked(plot: str | None, results: Path | None, of_tracks: list[str]) -> str:
+    """What to show, by what is given: the results of an evaluation, and options that tracks alone have a use for."""
+    plot = plot or (EVAL_PLOT if results is not None else "tracks")
+    if plot == EVAL_PLOT and results is None:
+        raise UsageError(f"--of {EVAL_PLOT} needs --results FILE", "make it: omnitrack eval DATASET -o results.json")
+    if plot != EVAL_PLOT and results is not None:
+        raise UsageError(f"--results is for --of {EVAL_PLOT}, not for --of {plot}", "leave one of them out")
+    if plot not in TRACK_PLOTS and of_tracks:
+        raise UsageError(f"{of_tracks[0]} is for --of {', '.join(TRACK_PLOTS)}, not for --of {plot}", "leave it out")
+    return plot
 
 
 def _evaluation(results: Path, output: Path | None) -> PlotReport:

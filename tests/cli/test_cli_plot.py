@@ -77,6 +77,9 @@ def test_results(cli: Cli, drawn: list[Any], tmp_path: Path) -> None:
     [
         (["--of", "eval"], 2, "--of eval needs --results FILE"),
         (["--unit", "um"], 2, "--unit um needs the length of a pixel in it"),
+        (["--results", "r.json", "--of", "losses"], 2, "--results is for --of eval, not for --of losses"),
+        (["--labels", "n.csv", "--of", "losses"], 2, "--labels is for --of tracks, speed, confidence, not for --of l"),
+        (["--scale", "2", "--results", "r.json"], 2, "--scale is for --of tracks, speed, confidence, not for --of e"),
         (["--of", "spede"], 2, "did you mean speed?"),
         (["--results", "nowhere.json"], 1, "there are no results at nowhere.json"),
         (["--tracks", "nowhere.npz"], 1, "there are no tracks at nowhere.npz"),

@@ -50,7 +50,7 @@ def _thing(
     queries = _thing_queries(project, inputs)
     frame = int(queries[0, 0])
     shot = project.shot(frame)
-    tracks = query_tracks(project, queries, settings, range(shot.start, shot.stop), device, progress)
+    tracks = query_tracks(project, queries, settings, shot, device, progress)
     maps = np.tile(np.eye(3), (project.num_frames, 1, 1))
     threshold = THRESHOLD_PX * raster_scale(canvas.size)
     pixels = canvas.place(tracks.tracks)
@@ -85,7 +85,7 @@ def _camera(canvas: Canvas, settings: Settings, device: str, progress: Progress)
         reference = wanted if wanted in shot else shot.start
         begun = sorted({reference, *range(shot.start, shot.stop, CAMERA_EVERY)})
         queries = build_queries(project, grids=[f"{CAMERA_COLUMNS}@{frame}" for frame in begun])
-        tracks = query_tracks(project, queries, settings, range(shot.start, shot.stop), device, progress)
+        tracks = query_tracks(project, queries, settings, shot, device, progress)
         pixels = canvas.place(tracks.tracks)
         maps[shot.start : shot.stop] = camera_maps(pixels, tracks.visible, reference - shot.start, threshold)
     return maps

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from omnitrack.atomic import atomic_path
 from omnitrack.errors import OmnitrackError
+from omnitrack.project.kept import keep
 from omnitrack.project.project import Project
 
 FORMAT = 1
@@ -94,6 +95,7 @@ class PointList:
             content = {"omnitrack_view": FORMAT, "points": [asdict(point) for point in points]}
             with atomic_path(self._path) as part:
                 part.write_text(json.dumps(content) + "\n", encoding="utf-8")
+            keep(self._path)
             self._points = points
             self.revision += 1
             return self.revision

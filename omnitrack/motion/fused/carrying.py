@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from omnitrack.device import kernel_threads
-from omnitrack.motion.fused.blocks import BLOCK
-from omnitrack.motion.fused.couplings import Array, Plan, carry, carry_backward, scatter
+from omnitrack.motion.fused.blocks import BLOCK, Array
+from omnitrack.motion.fused.couplings import Plan, carry, carry_backward, scatter
 from omnitrack.motion.fused.packing import Packed, Shape
 
 SLAB = 128 * BLOCK  # points whose features' gradients are kept at once: 4 kB each

@@ -8,18 +8,15 @@ Its reference is `omnitrack.motion.coupling`.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from omnitrack.motion.fused import blocks
-from omnitrack.motion.fused.blocks import BLOCK, ONE
+from omnitrack.motion.fused import blocks, maps, planes
+from omnitrack.motion.fused.blocks import BLOCK, ONE, Array
 from omnitrack.motion.fused.compiling import compiled, inlined
 
 SPLINE_NUMBERS = 10  # per point; an affine map has two
-
-Array = NDArray[Any]
 
 
 class Plan(NamedTuple):
@@ -184,7 +181,7 @@ def layer_backward(
             columns_gradient[frame[p], row] += hidden[row, p]
     along = np.empty_like(place)  # gradient of `place`
     read = flow[: widths[0]]
-    blocks.read_planes_backward(
+    planes.read_planes_backward(
         plan.planes[layer], plan.sides, place[0], place[1], read, features_gradient, along[0], along[1]
     )
     for p in range(BLOCK):  # of the hyperbolic tangent
@@ -200,7 +197,7 @@ def scatter(
     channels, first = planes_gradient.shape[2], 0
     for other_plane in range(plane):
         first += sides[other_plane] ** 2
-    blocks.add_to_plane(
+    planes.add_to_plane(
         features_gradient[layer], places[layer], first, sides[plane], plane * channels, channels, planes_gradient[layer]
     )
 
@@ -218,7 +215,7 @@ def activate(plan: Plan, layer: int, state: Array, frame: Array, place: Array, a
     moved, widths, column, weights = plan.changed[layer], plan.widths, plan.columns[layer], plan.weights[layer]
     blocks.tanh_row(state[other(moved, 0)], place[0])
     blocks.tanh_row(state[other(moved, 1)], place[1])
-    blocks.read_planes(plan.planes[layer], plan.sides, place[0], place[1], activations[: widths[0]])
+    planes.read_planes(plan.planes[layer], plan.sides, place[0], place[1], activations[: widths[0]])
     row, weight, stages = widths[0], 0, len(widths)
     for stage in range(1, stages):
         inner, many = widths[stage - 1], widths[stage]
@@ -266,15 +263,15 @@ def products_backward(weights: Array, widths: Array, activations: Array, flow: A
 def apply_map(numbers: Array, inverse: bool, q: Array, out: Array) -> None:
     """The monotone maps that `numbers` make, of q (BLOCK)."""
     if len(numbers) == SPLINE_NUMBERS:
-        blocks.spline_rows(numbers, inverse, q, out)
+        maps.spline_rows(numbers, inverse, q, out)
     else:
-        blocks.affine_rows(numbers, inverse, q, out)
+        maps.affine_rows(numbers, inverse, q, out)
 
 
 @compiled
 def apply_map_backward(numbers: Array, inverse: bool, q: Array, gradient: Array, numbers_gradient: Array) -> None:
     """Turn the gradient (BLOCK) of the maps' values into that of q, in place, and of the raw numbers."""
     if len(numbers) == SPLINE_NUMBERS:
-        blocks.spline_backward_rows(numbers, inverse, q, gradient, numbers_gradient)
+        maps.spline_backward_rows(numbers, inverse, q, gradient, numbers_gradient)
     else:
-        blocks.affine_backward_rows(numbers, inverse, q, gradient, numbers_gradient)
+        maps.affine_backward_rows(numbers, inverse, q, gradient, numbers_gradient)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,19 +91,29 @@ def read_drawing(project: Project, path: Path, frame: int) -> Drawing:
 
 def edit_painter(canvas: Canvas, field: MotionField, drawing: Drawing) -> Painter:
     """Paint the drawing where its surface is: moved as that moves, hidden where that is hidden and in other shots."""
-    layer = make_layer(drawing.pixels, canvas.size)
-    shot = canvas.project.shot(drawing.frame)
-    tracked = _TrackedDrawing(field, layer, drawing.frame, canvas.project.size)
+    carried = carried_drawing(canvas.project, field, drawing, canvas.size)
 
     def paint(frame: int) -> Picture:
-        picture = canvas.plain_frame(frame)
-        if frame not in shot:
-            return picture
-        if frame == drawing.frame:
-            return lay_over(picture, layer)
-        return lay_over(picture, carry_layer(layer, *tracked.displacement(frame)))
+        picture, layer = canvas.plain_frame(frame), carried(frame)
+        return picture if layer is None else lay_over(picture, layer)
 
     return paint
+
+
+def carried_drawing(
+    project: Project, field: MotionField, drawing: Drawing, size: tuple[int, int]
+) -> Callable[[int], Layer | None]:
+    """What the drawing looks like in each frame, at a size (width, height): None in other shots."""
+    layer = make_layer(drawing.pixels, size)
+    shot = project.shot(drawing.frame)
+    tracked = _TrackedDrawing(field, layer, drawing.frame, project.size)
+
+    def carried(frame: int) -> Layer | None:
+        if frame not in shot:
+            return None
+        return layer if frame == drawing.frame else carry_layer(layer, *tracked.displacement(frame))
+
+    return carried
 
 
 class _TrackedDrawing:

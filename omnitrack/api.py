@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from omnitrack.stages.fit import FitReport
     from omnitrack.stages.flow import FlowReport
     from omnitrack.stages.info import InfoReport
+    from omnitrack.stages.plot import PlotReport
     from omnitrack.stages.render import RenderReport
     from omnitrack.stages.tracker import Tracker
     from omnitrack.tracks.tracks import Tracks
@@ -225,29 +226,72 @@ class OpenProject:
         output: str | Path | None = None,
         edit: str | Path | None = None,
         frame: int | None = None,
+        point: str | None = None,
+        mask: str | None = None,
+        labels: str | Path | None = None,
     ) -> RenderReport:
         """Draw tracks, the fitted field or a drawing of your own as a video.
 
         Args:
             style: points, trails, grid, compare or confidence, which draw tracks; flow, depth, canonical or rgb, which
-                show the fitted field; or edit, a drawing that moves with the surface it is on.
+                show the fitted field; stabilise, which holds the camera, a point or a mask still; edit, a drawing
+                that moves with the surface it is on; or matte, a mask that does.
             tracks: What to draw, as `query` returned it; None tracks a grid of points of `frame`.
             output: A .mp4, .webm, .gif or .webp file, or a folder for PNG; None makes ``renders/STYLE.mp4``.
             edit: For the style edit: an image with transparency over the whole of `frame`, at any size of the video's
                 aspect ratio.
             frame: The frame of the grid or of the drawing; None takes the setting ``render.frame``.
+            point: For the style stabilise: a text ``x,y@t``.
+            mask: For the styles stabilise and matte: a text ``M.png@t``.
+            labels: For the styles that draw tracks: a table with a label for each (``track,label``).
 
         Raises:
             OmnitrackError: As for `omnitrack.stages.render.render`.
         """
         from omnitrack.stages.render import render
+        from omnitrack.stages.render_inputs import RenderInputs
 
         settings = self.settings
         if frame is not None:
             settings = replace(settings, render=replace(settings.render, frame=frame))
         path = None if output is None else Path(output)
-        drawing = None if edit is None else Path(edit)
-        return render(self.project, settings, tracks, style, path, self._device, self._progress, drawing)
+        drawing, names = (None if file is None else Path(file) for file in (edit, labels))
+        inputs = RenderInputs(drawing, point, mask, names)
+        return render(self.project, settings, tracks, style, path, self._device, self._progress, inputs)
+
+    def plot(
+        self,
+        plot: str = "tracks",
+        tracks: Tracks | None = None,
+        output: str | Path | None = None,
+        scale: float | None = None,
+        unit: str | None = None,
+        labels: str | Path | None = None,
+    ) -> PlotReport:
+        """Draw tracks over time, or how the fit went, as diagrams; needs matplotlib (the extra ``plot``).
+
+        Args:
+            plot: tracks (x, y, speed and confidence), speed, confidence or losses.
+            tracks: What to draw, as `query` returned it; None takes the last query of the command line.
+            output: A .png, .svg or .pdf; None makes ``plots/PLOT.png`` in the project.
+            scale: Length of a pixel, for lengths and speeds in units; None tells them in pixels.
+            unit: Its name; None says micrometres.
+            labels: A table with a name for each track (``track,label``).
+
+        Raises:
+            OmnitrackError: A plot nobody knows, no tracks, no fit, or no matplotlib.
+        """
+        from omnitrack.stages.plot import plot_losses, plot_tracks, scale_of
+        from omnitrack.stages.plot_kinds import LOSS_PLOT, TRACK_PLOTS
+        from omnitrack.tracks.files import load_tracks
+
+        path = self.project.plots_dir / f"{plot}.png" if output is None else Path(output)
+        if plot == LOSS_PLOT:
+            return plot_losses(self.project, path)
+        if plot not in TRACK_PLOTS:
+            raise OmnitrackError(f"there is no plot {plot!r}", f"known: {', '.join((*TRACK_PLOTS, LOSS_PLOT))}")
+        drawn = load_tracks(self.project.tracks_dir / "tracks.npz") if tracks is None else tracks
+        return plot_tracks(drawn, plot, path, scale_of(scale, unit), None if labels is None else Path(labels))
 
     def export(
         self, output: str | Path, format: str | None = None, tracks: Tracks | None = None, **options: Any

@@ -366,7 +366,10 @@ class RenderSettings:
     trail: int = setting(12, "frames that a trail reaches back", low=1)
     remove_camera: bool = setting(False, "subtract the camera's motion from the trails")
     grid: int = setting(32, "columns of the grid that is drawn when no tracks are given", low=2)
-    frame: int = setting(0, "frame of that grid, or of the drawing of --style edit", low=0)
+    frame: int = setting(
+        0, "frame of that grid, of the drawing of --style edit, or that --style stabilise leaves as it is", low=0
+    )
+    side_by_side: bool = setting(False, "show the frame as it is to the left of the drawing")
     fps: float = setting(0.0, "frames per second; 0 keeps the project's", low=0)
 
 

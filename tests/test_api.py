@@ -16,7 +16,9 @@ from omnitrack.api import OpenProject
 from omnitrack.errors import OmnitrackError
 from omnitrack.motion.field import FieldTracks
 from omnitrack.project.project import Project
+from omnitrack.stages.render_inputs import RenderInputs
 from omnitrack.stages.render_styles import STYLES
+from omnitrack.tracks.tracks import Tracks
 
 
 def test_from_a_video_to_flow(video_file: Path, tmp_path: Path) -> None:
@@ -65,7 +67,7 @@ def test_every_stage_gets_the_device_and_the_seed(project: Project, monkeypatch:
     assert calls["fit.fit_field"][1:4] == ("cuda:1", 5, True)
     assert calls["render.render"][0] is opened.settings
     assert calls["render.render"][1:5] == (None, "points", Path("a.gif"), "cuda:1")
-    assert calls["render.render"][6] is None
+    assert calls["render.render"][6] == RenderInputs()
 
 
 class StillField:
@@ -99,3 +101,17 @@ def test_the_styles_are_all_described() -> None:
     text = OpenProject.render.__doc__ or ""
     described = text.partition("style:")[2].partition("tracks: What")[0]
     assert [style for style in STYLES if not re.search(rf"\b{style}\b", described)] == []
+
+
+def test_plots(project: Project, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    opened = omnitrack.open(project.root)
+    rows = np.zeros((1, 2), np.float32)
+    points = np.array([[[1, 1], [4, 5]]], np.float32)
+    tracks = Tracks(np.zeros((1, 3), np.float32), points, rows == 0, rows, rows, np.arange(2), (96, 64), 2.0)
+    report = opened.plot("speed", tracks, scale=0.5)
+    assert report.output == str(project.plots_dir / "speed.png") and Path(report.output).is_file()
+    assert opened.plot("confidence", tracks, tmp_path / "a.pdf").output == str(tmp_path / "a.pdf")
+    with pytest.raises(OmnitrackError, match="there is no plot 'sped'") as caught:
+        opened.plot("sped", tracks)
+    assert caught.value.hint == "known: tracks, speed, confidence, losses"

@@ -46,6 +46,7 @@ ALLOWED = {
         "project",
         "evaluation",
         "drawing",
+        "plotting",
         "synthetic",
         "video",
         "tracks",
@@ -56,6 +57,7 @@ ALLOWED = {
         "motion",
     },
     "project": {"correspondence", "optimize"},  # files of what these make
+    "plotting": {"evaluation", "tracks"},  # diagrams of these
     "evaluation": {"correspondence", "tracks"},  # baselines chain flow; predictions are files of tracks
     "depth_prior": {"correspondence", "video"},  # files of images, and of networks, whose input is made there
     "correspondence": {"tracks"},  # an estimator reads flow from files of tracks
@@ -68,7 +70,7 @@ ALLOWED = {
     "motion": set(),
     **{name: set() for name in GROUND - {"omnitrack"}},
 }
-HEAVY = {"torch", "cv2", "h5py", "imageio", "imageio_ffmpeg", "numpy"}
+HEAVY = {"torch", "cv2", "h5py", "imageio", "imageio_ffmpeg", "matplotlib", "numpy"}
 FORBIDDEN_IN_MATHS = {"h5py", "pathlib", "rich", "logging", "cv2", "typer"}
 
 

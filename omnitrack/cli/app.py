@@ -12,13 +12,13 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from omnitrack.cli import demo, doctor, eval, export, filter, fit, flow, info, init, query, render, run, view
+from omnitrack.cli import demo, doctor, eval, export, filter, fit, flow, info, init, plot, query, render, run, view
 from omnitrack.cli.command import Group, add_command
 from omnitrack.cli.console import make_console, say, show_error
 from omnitrack.cli.failures import explain
 from omnitrack.project.kept import forget, what_is_kept
 
-COMMANDS = (init, flow, filter, fit, query, render, export, eval, run, view, demo, info, doctor)
+COMMANDS = (init, flow, filter, fit, query, render, export, plot, eval, run, view, demo, info, doctor)
 
 EXAMPLES = """
 omnitrack demo                    a clip of known motion, and how well it is tracked

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """
 omnitrack eval tapvid_davis.pkl                 the fitted field beside chained flow
-omnitrack eval tapvid_davis.pkl --videos goat,dog --work work -o results.json
+omnitrack eval tapvid_davis.pkl --videos goat,dog --work work -o results.json --plot results.pdf
 omnitrack eval tapvid_davis.pkl --method direct --method chain --query-mode first
 omnitrack eval tapvid_davis.pkl --predictions cotracker=saved/cotracker
 omnitrack eval tapvid_davis.pkl --method cadex --method omnimotion --preset fast
@@ -71,6 +71,10 @@ Work = Annotated[
 Results = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the results as JSON, after every video.")
 ]
+EvalPlot = Annotated[
+    Path | None,
+    typer.Option("--plot", metavar="FILE", help="Draw accuracy by threshold and clip by clip: .png, .svg or .pdf."),
+]
 
 
 def command(
@@ -86,6 +90,7 @@ def command(
     steps: Steps = None,
     work: Work = None,
     output: Results = None,
+    plot: EvalPlot = None,
     assignments: Assignments = None,
 ) -> None:
     """Score trackers on a TAP-Vid dataset.
@@ -97,6 +102,10 @@ def command(
     ablations = expand_ablations(ablation or [])
     from omnitrack.evaluation.tapvid import load_tapvid
     from omnitrack.stages.evaluate import evaluate
+    from omnitrack.stages.plot import check_plot, plot_results
+
+    if plot is not None:
+        check_plot(plot)
 
     def settings_for(overrides: dict[str, object]) -> Settings:
         return session.settings(None, assignments, {"fit.steps": steps, **overrides}, preset)
@@ -116,9 +125,12 @@ def command(
         output,
         settings_for=settings_for,
     )
+    if plot is not None:
+        plot_results(report.results, plot)
     session.table(report.results)
-    if output and not session.as_json:
-        session.say(str(output), "results: ", "bold green")
+    for path, what in ((output, "results: "), (plot, "plot: ")):
+        if path and not session.as_json:
+            session.say(str(path), what, "bold green")
 
 
 def _size(text: str) -> tuple[int, int] | None:

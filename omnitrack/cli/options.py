@@ -11,7 +11,7 @@ import typer
 
 from omnitrack.cli import complete
 from omnitrack.presets import DEFAULTS, PRESETS
-from omnitrack.stages.render_styles import EDIT_STYLE, STYLES
+from omnitrack.stages.render_styles import NEED_INPUT, STYLES
 
 HERE = Path()
 METHODS = tuple(DEFAULTS)
@@ -124,7 +124,7 @@ def style_option(*styles: str) -> Any:
     )
 
 
-Style = Annotated[str, style_option(*(name for name in STYLES if name != EDIT_STYLE))]  # what needs no drawing
+Style = Annotated[str, style_option(*(name for name in STYLES if name not in NEED_INPUT))]
 Output = Annotated[
     Path | None,
     typer.Option(

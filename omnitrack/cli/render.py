@@ -17,6 +17,9 @@ omnitrack render clip --style trails --remove-camera-motion -o trails.gif
 omnitrack render clip --style canonical         does each surface keep its colour?
 omnitrack render clip --style depth -o depth/   a folder of PNG
 omnitrack render clip --style edit --edit logo.png --frame 0
+omnitrack render clip --style stabilise         hold the camera still; --point 120,64@0: a point
+omnitrack render clip --style matte --mask cat.png@0 -o matte.mp4
+omnitrack render clip --style points --labels names.csv --side-by-side
 """
 
 
@@ -31,12 +34,26 @@ def command(
     frame: Annotated[
         int | None,
         typer.Option(
-            min=0, metavar="T", help="Draw a grid of points of this frame instead; with --edit, the frame drawn on."
+            min=0,
+            metavar="T",
+            help="Draw a grid of points of this frame instead; with --edit, the frame drawn on; for stabilise, the one "
+            "that stays as it is.",
         ),
     ] = None,
     edit: Annotated[
         Path | None,
         typer.Option(metavar="IMAGE", help="For --style edit: a drawing on the whole frame T, as PNG with alpha."),
+    ] = None,
+    point: Annotated[
+        str | None, typer.Option(metavar="X,Y@T", help="For --style stabilise: the point that stands still.")
+    ] = None,
+    mask: Annotated[
+        str | None,
+        typer.Option(metavar="M.png@T", help="For stabilise, the thing that stands still; for matte, what is white."),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A table with a label for each track (track,label): colours and names."),
     ] = None,
     fps: Annotated[
         float | None, typer.Option(min=0, metavar="FPS", help="Frames per second.", show_default="the project's")
@@ -44,20 +61,31 @@ def command(
     remove_camera_motion: Annotated[
         bool, typer.Option("--remove-camera-motion", help="Draw trails as if the camera stood still.")
     ] = False,
+    side_by_side: Annotated[
+        bool, typer.Option("--side-by-side", help="Show the frame as it is to the left of the drawing.")
+    ] = False,
     output: Output = None,
     assignments: Assignments = None,
 ) -> None:
     """Draw tracks, the fitted motion or a drawing of your own as a video.
 
     Hidden points are drawn as rings; a drawing moves with the surface it is on, and is hidden where that is.
+    stabilise holds the camera still, or a point or a mask.
     """
     from omnitrack.stages.render import render
+    from omnitrack.stages.render_inputs import RenderInputs
     from omnitrack.tracks.files import load_tracks
 
     opened = session.project(project)
-    flags = {"render.fps": fps, "render.frame": frame, "render.remove_camera": remove_camera_motion or None}
+    flags = {
+        "render.fps": fps,
+        "render.frame": frame,
+        "render.remove_camera": remove_camera_motion or None,
+        "render.side_by_side": side_by_side or None,
+    }
     settings = session.settings(opened.settings_path, assignments, flags)
     path = tracks or opened.tracks_dir / "tracks.npz"
     last_query = frame is None and style in TRACK_STYLES and path.exists()
     drawn = load_tracks(path) if tracks or last_query else None  # None draws a grid
-    session.report(render(opened, settings, drawn, style, output, session.device, session.progress, edit=edit))
+    inputs = RenderInputs(edit, point, mask, labels)
+    session.report(render(opened, settings, drawn, style, output, session.device, session.progress, inputs))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ from omnitrack.drawing.tracks import draw_points
 
 LEAST_SIDE = 160  # px: in smaller pictures there is no room
 TEXT_HEIGHT = 0.026  # of the shorter side, at least 9 px
+LARGEST_SHARE = 1 / 3  # of the height that a legend of many rows may have
 FONT_HEIGHT_PX = 21.0  # of OpenCV's font at scale 1
 PAPER, PAPER_STRENGTH, INK = (20, 20, 24), 0.65, (240, 240, 240)
 EXAMPLE = np.array([[120, 200, 255]], np.uint8)  # the colour of example points
@@ -27,13 +28,15 @@ def add_legend(picture: Picture, entries: Sequence[Entry]) -> Picture:
 
     Args:
         picture: (H, W, 3) uint8 RGB.
-        entries: Side by side, as many as fit into the width.
+        entries: Side by side, in as many rows as they need, but not over more than a third of the picture.
     """
     if min(picture.shape[:2]) < LEAST_SIDE or not entries:
         return picture
-    height = _line(picture)
-    cells = [cell for cell in (_cell(mark, text, height) for mark, text in entries) if cell.shape[1]]
-    box = np.hstack([cells[0], *(cell for cell in cells[1:])])[:, : picture.shape[1]]
+    cells = [_cell(mark, text, _line(picture)) for mark, text in entries]
+    rows = _in_rows(cells, picture.shape[1])
+    while len(rows) > 1 and sum(row.shape[0] for row in rows) > LARGEST_SHARE * picture.shape[0]:
+        rows.pop()
+    box = np.vstack([_widened(row, max(row.shape[1] for row in rows)) for row in rows])
     drawn = picture.copy()
     corner = drawn[-box.shape[0] :, : box.shape[1]]
     ink = box.max(-1, keepdims=True) > max(PAPER)
@@ -49,6 +52,14 @@ def point_entries(picture: Picture, hidden: bool) -> list[Entry]:
     marks = [draw_points(tile, middle, np.array([seen]), EXAMPLE, radius) for seen in (True, False)]
     entries: list[Entry] = list(zip(marks, ("seen", "hidden"), strict=True))
     return entries[: 1 + hidden]
+
+
+def label_entries(picture: Picture, labels: Mapping[str, NDArray[np.uint8]]) -> list[Entry]:
+    """A disc in the colour (3,) of each label."""
+    side = _line(picture)
+    tile = np.full((side, side, 3), PAPER, np.uint8)
+    middle, seen = np.array([[side / 2 - 0.5, side / 2 - 0.5]]), np.array([True])
+    return [(draw_points(tile, middle, seen, colour[None], 0.28 * side), label) for label, colour in labels.items()]
 
 
 def scale_entries(picture: Picture, low: str, high: str) -> list[Entry]:
@@ -69,8 +80,29 @@ def wheel_entries(picture: Picture, limit_px: float) -> list[Entry]:
     return [(wheel, f"motion to the next frame, rim: {limit_px:.1f} px")]
 
 
+def text_height(picture: Picture) -> float:
+    """Of capital letters that read well on a picture, in pixels."""
+    return max(9.0, TEXT_HEIGHT * min(picture.shape[:2]))
+
+
 def _line(picture: Picture) -> int:
-    return round(2 * max(9.0, TEXT_HEIGHT * min(picture.shape[:2])))
+    return round(2 * text_height(picture))
+
+
+def _in_rows(cells: Sequence[Picture], width: int) -> list[Picture]:
+    """Cells side by side, in rows that are not wider than the picture where that is possible."""
+    rows: list[list[Picture]] = [[]]
+    for cell in cells:
+        if rows[-1] and sum(other.shape[1] for other in rows[-1]) + cell.shape[1] > width:
+            rows.append([])
+        rows[-1].append(cell)
+    return [np.hstack(row)[:, :width] for row in rows]
+
+
+def _widened(row: Picture, width: int) -> Picture:
+    wide = np.full((row.shape[0], width, 3), PAPER, np.uint8)
+    wide[:, : row.shape[1]] = row
+    return wide
 
 
 def _cell(mark: Picture | None, text: str, line: int) -> Picture:

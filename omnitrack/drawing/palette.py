@@ -12,6 +12,18 @@ HUE_RANGE_DEG = (20.0, 320.0)  # across the frame, short of a full turn so that 
 LIGHTNESS_RANGE = (0.9, 0.68)  # from the top of the frame to the bottom
 CHROMA = 0.19
 # Hues of Baker et al., "A Database and Evaluation Methodology for Optical Flow", IJCV 2011, and the steps between them.
+# Okabe and Ito, "Color Universal Design", 2008, without black: told apart by whoever sees few colours, too.
+LABEL_COLOURS = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+)
+GOLDEN_ANGLE_DEG = 137.50776  # from hue to hue of more labels than that: no two fall together
+UNLABELLED = (170, 170, 170)
 WHEEL_STEPS = (15, 6, 4, 11, 13, 6)
 WHEEL_CORNERS = ((255, 0, 0), (255, 255, 0), (0, 255, 0), (0, 255, 255), (0, 0, 255), (255, 0, 255))
 
@@ -32,6 +44,15 @@ def position_colours(points: NDArray[np.floating], box: tuple[float, float, floa
     hue = np.deg2rad(HUE_RANGE_DEG[0] + (HUE_RANGE_DEG[1] - HUE_RANGE_DEG[0]) * u)
     lightness = LIGHTNESS_RANGE[0] + (LIGHTNESS_RANGE[1] - LIGHTNESS_RANGE[0]) * v
     return oklab_to_rgb(np.stack([lightness, CHROMA * np.cos(hue), CHROMA * np.sin(hue)], -1))
+
+
+def label_colours(count: int) -> NDArray[np.uint8]:
+    """(count, 3) uint8 RGB that are told apart: seven of a list, and more around the hues at three lightnesses."""
+    turns = np.arange(max(0, count - len(LABEL_COLOURS)))
+    hue = np.deg2rad(GOLDEN_ANGLE_DEG * turns)
+    lightness = np.choose(turns % 3, (0.8, 0.65, 0.9))
+    more = oklab_to_rgb(np.stack([lightness, CHROMA * np.cos(hue), CHROMA * np.sin(hue)], -1))
+    return np.concatenate([np.array(LABEL_COLOURS, np.uint8)[:count], more])
 
 
 def oklab_to_rgb(lab: NDArray[np.floating]) -> NDArray[np.uint8]:

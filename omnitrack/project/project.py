@@ -96,6 +96,10 @@ class Project:
         return self.root / "renders"
 
     @property
+    def plots_dir(self) -> Path:
+        return self.root / "plots"
+
+    @property
     def renders_index_path(self) -> Path:
         """What each file in `renders_dir` was made from."""
         return self.renders_dir / "renders.json"

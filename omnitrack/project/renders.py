@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,13 @@ from omnitrack.unavailable import unavailable
 MOST_BYTES = 2**26  # of the index: ten thousand renders
 
 
-def record_render(project: Project, path: Path, stamp: Mapping[str, Any] | None, drawing: Path | None = None) -> None:
+def record_render(
+    project: Project,
+    path: Path,
+    stamp: Mapping[str, Any] | None,
+    drawing: Path | None = None,
+    words: Sequence[str] = (),
+) -> None:
     """Keep the stamp of a render; None where it is unknown. A file outside of the project's renders is the user's own.
 
     Args:
@@ -25,6 +31,7 @@ def record_render(project: Project, path: Path, stamp: Mapping[str, Any] | None,
         stamp: What it was made from.
         drawing: Where the drawing lay that is on it. It is kept beside the stamp as ``drawing``, and not among its
             inputs: these know the drawing by its pixels, wherever it lies.
+        words: Of the command line that made it, besides the style and settings; kept as ``words``.
 
     Raises:
         OmnitrackError: The index cannot be written.
@@ -34,7 +41,8 @@ def record_render(project: Project, path: Path, stamp: Mapping[str, Any] | None,
     index = {name: made for name, made in read_renders(project).items() if (project.renders_dir / name).exists()}
     index.pop(path.name, None)
     if stamp is not None:
-        index[path.name] = {**stamp, **({"drawing": str(drawing.absolute())} if drawing else {})}
+        more: dict[str, Any] = {"words": list(words)} if words else {}
+        index[path.name] = {**stamp, **more, **({"drawing": str(drawing.absolute())} if drawing else {})}
     with atomic_path(project.renders_index_path) as part:
         part.write_text(json.dumps(index, indent=1) + "\n", "utf-8")
 

@@ -9,7 +9,8 @@ from omnitrack.errors import DamagedError, OmnitrackError, UnavailableError
 from omnitrack.project.renders import index_damage, read_renders
 from omnitrack.project.stamps import is_stamp
 from omnitrack.stages.products import Judge, Product, Stamp, command_for, files_in, size_on_disk
-from omnitrack.stages.render_styles import EDIT_STYLE
+from omnitrack.stages.render_inputs import RenderInputs
+from omnitrack.stages.render_styles import EDIT_STYLE, MATTE_STYLE
 
 TRACK_SUFFIXES = (".npz", ".csv", ".json", ".h5")
 
@@ -22,7 +23,7 @@ def file_products(judge: Judge, fit: Product, fit_stamp: Stamp | None) -> list[P
         more = ["--grid", "20@0"] if stage == "query" else _render_flags(path, stamp or {})
         state, reason = _state(broken)
         if stamp is not None:
-            inputs = {"fit": fingerprint(fit_stamp), **_drawing_now(stamp)}
+            inputs = {"fit": fingerprint(fit_stamp), **_drawing_now(stamp), **_files_now(stamp)}
             state, reason = judge.freshness(stage, stamp, inputs, [fit])
         command = command_for(project, stage, *more, "-o", str(path))
         return Product(str(path.relative_to(project.root)), state, reason, size_on_disk(path), command)
@@ -73,9 +74,25 @@ def _drawing_now(stamp: Stamp) -> dict[str, str]:
         return {"drawing": ""}  # damaged since
 
 
+def _files_now(stamp: Stamp) -> dict[str, str]:
+    """The mask and the labels of a render as they are now; without those that are gone, which a render survives."""
+    try:
+        return RenderInputs.of_words(_words(stamp)).fingerprints()
+    except OSError:
+        return {}  # in use
+
+
+def _words(stamp: Stamp) -> list[str]:
+    """What a render recorded of its command line; empty where that makes no sense."""
+    words = stamp.get("words")
+    return words if isinstance(words, list) and all(isinstance(word, str) for word in words) else []
+
+
 def _render_flags(path: Path, stamp: Stamp) -> list[str]:
     """What makes a render anew; in capitals what nobody has recorded."""
     made = stamp.get("settings", {})
-    style = made.get("style", path.stem)
-    drawing = ["--edit", stamp.get("drawing", "DRAWING.png"), "--frame", str(made.get("frame", "T"))]
-    return ["--style", style, *(drawing if style == EDIT_STYLE else [])]
+    style, words = made.get("style", path.stem), _words(stamp)
+    if style == EDIT_STYLE:
+        return ["--style", style, "--edit", stamp.get("drawing", "DRAWING.png"), "--frame", str(made.get("frame", "T"))]
+    needed = ["--mask", "MASK.png@T"] if style == MATTE_STYLE else []
+    return ["--style", style, *(words or needed)]

@@ -165,24 +165,36 @@ def _dense(project: Project, text: int | str) -> NDArray[np.float64]:
     return _checked(project, _rows(frame, pixels), lambda _: f"--dense {text}")
 
 
+def read_mask(project: Project, text: str) -> tuple[NDArray[np.bool_], int]:
+    """The mask of a text ``M.png@t``: its marked pixels (H, W), at the video's size or the working size, and t.
+
+    Raises:
+        OmnitrackError: No such frame, or an image that is missing, damaged, of another size, or marks nothing.
+    """
+    body, frame = _split(text)
+    marked = _read_mask(Path(body), project)
+    size = marked.shape[::-1]
+    _check_mask_size(body, size, project, size in (project.meta.original_size, project.size))
+    if not marked.any():
+        raise OmnitrackError(
+            f"mask {body} is empty: no pixel of it is marked", "mark the object in any colour but black"
+        )
+    _checked(project, np.array([[frame, 0.0, 0.0]]), lambda _: f"--mask {text}")
+    return marked, frame
+
+
 def _mask(project: Project, text: str, spacing: int) -> NDArray[np.float64]:
     if spacing < 1:
         raise UsageError(f"a mask spacing of {spacing} is less than one pixel")
-    body, frame = _split(text)
-    marked = _read_mask(Path(body), project)
-    size, original = marked.shape[::-1], project.meta.original_size
-    _check_mask_size(body, size, project, size in (original, project.size))
+    marked, frame = read_mask(project, text)
     middle = spacing // 2
     # The kept pixels form a lattice over the whole frame, so that two masks of one frame share it.
     y, x = np.nonzero(marked[middle::spacing, middle::spacing])
     pixels = np.column_stack([x, y]).astype(np.float64) * spacing + middle
     if not len(pixels):
-        if not marked.any():
-            raise OmnitrackError(
-                f"mask {body} is empty: no pixel of it is marked", "mark the object in any colour but black"
-            )
-        raise OmnitrackError(f"mask {body} has no marked pixel left at a spacing of {spacing}", "use a smaller spacing")
-    if size != original:
+        name = _split(text)[0]
+        raise OmnitrackError(f"mask {name} has no marked pixel left at a spacing of {spacing}", "use a smaller spacing")
+    if marked.shape[::-1] != project.meta.original_size:
         pixels = project.to_original(pixels)
     return _checked(project, _rows(frame, pixels), lambda _: f"--mask {text}")
 

@@ -12,17 +12,21 @@ from typing import Any
 import numpy as np
 
 from omnitrack.config import as_dict, fingerprint
-from omnitrack.errors import OmnitrackError, UsageError
+from omnitrack.errors import OmnitrackError
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.project import Project
 from omnitrack.project.renders import record_render
 from omnitrack.project.stamps import make_stamp
 from omnitrack.settings import Settings
-from omnitrack.stages.render_canvas import Canvas, Painter, Picture
+from omnitrack.stages.render_canvas import Canvas, Painter, Picture, side_by_side
 from omnitrack.stages.render_edit import Drawing, edit_painter, read_drawing
 from omnitrack.stages.render_field_styles import FIELD_PAINTERS
-from omnitrack.stages.render_styles import EDIT_STYLE, STYLES, TRACK_STYLES
+from omnitrack.stages.render_inputs import NOTHING, RenderInputs, check_inputs
+from omnitrack.stages.render_matte import marked_drawing, matte_painter
+from omnitrack.stages.render_stabilise import stabilise_painter
+from omnitrack.stages.render_styles import EDIT_STYLE, MATTE_STYLE, STABILISE_STYLE, STYLES, TRACK_STYLES
 from omnitrack.stages.render_track_styles import TRACK_PAINTERS, TrackView
+from omnitrack.tracks.labels import read_labels
 from omnitrack.tracks.tracks import Tracks
 
 
@@ -55,7 +59,7 @@ def render(
     output: Path | None,
     device: str = "auto",
     progress: Progress = SILENT,
-    edit: Path | None = None,
+    inputs: RenderInputs = NOTHING,
 ) -> RenderReport:
     """Draw a project's tracks, its fitted field or a drawing over its frames and write them as a video.
 
@@ -68,36 +72,64 @@ def render(
         output: The file to make, its suffix says what kind; None makes ``renders/STYLE.mp4`` in the project.
         device: Where the field is evaluated.
         progress: Receives one step per frame.
-        edit: For the style ``edit``: an image with transparency, drawn on the frame ``render.frame``.
+        inputs: What the style needs besides.
 
     Raises:
         OmnitrackError: A style nobody knows, tracks of another video, no fitted field where one is needed, one that
-            cannot show the style, a drawing that is not usable, or a file that cannot be written.
-        UsageError: The style edit without a drawing, or a drawing for another style.
+            cannot show the style, inputs that are not usable, or a file that cannot be written.
+        UsageError: A style without the input that it needs, or an input for another style.
     """
     began = time.perf_counter()
     if style not in STYLES:
         raise OmnitrackError(f"there is no style {style!r}", f"known: {', '.join(STYLES)}")
-    drawing = _drawing(project, settings, style, edit)
+    check_inputs(project.root, style, inputs)
+    drawing = _drawing(project, settings, inputs, style)
     path = output or project.renders_dir / f"{style}.mp4"
     with Canvas(project, settings.render, progress) as canvas:
         frames = list(range(project.num_frames))
-        painter: Painter
         if style in TRACK_STYLES:
             tracks = _default_grid(project, settings, device, progress) if tracks is None else tracks
             _check_tracks(project, tracks)
             frames = tracks.frames.tolist()
-            painter = TRACK_PAINTERS[style](TrackView(canvas, tracks))
+            labels = read_labels(inputs.labels, len(tracks)) if inputs.labels else None
+            painter = TRACK_PAINTERS[style](TrackView(canvas, tracks, labels))
         else:
-            from omnitrack.stages.fit import load_field
-
-            tracks, field = None, load_field(project, device)
-            painter = edit_painter(canvas, field, drawing) if drawing else FIELD_PAINTERS[style](canvas, field)
+            tracks = None
+            painter = _field_painter(canvas, settings, style, inputs, drawing, device, progress)
         fps = settings.render.fps or project.meta.fps
-        width, height = _write(map(painter, frames), path, fps, style, len(frames), progress)
-    record_render(project, path, _stamp(project, style, settings, tracks, drawing), edit)
+        pictures = (_beside_plain(canvas, painter, frame) for frame in frames)
+        width, height = _write(pictures, path, fps, style, len(frames), progress)
+    words = [*inputs.words(), *(["--frame", str(settings.render.frame)] if style == STABILISE_STYLE else [])]
+    stamp = _stamp(project, style, settings, tracks, drawing, inputs)
+    record_render(project, path, stamp, inputs.edit, words)
     points = 0 if tracks is None else len(tracks)
     return RenderReport(style, str(path), len(frames), (width, height), points, time.perf_counter() - began)
+
+
+def _field_painter(
+    canvas: Canvas,
+    settings: Settings,
+    style: str,
+    inputs: RenderInputs,
+    drawing: Drawing | None,
+    device: str,
+    progress: Progress,
+) -> Painter:
+    """What paints a style that draws no tracks."""
+    if style == STABILISE_STYLE:
+        return stabilise_painter(canvas, settings, inputs, device, progress)
+    from omnitrack.stages.fit import load_field
+
+    field = load_field(canvas.project, device)
+    if drawing is None:
+        return FIELD_PAINTERS[style](canvas, field)
+    return (edit_painter if style == EDIT_STYLE else matte_painter)(canvas, field, drawing)
+
+
+def _beside_plain(canvas: Canvas, painter: Painter, frame: int) -> Picture:
+    """What a style paints, with the frame as it is beside it where the settings ask for that."""
+    picture = painter(frame)
+    return side_by_side(canvas.plain_frame(frame), picture) if canvas.settings.side_by_side else picture
 
 
 def _write(
@@ -115,20 +147,22 @@ def _write(
     return width, height
 
 
-def _drawing(project: Project, settings: Settings, style: str, edit: Path | None) -> Drawing | None:
-    """What the style edit draws; None for the others."""
-    example = f"for example: omnitrack render {project.root} --style {EDIT_STYLE} --edit logo.png --frame 0"
-    if style == EDIT_STYLE and edit is None:
-        raise UsageError(f"--style {EDIT_STYLE} needs a drawing", example)
-    if style != EDIT_STYLE and edit is not None:
-        raise UsageError(f"--edit {edit} is for --style {EDIT_STYLE}, not for --style {style}", example)
-    return None if edit is None else read_drawing(project, edit, settings.render.frame)
+def _drawing(project: Project, settings: Settings, inputs: RenderInputs, style: str) -> Drawing | None:
+    """What the styles edit and matte carry; None for the others."""
+    if inputs.edit is not None:
+        return read_drawing(project, inputs.edit, settings.render.frame)
+    return marked_drawing(project, inputs.mask) if inputs.mask is not None and style == MATTE_STYLE else None
 
 
 def _stamp(
-    project: Project, style: str, settings: Settings, tracks: Tracks | None, drawing: Drawing | None
+    project: Project,
+    style: str,
+    settings: Settings,
+    tracks: Tracks | None,
+    drawing: Drawing | None,
+    given: RenderInputs,
 ) -> dict[str, Any] | None:
-    """What a render is made from: the fit, be it through tracks, and a drawing; None where the fit is unknown."""
+    """What a render is made from: the fit, be it through tracks, and what is given; None where the fit is unknown."""
     if tracks is None:
         from omnitrack.project.checkpoint import load_checkpoint, newest_checkpoint
 
@@ -139,7 +173,7 @@ def _stamp(
         inputs = made.get("inputs")
     if not inputs:
         return None
-    drawn = {"drawing": drawing.fingerprint} if drawing else {}
+    drawn = {"drawing": drawing.fingerprint} if given.edit and drawing else given.fingerprints()
     return make_stamp({**inputs, **drawn}, {**as_dict(settings.render), "style": style})
 
 

@@ -18,6 +18,7 @@ from omnitrack.stages.original_frames import OriginalFrames
 
 Picture = NDArray[np.uint8]
 Painter = Callable[[int], Picture]
+GAP_PX = 6  # between two pictures side by side
 LARGEST = 1920  # pixels of the longer side that enlarging makes: of a strip of frame, not all becomes `min_side` high
 
 
@@ -74,3 +75,8 @@ class Canvas:
         """Pixels (..., 2) of the original video to pixels of the canvas."""
         stretch = np.array(self.size) / np.array(self.project.size)
         return (self.project.to_working(pixels) + 0.5) * stretch - 0.5
+
+
+def side_by_side(left: Picture, right: Picture) -> Picture:
+    """Two pictures of one height with a gap between them."""
+    return np.hstack([left, np.full((left.shape[0], GAP_PX, 3), 255, np.uint8), right])

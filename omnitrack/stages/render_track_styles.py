@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.drawing.legend import point_entries, scale_entries
-from omnitrack.drawing.palette import position_colours
+from omnitrack.drawing.legend import Entry, label_entries, point_entries, scale_entries
+from omnitrack.drawing.names import draw_names
+from omnitrack.drawing.palette import UNLABELLED, label_colours, position_colours
 from omnitrack.drawing.scale import scale_colours
 from omnitrack.drawing.tracks import camera_motion, draw_mesh, draw_points, draw_trails, grid_edges, without_camera
 from omnitrack.errors import OmnitrackError
-from omnitrack.stages.render_canvas import Canvas, Painter, Picture
+from omnitrack.stages.render_canvas import Canvas, Painter, Picture, side_by_side
 from omnitrack.tracks.tracks import Tracks
 from omnitrack.units import raster_scale
 
 CAMERA_THRESHOLD_PX = 1.0  # at 256 x 256: farther than this from the common motion is a motion of its own
 SMALLER = 0.6  # radius of points where lines tell more
-GAP_PX = 6  # between the two pictures of `compare`
 
 
 class TrackView:
@@ -28,9 +29,10 @@ class TrackView:
     Args:
         canvas: Where they are drawn.
         tracks: In pixels of the original video.
+        labels: One for each track, which decides its colour; None colours them by where they start.
     """
 
-    def __init__(self, canvas: Canvas, tracks: Tracks) -> None:
+    def __init__(self, canvas: Canvas, tracks: Tracks, labels: Sequence[str] | None = None) -> None:
         self.canvas, self.visible, self.confidence = canvas, tracks.visible, tracks.confidence
         self.pixels = canvas.place(tracks.tracks)
         self.pixels[~_in_known_shots(tracks, canvas.project.meta.cuts)] = np.nan  # not drawn
@@ -39,6 +41,10 @@ class TrackView:
         starts = self.queries[:, 1:]
         (left, top), (right, bottom) = starts.min(0).tolist(), starts.max(0).tolist()
         self.colours = position_colours(starts, (left, top, right, bottom))
+        self._legend: dict[str, NDArray[np.uint8]] = {}
+        self._names: list[str] = []
+        if labels is not None:
+            self._take_labels(labels)
 
     def column(self, frame: int) -> int:
         """Which of the T columns stands for a frame."""
@@ -50,15 +56,49 @@ class TrackView:
         threshold = CAMERA_THRESHOLD_PX * raster_scale(self.canvas.size)
         return camera_motion(self.pixels, self.visible, threshold)
 
-    def points_over(self, picture: Picture, frame: int, rows: NDArray[np.bool_] | slice = slice(None)) -> Picture:
-        """The tracks' points of one frame over a picture."""
-        column = self.column(frame)
-        pixels, visible, colours = self.pixels[rows, column], self.visible[rows, column], self.colours[rows]
-        return draw_points(picture, pixels, visible, colours, self.canvas.radius, self.canvas.settings.hidden)
+    def points_over(
+        self,
+        picture: Picture,
+        frame: int,
+        rows: NDArray[np.bool_] | slice = slice(None),
+        colours: NDArray[np.uint8] | None = None,
+        size: float = 1.0,
+    ) -> Picture:
+        """The tracks' points of one frame over a picture, with their names.
+
+        Args:
+            picture: What to draw on.
+            frame: Of the project.
+            rows: Which of the N tracks.
+            colours: (N, 3) instead of their own.
+            size: Of the points, in usual radii.
+        """
+        column, canvas = self.column(frame), self.canvas
+        colours = (self.colours if colours is None else colours)[rows]
+        pixels, visible, hidden = self.pixels[rows, column], self.visible[rows, column], canvas.settings.hidden
+        drawn = draw_points(picture, pixels, visible, colours, size * canvas.radius, hidden)
+        if not self._names:
+            return drawn
+        names = np.array(self._names, object)[rows]
+        names[~(visible | hidden)] = ""
+        return draw_names(drawn, pixels, names.tolist(), colours, canvas.radius)
+
+    def label_entries(self, picture: Picture) -> list[Entry]:
+        """The colours of labels that several tracks bear, for a legend."""
+        return label_entries(picture, self._legend)
 
     def explained(self, picture: Picture) -> Picture:
-        """The picture with a legend of points."""
-        return self.canvas.explained(picture, point_entries(picture, self.canvas.settings.hidden))
+        """The picture with a legend of points and labels."""
+        points = point_entries(picture, self.canvas.settings.hidden)
+        return self.canvas.explained(picture, [*points, *self.label_entries(picture)])
+
+    def _take_labels(self, labels: Sequence[str]) -> None:
+        """Colours by label. One that several tracks bear goes into the legend, one of a single track beside it."""
+        counts = Counter(label for label in labels if label)
+        colours = dict(zip(counts, label_colours(len(counts)), strict=True))
+        self.colours = np.array([colours.get(label, UNLABELLED) for label in labels], np.uint8)
+        self._legend = {label: colours[label] for label, count in counts.items() if count > 1}
+        self._names = [label if counts[label] == 1 else "" for label in labels]
 
 
 def _in_known_shots(tracks: Tracks, cuts: Sequence[int]) -> NDArray[np.bool_]:
@@ -78,15 +118,12 @@ def _points(view: TrackView) -> Painter:
 
 def _confidence(view: TrackView) -> Painter:
     """Points in the colour of their confidence."""
-    canvas = view.canvas
 
     def paint(frame: int) -> Picture:
-        column, picture = view.column(frame), canvas.frame(frame)
-        colours = scale_colours(view.confidence[:, column][None])[0]
-        pixels, visible = view.pixels[:, column], view.visible[:, column]
-        picture = draw_points(picture, pixels, visible, colours, canvas.radius, canvas.settings.hidden)
-        marks = point_entries(picture, canvas.settings.hidden)
-        return canvas.explained(picture, [*marks, *scale_entries(picture, "confidence 0", "1")])
+        colours = scale_colours(view.confidence[:, view.column(frame)][None])[0]
+        picture = view.points_over(view.canvas.frame(frame), frame, colours=colours)
+        marks = point_entries(picture, view.canvas.settings.hidden)
+        return view.canvas.explained(picture, [*marks, *scale_entries(picture, "confidence 0", "1")])
 
     return paint
 
@@ -102,9 +139,7 @@ def _trails(view: TrackView) -> Painter:
             paths = without_camera(paths, view.camera[past])
         canvas = view.canvas
         picture = draw_trails(canvas.frame(frame), paths, view.visible[:, past], view.colours, canvas.thickness)
-        now, radius = view.visible[:, column], SMALLER * canvas.radius
-        picture = draw_points(picture, view.pixels[:, column], now, view.colours, radius, settings.hidden)
-        return view.explained(picture)
+        return view.explained(view.points_over(picture, frame, size=SMALLER))
 
     return paint
 
@@ -128,8 +163,8 @@ def _grid(view: TrackView) -> Painter:
             picture = draw_points(
                 picture, pixels[~visible], visible[~visible], colours[~visible], SMALLER * canvas.radius
             )
-        lines = [(None, "lines break where their points are hidden")]
-        return canvas.explained(picture, [*point_entries(picture, canvas.settings.hidden)[1:], *lines])
+        marks = [*point_entries(picture, canvas.settings.hidden)[1:], *view.label_entries(picture)]
+        return canvas.explained(picture, [*marks, (None, "lines break where their points are hidden")])
 
     return paint
 
@@ -142,8 +177,7 @@ def _compare(view: TrackView) -> Painter:
     starts, colours = view.queries[rows, 1:], view.colours[rows]
     canvas = view.canvas
     left = draw_points(canvas.frame(asked), starts, np.ones(len(starts), bool), colours, canvas.radius)
-    gap = np.full((left.shape[0], GAP_PX, 3), 255, np.uint8)
-    return lambda frame: view.explained(np.hstack([left, gap, view.points_over(canvas.frame(frame), frame, rows)]))
+    return lambda frame: view.explained(side_by_side(left, view.points_over(canvas.frame(frame), frame, rows)))
 
 
 TRACK_PAINTERS: dict[str, Callable[[TrackView], Painter]] = {

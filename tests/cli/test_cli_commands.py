@@ -226,7 +226,7 @@ def test_render(cli: Cli, project: Path, tmp_path: Path, replaced: Callable[...,
     save_tracks(sample_tracks(5), tmp_path / "mine.npz")
     words = ["--fps", "8", "--remove-camera-motion", "-o", "film.gif"]
     assert cli("render", str(project), "--style", "points", "--tracks", str(tmp_path / "mine.npz"), *words)[0] == 0
-    _, settings, tracks, style, output, device, _ = stage.arguments
+    _, settings, tracks, style, output, device, _, _ = stage.arguments
     assert (settings.render.fps, settings.render.remove_camera) == (8.0, True)
     assert (len(tracks), style, output, device) == (5, "points", Path("film.gif"), "auto")
 

@@ -27,13 +27,17 @@ CONTRACT = {
     "filter": ["--set"],
     "fit": ["--method", "--preset", "--steps", "--resume", "--set"],
     "query": ["--point", "--points", "--grid", "--mask", "--dense", "--frames", "-o", "--format", "--set"],
-    "render": ["--style", "--tracks", "--frame", "--edit", "-o", "--fps", "--remove-camera-motion", "--set"],
+    "render": [
+        *["--style", "--tracks", "--frame", "--edit", "--point", "--mask", "--labels", "-o", "--fps"],
+        *["--remove-camera-motion", "--side-by-side", "--set"],
+    ],
     "export": [
         *["--tracks", "-o", "--as", "--first-frame", "--hidden", "--min-confidence", "--names", "--scale", "--unit"],
     ],
+    "plot": ["--of", "--tracks", "--results", "--labels", "--scale", "--unit", "-o"],
     "eval": [
         *["--query-mode", "--resolution", "--method", "--predictions", "--ablation"],
-        *["--videos", "--work", "-o", "--preset", "--set"],
+        *["--videos", "--work", "-o", "--plot", "--preset", "--set"],
     ],
     "run": ["--pairs", "--method", "--preset", "--steps", "--grid", "--style", "-o", "--max-size", "--set"],
     "view": ["--port", "--no-browser", "--no-fit", "--start", "--end", "--max-size", "--preset", "--set"],
@@ -48,7 +52,7 @@ def command(name: str) -> Any:
 
 
 def test_the_commands_of_the_contract_are_all_there() -> None:
-    assert " ".join(NAMES) == "init flow filter fit query render export eval run view demo info doctor"
+    assert " ".join(NAMES) == "init flow filter fit query render export plot eval run view demo info doctor"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from omnitrack.cli import options
+from omnitrack.stages.render_inputs import RenderInputs
 from omnitrack.stages.render_styles import FIELD_STYLES, STYLES, TRACK_STYLES
 from omnitrack.tracks.files import save_tracks
 from omnitrack.tracks.tracks import Tracks
@@ -41,9 +42,9 @@ def test_a_drawing_and_its_frame(cli: Cli, project: Path, asked: list[Any]) -> N
     last_query(project)
     words = ["--style", "edit", "--edit", "art/logo.png", "--frame", "3", "-o", "out.mp4"]
     assert cli("render", str(project), *words)[0] == 0
-    (_, settings, tracks, style, output, device, _), named = asked[0]
+    _, settings, tracks, style, output, device, _, inputs = asked[0][0]
     assert (style, output, device, tracks) == ("edit", Path("out.mp4"), "auto", None)
-    assert named == {"edit": Path("art/logo.png")}
+    assert inputs == RenderInputs(edit=Path("art/logo.png"))
     assert settings.render.frame == 3
 
 
@@ -53,9 +54,17 @@ def test_only_styles_that_draw_tracks_read_the_last_query(
 ) -> None:
     last_query(project)
     assert cli("render", str(project), "--style", style)[0] == 0
-    (_, _, tracks, *_), named = asked[0]
+    _, _, tracks, *_, inputs = asked[0][0]
     assert (tracks is not None) == (style in TRACK_STYLES)
-    assert named == {"edit": None}
+    assert inputs == RenderInputs()
+
+
+def test_places_labels_and_the_plain_frame(cli: Cli, project: Path, asked: list[Any]) -> None:
+    words = ["--point", "3,4@1", "--mask", "m.png@2", "--labels", "names.csv", "--side-by-side"]
+    assert cli("render", str(project), "--style", "stabilise", *words)[0] == 0
+    _, settings, *_, inputs = asked[0][0]
+    assert inputs == RenderInputs(None, "3,4@1", "m.png@2", Path("names.csv"))
+    assert settings.render.side_by_side
 
 
 def test_edit_without_a_drawing(cli: Cli, project: Path) -> None:
@@ -97,7 +106,8 @@ def test_a_run_knows_no_drawing(cli: Cli) -> None:
     status, _, err = cli("run", "clip.mp4", "--style", "edit")
     assert status == 2
     assert err.startswith("error: invalid value for '--style': 'edit' is not one of points, ")
-    assert ", edit." not in cli("run", "--help")[1]
+    known = ", ".join(name for name in STYLES if name not in ("edit", "matte"))
+    assert f"What to draw: {known}." in " ".join(cli("run", "--help")[1].split())
 
 
 def test_every_style_has_its_painter() -> None:
@@ -106,4 +116,4 @@ def test_every_style_has_its_painter() -> None:
 
     assert tuple(TRACK_PAINTERS) == TRACK_STYLES
     assert tuple(FIELD_PAINTERS) == FIELD_STYLES
-    assert (*TRACK_STYLES, *FIELD_STYLES, "edit") == options.STYLES
+    assert (*TRACK_STYLES, *FIELD_STYLES, "stabilise", "edit", "matte") == options.STYLES

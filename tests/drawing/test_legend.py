@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from omnitrack.drawing.legend import LEAST_SIDE, add_legend, point_entries, scale_entries, wheel_entries
+from omnitrack.drawing.legend import LEAST_SIDE, add_legend, label_entries, point_entries, scale_entries, wheel_entries
 
 GREY = np.full((240, 640, 3), 128, np.uint8)
 
@@ -48,3 +48,19 @@ def test_small_pictures_and_no_entries_are_left_alone() -> None:
 
 def test_a_long_text_ends_at_the_border() -> None:
     assert add_legend(GREY, [(None, "words " * 100)]).shape == GREY.shape
+
+
+def test_entries_that_do_not_fit_go_on_in_more_rows() -> None:
+    def height(count: int) -> int:
+        return int(changed([(None, f"label {i}") for i in range(count)]).any(1).sum())
+
+    one = height(1)
+    assert height(6) == one
+    assert height(12) == 2 * one
+    assert height(400) <= 240 / 3
+
+
+def test_labels_are_discs_in_their_colours() -> None:
+    ((mark, text),) = label_entries(GREY, {"tree": np.array([0, 158, 115], np.uint8)})
+    assert text == "tree" and mark is not None
+    assert mark[mark.shape[0] // 2, mark.shape[1] // 2].tolist() == [0, 158, 115]

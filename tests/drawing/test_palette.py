@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from omnitrack.drawing.flow import flow_colours
-from omnitrack.drawing.palette import flow_wheel, marker_radius, oklab_to_rgb, position_colours
+from omnitrack.drawing.palette import flow_wheel, label_colours, marker_radius, oklab_to_rgb, position_colours
 from omnitrack.drawing.scale import depth_colours, smooth_depth
 
 
@@ -92,3 +92,12 @@ def test_specks_go_and_edges_of_depth_stay() -> None:
 def test_markers_grow_with_the_picture_and_never_vanish() -> None:
     assert marker_radius((32, 32)) == 2
     assert 3 < marker_radius((640, 480)) < marker_radius((1920, 1080)) < 8
+
+
+def test_labels_are_told_apart() -> None:
+    assert label_colours(2).tolist() == [[230, 159, 0], [86, 180, 233]]
+    many = label_colours(20).astype(int)
+    apart = np.abs(many[:, None] - many[None]).max(-1) + 255 * np.eye(20, dtype=int)
+    assert many.shape == (20, 3) and apart.min() > 30
+    assert np.array_equal(many[:7], label_colours(7))
+    assert label_colours(0).shape == (0, 3)

@@ -30,6 +30,7 @@ from omnitrack.stages.info import InfoReport, inspect_project
 from omnitrack.stages.init import init_from_frames
 from omnitrack.stages.products import Product
 from omnitrack.stages.render_edit import read_drawing
+from omnitrack.stages.render_inputs import RenderInputs
 from omnitrack.stages.tracker import query_stamp
 from omnitrack.tracks.files import save_tracks
 from omnitrack.tracks.tracks import Tracks
@@ -203,6 +204,40 @@ def test_the_pixels_of_a_drawing_count_and_its_file_does_not(project: Project, t
     assert found() == ("stale", "made from an earlier drawing")
     drawing.unlink()
     assert found() == ("ready", "")  # there is nothing newer to make it from
+
+
+def test_a_matte_is_made_anew_with_its_mask(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    draw(Path("cat.png"), 200)
+    given = RenderInputs(mask="cat.png@1")  # a relative path
+    path = project.renders_dir / "cut.mp4"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"film")
+    inputs = {"fit": fingerprint(add_fit(project, SETTINGS.fit.steps)), **given.fingerprints()}
+    stamp = make_stamp(inputs, {**as_dict(SETTINGS.render), "style": "matte"})
+    record_render(project, path, stamp, words=given.words())
+
+    def found() -> tuple[str, str]:
+        render = product(inspect_project(project), "renders/cut.mp4")
+        words = ["--style", "matte", "--mask", f"{tmp_path / 'cat.png'}@1", "-o", str(path)]
+        assert shlex.split(render.command) == ["omnitrack", "render", str(project.root), *words]
+        return render.state, render.reason
+
+    assert found() == ("ready", "")
+    draw(Path("cat.png"), 201)
+    assert found() == ("stale", "made from an earlier mask")
+    Path("cat.png").unlink()
+    assert found() == ("ready", "")
+
+
+@pytest.mark.parametrize("words", [[], 3, "--mask", [["--mask"]], {"--mask": 1}])
+def test_words_that_make_no_sense_are_none(project: Project, words: object) -> None:
+    project.renders_dir.mkdir()
+    (project.renders_dir / "a.mp4").write_bytes(b"film")
+    stamp = make_stamp({"fit": "f"}, {**as_dict(SETTINGS.render), "style": "matte"})
+    project.renders_index_path.write_text(json.dumps({"a.mp4": {**stamp, "words": words}}))
+    command = product(inspect_project(project), "renders/a.mp4").command
+    assert "--style matte --mask MASK.png@T -o " in command
 
 
 def test_an_edit_that_does_not_say_its_drawing(project: Project) -> None:

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from omnitrack.errors import OmnitrackError
+from omnitrack.drawing.palette import LABEL_COLOURS, UNLABELLED
+from omnitrack.errors import OmnitrackError, UsageError
 from omnitrack.project.project import Project
 from omnitrack.settings import RenderSettings, Settings
 from omnitrack.stages.render import render
+from omnitrack.stages.render_inputs import RenderInputs
 from omnitrack.synthetic import SyntheticScene
 from omnitrack.tracks.tracks import Tracks
 from omnitrack.video.reading import open_video
@@ -125,3 +127,47 @@ def test_without_a_fit_the_next_command_is_named(project: Project, style: str) -
     with pytest.raises(OmnitrackError) as caught:
         render(project, SETTINGS, None, style, None)
     assert f"omnitrack flow {project.root}" in f"{caught.value.hint}"  # without which filter and fit would fail
+
+
+# --- labels, and the plain frame beside ---------------------------------------------------------------------------
+def test_labels_give_colours_and_names(project: Project, tracks: Tracks, tmp_path: Path) -> None:
+    """Tracks 0 to 3 are of two labels, the others of none; a label of one track is written beside it."""
+    (tmp_path / "names.csv").write_text("track,label\n0,tree\n1,tree\n9,kite\n")
+    settings = Settings(render=RenderSettings(min_side=640, legend=False))
+    picture = labelled(project, settings, tracks, tmp_path, "a")
+    for track, colour in ((0, LABEL_COLOURS[0]), (1, LABEL_COLOURS[0]), (9, LABEL_COLOURS[1]), (5, UNLABELLED)):
+        x, y = np.rint((tracks.tracks[track, 0] + 0.5) * 10 - 0.5).astype(int)
+        assert picture[y, x].tolist() == list(colour)
+    x, y = np.rint((tracks.tracks[9, 0] + 0.5) * 10 - 0.5).astype(int)
+    name = np.s_[y - 8 : y + 8, x + 16 : x + 48]
+    assert (picture[name] == LABEL_COLOURS[1]).all(-1).sum() > 20  # letters
+    explained = labelled(
+        project, replace(settings, render=replace(settings.render, legend=True)), tracks, tmp_path, "b"
+    )
+    box = np.s_[-34:, :400]
+    assert (explained[box] == LABEL_COLOURS[0]).all(-1).sum() > 20  # the label of two tracks
+    assert not (explained[box] == LABEL_COLOURS[1]).all(-1).any()
+
+
+def labelled(project: Project, settings: Settings, tracks: Tracks, folder: Path, name: str) -> NDArray[np.uint8]:
+    """The first frame with the labels of names.csv."""
+    inputs = RenderInputs(labels=folder / "names.csv")
+    render(project, settings, tracks, "points", folder / name, inputs=inputs)
+    return pictures(folder / name)[0]
+
+
+def test_labels_are_for_tracks(project: Project) -> None:
+    with pytest.raises(
+        UsageError, match=r"--labels a.csv is for --style points, .* or confidence, not for --style depth"
+    ):
+        render(project, SETTINGS, None, "depth", None, inputs=RenderInputs(labels=Path("a.csv")))
+
+
+def test_the_plain_frame_beside_the_drawing(project: Project, tracks: Tracks, tmp_path: Path) -> None:
+    beside = replace(SETTINGS, render=replace(SETTINGS.render, side_by_side=True))
+    assert render(project, beside, tracks, "points", tmp_path / "both").size == (582, 192)
+    render(project, SETTINGS, tracks, "points", tmp_path / "one")
+    for t, (both, one) in enumerate(zip(pictures(tmp_path / "both"), pictures(tmp_path / "one"), strict=True)):
+        plain = cv2.resize(project.frame(t), (288, 192), interpolation=cv2.INTER_CUBIC)
+        assert np.array_equal(both[:, :288], plain)
+        assert np.array_equal(both[:, -288:], one)

@@ -23,6 +23,7 @@ from omnitrack.stages.init import init_from_frames
 from omnitrack.stages.render import render
 from omnitrack.stages.render_canvas import Canvas
 from omnitrack.stages.render_edit import Drawing, edit_painter, read_drawing
+from omnitrack.stages.render_inputs import RenderInputs
 from omnitrack.synthetic import Layer, SyntheticScene, occluder_scene, two_planes
 from omnitrack.synthetic.maps import Similarity
 from omnitrack.synthetic.shapes import rectangle
@@ -58,7 +59,7 @@ def draw(
         cv2.circle(image, centre, round(16 * 8 * radius), (*INK[::-1], 255), -1, cv2.LINE_8, 4)
         cv2.imwrite(str(tmp_path / "ink.png"), image)
         settings = replace(SETTINGS, render=replace(SETTINGS.render, frame=frame))
-        report = render(project, settings, None, "edit", tmp_path / "out", edit=tmp_path / "ink.png")
+        report = render(project, settings, None, "edit", tmp_path / "out", inputs=RenderInputs(tmp_path / "ink.png"))
         assert (report.style, report.frames, report.points, report.size) == ("edit", 6, 0, (288, 192))
         shown = [cv2.imread(str(path))[..., ::-1].astype(float) for path in sorted((tmp_path / "out").glob("*.png"))]
         amounts = []
@@ -131,7 +132,7 @@ def test_the_drawn_frame_shows_the_drawing_exactly(project: Project, tmp_path: P
     image[..., 3] = rng.choice([0, 128, 255], (192, 288))
     cv2.imwrite(str(tmp_path / "noise.png"), image)
     settings = replace(SETTINGS, render=replace(SETTINGS.render, frame=2))
-    render(project, settings, None, "edit", tmp_path / "out", edit=tmp_path / "noise.png")
+    render(project, settings, None, "edit", tmp_path / "out", inputs=RenderInputs(tmp_path / "noise.png"))
     alpha = image[..., 3:] / 255
     expected = enlarged(project.frame(2)) * (1 - alpha) + image[..., 2::-1] * alpha
     shown = cv2.imread(str(tmp_path / "out" / "000002.png"))[..., ::-1]
@@ -147,7 +148,7 @@ def test_the_stamp_knows_the_drawing(project: Project, tmp_path: Path, monkeypat
     for name, red in (("a", 200), ("b", 200), ("c", 201)):
         path = tmp_path / f"{name}.png"
         cv2.imwrite(str(path), np.full((64, 96, 4), (0, 0, red, 255), np.uint8))
-        render(project, SETTINGS, None, "edit", None, edit=path)
+        render(project, SETTINGS, None, "edit", None, inputs=RenderInputs(path))
         stamps.append(read_renders(project)["edit.mp4"])
     assert [stamp.pop("drawing") for stamp in stamps] == [str(tmp_path / f"{name}.png") for name in "abc"]
     assert stamps[0] == stamps[1]  # the same drawing, wherever it lies
@@ -285,9 +286,9 @@ def test_drawings_that_cannot_be_used(project: Project, tmp_path: Path) -> None:
 
 def test_a_drawing_is_read_before_the_field(project: Project, tmp_path: Path) -> None:
     with pytest.raises(OmnitrackError, match="there is no drawing"):  # and not: there is no fit
-        render(project, SETTINGS, None, "edit", None, edit=tmp_path / "nowhere.png")
+        render(project, SETTINGS, None, "edit", None, inputs=RenderInputs(tmp_path / "nowhere.png"))
     with pytest.raises(OmnitrackError) as caught:
-        render(project, SETTINGS, None, "edit", None, edit=write(tmp_path / "good.png", (96, 64)))
+        render(project, SETTINGS, None, "edit", None, inputs=RenderInputs(write(tmp_path / "good.png", (96, 64))))
     assert "no fitted field" in str(caught.value)
 
 
@@ -296,5 +297,5 @@ def test_the_style_and_its_drawing_belong_together(project: Project, tmp_path: P
         render(project, SETTINGS, None, "edit", None)
     assert "--edit logo.png" in str(caught.value.hint)
     with pytest.raises(UsageError, match="is for --style edit, not for --style depth") as caught:
-        render(project, SETTINGS, None, "depth", None, edit=write(tmp_path / "good.png", (96, 64)))
+        render(project, SETTINGS, None, "depth", None, inputs=RenderInputs(write(tmp_path / "good.png", (96, 64))))
     assert "--style edit" in str(caught.value.hint)

@@ -1,0 +1,125 @@
+"""`omnitrack plot`: diagrams of tracks, of a fit and of an evaluation, as files."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omnitrack.errors import OmnitrackError
+from omnitrack.plotting.evaluation import evaluation_page
+from omnitrack.plotting.figures import check_plot, save_figure
+from omnitrack.plotting.fit import loss_page
+from omnitrack.plotting.tracks import MOST_LINES, PIXELS, Scale, track_page
+from omnitrack.project.project import Project
+from omnitrack.stages.plot_kinds import EVAL_PLOT, LOSS_PLOT, MANY_PLOTS, MICROMETRES, TRACK_PLOTS
+from omnitrack.tracks.labels import read_labels
+from omnitrack.tracks.tracks import Tracks
+
+
+@dataclass(frozen=True)
+class PlotReport:
+    """What `plot` drew.
+
+    Attributes:
+        plot: One of `omnitrack.stages.plot_kinds.PLOTS`.
+        output: The file.
+        seconds: Wall time.
+    """
+
+    plot: str
+    output: str
+    seconds: float
+
+
+def scale_of(per_px: float | None, unit: str | None) -> Scale:
+    """What lengths are told in: pixels where no length of a pixel is given, micrometres where no unit is."""
+    return PIXELS if per_px is None else Scale(per_px, unit or MICROMETRES)
+
+
+def plot_tracks(
+    tracks: Tracks, plot: str, output: Path, scale: Scale = PIXELS, labels: Path | None = None
+) -> PlotReport:
+    """Draw tracks over time: few of them in one diagram for each quantity, many as a page of small multiples.
+
+    Args:
+        tracks: What to draw.
+        plot: One of `TRACK_PLOTS`.
+        output: A .png, .svg or .pdf.
+        scale: What lengths are told in.
+        labels: A table of names, see `omnitrack.tracks.labels`; None counts the tracks from 0.
+
+    Raises:
+        OmnitrackError: No tracks, a scale that is none, unusable labels, no matplotlib, or a file that cannot be
+            written.
+    """
+    began = time.perf_counter()
+    check_plot(output)
+    if not len(tracks) or not len(tracks.frames):
+        raise OmnitrackError("there are no tracks to draw", "track some: omnitrack query PROJECT --grid 20@0")
+    if not 0 < scale.per_px < math.inf:
+        raise OmnitrackError(f"a scale of {scale.per_px:g} {scale.unit} per pixel is none", "for example --scale 0.65")
+    quantities = (TRACK_PLOTS if len(tracks) <= MOST_LINES else MANY_PLOTS)[plot]
+    save_figure(track_page(tracks, _names(labels, len(tracks)), quantities, scale), output)
+    return PlotReport(plot, str(output), time.perf_counter() - began)
+
+
+def plot_losses(project: Project, output: Path) -> PlotReport:
+    """Draw the losses of a project's last fit, which may be running.
+
+    Raises:
+        OmnitrackError: Nothing has been fitted, no matplotlib, or a file that cannot be written.
+    """
+    began = time.perf_counter()
+    check_plot(output)
+    reports = list(_reports(project.metrics_path))
+    if not reports:
+        raise OmnitrackError(f"project {project.root} has no record of a fit", f"fit it: omnitrack fit {project.root}")
+    steps, losses, errors = zip(*reports, strict=True)
+    save_figure(loss_page(steps, losses, errors), output)
+    return PlotReport(LOSS_PLOT, str(output), time.perf_counter() - began)
+
+
+def plot_results(results: Mapping[str, Any], output: Path) -> PlotReport:
+    """Draw an evaluation by threshold and clip by clip.
+
+    Args:
+        results: As `omnitrack.evaluation.results.read_results` reads them.
+        output: A .png, .svg or .pdf.
+
+    Raises:
+        OmnitrackError: No matplotlib, or a file that cannot be written.
+    """
+    began = time.perf_counter()
+    save_figure(evaluation_page(results), output)
+    return PlotReport(EVAL_PLOT, str(output), time.perf_counter() - began)
+
+
+def _names(labels: Path | None, count: int) -> list[str]:
+    """What each track is called; its number is part of that where the label alone does not tell."""
+    given = [""] * count if labels is None else read_labels(labels, count)
+    bearers = Counter(given)
+    return [
+        label if label and bearers[label] == 1 else f"{label or 'track'} {index}" for index, label in enumerate(given)
+    ]
+
+
+def _reports(path: Path) -> Iterator[tuple[int, dict[str, float], float]]:
+    """Step, losses and error of each line of a fit's record; one that makes no sense, or is half written, is none."""
+    if not path.is_file():
+        return
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            found = json.loads(line)
+            yield (
+                int(found["step"]),
+                {str(name): float(value) for name, value in found["losses"].items()},
+                float(found["error_px"]),
+            )
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+            continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import numpy as np
 
 from omnitrack.errors import OmnitrackError, UsageError
 from omnitrack.export.contract import ExportFormat
+from omnitrack.export.formats import format_names, get_format
 from omnitrack.project.project import Project
 from omnitrack.tracks.exporting import Footage
-from omnitrack.tracks.files import load_tracks
+from omnitrack.tracks.files import FORMATS, load_tracks
 from omnitrack.tracks.saving import find_format, save_as
 from omnitrack.tracks.tracks import Tracks
 
@@ -70,6 +72,25 @@ def export_file(
     save_as(tracks, output, label, {**options, "footage": footage_of(project)})
     seconds = time.perf_counter() - began
     return ExportReport(label, str(output or "-"), len(tracks), len(tracks.frames), seconds)
+
+
+@dataclass(frozen=True)
+class OfferedFormat:
+    """A format that tracks can be exported in: its name, how its files end, and what it is."""
+
+    name: str
+    suffix: str
+    words: str
+
+
+def offered_formats() -> list[OfferedFormat]:
+    """omnitrack's own formats, then those of other programs; without what installed packages cannot load."""
+    offered = [OfferedFormat(name, f".{name}", f"omnitrack's tracks as .{name}") for name in FORMATS]
+    for name in format_names():
+        with suppress(OmnitrackError):
+            found = get_format(name)
+            offered.append(OfferedFormat(name, found.suffix, found.text))
+    return offered
 
 
 def footage_of(project: Project) -> Footage:

@@ -33,6 +33,7 @@ from starlette.routing import Route
 
 from omnitrack.errors import OmnitrackError, UnavailableError
 from omnitrack.project.project import Project
+from omnitrack.stages.export import OfferedFormat, export_file, offered_formats
 from omnitrack.tracks.files import FORMATS, save_tracks
 from omnitrack.view.answers import Answers, packed
 from omnitrack.view.live import Live
@@ -105,7 +106,7 @@ class _Routes:
                 "fps": meta.fps,
                 "size": meta.original_size,
                 "cuts": meta.cuts,
-                "formats": FORMATS,
+                "formats": [asdict(offered) for offered in offered_formats()],
                 "most": MAX_POINTS,
             },
             headers={"cache-control": "no-store"},
@@ -143,22 +144,27 @@ class _Routes:
 
     async def export(self, request: Request) -> Response:
         name = request.path_params["format"]
-        if name not in FORMATS:
+        offered = next((offered for offered in offered_formats() if offered.name == name), None)
+        if offered is None:
             raise HTTPException(404, f"there is no format {name}")
-        path = await run_in_threadpool(self._exported, name)
-        title = f"{_name(self._page.project)}-tracks.{name}"
+        path = await run_in_threadpool(self._exported, offered)
+        title = f"{_name(self._page.project)}-{'tracks' if name in FORMATS else name}{offered.suffix}"
         done = BackgroundTask(path.unlink, missing_ok=True)
         return FileResponse(path, filename=title, background=done, headers={"cache-control": "no-store"})
 
-    def _exported(self, name: str) -> Path:
+    def _exported(self, offered: OfferedFormat) -> Path:
         _, points = self._page.points.get()
         if not points:
             raise OmnitrackError("there are no points to export", "click on the clip first")
         _, tracks = self._page.answers.ask(points)
-        with tempfile.NamedTemporaryFile(suffix=f".{name}", delete=False) as file:
+        with tempfile.NamedTemporaryFile(suffix=offered.suffix, delete=False) as file:
             path = Path(file.name)
         try:
-            save_tracks(tracks, path, name)
+            if offered.name in FORMATS:
+                save_tracks(tracks, path, offered.name)
+            else:
+                names = tuple(point.name for point in points)
+                export_file(self._page.project, tracks, path, offered.name, {"names": names})
         except BaseException:
             path.unlink(missing_ok=True)
             raise

@@ -41,7 +41,8 @@ def answers(client: Client, *points: dict[str, Any]) -> NDArray[np.float32]:
 def test_the_clip_is_described(client: Client) -> None:
     about = json.loads(client.get("project")[1])
     assert about["frames"] == FRAMES and about["size"] == list(SIZE) and about["fps"] == 12.0
-    assert about["name"] == "clip" and about["formats"] == list(FORMATS) and about["cuts"] == []
+    assert about["name"] == "clip" and about["cuts"] == []
+    assert [offered["name"] for offered in about["formats"]][: len(FORMATS)] == list(FORMATS)
 
 
 def test_frames_are_those_of_the_project(client: Client, clip_root: Path) -> None:
@@ -91,6 +92,17 @@ def test_exports_are_read_again(client: Client, tmp_path: Path, name: str) -> No
     tracks = load_tracks(tmp_path / f"t.{name}")
     np.testing.assert_allclose(tracks.tracks, answers(client, *kept)[..., :2], atol=1e-3)
     assert tracks.tracks[0, 5].tolist() == [41, 25]
+
+
+def test_exports_for_other_programs(client: Client) -> None:
+    kept = [{**point(0, 30, 20), "name": "left eye"}, point(2, 50, 30)]
+    client.post("points", {"points": kept, "revision": 0})
+    status, body = client.get("export/napari")
+    assert status == 200 and client.last_headers["content-disposition"] == 'attachment; filename="clip-napari.csv"'
+    assert body.decode().startswith("track_id,t,y,x")
+    assert b"left eye" in client.get("export/blender")[1]
+    status, body = client.get("export/nuke-cornerpin")
+    assert status == 400 and "4" in json.loads(body)["error"]
 
 
 def test_exports_leave_nothing_behind(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

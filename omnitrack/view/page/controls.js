@@ -44,11 +44,11 @@ function connectExport(formats, keeper) {
   const menu = byId("export");
   for (const format of formats) {
     const button = byId("formats").appendChild(document.createElement("button"));
-    button.textContent = `Tracks as .${format}`;
-    button.dataset.format = format;
+    button.textContent = format.words;
+    button.dataset.format = format.name;
     button.onclick = () => {
       menu.open = false;
-      save(format, keeper).catch(complain);
+      save(format.name, keeper).catch(complain);
     };
   }
   menu.onkeydown = (event) => {

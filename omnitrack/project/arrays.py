@@ -7,6 +7,7 @@ and the size and place of each chunk. A file of a few bytes cannot ask for the w
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
@@ -17,15 +18,29 @@ from numpy.typing import DTypeLike, NDArray
 from omnitrack.hdf5_file import check_plain, plain_member
 
 Shape = tuple[int | range, ...]  # a range: any length in it
+# What stands for a chunk that is not there; values of which a whole chunk never consists.
+_NOTHING: dict[np.dtype[Any], float] = {
+    **{np.dtype(name): math.nan for name in ("float16", "float32", "float64")},
+    **{np.dtype(name): int(np.iinfo(name).min) for name in ("int8", "int16", "int32", "int64")},
+    **{np.dtype(name): 0xA5 for name in ("uint8", "uint16")},
+}
 SLACK_SHARE, SLACK_BYTES = 1000, 64  # that deflate and a checksum add to what they cannot compress, at most
 
 
 def put_array(group: h5py.Group, name: str, values: NDArray[Any]) -> None:
     """Store a small array as it is, with a checksum."""
     if values.size:
-        group.create_dataset(name, data=values, chunks=values.shape, fletcher32=True)
+        put_chunks(group, name, values, chunks=values.shape, fletcher32=True)
     else:
         group[name] = values
+
+
+def put_chunks(group: h5py.Group, name: str, values: NDArray[Any], **options: Any) -> None:
+    """Store an array in chunks that have a checksum: as `h5py.Group.create_dataset`, whose options these are.
+
+    What HDF5 shows where it does not find a chunk is no data: NaN, or a number that no whole chunk consists of.
+    """
+    group.create_dataset(name, data=values, fillvalue=_NOTHING.get(values.dtype), **options)
 
 
 def read_array(
@@ -50,7 +65,9 @@ def read_array(
         ValueError: There is no such dataset, or it is something else.
         OSError: It is damaged.
     """
-    values: NDArray[Any] = open_array(group, name, shape, dtype)[()]
+    dataset = open_array(group, name, shape, dtype)
+    values: NDArray[Any] = dataset[()]
+    check_found(dataset, values)
     check_values(values, name, low, high)
     return values
 
@@ -70,6 +87,23 @@ def open_array(group: h5py.Group, name: str, shape: Shape, dtype: DTypeLike) -> 
     elif dataset.id.get_storage_size() != dataset.nbytes:
         raise ValueError(f"{name} is not stored as a whole")
     return dataset
+
+
+def check_found(dataset: h5py.Dataset, values: NDArray[Any]) -> None:
+    """Raise a ValueError where HDF5 did not find a chunk of the values, which are the dataset's first ones."""
+    nothing = _NOTHING.get(dataset.dtype)
+    if dataset.chunks is None or nothing is None or not values.size or dataset.fillvalue == 0:  # 0: of earlier versions
+        return
+    empty = np.isnan(values) if nothing != nothing else values == nothing
+    if empty.any() and any(empty[chunk].all() for chunk in _chunks_of(dataset, values.shape)):
+        raise ValueError(f"{dataset.name} lacks some of its chunks")
+
+
+def _chunks_of(dataset: h5py.Dataset, shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    """The chunks of the first values (...) of a dataset."""
+    steps = [range(0, length, side) for length, side in zip(shape, dataset.chunks, strict=True)]
+    for first in product(*steps):
+        yield tuple(slice(begin, begin + side) for begin, side in zip(first, dataset.chunks, strict=True))
 
 
 def check_values(values: NDArray[Any], name: str, low: float | None = None, high: float | None = None) -> None:

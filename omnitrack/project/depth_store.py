@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.project.arrays import open_array, read_array
+from omnitrack.project.arrays import open_array, put_chunks, read_array
 from omnitrack.project.groups import UNREADABLE, checked_attributes, frame_name, members_of
 from omnitrack.project.product_file import ProductFile
 from omnitrack.project.project import Project
@@ -25,7 +25,7 @@ KINDS = {"depth", "inverse"}
 def write_depth(file: h5py.File, frame: int, values: NDArray[np.float32], kind: str) -> None:
     """Put one frame's map (h, w) into a group of its own."""
     group = file.create_group(frame_name(frame))
-    group.create_dataset("values", data=values, shuffle=True, compression="gzip", compression_opts=COMPRESSION)
+    put_chunks(group, "values", values, shuffle=True, compression="gzip", compression_opts=COMPRESSION)
     group.attrs["kind"] = kind
 
 

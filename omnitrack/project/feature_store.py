@@ -19,7 +19,7 @@ from omnitrack.byte_cache import ByteCache
 from omnitrack.correspondence.features.contract import PUBLISHED_THRESHOLD
 from omnitrack.errors import DamagedError, OmnitrackError
 from omnitrack.hdf5_file import plain_member
-from omnitrack.project.arrays import open_array, read_array, read_number
+from omnitrack.project.arrays import open_array, put_array, read_array, read_number
 from omnitrack.project.groups import UNREADABLE, frame_name, members_of
 from omnitrack.project.product_file import ProductFile
 from omnitrack.project.project import Project
@@ -120,7 +120,7 @@ class FeatureStore:
 def write_features(file: h5py.File, frame: int, features: Features) -> None:
     """Put one frame's features (h, w, C) into a group of its own."""
     group = file.create_group(frame_name(frame))
-    group.create_dataset("values", data=features.astype(np.float16), chunks=features.shape, fletcher32=True)
+    put_array(group, "values", features.astype(np.float16))
 
 
 def features_file(project: Project) -> ProductFile:

@@ -27,7 +27,7 @@ from omnitrack.correspondence.raster import grid_shape, pixel_grid
 from omnitrack.errors import OmnitrackError
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.thinning import kept_targets, thinning
-from omnitrack.project.arrays import open_array, put_array, read_array, read_number
+from omnitrack.project.arrays import open_array, put_array, put_chunks, read_array, read_number
 from omnitrack.project.groups import UNREADABLE, checked_attributes, frame_name, frame_of, members_of
 from omnitrack.project.product_file import ProductFile
 from omnitrack.project.project import Project
@@ -85,7 +85,7 @@ def write_source(file: h5py.File, found: SourceCorrespondences, size: tuple[int,
         chunks, growing = (1, *array.shape[1:]), (None, *array.shape[1:])
         most = None if len(array) else growing  # a shot of one frame has no targets, and HDF5 no chunk longer than data
         options: dict[str, Any] = {"shuffle": True, "compression": "gzip", "compression_opts": 1}
-        group.create_dataset(name, data=array, chunks=chunks, maxshape=most, **options)
+        put_chunks(group, name, array, chunks=chunks, maxshape=most, **options)
     put_array(group, "targets", np.array(found.targets, np.int32))
     put_array(group, "count", (confidence > 0).sum(0).astype(np.uint16))
     put_array(group, "statistics", found.statistics)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.config import fingerprint
-from omnitrack.project.arrays import open_array, put_array
+from omnitrack.project.arrays import check_found, open_array, put_array
 from omnitrack.project.groups import UNREADABLE, frame_name, frame_of, members_of
 from omnitrack.project.product_file import ProductFile
 from omnitrack.project.project import Project
@@ -52,7 +52,9 @@ def _rows(group: h5py.Group, project: Project) -> Rows:
     width, height = project.size
     source = frame_of(str(group.name).rpartition("/")[2], project.num_frames)
     most = project.num_frames * width * height
-    rows: Rows = open_array(group, "rows", (range(most + 1), len(COLUMNS)), np.float32)[()]
+    dataset = open_array(group, "rows", (range(most + 1), len(COLUMNS)), np.float32)
+    rows: Rows = dataset[()]
+    check_found(dataset, rows)
     low = np.array([source, -width, -height, source + 1, -width, -height, -MOST_COSINE])
     high = np.array([source, 2 * width, 2 * height, project.num_frames - 1, 2 * width, 2 * height, MOST_COSINE])
     if not ((rows >= low) & (rows <= high)).all() or (rows[:, [0, 3]] % 1).any():

@@ -27,7 +27,7 @@ from omnitrack.correspondence.hop_reliability import decode_log_odds, encode_log
 from omnitrack.correspondence.raster import CoarseGrid, crop_around, patches_around, sample
 from omnitrack.errors import OmnitrackError
 from omnitrack.hdf5_file import plain_member
-from omnitrack.project.arrays import open_array, put_array, read_array, read_number
+from omnitrack.project.arrays import check_found, open_array, put_array, put_chunks, read_array, read_number
 from omnitrack.project.flow_codec import COMPRESSION, INTEGER, EncodedFlow, decode_steps, pack, steps_to_pixels, unpack
 from omnitrack.project.groups import UNREADABLE, Stamp, checked_attributes, frame_name, frame_of, members_of, stamp_of
 from omnitrack.project.product_file import ProductFile
@@ -214,7 +214,10 @@ class FlowStore(FlowSource):
         try:
             assert self._hops is not None, "pairs are judged in a file"
             group = plain_member(self._hops, frame_name(pair[0]))
-            return group["log_odds"][row], 1.0  # what it is, was checked when it was opened
+            dataset = group["log_odds"]  # what it is, was checked when it was opened
+            doubts = dataset[row : row + 1]
+            check_found(dataset, doubts)
+            return doubts[0], 1.0
         except UNREADABLE as error:
             what = f"the judgement of the flow from frame {pair[0]} to frame {pair[1]}"
             raise self._hops_product.damaged_data(what, error) from error
@@ -276,7 +279,7 @@ def write_flow(group: h5py.Group, encoded: EncodedFlow, confidence: NDArray[np.f
     group.attrs["steps_per_px"] = encoded.steps_per_px
     if confidence is not None:
         sure = np.rint(confidence * 255).astype(np.uint8)
-        group.create_dataset("confidence", data=sure, shuffle=True, compression="gzip", compression_opts=COMPRESSION)
+        put_chunks(group, "confidence", sure, shuffle=True, compression="gzip", compression_opts=COMPRESSION)
 
 
 def write_doubts(file: h5py.File, source: int, log_odds: Mapping[int, NDArray[np.float32]]) -> None:
@@ -286,9 +289,7 @@ def write_doubts(file: h5py.File, source: int, log_odds: Mapping[int, NDArray[np
     if log_odds:
         packed = np.stack([encode_log_odds(values) for values in log_odds.values()])
         chunks = (1, *packed.shape[1:])
-        group.create_dataset(
-            "log_odds", data=packed, chunks=chunks, shuffle=True, compression="gzip", compression_opts=1
-        )
+        put_chunks(group, "log_odds", packed, chunks=chunks, shuffle=True, compression="gzip", compression_opts=1)
 
 
 def group_name(pair: Pair) -> str:

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from omnitrack.project.arrays import put_array, read_array, read_number
+from omnitrack.project.arrays import check_found, put_array, put_chunks, read_array, read_number
 
 VALUES = np.arange(12, dtype=np.int16).reshape(3, 4)
 
@@ -113,3 +113,16 @@ def test_numbers_that_make_no_sense(file: h5py.File, value: object) -> None:
     assert read_number(file.attrs, "right") == 0.5
     with pytest.raises((ValueError, TypeError)):
         read_number(file.attrs, "steps_per_px")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "int8", "int16", "int32", "uint8", "uint16"])
+def test_a_chunk_that_is_not_there_is_no_zeros(tmp_path: Path, dtype: str) -> None:
+    """HDF5 gives the fill value where its index, which has no checksum, leads nowhere."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        put_chunks(file, "values", np.zeros((3, 2, 4), dtype), chunks=(1, 2, 4), compression="gzip")
+        file.create_dataset("hole", (3, 2, 4), dtype, chunks=(1, 2, 4), fillvalue=file["values"].fillvalue)
+        file["hole"][0] = file["hole"][2] = np.zeros((2, 4), dtype)
+        check_found(file["values"], file["values"][()])
+        check_found(file["hole"], file["hole"][:1])
+        with pytest.raises(ValueError, match="lacks some of its chunks"):
+            check_found(file["hole"], file["hole"][()])

@@ -73,6 +73,16 @@ def test_values_and_gradients_are_those_of_the_reference(
 
 
 @pytest.mark.parametrize("scalar_map", SCALAR_MAPS)
+def test_gradients_at_the_start_of_a_fit(scalar_map: str) -> None:
+    """Where all layers are the identity, and only those of their last products are not zero."""
+    warp = warp_of(scalar_map, scale=0.0)
+    ours = results(warp, 500, True, FusedLayers, torch.float32)
+    exact = results(warp.double(), 500, True, PlainLayers, torch.float64)
+    for found, expected in zip(ours, exact, strict=True):
+        assert float((found - expected).abs().max()) <= 2e-5 * max(float(expected.abs().max()), 1e-3)
+
+
+@pytest.mark.parametrize("scalar_map", SCALAR_MAPS)
 def test_back_undoes_there(scalar_map: str) -> None:
     warp = warp_of(scalar_map)
     points, frames = torch.randn(500, 3), torch.arange(500) % FRAMES

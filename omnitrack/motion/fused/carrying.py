@@ -105,13 +105,22 @@ def _chunks(begin: int, end: int) -> list[Span]:
 
 
 def _spread(job: Callable[[Any], None], parts: Sequence[Any]) -> None:
-    """Do all parts of a job, at the same time as far as there are cores."""
-    threads = kernel_threads()
-    if threads == 1 or len(parts) < 2:
-        for part in parts:
+    """Do all parts of a job, at the same time as far as there are cores.
+
+    The calling thread does its share: waking another one takes as long as a tenth of a step.
+    """
+    threads = min(kernel_threads(), len(parts))
+    shares = [parts[first::threads] for first in range(threads)]
+
+    def work(share: Sequence[Any]) -> None:
+        for part in share:
             job(part)
-    else:
-        list(_pool(threads).map(job, parts))
+
+    others = [_pool(threads - 1).submit(work, share) for share in shares[1:]]
+    for share in shares[:1]:
+        work(share)
+    for other in others:
+        other.result()
 
 
 @lru_cache

@@ -21,7 +21,7 @@ from steps import STAGES, TIMES, Steps
 from zygote import Ended, Zygote
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are forked")
-TRIES = max(1, round(4 * TIMES))  # of each stage
+TRIES = max(1, round(2 * TIMES))  # of each stage
 DONE = "done"
 LOG = "fit/metrics.jsonl"  # lines that make no sense are dropped
 PRODUCT_OF = {"products/flow.h5": "flow", "products/hops.h5": "hops", "products/filtered.h5": "filter"}

@@ -16,8 +16,11 @@ from zygote import Ended, Zygote
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are forked")
 SETTINGS = [f"--set={key}={value}" for key, value in {**SMALL, "fit.steps": "2", "init.max_size": "0"}.items()]
 LEAST_SIDE = 8
-SIZES = [(8, 8), (900, 8), (17, 13), (64, 1)]
+SIZES = [(17, 8), (64, 1)]
 MORE_SIZES = [
+    (8, 8),
+    (900, 8),
+    (17, 13),
     (1, 1),
     (3000, 8),
     (8, 500),
@@ -28,7 +31,7 @@ MORE_SIZES = [
     *((width, height) for width in range(1, 11) for height in range(1, 11)),
 ]
 
-ALWAYS = ("black", "one black frame", "two frames", "16 bit")  # contents in a run of all tests
+ALWAYS = ("16 bit",)  # contents in a run of all tests
 
 
 def noise(size: tuple[int, int], count: int = 3) -> NDArray[np.uint8]:

@@ -25,7 +25,7 @@ def command(session: Session, directory: Directory = Path("omnitrack-demo"), ass
     """
     from omnitrack.cli.demo_words import introduction, measures, verdict
 
-    session.say(introduction() + "\n")
+    session.say_lines(introduction() + "\n")
     with session.starting():
         from omnitrack.stages.demo import run_demo
     settings = session.settings(None, assignments)
@@ -33,7 +33,7 @@ def command(session: Session, directory: Directory = Path("omnitrack-demo"), ass
     if session.as_json:
         session.report(report)
         return
-    session.say(f"\n{verdict(report.things, report.method, report.frames)}\n")
-    session.say(f"{measures(report.results, report.method)}\n")
+    session.say_lines(f"\n{verdict(report.things, report.method, report.frames)}\n")
+    session.say_lines(f"{measures(report.results, report.method)}\n")
     session.say(report.overlay, "open this: ", "bold green")
     session.say(report.next_command, "then try: ", "bold green")

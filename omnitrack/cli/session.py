@@ -110,6 +110,11 @@ class Session:
         if not self.quiet:
             say(self.console, text, label, style)
 
+    def say_lines(self, text: str) -> None:
+        """As `say`, a text of the program's own that has several lines."""
+        for line in text.split("\n"):
+            self.say(line)
+
     def _lines(self, values: Mapping[str, Any], indent: str) -> None:
         width = max((len(name) for name in values), default=0)
         for name, value in values.items():

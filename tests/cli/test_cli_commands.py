@@ -388,3 +388,10 @@ def test_settings_for_demo_come_from_flags_alone(cli: Cli, replaced: Callable[..
     root, settings, device, seed, _ = stage.arguments
     assert (root, device, seed) == (tmp_path / "demo", "auto", 4)
     assert settings == load_settings(overrides={"fit.steps": 3}, base=Settings())
+
+
+def test_the_demo_speaks_in_lines(cli: Cli, replaced: Callable[..., Stage], tmp_path: Path) -> None:
+    replaced("demo.run_demo")
+    err = cli("demo", str(tmp_path / "demo"), "--json")[2]
+    assert err.startswith("A ball rolls behind a tree")
+    assert "\\n" not in err and len(err.splitlines()) > 6 and max(map(len, err.splitlines())) <= 80

@@ -21,7 +21,7 @@ from omnitrack.motion.encoding import PositionalEncoding, TimeCodes, TimeFeature
 from omnitrack.motion.field import FieldTracks
 from omnitrack.motion.frame_map import FrameMap
 from omnitrack.motion.geometry import Camera
-from omnitrack.motion.warp import TimeColumns
+from omnitrack.motion.warp import Warp
 
 FREQUENCIES = 4
 CHUNK_POINTS = 1 << 16
@@ -49,7 +49,7 @@ class Displacement(nn.Module):
         return moved
 
 
-class TwoNetworkWarp(nn.Module):
+class TwoNetworkWarp(Warp):
     """A `CanonicalWarp` whose way back is a network of its own: nothing makes the two inverse but the loss.
 
     Args:
@@ -59,30 +59,15 @@ class TwoNetworkWarp(nn.Module):
     """
 
     def __init__(self, frame_map: FrameMap, time: TimeFeatures | TimeCodes, hidden: tuple[int, ...]) -> None:
-        super().__init__()
-        self.frame_map, self.time = frame_map, time
+        super().__init__(frame_map, time)
         self.there = Displacement(3, time.width, hidden)
         self.back = Displacement(3, time.width, hidden)
 
     def time_columns(self) -> TwoNetworks:
-        """See `CanonicalWarp.time_columns`."""
+        """See `Warp.time_columns`."""
         features = self.time()
         columns = [network.conditioner.column(features) for network in (self.there, self.back)]
         return TwoNetworks(self.there, self.back, *columns)
-
-    def frame_matrices(self, depths: Tensor) -> Tensor:
-        """See `CanonicalWarp.frame_matrices`."""
-        return self.frame_map.table(depths)
-
-    def forward(self, points: Tensor, frames: Tensor, columns: TimeColumns, matrices: Tensor | None = None) -> Tensor:
-        """Local points (P, 3) of frames (P,) to canonical points (P, 3)."""
-        moved = self.frame_map(list(points.unbind(-1)), frames, matrices)
-        return torch.stack(columns.carry(moved, frames), -1)
-
-    def inverse(self, canonical: Tensor, frames: Tensor, columns: TimeColumns) -> Tensor:
-        """Canonical points (P, 3) to local points (P, 3) of frames (P,), as far as the network knows."""
-        moved = columns.carry(list(canonical.unbind(-1)), frames, inverse=True)
-        return torch.stack(self.frame_map.inverse(moved, frames), -1)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from omnitrack.motion.ablation_models import TwoNetworkWarp
 from omnitrack.motion.canonical import CanonicalVolume
 from omnitrack.motion.depth import texel
 from omnitrack.motion.field import FieldTracks
@@ -34,7 +33,7 @@ from omnitrack.motion.rendering import (
     weight_in_front,
     weights_from_alphas,
 )
-from omnitrack.motion.warp import CanonicalWarp, TimeColumns
+from omnitrack.motion.warp import TimeColumns, Warp
 
 CHUNK_SAMPLES = 1 << 17  # samples per pass of a query: bounds its memory
 TOLERANCE_SAMPLES = 1.1  # a point is behind what is nearer by more than this many sample spacings
@@ -114,7 +113,7 @@ class OmniMotionField(nn.Module):
     def __init__(
         self,
         camera: Camera,
-        warp: CanonicalWarp | TwoNetworkWarp,
+        warp: Warp,
         volume: CanonicalVolume,
         num_frames: int,
         shape: RayShape,
@@ -124,7 +123,7 @@ class OmniMotionField(nn.Module):
         first_depth = torch.zeros(num_frames, 1, 1) if first_depth is None else first_depth
         self.register_buffer("first_depth", first_depth, persistent=False)
         self.camera = camera
-        self.warp: CanonicalWarp | TwoNetworkWarp = warp
+        self.warp: Warp = warp
         self.volume = volume
         self.num_frames = num_frames
         self.shape = shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -23,26 +24,22 @@ class TimeColumns(Protocol):
         """Take points, three coordinates (P,), of frames (P,) through the layers, or back."""
 
 
-class CanonicalWarp(nn.Module):
-    """Frame to canonical and back: an affine map of x and y per frame, then coupling layers.
+class Warp(nn.Module, ABC):
+    """Frame to canonical and back: an affine map of x and y per frame, then layers that know the time.
 
     Args:
         frame_map: The affine maps.
         time: Features of the frames.
-        layers: The couplings, in the order of `forward`.
     """
 
-    def __init__(self, frame_map: FrameMap, time: TimeFeatures | TimeCodes, layers: Sequence[Coupling]) -> None:
+    def __init__(self, frame_map: FrameMap, time: TimeFeatures | TimeCodes) -> None:
         super().__init__()
         self.frame_map = frame_map
         self.time = time
-        self.layers: list[Coupling] = nn.ModuleList(layers)  # type: ignore[assignment]
 
+    @abstractmethod
     def time_columns(self) -> TimeColumns:
         """What the layers need of the time: compute once, use for any number of points."""
-        features = self.time()
-        columns = [layer.column(features) for layer in self.layers]
-        return fused(self.layers, columns) or PlainLayers(self.layers, columns)
 
     def frame_matrices(self, depths: Tensor) -> Tensor:
         """The maps before the layers at depths (K,) of all frames, (T, K, 2, 3)."""
@@ -64,6 +61,26 @@ class CanonicalWarp(nn.Module):
         """Canonical points (P, 3) to local points (P, 3) of frames (P,)."""
         moved = columns.carry(list(canonical.unbind(-1)), frames, inverse=True)
         return torch.stack(self.frame_map.inverse(moved, frames), -1)
+
+
+class CanonicalWarp(Warp):
+    """A bijection: its layers are couplings.
+
+    Args:
+        frame_map: The affine maps.
+        time: Features of the frames.
+        layers: The couplings, in the order of `forward`.
+    """
+
+    def __init__(self, frame_map: FrameMap, time: TimeFeatures | TimeCodes, layers: Sequence[Coupling]) -> None:
+        super().__init__(frame_map, time)
+        self.layers: list[Coupling] = nn.ModuleList(layers)  # type: ignore[assignment]
+
+    def time_columns(self) -> TimeColumns:
+        """See `Warp.time_columns`."""
+        features = self.time()
+        columns = [layer.column(features) for layer in self.layers]
+        return fused(self.layers, columns) or PlainLayers(self.layers, columns)
 
 
 @dataclass(frozen=True)

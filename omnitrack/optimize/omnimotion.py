@@ -28,7 +28,7 @@ from omnitrack.motion.frame_map import FrameAffine, FrameMap, FrameNetwork
 from omnitrack.motion.geometry import Camera
 from omnitrack.motion.omnimotion import OmniMotionField, Rays, RayShape
 from omnitrack.motion.rendering import accumulate, distortion
-from omnitrack.motion.warp import CanonicalWarp, TimeColumns
+from omnitrack.motion.warp import CanonicalWarp, TimeColumns, Warp
 from omnitrack.optimize.batch import Batch, Extras
 from omnitrack.optimize.cadex import COUPLING_ORDER
 from omnitrack.optimize.correspondences import Correspondences
@@ -79,7 +79,7 @@ def assemble(camera: Camera, affine: Tensor, s: OmniMotionSettings) -> OmniMotio
     num_frames = len(affine)
     time = _time(num_frames, s)
     frame_map = _frame_map(affine, s)
-    warp: CanonicalWarp | TwoNetworkWarp
+    warp: Warp
     if s.mapping == "two_networks":
         warp = TwoNetworkWarp(frame_map, time, s.two_networks_hidden)
     else:

@@ -109,17 +109,18 @@ def _spread(job: Callable[[Any], None], parts: Sequence[Any]) -> None:
 
     The calling thread does its share: waking another one takes as long as a tenth of a step.
     """
+    if not parts:
+        return
     threads = min(kernel_threads(), len(parts))
-    shares = [parts[first::threads] for first in range(threads)]
+    own, *others = (parts[first::threads] for first in range(threads))
 
     def work(share: Sequence[Any]) -> None:
         for part in share:
             job(part)
 
-    others = [_pool(threads - 1).submit(work, share) for share in shares[1:]]
-    for share in shares[:1]:
-        work(share)
-    for other in others:
+    begun = [_pool(threads - 1).submit(work, share) for share in others]
+    work(own)
+    for other in begun:
         other.result()
 
 

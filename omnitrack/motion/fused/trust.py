@@ -11,6 +11,7 @@ from omnitrack.motion.conditioner import PlaneConditioner
 from omnitrack.motion.coupling import SCALAR_MAPS, Coupling
 from omnitrack.motion.fused.carrying import carried
 from omnitrack.motion.fused.packing import pack, shape_of
+from omnitrack.motion.warp import PlainLayers
 
 TOLERANCE = 1e-3  # of the largest value; float32 rounding leaves some 1e-5, a wrong formula or compiler far more
 FRAMES, POINTS = 3, 200  # whole blocks, and one that is not
@@ -36,14 +37,14 @@ def _deviation(layers: Sequence[Coupling], inverse: bool) -> float:
     frames, weight = torch.randint(0, FRAMES, (POINTS,)), torch.randn(3, POINTS)
     worst = 0.0
     for ours, reference in zip(
-        *(_results(layers, points, time, frames, weight, inverse, f) for f in (1, 0)), strict=True
+        *(_results(layers, points, time, frames, weight, inverse, f) for f in (True, False)), strict=True
     ):
         worst = max(worst, float((ours - reference).abs().max() / reference.abs().max().clamp_min(1e-6)))
     return 0.0 if worst <= TOLERANCE else worst
 
 
 def _results(
-    layers: Sequence[Coupling], points: Tensor, time: Tensor, frames: Tensor, weight: Tensor, inverse: bool, fused: int
+    layers: Sequence[Coupling], points: Tensor, time: Tensor, frames: Tensor, weight: Tensor, inverse: bool, fused: bool
 ) -> list[Tensor]:
     """The carried points, and the gradients of their weighted sum by the points, the time and every parameter."""
     points, time = points.clone().requires_grad_(), time.clone().requires_grad_()
@@ -53,9 +54,6 @@ def _results(
         assert shape is not None
         landed = carried(points, frames, pack(layers, columns), shape, inverse)
     else:
-        moved = list(points.unbind())
-        for layer, column in list(zip(layers, columns, strict=True))[:: -1 if inverse else 1]:
-            moved = layer.inverse(moved, column[frames]) if inverse else layer(moved, column[frames])
-        landed = torch.stack(moved)
+        landed = torch.stack(PlainLayers(layers, columns).carry(list(points.unbind()), frames, inverse))
     inputs = [points, time, *(p for layer in layers for p in layer.parameters())]
     return [landed.detach(), *torch.autograd.grad((landed * weight).sum(), inputs)]

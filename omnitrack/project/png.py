@@ -7,9 +7,10 @@ import struct
 import zlib
 from pathlib import Path
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
+from omnitrack.image_header import PNG
+
 AROUND = 12  # bytes of a chunk besides its data: length, name, checksum
-FIRST = len(SIGNATURE) + AROUND + 13  # bytes, with the header
+FIRST = len(PNG) + AROUND + 13  # bytes, with the header
 LAST = b"\0\0\0\0IEND\xaeB`\x82"
 
 
@@ -19,10 +20,10 @@ def png_size(data: bytes) -> tuple[int, int] | None:
     Source:
         Portable Network Graphics (W3C), 5.3: chunks have a length, a name, data and the CRC-32 of name and data.
     """
-    if not data.startswith(SIGNATURE):
+    if not data.startswith(PNG):
         return None
     size: tuple[int, int] | None = None
-    at, name = len(SIGNATURE), b""
+    at, name = len(PNG), b""
     view = memoryview(data)
     while at + AROUND <= len(data):
         length, name = struct.unpack_from(">I4s", data, at)

@@ -19,6 +19,7 @@ GROUND = {
     "byte_cache",
     "config",
     "device",
+    "diagnosis",
     "errors",
     "foreign_hdf5",
     "hdf5_file",
@@ -38,12 +39,13 @@ GROUND = {
 # What each room imports from, besides itself and the ground floor; top floor first. Arrows point down only.
 ALLOWED = {
     "__main__": {"cli"},
-    "cli": {"view", "stages", "project", "evaluation", "tracks", "export", "video"},
+    "cli": {"view", "stages", "project", "evaluation", "tracks", "export", "video", "workers"},
     "omnitrack": {"api", "correspondence", "synthetic", "tracks", "export"},  # what it exports
     "api": {"view", "stages", "project", "tracks", "export"},
     "view": {"stages", "project", "tracks"},  # a page over the stages, as the command line is a terminal over them
     "stages": {
         "project",
+        "workers",
         "evaluation",
         "drawing",
         "plotting",
@@ -62,6 +64,7 @@ ALLOWED = {
     "depth_prior": {"correspondence", "video"},  # files of images, and of networks, whose input is made there
     "correspondence": {"tracks"},  # an estimator reads flow from files of tracks
     "optimize": {"motion"},  # nothing is drawn, read or written inside a fit
+    "workers": set(),  # carry out what they are given, whatever it is
     "drawing": set(),
     "synthetic": set(),
     "video": set(),

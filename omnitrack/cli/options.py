@@ -46,6 +46,10 @@ ProjectArgument = Annotated[
 VideoArgument = Annotated[
     str, typer.Argument(metavar="VIDEO", help="A video file, a folder of images, a glob or shot.%04d.png.")
 ]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Videos at once, each on its part of this machine.", show_default="1"),
+]
 NewProjectArgument = Annotated[
     Path | None,
     typer.Argument(metavar="PROJECT", help="Project directory to make.", show_default="the video's name"),

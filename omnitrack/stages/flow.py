@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -14,7 +13,7 @@ from omnitrack.config import as_dict
 from omnitrack.correspondence.estimators import descriptor_network, open_estimator, weights_identity
 from omnitrack.correspondence.estimators.contract import Clip, PairEstimator
 from omnitrack.correspondence.pairs import Pair
-from omnitrack.device import pick_device
+from omnitrack.device import pick_device, usable_cores
 from omnitrack.errors import DamagedError, OmnitrackError
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.lock import writes
@@ -201,7 +200,7 @@ def _compute_missing(
     progress: Progress,
 ) -> None:
     stop = threading.Event()
-    workers = (settings.workers or os.cpu_count() or 1) if estimator.concurrent else 1
+    workers = (settings.workers or usable_cores()) if estimator.concurrent else 1
     name = settings.estimator + (f" and {settings.far_estimator}" if settings.far_estimator else "")
     with (
         progress.task("flow", total, done=total - len(missing), unit="pairs") as task,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import shutil
 import time
 from collections import deque
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.config import dump_settings
+from omnitrack.device import usable_cores
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.frames_meta import FramesMeta, write_meta
@@ -166,7 +166,7 @@ def _keep_frames(
     steps: int,
     detector: CutDetector | None,
 ) -> _Kept:
-    workers = os.cpu_count() or 1
+    workers = usable_cores()
     digest = hashlib.sha256()
     indices: list[int] = []
     original_size, size = (0, 0), (0, 0)

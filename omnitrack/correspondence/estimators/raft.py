@@ -6,7 +6,6 @@ Source:
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from omnitrack.correspondence.raft.checkpoints import PUBLISHED, load_network
 from omnitrack.correspondence.raft.correlation import Correlation, Store, pair_bytes
 from omnitrack.correspondence.raft.grid import Grid
 from omnitrack.correspondence.raft.network import EncodedFrames, RaftNetwork
+from omnitrack.device import usable_cores
 from omnitrack.settings import RaftSettings
 from omnitrack.weights import locate
 
@@ -73,7 +73,7 @@ class RaftPairs:
         fitting = max(1, int(settings.correlation_mb * _MEGABYTE // one))
         self.batch_pairs = min(wanted, fitting)
         self._threads = torch.get_num_threads()
-        self._slots = Slots(1 if on_gpu else min(os.cpu_count() or 1, fitting // self.batch_pairs))
+        self._slots = Slots(1 if on_gpu else min(usable_cores(), fitting // self.batch_pairs))
         self._encoding = threading.Lock()
         self._encoded: ByteCache[int, EncodedFrames] = ByteCache(
             settings.cache_mb * _MEGABYTE, lambda frames: frames.bytes

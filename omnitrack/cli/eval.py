@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from omnitrack.cli.complete import values
-from omnitrack.cli.options import METHODS, Assignments, Jobs, Preset, Steps, one_of
+from omnitrack.cli.options import METHODS, Assignments, ClusterAddress, Jobs, Preset, Steps, one_of
 from omnitrack.cli.session import Session
 from omnitrack.errors import UsageError
 from omnitrack.evaluation.ablations import NAMES, expand_ablations
@@ -91,6 +91,7 @@ def command(
     steps: Steps = None,
     work: Work = None,
     jobs: Jobs = None,
+    cluster: ClusterAddress = None,
     output: Results = None,
     plot: EvalPlot = None,
     assignments: Assignments = None,
@@ -128,7 +129,7 @@ def command(
             session.progress,
             output,
             settings_for=settings_for,
-            executor=choose_executor(jobs, session.device),
+            executor=choose_executor(jobs, session.device, cluster=cluster),
         )
     except VideosFailed as failed:
         if failed.report.videos:

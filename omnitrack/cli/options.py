@@ -50,6 +50,15 @@ Jobs = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Videos at once, each on its part of this machine.", show_default="1"),
 ]
+ClusterAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="local|ray://HOST:PORT",
+        help="Spread the videos over the machines of a Ray cluster; --jobs: so many at once.",
+        autocompletion=complete.values("local", "auto", "ray://"),
+    ),
+]
 NewProjectArgument = Annotated[
     Path | None,
     typer.Argument(metavar="PROJECT", help="Project directory to make.", show_default="the video's name"),

@@ -9,6 +9,7 @@ import typer
 
 from omnitrack.cli.options import (
     Assignments,
+    ClusterAddress,
     Cuts,
     End,
     Estimator,
@@ -38,6 +39,7 @@ omnitrack run clip.mp4                          project ./clip, tracks and clip/
 omnitrack run clip.mp4 work --end 60 --preset accurate
 omnitrack run clip.mp4 --grid 40@10 --style points -o points.gif
 omnitrack run a.mp4 b.mp4 'shots/*.mov' --into work --jobs 4    projects work/a, work/b, ...
+omnitrack run 'shots/*.mov' --into work --cluster ray://head:10001
 """
 
 Videos = Annotated[
@@ -59,6 +61,7 @@ def command(
     videos: Videos,
     into: Into = None,
     jobs: Jobs = None,
+    cluster: ClusterAddress = None,
     start: Start = None,
     end: End = None,
     stride: Stride = None,
@@ -94,20 +97,20 @@ def command(
     overrides = {**parse_assignments(assignments or []), **given}
     options = RunOptions(overrides, preset, grid, style, session.seed, split_at_cuts)
     if into is None:
-        _one(session, *_video_and_project(videos, jobs), options, output)
+        _one(session, *_video_and_project(videos, jobs is not None or cluster is not None), options, output)
     else:
-        _many(session, videos, into, jobs, options, output)
+        _many(session, videos, into, (jobs, cluster), options, output)
 
 
-def _video_and_project(words: list[str], jobs: int | None) -> tuple[str, Path]:
+def _video_and_project(words: list[str], at_once: bool) -> tuple[str, Path]:
     from omnitrack.video.reading import default_name
 
     if len(words) > 2 or (len(words) == 2 and Path(words[1]).is_file()):
         raise UsageError(
             f"{len(words)} videos need a directory for their projects", f"for example --into work: {_into(words)}"
         )
-    if jobs is not None:
-        raise UsageError("--jobs is for several videos, and --into was not given", _into(words))
+    if at_once:
+        raise UsageError("--jobs and --cluster are for several videos, and --into was not given", _into(words))
     return words[0], Path(words[1] if len(words) == 2 else default_name(words[0]))
 
 
@@ -135,7 +138,12 @@ def _one(session: Session, video: str, root: Path, options: RunOptions, output: 
 
 
 def _many(
-    session: Session, videos: list[str], into: Path, jobs: int | None, options: RunOptions, output: Path | None
+    session: Session,
+    videos: list[str],
+    into: Path,
+    spread: tuple[int | None, str | None],
+    options: RunOptions,
+    output: Path | None,
 ) -> None:
     from omnitrack.stages.clips import find_clips
     from omnitrack.stages.run_many import run_many
@@ -147,7 +155,9 @@ def _many(
             "leave it out: they go to DIR/NAME/renders",
         )
     clips = find_clips(videos, into)
-    report = run_many(clips, options, choose_executor(jobs, session.device, len(clips)), session.progress)
+    jobs, cluster = spread
+    executor = choose_executor(jobs, session.device, len(clips), cluster)
+    report = run_many(clips, options, executor, session.progress)
     _show(session, report)
     failure = report.failure()
     if failure is not None:

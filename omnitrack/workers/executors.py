@@ -8,14 +8,22 @@ from omnitrack.workers.here import Here
 from omnitrack.workers.processes import Processes
 
 
-def choose_executor(jobs: int | None, device: str, total: int | None = None) -> Executor:
+def choose_executor(jobs: int | None, device: str, total: int | None = None, cluster: str | None = None) -> Executor:
     """The executor for so many jobs at once.
 
     Args:
         jobs: At once; None: one, or as many as a cluster has room for.
         device: As for `omnitrack.device.pick_device`.
         total: How many there are in all, where that is known.
+        cluster: Where Ray is to do them, see `omnitrack.workers.cluster.Cluster`; None: this machine, without Ray.
+
+    Raises:
+        OmnitrackError: All are to use one GPU, or Ray is not installed.
     """
+    if cluster is not None:
+        from omnitrack.workers.cluster import Cluster
+
+        return Cluster(cluster, jobs, device)
     count = min(jobs or 1, total or jobs or 1)
     return Processes(local_shares(count, device)) if count > 1 else Here(device)
 

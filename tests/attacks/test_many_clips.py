@@ -18,7 +18,7 @@ from omnitrack.stages.clips import Clip
 from omnitrack.stages.run import RunReport
 from omnitrack.stages.run_many import RunOptions, run_clip, run_many
 from omnitrack.synthetic import occluder_scene
-from omnitrack.workers.contract import Job, Share
+from omnitrack.workers.contract import Executor, Job, Share
 from omnitrack.workers.here import Here
 from omnitrack.workers.processes import Processes
 
@@ -66,17 +66,34 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, videos: dict[str, str]
     return {name: contents(folder / name) for name in videos}
 
 
-@pytest.mark.parametrize("stage", STAGES if TIMES > 1 else ("fit",))
-def test_the_same_bytes_where_a_worker_is_killed(
-    tmp_path: Path, videos: dict[str, str], undisturbed: dict[str, dict[str, str]], stage: str
+@pytest.fixture(params=["processes", "ray"])
+def executor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Executor:
+    """Two workers."""
+    if request.param == "processes":
+        return Processes([Share(1, "cpu"), Share(1, "cpu")])
+    pytest.importorskip("ray", reason="Ray is not installed")
+    from omnitrack.workers.cluster import Cluster
+
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
+    return Cluster("local", 2, "cpu")
+
+
+def test_the_same_bytes_where_workers_are_killed(
+    tmp_path: Path, videos: dict[str, str], undisturbed: dict[str, dict[str, str]], executor: Executor
 ) -> None:
-    jobs = [
-        Job("left", run_and_be_killed, (videos["left"], tmp_path / "left", OPTIONS, stage, tmp_path / "mark")),
-        Job("right", run_clip, (videos["right"], tmp_path / "right", OPTIONS)),
-    ]
-    executor = Processes([Share(1, "cpu"), Share(1, "cpu")])
+    """In a run of all tests one is killed, in the fit; in a longer one, one in each stage so many times."""
+    stages = ["fit"] if TIMES == 1 else [*STAGES] * max(1, round(TIMES))
+    jobs = [Job("right", run_clip, (videos["right"], tmp_path / "right", OPTIONS))]
+    for number, stage in enumerate(stages):
+        root, mark = tmp_path / f"left{number}", tmp_path / f"{number}.mark"
+        jobs.append(Job(root.name, run_and_be_killed, (videos["left"], root, OPTIONS, stage, mark)))
     for outcome in executor.run(jobs, SILENT, len(jobs)):
-        assert (outcome.error, outcome.tries) == (None, 2 if outcome.name == "left" else 1)
-        if outcome.name == "left":  # what was finished is not done twice; query and render are short, and made anew
+        if outcome.number == 0:
+            assert (outcome.error, outcome.tries) == (None, 1)
+            assert contents(tmp_path / "right") == undisturbed["right"]
+        else:
+            stage = stages[outcome.number - 1]
+            assert (outcome.error, outcome.tries) == (None, 2)
+            # what was finished is not done twice; query and render are short, and made anew
             assert outcome.result[0].kept == list(STAGES[:4])[: STAGES.index(stage)]
-        assert contents(tmp_path / outcome.name) == undisturbed[outcome.name]
+            assert contents(tmp_path / outcome.name) == undisturbed["left"]

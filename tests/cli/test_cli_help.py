@@ -42,6 +42,7 @@ CONTRACT = {
     "run": [
         "--into",
         "--jobs",
+        "--cluster",
         "--pairs",
         "--method",
         "--preset",

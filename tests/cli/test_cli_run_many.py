@@ -84,7 +84,7 @@ def test_settings_of_a_project_that_is_there_are_kept(cli: Cli, ran: list[Any]) 
     [
         (["a.mp4", "b.mp4"], 2, "2 videos need a directory for their projects"),
         (["a.mp4", "work", "c.mp4"], 2, "3 videos need a directory for their projects"),
-        (["a.mp4", "--jobs", "2"], 2, "--jobs is for several videos, and --into was not given"),
+        (["a.mp4", "--jobs", "2"], 2, "--jobs and --cluster are for several videos, and --into was not given"),
         (["a.mp4", "--into", "work", "-o", "x.mp4"], 2, "--output x.mp4 is one file, and every video has its own"),
         (["a.mp4", "--into", "work", "--set", "fit.stpes=3"], 1, "unknown setting fit.stpes"),
         (["a.mp4", "no/*.mp4", "--into", "work"], 1, "nothing matches no/*.mp4"),

@@ -40,7 +40,8 @@ def sleep(marks: Path, device: str = "", progress: Progress = SILENT) -> None:
     marks.mkdir(exist_ok=True)
     (marks / f"began-{os.getpid()}").touch()
     try:
-        time.sleep(60)
+        for _ in range(600):  # one long sleep would not hear of an interrupt that is no signal
+            time.sleep(0.1)
     except KeyboardInterrupt:
         (marks / f"saved-{os.getpid()}").touch()
         raise

@@ -25,6 +25,7 @@ GROUND = {
     "hdf5_file",
     "image_header",
     "limits",
+    "memory",
     "numpy_file",
     "omnitrack",
     "presets",

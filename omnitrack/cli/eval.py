@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from omnitrack.cli.complete import values
-from omnitrack.cli.options import METHODS, Assignments, ClusterAddress, Jobs, Preset, Steps, one_of
+from omnitrack.cli.options import METHODS, Assignments, ClusterAddress, Jobs, MaxMemory, Preset, Steps, one_of
 from omnitrack.cli.session import Session
 from omnitrack.errors import UsageError
 from omnitrack.evaluation.ablations import NAMES, expand_ablations
@@ -93,6 +93,7 @@ def command(
     jobs: Jobs = None,
     cluster: ClusterAddress = None,
     output: Results = None,
+    max_memory: MaxMemory = None,
     plot: EvalPlot = None,
     assignments: Assignments = None,
 ) -> None:
@@ -112,13 +113,16 @@ def command(
         check_plot(plot)
 
     def settings_for(overrides: dict[str, object]) -> Settings:
-        return session.settings(None, assignments, {"fit.steps": steps, **overrides}, preset)
+        return session.settings(
+            None, assignments, {"fit.steps": steps, "memory.max_gb": max_memory, **overrides}, preset
+        )
 
+    settings = settings_for({})
     try:
         report = evaluate(
             load_tapvid(dataset, videos.split(",") if videos else None),
             [*(method or ([] if predictions or ablations else ["cadex", "chain"])), *ablations],
-            settings_for({}),
+            settings,
             query_mode,
             size,
             directories,
@@ -129,7 +133,9 @@ def command(
             session.progress,
             output,
             settings_for=settings_for,
-            executor=choose_executor(jobs, session.device, cluster=cluster),
+            executor=choose_executor(
+                jobs, session.device, settings.memory.max_gb, cluster=cluster, progress=session.progress
+            ),
         )
     except VideosFailed as failed:
         if failed.report.videos:

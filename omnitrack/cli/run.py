@@ -16,6 +16,7 @@ from omnitrack.cli.options import (
     Fps,
     Jobs,
     Levels,
+    MaxMemory,
     MaxSize,
     Method,
     Output,
@@ -78,6 +79,7 @@ def command(
     grid: Annotated[str, typer.Option(metavar="N@T", help="Points to follow: N columns on frame T.")] = "20@0",
     style: Style = "trails",
     output: Output = None,
+    max_memory: MaxMemory = None,
     assignments: Assignments = None,
 ) -> None:
     """Do everything in one go, from a video to a render.
@@ -90,7 +92,7 @@ def command(
 
     flags = {
         **{"init.start": start, "init.end": end, "init.stride": stride, "init.max_size": max_size, "init.fps": fps},
-        **{"init.levels": levels, "init.cuts": cuts},
+        **{"init.levels": levels, "init.cuts": cuts, "memory.max_gb": max_memory},
         **{"flow.estimator": estimator, "flow.pairs": pairs, "fit.method": method, "fit.steps": steps},
     }
     given = {key: value for key, value in flags.items() if value is not None}
@@ -156,7 +158,8 @@ def _many(
         )
     clips = find_clips(videos, into)
     jobs, cluster = spread
-    executor = choose_executor(jobs, session.device, len(clips), cluster)
+    memory = session.settings(None, None, options.overrides, options.preset).memory.max_gb
+    executor = choose_executor(jobs, session.device, memory, len(clips), cluster, session.progress)
     report = run_many(clips, options, executor, session.progress)
     _show(session, report)
     failure = report.failure()

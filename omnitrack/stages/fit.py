@@ -44,7 +44,6 @@ from omnitrack.settings import FitSettings, Settings
 from omnitrack.stages.depth import compute_depth, depth_stamp
 
 WRONG_WAY_ROUND = 0.3  # share of occlusions in the right order under which a depth prior is likely upside down
-ENTRY_BYTES = 6  # of a correspondence on the device
 
 
 @dataclass(frozen=True)
@@ -140,7 +139,7 @@ def _fit(
 ) -> FitReport:
     begin, rollbacks = time.perf_counter(), 0
     stamp = fit_stamp(_filtered_from_this_flow(project), settings, seed, matches_file(project).stamp(), depth)
-    data = read_correspondences(project, where, settings.data_mb * 10**6 // ENTRY_BYTES)
+    data = read_correspondences(project, where, settings.correspondences)
     data = cycle_weighted(data, settings.return_px)
     if not bool((data.confidence > 0).any()):
         raise OmnitrackError(

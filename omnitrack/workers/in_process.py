@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -42,16 +43,16 @@ def begin(pipe: Connection, share: Share) -> None:
 def carry_out_job(job: Job) -> Answer:
     """Do a job."""
     with _busy:
-        answer = carry_out(job, _share, _tell)
+        answer = carry_out(job, _share, partial(_tell, job.name))
     if _orphaned.is_set():
         os._exit(SIGTERM_STATUS)  # nobody waits for the answer
     return answer
 
 
-def _tell(words: Any) -> None:
+def _tell(name: str, words: Any) -> None:
     try:
         with _telling:
-            _told.send(words)
+            _told.send((name, words))
     except OSError:  # nobody listens any more
         _orphaned.set()
 

@@ -26,6 +26,7 @@ from omnitrack.workers import in_process
 from omnitrack.workers.carrying_out import Answer, Said
 from omnitrack.workers.contract import TRIES, WORKER_HINT, Job, Outcome, Share
 
+LISTENING_SECONDS = 5.0  # for the last words of a process that has ended
 SAVING_SECONDS = 60.0  # that jobs which are told to stop have for saving what they have
 
 
@@ -84,11 +85,11 @@ class _Worker:
         self._pool: ProcessPoolExecutor | None = None
         self._process: multiprocessing.process.BaseProcess | None = None
         self._stopping = False
-        self._job = ""
+        self._listener: threading.Thread | None = None
 
     def do(self, number: int, job: Job) -> Outcome:
         """Carry out a job, with a new process where one dies over it."""
-        self._job, how = job.name, ""
+        how = ""
         for tries in range(1, TRIES + 1):
             try:
                 pool = self._ready()
@@ -124,6 +125,8 @@ class _Worker:
             if self._process is not None and self._process.is_alive():
                 self._process.kill()
             pool.shutdown(wait=True, cancel_futures=True)
+        if self._listener is not None:
+            self._listener.join(LISTENING_SECONDS)
 
     @property
     def _pid(self) -> int:
@@ -139,7 +142,8 @@ class _Worker:
             pid = pool.submit(os.getpid).result()
             speaking.close()  # of this process: what is read ends where the other end is closed there
             self._process = next(p for p in multiprocessing.active_children() if p.pid == pid)
-            threading.Thread(target=self._listen, args=(listening,), daemon=True).start()
+            self._listener = threading.Thread(target=self._listen, args=(listening,), daemon=True)
+            self._listener.start()
         if self._stopping:
             raise BrokenProcessPool  # it was told before there was a process to tell
         return self._pool
@@ -147,11 +151,11 @@ class _Worker:
     def _listen(self, pipe: Connection) -> None:
         with pipe, suppress(EOFError, OSError, UnpicklingError):  # of a process that ended, or was killed in mid-word
             while True:
-                told = pipe.recv()
+                name, told = pipe.recv()
                 if isinstance(told, Said):
-                    self._board.say(self._job, told.text, told.is_warning)
+                    self._board.say(name, told.text, told.is_warning)
                 else:
-                    self._board.state(self._job, told)
+                    self._board.state(name, told)
 
 
 def _how_it_ended(process: multiprocessing.process.BaseProcess | None) -> str:

@@ -6,8 +6,8 @@
 A camera pans over a wide place and back, 75 frames each way, while a disc wanders through the view
 (`omnitrack.synthetic.panorama_scene`; frames are made one by one, so that no stage is handed the whole clip). Each clip
 goes through init, flow, filter, fit and query, each stage in a process of its own, whose peak of resident memory is
-read from the system at its end. The bounds on memory (`filter.cache_mb`, `fit.data_mb`) are set so low that clips of
-this size reach them. Positions are judged in per cent, on points of four frames in all other frames: most of them
+read from the system at its end. The bounds (`memory.max_gb`, `fit.correspondences`) are set so low that clips of this
+size reach them. Positions are judged in per cent, on points of four frames in all other frames: most of them
 leave the view and come back.
 """
 
@@ -52,8 +52,8 @@ def bounded(asked: argparse.Namespace) -> Any:
         "flow.workers": 1,
         "filter.grid_points": 800,
         "filter.window": 30,
-        "filter.cache_mb": 32,
-        "fit.data_mb": 24,
+        "memory.max_gb": 1.0,
+        "fit.correspondences": 4_000_000,
         "fit.steps": asked.steps,
     }
     return settings_of(asked, fixed)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.progress import SILENT, Progress
+from omnitrack.settings import MemorySettings
 
 Pair = tuple[int, int]
 
@@ -25,6 +26,7 @@ class Clip:
         original_size: (width, height) of the video in pixels.
         device: Where an estimator that uses torch computes: ``cpu``, ``cuda`` or ``cuda:N``.
         progress: Hears of downloads.
+        memory_gb: That may be taken in all, `memory.max_gb`; see `omnitrack.memory`.
 
     Example:
         >>> frames = np.zeros((3, 48, 64, 3), np.uint8)
@@ -39,6 +41,7 @@ class Clip:
     original_size: tuple[int, int]
     device: str = "cpu"
     progress: Progress = SILENT
+    memory_gb: float = MemorySettings().max_gb
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,7 @@ class FlowSettings:
     )
     pairs: str = setting("auto", "frame pairs to match: auto (= log), log, exhaustive, window:N or keyframe")
     warm_start: bool = setting(True, "start each pair from the flow of the same frame over a shorter gap")
+    surroundings: bool = setting(True, "places without texture follow the motion around them")
     workers: int = setting(0, "parallel workers; 0 uses every core", low=0)
     dis: DisSettings = table(DisSettings, "OpenCV's dense inverse search")
     raft: RaftSettings = table(RaftSettings, "the RAFT network")

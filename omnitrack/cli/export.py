@@ -92,7 +92,10 @@ Matte = Annotated[
 Bits = Annotated[
     int | None,
     typer.Option(
-        metavar="16|32", help="Of EXR pictures.", show_default="32 of stmap, 16 of motion-vectors", callback=_bits
+        metavar="16|32",
+        help="Of EXR pictures, which a matte is with it.",
+        show_default="32 of stmap, else 16",
+        callback=_bits,
     ),
 ]
 

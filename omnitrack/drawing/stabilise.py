@@ -121,7 +121,7 @@ def _homography(
 
 
 def _common(now: Points, then: Points, threshold_px: float) -> tuple[Map, NDArray[np.bool_]]:
-    """The homography from `now` (N, 2) to `then` (N, 2) that most of them follow, and which (N,) do: none of no such."""
+    """The homography from `now` (N, 2) to `then` (N, 2) that most of them follow, and which (N,) do, if any."""
     found, follows = cv2.findHomography(
         _plain(now), _plain(then), cv2.RANSAC, threshold_px, maxIters=RANSAC_STEPS, confidence=RANSAC_CONFIDENCE
     )

@@ -7,6 +7,8 @@ Convention:
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +16,6 @@ from numpy.typing import NDArray
 LEAST_POINTS = 12  # in common with the frame that the camera is compared with: three times what a homography needs
 LEAST_SHARE = 0.4  # ... and of the points seen now: below, they cover too little of the frame to extrapolate from
 LEAST_SPREAD = 4.0  # of a thing, in thresholds: of a smaller one, errors of its points would swing the frame about
-LOOSE = 2.0  # thresholds within which a point follows the camera, of which the surest third then say it to the pixel
 RANSAC_STEPS, RANSAC_CONFIDENCE = 2000, 0.999
 
 Map = NDArray[np.float64]
@@ -111,23 +112,24 @@ def _homography(
     both = visible[:, t] & visible[:, base] & np.isfinite(tracks[:, (t, base)]).all((1, 2))
     if both.sum() < max(LEAST_POINTS, LEAST_SHARE * visible[:, t].sum()):
         return None
-    _, follows = _common(tracks[both, t], tracks[both, base], LOOSE * threshold_px)
-    if follows.sum() < LEAST_POINTS:
-        return None
-    both[both] = follows
-    both = _surest(both, np.minimum(confidence[:, t], confidence[:, base]))
-    found, follows = _common(tracks[both, t], tracks[both, base], threshold_px)
-    return None if follows.sum() < LEAST_POINTS else found
-
-
-def _common(now: Points, then: Points, threshold_px: float) -> tuple[Map, NDArray[np.bool_]]:
-    """The homography from `now` (N, 2) to `then` (N, 2) that most of them follow, and which (N,) do, if any."""
+    now, then = _plain(tracks[both, t]), _plain(tracks[both, base])
     found, follows = cv2.findHomography(
-        _plain(now), _plain(then), cv2.RANSAC, threshold_px, maxIters=RANSAC_STEPS, confidence=RANSAC_CONFIDENCE
+        now, then, cv2.RANSAC, threshold_px, maxIters=RANSAC_STEPS, confidence=RANSAC_CONFIDENCE
     )
-    if found is None:
-        return np.eye(3), np.zeros(len(now), bool)
-    return np.asarray(found, np.float64), np.asarray(follows)[:, 0] > 0
+    if found is None or follows.sum() < LEAST_POINTS:
+        return None
+    common = follows[:, 0] > 0
+    sure = _surest(common, np.minimum(confidence[both, t], confidence[both, base]))
+    exact, _ = cv2.findHomography(now[sure], then[sure])
+    holds = exact is not None and np.median(_distance(exact, now[common], then[common])) < threshold_px
+    return np.asarray(exact if holds else found, np.float64)  # those on one line say nothing of the rest
+
+
+def _distance(held: NDArray[Any], now: Points, then: Points) -> NDArray[np.float64]:
+    """(N,) pixels from where a map takes points (N, 2) to where they should be."""
+    there = np.column_stack([now, np.ones(len(now))]) @ held.T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.linalg.norm(there[:, :2] / there[:, 2:] - then, axis=1)
 
 
 def _surest(there: NDArray[np.bool_], sure: NDArray[np.floating]) -> NDArray[np.bool_]:

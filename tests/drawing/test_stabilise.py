@@ -99,6 +99,18 @@ def test_what_is_sure_and_goes_its_own_way_does_not_hold_the_camera() -> None:
     assert maps[:, 0, 2] == pytest.approx([0, -3, -6, -9], abs=1e-3)
 
 
+def test_sure_points_on_one_line_do_not_say_it_all() -> None:
+    points = np.column_stack([RNG.uniform(0, 300, 60), RNG.uniform(0, 200, 60)])
+    points[:20, 1] = 100.0
+    motion = [turn(2 * t, 1, 3 * t, 0) for t in range(3)]
+    tracks = moved(points, motion) + RNG.normal(0, 0.05, (60, 3, 2))
+    sure = np.where(np.arange(60) < 20, 0.9, 0.6)[:, None].repeat(3, 1)
+    held = camera_maps(tracks, np.ones((60, 3), bool), sure, 0, 1.0)
+    corners = np.array([(0.0, 0), (300, 200), (0, 200)])
+    for t in (1, 2):
+        assert np.abs(moved(moved(corners, [motion[t]])[:, 0], [held[t]])[:, 0] - corners).max() < 0.3
+
+
 @pytest.mark.parametrize(
     ("number", "step", "kept"),
     [(60, 0.01, 20), (60, 0.0, 60), (30, 0.01, 12), (9, 0.01, 9), (0, 0.0, 0)],  # step 0: all are equally sure

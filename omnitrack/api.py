@@ -303,8 +303,8 @@ class OpenProject:
             output: The file; of the formats of a file a frame a folder, or a pattern such as ``maps/shot.%04d.exr``.
             format: As ``omnitrack export --as`` has it: nuke, napari, stmap ...; None goes by the suffix.
             tracks: What `query` returned; None takes the tracks of the last query on the command line.
-            options: ``first_frame``, ``hidden``, ``min_confidence``, ``names``, ``scale``, ``unit`` of tracks; of every
-                pixel ``frame``, ``matte``, ``bits``, ``first_frame``.
+            options: ``first_frame``, ``hidden``, ``min_confidence``, ``names`` or ``labels``, ``scale``, ``unit`` of
+                tracks; of every pixel ``frame``, ``matte``, ``bits``, ``first_frame``.
 
         Raises:
             OmnitrackError: A format nobody knows, what it cannot do, no fitted field, or a file that cannot be written.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from omnitrack.plotting.fit import loss_page
 from omnitrack.plotting.tracks import MOST_LINES, PIXELS, Scale, track_page
 from omnitrack.project.project import Project
 from omnitrack.stages.plot_kinds import EVAL_PLOT, LOSS_PLOT, MANY_PLOTS, MICROMETRES, TRACK_PLOTS
-from omnitrack.stages.track_labels import labels_of
+from omnitrack.stages.track_labels import names_of
 from omnitrack.tracks.tracks import Tracks
 
 
@@ -66,7 +65,7 @@ def plot_tracks(
     if not 0 < scale.per_px < math.inf:
         raise OmnitrackError(f"a scale of {scale.per_px:g} {scale.unit} per pixel is none", "for example --scale 0.65")
     quantities = (TRACK_PLOTS if len(tracks) <= MOST_LINES else MANY_PLOTS)[plot]
-    save_figure(track_page(tracks, _names(labels, tracks), quantities, scale), output)
+    save_figure(track_page(tracks, names_of(labels, tracks), quantities, scale), output)
     return PlotReport(plot, str(output), time.perf_counter() - began)
 
 
@@ -99,15 +98,6 @@ def plot_results(results: Mapping[str, Any], output: Path) -> PlotReport:
     began = time.perf_counter()
     save_figure(evaluation_page(results), output)
     return PlotReport(EVAL_PLOT, str(output), time.perf_counter() - began)
-
-
-def _names(labels: str | None, tracks: Tracks) -> list[str]:
-    """What each track is called; its number is part of that where the label alone does not tell."""
-    given = [""] * len(tracks) if labels is None else labels_of(labels, tracks)
-    bearers = Counter(given)
-    return [
-        label if label and bearers[label] == 1 else f"{label or 'track'} {index}" for index, label in enumerate(given)
-    ]
 
 
 def _reports(path: Path) -> Iterator[tuple[int, dict[str, float], float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,23 @@ def labels_of(text: str, tracks: Tracks) -> list[str]:
     if not found.any():
         raise OmnitrackError(f"no track is on a label of {path} in frame {frame}", "name its frame: FILE@T")
     return [str(label) if label else "" for label in found.tolist()]
+
+
+def names_of(text: str | None, tracks: Tracks) -> list[str]:
+    """What each track is called: its label, and its number where the label alone does not tell.
+
+    Args:
+        text: As for `labels_of`; None numbers all.
+        tracks: To be named.
+
+    Raises:
+        OmnitrackError: As `labels_of`.
+    """
+    given = [""] * len(tracks) if text is None else labels_of(text, tracks)
+    bearers = Counter(given)
+    return [
+        label if label and bearers[label] == 1 else f"{label or 'track'} {index}" for index, label in enumerate(given)
+    ]
 
 
 def label_file(text: str) -> tuple[Path, int]:

@@ -14,6 +14,7 @@ from omnitrack.errors import OmnitrackError, UsageError
 from omnitrack.export.contract import ExportFormat
 from omnitrack.export.formats import format_names, get_format
 from omnitrack.project.project import Project
+from omnitrack.stages.track_labels import names_of
 from omnitrack.tracks.exporting import Footage
 from omnitrack.tracks.files import FORMATS, load_tracks
 from omnitrack.tracks.saving import find_format, save_as
@@ -49,15 +50,18 @@ def export_file(
         tracks: What to write, or its file; None takes those of the last query.
         output: The file; None writes to standard output.
         name: Of the format; None goes by the suffix of `output`.
-        options: Of `omnitrack.tracks.exporting.ExportOptions`.
+        options: Of `omnitrack.tracks.exporting.ExportOptions`; or, instead of its names, ``labels``, by which tracks
+            are called, see `omnitrack.stages.track_labels.names_of`.
 
     Raises:
-        OmnitrackError: No tracks, those of another video, a format nobody knows, or what it cannot do.
-        UsageError: Neither a format nor a file.
+        OmnitrackError: No tracks, those of another video, unusable labels, a format nobody knows, or what it cannot do.
+        UsageError: Neither a format nor a file, or both names and labels.
     """
     began = time.perf_counter()
     if output is None and name is None:
         raise UsageError("say what to write", f"for example: omnitrack export {project.root} -o tracks.nk")
+    if options.get("names") and options.get("labels"):
+        raise UsageError("--names and --labels both name the tracks", "give one of them")
     found = find_format(output, name)  # before the tracks are read
     where = "the tracks" if isinstance(tracks, Tracks) else tracks or project.tracks_dir / "tracks.npz"
     if not isinstance(tracks, Tracks):
@@ -69,7 +73,10 @@ def export_file(
             f"track points of this project: omnitrack query {project.root} --grid 20@0",
         )
     label = found.name if isinstance(found, ExportFormat) else found
-    save_as(tracks, output, label, {**options, "footage": footage_of(project)})
+    asked = {key: value for key, value in options.items() if key != "labels"} | {"footage": footage_of(project)}
+    if options.get("labels") is not None:
+        asked["names"] = tuple(names_of(str(options["labels"]), tracks))
+    save_as(tracks, output, label, asked)
     seconds = time.perf_counter() - began
     return ExportReport(label, str(output or "-"), len(tracks), len(tracks.frames), seconds)
 

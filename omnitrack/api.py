@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from omnitrack.stages.tracker import Tracker
     from omnitrack.tracks.tracks import Tracks
     from omnitrack.view.shown import ShownPage
+    from omnitrack.view.widget import PageWidget
 
 
 class OpenProject:
@@ -321,23 +322,29 @@ class OpenProject:
         asked = DenseOptions(**options)
         return export_dense(self.project, format, Path(output), asked, self._device, self._progress)
 
-    def show(self, browser: bool = True) -> ShownPage:
-        """Open the page of `omnitrack view` beside a notebook: click on anything and see where it goes.
+    def show(self, browser: bool | None = None) -> PageWidget | ShownPage:
+        """Show the page of `omnitrack view`: click on anything and see where it goes.
 
-        Works as soon as there is flow; a checkpoint that is written meanwhile is noticed.
+        Works as soon as there is flow; a checkpoint that is written meanwhile is noticed. In a notebook the page is in
+        the cell, which needs the extra ``notebook``; elsewhere it opens in the browser, which needs ``view``.
 
         Args:
-            browser: Open it in the browser; otherwise go to its `url`.
+            browser: Open it in the browser, or with False show only its address; None: in the cell, where that can be.
 
         Returns:
-            The page, until its `close`; a notebook shows it as a link.
+            The page, until its `close`.
 
         Raises:
-            OmnitrackError: Packages are missing: ``pip install "omnitrack-video[view]"``.
+            OmnitrackError: Packages are missing, or the project cannot be read.
         """
         from omnitrack.view.shown import ShownPage
+        from omnitrack.view.widget import INSTALL, can_show, in_notebook, project_widget
 
-        return ShownPage(self.project, self.settings, self._device, browser)
+        here = browser is None and in_notebook()
+        if here and can_show():
+            return project_widget(self.project, self.settings, self._device)
+        advice = f"To have it in the cell: {INSTALL}" if here else ""
+        return ShownPage(self.project, self.settings, self._device, browser is not False, advice)
 
     def info(self) -> InfoReport:
         """Say what the project holds, what of it is stale, and what to do next."""

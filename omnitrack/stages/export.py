@@ -62,16 +62,21 @@ def export_file(
     where = "the tracks" if isinstance(tracks, Tracks) else tracks or project.tracks_dir / "tracks.npz"
     if not isinstance(tracks, Tracks):
         tracks = load_tracks(where)
-    size = project.meta.original_size
-    if tuple(tracks.size) not in (size, (0, 0)) or tracks.meta.get("frames") not in (None, project.meta.fingerprint):
-        raise OmnitrackError(
-            f"{where} cannot be of the video of project {project.root}",
-            f"track points of this project: omnitrack query {project.root} --grid 20@0",
-        )
+    check_tracks_of(project, tracks, str(where))
     label = found.name if isinstance(found, ExportFormat) else found
     save_as(tracks, output, label, {**options, "footage": footage_of(project)})
     seconds = time.perf_counter() - began
     return ExportReport(label, str(output or "-"), len(tracks), len(tracks.frames), seconds)
+
+
+def check_tracks_of(project: Project, tracks: Tracks, what: str) -> None:
+    """Raise an `OmnitrackError` that says `what` where tracks are of another video, as far as they tell."""
+    size = project.meta.original_size
+    if tuple(tracks.size) not in (size, (0, 0)) or tracks.meta.get("frames") not in (None, project.meta.fingerprint):
+        raise OmnitrackError(
+            f"{what} cannot be of the video of project {project.root}",
+            f"track points of this project: omnitrack query {project.root} --grid 20@0",
+        )
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,17 @@ def test_names_are_labels_and_numbers_where_they_are_shared(tmp_path: Path) -> N
     assert [name in text for name in ("nucleus", "cell 1", "cell 2", "track 3", "nucleus 0")] == [True] * 4 + [False]
 
 
+def test_a_notebook_shows_the_same_diagram(tmp_path: Path) -> None:
+    diagram = still(2).plot("speed", scale=0.65)
+    assert diagram._repr_png_().startswith(b"\x89PNG")
+    diagram.save(tmp_path / "a.svg")
+    plot_tracks(still(2), "speed", tmp_path / "b.svg", Scale(0.65, "um"))
+    assert diagram.figure.axes[0].get_ylabel() == "speed (um/frame)"
+    assert (tmp_path / "a.svg").read_text().count("<path") == (tmp_path / "b.svg").read_text().count("<path")
+    with pytest.raises(OmnitrackError, match="there is no plot 'losses' of tracks"):
+        still(2).plot("losses")
+
+
 def test_what_lengths_are_told_in() -> None:
     assert scale_of(None, None) == PIXELS == Scale(1.0, "px")
     assert scale_of(0.65, None) == Scale(0.65, "um")

@@ -198,7 +198,7 @@ def test_an_export_that_fails_leaves_nothing_behind(
     def full(*_: object) -> None:
         raise OmnitrackError("cannot write it: no space left on device", "free some space")
 
-    monkeypatch.setattr("omnitrack.view.app.save_tracks", full)
+    monkeypatch.setattr("omnitrack.view.clip.save_tracks", full)
     client.post("points", {"points": [point(0, 30, 20)], "revision": 0})
     status, body = client.get("export/npz")
     assert status == 400 and json.loads(body)["hint"] == "free some space"

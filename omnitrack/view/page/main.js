@@ -39,10 +39,12 @@ class Page {
     this.#follow();
     listen((snapshot, first) => this.#hear(snapshot, first), () => this.#lost());
     document.title = `${clip.name} - omnitrack`;
+    document.body.toggleAttribute("data-fixed", clip.fixed);
+    if (clip.fixed) stage.canvas.ariaLabel = "The clip. W A S D move a crosshair.";
     Object.assign(byId("name"), { textContent: clip.name, title: clip.source });
     stage.resize();
     player.go(0);
-    stage.canvas.focus();
+    if (window === window.parent) stage.canvas.focus(); // a notebook's cells keep their keys
   }
 
   /** Draw what is new, once, before the screen shows the next picture. */

@@ -95,15 +95,23 @@ class OpenProject:
 
         return filter_flow(self.project, self.settings, self._progress, self._device)
 
-    def fit(self, resume: bool = False) -> FitReport:
+    def fit(self, resume: bool = False, pins: Tracks | str | Path | None = None) -> FitReport:
         """Fit the motion field.
 
         Args:
-            resume: Go on from the last checkpoint.
+            resume: Go on from the last checkpoint; with pins that it was not fitted to, its last part is done again.
+            pins: Tracks that were corrected by hand, or their file: the field is fitted to the pins, too.
+
+        Raises:
+            OmnitrackError: Nothing filtered, a checkpoint of other settings, no pins in the tracks, or those of another
+                video.
         """
         from omnitrack.stages.fit import fit_field
+        from omnitrack.stages.fit_pins import read_pins
 
-        return fit_field(self.project, self.settings, self._device, self._seed, resume, self._progress)
+        given = Path(pins) if isinstance(pins, str) else pins
+        pairs = None if given is None else read_pins(self.project, given)
+        return fit_field(self.project, self.settings, self._device, self._seed, resume, self._progress, pairs)
 
     def queries(
         self,

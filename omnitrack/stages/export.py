@@ -88,6 +88,17 @@ class OfferedFormat:
     words: str
 
 
+# Of every pixel without asking for anything more, as a menu says it; a sequence is one file, a .zip.
+OFFERED_DENSE = (
+    OfferedFormat("stmap", ".zip", "every pixel: STMap to frame 0, EXR (needs OpenEXR)"),
+    OfferedFormat("motion-vectors", ".zip", "every pixel: motion vectors, EXR (needs OpenEXR)"),
+    OfferedFormat("flo", ".zip", "every pixel: flow to the next frame, .flo"),
+    OfferedFormat("kitti", ".zip", "every pixel: flow to the next frame, KITTI's 16-bit PNG"),
+    OfferedFormat("camera", ".json", "camera motion as .json"),
+    OfferedFormat("camera-nuke", ".nk", "camera motion as a Nuke Transform"),
+)
+
+
 def offered_formats() -> list[OfferedFormat]:
     """omnitrack's own formats, then those of other programs; without what installed packages cannot load."""
     offered = [OfferedFormat(name, f".{name}", f"omnitrack's tracks as .{name}") for name in FORMATS]

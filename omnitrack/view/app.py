@@ -6,7 +6,7 @@ GET  /frames/T         frame T as PNG
 GET  /points           {"revision", "points"}
 POST /points           the same; answers {"revision"}, or 409 where another page was quicker
 POST /answers          {"points"}: (N, T, 4) float32, see `omnitrack.view.answers.packed`
-GET  /export/FORMAT    the kept points' tracks as a file
+GET  /export/FORMAT    the kept points' tracks as a file, or what the field says of every pixel
 GET  /events           server-sent: `Live.snapshot` whenever it changes
 """
 
@@ -32,8 +32,9 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 from omnitrack.errors import OmnitrackError, UnavailableError
-from omnitrack.stages.export import OfferedFormat, offered_formats
+from omnitrack.stages.export import OFFERED_DENSE, OfferedFormat
 from omnitrack.tracks.files import FORMATS
+from omnitrack.tracks.tracks import Tracks
 from omnitrack.view.answers import Answers, packed
 from omnitrack.view.clip import Clip
 from omnitrack.view.given import GivenAnswers, GivenPoints, Still
@@ -134,7 +135,7 @@ class _Routes:
 
     async def export(self, request: Request) -> Response:
         name = request.path_params["format"]
-        offered = next((offered for offered in offered_formats() if offered.name == name), None)
+        offered = next((offered for offered in self._page.clip.formats() if offered.name == name), None)
         if offered is None:
             raise HTTPException(404, f"there is no format {name}")
         path = await run_in_threadpool(self._exported, offered)
@@ -143,18 +144,24 @@ class _Routes:
         return FileResponse(path, filename=title, background=done, headers={"cache-control": "no-store"})
 
     def _exported(self, offered: OfferedFormat) -> Path:
-        _, points = self._page.points.get()
-        if not points:
-            raise OmnitrackError("there are no points to export", "click on the clip first")
-        _, tracks = self._page.answers.ask(points)
         with tempfile.NamedTemporaryFile(suffix=offered.suffix, delete=False) as file:
             path = Path(file.name)
         try:
-            self._page.clip.write(tracks, [point.name for point in points], path, offered.name)
+            if offered in OFFERED_DENSE:
+                self._page.clip.write_dense(path, offered.name)
+            else:
+                tracks, names = self._tracks()
+                self._page.clip.write(tracks, names, path, offered.name)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
         return path
+
+    def _tracks(self) -> tuple[Tracks, list[str]]:
+        _, points = self._page.points.get()
+        if not points:
+            raise OmnitrackError("there are no points to export", "click on the clip first")
+        return self._page.answers.ask(points)[1], [point.name for point in points]
 
     async def events(self, request: Request) -> Response:
         headers = {"cache-control": "no-store"}

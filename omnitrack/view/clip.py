@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from omnitrack.project.project import Project
-from omnitrack.stages.export import export_file, offered_formats
+from omnitrack.stages.export import OFFERED_DENSE, OfferedFormat, export_file, offered_formats
 from omnitrack.tracks.files import FORMATS, save_tracks
 from omnitrack.tracks.tracks import Tracks
 from omnitrack.view.points import MAX_POINTS, Point, parse_points
@@ -20,6 +20,10 @@ class Clip(Protocol):
     @property
     def name(self) -> str:
         """The page's title, and the beginning of the names of its files."""
+        ...
+
+    def formats(self) -> list[OfferedFormat]:
+        """What there is to export: tracks, and of a project what its field says of every pixel."""
         ...
 
     def about(self) -> dict[str, Any]:
@@ -38,20 +42,27 @@ class Clip(Protocol):
         """Write the answers as a file."""
         ...
 
+    def write_dense(self, path: Path, format: str) -> None:
+        """Write what the field says of every pixel as a file."""
+        ...
+
 
 class ProjectClip:
     """The frames of a project; for the methods see `Clip`."""
 
-    def __init__(self, project: Project) -> None:
-        self._project = project
+    def __init__(self, project: Project, device: str = "auto") -> None:
+        self._project, self._device = project, device
 
     @property
     def name(self) -> str:
         return self._project.root.resolve().name or "project"
 
+    def formats(self) -> list[OfferedFormat]:
+        return [*offered_formats(), *OFFERED_DENSE]
+
     def about(self) -> dict[str, Any]:
         meta = self._project.meta
-        return about(self.name, meta.source, meta.count, meta.original_size, meta.fps, meta.cuts)
+        return about(self.name, meta.source, meta.count, meta.original_size, meta.fps, meta.cuts, self.formats())
 
     def picture(self, t: int) -> Path | None:
         path = self._project.frame_path(t) if t < self._project.num_frames else None
@@ -66,11 +77,22 @@ class ProjectClip:
         else:
             export_file(self._project, tracks, path, format, {"names": tuple(names)})
 
+    def write_dense(self, path: Path, format: str) -> None:
+        from omnitrack.stages.export_dense import export_dense_file  # with torch
+
+        export_dense_file(self._project, format, path, self._device)
+
 
 def about(
-    name: str, source: str, frames: int, size: tuple[int, int], fps: float, cuts: Sequence[int], fixed: bool = False
+    name: str,
+    source: str,
+    frames: int,
+    size: tuple[int, int],
+    fps: float,
+    cuts: Sequence[int],
+    formats: Sequence[OfferedFormat],
+    fixed: bool = False,
 ) -> dict[str, Any]:
     """What `Clip.about` says."""
-    formats = [asdict(offered) for offered in offered_formats()]
     known = {"name": name, "source": source, "frames": frames, "size": size, "fps": fps, "cuts": list(cuts)}
-    return {**known, "formats": formats, "most": MAX_POINTS, "fixed": fixed}
+    return {**known, "formats": [asdict(offered) for offered in formats], "most": MAX_POINTS, "fixed": fixed}

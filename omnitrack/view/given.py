@@ -13,7 +13,7 @@ import numpy as np
 
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.project import Project
-from omnitrack.stages.export import check_tracks_of
+from omnitrack.stages.export import OfferedFormat, check_tracks_of, offered_formats
 from omnitrack.tracks.files import FORMATS, check_tracks
 from omnitrack.tracks.saving import save_as
 from omnitrack.tracks.tracks import Tracks
@@ -63,13 +63,16 @@ class GivenClip:
     def name(self) -> str:
         return "tracks" if self._clip is None else self._clip.name
 
+    def formats(self) -> list[OfferedFormat]:
+        return offered_formats() if self._clip is None else self._clip.formats()
+
     def about(self) -> dict[str, Any]:
         tracks, count = self._tracks, len(self._shown)
         title = f"{count} of {len(tracks)} tracks" if count < len(tracks) else f"{count} track{'s' * (count > 1)}"
         if self._clip is not None:
             return {**self._clip.about(), "name": f"{title} of {self.name}", "fixed": True}
         source, frames = str(tracks.meta.get("source", "")), tracks.visible.shape[1]
-        return about(title, source, frames, tracks.size, tracks.fps or USUAL_FPS, (), fixed=True)
+        return about(title, source, frames, tracks.size, tracks.fps or USUAL_FPS, (), self.formats(), fixed=True)
 
     def picture(self, t: int) -> Path | bytes | None:
         if self._clip is not None:
@@ -98,6 +101,10 @@ class GivenClip:
             self._clip.write(tracks, names, path, format)
         else:
             save_as(tracks, path, format, {} if format in FORMATS else {"names": tuple(names)})
+
+    def write_dense(self, path: Path, format: str) -> None:
+        assert self._clip is not None, "without a project no dense format is offered"
+        self._clip.write_dense(path, format)
 
 
 class GivenPoints:

@@ -32,7 +32,7 @@ def project_page(
         closing(Answers(project, settings, device, messages)) as answers,
         Live(project, answers, points, begin if target else None, messages) as live,
     ):
-        yield Page(ProjectClip(project), points, answers, live)
+        yield Page(ProjectClip(project, device), points, answers, live)
 
 
 @contextmanager

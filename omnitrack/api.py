@@ -290,16 +290,16 @@ class OpenProject:
         Raises:
             OmnitrackError: A plot nobody knows, no tracks, no fit, or no matplotlib.
         """
+        from omnitrack.stages.last_tracks import last_tracks
         from omnitrack.stages.plot import plot_losses, plot_tracks, scale_of
         from omnitrack.stages.plot_kinds import LOSS_PLOT, TRACK_PLOTS
-        from omnitrack.tracks.files import load_tracks
 
         path = self.project.plots_dir / f"{plot}.png" if output is None else Path(output)
         if plot == LOSS_PLOT:
             return plot_losses(self.project, path)
         if plot not in TRACK_PLOTS:
             raise OmnitrackError(f"there is no plot {plot!r}", f"known: {', '.join((*TRACK_PLOTS, LOSS_PLOT))}")
-        drawn = load_tracks(self.project.tracks_dir / "tracks.npz") if tracks is None else tracks
+        drawn = last_tracks(self.project) if tracks is None else tracks
         return plot_tracks(drawn, plot, path, scale_of(scale, unit), None if labels is None else Path(labels))
 
     def export(

@@ -14,6 +14,7 @@ from omnitrack.errors import OmnitrackError, UsageError
 from omnitrack.export.contract import ExportFormat
 from omnitrack.export.formats import format_names, get_format
 from omnitrack.project.project import Project
+from omnitrack.stages.last_tracks import last_tracks
 from omnitrack.tracks.exporting import Footage
 from omnitrack.tracks.files import FORMATS, load_tracks
 from omnitrack.tracks.saving import find_format, save_as
@@ -59,10 +60,10 @@ def export_file(
     if output is None and name is None:
         raise UsageError("say what to write", f"for example: omnitrack export {project.root} -o tracks.nk")
     found = find_format(output, name)  # before the tracks are read
-    where = "the tracks" if isinstance(tracks, Tracks) else tracks or project.tracks_dir / "tracks.npz"
+    where = str(tracks) if isinstance(tracks, Path) else "the tracks"
     if not isinstance(tracks, Tracks):
-        tracks = load_tracks(where)
-    check_tracks_of(project, tracks, str(where))
+        tracks = last_tracks(project) if tracks is None else load_tracks(tracks)
+    check_tracks_of(project, tracks, where)
     label = found.name if isinstance(found, ExportFormat) else found
     save_as(tracks, output, label, {**options, "footage": footage_of(project)})
     seconds = time.perf_counter() - began

@@ -94,7 +94,9 @@ def plot_losses(project: Project, output: Path) -> PlotReport:
     check_plot(output)
     reports = list(_reports(project.metrics_path))
     if not reports:
-        raise OmnitrackError(f"project {project.root} has no record of a fit", f"fit it: omnitrack fit {project.root}")
+        from omnitrack.project.checkpoint import step_towards_a_fit  # with torch
+
+        raise OmnitrackError(f"project {project.root} has no record of a fit", step_towards_a_fit(project))
     steps, losses, errors = zip(*reports, strict=True)
     save_figure(loss_page(steps, losses, errors), output)
     return PlotReport(LOSS_PLOT, str(output), time.perf_counter() - began)

@@ -77,7 +77,7 @@ def test_the_losses_of_a_fit(filtered_project: Project, small_settings: Settings
     output = filtered_project.plots_dir / "losses.png"
     with pytest.raises(OmnitrackError, match="has no record of a fit") as caught:
         plot_losses(filtered_project, output)
-    assert caught.value.hint == f"fit it: omnitrack fit {filtered_project.root}"
+    assert caught.value.hint == f"fit one: omnitrack fit {filtered_project.root}"
     fit_field(filtered_project, small_settings, "cpu")
     with filtered_project.metrics_path.open("a") as file:
         file.write('nonsense\n[1]\n{"step": 5}\n{"step": 9, "losses": 3, "error_px": 1}\n{"step": 30, "lo')

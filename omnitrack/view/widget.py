@@ -106,6 +106,7 @@ class PageWidget:
         if message.get("ended"):
             self._calls.end(message["key"])
         else:
+            self._widget.send({"key": message["key"], "taken": True}, [])  # no cell keeps the kernel busy
             self._calls.begin(message["key"], message["method"], message["path"], message["body"].encode())
 
     def _answer(self, key: str, part: Part) -> None:

@@ -35,6 +35,8 @@ class AnyWidget:
 
     def __init__(self, _esm: str) -> None:
         self.script, self.sent, self.closed = _esm, SimpleQueue[tuple[dict[str, Any], list[str]]](), False
+        self.free = threading.Event()  # as long as no cell runs
+        self.free.set()
 
     def on_msg(self, heard: Callable[[Any, Any, Any], None]) -> None:
         """Tell `heard` of messages."""
@@ -72,6 +74,7 @@ class Notebook:
 
             def do_POST(self) -> None:
                 content = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                widget.free.wait()
                 widget.heard(widget, content, [])
                 self._say("text/plain", "")
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from browser_page import DELETE, RIGHT, SECONDS, Page, moved
 from notebook_bridge import AnyWidget, Notebook
-from page_client import FRAMES, SIZE
+from page_client import FRAMES
 
 import omnitrack
 from omnitrack.errors import OmnitrackError
@@ -57,7 +57,7 @@ def ask(shown: PageWidget, path: str, content: Any = None) -> tuple[int, dict[st
     parts = b""
     while True:
         head, buffers = widget.sent.get(timeout=SECONDS)
-        if head["key"] != path:
+        if head["key"] != path or head.get("taken"):
             continue
         parts += b"".join(base64.b64decode(text) for text in buffers)
         if not head["more"]:
@@ -91,6 +91,7 @@ def test_other_paths_are_refused(shown: PageWidget, path: str, status: int) -> N
 def test_events_come_until_nobody_waits_for_them(shown: PageWidget) -> None:
     widget: Any = shown._widget
     widget.heard(widget, {"key": "e", "method": "GET", "path": "events", "body": ""}, [])
+    assert widget.sent.get(timeout=SECONDS)[0] == {"key": "e", "taken": True}
     head, (text,) = widget.sent.get(timeout=SECONDS)
     assert head["more"] and json.loads(base64.b64decode(text).removeprefix(b"data: "))["work"]["phase"] == "idle"
     widget.heard(widget, {"key": "e", "ended": True}, [])
@@ -227,6 +228,20 @@ def test_a_click_in_a_cell_is_followed(driver: Any, shown: PageWidget, clip_root
         assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
+def test_a_busy_kernel_is_waited_for(driver: Any, shown: PageWidget) -> None:
+    notebook, page = in_cell(driver, shown)
+    with notebook:
+        page.until(lambda: page.text("state").startswith("answers"), "answers")
+        shown._widget.free.clear()
+        page.click(30, 20)
+        page.until(lambda: page.text("message").startswith("the kernel is busy"), "that the kernel is busy")
+        shown._widget.free.set()
+        page.answered()
+        page.until(lambda: page.is_drawn(30, 20), "the point, drawn")
+        page.until(lambda: page.text("message") == "", "that it is not busy any more")
+        driver.switch_to.default_content()
+
+
 def test_tracks_in_a_dark_cell_cannot_be_moved(driver: Any, notebook: None, tracks: Tracks, clip_root: Path) -> None:
     with tracks.show(clip_root) as shown:
         cell, page = in_cell(driver, shown, light=False)
@@ -246,4 +261,4 @@ def test_tracks_in_a_dark_cell_cannot_be_moved(driver: Any, notebook: None, trac
 
 
 def test_the_script_is_whole() -> None:
-    assert script().count("export default") == 1 and '"main.js"' in script() and SIZE
+    assert script().count("export default") == 1 and '"main.js"' in script()

@@ -1,5 +1,6 @@
 // How the page reaches the program: over HTTP at its own address, whose paths are relative, for it holds the token. In a
-// notebook by messages to the kernel: then the frame that the page is in has a channel before the page begins.
+// notebook by messages to the kernel: then the frame that the page is in has a channel before the page begins. It
+// may be `late` there, while the kernel runs a cell.
 
 const overHttp = {
   /** A Response, as of `fetch`. */

@@ -38,22 +38,34 @@ function address(name, known) {
   return known[name];
 }
 
-/** The channel of channel.js over a widget's messages. An answer comes in parts, of which the last says so. */
+const LATE_MS = 2000; // after which a kernel that has not even taken a request is busy with a cell
+
+/**
+ * The channel of channel.js over a widget's messages. The kernel says when it has taken a request; the answer comes in
+ * parts, of which the last says so.
+ */
 function messages(model) {
-  const takers = new Map(), view = Math.random().toString(36).slice(2); // a model may be shown in several cells
+  const takers = new Map(), waiting = new Map(), view = Math.random().toString(36).slice(2); // a model may be shown in several cells
   let count = 0;
   const begin = (path, { method = "GET", body = "" }, take) => {
     const key = `${view} ${++count}`;
     takers.set(key, take);
+    waiting.set(key, setTimeout(() => channel.late?.(true), LATE_MS));
     model.send({ key, method, path, body });
   };
   const heard = (message, buffers) => {
+    if (message.taken) {
+      clearTimeout(waiting.get(message.key));
+      if (waiting.delete(message.key) && !waiting.size) channel.late?.(false);
+      return;
+    }
     const take = takers.get(message.key);
     if (!message.more) takers.delete(message.key);
     take?.(message, buffers);
   };
   model.on("msg:custom", heard);
-  return {
+  const channel = {
+    late: null, // told when a request is not taken for long, and when all are
     ask: (path, options = {}) => new Promise((resolve) => {
       const parts = [];
       begin(path, options, ({ status, headers, more }, buffers) => {
@@ -71,6 +83,8 @@ function messages(model) {
     close() {
       model.off("msg:custom", heard);
       for (const key of takers.keys()) model.send({ key, ended: true });
+      for (const timer of waiting.values()) clearTimeout(timer);
     },
   };
+  return channel;
 }

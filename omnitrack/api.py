@@ -252,7 +252,8 @@ class OpenProject:
             frame: The frame of the grid or of the drawing; None takes the setting ``render.frame``.
             point: For the style stabilise: a text ``x,y@t``.
             mask: For the styles stabilise and matte: a text ``M.png@t``.
-            labels: For the styles that draw tracks: a table with a label for each (``track,label``).
+            labels: For the styles that draw tracks: a table with a label for each (``track,label``), or a picture of
+                labels over a frame, ``labels.png@t``.
 
         Raises:
             OmnitrackError: As for `omnitrack.stages.render.render`.
@@ -264,7 +265,7 @@ class OpenProject:
         if frame is not None:
             settings = replace(settings, render=replace(settings.render, frame=frame))
         path = None if output is None else Path(output)
-        drawing, names = (None if file is None else Path(file) for file in (edit, labels))
+        drawing, names = None if edit is None else Path(edit), None if labels is None else str(labels)
         inputs = RenderInputs(drawing, point, mask, names)
         return render(self.project, settings, tracks, style, path, self._device, self._progress, inputs)
 
@@ -285,7 +286,7 @@ class OpenProject:
             output: A .png, .svg or .pdf; None makes ``plots/PLOT.png`` in the project.
             scale: Length of a pixel, for lengths and speeds in units; None tells them in pixels.
             unit: Its name; None says micrometres.
-            labels: A table with a name for each track (``track,label``).
+            labels: A table with a name for each track (``track,label``), or a picture of labels, ``labels.png@t``.
 
         Raises:
             OmnitrackError: A plot nobody knows, no tracks, no fit, or no matplotlib.
@@ -300,7 +301,7 @@ class OpenProject:
         if plot not in TRACK_PLOTS:
             raise OmnitrackError(f"there is no plot {plot!r}", f"known: {', '.join((*TRACK_PLOTS, LOSS_PLOT))}")
         drawn = last_tracks(self.project) if tracks is None else tracks
-        return plot_tracks(drawn, plot, path, scale_of(scale, unit), None if labels is None else Path(labels))
+        return plot_tracks(drawn, plot, path, scale_of(scale, unit), None if labels is None else str(labels))
 
     def export(
         self, output: str | Path, format: str | None = None, tracks: Tracks | None = None, **options: Any
@@ -311,8 +312,8 @@ class OpenProject:
             output: The file; of the formats of a file a frame a folder, or a pattern such as ``maps/shot.%04d.exr``.
             format: As ``omnitrack export --as`` has it: nuke, napari, stmap ...; None goes by the suffix.
             tracks: What `query` returned; None takes the tracks of the last query on the command line.
-            options: ``first_frame``, ``hidden``, ``min_confidence``, ``names``, ``scale``, ``unit`` of tracks; of every
-                pixel ``frame``, ``matte``, ``bits``, ``first_frame``.
+            options: ``first_frame``, ``hidden``, ``min_confidence``, ``names`` or ``labels``, ``scale``, ``unit`` of
+                tracks; of every pixel ``frame``, ``matte``, ``bits``, ``first_frame``.
 
         Raises:
             OmnitrackError: A format nobody knows, what it cannot do, no fitted field, or a file that cannot be written.

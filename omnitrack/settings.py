@@ -207,6 +207,7 @@ class DepthSettings:
 
     source: str = setting("none", "where depth maps come from; none: depth from motion alone", choices=DEPTH_SOURCES)
     path: str = setting("", "the folder of maps, the ONNX file, or the name or folder of a transformers model")
+    channel: str = setting("", "of EXR maps; empty: Z, else depth, V, Y or R in any layer, else the only one")
     kind: str = setting(
         "auto",
         "larger values are farther (depth) or nearer (inverse); auto: known of the model",

@@ -47,7 +47,11 @@ def command(
         Path | None, typer.Option(metavar="FILE", help="Results of an evaluation: omnitrack eval DATASET -o FILE.")
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A table with a name for each track (track,label).")
+        str | None,
+        typer.Option(
+            metavar="FILE[@T]",
+            help="A table with a name for each track (track,label), or a picture of labels over frame T.",
+        ),
     ] = None,
     scale: Annotated[
         float | None, typer.Option(metavar="UNIT_PER_PX", help="Length of a pixel, for lengths and speeds in units.")
@@ -109,7 +113,7 @@ def _tracks(
     project: Path,
     plot: str,
     tracks: Path | None,
-    labels: Path | None,
+    labels: str | None,
     scale: tuple[float | None, str | None],
     output: Path | None,
 ) -> PlotReport:

@@ -15,6 +15,7 @@ from omnitrack.export.contract import ExportFormat
 from omnitrack.export.formats import format_names, get_format
 from omnitrack.project.project import Project
 from omnitrack.stages.last_tracks import last_tracks
+from omnitrack.stages.track_labels import names_of
 from omnitrack.tracks.exporting import Footage
 from omnitrack.tracks.files import FORMATS, load_tracks
 from omnitrack.tracks.saving import find_format, save_as
@@ -50,22 +51,28 @@ def export_file(
         tracks: What to write, or its file; None takes those of the last query.
         output: The file; None writes to standard output.
         name: Of the format; None goes by the suffix of `output`.
-        options: Of `omnitrack.tracks.exporting.ExportOptions`.
+        options: Of `omnitrack.tracks.exporting.ExportOptions`; or, instead of its names, ``labels``, by which tracks
+            are called, see `omnitrack.stages.track_labels.names_of`.
 
     Raises:
-        OmnitrackError: No tracks, those of another video, a format nobody knows, or what it cannot do.
-        UsageError: Neither a format nor a file.
+        OmnitrackError: No tracks, those of another video, unusable labels, a format nobody knows, or what it cannot do.
+        UsageError: Neither a format nor a file, or both names and labels.
     """
     began = time.perf_counter()
     if output is None and name is None:
         raise UsageError("say what to write", f"for example: omnitrack export {project.root} -o tracks.nk")
+    if options.get("names") and options.get("labels"):
+        raise UsageError("--names and --labels both name the tracks", "give one of them")
     found = find_format(output, name)  # before the tracks are read
     where = str(tracks) if isinstance(tracks, Path) else "the tracks"
     if not isinstance(tracks, Tracks):
         tracks = last_tracks(project) if tracks is None else load_tracks(tracks)
     check_tracks_of(project, tracks, where)
     label = found.name if isinstance(found, ExportFormat) else found
-    save_as(tracks, output, label, {**options, "footage": footage_of(project)})
+    asked = {key: value for key, value in options.items() if key != "labels"} | {"footage": footage_of(project)}
+    if options.get("labels") is not None:
+        asked["names"] = tuple(names_of(str(options["labels"]), tracks))
+    save_as(tracks, output, label, asked)
     seconds = time.perf_counter() - began
     return ExportReport(label, str(output or "-"), len(tracks), len(tracks.frames), seconds)
 

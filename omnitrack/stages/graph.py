@@ -253,9 +253,13 @@ def _depth_stored(project: Project) -> Stored:
 def _depth_wanted(work: Work, stamps: Stamps) -> Stamp | None:
     if work.settings.depth.source == "none":
         return None
+    from omnitrack.depth_prior import check_source
     from omnitrack.stages.depth import depth_stamp
 
-    return depth_stamp(work.project, work.settings)
+    stamp = depth_stamp(work.project, work.settings)
+    if stamp is not None and _depth_stored(work.project).stamp != stamp:
+        check_source(work.settings.depth)
+    return stamp
 
 
 def _depth_inputs(work: Work, made: Stamp, stamps: Stamps) -> dict[str, str | None]:

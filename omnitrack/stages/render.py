@@ -27,7 +27,7 @@ from omnitrack.stages.render_stabilise import stabilise_painter
 from omnitrack.stages.render_styles import EDIT_STYLE, MATTE_STYLE, STABILISE_STYLE, STYLES, TRACK_STYLES
 from omnitrack.stages.render_track_styles import TRACK_PAINTERS, TrackView
 from omnitrack.stages.shown_video import as_html
-from omnitrack.tracks.labels import read_labels
+from omnitrack.stages.track_labels import labels_of
 from omnitrack.tracks.tracks import Tracks
 
 
@@ -96,7 +96,7 @@ def render(
             tracks = _default_grid(project, settings, device, progress) if tracks is None else tracks
             _check_tracks(project, tracks)
             frames = tracks.frames.tolist()
-            labels = read_labels(inputs.labels, len(tracks)) if inputs.labels else None
+            labels = labels_of(inputs.labels, tracks) if inputs.labels else None
             painter = TRACK_PAINTERS[style](TrackView(canvas, tracks, labels))
         else:
             tracks = None

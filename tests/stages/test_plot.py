@@ -38,7 +38,7 @@ def test_every_plot_of_any_number_of_tracks(tmp_path: Path, plot: str, count: in
 
 def test_names_are_labels_and_numbers_where_they_are_shared(tmp_path: Path) -> None:
     (tmp_path / "names.csv").write_text("track,label\n0,nucleus\n1,cell\n2,cell\n")
-    plot_tracks(still(4), "speed", tmp_path / "a.svg", labels=tmp_path / "names.csv")
+    plot_tracks(still(4), "speed", tmp_path / "a.svg", labels=str(tmp_path / "names.csv"))
     text = (tmp_path / "a.svg").read_text()
     assert [name in text for name in ("nucleus", "cell 1", "cell 2", "track 3", "nucleus 0")] == [True] * 4 + [False]
 

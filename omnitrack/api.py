@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from omnitrack.stages.tracker import Tracker
     from omnitrack.tracks.tracks import Tracks
     from omnitrack.view.shown import ShownPage
+    from omnitrack.view.widget import PageWidget
 
 
 class OpenProject:
@@ -94,15 +95,23 @@ class OpenProject:
 
         return filter_flow(self.project, self.settings, self._progress, self._device)
 
-    def fit(self, resume: bool = False) -> FitReport:
+    def fit(self, resume: bool = False, pins: Tracks | str | Path | None = None) -> FitReport:
         """Fit the motion field.
 
         Args:
-            resume: Go on from the last checkpoint.
+            resume: Go on from the last checkpoint; with pins that it was not fitted to, its last part is done again.
+            pins: Tracks that were corrected by hand, or their file: the field is fitted to the pins, too.
+
+        Raises:
+            OmnitrackError: Nothing filtered, a checkpoint of other settings, no pins in the tracks, or those of another
+                video.
         """
         from omnitrack.stages.fit import fit_field
+        from omnitrack.stages.fit_pins import read_pins
 
-        return fit_field(self.project, self.settings, self._device, self._seed, resume, self._progress)
+        given = Path(pins) if isinstance(pins, str) else pins
+        pairs = None if given is None else read_pins(self.project, given)
+        return fit_field(self.project, self.settings, self._device, self._seed, resume, self._progress, pairs)
 
     def queries(
         self,
@@ -282,16 +291,16 @@ class OpenProject:
         Raises:
             OmnitrackError: A plot nobody knows, no tracks, no fit, or no matplotlib.
         """
+        from omnitrack.stages.last_tracks import last_tracks
         from omnitrack.stages.plot import plot_losses, plot_tracks, scale_of
         from omnitrack.stages.plot_kinds import LOSS_PLOT, TRACK_PLOTS
-        from omnitrack.tracks.files import load_tracks
 
         path = self.project.plots_dir / f"{plot}.png" if output is None else Path(output)
         if plot == LOSS_PLOT:
             return plot_losses(self.project, path)
         if plot not in TRACK_PLOTS:
             raise OmnitrackError(f"there is no plot {plot!r}", f"known: {', '.join((*TRACK_PLOTS, LOSS_PLOT))}")
-        drawn = load_tracks(self.project.tracks_dir / "tracks.npz") if tracks is None else tracks
+        drawn = last_tracks(self.project) if tracks is None else tracks
         return plot_tracks(drawn, plot, path, scale_of(scale, unit), None if labels is None else str(labels))
 
     def export(
@@ -322,23 +331,29 @@ class OpenProject:
         asked = DenseOptions(**options)
         return export_dense(self.project, format, Path(output), asked, self._device, self._progress)
 
-    def show(self, browser: bool = True) -> ShownPage:
-        """Open the page of `omnitrack view` beside a notebook: click on anything and see where it goes.
+    def show(self, browser: bool | None = None) -> PageWidget | ShownPage:
+        """Show the page of `omnitrack view`: click on anything and see where it goes.
 
-        Works as soon as there is flow; a checkpoint that is written meanwhile is noticed.
+        Works as soon as there is flow; a checkpoint that is written meanwhile is noticed. In a notebook the page is in
+        the cell, which needs the extra ``notebook``; elsewhere it opens in the browser, which needs ``view``.
 
         Args:
-            browser: Open it in the browser; otherwise go to its `url`.
+            browser: Open it in the browser, or with False show only its address; None: in the cell, where that can be.
 
         Returns:
-            The page, until its `close`; a notebook shows it as a link.
+            The page, until its `close`.
 
         Raises:
-            OmnitrackError: Packages are missing: ``pip install "omnitrack-video[view]"``.
+            OmnitrackError: Packages are missing, or the project cannot be read.
         """
         from omnitrack.view.shown import ShownPage
+        from omnitrack.view.widget import INSTALL, can_show, in_notebook, project_widget
 
-        return ShownPage(self.project, self.settings, self._device, browser)
+        here = browser is None and in_notebook()
+        if here and can_show():
+            return project_widget(self.project, self.settings, self._device)
+        advice = f"To have it in the cell: {INSTALL}" if here else ""
+        return ShownPage(self.project, self.settings, self._device, browser is not False, advice)
 
     def info(self) -> InfoReport:
         """Say what the project holds, what of it is stale, and what to do next."""

@@ -334,6 +334,8 @@ class FitSettings:
         (1.0, 0.1, 0.01),
         "their weights: at the start, from 1/22 of the run, and from 2/22, when outliers are left out",
     )
+    pin_weight: float = setting(1.0, "weight of the pins of --pins", low=0)
+    pin_share: float = setting(0.25, "share of the run that --resume does again for new pins, 0 to 1", low=0)
     data_mb: int = setting(360, "memory for correspondences, in MB; more are thinned out", low=1)
     sampler: str = setting("regions", "draw points by region and its error, or by pair as published", choices=SAMPLERS)
     hard_share: float = setting(0.8, "share of the samples drawn by error, the rest evenly", low=0)

@@ -117,6 +117,7 @@ def _tracks(
     scale: tuple[float | None, str | None],
     output: Path | None,
 ) -> PlotReport:
+    from omnitrack.stages.last_tracks import last_tracks
     from omnitrack.stages.plot import plot_tracks, scale_of
     from omnitrack.tracks.files import load_tracks
 
@@ -124,7 +125,7 @@ def _tracks(
     if tracks is not None:
         found, default = load_tracks(tracks), _beside(tracks, plot)
     elif opened is not None:
-        found, default = load_tracks(opened.tracks_dir / "tracks.npz"), opened.plots_dir / f"{plot}.png"
+        found, default = last_tracks(opened), opened.plots_dir / f"{plot}.png"
     if opened is not None and not found.fps:  # a .csv does not say it
         found = replace(found, fps=opened.meta.fps)
     return plot_tracks(found, plot, output or default, scale_of(*scale), labels)

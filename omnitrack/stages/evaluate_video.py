@@ -28,6 +28,7 @@ from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import FlowStore
 from omnitrack.settings import Settings
 from omnitrack.stages.bring_up import bring_up_to
+from omnitrack.stages.cuts import cuts_sentence
 from omnitrack.stages.flow import clip_of
 from omnitrack.stages.graph import NODE_OF, Work, wanted_stamps
 from omnitrack.stages.init import init_from_frames
@@ -158,6 +159,8 @@ class VideoRun:
             settings = self.plan.settings
             settings = replace(settings, init=replace(settings.init, start=0, end=0, stride=1, max_size=0))
             report = init_from_frames(frames, root, settings, FPS, source, self.plan.progress)
+            if report.cuts:
+                self.plan.progress.note(f"{video.name}: {cuts_sentence(report.cuts)}")
             self.project = Project(root)
             write_json(self.project.eval_dir / "seconds.json", {"init": report.seconds})
             return

@@ -14,6 +14,7 @@ from omnitrack.errors import OmnitrackError, UsageError
 from omnitrack.export.contract import ExportFormat
 from omnitrack.export.formats import format_names, get_format
 from omnitrack.project.project import Project
+from omnitrack.stages.last_tracks import last_tracks
 from omnitrack.stages.track_labels import names_of
 from omnitrack.tracks.exporting import Footage
 from omnitrack.tracks.files import FORMATS, load_tracks
@@ -63,15 +64,10 @@ def export_file(
     if options.get("names") and options.get("labels"):
         raise UsageError("--names and --labels both name the tracks", "give one of them")
     found = find_format(output, name)  # before the tracks are read
-    where = "the tracks" if isinstance(tracks, Tracks) else tracks or project.tracks_dir / "tracks.npz"
+    where = str(tracks) if isinstance(tracks, Path) else "the tracks"
     if not isinstance(tracks, Tracks):
-        tracks = load_tracks(where)
-    size = project.meta.original_size
-    if tuple(tracks.size) not in (size, (0, 0)) or tracks.meta.get("frames") not in (None, project.meta.fingerprint):
-        raise OmnitrackError(
-            f"{where} cannot be of the video of project {project.root}",
-            f"track points of this project: omnitrack query {project.root} --grid 20@0",
-        )
+        tracks = last_tracks(project) if tracks is None else load_tracks(tracks)
+    check_tracks_of(project, tracks, where)
     label = found.name if isinstance(found, ExportFormat) else found
     asked = {key: value for key, value in options.items() if key != "labels"} | {"footage": footage_of(project)}
     if options.get("labels") is not None:
@@ -81,6 +77,16 @@ def export_file(
     return ExportReport(label, str(output or "-"), len(tracks), len(tracks.frames), seconds)
 
 
+def check_tracks_of(project: Project, tracks: Tracks, what: str) -> None:
+    """Raise an `OmnitrackError` that says `what` where tracks are of another video, as far as they tell."""
+    size = project.meta.original_size
+    if tuple(tracks.size) not in (size, (0, 0)) or tracks.meta.get("frames") not in (None, project.meta.fingerprint):
+        raise OmnitrackError(
+            f"{what} cannot be of the video of project {project.root}",
+            f"track points of this project: omnitrack query {project.root} --grid 20@0",
+        )
+
+
 @dataclass(frozen=True)
 class OfferedFormat:
     """A format that tracks can be exported in: its name, how its files end, and what it is."""
@@ -88,6 +94,17 @@ class OfferedFormat:
     name: str
     suffix: str
     words: str
+
+
+# Of every pixel without asking for anything more, as a menu says it; a sequence is one file, a .zip.
+OFFERED_DENSE = (
+    OfferedFormat("stmap", ".zip", "every pixel: STMap to frame 0, EXR (needs OpenEXR)"),
+    OfferedFormat("motion-vectors", ".zip", "every pixel: motion vectors, EXR (needs OpenEXR)"),
+    OfferedFormat("flo", ".zip", "every pixel: flow to the next frame, .flo"),
+    OfferedFormat("kitti", ".zip", "every pixel: flow to the next frame, KITTI's 16-bit PNG"),
+    OfferedFormat("camera", ".json", "camera motion as .json"),
+    OfferedFormat("camera-nuke", ".nk", "camera motion as a Nuke Transform"),
+)
 
 
 def offered_formats() -> list[OfferedFormat]:

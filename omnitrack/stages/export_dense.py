@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -67,6 +69,22 @@ class DenseReport:
     frames: int
     size: tuple[int, int]
     seconds: float
+
+
+def export_dense_file(project: Project, name: str, output: Path, device: str = "auto") -> None:
+    """As `export_dense`, in one file: those of a sequence are packed into a .zip.
+
+    Raises:
+        OmnitrackError: As of `export_dense`.
+    """
+    if output.suffix != ".zip":
+        export_dense(project, name, output, DenseOptions(), device)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        export_dense(project, name, Path(folder) / name, DenseOptions(), device)
+        with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED) as packed:
+            for file in sorted((Path(folder) / name).iterdir()):
+                packed.write(file, f"{name}/{file.name}")
 
 
 def export_dense(

@@ -296,9 +296,11 @@ def _fit_stored(project: Project) -> Stored:
 
 
 def _fit_wanted(work: Work, stamps: Stamps) -> Stamp:
-    from omnitrack.stages.fit import fit_stamp
+    """With the pins that the last fit was given: they are no setting, and stay until `fit` begins without them."""
+    from omnitrack.stages.fit import fit_stamp, pins_of_fit
 
-    return fit_stamp(stamps["filter"] or {}, work.settings.fit, work.seed, stamps["matching"], stamps["depth"])
+    pins = pins_of_fit(work.project)
+    return fit_stamp(stamps["filter"] or {}, work.settings.fit, work.seed, stamps["matching"], stamps["depth"], pins)
 
 
 def _fit_inputs(work: Work, made: Stamp, stamps: Stamps) -> dict[str, str | None]:
@@ -314,9 +316,10 @@ def _fit_inputs(work: Work, made: Stamp, stamps: Stamps) -> dict[str, str | None
 
 
 def _make_fit(work: Work, stored: Stored) -> None:
-    from omnitrack.stages.fit import fit_field
+    from omnitrack.stages.fit import fit_field, pins_of_fit
 
-    fit_field(work.project, work.settings, work.device, work.seed, stored.begun, work.progress)
+    pins = pins_of_fit(work.project)
+    fit_field(work.project, work.settings, work.device, work.seed, stored.begun, work.progress, pins)
 
 
 # --- the table --------------------------------------------------------------------------------------------------

@@ -8,9 +8,10 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.plotting.diagram import Diagram
 from omnitrack.plotting.evaluation import evaluation_page
 from omnitrack.plotting.figures import check_plot, save_figure
 from omnitrack.plotting.fit import loss_page
@@ -19,6 +20,9 @@ from omnitrack.project.project import Project
 from omnitrack.stages.plot_kinds import EVAL_PLOT, LOSS_PLOT, MANY_PLOTS, MICROMETRES, TRACK_PLOTS
 from omnitrack.stages.track_labels import names_of
 from omnitrack.tracks.tracks import Tracks
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -60,13 +64,24 @@ def plot_tracks(
     """
     began = time.perf_counter()
     check_plot(output)
+    save_figure(_track_figure(tracks, plot, scale, labels), output)
+    return PlotReport(plot, str(output), time.perf_counter() - began)
+
+
+def track_diagram(tracks: Tracks, plot: str, scale: float | None, unit: str | None) -> Diagram:
+    """The same as `plot_tracks` draws, for a notebook; for arguments and errors see `Tracks.plot`."""
+    if plot not in TRACK_PLOTS:
+        raise OmnitrackError(f"there is no plot {plot!r} of tracks", f"known: {', '.join(TRACK_PLOTS)}")
+    return Diagram(_track_figure(tracks, plot, scale_of(scale, unit)))
+
+
+def _track_figure(tracks: Tracks, plot: str, scale: Scale, labels: str | None = None) -> Figure:
     if not len(tracks) or not len(tracks.frames):
         raise OmnitrackError("there are no tracks to draw", "track some: omnitrack query PROJECT --grid 20@0")
     if not 0 < scale.per_px < math.inf:
         raise OmnitrackError(f"a scale of {scale.per_px:g} {scale.unit} per pixel is none", "for example --scale 0.65")
     quantities = (TRACK_PLOTS if len(tracks) <= MOST_LINES else MANY_PLOTS)[plot]
-    save_figure(track_page(tracks, names_of(labels, tracks), quantities, scale), output)
-    return PlotReport(plot, str(output), time.perf_counter() - began)
+    return track_page(tracks, names_of(labels, tracks), quantities, scale)
 
 
 def plot_losses(project: Project, output: Path) -> PlotReport:
@@ -79,7 +94,9 @@ def plot_losses(project: Project, output: Path) -> PlotReport:
     check_plot(output)
     reports = list(_reports(project.metrics_path))
     if not reports:
-        raise OmnitrackError(f"project {project.root} has no record of a fit", f"fit it: omnitrack fit {project.root}")
+        from omnitrack.project.checkpoint import step_towards_a_fit  # with torch
+
+        raise OmnitrackError(f"project {project.root} has no record of a fit", step_towards_a_fit(project))
     steps, losses, errors = zip(*reports, strict=True)
     save_figure(loss_page(steps, losses, errors), output)
     return PlotReport(LOSS_PLOT, str(output), time.perf_counter() - began)

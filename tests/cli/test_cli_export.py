@@ -132,6 +132,18 @@ def test_what_is_refused(cli: Cli, tracked: Path, arguments: list[str], status: 
     assert message in " ".join(err.split()) and hint in " ".join(err.split())
 
 
+def test_without_tracks_the_hint_is_the_first_missing_step(cli: Cli, project: Path) -> None:
+    said = f"error: project {project} has no tracks yet\n\nhint: "
+    for name, step in ((None, "first comes its flow: omnitrack flow"), ("flow", "next: omnitrack filter")):
+        if name is not None:
+            (project / "products").mkdir()
+            (project / "products" / f"{name}.h5").touch()
+        assert cli("export", str(project), "--as", "nuke")[2] == f"{said}{step} {project}\n"
+    (project / "checkpoints").mkdir()
+    (project / "checkpoints" / "step_000001.pt").touch()
+    assert cli("plot", str(project))[2] == f"{said}make some: omnitrack query {project} --grid 20@0\n"
+
+
 def test_tracks_of_another_video(cli: Cli, tracked: Path, tmp_path: Path) -> None:
     other = replace(load_tracks(tracked / "tracks" / "tracks.npz"), size=(64, 64))
     other.save(tmp_path / "other.npz")

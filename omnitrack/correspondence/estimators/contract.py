@@ -52,6 +52,8 @@ class FlowEstimate:
         flow: (H, W, 2) float32, all finite: source pixel p is at p + flow[p] in the target.
         confidence: (H, W) in [0, 1], 0 where nothing is known or the point is hidden; None where the estimator cannot
             tell, and the cycle check alone decides.
+        measured: (H, W, 2) float32, where `flow` says more than was measured: where the search for a farther frame
+            begins. None: `flow` is that.
 
     Example:
         >>> FlowEstimate(np.zeros((48, 64, 2), np.float32)).confidence is None
@@ -60,6 +62,7 @@ class FlowEstimate:
 
     flow: NDArray[np.float32]
     confidence: NDArray[np.float32] | None = None
+    measured: NDArray[np.float32] | None = None
 
 
 @runtime_checkable

@@ -2,8 +2,8 @@
 
     python tests/benchmarks/operations.py [--method cadex] [--preset fast] [--frames 32] [--json FILE]
 
-A GPU takes some 5 microseconds to be told an operation, whatever its size: where arrays are small, their number is the
-time. They are counted as torch dispatches them, without views. The compiled pass counts as the operations around it, and
+A GPU takes some 5 microseconds to be told an operation, whatever its size: where arrays are small, they are the
+time. They are counted as torch dispatches them, without views. The compiled pass counts as what is around it, and
 its waits are for arrays of numpy. "Matches" are 256 long-range ones, a "look" is what happens every 25 steps.
 """
 

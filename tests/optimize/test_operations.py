@@ -14,7 +14,7 @@ from omnitrack.optimize.engine import Engine
 from omnitrack.settings import FitSettings
 from omnitrack.synthetic import two_planes
 
-# What was counted when these were written, and a tenth on top: one more in every layer shows, one more in a step does not
+# What was counted when these were written, and a tenth on top: one more in every layer shows, one more in all does not
 STEP = {"cadex": 1300, "omnimotion": 1750}
 SETUP, SETUP_WAITS, LOOK = 3500, 40, 450
 

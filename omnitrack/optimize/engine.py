@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.optimize.batch import Batch
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.depth_prior import DepthPrior, believe
 from omnitrack.optimize.matches import LongRangeMatches
@@ -178,8 +179,7 @@ class Engine:
                 group["lr"] = rate * factor
             context = StepContext(self.step / s.steps, self._generator)
             batch = self.sampler.draw(context.progress, self._generator)
-            terms, errors = self._method.losses(self.field, batch, s, context)
-            terms |= self._match_terms(context)
+            terms, errors = self._terms(batch, context)
             self._optimizer.zero_grad(set_to_none=True)
             torch.stack(list(terms.values())).sum().backward()
             for group, clip in zip(self._optimizer.param_groups, self._clips, strict=True):
@@ -192,13 +192,20 @@ class Engine:
             self.step += 1
         return sums
 
-    def _match_terms(self, context: StepContext) -> dict[str, Tensor]:
-        """The term of the long-range matches; nothing where there are none, or they weigh nothing now."""
-        weight = match_weight(context.progress, self.settings.match_weights)
+    def _terms(self, batch: Batch, context: StepContext) -> tuple[dict[str, Tensor], Tensor]:
+        """The terms of a batch, and that of the long-range matches where there are any that weigh something now."""
+        method, settings = self._method, self.settings
+        weight = match_weight(context.progress, settings.match_weights)
         if self._matches is None or weight == 0:
-            return {}
-        batch = self._matches.draw(self.settings.matches, self._generator)
-        return {"matches": weight * self._method.match_loss(self.field, batch, self.settings, context)}
+            return method.losses(self.field, batch, settings, context)
+        if method.joint_losses is not None:
+            matches = self._matches.draw(settings.matches, self._generator)
+            terms, errors, far = method.joint_losses(self.field, batch, matches, settings, context)
+        else:
+            terms, errors = method.losses(self.field, batch, settings, context)
+            matches = self._matches.draw(settings.matches, self._generator)
+            far = method.match_loss(self.field, matches, settings, context)
+        return {**terms, "matches": weight * far}, errors
 
     def _rate_factor(self) -> float:
         """What the first learning rates are multiplied with, now."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from omnitrack.stages.tracker import Tracker
     from omnitrack.tracks.tracks import Tracks
     from omnitrack.view.shown import ShownPage
+    from omnitrack.view.widget import PageWidget
 
 
 class OpenProject:
@@ -94,15 +95,23 @@ class OpenProject:
 
         return filter_flow(self.project, self.settings, self._progress, self._device)
 
-    def fit(self, resume: bool = False) -> FitReport:
+    def fit(self, resume: bool = False, pins: Tracks | str | Path | None = None) -> FitReport:
         """Fit the motion field.
 
         Args:
-            resume: Go on from the last checkpoint.
+            resume: Go on from the last checkpoint; with pins that it was not fitted to, its last part is done again.
+            pins: Tracks that were corrected by hand, or their file: the field is fitted to the pins, too.
+
+        Raises:
+            OmnitrackError: Nothing filtered, a checkpoint of other settings, no pins in the tracks, or those of another
+                video.
         """
         from omnitrack.stages.fit import fit_field
+        from omnitrack.stages.fit_pins import read_pins
 
-        return fit_field(self.project, self.settings, self._device, self._seed, resume, self._progress)
+        given = Path(pins) if isinstance(pins, str) else pins
+        pairs = None if given is None else read_pins(self.project, given)
+        return fit_field(self.project, self.settings, self._device, self._seed, resume, self._progress, pairs)
 
     def queries(
         self,
@@ -243,7 +252,8 @@ class OpenProject:
             frame: The frame of the grid or of the drawing; None takes the setting ``render.frame``.
             point: For the style stabilise: a text ``x,y@t``.
             mask: For the styles stabilise and matte: a text ``M.png@t``.
-            labels: For the styles that draw tracks: a table with a label for each (``track,label``).
+            labels: For the styles that draw tracks: a table with a label for each (``track,label``), or a picture of
+                labels over a frame, ``labels.png@t``.
 
         Raises:
             OmnitrackError: As for `omnitrack.stages.render.render`.
@@ -255,7 +265,7 @@ class OpenProject:
         if frame is not None:
             settings = replace(settings, render=replace(settings.render, frame=frame))
         path = None if output is None else Path(output)
-        drawing, names = (None if file is None else Path(file) for file in (edit, labels))
+        drawing, names = None if edit is None else Path(edit), None if labels is None else str(labels)
         inputs = RenderInputs(drawing, point, mask, names)
         return render(self.project, settings, tracks, style, path, self._device, self._progress, inputs)
 
@@ -276,22 +286,22 @@ class OpenProject:
             output: A .png, .svg or .pdf; None makes ``plots/PLOT.png`` in the project.
             scale: Length of a pixel, for lengths and speeds in units; None tells them in pixels.
             unit: Its name; None says micrometres.
-            labels: A table with a name for each track (``track,label``).
+            labels: A table with a name for each track (``track,label``), or a picture of labels, ``labels.png@t``.
 
         Raises:
             OmnitrackError: A plot nobody knows, no tracks, no fit, or no matplotlib.
         """
+        from omnitrack.stages.last_tracks import last_tracks
         from omnitrack.stages.plot import plot_losses, plot_tracks, scale_of
         from omnitrack.stages.plot_kinds import LOSS_PLOT, TRACK_PLOTS
-        from omnitrack.tracks.files import load_tracks
 
         path = self.project.plots_dir / f"{plot}.png" if output is None else Path(output)
         if plot == LOSS_PLOT:
             return plot_losses(self.project, path)
         if plot not in TRACK_PLOTS:
             raise OmnitrackError(f"there is no plot {plot!r}", f"known: {', '.join((*TRACK_PLOTS, LOSS_PLOT))}")
-        drawn = load_tracks(self.project.tracks_dir / "tracks.npz") if tracks is None else tracks
-        return plot_tracks(drawn, plot, path, scale_of(scale, unit), None if labels is None else Path(labels))
+        drawn = last_tracks(self.project) if tracks is None else tracks
+        return plot_tracks(drawn, plot, path, scale_of(scale, unit), None if labels is None else str(labels))
 
     def export(
         self, output: str | Path, format: str | None = None, tracks: Tracks | None = None, **options: Any
@@ -302,8 +312,8 @@ class OpenProject:
             output: The file; of the formats of a file a frame a folder, or a pattern such as ``maps/shot.%04d.exr``.
             format: As ``omnitrack export --as`` has it: nuke, napari, stmap ...; None goes by the suffix.
             tracks: What `query` returned; None takes the tracks of the last query on the command line.
-            options: ``first_frame``, ``hidden``, ``min_confidence``, ``names``, ``scale``, ``unit`` of tracks; of every
-                pixel ``frame``, ``matte``, ``bits``, ``first_frame``.
+            options: ``first_frame``, ``hidden``, ``min_confidence``, ``names`` or ``labels``, ``scale``, ``unit`` of
+                tracks; of every pixel ``frame``, ``matte``, ``bits``, ``first_frame``.
 
         Raises:
             OmnitrackError: A format nobody knows, what it cannot do, no fitted field, or a file that cannot be written.
@@ -321,23 +331,29 @@ class OpenProject:
         asked = DenseOptions(**options)
         return export_dense(self.project, format, Path(output), asked, self._device, self._progress)
 
-    def show(self, browser: bool = True) -> ShownPage:
-        """Open the page of `omnitrack view` beside a notebook: click on anything and see where it goes.
+    def show(self, browser: bool | None = None) -> PageWidget | ShownPage:
+        """Show the page of `omnitrack view`: click on anything and see where it goes.
 
-        Works as soon as there is flow; a checkpoint that is written meanwhile is noticed.
+        Works as soon as there is flow; a checkpoint that is written meanwhile is noticed. In a notebook the page is in
+        the cell, which needs the extra ``notebook``; elsewhere it opens in the browser, which needs ``view``.
 
         Args:
-            browser: Open it in the browser; otherwise go to its `url`.
+            browser: Open it in the browser, or with False show only its address; None: in the cell, where that can be.
 
         Returns:
-            The page, until its `close`; a notebook shows it as a link.
+            The page, until its `close`.
 
         Raises:
-            OmnitrackError: Packages are missing: ``pip install "omnitrack-video[view]"``.
+            OmnitrackError: Packages are missing, or the project cannot be read.
         """
         from omnitrack.view.shown import ShownPage
+        from omnitrack.view.widget import INSTALL, can_show, in_notebook, project_widget
 
-        return ShownPage(self.project, self.settings, self._device, browser)
+        here = browser is None and in_notebook()
+        if here and can_show():
+            return project_widget(self.project, self.settings, self._device)
+        advice = f"To have it in the cell: {INSTALL}" if here else ""
+        return ShownPage(self.project, self.settings, self._device, browser is not False, advice)
 
     def info(self) -> InfoReport:
         """Say what the project holds, what of it is stale, and what to do next."""

@@ -122,6 +122,7 @@ class FlowSettings:
     )
     pairs: str = setting("auto", "frame pairs to match: auto (= log), log, exhaustive, window:N or keyframe")
     warm_start: bool = setting(True, "start each pair from the flow of the same frame over a shorter gap")
+    surroundings: bool = setting(True, "places without texture follow the motion around them")
     workers: int = setting(0, "parallel workers; 0 uses every core", low=0)
     dis: DisSettings = table(DisSettings, "OpenCV's dense inverse search")
     raft: RaftSettings = table(RaftSettings, "the RAFT network")
@@ -207,6 +208,7 @@ class DepthSettings:
 
     source: str = setting("none", "where depth maps come from; none: depth from motion alone", choices=DEPTH_SOURCES)
     path: str = setting("", "the folder of maps, the ONNX file, or the name or folder of a transformers model")
+    channel: str = setting("", "of EXR maps; empty: Z, else depth, V, Y or R in any layer, else the only one")
     kind: str = setting(
         "auto",
         "larger values are farther (depth) or nearer (inverse); auto: known of the model",
@@ -332,6 +334,8 @@ class FitSettings:
         (1.0, 0.1, 0.01),
         "their weights: at the start, from 1/22 of the run, and from 2/22, when outliers are left out",
     )
+    pin_weight: float = setting(1.0, "weight of the pins of --pins", low=0)
+    pin_share: float = setting(0.25, "share of the run that --resume does again for new pins, 0 to 1", low=0)
     data_mb: int = setting(360, "memory for correspondences, in MB; more are thinned out", low=1)
     sampler: str = setting("regions", "draw points by region and its error, or by pair as published", choices=SAMPLERS)
     hard_share: float = setting(0.8, "share of the samples drawn by error, the rest evenly", low=0)

@@ -105,8 +105,13 @@ def identity(name_or_path: str, published: Mapping[str, PublishedFile]) -> str:
         return MISSING
 
 
-def import_extra(module: str, extra: str) -> ModuleType:
+def import_extra(module: str, extra: str, what: str = "this") -> ModuleType:
     """Import a package that only an extra of omnitrack installs.
+
+    Args:
+        module: Its name.
+        extra: That of the extra.
+        what: Needs it, as the subject of a sentence.
 
     Raises:
         OmnitrackError: It is not installed, or cannot be imported.
@@ -117,7 +122,7 @@ def import_extra(module: str, extra: str) -> ModuleType:
         absent = isinstance(error, ModuleNotFoundError) and error.name == module.split(".")[0]
         why = "is not installed" if absent else f"cannot be imported: {error}"
         raise OmnitrackError(
-            f"this needs the package {module}, which {why}", f'pip install "{DISTRIBUTION}[{extra}]"'
+            f"{what} needs the package {module}, which {why}", f'pip install "{DISTRIBUTION}[{extra}]"'
         ) from error
 
 

@@ -17,6 +17,7 @@ GROUND = {
     "atomic",
     "bounded_pickle",
     "byte_cache",
+    "closing",
     "config",
     "device",
     "errors",

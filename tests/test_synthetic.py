@@ -96,7 +96,9 @@ def test_occlusion_of_the_disc_by_hand() -> None:
     assert {0, 1, 2} == set(np.unique(scene.depth_order(8)))
 
 
-@pytest.mark.parametrize("scene", [two_planes(), occluder_scene(), demo_scene(num_frames=24)], ids=str)
+@pytest.mark.parametrize(
+    "scene", [two_planes(), occluder_scene(), demo_scene(num_frames=24)], ids=["planes", "occluder", "demo"]
+)
 def test_flow_agrees_with_tracks_and_with_the_depth_order(scene) -> None:
     width, height = scene.size
     rng = np.random.default_rng(1)
@@ -119,7 +121,7 @@ def test_flow_agrees_with_tracks_and_with_the_depth_order(scene) -> None:
         np.testing.assert_array_equal(visible[sure], (same & inside)[sure])
 
 
-@pytest.mark.parametrize("scene", [two_planes(), occluder_scene(), demo_scene()], ids=str)
+@pytest.mark.parametrize("scene", [two_planes(), occluder_scene(), demo_scene()], ids=["planes", "occluder", "demo"])
 def test_frames_show_the_same_colour_along_the_flow(scene) -> None:
     for source, target in [(0, 1), (2, 7), (6, 1)]:
         flow, visible = scene.flow(source, target)

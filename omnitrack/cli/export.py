@@ -78,6 +78,13 @@ Names = Annotated[
     str | None,
     typer.Option(metavar="A,B", help="Names of the tracks, or a file of one a line.", show_default="track_0000"),
 ]
+Labels = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE[@T]",
+        help="Name tracks by a table track,label or a picture of labels over frame T.",
+    ),
+]
 Scale = Annotated[float | None, typer.Option(metavar="UNITS", help="Units per pixel.", show_default="1")]
 Unit = Annotated[str | None, typer.Option(metavar="um|mm|...", help="Unit of lengths.", show_default="px")]
 Frame = Annotated[
@@ -92,7 +99,10 @@ Matte = Annotated[
 Bits = Annotated[
     int | None,
     typer.Option(
-        metavar="16|32", help="Of EXR pictures.", show_default="32 of stmap, 16 of motion-vectors", callback=_bits
+        metavar="16|32",
+        help="Of EXR pictures, which a matte is with it.",
+        show_default="32 of stmap, else 16",
+        callback=_bits,
     ),
 ]
 
@@ -107,6 +117,7 @@ def command(
     hidden: Hidden = None,
     min_confidence: MinConfidence = None,
     names: Names = None,
+    labels: Labels = None,
     scale: Scale = None,
     unit: Unit = None,
     frame: Frame = None,
@@ -120,7 +131,7 @@ def command(
     """
     path = None if output is None or output == "-" else Path(output)
     opened = session.project(project)
-    of_tracks: dict[str, object] = {"--tracks": tracks, "--hidden": hidden, "--names": names}
+    of_tracks: dict[str, object] = {"--tracks": tracks, "--hidden": hidden, "--names": names, "--labels": labels}
     of_tracks |= {"--min-confidence": min_confidence, "--scale": scale, "--unit": unit}
     if name in DENSE or matte is not None:
         _refuse(of_tracks, f"tracks, not for {name or 'matte'}")
@@ -135,6 +146,7 @@ def command(
         "min_confidence": min_confidence,
         "scale": scale,
         "unit": unit,
+        "labels": labels,
     }
     options = {key: value for key, value in given.items() if value is not None}
     report = export_file(opened, tracks, path, name, {**options, "names": parse_names(names)})

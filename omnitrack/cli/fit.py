@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from omnitrack.cli.options import HERE, Assignments, Method, Preset, ProjectArgument, Steps
 from omnitrack.cli.session import Session, command_line
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from omnitrack.project.project import Project
+
+VIEW = "view"
 EXAMPLES = """
 omnitrack fit clip
 omnitrack fit clip --preset accurate --device cuda
 omnitrack fit clip --resume                     go on after Ctrl-C
+omnitrack fit clip --resume --pins corrected.npz   take in what was corrected by hand
 omnitrack fit clip --steps 500 --set fit.anchors=512
 """
 
@@ -24,16 +33,36 @@ def command(
     preset: Preset = None,
     steps: Steps = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    pins: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TRACKS|view", help="Fit to the pins of a file of tracks, or of the page of omnitrack view, too."
+        ),
+    ] = None,
     assignments: Assignments = None,
 ) -> None:
     """Fit the motion field to the matches.
 
-    Metrics go to fit/metrics.jsonl. Checkpoints are kept, on Ctrl-C too: go on with --resume.
+    Metrics go to fit/metrics.jsonl. Checkpoints are kept, on Ctrl-C too: go on with --resume. With --resume --pins only
+    the last part of a fit is done again, and the field goes through the places that were set by hand.
     """
     from omnitrack.stages.fit import fit_field
 
     opened = session.project(project)
     flags = {"fit.method": method, "fit.steps": steps}
     settings = session.settings(opened.settings_path, assignments, flags, preset)
-    report = fit_field(opened, settings, session.device, session.seed, resume, session.progress)
+    pinned = None if pins is None else _pins(opened, pins)
+    report = fit_field(opened, settings, session.device, session.seed, resume, session.progress, pinned)
     session.report(report, command_line("query", project, "--grid", "16@0"))
+
+
+def _pins(project: Project, source: str) -> NDArray[np.float32]:
+    """The pins of a file of tracks, or of the page."""
+    from omnitrack.stages.fit_pins import pairs_of_pins, read_pins
+
+    if source != VIEW:
+        return read_pins(project, Path(source))
+    from omnitrack.view.points import PointList, as_rows
+
+    _, points = PointList(project).get()
+    return pairs_of_pins(project, *as_rows(points), f"the page of {project.root}")

@@ -33,6 +33,7 @@ def command(session: Session, project: ProjectArgument = HERE) -> None:
     longest = max(len(product.name) for product in report.products)
     for product in report.products:
         about = product.reason if product.reason else size_text(product.bytes)
+        about += f", {product.note}" if product.note else ""
         renew = f" ({product.command})" if product.state in ("stale", "unfinished", "damaged") else ""
         colour = COLOURS.get(product.state, WRONG)
         session.say(f"{about}{renew}", f"  {product.name:<{longest}}  {product.state:<10}  ", colour)

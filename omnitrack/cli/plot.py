@@ -47,7 +47,11 @@ def command(
         Path | None, typer.Option(metavar="FILE", help="Results of an evaluation: omnitrack eval DATASET -o FILE.")
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A table with a name for each track (track,label).")
+        str | None,
+        typer.Option(
+            metavar="FILE[@T]",
+            help="A table with a name for each track (track,label), or a picture of labels over frame T.",
+        ),
     ] = None,
     scale: Annotated[
         float | None, typer.Option(metavar="UNIT_PER_PX", help="Length of a pixel, for lengths and speeds in units.")
@@ -109,10 +113,11 @@ def _tracks(
     project: Path,
     plot: str,
     tracks: Path | None,
-    labels: Path | None,
+    labels: str | None,
     scale: tuple[float | None, str | None],
     output: Path | None,
 ) -> PlotReport:
+    from omnitrack.stages.last_tracks import last_tracks
     from omnitrack.stages.plot import plot_tracks, scale_of
     from omnitrack.tracks.files import load_tracks
 
@@ -120,7 +125,7 @@ def _tracks(
     if tracks is not None:
         found, default = load_tracks(tracks), _beside(tracks, plot)
     elif opened is not None:
-        found, default = load_tracks(opened.tracks_dir / "tracks.npz"), opened.plots_dir / f"{plot}.png"
+        found, default = last_tracks(opened), opened.plots_dir / f"{plot}.png"
     if opened is not None and not found.fps:  # a .csv does not say it
         found = replace(found, fps=opened.meta.fps)
     return plot_tracks(found, plot, output or default, scale_of(*scale), labels)

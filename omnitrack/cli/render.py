@@ -20,6 +20,7 @@ omnitrack render clip --style edit --edit logo.png --frame 0
 omnitrack render clip --style stabilise         hold the camera still; --point 120,64@0: a point
 omnitrack render clip --style matte --mask cat.png@0 -o matte.mp4
 omnitrack render clip --style points --labels names.csv --side-by-side
+omnitrack render clip --labels cells.png@0      colours by a picture of labels over frame 0
 """
 
 
@@ -52,8 +53,12 @@ def command(
         typer.Option(metavar="M.png@T", help="For stabilise, the thing that stands still; for matte, what is white."),
     ] = None,
     labels: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="A table with a label for each track (track,label): colours and names."),
+        str | None,
+        typer.Option(
+            metavar="FILE[@T]",
+            help="A table with a label for each track (track,label), or a picture of labels over frame T (grey values "
+            "or a palette, 0 is none): colours and names.",
+        ),
     ] = None,
     fps: Annotated[
         float | None, typer.Option(min=0, metavar="FPS", help="Frames per second.", show_default="the project's")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from omnitrack.depth_prior.contract import DepthClip, DepthSource
 from omnitrack.errors import OmnitrackError
 from omnitrack.settings import DepthSettings
+from omnitrack.weights import import_extra
 
 NONE = "none"
 _WHAT = {
@@ -12,6 +15,9 @@ _WHAT = {
     "onnx": "the file of an ONNX depth network",
     "transformers": "the name or folder of a depth model",
 }
+
+# Package and extra of a source that is a network.
+NEEDED = {"onnx": ("onnxruntime", "onnx"), "transformers": ("transformers", "depth")}
 
 
 def open_source(settings: DepthSettings, clip: DepthClip) -> DepthSource:
@@ -52,6 +58,21 @@ def source_identity(settings: DepthSettings) -> str:
     from omnitrack.depth_prior.transformers_model import model_identity
 
     return model_identity(settings.path)
+
+
+def check_source(settings: DepthSettings) -> None:
+    """Say what a source lacks before the hours of flow that come before it: its files, or the package that reads them.
+
+    Raises:
+        OmnitrackError: No path, nothing there, or a missing extra.
+    """
+    _need_path(settings)
+    if settings.source == "folder":
+        from omnitrack.depth_prior.folder import usable_files
+
+        usable_files(settings.path)
+    elif find_spec(NEEDED[settings.source][0]) is None:
+        import_extra(*NEEDED[settings.source])  # raises
 
 
 def _need_path(settings: DepthSettings) -> None:

@@ -7,6 +7,7 @@ frame of the project; or, where there are more, one per frame of the video, of w
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +15,16 @@ from numpy.typing import NDArray
 
 from omnitrack.config import fingerprint
 from omnitrack.depth_prior.contract import DEPTH, DepthClip, one_channel
-from omnitrack.depth_prior.exr import read_exr
 from omnitrack.errors import OmnitrackError
 from omnitrack.numpy_file import read_npy, read_npz
 from omnitrack.settings import DepthSettings
+from omnitrack.video.exr import Choice, ExrPart, need_openexr, read_exr
 from omnitrack.video.images import read_pixels
 from omnitrack.weights import MISSING, identity
 
 SUFFIXES = (".npz", ".npy", ".png", ".exr")
 KEY = "depth"  # of the array in an npz, as the published code names it
+DEPTH_CHANNELS = ("Z", "DEPTH", "V", "Y", "R")  # of an EXR, in the order of preference, whatever layer they are in
 ASPECT_TOLERANCE = 0.1  # networks round the sides of what they are fed to multiples of up to 32
 
 
@@ -30,17 +32,18 @@ class DepthFolder:
     """A `DepthSource` of files.
 
     Args:
-        settings: Names the folder. Where it leaves the kind open, larger is farther.
+        settings: Names the folder, and the channel of EXR maps. Where it leaves the kind open, larger is farther.
         clip: The frames that the maps are of.
 
     Raises:
-        OmnitrackError: No such folder, no maps in it, maps of several formats, or another number than frames.
+        OmnitrackError: No such folder, no maps in it, maps of several formats, or another number than frames; EXR maps
+            without the package that reads them.
     """
 
     def __init__(self, settings: DepthSettings, clip: DepthClip) -> None:
         self.kind = DEPTH if settings.kind == "auto" else settings.kind
-        self._size = clip.size
-        files = _files(settings.path)
+        self._size, self._channel = clip.size, settings.channel
+        files = usable_files(settings.path)
         indices = list(clip.indices)
         if len(files) == clip.num_frames:
             self._files = files
@@ -58,7 +61,7 @@ class DepthFolder:
     def depth(self, t: int, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See `DepthSource`."""
         path = self._files[t]
-        values = read_map(path)
+        values = read_map(path, self._channel)
         height, width = values.shape
         if abs(np.log(width / height * self._size[1] / self._size[0])) > ASPECT_TOLERANCE:
             raise OmnitrackError(
@@ -78,8 +81,24 @@ def folder_identity(path: str) -> str:
     return fingerprint([[file.name, identity(str(file), {})] for file in files])
 
 
-def read_map(path: Path) -> NDArray[np.float32]:
+def usable_files(path: str) -> list[Path]:
+    """The maps in a folder, in order, that can be read here.
+
+    Raises:
+        OmnitrackError: There are none, they are of several formats, or the package that reads them is not installed.
+    """
+    files = _files(path)
+    if files[0].suffix.lower() == ".exr":
+        need_openexr(f"depth map {files[0]}")
+    return files
+
+
+def read_map(path: Path, channel: str = "") -> NDArray[np.float32]:
     """One depth map (h, w) float32 from a file.
+
+    Args:
+        path: The file.
+        channel: Of an EXR; empty for Z, else depth, V, Y or R in any layer, else the only one.
 
     Raises:
         OmnitrackError: It cannot be read, is cut short, or holds something else.
@@ -90,7 +109,7 @@ def read_map(path: Path) -> NDArray[np.float32]:
             raise _wrong(path, f"is a picture of {pixels.shape[2]} channels", "a grey one of 16 bits is needed")
         return _checked(path, pixels)
     if path.suffix.lower() == ".exr":
-        return _checked(path, read_exr(path))
+        return _checked(path, read_exr(path, lambda parts: _depth_channel(path, parts, channel))[..., 0])
     try:
         if path.suffix.lower() == ".npy":
             return _checked(path, read_npy(path))
@@ -99,6 +118,19 @@ def read_map(path: Path) -> NDArray[np.float32]:
     except (OSError, ValueError) as error:
         cause = getattr(error, "strerror", None) or "it is damaged, cut short or no array of numbers"
         raise OmnitrackError(f"cannot read depth map {path}: {cause}", "make it anew, or remove it") from error
+
+
+def _depth_channel(path: Path, parts: Sequence[ExrPart], wanted: str) -> Choice:
+    """The channel that is named, as it stands there or after its layer; else the first of those that are usual."""
+    places = [(index, name) for index, part in enumerate(parts) for name in part.channels]
+    for name in (wanted,) if wanted else DEPTH_CHANNELS:
+        for index, found in places:
+            if found == wanted or found.rpartition(".")[2].upper() == name.upper():
+                return index, [found]
+    if len(places) == 1 and not wanted:
+        return 0, [places[0][1]]
+    sought, listed = f"channel {wanted}" if wanted else "channel of depth", ", ".join(name for _, name in places)
+    raise OmnitrackError(f"{path} has no {sought}: it has {listed}", "name the one: --set depth.channel=NAME")
 
 
 def _key_of(names: list[str], path: Path) -> str:

@@ -7,6 +7,8 @@ Convention:
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +43,9 @@ def thing_maps(tracks: Points, visible: NDArray[np.bool_], reference: int, thres
     return maps
 
 
-def camera_maps(tracks: Points, visible: NDArray[np.bool_], reference: int, threshold_px: float) -> Map:
+def camera_maps(
+    tracks: Points, visible: NDArray[np.bool_], confidence: NDArray[np.floating], reference: int, threshold_px: float
+) -> Map:
     """Maps under which the larger part of the frame stands still: homographies, which turning and zooming make.
 
     A frame is compared with the reference as long as enough points are seen in both, and with the frame before it
@@ -50,6 +54,8 @@ def camera_maps(tracks: Points, visible: NDArray[np.bool_], reference: int, thre
     Args:
         tracks: (N, T, 2) points all over the frames, begun in several of them.
         visible: (N, T) bool; only points that are seen in both frames count.
+        confidence: (N, T) in [0, 1]: of those that follow the common motion the surest count, for points on plain walls
+            slide along with it, a few pixels off.
         reference: Column of the frame that stays as it is.
         threshold_px: How far a point may be from the common motion and still follow it.
 
@@ -60,10 +66,10 @@ def camera_maps(tracks: Points, visible: NDArray[np.bool_], reference: int, thre
     for outward in (range(reference + 1, tracks.shape[1]), range(reference - 1, -1, -1)):
         base = before = reference
         for t in outward:
-            found = _homography(tracks, visible, t, base, threshold_px)
+            found = _homography(tracks, visible, confidence, t, base, threshold_px)
             if found is None and base != before:
                 base = before
-                found = _homography(tracks, visible, t, base, threshold_px)
+                found = _homography(tracks, visible, confidence, t, base, threshold_px)
             maps[t] = maps[before] if found is None else maps[base] @ found
             before = t
     return maps
@@ -94,20 +100,43 @@ def _similarity(now: Points, then: Points, threshold_px: float) -> Map:
     return held
 
 
-def _homography(tracks: Points, visible: NDArray[np.bool_], t: int, base: int, threshold_px: float) -> Map | None:
+def _homography(
+    tracks: Points,
+    visible: NDArray[np.bool_],
+    confidence: NDArray[np.floating],
+    t: int,
+    base: int,
+    threshold_px: float,
+) -> Map | None:
     """The map from frame `t` to frame `base`; None where too few points say it."""
     both = visible[:, t] & visible[:, base] & np.isfinite(tracks[:, (t, base)]).all((1, 2))
     if both.sum() < max(LEAST_POINTS, LEAST_SHARE * visible[:, t].sum()):
         return None
+    now, then = _plain(tracks[both, t]), _plain(tracks[both, base])
     found, follows = cv2.findHomography(
-        _plain(tracks[both, t]),
-        _plain(tracks[both, base]),
-        cv2.RANSAC,
-        threshold_px,
-        maxIters=RANSAC_STEPS,
-        confidence=RANSAC_CONFIDENCE,
+        now, then, cv2.RANSAC, threshold_px, maxIters=RANSAC_STEPS, confidence=RANSAC_CONFIDENCE
     )
-    return None if found is None or follows.sum() < LEAST_POINTS else np.asarray(found, np.float64)
+    if found is None or follows.sum() < LEAST_POINTS:
+        return None
+    common = follows[:, 0] > 0
+    sure = _surest(common, np.minimum(confidence[both, t], confidence[both, base]))
+    exact, _ = cv2.findHomography(now[sure], then[sure])
+    holds = exact is not None and np.median(_distance(exact, now[common], then[common])) < threshold_px
+    return np.asarray(exact if holds else found, np.float64)  # those on one line say nothing of the rest
+
+
+def _distance(held: NDArray[Any], now: Points, then: Points) -> NDArray[np.float64]:
+    """(N,) pixels from where a map takes points (N, 2) to where they should be."""
+    there = np.column_stack([now, np.ones(len(now))]) @ held.T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.linalg.norm(there[:, :2] / there[:, 2:] - then, axis=1)
+
+
+def _surest(there: NDArray[np.bool_], sure: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """The third of these points that is surest, and all that are as sure as its last; `LEAST_POINTS` in any case."""
+    ordered = np.sort(sure[there])[::-1]
+    kept = max(len(ordered) // 3, LEAST_POINTS)
+    return there & (sure >= ordered[kept - 1]) if kept <= len(ordered) else there
 
 
 def _plain(points: Points) -> NDArray[np.float64]:

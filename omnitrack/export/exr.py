@@ -1,10 +1,11 @@
-"""Maps of motion as OpenEXR pictures: STMaps and motion vectors.
+"""Maps of a field as OpenEXR pictures: STMaps, motion vectors and mattes.
 
 Convention:
     STMap: red and green say where a pixel's colour is fetched, as fractions of the frame, (0, 0) at its bottom left
     corner, y up; pixel centres are at half pixels, so that ((x + 0.5) / width, 1 - (y + 0.5) / height) moves nothing.
     Alpha is how much of it is seen there. Motion vectors: the layers `forward` (to the next frame) and `backward` (to
-    the one before) with channels u and v, in pixels, v up. Pixels are square, frames are numbered as the images.
+    the one before) with channels u and v, in pixels, v up. Mattes: white with alpha, premultiplied.
+    Pixels are square, frames are numbered as the images.
 
 Source:
     Foundry, Nuke reference guide, STMap and VectorBlur,
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.errors import OmnitrackError
+from omnitrack.weights import import_extra
 
 HALF, FLOAT = 16, 32  # bits of a channel
 Channels = dict[str, NDArray[np.floating]]
@@ -44,6 +45,11 @@ def motion_vectors(forward: NDArray[np.floating], backward: NDArray[np.floating]
     return {f"{layer}.{axis}": sign * flow[..., index] for layer, flow in named.items() for index, axis, sign in UV}
 
 
+def matte(alpha: NDArray[np.floating]) -> Channels:
+    """Channels R, G, B and A of white where `alpha` (H, W) in [0, 1] is 1."""
+    return dict.fromkeys("RGBA", alpha)
+
+
 UV = ((0, "u", 1.0), (1, "v", -1.0))
 
 
@@ -53,15 +59,7 @@ def load_openexr() -> Any:
     Raises:
         OmnitrackError: It is not installed.
     """
-    try:
-        import OpenEXR
-
-        return OpenEXR
-    except ImportError as error:
-        raise OmnitrackError(
-            "EXR pictures are written by the package OpenEXR, which is not installed",
-            'pip install "omnitrack-video[exr]"',
-        ) from error
+    return import_extra("OpenEXR", "exr", "an EXR picture")
 
 
 def write_exr(path: Path, channels: Channels, bits: int) -> None:

@@ -162,7 +162,7 @@ def _smoothness(carried: Carried) -> Tensor:
 
 def match_loss(field: CadexField, batch: Batch, settings: FitSettings, context: StepContext) -> Tensor:
     """See `omnitrack.optimize.method.Method.match_loss`: the terms of the dense correspondences."""
-    believe_all = not only_inliers(context.progress)
+    believe_all = context.certain or not only_inliers(context.progress)
     terms, _ = cadex_losses(field, batch, settings.cadex, 0.0, settings.outlier_px, believe_all)
     return torch.stack(list(terms.values())).sum()
 

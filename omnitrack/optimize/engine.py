@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -27,6 +27,7 @@ from omnitrack.settings import FitSettings
 
 REPORT_EVERY = 25  # steps between reports of the losses: the only host synchronisations
 MOST_ROLLBACKS = 10
+PINS_PER_STEP = 64  # drawn with replacement
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Engine:
         seed: Reproduces a run on a CPU.
         prior: Depth of the frames from elsewhere. How far it is believed is then `belief`.
         matches: Long-range matches to fit to besides.
+        pins: Matches that somebody has set by hand: they are right, and pull however far away the field is.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Engine:
         seed: int,
         prior: DepthPrior | None = None,
         matches: LongRangeMatches | None = None,
+        pins: LongRangeMatches | None = None,
     ) -> None:
         torch.manual_seed(seed)
         self.settings = settings
@@ -79,6 +82,8 @@ class Engine:
         self.sampler = make_sampler(near, settings, extras)
         self._yardstick = Yardstick(near, settings)
         self._matches = matches if settings.matches > 0 else None
+        self._pins = pins
+        self._pin_settings = replace(settings, outlier_px=0.0)
         self._generator = torch.Generator(data.grid.device).manual_seed(seed)
         groups = self._method.groups(self.field, settings)
         self._optimizer = torch.optim.Adam([{"params": p, "lr": rate} for p, rate, _ in groups], fused=True)
@@ -150,6 +155,11 @@ class Engine:
         self._rate_scale = float(state["rate_scale"])
         self._good, self._spare = copied(self._live()), None
 
+    def go_back(self, step: int) -> None:
+        """Count the steps from an earlier one again, with its learning rate, from the field as it is."""
+        self.step = min(self.step, step)
+        self.keep()
+
     def keep(self) -> None:
         """Take the state as it is for one to go back to; where this is interrupted, the one before stays."""
         good = copied(self._live(), self._spare)
@@ -180,6 +190,7 @@ class Engine:
             context = StepContext(self.step / s.steps, self._generator)
             batch = self.sampler.draw(context.progress, self._generator)
             terms, errors = self._terms(batch, context)
+            terms |= self._pin_terms(context)
             self._optimizer.zero_grad(set_to_none=True)
             torch.stack(list(terms.values())).sum().backward()
             for group, clip in zip(self._optimizer.param_groups, self._clips, strict=True):
@@ -206,6 +217,14 @@ class Engine:
             matches = self._matches.draw(settings.matches, self._generator)
             far = method.match_loss(self.field, matches, settings, context)
         return {**terms, "matches": weight * far}, errors
+
+    def _pin_terms(self, context: StepContext) -> dict[str, Tensor]:
+        """The term of the pins; nothing where there are none."""
+        if self._pins is None:
+            return {}
+        batch = self._pins.draw(PINS_PER_STEP, self._generator)
+        loss = self._method.match_loss(self.field, batch, self._pin_settings, replace(context, certain=True))
+        return {"pins": self.settings.pin_weight * loss}
 
     def _rate_factor(self) -> float:
         """What the first learning rates are multiplied with, now."""

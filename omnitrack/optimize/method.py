@@ -25,10 +25,12 @@ class StepContext:
     Attributes:
         progress: Of the run: the share of its steps that are done, 0 to 1.
         generator: On the device.
+        certain: Matches are known to be right: none is left out.
     """
 
     progress: float
     generator: torch.Generator
+    certain: bool = False
 
 
 JointLosses = Callable[[Any, Batch, Batch, FitSettings, StepContext], tuple[dict[str, Tensor], Tensor, Tensor]]

@@ -128,7 +128,7 @@ def groups(field: OmniMotionField, settings: FitSettings) -> list[tuple[list[Ten
 def match_loss(field: OmniMotionField, batch: Batch, settings: FitSettings, context: StepContext) -> Tensor:
     """See `omnitrack.optimize.method.Method.match_loss`: where the samples of a ray land together."""
     landed = cast_batch(field, batch, settings.omnimotion, context).landed
-    if only_inliers(context.progress):
+    if only_inliers(context.progress) and not context.certain:
         batch = replace(batch, confidence=batch.confidence * inliers(landed - batch.target_pixels))
     terms, _ = _flow_terms(field, landed, batch, replace(settings, flow_gradient_weight=0.0))
     return terms["flow"]

@@ -63,7 +63,7 @@ def losses(
 def match_loss(field: PlanarField, batch: Batch, settings: FitSettings, context: StepContext) -> Tensor:
     """See `omnitrack.optimize.method.Method.match_loss`."""
     landed = _landed(field, batch)
-    if only_inliers(context.progress):
+    if only_inliers(context.progress) and not context.certain:
         batch = replace(batch, confidence=batch.confidence * inliers(landed - batch.target_pixels))
     terms, _ = flow_terms(landed, batch, field.camera, replace(settings, flow_gradient_weight=0.0))
     return terms["flow"]

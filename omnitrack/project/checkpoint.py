@@ -79,8 +79,8 @@ def newest_checkpoint(project: Project) -> Path | None:
     return max(written, default=(0, None))[1]
 
 
-def _step_towards_a_fit(project: Project) -> str:
-    """The first step that is missing, which works now."""
+def step_towards_a_fit(project: Project) -> str:
+    """The first step to a fitted field that is missing, which works now."""
     for product, hint in (("flow", "first comes its flow: omnitrack flow"), ("filtered", "next: omnitrack filter")):
         if not project.product_path(product).exists():
             return f"{hint} {project.root}"
@@ -103,7 +103,7 @@ def load_checkpoint(project: Project, path: Path | None = None) -> Checkpoint:
         except DamagedError:
             if newest.exists():
                 raise  # otherwise a fit that runs meanwhile has written a newer one, and removed this
-    raise OmnitrackError(f"project {project.root} has no fitted field yet", _step_towards_a_fit(project))
+    raise OmnitrackError(f"project {project.root} has no fitted field yet", step_towards_a_fit(project))
 
 
 def _load(project: Project, path: Path) -> Checkpoint:

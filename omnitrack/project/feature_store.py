@@ -9,13 +9,12 @@ Layout of the groups (`omnitrack.project.product_file` has that of every product
 
 from __future__ import annotations
 
-from types import TracebackType
-
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.byte_cache import ByteCache
+from omnitrack.closing import Closing
 from omnitrack.correspondence.features.contract import PUBLISHED_THRESHOLD
 from omnitrack.errors import DamagedError, OmnitrackError
 from omnitrack.hdf5_file import plain_member
@@ -30,7 +29,7 @@ MOST_CHANNELS = 1 << 14  # the largest transformers have some thousand
 Features = NDArray[np.float32]
 
 
-class FeatureStore:
+class FeatureStore(Closing):
     """The features of a project's frames, read-only; a context manager; may be read from several threads.
 
     Args:
@@ -71,14 +70,6 @@ class FeatureStore:
         except UNREADABLE as error:
             self._file.close()
             raise self._damaged(str(error)) from error
-
-    def __enter__(self) -> FeatureStore:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file; cached features go too."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -70,16 +70,19 @@ def read_meta(path: Path) -> FramesMeta:
         if path.stat().st_size > MOST_BYTES:
             raise ValueError(f"it has more than {MOST_BYTES} bytes")
         raw = json.loads(path.read_text(encoding="utf-8"))
-        if raw["format"] != FORMAT:
-            message = f"{path} has format {raw['format']}, this omnitrack reads format {FORMAT}"
+        if not isinstance(raw, dict):
+            raise ValueError("it is no JSON object")
+        if (found := raw.get("format")) != FORMAT:
+            message = f"{path} has format {found}, this omnitrack reads format {FORMAT}"
             raise OmnitrackError(message, f"update omnitrack, or {hint}")
         if raw.pop(CHECKSUM, None) not in (None, _checksum(raw)):
             raise ValueError("it does not match its checksum")
-        sizes = {name: tuple(raw[name]) for name in ("size", "original_size")}
+        _check_names(set(raw))
+        sizes = {name: _pair(raw[name], name) for name in ("size", "original_size")}
         meta = FramesMeta(**{**raw, **sizes})
         _check(meta)
         return meta
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise unavailable(path, error) or DamagedError(f"{path} is damaged: {error}", hint) from error
 
 
@@ -87,13 +90,28 @@ def _checksum(plain: dict[str, Any]) -> int:
     return zlib.crc32(json.dumps(plain, sort_keys=True).encode())
 
 
+def _check_names(found: set[str]) -> None:
+    """Raise a ValueError that says which names are missing, or are of nothing."""
+    parts = fields(FramesMeta)
+    missing = {part.name for part in parts if part.default is MISSING and part.default_factory is MISSING} - found
+    if missing:
+        raise ValueError(f"it does not say {', '.join(sorted(missing))}")
+    unknown = found - {part.name for part in parts}
+    if unknown:
+        raise ValueError(f"it says {', '.join(sorted(unknown))}, which no frames have")
+
+
+def _pair(value: Any, name: str) -> tuple[int, int]:
+    """A size in pixels, checked."""
+    if not isinstance(value, list) or len(value) != 2 or not all(_is_count(n) and n <= MOST_SIDE for n in value):
+        raise ValueError(f"{name} is {value}")
+    return value[0], value[1]
+
+
 def _check(meta: FramesMeta) -> None:
     """Raise a ValueError that names what cannot be."""
-    for name, size in (("size", meta.size), ("original_size", meta.original_size)):
-        if len(size) != 2 or not all(_is_count(side) and side <= MOST_SIDE for side in size):
-            raise ValueError(f"{name} is {size}")
     if not _is_count(meta.count) or not isinstance(meta.indices, list) or len(meta.indices) != meta.count:
-        raise ValueError(f"count is {meta.count}, of {len(meta.indices)} indices")
+        raise ValueError(f"count is {meta.count}, not the number of its indices")
     last = -1
     for index in meta.indices:
         if type(index) is not int or index <= last:

@@ -13,7 +13,6 @@ Layout of the groups (`omnitrack.project.product_file` has that of every product
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import Any
 
 import h5py
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.byte_cache import ByteCache
+from omnitrack.closing import Closing
 from omnitrack.config import fingerprint
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.hop_reliability import decode_log_odds, encode_log_odds
@@ -39,7 +39,7 @@ Pair = tuple[int, int]
 Steps = tuple[NDArray[Any], float]  # as it is cached, and steps per unit: a flow takes half the memory of pixels
 
 
-class FlowStore(FlowSource):
+class FlowStore(FlowSource, Closing):
     """The measured flow of a project, read-only; a context manager; may be read from several threads.
 
     Args:
@@ -87,14 +87,6 @@ class FlowStore(FlowSource):
             except BaseException:
                 self.close()
                 raise
-
-    def __enter__(self) -> FlowStore:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file; cached flow goes too."""

@@ -60,6 +60,8 @@ def depth_stamp(project: Project, settings: Settings) -> dict[str, Any] | None:
     del used["path"]  # what is there counts, not where
     if depth.source == "folder":
         del used["side"]
+    if depth.source != "folder" or not depth.channel:
+        del used["channel"]
     if depth.source != "onnx":
         del used["onnx"]
     return make_stamp({"frames": project.meta.fingerprint, "source": source_identity(depth)}, used)

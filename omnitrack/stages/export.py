@@ -14,6 +14,8 @@ from omnitrack.errors import OmnitrackError, UsageError
 from omnitrack.export.contract import ExportFormat
 from omnitrack.export.formats import format_names, get_format
 from omnitrack.project.project import Project
+from omnitrack.stages.last_tracks import last_tracks
+from omnitrack.stages.track_labels import names_of
 from omnitrack.tracks.exporting import Footage
 from omnitrack.tracks.files import FORMATS, load_tracks
 from omnitrack.tracks.saving import find_format, save_as
@@ -49,29 +51,40 @@ def export_file(
         tracks: What to write, or its file; None takes those of the last query.
         output: The file; None writes to standard output.
         name: Of the format; None goes by the suffix of `output`.
-        options: Of `omnitrack.tracks.exporting.ExportOptions`.
+        options: Of `omnitrack.tracks.exporting.ExportOptions`; or, instead of its names, ``labels``, by which tracks
+            are called, see `omnitrack.stages.track_labels.names_of`.
 
     Raises:
-        OmnitrackError: No tracks, those of another video, a format nobody knows, or what it cannot do.
-        UsageError: Neither a format nor a file.
+        OmnitrackError: No tracks, those of another video, unusable labels, a format nobody knows, or what it cannot do.
+        UsageError: Neither a format nor a file, or both names and labels.
     """
     began = time.perf_counter()
     if output is None and name is None:
         raise UsageError("say what to write", f"for example: omnitrack export {project.root} -o tracks.nk")
+    if options.get("names") and options.get("labels"):
+        raise UsageError("--names and --labels both name the tracks", "give one of them")
     found = find_format(output, name)  # before the tracks are read
-    where = "the tracks" if isinstance(tracks, Tracks) else tracks or project.tracks_dir / "tracks.npz"
+    where = str(tracks) if isinstance(tracks, Path) else "the tracks"
     if not isinstance(tracks, Tracks):
-        tracks = load_tracks(where)
+        tracks = last_tracks(project) if tracks is None else load_tracks(tracks)
+    check_tracks_of(project, tracks, where)
+    label = found.name if isinstance(found, ExportFormat) else found
+    asked = {key: value for key, value in options.items() if key != "labels"} | {"footage": footage_of(project)}
+    if options.get("labels") is not None:
+        asked["names"] = tuple(names_of(str(options["labels"]), tracks))
+    save_as(tracks, output, label, asked)
+    seconds = time.perf_counter() - began
+    return ExportReport(label, str(output or "-"), len(tracks), len(tracks.frames), seconds)
+
+
+def check_tracks_of(project: Project, tracks: Tracks, what: str) -> None:
+    """Raise an `OmnitrackError` that says `what` where tracks are of another video, as far as they tell."""
     size = project.meta.original_size
     if tuple(tracks.size) not in (size, (0, 0)) or tracks.meta.get("frames") not in (None, project.meta.fingerprint):
         raise OmnitrackError(
-            f"{where} cannot be of the video of project {project.root}",
+            f"{what} cannot be of the video of project {project.root}",
             f"track points of this project: omnitrack query {project.root} --grid 20@0",
         )
-    label = found.name if isinstance(found, ExportFormat) else found
-    save_as(tracks, output, label, {**options, "footage": footage_of(project)})
-    seconds = time.perf_counter() - began
-    return ExportReport(label, str(output or "-"), len(tracks), len(tracks.frames), seconds)
 
 
 @dataclass(frozen=True)
@@ -81,6 +94,17 @@ class OfferedFormat:
     name: str
     suffix: str
     words: str
+
+
+# Of every pixel without asking for anything more, as a menu says it; a sequence is one file, a .zip.
+OFFERED_DENSE = (
+    OfferedFormat("stmap", ".zip", "every pixel: STMap to frame 0, EXR (needs OpenEXR)"),
+    OfferedFormat("motion-vectors", ".zip", "every pixel: motion vectors, EXR (needs OpenEXR)"),
+    OfferedFormat("flo", ".zip", "every pixel: flow to the next frame, .flo"),
+    OfferedFormat("kitti", ".zip", "every pixel: flow to the next frame, KITTI's 16-bit PNG"),
+    OfferedFormat("camera", ".json", "camera motion as .json"),
+    OfferedFormat("camera-nuke", ".nk", "camera motion as a Nuke Transform"),
+)
 
 
 def offered_formats() -> list[OfferedFormat]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from omnitrack.atomic import atomic_path
 from omnitrack.errors import OmnitrackError, UsageError
 from omnitrack.export.camera import camera_json, camera_nuke
-from omnitrack.export.exr import FLOAT, HALF, Channels, load_openexr, motion_vectors, stmap, write_exr
+from omnitrack.export.exr import FLOAT, HALF, Channels, load_openexr, matte, motion_vectors, stmap, write_exr
 from omnitrack.export.flow_files import flo, kitti
 from omnitrack.export.formats import DENSE
 from omnitrack.motion.field import MotionField
@@ -28,7 +30,9 @@ from omnitrack.stages.render_edit import Drawing, carried_drawing
 from omnitrack.video.images import read_pixels
 
 FROM_ZERO = ("flo", "kitti")  # formats of research, which count frames from 0
-USUAL_BITS = {"stmap": FLOAT, "motion-vectors": HALF}  # half floats err by up to 1/4096 of the frame's width
+EXR = ".exr"
+# Half floats err by up to 1/4096 of the frame's width.
+USUAL_BITS = {"stmap": FLOAT, "motion-vectors": HALF, "matte": HALF}
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class DenseOptions:
     Attributes:
         frame: The frame that STMaps fetch from, and from which the camera's motion counts.
         matte: Image of what a matte marks on that frame.
-        bits: 16 or 32 of an EXR's channels; None for what is usual.
+        bits: 16 or 32 of an EXR's channels; None for what is usual. A matte is an EXR where they are given.
         first_frame: Number of the project's first frame; None as for tracks.
     """
 
@@ -67,6 +71,22 @@ class DenseReport:
     seconds: float
 
 
+def export_dense_file(project: Project, name: str, output: Path, device: str = "auto") -> None:
+    """As `export_dense`, in one file: those of a sequence are packed into a .zip.
+
+    Raises:
+        OmnitrackError: As of `export_dense`.
+    """
+    if output.suffix != ".zip":
+        export_dense(project, name, output, DenseOptions(), device)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        export_dense(project, name, Path(folder) / name, DenseOptions(), device)
+        with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED) as packed:
+            for file in sorted((Path(folder) / name).iterdir()):
+                packed.write(file, f"{name}/{file.name}")
+
+
 def export_dense(
     project: Project,
     name: str,
@@ -93,7 +113,8 @@ def export_dense(
         UsageError: A matte is wanted and not given.
     """
     began = time.perf_counter()
-    _check(project, name, options)
+    suffix = _suffix(name, output, options.bits)
+    _check(project, name, options, suffix)
     if field is None:
         from omnitrack.stages.fit import load_field
 
@@ -106,9 +127,9 @@ def export_dense(
         with atomic_path(output) as part:
             part.write_text(text, encoding="utf-8")
         return DenseReport(name, str(output), len(motion.numbers), maps.size, time.perf_counter() - began)
-    pattern, count = sequence_pattern(output, name), 0
+    pattern, count = sequence_pattern(output, name, suffix), 0
     with progress.task(name, project.num_frames, unit="frames") as task:
-        for frame, write in _WRITERS[name](maps, options):
+        for frame, write in _WRITERS[name + suffix](maps, options):
             with atomic_path(Path(pattern % int(numbers[frame]))) as part:
                 write(part)
             task.advance()
@@ -116,7 +137,13 @@ def export_dense(
     return DenseReport(name, pattern, count, maps.size, time.perf_counter() - began)
 
 
-def _check(project: Project, name: str, options: DenseOptions) -> None:
+def _suffix(name: str, output: Path, bits: int | None) -> str:
+    """Of the files; a matte is a PNG or an EXR."""
+    as_exr = name == "matte" and (bits is not None or output.suffix.lower() == EXR)
+    return EXR if as_exr else DENSE[name]
+
+
+def _check(project: Project, name: str, options: DenseOptions, suffix: str) -> None:
     if not 0 <= options.frame < project.num_frames:
         raise OmnitrackError(
             f"there is no frame {options.frame} in project {project.root}, it has 0 to {project.num_frames - 1}",
@@ -124,7 +151,7 @@ def _check(project: Project, name: str, options: DenseOptions) -> None:
         )
     if (name == "matte") != (options.matte is not None):
         raise UsageError("--as matte and --matte FILE@T go together", "for example: --matte actor.png@0")
-    if DENSE[name] == ".exr":
+    if suffix == EXR:
         load_openexr()  # before the work whose result would be lost
     elif options.bits is not None:
         raise UsageError(f"--bits is for EXR pictures, not for {name}", "leave it out")
@@ -139,21 +166,32 @@ def frame_numbers(project: Project, name: str, first: int | None) -> NDArray[np.
     return numbers if first is None else numbers - numbers[0] + first
 
 
-def sequence_pattern(output: Path, name: str) -> str:
+def sequence_pattern(output: Path, name: str, suffix: str) -> str:
     """The names of a sequence's files, with one ``%04d`` for the number.
 
+    Args:
+        output: A folder, or a pattern of names.
+        name: Of the format.
+        suffix: Of its files.
+
     Raises:
-        OmnitrackError: The name of a single file.
+        OmnitrackError: The name of a single file, or of files of another kind.
     """
     hashes = re.sub(r"#+", lambda found: f"%0{len(found[0])}d", output.name)
-    if re.fullmatch(r"[^%]*%0?\d*d[^%]*", hashes):
+    is_pattern = re.fullmatch(r"[^%]*%0?\d*d[^%]*", hashes) is not None
+    if is_pattern and output.suffix.lower() != suffix:
+        raise OmnitrackError(
+            f"{name} is written as {suffix}, and {output} names other files",
+            f"name a folder, or {name}.%04d{suffix}",
+        )
+    if is_pattern:
         return str(output.parent).replace("%", "%%") + "/" + hashes
-    if output.suffix.lower() == DENSE[name]:
+    if output.suffix.lower() == suffix:
         raise OmnitrackError(
             f"{name} makes a file a frame, and {output} names one",
             f"name a folder, or {output.stem}.%04d{output.suffix}",
         )
-    return str(output).replace("%", "%%") + f"/{name}.%04d{DENSE[name]}"
+    return str(output).replace("%", "%%") + f"/{name}.%04d{suffix}"
 
 
 def parse_matte(text: str) -> tuple[Path, int]:
@@ -202,14 +240,24 @@ def _flows(
             yield frame, partial(_write, encode(flow, seen >= 0.5))
 
 
-def _mattes(maps: DenseMaps, options: DenseOptions) -> Iterator[tuple[int, Write]]:
-    """The matte in every frame, 16 bits; soft where it was, and at the edges of what hides it."""
+def _mattes(maps: DenseMaps, options: DenseOptions) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """The matte in every frame, (H, W) in [0, 1]; soft where it was, and at the edges of what hides it."""
     carried = carried_drawing(maps.project, maps.field, _read_matte(maps, options), maps.size)
     for frame in range(maps.project.num_frames):
         layer = carried(frame)
-        alpha = np.zeros(maps.size[::-1], np.float32) if layer is None else layer[..., 3]
-        _, data = cv2.imencode(".png", np.rint(alpha.clip(0, 1) * 65535).astype(np.uint16))
+        yield frame, np.zeros(maps.size[::-1], np.float32) if layer is None else layer[..., 3].clip(0, 1)
+
+
+def _png_mattes(maps: DenseMaps, options: DenseOptions) -> Iterator[tuple[int, Write]]:
+    """Grey, of 16 bits."""
+    for frame, alpha in _mattes(maps, options):
+        _, data = cv2.imencode(".png", np.rint(alpha * 65535).astype(np.uint16))
         yield frame, partial(_write, bytes(data))
+
+
+def _exr_mattes(maps: DenseMaps, options: DenseOptions) -> Iterator[tuple[int, Write]]:
+    for frame, alpha in _mattes(maps, options):
+        yield frame, partial(_write_exr, matte(alpha), options.bits or USUAL_BITS["matte"])
 
 
 def _write(data: bytes, path: Path) -> None:
@@ -221,11 +269,12 @@ def _write_exr(channels: Channels, bits: int, path: Path) -> None:
 
 
 _WRITERS: dict[str, Callable[[DenseMaps, DenseOptions], Iterator[tuple[int, Write]]]] = {
-    "stmap": _stmaps,
-    "motion-vectors": _vectors,
-    "flo": lambda maps, options: _flows(maps, lambda flow, seen: flo(flow)),
-    "kitti": lambda maps, options: _flows(maps, kitti),
-    "matte": _mattes,
+    "stmap.exr": _stmaps,
+    "motion-vectors.exr": _vectors,
+    "flo.flo": lambda maps, options: _flows(maps, lambda flow, seen: flo(flow)),
+    "kitti.png": lambda maps, options: _flows(maps, kitti),
+    "matte.png": _png_mattes,
+    "matte.exr": _exr_mattes,
 }
 
 

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from omnitrack.atomic import atomic_path
 from omnitrack.config import fingerprint
@@ -41,6 +43,7 @@ from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import FlowStore
 from omnitrack.project.torch_file import NOT_PLAIN
 from omnitrack.settings import FitSettings, Settings
+from omnitrack.stages import fit_pins
 from omnitrack.stages.depth import compute_depth, depth_stamp
 
 WRONG_WAY_ROUND = 0.3  # share of occlusions in the right order under which a depth prior is likely upside down
@@ -80,21 +83,24 @@ def fit_stamp(
     seed: int,
     match_stamp: dict[str, Any] | None = None,
     depth: dict[str, Any] | None = None,
+    pins: NDArray[np.float32] | None = None,
 ) -> dict[str, Any]:
-    """What a fit is made from: correspondences, matches and depth maps if any, the seed, and the settings that count.
+    """What a fit is made from: correspondences, matches, depth maps and pins if any, the seed, the settings that count.
 
     Of the methods' tables, that of its own method does.
     """
     inputs = {"filter": fingerprint(filter_stamp), "seed": seed}
     if depth is not None:
         inputs["depth"] = fingerprint(depth)
+    if pins is not None:
+        inputs[fit_pins.INPUT] = fit_pins.as_input(pins)
     matches = matches_of_fit(match_stamp, settings.matches)
     stamp = make_stamp(inputs if matches is None else {**inputs, "matches": matches}, settings)
     unused = [] if match_stamp else ["matches", "match_weights"]
     unused += [name for name in METHODS if name != settings.method]
     for key in ("checkpoint_seconds", "threads", *unused):
         del stamp["settings"][key]
-    return stamp
+    return stamp if pins is not None else fit_pins.without_pins(stamp)
 
 
 @writes("fit")
@@ -105,6 +111,7 @@ def fit_field(
     seed: int = 0,
     resume: bool = False,
     progress: Progress = SILENT,
+    pins: NDArray[np.float32] | None = None,
 ) -> FitReport:
     """Fit a motion field, from its start or from the last checkpoint of the same run.
 
@@ -115,6 +122,9 @@ def fit_field(
         seed: Reproduces a run on a CPU.
         resume: Go on from the last checkpoint where that was made from the same data, settings and seed.
         progress: Hears of it, with the losses.
+        pins: Pairs of places to fit to strongly, as of `omnitrack.stages.fit_pins.pairs_of_pins`. With `resume` a run
+            without them, or with others, is taken up too: its last part, ``fit.pin_share``, is done again. None goes on
+            with those of the checkpoint.
 
     Raises:
         OmnitrackError: Nothing filtered, a checkpoint that does not fit, no such device, or a fit that diverges.
@@ -126,7 +136,7 @@ def fit_field(
     if (where.type == "cuda" or is_installed()) and (why := trouble(where.type)):
         progress.warn(f"the fit is slower than it could be: {why}")
     with cpu_threads(settings.fit.threads):
-        return _fit(project, settings.fit, depth, where, seed, resume, progress)
+        return _fit(project, settings.fit, depth, where, seed, resume, progress, pins)
 
 
 def _fit(
@@ -137,9 +147,12 @@ def _fit(
     seed: int,
     resume: bool,
     progress: Progress,
+    pins: NDArray[np.float32] | None,
 ) -> FitReport:
     begin, rollbacks = time.perf_counter(), 0
-    stamp = fit_stamp(_filtered_from_this_flow(project), settings, seed, matches_file(project).stamp(), depth)
+    if pins is None and resume:
+        pins = pins_of_fit(project)
+    stamp = fit_stamp(_filtered_from_this_flow(project), settings, seed, matches_file(project).stamp(), depth, pins)
     data = read_correspondences(project, where, settings.data_mb * 10**6 // ENTRY_BYTES)
     data = cycle_weighted(data, settings.return_px)
     if not bool((data.confidence > 0).any()):
@@ -148,7 +161,8 @@ def _fit(
         )
     matches = LongRangeMatches.from_rows(read_matches(project), where, settings.longest_gap)
     prior = None if depth is None else _read_prior(project, where)
-    engine = Engine(data, settings, seed, prior, matches)
+    pinned = None if pins is None else fit_pins.as_matches(project, pins, where)
+    engine = Engine(data, settings, seed, prior, matches, pinned)
     _say_belief(engine.belief, progress)
     if not resume:
         set_damaged_aside(project, progress)
@@ -268,7 +282,8 @@ def _resume(project: Project, engine: Engine, stamp: dict[str, Any], progress: P
         progress.note("there is no checkpoint to resume from: starting at step 0")
         return 0.0
     checkpoint = load_checkpoint(project)
-    if checkpoint.stamp != stamp:
+    new_pins = checkpoint.stamp != stamp
+    if new_pins and fit_pins.without_pins(checkpoint.stamp) != fit_pins.without_pins(stamp):
         raise OmnitrackError(
             f"{checkpoint.path} was made from other data, settings or seed than this run",
             "use the same ones to resume, or start again without --resume",
@@ -280,8 +295,21 @@ def _resume(project: Project, engine: Engine, stamp: dict[str, Any], progress: P
             f"{checkpoint.path} does not hold a fit of method {engine.settings.method}: {error}",
             f"start again without --resume: omnitrack fit {project.root}",
         ) from error
-    progress.note(f"resuming at step {engine.step}")
+    if new_pins:
+        engine.go_back(round(engine.settings.steps * (1 - engine.settings.pin_share)))
+        progress.note(f"fitting to the pins from step {engine.step} on")
+    else:
+        progress.note(f"resuming at step {engine.step}")
     return checkpoint.seconds
+
+
+def pins_of_fit(project: Project) -> NDArray[np.float32] | None:
+    """The pairs of places that the last checkpoint was fitted to; None where none can be read."""
+    try:
+        there = newest_checkpoint(project) is not None
+        return fit_pins.from_stamp(project, load_checkpoint(project).stamp) if there else None
+    except OmnitrackError:  # whoever needs the checkpoint says what is wrong with it
+        return None
 
 
 @contextmanager

@@ -253,9 +253,13 @@ def _depth_stored(project: Project) -> Stored:
 def _depth_wanted(work: Work, stamps: Stamps) -> Stamp | None:
     if work.settings.depth.source == "none":
         return None
+    from omnitrack.depth_prior import check_source
     from omnitrack.stages.depth import depth_stamp
 
-    return depth_stamp(work.project, work.settings)
+    stamp = depth_stamp(work.project, work.settings)
+    if stamp is not None and _depth_stored(work.project).stamp != stamp:
+        check_source(work.settings.depth)
+    return stamp
 
 
 def _depth_inputs(work: Work, made: Stamp, stamps: Stamps) -> dict[str, str | None]:
@@ -292,9 +296,11 @@ def _fit_stored(project: Project) -> Stored:
 
 
 def _fit_wanted(work: Work, stamps: Stamps) -> Stamp:
-    from omnitrack.stages.fit import fit_stamp
+    """With the pins that the last fit was given: they are no setting, and stay until `fit` begins without them."""
+    from omnitrack.stages.fit import fit_stamp, pins_of_fit
 
-    return fit_stamp(stamps["filter"] or {}, work.settings.fit, work.seed, stamps["matching"], stamps["depth"])
+    pins = pins_of_fit(work.project)
+    return fit_stamp(stamps["filter"] or {}, work.settings.fit, work.seed, stamps["matching"], stamps["depth"], pins)
 
 
 def _fit_inputs(work: Work, made: Stamp, stamps: Stamps) -> dict[str, str | None]:
@@ -310,9 +316,10 @@ def _fit_inputs(work: Work, made: Stamp, stamps: Stamps) -> dict[str, str | None
 
 
 def _make_fit(work: Work, stored: Stored) -> None:
-    from omnitrack.stages.fit import fit_field
+    from omnitrack.stages.fit import fit_field, pins_of_fit
 
-    fit_field(work.project, work.settings, work.device, work.seed, stored.begun, work.progress)
+    pins = pins_of_fit(work.project)
+    fit_field(work.project, work.settings, work.device, work.seed, stored.begun, work.progress, pins)
 
 
 # --- the table --------------------------------------------------------------------------------------------------

@@ -63,7 +63,9 @@ class InitReport:
     seconds: float
 
 
-def init_project(video: str | Path, root: Path | None, settings: Settings, progress: Progress = SILENT) -> InitReport:
+def init_project(
+    video: str | Path, root: Path | None, settings: Settings, progress: Progress = SILENT, splitting: bool = False
+) -> InitReport:
     """Turn a video file, a folder of images, a glob or a pattern of numbers into a project.
 
     Args:
@@ -71,6 +73,7 @@ def init_project(video: str | Path, root: Path | None, settings: Settings, progr
         root: The project directory to make; None takes the video's name without its suffix, in the current directory.
         settings: `settings.init` says which frames and what size; all of it is written to ``omnitrack.toml``.
         progress: Receives one step per frame, and warnings where the video is not what it should be.
+        splitting: Each shot becomes a project of its own afterwards: nobody needs to hear of cuts.
 
     Raises:
         OmnitrackError: An unreadable video, fewer than two frames, a directory that is in use, or a full disk.
@@ -82,6 +85,8 @@ def init_project(video: str | Path, root: Path | None, settings: Settings, progr
         for warning in reader.warnings:
             progress.warn(warning)
         report = init_from_frames(reader, root, settings, reader.fps, str(video), progress)
+        if report.cuts and not splitting:
+            progress.note(f"{cuts_sentence(report.cuts)}; --split-at-cuts makes one project a shot")
         if reader.damage:
             progress.warn(f"{video} may be damaged ({reader.damage}): the {report.frames} frames taken are kept")
     return report
@@ -138,8 +143,6 @@ def init_from_frames(
         write_meta(partial, meta)
         (root / SETTINGS_NAME).write_text(dump_settings(settings), encoding="utf-8")
     keep(root)
-    if cuts:
-        progress.note(f"{cuts_sentence(cuts)}; --split-at-cuts makes one project a shot")
     seconds = time.perf_counter() - began
     return InitReport(str(root), source, meta.count, meta.fps, meta.size, meta.original_size, cuts, seconds)
 

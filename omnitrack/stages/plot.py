@@ -5,21 +5,24 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.plotting.diagram import Diagram
 from omnitrack.plotting.evaluation import evaluation_page
 from omnitrack.plotting.figures import check_plot, save_figure
 from omnitrack.plotting.fit import loss_page
 from omnitrack.plotting.tracks import MOST_LINES, PIXELS, Scale, track_page
 from omnitrack.project.project import Project
 from omnitrack.stages.plot_kinds import EVAL_PLOT, LOSS_PLOT, MANY_PLOTS, MICROMETRES, TRACK_PLOTS
-from omnitrack.tracks.labels import read_labels
+from omnitrack.stages.track_labels import names_of
 from omnitrack.tracks.tracks import Tracks
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ def scale_of(per_px: float | None, unit: str | None) -> Scale:
 
 
 def plot_tracks(
-    tracks: Tracks, plot: str, output: Path, scale: Scale = PIXELS, labels: Path | None = None
+    tracks: Tracks, plot: str, output: Path, scale: Scale = PIXELS, labels: str | None = None
 ) -> PlotReport:
     """Draw tracks over time: few of them in one diagram for each quantity, many as a page of small multiples.
 
@@ -52,7 +55,8 @@ def plot_tracks(
         plot: One of `TRACK_PLOTS`.
         output: A .png, .svg or .pdf.
         scale: What lengths are told in.
-        labels: A table of names, see `omnitrack.tracks.labels`; None counts the tracks from 0.
+        labels: A table of names or a picture of labels, see `omnitrack.stages.track_labels`; None counts the tracks
+            from 0.
 
     Raises:
         OmnitrackError: No tracks, a scale that is none, unusable labels, no matplotlib, or a file that cannot be
@@ -60,13 +64,24 @@ def plot_tracks(
     """
     began = time.perf_counter()
     check_plot(output)
+    save_figure(_track_figure(tracks, plot, scale, labels), output)
+    return PlotReport(plot, str(output), time.perf_counter() - began)
+
+
+def track_diagram(tracks: Tracks, plot: str, scale: float | None, unit: str | None) -> Diagram:
+    """The same as `plot_tracks` draws, for a notebook; for arguments and errors see `Tracks.plot`."""
+    if plot not in TRACK_PLOTS:
+        raise OmnitrackError(f"there is no plot {plot!r} of tracks", f"known: {', '.join(TRACK_PLOTS)}")
+    return Diagram(_track_figure(tracks, plot, scale_of(scale, unit)))
+
+
+def _track_figure(tracks: Tracks, plot: str, scale: Scale, labels: str | None = None) -> Figure:
     if not len(tracks) or not len(tracks.frames):
         raise OmnitrackError("there are no tracks to draw", "track some: omnitrack query PROJECT --grid 20@0")
     if not 0 < scale.per_px < math.inf:
         raise OmnitrackError(f"a scale of {scale.per_px:g} {scale.unit} per pixel is none", "for example --scale 0.65")
     quantities = (TRACK_PLOTS if len(tracks) <= MOST_LINES else MANY_PLOTS)[plot]
-    save_figure(track_page(tracks, _names(labels, len(tracks)), quantities, scale), output)
-    return PlotReport(plot, str(output), time.perf_counter() - began)
+    return track_page(tracks, names_of(labels, tracks), quantities, scale)
 
 
 def plot_losses(project: Project, output: Path) -> PlotReport:
@@ -79,7 +94,9 @@ def plot_losses(project: Project, output: Path) -> PlotReport:
     check_plot(output)
     reports = list(_reports(project.metrics_path))
     if not reports:
-        raise OmnitrackError(f"project {project.root} has no record of a fit", f"fit it: omnitrack fit {project.root}")
+        from omnitrack.project.checkpoint import step_towards_a_fit  # with torch
+
+        raise OmnitrackError(f"project {project.root} has no record of a fit", step_towards_a_fit(project))
     steps, losses, errors = zip(*reports, strict=True)
     save_figure(loss_page(steps, losses, errors), output)
     return PlotReport(LOSS_PLOT, str(output), time.perf_counter() - began)
@@ -98,15 +115,6 @@ def plot_results(results: Mapping[str, Any], output: Path) -> PlotReport:
     began = time.perf_counter()
     save_figure(evaluation_page(results), output)
     return PlotReport(EVAL_PLOT, str(output), time.perf_counter() - began)
-
-
-def _names(labels: Path | None, count: int) -> list[str]:
-    """What each track is called; its number is part of that where the label alone does not tell."""
-    given = [""] * count if labels is None else read_labels(labels, count)
-    bearers = Counter(given)
-    return [
-        label if label and bearers[label] == 1 else f"{label or 'track'} {index}" for index, label in enumerate(given)
-    ]
 
 
 def _reports(path: Path) -> Iterator[tuple[int, dict[str, float], float]]:

@@ -26,6 +26,7 @@ class Product:
         reason: Why it is not ready; empty where it is.
         bytes: Size on disk.
         command: Makes it, or makes it anew.
+        note: What else is worth knowing.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Product:
     reason: str
     bytes: int
     command: str
+    note: str = ""
 
 
 class Judge:

@@ -122,7 +122,7 @@ def parse_frames(text: str, num_frames: int) -> range:
 
 
 def _points(project: Project, text: str) -> NDArray[np.float64]:
-    body, frame = _split(text)
+    body, frame = split_frame(text)
     try:
         x, y = (float(part) for part in body.split(","))
     except ValueError as error:
@@ -131,7 +131,7 @@ def _points(project: Project, text: str) -> NDArray[np.float64]:
 
 
 def _pin(project: Project, text: str) -> NDArray[np.float64]:
-    body, frame = _split(text)
+    body, frame = split_frame(text)
     try:
         track, x, y = (float(part) for part in body.split(","))
     except ValueError as error:
@@ -141,7 +141,7 @@ def _pin(project: Project, text: str) -> NDArray[np.float64]:
 
 
 def _grid(project: Project, text: str) -> NDArray[np.float64]:
-    body, frame = _split(text)
+    body, frame = split_frame(text)
     width, height = project.meta.original_size
     if not re.fullmatch(r"\s*\d+\s*", body) or not 1 <= int(body) <= width:
         raise UsageError(
@@ -171,7 +171,7 @@ def read_mask(project: Project, text: str) -> tuple[NDArray[np.bool_], int]:
     Raises:
         OmnitrackError: No such frame, or an image that is missing, damaged, of another size, or marks nothing.
     """
-    body, frame = _split(text)
+    body, frame = split_frame(text)
     marked = _read_mask(Path(body), project)
     size = marked.shape[::-1]
     _check_mask_size(body, size, project, size in (project.meta.original_size, project.size))
@@ -192,7 +192,7 @@ def _mask(project: Project, text: str, spacing: int) -> NDArray[np.float64]:
     y, x = np.nonzero(marked[middle::spacing, middle::spacing])
     pixels = np.column_stack([x, y]).astype(np.float64) * spacing + middle
     if not len(pixels):
-        name = _split(text)[0]
+        name = split_frame(text)[0]
         raise OmnitrackError(f"mask {name} has no marked pixel left at a spacing of {spacing}", "use a smaller spacing")
     if marked.shape[::-1] != project.meta.original_size:
         pixels = project.to_original(pixels)
@@ -222,8 +222,11 @@ def _read_mask(path: Path, project: Project) -> NDArray[np.bool_]:
     return np.asarray((colour > black).any(axis=-1))
 
 
-def _split(text: str) -> tuple[str, int]:
-    """``BODY@t`` as (BODY, t). An @ that no whole number follows belongs to the body: a mask may be named a@2x.png."""
+def split_frame(text: str) -> tuple[str, int]:
+    """``BODY@t`` as (BODY, t), and (BODY, 0) without.
+
+    An @ that no whole number follows belongs to the body: a mask may be named a@2x.png.
+    """
     match = re.fullmatch(r"(.*)@\s*([+-]?\d+)\s*", text, re.DOTALL)
     return (match[1], int(match[2])) if match else (text, 0)
 

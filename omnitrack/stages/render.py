@@ -26,7 +26,8 @@ from omnitrack.stages.render_matte import marked_drawing, matte_painter
 from omnitrack.stages.render_stabilise import stabilise_painter
 from omnitrack.stages.render_styles import EDIT_STYLE, MATTE_STYLE, STABILISE_STYLE, STYLES, TRACK_STYLES
 from omnitrack.stages.render_track_styles import TRACK_PAINTERS, TrackView
-from omnitrack.tracks.labels import read_labels
+from omnitrack.stages.shown_video import as_html
+from omnitrack.stages.track_labels import labels_of
 from omnitrack.tracks.tracks import Tracks
 
 
@@ -49,6 +50,10 @@ class RenderReport:
     size: tuple[int, int]
     points: int
     seconds: float
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the video, playing."""
+        return as_html(Path(self.output))
 
 
 def render(
@@ -91,7 +96,7 @@ def render(
             tracks = _default_grid(project, settings, device, progress) if tracks is None else tracks
             _check_tracks(project, tracks)
             frames = tracks.frames.tolist()
-            labels = read_labels(inputs.labels, len(tracks)) if inputs.labels else None
+            labels = labels_of(inputs.labels, tracks) if inputs.labels else None
             painter = TRACK_PAINTERS[style](TrackView(canvas, tracks, labels))
         else:
             tracks = None

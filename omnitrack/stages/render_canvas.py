@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from types import TracebackType
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from omnitrack.closing import Closing
 from omnitrack.drawing.legend import Entry, add_legend
 from omnitrack.drawing.palette import marker_radius
 from omnitrack.progress import SILENT, Progress
@@ -22,7 +22,7 @@ GAP_PX = 6  # between two pictures side by side
 LARGEST = 1920  # pixels of the longer side that enlarging makes: of a strip of frame, not all becomes `min_side` high
 
 
-class Canvas:
+class Canvas(Closing):
     """The frames that everything is drawn on; a context manager.
 
     Args:
@@ -40,12 +40,8 @@ class Canvas:
         self.radius = settings.radius_px or marker_radius(self.size)
         self.thickness = max(1, round(self.radius / 2.5))
 
-    def __enter__(self) -> Canvas:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close the frames."""
         self._frames.close()
 
     def frame(self, index: int) -> Picture:

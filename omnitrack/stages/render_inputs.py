@@ -24,13 +24,14 @@ class RenderInputs:
         point: For stabilise: a text ``x,y@t``, the point that stands still.
         mask: For stabilise, the thing that stands still, and for matte, the one that is cut out: a text ``M.png@t``,
             its marked pixels as `omnitrack.stages.query_points` reads them.
-        labels: For the styles that draw tracks: a table with a label for each, see `omnitrack.tracks.labels`.
+        labels: For the styles that draw tracks: a table with a label for each, or a picture of labels over a frame, a
+            text ``L.png@t``, see `omnitrack.stages.track_labels`.
     """
 
     edit: Path | None = None
     point: str | None = None
     mask: str | None = None
-    labels: Path | None = None
+    labels: str | None = None
 
     def words(self) -> list[str]:
         """These inputs but `edit` as words of a command line that works in any directory."""
@@ -43,13 +44,13 @@ class RenderInputs:
     def of_words(cls, words: Sequence[str]) -> RenderInputs:
         """The inputs that `words` told; words of other options have no part in them."""
         given = dict(itertools.pairwise(words))
-        labels = given.get("--labels")
-        return cls(None, given.get("--point"), given.get("--mask"), None if labels is None else Path(labels))
+        return cls(None, given.get("--point"), given.get("--mask"), given.get("--labels"))
 
     def fingerprints(self) -> dict[str, str]:
         """A short stable hash of each file but `edit`, by what it is; of those that are there."""
-        files = {"mask": _mask_file(self.mask) if self.mask else None, "labels": self.labels}
-        there = {name: path for name, path in files.items() if path is not None and path.is_file()}
+        named = {"mask": self.mask, "labels": self.labels}
+        files = {name: _named_file(text) for name, text in named.items() if text is not None}
+        there = {name: path for name, path in files.items() if path.is_file()}
         return {name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for name, path in there.items()}
 
 
@@ -93,10 +94,10 @@ def check_inputs(root: Path, style: str, inputs: RenderInputs) -> None:
         raise UsageError("--point and --mask cannot both stand still", "give one of them, or neither: the camera")
 
 
-def _mask_file(mask: str) -> Path:
+def _named_file(text: str) -> Path:
     """The file of ``M.png@t`` or ``M.png``."""
-    whole = Path(mask)
-    return whole if whole.is_file() else Path(mask.rpartition("@")[0])
+    whole = Path(text)
+    return whole if whole.is_file() else Path(text.rpartition("@")[0])
 
 
 def _example(root: Path, name: str) -> str:

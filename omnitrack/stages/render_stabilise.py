@@ -87,5 +87,7 @@ def _camera(canvas: Canvas, settings: Settings, device: str, progress: Progress)
         queries = build_queries(project, grids=[f"{CAMERA_COLUMNS}@{frame}" for frame in begun])
         tracks = query_tracks(project, queries, settings, shot, device, progress)
         pixels = canvas.place(tracks.tracks)
-        maps[shot.start : shot.stop] = camera_maps(pixels, tracks.visible, reference - shot.start, threshold)
+        maps[shot.start : shot.stop] = camera_maps(
+            pixels, tracks.visible, tracks.confidence, reference - shot.start, threshold
+        )
     return maps

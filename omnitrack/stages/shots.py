@@ -72,7 +72,7 @@ def init_shots(video: str | Path, root: Path | None, settings: Settings, progres
             f"{there[0]} is there already", "name other projects: omnitrack init VIDEO PROJECT --split-at-cuts"
         )
     with _hidden_directory(root) as hidden:
-        init_project(video, hidden / "whole", settings, progress)
+        init_project(video, hidden / "whole", settings, progress, splitting=True)
         whole = Project(hidden / "whole")
         shots = [shot for shot in whole.shots if len(shot) >= LEAST_FRAMES]
         skipped = len(whole.shots) - len(shots)

@@ -11,6 +11,7 @@ from omnitrack.config import as_dict
 from omnitrack.errors import UnavailableError
 from omnitrack.project.png import begins_and_ends
 from omnitrack.project.project import Project
+from omnitrack.stages.fit_pins import from_stamp
 from omnitrack.stages.graph import NODES, Node, Stamp, Stored, Work, wanted_or_none
 from omnitrack.stages.products import Judge, Product, command_for, size_on_disk
 
@@ -64,7 +65,11 @@ class StageProducts:
         command = command_for(self._judge.project, node.command)
         if state == "unfinished" and node.name == "fit" and stored.stamp is not None:
             command = self._resume_command(stored.stamp)
-        return Product(node.name, state, reason, stored.bytes, command)
+        return Product(node.name, state, reason, stored.bytes, command, self._note(node, stored.stamp))
+
+    def _note(self, node: Node, made: Stamp | None) -> str:
+        pins = None if node.name != "fit" or made is None else from_stamp(self._judge.project, made)
+        return "" if pins is None else f"fitted to {len(pins)} pair{'s' * (len(pins) > 1)} of places set by hand, too"
 
     def _state(self, node: Node, stored: Stored, judged: Mapping[str, Product]) -> tuple[str, str]:
         if stored.unavailable:

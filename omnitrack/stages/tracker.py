@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from omnitrack.closing import Closing
 from omnitrack.config import fingerprint
 from omnitrack.correspondence.anchors import Anchors
 from omnitrack.device import cpu_threads
@@ -40,7 +40,7 @@ def query_stamp(fit_stamp: dict[str, Any], settings: QuerySettings) -> dict[str,
     return make_stamp({"fit": fingerprint(fit_stamp)}, settings)
 
 
-class Tracker:
+class Tracker(Closing):
     """Answers queries of one project again and again; a context manager; may be used from several threads.
 
     What the project holds may change meanwhile: before each answer the tracker looks whether there is a newer
@@ -87,14 +87,6 @@ class Tracker:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Tracker:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close all files and forget what was read."""

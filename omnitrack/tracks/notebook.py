@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html import escape
+from importlib import import_module
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,16 @@ DRAWN_TRACKS = 200
 TABLE_ROWS = 8
 HIDDEN = ' stroke-dasharray="2 4"'
 GOLDEN_ANGLE = 137.508  # degrees of hue from one track to the next: neighbours differ
+# What draws tracks is in rooms above this one, which import it; a notebook's user looks for them among the methods.
+ABOVE = {"plot": "omnitrack.stages.plot:track_diagram", "show": "omnitrack.view.widget:show_tracks"}
 KINDS = {"track": int, "frame": int, "visible": bool, "query_frame": int, "pinned": bool}
+
+
+def from_above(name: str) -> Callable[..., Any]:
+    """The function of a higher room that a method of `Tracks` is."""
+    module, function = ABOVE[name].split(":")
+    found: Callable[..., Any] = getattr(import_module(module), function)
+    return found
 
 
 def as_pandas(tracks: Tracks) -> DataFrame:

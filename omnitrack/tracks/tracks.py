@@ -87,6 +87,40 @@ class Tracks:
 
         return as_pandas(self)
 
+    def plot(self, plot: str = "tracks", scale: float | None = None, unit: str | None = None) -> Any:
+        """Draw the tracks over time; needs matplotlib (the extra ``plot``).
+
+        Args:
+            plot: tracks (x, y, speed and confidence), speed or confidence.
+            scale: Length of a pixel, for lengths and speeds in units; None tells them in pixels.
+            unit: Its name; None says micrometres.
+
+        Returns:
+            `omnitrack.plotting.diagram.Diagram`: a notebook shows it, `save` writes it, `figure` is matplotlib's.
+
+        Raises:
+            OmnitrackError: A plot nobody knows, no tracks, a scale that is none, or no matplotlib.
+        """
+        from omnitrack.tracks.notebook import from_above
+
+        return from_above("plot")(self, plot, scale, unit)
+
+    def show(self, project: Any = None) -> Any:
+        """Show the tracks in a notebook: play, zoom, trails, a timeline a point, export (the extra ``notebook``).
+
+        Args:
+            project: Has the frames below them: what `omnitrack.open` returned, or its directory; None for plain grey.
+
+        Returns:
+            `omnitrack.view.widget.PageWidget`: the page, until its `close`.
+
+        Raises:
+            OmnitrackError: Not in a notebook, packages are missing, no tracks, or those of another project.
+        """
+        from omnitrack.tracks.notebook import from_above
+
+        return from_above("show")(self, project)
+
     def _repr_html_(self) -> str:
         """What a notebook shows: the trajectories, and a table of the first points."""
         from omnitrack.tracks.notebook import as_html

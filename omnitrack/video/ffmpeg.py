@@ -19,7 +19,7 @@ FORMATS = (
     *("mov", "matroska", "avi", "mpeg", "mpegts", "mpegvideo", "asf", "flv", "ogg", "mxf", "gxf", "dv", "rm", "wtv"),
     *("gif", "apng", "webp_anim", "jpegxl_anim", "nut", "yuv4mpegpipe", "ivf", "obu", "av1", "h264", "hevc", "vvc"),
     *("h261", "h263", "m4v", "mjpeg", "vc1", "dirac", "dnxhd", "cavsvideo", "swf", "nsv", "roq", "smk", "bink", "r3d"),
-    *("png_pipe", "jpeg_pipe", "tiff_pipe", "webp_pipe", "bmp_pipe", "j2k_pipe", "exr_pipe", "dpx_pipe"),
+    *("png_pipe", "jpeg_pipe", "tiff_pipe", "webp_pipe", "bmp_pipe", "j2k_pipe", "dpx_pipe"),
     *("mp3", "wav", "w64", "aac", "ac3", "flac", "aiff", "au", "caf", "amr"),
 )
 LEAST_VERSION = "5.1"  # which has -fps_mode

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from omnitrack.closing import Closing
+
 DEFAULT_FPS = 24.0  # of images, which carry no rate
 
 
-class VideoReader(ABC):
+class VideoReader(Closing):
     """A stream of frames and what is known about it; a context manager, and iterable more than once.
 
     Attributes:
@@ -40,13 +41,5 @@ class VideoReader(ABC):
     def __length_hint__(self) -> int:
         return self.count or 0
 
-    def __enter__(self) -> VideoReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:  # noqa: B027 - most readers hold nothing open
-        """Stop reading."""
+    def close(self) -> None:
+        """Stop reading; most readers hold nothing open."""

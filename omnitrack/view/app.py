@@ -1,12 +1,12 @@
 """The requests of the page, each a few lines over points, answers and live state.
 
 GET  /                 the page, and beside it its scripts and styles
-GET  /project          the clip: name, frames, size, fps, cuts, formats to export
-GET  /frames/T         working frame T as PNG
+GET  /project          what the page shows: `Clip.about`
+GET  /frames/T         frame T as PNG
 GET  /points           {"revision", "points"}
 POST /points           the same; answers {"revision"}, or 409 where another page was quicker
 POST /answers          {"points"}: (N, T, 4) float32, see `omnitrack.view.answers.packed`
-GET  /export/FORMAT    the kept points' tracks as a file
+GET  /export/FORMAT    the kept points' tracks as a file, or what the field says of every pixel
 GET  /events           server-sent: `Live.snapshot` whenever it changes
 """
 
@@ -32,12 +32,14 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 from omnitrack.errors import OmnitrackError, UnavailableError
-from omnitrack.project.project import Project
-from omnitrack.stages.export import OfferedFormat, export_file, offered_formats
-from omnitrack.tracks.files import FORMATS, save_tracks
+from omnitrack.stages.export import OFFERED_DENSE, OfferedFormat
+from omnitrack.tracks.files import FORMATS
+from omnitrack.tracks.tracks import Tracks
 from omnitrack.view.answers import Answers, packed
+from omnitrack.view.clip import Clip
+from omnitrack.view.given import GivenAnswers, GivenPoints, Still
 from omnitrack.view.live import Live
-from omnitrack.view.points import MAX_POINTS, Conflict, Point, PointList, parse_points
+from omnitrack.view.points import Conflict, Point, PointList
 from omnitrack.view.security import BodyTooLarge
 
 EVENT_SECONDS = 0.1  # between looks for a change
@@ -46,23 +48,23 @@ STATUS = {Conflict: 409, BodyTooLarge: 413, UnavailableError: 503}  # of known e
 KEEP_FRAME = "private, max-age=86400, immutable"  # the frames of a project do not change
 
 
-@dataclass(frozen=True)
+@dataclass
 class Page:
     """What the requests work on.
 
     Attributes:
-        project: The clip.
-        points: What the user placed.
+        clip: What is looked at.
+        points: What the user placed, or the tracks that are shown.
         answers: Where it goes.
         live: What is new.
-        ending: Whether the server is about to end, and with it every stream.
+        ending: Whether the page is about to end, and with it every stream.
     """
 
-    project: Project
-    points: PointList
-    answers: Answers
-    live: Live
-    ending: Callable[[], bool]
+    clip: Clip
+    points: PointList | GivenPoints
+    answers: Answers | GivenAnswers
+    live: Live | Still
+    ending: Callable[[], bool] = lambda: False
 
 
 def make_app(page: Page) -> Starlette:
@@ -97,27 +99,16 @@ class _Routes:
         return Response(self._static[name], media_type=kind, headers={"cache-control": "no-cache"})
 
     async def about(self, request: Request) -> Response:
-        project, meta = self._page.project, self._page.project.meta
-        return JSONResponse(
-            {
-                "name": _name(project),
-                "source": meta.source,
-                "frames": meta.count,
-                "fps": meta.fps,
-                "size": meta.original_size,
-                "cuts": meta.cuts,
-                "formats": [asdict(offered) for offered in offered_formats()],
-                "most": MAX_POINTS,
-            },
-            headers={"cache-control": "no-store"},
-        )
+        return _no_store(self._page.clip.about())
 
     async def frame(self, request: Request) -> Response:
         index = request.path_params["index"]
-        path = self._page.project.frame_path(index) if index < self._page.project.num_frames else None
-        if path is None or not path.is_file():
+        picture, headers = self._page.clip.picture(index), {"cache-control": KEEP_FRAME}
+        if picture is None:
             raise HTTPException(404, f"there is no frame {index}")
-        return FileResponse(path, media_type="image/png", headers={"cache-control": KEEP_FRAME})
+        if isinstance(picture, bytes):
+            return Response(picture, media_type="image/png", headers=headers)
+        return FileResponse(picture, media_type="image/png", headers=headers)
 
     async def points(self, request: Request) -> Response:
         revision, points = self._page.points.get()
@@ -125,13 +116,13 @@ class _Routes:
 
     async def keep_points(self, request: Request) -> Response:
         content = await _content(request)
-        points, revision = parse_points(content.get("points"), self._page.project), content.get("revision")
+        points, revision = self._page.clip.parse(content.get("points")), content.get("revision")
         if not isinstance(revision, int):
             raise OmnitrackError("the revision is not a whole number")
         return _no_store({"revision": await run_in_threadpool(self._page.points.put, points, revision)})
 
     async def answers(self, request: Request) -> Response:
-        points = parse_points((await _content(request)).get("points"), self._page.project)
+        points = self._page.clip.parse((await _content(request)).get("points"))
         version, answer = await run_in_threadpool(self._answer, points)
         headers = {"x-version": str(version), "cache-control": "no-store"}
         return Response(answer, media_type="application/octet-stream", headers=headers)
@@ -144,31 +135,33 @@ class _Routes:
 
     async def export(self, request: Request) -> Response:
         name = request.path_params["format"]
-        offered = next((offered for offered in offered_formats() if offered.name == name), None)
+        offered = next((offered for offered in self._page.clip.formats() if offered.name == name), None)
         if offered is None:
             raise HTTPException(404, f"there is no format {name}")
         path = await run_in_threadpool(self._exported, offered)
-        title = f"{_name(self._page.project)}-{'tracks' if name in FORMATS else name}{offered.suffix}"
+        title = f"{self._page.clip.name}-{'tracks' if name in FORMATS else name}{offered.suffix}"
         done = BackgroundTask(path.unlink, missing_ok=True)
         return FileResponse(path, filename=title, background=done, headers={"cache-control": "no-store"})
 
     def _exported(self, offered: OfferedFormat) -> Path:
-        _, points = self._page.points.get()
-        if not points:
-            raise OmnitrackError("there are no points to export", "click on the clip first")
-        _, tracks = self._page.answers.ask(points)
         with tempfile.NamedTemporaryFile(suffix=offered.suffix, delete=False) as file:
             path = Path(file.name)
         try:
-            if offered.name in FORMATS:
-                save_tracks(tracks, path, offered.name)
+            if offered in OFFERED_DENSE:
+                self._page.clip.write_dense(path, offered.name)
             else:
-                names = tuple(point.name for point in points)
-                export_file(self._page.project, tracks, path, offered.name, {"names": names})
+                tracks, names = self._tracks()
+                self._page.clip.write(tracks, names, path, offered.name)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
         return path
+
+    def _tracks(self) -> tuple[Tracks, list[str]]:
+        _, points = self._page.points.get()
+        if not points:
+            raise OmnitrackError("there are no points to export", "click on the clip first")
+        return self._page.answers.ask(points)[1], [point.name for point in points]
 
     async def events(self, request: Request) -> Response:
         headers = {"cache-control": "no-store"}
@@ -200,10 +193,6 @@ async def _content(request: Request) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise OmnitrackError("the request is not a JSON object")
     return content
-
-
-def _name(project: Project) -> str:
-    return project.root.resolve().name or "project"
 
 
 def _no_store(content: dict[str, Any]) -> Response:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from omnitrack.project.project import Project
 from omnitrack.settings import Settings
 from omnitrack.view.address import Address
-from omnitrack.view.answers import Answers
-from omnitrack.view.live import Live, Messages
-from omnitrack.view.points import PointList
 from omnitrack.view.security import Guard
-from omnitrack.view.work import BackgroundWork
 from omnitrack.weights import import_extra
 
 if TYPE_CHECKING:
@@ -66,16 +62,10 @@ def opened(
     check_installed()
     import uvicorn
 
-    from omnitrack.view.app import Page, make_app
+    from omnitrack.view.app import make_app
+    from omnitrack.view.opening import project_page
 
-    def begin() -> BackgroundWork:
-        assert target is not None
-        return BackgroundWork(project.root, settings, device, seed, target)
-
-    messages, points = Messages(), PointList(project)
-    with closing(Answers(project, settings, device, messages)) as answers, Address(project, port) as address:
-        live = Live(project, answers, points, begin if target else None, messages)
-        page = Page(project, points, answers, live, lambda: server.should_exit)
+    with Address(project, port) as address, project_page(project, settings, device, seed, target) as page:
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         config = uvicorn.Config(
             Guard(make_app(page), address.token, address.port),
@@ -86,5 +76,5 @@ def opened(
             timeout_graceful_shutdown=END_SECONDS,
         )
         server = uvicorn.Server(config)
-        with live:
-            yield address, server
+        page.ending = lambda: server.should_exit
+        yield address, server

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from html import escape
 from queue import SimpleQueue
 from types import TracebackType
 
@@ -20,6 +21,7 @@ class ShownPage:
         settings: To answer by.
         device: Where.
         browser: Open it there.
+        advice: What a notebook says beside the link.
 
     Attributes:
         url: Its address; whoever has it may see the clip and change the points.
@@ -28,7 +30,10 @@ class ShownPage:
         OmnitrackError: Packages are missing, or the project cannot be read.
     """
 
-    def __init__(self, project: Project, settings: Settings, device: str = "auto", browser: bool = True) -> None:
+    def __init__(
+        self, project: Project, settings: Settings, device: str = "auto", browser: bool = True, advice: str = ""
+    ) -> None:
+        self._advice = advice
         begun: SimpleQueue[Address | BaseException] = SimpleQueue()
         self._ended = threading.Event()
 
@@ -68,4 +73,5 @@ class ShownPage:
         return f"{type(self).__name__}({self.url})"
 
     def _repr_html_(self) -> str:
-        return f'<a href="{self.url}" target="_blank" rel="noreferrer">Open the page: click on anything</a>'
+        link = f'<a href="{self.url}" target="_blank" rel="noreferrer">Open the page: click on anything</a>'
+        return f"{link}<br>{escape(self._advice)}" if self._advice else link

@@ -8,6 +8,7 @@ import shutil
 import struct
 import zlib
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -29,6 +30,15 @@ SEEN = np.ones((2, FRAMES), bool)
 def as_video(steps: Steps, file: Path) -> list[str]:
     """Make a project of it."""
     return ["init", str(file), str(file.parent / "made"), *(f"--set={key}={value}" for key, value in SMALL.items())]
+
+
+def as_series(steps: Steps, file: Path) -> list[str]:
+    """Make a project of many of it."""
+    shots = file.parent / "shots"
+    shots.mkdir()
+    for t in range(FRAMES):
+        shutil.copy(file, shots / f"shot.{t:04d}{file.suffix}")
+    return as_video(steps, shots)
 
 
 def as_mask(steps: Steps, file: Path) -> list[str]:
@@ -138,6 +148,20 @@ def _exr(path: Path) -> None:
     path.write_bytes(exr(*SIZE, [row.tobytes() for row in depth], compression=0))
 
 
+def _tiles(path: Path) -> None:
+    """A picture in tiles of half floats, beside a part of depth."""
+    import OpenEXR
+
+    tiles = OpenEXR.TileDescription()
+    tiles.xSize = tiles.ySize = 16
+    picture = {"compression": OpenEXR.DWAA_COMPRESSION, "type": OpenEXR.tiledimage, "tiles": tiles}
+    depth = {"compression": OpenEXR.PIZ_COMPRESSION, "type": OpenEXR.scanlineimage}
+    light = (PICTURES[0] / 255).astype(np.float16)
+    colours = {name: np.ascontiguousarray(light[..., place]) for place, name in enumerate("RGB")}
+    parts = [OpenEXR.Part(picture, colours, "picture"), OpenEXR.Part(depth, {"Z": 1 + light.max(-1)}, "depth")]
+    OpenEXR.File(parts).write(str(path))
+
+
 def _points(path: Path) -> None:
     if path.suffix == ".npy":
         np.save(path, POINTS)
@@ -204,11 +228,12 @@ SOUND: dict[str, tuple[Callable[[Path], None], Reads]] = {
     "flow.npz": (_tracks, as_flow),
     "flow.pt": (_tracks, as_flow),
     "weights.pt": (_weights, as_weights),
-    "depth.exr": (_exr, as_depth),
     "depth.png": (_deep, as_depth),
     "dataset.pkl": (_dataset, as_dataset),
     "settings.toml": (_settings, as_settings),
 }
+if find_spec("OpenEXR"):
+    SOUND |= {"depth.exr": (_exr, as_depth), "picture.exr": (_tiles, as_series), "parts.exr": (_tiles, as_depth)}
 
 
 def png(width: int, height: int, filler: bytes = b"\0" * 1000) -> bytes:

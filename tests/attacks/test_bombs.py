@@ -157,6 +157,14 @@ def huge_image_in_dataset(path: Path) -> None:
     path.write_bytes(pickle.dumps({"clip": {"video": frames, **truth}}))
 
 
+def exr_of_a_huge_frame(path: Path) -> None:
+    """All of its 4 x 4 pixels are there, in a frame of 100,000 x 100,000."""
+    data = exr(4, 4, [bytes(16)] * 4, compression=0)
+    window = b"displayWindow\0box2i\0" + struct.pack("<i", 16)
+    at = data.index(window) + len(window)
+    path.write_bytes(data[:at] + struct.pack("<4i", 0, 0, 99_999, 99_999) + data[at + 16 :])
+
+
 BOMBS: dict[str, tuple[str, Callable[[Path], None], Reads]] = {
     "PNG of one colour": ("a.png", one_colour_png, as_video),
     "PNG as a mask": ("a.png", one_colour_png, as_mask),
@@ -174,6 +182,7 @@ BOMBS: dict[str, tuple[str, Callable[[Path], None], Reads]] = {
     "EXR": ("a.exr", plain(exr(60000, 60000, [zlib.compress(bytes(1000))])), as_depth),
     "EXR of 2^31": ("a.exr", plain(exr(2**31 - 1, 2**31 - 1, [b"\0" * 9])), as_depth),
     "EXR whose block goes on": ("a.exr", plain(exr(4, 4, [zlib.compress(bytes(1 << 28), 9)])), as_depth),
+    "EXR of a huge frame": ("a.exr", exr_of_a_huge_frame, as_video),
     "EXR as a video": ("a.exr", plain(exr(60000, 60000, [zlib.compress(bytes(1000))])), as_video),
     "AVI": ("a.avi", avi, as_video),
     "GIF": ("a.gif", patched("clip.gif", struct.pack("<2H", 64, 48), struct.pack("<2H", 65535, 65535)), as_video),

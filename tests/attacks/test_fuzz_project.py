@@ -18,7 +18,7 @@ import pytest
 from contents import contents
 from damage import BYTES, OF_FORMAT, Damage, Random, flip, gone
 from steps import STAGES, TIMES, Steps
-from zygote import Ended, Zygote
+from zygote import Zygote
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are forked")
 TRIES = max(1, round(2 * TIMES))  # of each stage
@@ -36,12 +36,6 @@ def stages(steps: Steps, zygote: Zygote, tmp_path_factory: pytest.TempPathFactor
     return {**{stage: steps.before[stage] for stage in STAGES}, DONE: done}
 
 
-def is_clear(ended: Ended) -> bool:
-    """Whether it went well, or was refused with a next step."""
-    refused = ended.status == 1 and "error: " in ended.said and "hint: " in ended.said
-    return (ended.status == 0 or refused) and "unexpected" not in ended.said and "Traceback" not in ended.said
-
-
 def stored(root: Path) -> dict[str, str]:
     """A digest of the bytes of each file."""
     return {
@@ -54,7 +48,7 @@ def stored(root: Path) -> dict[str, str]:
 def named_by_info(zygote: Zygote, root: Path, name: str) -> set[str]:
     """The products that info calls damaged: it does not read all values, and always ends well."""
     ended = zygote.command("info", root, "--json", "-q")
-    assert is_clear(ended), ended.said
+    assert ended.is_clear, ended.said
     if ended.status and name in NO_PROJECT:
         return set()
     assert ended.status == 0, ended.said
@@ -101,7 +95,7 @@ def test_damage(
         command = str(random.choice(commands))
         case = f"{stage}: {command} after {damage.__name__} of {name}"
         ended = zygote.command(*steps.arguments(command, root))
-        assert is_clear(ended), (case, ended.said)
+        assert ended.is_clear, (case, ended.said)
         left = stored(root)
         if PRODUCT_OF.get(name) in known and name in damaged:
             assert damaged[name] in left.values(), (case, "made anew over what is damaged", ended.said)

@@ -26,6 +26,7 @@ except ModuleNotFoundError:  # Windows, where nothing is forked
 
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate")
+OF_PYTHON = ("unexpected", "Traceback", "__init__", "NoneType", "object is not", "object has no", "unsupported operand")
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,9 @@ class Ended:
 
     @property
     def is_clear(self) -> bool:
-        """Whether it went well, or was refused with a next step."""
+        """Whether it went well, or was refused with a next step, in words and not in Python's."""
         refused = self.status == 1 and "error: " in self.said and "hint: " in self.said
-        return (self.status == 0 or refused) and "unexpected" not in self.said and "Traceback" not in self.said
+        return (self.status == 0 or refused) and not any(word in self.said for word in OF_PYTHON)
 
 
 class Zygote:

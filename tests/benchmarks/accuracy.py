@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ class Experiment:
         videos: Names; all where empty.
         preset: Of the settings; the defaults where empty.
         settings: KEY=VALUE, with {weights} for the directory of weights.
+        variants: KEY=VALUE, or several with spaces between; one run each, after one without any.
         steps: Numbers of steps, one run each; the preset's where empty.
         seeds: One run each.
     """
@@ -60,24 +62,25 @@ class Experiment:
     videos: tuple[str, ...] = ()
     preset: str = ""
     settings: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
     steps: tuple[int, ...] = ()
     seeds: tuple[int, ...] = (0,)
 
     def runs(self) -> list[tuple[str, list[str]]]:
         """Label and arguments of every call of `omnitrack eval`; those after the first leave the baselines out."""
         found: list[tuple[str, list[str]]] = []
-        for steps in self.steps or (None,):
-            for seed in self.seeds:
-                label = [f"{steps} steps"] if steps else []
-                label += [f"seed {seed}"] if len(self.seeds) > 1 else []
-                words = ["--resolution", self.resolution, "--seed", str(seed)]
-                for method in self.methods:
-                    words += ["--method", method] if not found or method not in BASELINES else []
-                words += ["--videos", ",".join(self.videos)] if self.videos else []
-                words += ["--preset", self.preset] if self.preset else []
-                words += ["--steps", str(steps)] if steps else []
-                words += [word for setting in self.settings for word in ("--set", setting)]
-                found.append((", ".join(label), words))
+        for steps, seed, variant in product(self.steps or (None,), self.seeds, ("", *self.variants)):
+            label = [f"{steps} steps"] if len(self.steps) > 1 else []
+            label += [f"seed {seed}"] if len(self.seeds) > 1 else []
+            label += [variant] if variant else []
+            words = ["--resolution", self.resolution, "--seed", str(seed)]
+            for method in self.methods:
+                words += ["--method", method] if not found or method not in BASELINES else []
+            words += ["--videos", ",".join(self.videos)] if self.videos else []
+            words += ["--preset", self.preset] if self.preset else []
+            words += ["--steps", str(steps)] if steps else []
+            words += [word for setting in (*self.settings, *variant.split()) for word in ("--set", setting)]
+            found.append((", ".join(label), words))
         return found
 
 

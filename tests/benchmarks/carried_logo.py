@@ -1,7 +1,7 @@
 """A logo carried through a clip by the exported STMap alone, with OpenCV's remap: pictures to look at.
 
     omnitrack run shared/data/clips/cup.mp4 cup --end 24
-    python tests/benchmarks/carried_logo.py cup 0 logo.png --at 250,180 --width 140
+    python tests/benchmarks/carried_logo.py cup 0 logo.png --at 325,290 --width 76
 
 Needs OpenEXR. `logo.png` gets six frames of the clip side by side, the logo drawn on the reference frame.
 """
@@ -49,8 +49,8 @@ def main() -> None:
     parser.add_argument("project", type=Path)
     parser.add_argument("frame", type=int, help="the reference frame")
     parser.add_argument("output", type=Path)
-    parser.add_argument("--at", default="250,180", metavar="X,Y", help="the logo's corner")
-    parser.add_argument("--width", type=int, default=140)
+    parser.add_argument("--at", default="325,290", metavar="X,Y", help="the logo's corner")
+    parser.add_argument("--width", type=int, default=76)
     given = parser.parse_args()
     clip = omnitrack.open(given.project)
     size, pictures = clip.project.meta.original_size, []

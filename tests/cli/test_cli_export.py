@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -49,6 +50,21 @@ def test_the_suffix_says_the_format(cli: Cli, tracked: Path, tmp_path: Path) -> 
     assert (report["format"], report["tracks"], report["frames"]) == ("nuke", 2, 3)
     # frame 2 of a video is Nuke's third; the frame is 96 high
     assert "{curve x3 10.5000 x4 11.5000 x5 12.5000} {curve x3 75.5000 " in path.read_text()
+
+
+def test_labels_name_the_tracks(cli: Cli, tracked: Path, tmp_path: Path) -> None:
+    image = np.zeros((96, 128), np.uint8)
+    image[15:25, 5:15] = 7
+    cv2.imwrite(str(tmp_path / "cells.png"), image)
+    (tmp_path / "names.csv").write_text("track,label\n0,cell\n1,cell\n")
+    for labels, names in (("cells.png@2", ["7", "track 1"]), ("names.csv", ["cell 0", "cell 1"])):
+        path = tmp_path / "tracks.nk"
+        assert cli("export", str(tracked), "--labels", str(tmp_path / labels), "-o", str(path))[0] == 0
+        assert [f'"{name}"' in path.read_text() for name in names] == [True, True]
+    status, _, err = cli(
+        "export", str(tracked), "--labels", str(tmp_path / "names.csv"), "--names", "a,b", "-o", "a.nk"
+    )
+    assert status == 2 and "--names and --labels both name the tracks" in err
 
 
 def test_frames_are_numbered_as_in_the_footage(cli: Cli, tracked: Path, tmp_path: Path) -> None:
@@ -114,6 +130,18 @@ def test_what_is_refused(cli: Cli, tracked: Path, arguments: list[str], status: 
     found, out, err = cli("export", str(tracked), *arguments)
     assert (found, out) == (status, "")
     assert message in " ".join(err.split()) and hint in " ".join(err.split())
+
+
+def test_without_tracks_the_hint_is_the_first_missing_step(cli: Cli, project: Path) -> None:
+    said = f"error: project {project} has no tracks yet\n\nhint: "
+    for name, step in ((None, "first comes its flow: omnitrack flow"), ("flow", "next: omnitrack filter")):
+        if name is not None:
+            (project / "products").mkdir()
+            (project / "products" / f"{name}.h5").touch()
+        assert cli("export", str(project), "--as", "nuke")[2] == f"{said}{step} {project}\n"
+    (project / "checkpoints").mkdir()
+    (project / "checkpoints" / "step_000001.pt").touch()
+    assert cli("plot", str(project))[2] == f"{said}make some: omnitrack query {project} --grid 20@0\n"
 
 
 def test_tracks_of_another_video(cli: Cli, tracked: Path, tmp_path: Path) -> None:

@@ -32,7 +32,18 @@ CONTRACT = {
         *["--remove-camera-motion", "--side-by-side", "--set"],
     ],
     "export": [
-        *["--tracks", "-o", "--as", "--first-frame", "--hidden", "--min-confidence", "--names", "--scale", "--unit"],
+        *[
+            "--tracks",
+            "-o",
+            "--as",
+            "--first-frame",
+            "--hidden",
+            "--min-confidence",
+            "--names",
+            "--labels",
+            "--scale",
+            "--unit",
+        ],
     ],
     "plot": ["--of", "--tracks", "--results", "--labels", "--scale", "--unit", "-o"],
     "eval": [

@@ -50,7 +50,7 @@ def test_a_file_of_tracks_needs_no_project(cli: Cli, drawn: list[Any], tmp_path:
     words = ["--of", "speed", "--scale", "0.65", "--unit", "nm", "--labels", "names.csv"]
     assert cli("plot", "--tracks", str(path), *words)[0] == 0
     _, tracks, plot, output, scale, labels = drawn[0]
-    assert (plot, output, labels) == ("speed", tmp_path / "cells-speed.png", Path("names.csv"))
+    assert (plot, output, labels) == ("speed", tmp_path / "cells-speed.png", "names.csv")
     assert (scale.per_px, scale.unit, tracks.fps) == (0.65, "nm", 0.0)
 
 

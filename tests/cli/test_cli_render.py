@@ -63,7 +63,7 @@ def test_places_labels_and_the_plain_frame(cli: Cli, project: Path, asked: list[
     words = ["--point", "3,4@1", "--mask", "m.png@2", "--labels", "names.csv", "--side-by-side"]
     assert cli("render", str(project), "--style", "stabilise", *words)[0] == 0
     _, settings, *_, inputs = asked[0][0]
-    assert inputs == RenderInputs(None, "3,4@1", "m.png@2", Path("names.csv"))
+    assert inputs == RenderInputs(None, "3,4@1", "m.png@2", "names.csv")
     assert settings.render.side_by_side
 
 

@@ -59,7 +59,7 @@ class Still:
 
 
 def test_the_setting_opens_it_around_any_estimator(random_weights: Path) -> None:
-    flow = FlowSettings(dis=DisSettings(side=0), descriptors=settings(random_weights))
+    flow = FlowSettings(surroundings=False, dis=DisSettings(side=0), descriptors=settings(random_weights))
     corrected = open_estimator(flow, CLIP)
     plain = open_estimator(replace(flow, descriptors=DescriptorSettings(NO_DESCRIPTORS)), CLIP)
     assert isinstance(corrected, Corrected) and not isinstance(plain, Corrected)
@@ -70,7 +70,7 @@ def test_the_setting_opens_it_around_any_estimator(random_weights: Path) -> None
 
 
 def test_of_itself_only_dense_inverse_search_in_small_frames_is_corrected() -> None:
-    assert isinstance(open_estimator(FlowSettings(), CLIP), Corrected)
+    assert isinstance(open_estimator(FlowSettings(surroundings=False), CLIP), Corrected)
     for size, used in (((256, 256), PATCHES), ((854, 480), NO_DESCRIPTORS)):
         for estimators in (FlowSettings(), FlowSettings(far_estimator="raft")):
             assert descriptor_network(estimators, size) == used

@@ -47,7 +47,7 @@ class Fits:
         self.killed = False
 
     def __call__(
-        self, project: Project, settings: Settings, device: str, seed: int, resume: bool, progress: object
+        self, project: Project, settings: Settings, device: str, seed: int, resume: bool, progress: object, pins: object
     ) -> SimpleNamespace:
         self.settings.append(settings)
         self.resumed.append(resume)

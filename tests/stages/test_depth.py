@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,17 +13,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from omnitrack.config import fingerprint
+from omnitrack.config import fingerprint, load_settings
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import Progress, Task
 from omnitrack.project.checkpoint import load_checkpoint
 from omnitrack.project.depth_store import depth_file, read_depth
 from omnitrack.project.project import Project
 from omnitrack.settings import Settings
+from omnitrack.stages.bring_up import bring_up_to
 from omnitrack.stages.depth import MOST_SIDE, compute_depth, depth_stamp, resample, stored_shape
 from omnitrack.stages.filter import filter_flow
 from omnitrack.stages.fit import fit_field
 from omnitrack.stages.flow import compute_flow
+from omnitrack.stages.graph import Work
 from omnitrack.stages.info import inspect_project
 from omnitrack.synthetic import SyntheticScene
 
@@ -226,3 +229,27 @@ def test_info_shows_them(filtered_project: Project, maps: NDArray[np.float32], w
     report = inspect_project(filtered_project)
     assert (report.state("depth"), report.state("fit")) == ("stale", "stale")
     assert "omnitrack fit" in next(product.command for product in report.products if product.name == "depth")
+
+
+@pytest.mark.parametrize(
+    ("source", "path", "lacks"),
+    [
+        ("folder", "maps", "needs the package OpenEXR"),
+        ("folder", "none", "none does not exist"),
+        ("onnx", "a.onnx", "needs the package onnxruntime"),
+    ],
+)
+def test_what_a_source_lacks_is_said_before_the_flow(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, path: str, lacks: str
+) -> None:
+    """A project of which nothing is made yet is brought up: nothing of it is there after the error."""
+    monkeypatch.setitem(sys.modules, "OpenEXR", None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    (tmp_path / "maps").mkdir()
+    for t in range(project.num_frames):
+        (tmp_path / "maps" / f"{t}.exr").write_bytes(b"")
+    settings = load_settings(overrides={"depth.source": source, "depth.path": str(tmp_path / path)})
+    with pytest.raises(OmnitrackError, match=lacks) as caught:
+        bring_up_to("fit", Work(project, settings))
+    assert caught.value.hint
+    assert not list(project.products_dir.glob("*.h5"))

@@ -253,6 +253,22 @@ def test_a_damaged_score_is_made_again(tmp_path: Path, video: TapvidVideo, stage
     assert stages_seen == ["query_tracks"]
 
 
+@pytest.mark.parametrize("metrics", [None, [], {"average_jaccard": 1.0}, {"average_jaccard": {"a": 1}}])
+def test_a_score_without_its_numbers_is_made_again(
+    tmp_path: Path, video: TapvidVideo, stages_seen: list[str], metrics: Any
+) -> None:
+    """As another version may have saved it; the seconds of `init` too."""
+    first = run([video], ["cadex"], work=tmp_path).results["methods"]["cadex"]["mean"]
+    folder = tmp_path / "pan" / "eval"
+    saved = json.loads((folder / "cadex.json").read_text())
+    (folder / "cadex.json").write_text(json.dumps({**saved, "metrics": metrics}))
+    (folder / "seconds.json").write_text(json.dumps({"init": {"seconds": 1.0}}))
+    stages_seen.clear()
+    again = run([video], ["cadex"], work=tmp_path).results["methods"]["cadex"]["mean"]
+    assert stages_seen == ["query_tracks"]
+    assert again["average_jaccard"] == first["average_jaccard"]
+
+
 def test_undefined_metrics_are_taken_up(tmp_path: Path, video: TapvidVideo, stages_seen: list[str]) -> None:
     occluded = np.ones((4, 8), bool)
     occluded[:, 0] = False  # visible in the query frame only

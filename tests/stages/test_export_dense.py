@@ -211,13 +211,37 @@ def test_nothing_crosses_a_cut(tmp_path: Path) -> None:
     ],
 )
 def test_names_of_a_sequence(output: str, expected: str) -> None:
-    assert sequence_pattern(Path(output), "stmap") == expected
+    assert sequence_pattern(Path(output), "stmap", ".exr") == expected
 
 
 def test_a_sequence_is_no_single_file() -> None:
     with pytest.raises(OmnitrackError, match=r"a file a frame, and one\.exr names one") as caught:
-        sequence_pattern(Path("one.exr"), "stmap")
+        sequence_pattern(Path("one.exr"), "stmap", ".exr")
     assert caught.value.hint == "name a folder, or one.%04d.exr"
+
+
+@pytest.mark.parametrize(("output", "name", "suffix"), [("m.%04d.tif", "matte", ".png"), ("f.####", "flo", ".flo")])
+def test_a_sequence_is_called_what_it_is(output: str, name: str, suffix: str) -> None:
+    with pytest.raises(OmnitrackError, match=f"{name} is written as {suffix}, and {output} names other") as caught:
+        sequence_pattern(Path(output), name, suffix)
+    assert caught.value.hint == f"name a folder, or {name}.%04d{suffix}"
+
+
+@pytest.mark.parametrize(("bits", "limit"), [(None, 2**-11), (32, 1e-6)])
+def test_a_matte_is_an_exr_where_that_is_asked_for(
+    turning: tuple[SyntheticScene, Project, ExactField], tmp_path: Path, bits: int | None, limit: float
+) -> None:
+    pytest.importorskip("OpenEXR")
+    _, project, field = turning
+    cv2.imwrite(str(tmp_path / "matte.png"), np.rint(65535 * blob(80, 60)).astype(np.uint16))
+    for output, asked in (("png", None), ("exr/m.%04d.exr" if bits is None else "exr", bits)):
+        export_dense(project, "matte", tmp_path / output, DenseOptions(1, tmp_path / "matte.png", asked), field=field)
+    for grey, light in zip(*(sorted((tmp_path / kind).iterdir()) for kind in ("png", "exr")), strict=True):
+        expected = cv2.imread(str(grey), cv2.IMREAD_UNCHANGED) / 65535
+        found = read_channels(light)
+        assert set(found) == set("RGBA") and light.suffix == ".exr"
+        for values in found.values():
+            assert_allclose(values, expected, atol=limit + 1 / 65535)
 
 
 @pytest.mark.parametrize(

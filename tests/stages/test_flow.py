@@ -135,7 +135,7 @@ def test_every_selected_pair_gets_its_true_flow(project: Project) -> None:
 
 
 def test_stored_flow_is_the_estimators_rounded_to_a_32nd_pixel(project: Project) -> None:
-    compute_flow(project, settings(warm_start=False, descriptors__network="none"))
+    compute_flow(project, settings(warm_start=False, surroundings=False, descriptors__network="none"))
     expected = DisEstimator(DisSettings()).estimate(project.frame(1), project.frame(5))
     assert np.abs(read(project)[1, 5] - expected).max() <= 1 / 64
 

@@ -38,9 +38,20 @@ def test_every_plot_of_any_number_of_tracks(tmp_path: Path, plot: str, count: in
 
 def test_names_are_labels_and_numbers_where_they_are_shared(tmp_path: Path) -> None:
     (tmp_path / "names.csv").write_text("track,label\n0,nucleus\n1,cell\n2,cell\n")
-    plot_tracks(still(4), "speed", tmp_path / "a.svg", labels=tmp_path / "names.csv")
+    plot_tracks(still(4), "speed", tmp_path / "a.svg", labels=str(tmp_path / "names.csv"))
     text = (tmp_path / "a.svg").read_text()
     assert [name in text for name in ("nucleus", "cell 1", "cell 2", "track 3", "nucleus 0")] == [True] * 4 + [False]
+
+
+def test_a_notebook_shows_the_same_diagram(tmp_path: Path) -> None:
+    diagram = still(2).plot("speed", scale=0.65)
+    assert diagram._repr_png_().startswith(b"\x89PNG")
+    diagram.save(tmp_path / "a.svg")
+    plot_tracks(still(2), "speed", tmp_path / "b.svg", Scale(0.65, "um"))
+    assert diagram.figure.axes[0].get_ylabel() == "speed (um/frame)"
+    assert (tmp_path / "a.svg").read_text().count("<path") == (tmp_path / "b.svg").read_text().count("<path")
+    with pytest.raises(OmnitrackError, match="there is no plot 'losses' of tracks"):
+        still(2).plot("losses")
 
 
 def test_what_lengths_are_told_in() -> None:
@@ -66,7 +77,7 @@ def test_the_losses_of_a_fit(filtered_project: Project, small_settings: Settings
     output = filtered_project.plots_dir / "losses.png"
     with pytest.raises(OmnitrackError, match="has no record of a fit") as caught:
         plot_losses(filtered_project, output)
-    assert caught.value.hint == f"fit it: omnitrack fit {filtered_project.root}"
+    assert caught.value.hint == f"fit one: omnitrack fit {filtered_project.root}"
     fit_field(filtered_project, small_settings, "cpu")
     with filtered_project.metrics_path.open("a") as file:
         file.write('nonsense\n[1]\n{"step": 5}\n{"step": 9, "losses": 3, "error_px": 1}\n{"step": 30, "lo')

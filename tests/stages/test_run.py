@@ -34,7 +34,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     made = Calls()
 
     def fit_field(
-        project: Project, settings: Settings, device: str, seed: int, resume: bool, progress: Progress
+        project: Project, settings: Settings, device: str, seed: int, resume: bool, progress: Progress, pins: object
     ) -> SimpleNamespace:
         made.append(("fit", resume))
         leave_fit(project, settings, seed, 1.0, min(made.reach, settings.fit.steps))

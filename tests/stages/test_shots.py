@@ -25,7 +25,7 @@ from omnitrack.stages.fit import fit_field
 from omnitrack.stages.flow import compute_flow
 from omnitrack.stages.flow_pairs import selected_pairs
 from omnitrack.stages.info import inspect_project
-from omnitrack.stages.init import InitReport, init_from_frames
+from omnitrack.stages.init import InitReport, init_from_frames, init_project
 from omnitrack.stages.query import query_tracks
 from omnitrack.stages.render_canvas import Canvas
 from omnitrack.stages.render_track_styles import TrackView
@@ -78,11 +78,9 @@ def fitted(
 
 
 # --- init -------------------------------------------------------------------------------------------------------
-def test_a_cut_is_found_stored_and_said_in_one_line(
-    tmp_path: Path, frames: list[NDArray[np.uint8]], small_settings: Settings
-) -> None:
+def test_a_cut_is_found_stored_and_said_in_one_line(tmp_path: Path, video: Path, small_settings: Settings) -> None:
     notes = Notes()
-    assert made(frames, tmp_path / "clip", small_settings, notes).cuts == [6]
+    assert init_project(video, tmp_path / "clip", small_settings, notes).cuts == [6]
     assert notes.said == [
         "1 cut, before frame 6: nothing is tracked across it; --split-at-cuts makes one project a shot"
     ]
@@ -268,7 +266,7 @@ def test_short_shots_are_skipped_with_a_word(video: Path, small_settings: Settin
     notes = Notes()
     report = init_shots(video, video.parent / "work", with_cuts(small_settings, "1,6"), notes)
     assert report.skipped == 1 and Project(report.projects[0]).meta.indices == [1, 2, 3, 4, 5]
-    assert "1 of 3 shots have a single frame: no projects of them" in notes.said
+    assert notes.said == ["1 of 3 shots have a single frame: no projects of them"]  # and nothing of splitting
 
 
 def test_a_failure_leaves_nothing(video: Path, small_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from page_client import FRAMES, SETTINGS, SIZE, VELOCITY, Client
@@ -66,3 +67,28 @@ def open_page(view_settings: Settings) -> Iterator[Callable[[Path], Client]]:
 def client(clip_root: Path, open_page: Callable[[Path], Client]) -> Client:
     """Asks the page of a clip with flow."""
     return open_page(clip_root)
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A browser without a window, 1280 x 800."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason='pip install "omnitrack-video[browser]"')
+    from selenium.webdriver.chrome.service import Service
+
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    chromedriver = shutil.which("chromedriver")
+    if not (chromium and chromedriver):
+        pytest.skip("chromium and chromedriver are not there")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    saved = tmp_path_factory.mktemp("downloads")
+    options.add_experimental_option("prefs", {"download.default_directory": str(saved)})
+    browser = webdriver.Chrome(options=options, service=Service(chromedriver))
+    browser.saved = saved
+    screen = {"width": 1280, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    yield browser
+    browser.quit()

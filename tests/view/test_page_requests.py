@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 import time
+import zipfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -20,8 +21,10 @@ from page_client import FRAMES, SIZE, VELOCITY, Client
 
 import omnitrack
 from omnitrack.errors import OmnitrackError
+from omnitrack.export.formats import DENSE
 from omnitrack.project.project import Project
 from omnitrack.settings import Settings
+from omnitrack.stages.export_dense import DenseOptions
 from omnitrack.stages.flow import compute_flow
 from omnitrack.tracks.files import FORMATS, load_tracks
 
@@ -103,6 +106,26 @@ def test_exports_for_other_programs(client: Client) -> None:
     assert b"left eye" in client.get("export/blender")[1]
     status, body = client.get("export/nuke-cornerpin")
     assert status == 400 and "4" in json.loads(body)["error"]
+
+
+def test_what_only_a_field_has_is_offered_and_needs_no_points(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered = {format["name"]: format["suffix"] for format in json.loads(client.get("project")[1])["formats"]}
+    assert set(DENSE) - {"matte"} <= set(offered) and offered["flo"] == ".zip" and offered["camera"] == ".json"
+    status, body = client.get("export/camera")
+    assert status == 400 and "no fitted field" in json.loads(body)["error"] and json.loads(body)["hint"]
+
+    def write(project: Project, name: str, output: Path, options: DenseOptions, device: str) -> None:
+        output.mkdir()
+        for number in (2, 1):
+            (output / f"{name}.{number}.flo").write_text(f"{project.root.name} {device} {number}")
+
+    monkeypatch.setattr("omnitrack.stages.export_dense.export_dense", write)
+    status, body = client.get("export/flo")
+    assert status == 200 and client.last_headers["content-disposition"] == 'attachment; filename="clip-flo.zip"'
+    with zipfile.ZipFile(io.BytesIO(body)) as packed:
+        assert packed.namelist() == ["flo/flo.1.flo", "flo/flo.2.flo"] and packed.read("flo/flo.2.flo") == b"clip cpu 2"
 
 
 def test_exports_leave_nothing_behind(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +221,7 @@ def test_an_export_that_fails_leaves_nothing_behind(
     def full(*_: object) -> None:
         raise OmnitrackError("cannot write it: no space left on device", "free some space")
 
-    monkeypatch.setattr("omnitrack.view.app.save_tracks", full)
+    monkeypatch.setattr("omnitrack.view.clip.save_tracks", full)
     client.post("points", {"points": [point(0, 30, 20)], "revision": 0})
     status, body = client.get("export/npz")
     assert status == 400 and json.loads(body)["hint"] == "free some space"

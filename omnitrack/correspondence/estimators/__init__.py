@@ -24,6 +24,7 @@ from omnitrack.correspondence.estimators.corrected import Corrected
 from omnitrack.correspondence.estimators.dis import DisEstimator
 from omnitrack.correspondence.estimators.near_and_far import NearAndFar
 from omnitrack.correspondence.estimators.raft import RaftEstimator
+from omnitrack.correspondence.estimators.surroundings import WithSurroundings
 from omnitrack.correspondence.estimators.tracks import TracksEstimator, tracks_identity
 from omnitrack.correspondence.raft.checkpoints import PUBLISHED
 from omnitrack.errors import OmnitrackError
@@ -56,9 +57,9 @@ def open_estimator(settings: FlowSettings, clip: Clip) -> PairEstimator:
         judged_in = clip if settings.far_choice == LOOKS else None
         estimator = NearAndFar(estimator, far, settings.far_gap, judged_in)
     network = descriptor_network(settings, clip.size)
-    if network == NO_DESCRIPTORS:
-        return estimator
-    return Corrected(estimator, replace(settings.descriptors, network=network), clip)
+    if network != NO_DESCRIPTORS:
+        estimator = Corrected(estimator, replace(settings.descriptors, network=network), clip)
+    return WithSurroundings(estimator, clip) if settings.surroundings else estimator
 
 
 def descriptor_network(settings: FlowSettings, size: tuple[int, int]) -> str:

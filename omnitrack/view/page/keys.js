@@ -6,7 +6,7 @@
  * @param {object} page The parts of the page.
  * @returns {{keys: string, says: string, on: (event: KeyboardEvent) => (() => void) | undefined}[]}
  */
-export function keyTable({ player, points, tools, stage, sheet, say, choose, trails, openExport, openHelp, redraw }) {
+export function keyTable({ clip, player, points, tools, stage, sheet, say, choose, trails, openExport, openHelp, redraw }) {
   const key = (...names) => (event) => !event.ctrlKey && !event.metaKey && names.includes(event.key.toLowerCase());
   const moves = { KeyW: [0, -1], KeyA: [-1, 0], KeyS: [0, 1], KeyD: [1, 0] }; // by place: the same on every layout
   const plain = (event) => !event.ctrlKey && !event.metaKey && !event.altKey;
@@ -14,6 +14,17 @@ export function keyTable({ player, points, tools, stage, sheet, say, choose, tra
   const select = (step) => () => selectNext({ player, points, stage, tools, sheet, say }, step);
   const command = (event) => (event.ctrlKey || event.metaKey) && event.key.toLowerCase();
   const row = (keys, says, when, run) => ({ keys, says, when, run });
+  const placing = [
+    row("Enter", "place a point; a grid's corners; the brush down, up", key("enter"), () => tools.enter()),
+    row("P G M", "tool: point, grid, mask", key("p", "g", "m"), (event) => choose({ p: "point", g: "grid", m: "mask" }[event.key.toLowerCase()])),
+    row("F", "fill what is painted with points", key("f"), () => tools.fillMask()),
+    row("C", "pin the selected point to the crosshair", key("c"), () => tools.correct()),
+    row("X", "take the pin in this frame away", key("x"), () => tools.unpin()),
+    row("R", "rename", key("r"), () => sheet.rename()),
+    row("Delete", "delete the selected points", key("delete", "backspace"), () => points.remove(points.selected)),
+    row("Ctrl Z", "undo", (event) => command(event) === "z" && !event.shiftKey, () => points.undo()),
+    row("Ctrl Shift Z", "redo", (event) => (command(event) === "z" && event.shiftKey) || command(event) === "y", () => points.redo()),
+  ];
   return [
     row("Space", "play, stop", key(" "), () => player.toggle()),
     row("Left Right", "one frame back, on (Shift: ten)", key("arrowleft", "arrowright"),
@@ -24,16 +35,8 @@ export function keyTable({ player, points, tools, stage, sheet, say, choose, tra
       const [dx, dy] = moves[event.code], step = event.shiftKey ? 10 : 1;
       tools.moveCross(dx * step, dy * step);
     }),
-    row("Enter", "place a point; a grid's corners; the brush down, up", key("enter"), () => tools.enter()),
-    row("P G M", "tool: point, grid, mask", key("p", "g", "m"), (event) => choose({ p: "point", g: "grid", m: "mask" }[event.key.toLowerCase()])),
-    row("F", "fill what is painted with points", key("f"), () => tools.fillMask()),
-    row("C", "pin the selected point to the crosshair", key("c"), () => tools.correct()),
-    row("X", "take the pin in this frame away", key("x"), () => tools.unpin()),
-    row("R", "rename", key("r"), () => sheet.rename()),
-    row("Delete", "delete the selected points", key("delete", "backspace"), () => points.remove(points.selected)),
+    ...(clip.fixed ? [] : placing),
     row("Esc", "leave what was begun; select nothing", key("escape"), () => { tools.cancel(); points.select([]); }),
-    row("Ctrl Z", "undo", (event) => command(event) === "z" && !event.shiftKey, () => points.undo()),
-    row("Ctrl Shift Z", "redo", (event) => (command(event) === "z" && event.shiftKey) || command(event) === "y", () => points.redo()),
     row("Ctrl A", "select all", (event) => command(event) === "a", () => points.select(points.list.map((point) => point.id))),
     row("+ - 0", "zoom in, out, whole frame", key("+", "=", "-", "0"), (event) => {
       if (event.key === "0") { stage.showAll(); redraw(); } else zoom(event.key === "-" ? 0.8 : 1.25)();

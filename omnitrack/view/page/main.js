@@ -1,5 +1,6 @@
 // The page: its parts, and what happens when one of them changes.
 import { Answers } from "./answers.js";
+import { channel } from "./channel.js";
 import { connectControls } from "./controls.js";
 import { all, byId } from "./elements.js";
 import { Keeper } from "./keeper.js";
@@ -37,12 +38,15 @@ class Page {
     this.sheet = new Sheet({ ...parts, ruler: byId("ruler"), list: byId("rows"), sure: () => Number(byId("sure").value) });
     connectControls({ ...parts, tools: this.tools, sheet: this.sheet });
     this.#follow();
+    channel.late = (isLate) => say(isLate ? "the kernel is busy: answers come when its cell has run" : "", isLate);
     listen((snapshot, first) => this.#hear(snapshot, first), () => this.#lost());
     document.title = `${clip.name} - omnitrack`;
+    document.body.toggleAttribute("data-fixed", clip.fixed);
+    if (clip.fixed) stage.canvas.ariaLabel = "The clip. W A S D move a crosshair.";
     Object.assign(byId("name"), { textContent: clip.name, title: clip.source });
     stage.resize();
     player.go(0);
-    stage.canvas.focus();
+    if (window === window.parent) stage.canvas.focus(); // a notebook's cells keep their keys
   }
 
   /** Draw what is new, once, before the screen shows the next picture. */

@@ -1,4 +1,5 @@
 // The frame that is shown, playing, and frames decoded ahead.
+import { readFrame } from "./server.js";
 
 const KEPT_BYTES = 400e6; // of decoded frames
 const AHEAD = 12; // frames
@@ -50,16 +51,13 @@ export class Player extends EventTarget {
 
   #load(t) {
     while (this.#images.size >= this.room) this.#forget(this.#farthest());
-    const coming = fetch(`frames/${t}`)
-      .then((response) => response.blob())
-      .then(createImageBitmap)
-      .then(
-        (bitmap) => {
-          if (this.#images.get(t) !== coming) return bitmap.close(); // forgotten meanwhile
-          this.#images.set(t, bitmap);
-          return this.#tell();
-        },
-        () => setTimeout(() => this.#forget(t), RETRY_MS));
+    const coming = readFrame(t).then(
+      (bitmap) => {
+        if (this.#images.get(t) !== coming) return bitmap.close(); // forgotten meanwhile
+        this.#images.set(t, bitmap);
+        return this.#tell();
+      },
+      () => setTimeout(() => this.#forget(t), RETRY_MS));
     this.#images.set(t, coming);
   }
 

@@ -1,4 +1,5 @@
-// Requests to the server that the page came from. Paths are relative: the page's own address holds the token.
+// What the page asks of the program.
+import { channel } from "./channel.js";
 
 /** The server's answer to a request that it does not grant, or that never reached it (status 0). */
 export class Refusal extends Error {
@@ -12,7 +13,7 @@ export class Refusal extends Error {
 async function request(path, options) {
   let response;
   try {
-    response = await fetch(path, options);
+    response = await channel.ask(path, options);
   } catch {
     throw new Refusal(0, "the server does not answer", "start omnitrack view again");
   }
@@ -30,6 +31,9 @@ const plain = ({ name, group, t, x, y, pins }) => ({ name, group, t, x, y, pins 
 
 /** The clip: name, frames, size, fps, formats. */
 export const readClip = async () => (await request("project")).json();
+
+/** Frame `t`, decoded. */
+export const readFrame = async (t) => createImageBitmap(await (await request(`frames/${t}`)).blob());
 
 /** {revision, points}. */
 export const readPoints = async () => (await request("points")).json();
@@ -62,15 +66,15 @@ const RETRY_MS = 1000;
 /** Hear what is new: `heard(snapshot, first)` with every change, first after each connection; `lost()` when it breaks. */
 export function listen(heard, lost) {
   let first = true;
-  const stream = new EventSource("events");
-  stream.onopen = () => { first = true; };
-  stream.onmessage = (event) => {
-    heard(JSON.parse(event.data), first);
-    first = false;
-  };
-  stream.onerror = () => {
-    stream.close();
-    lost();
-    setTimeout(listen, RETRY_MS, heard, lost);
-  };
+  channel.hear("events", {
+    opened: () => { first = true; },
+    said(text) {
+      heard(JSON.parse(text), first);
+      first = false;
+    },
+    broken() {
+      lost();
+      setTimeout(listen, RETRY_MS, heard, lost);
+    },
+  });
 }

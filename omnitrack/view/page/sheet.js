@@ -99,7 +99,7 @@ export class Sheet {
   #drawRow(row, { points, title, isGroup }) {
     Object.assign(row, { points, title, isGroup });
     row.name.textContent = isGroup ? `${title} (${points.length})` : title;
-    row.name.title = "Select; double click renames (R)";
+    row.name.title = this.clip.fixed ? "Select" : "Select; double click renames (R)";
     row.away.ariaLabel = row.away.title = `Delete ${title}`;
     row.dot.style.background = colour(typical(points), this.clip.size);
     const { selected } = this.points;
@@ -152,6 +152,7 @@ export class Sheet {
   }
 
   #edit(row) {
+    if (this.clip.fixed) return;
     const input = document.createElement("input"), before = document.activeElement;
     [input.value, input.maxLength, input.ariaLabel] = [row.title, 80, "Name"];
     row.name.replaceWith(input);

@@ -5,6 +5,7 @@ const STATES = {
   waiting: ["waiting for the flow", "Points can be placed; they are answered as soon as the flow is measured"],
   chained: ["answers: flow", "The flow alone answers; better answers come with the fit"],
   fused: ["answers: fit", "The fitted field and the flow answer together"],
+  given: ["tracks", "These tracks are shown as they are; to place points: clip.show()"],
   ended: ["the server has ended", "Start omnitrack view again; what you place now is kept here until then"],
 };
 const PHASES = { failed: "failed", busy: "in use", kept: "kept", stopped: "stopped" };

@@ -4,15 +4,16 @@ import { handPlace, placed, unpinned } from "./points.js";
 const DRAG = 3; // css px that make a drag of a click
 
 export class Tools {
-  name = "point";
+  name = "point"; // or grid, mask; look where nothing can be placed
   crossed = false; // whether the crosshair is in use
   mask = null; // an OffscreenCanvas of the clip's size, while something is painted
   #hold = null; // what the pointer does between down and up
   #stroke = false; // whether the keyboard's brush is down
 
-  /** @param {{stage, points, answers, player, scene: () => object, redraw: () => void, say: (text: string) => void, options: () => object}} page */
+  /** @param {{clip, stage, points, answers, player, scene: () => object, redraw: () => void, say: (text: string) => void, options: () => object}} page */
   constructor(page) {
     Object.assign(this, page);
+    if (this.clip.fixed) this.name = "look";
     const canvas = this.stage.canvas;
     canvas.addEventListener("pointerdown", (event) => this.#down(event));
     canvas.addEventListener("pointermove", (event) => this.#move(event));
@@ -47,8 +48,12 @@ export class Tools {
     if (event.button) this.#hold = { does: "pan", at };
     else if (!this.stage.contains(x, y)) return;
     else {
-      const place = this.stage.toFrame(x, y), point = this.name === "point" && this.stage.pointAt(x, y, this.scene());
-      if (point) {
+      const place = this.stage.toFrame(x, y), looks = this.name === "look";
+      const point = (looks || this.name === "point") && this.stage.pointAt(x, y, this.scene());
+      if (looks) {
+        this.#hold = { does: "pan", at };
+        if (point) this.points.select([point.id]);
+      } else if (point) {
         this.#hold = { does: "drag", at, start: point, before: null, from: this.answers.at(point, this.player.frame) };
         this.points.select([point.id]);
       } else if (this.name === "mask") {

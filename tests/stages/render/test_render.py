@@ -151,7 +151,7 @@ def test_labels_give_colours_and_names(project: Project, tracks: Tracks, tmp_pat
 
 def labelled(project: Project, settings: Settings, tracks: Tracks, folder: Path, name: str) -> NDArray[np.uint8]:
     """The first frame with the labels of names.csv."""
-    inputs = RenderInputs(labels=folder / "names.csv")
+    inputs = RenderInputs(labels=str(folder / "names.csv"))
     render(project, settings, tracks, "points", folder / name, inputs=inputs)
     return pictures(folder / name)[0]
 
@@ -160,7 +160,7 @@ def test_labels_are_for_tracks(project: Project) -> None:
     with pytest.raises(
         UsageError, match=r"--labels a.csv is for --style points, .* or confidence, not for --style depth"
     ):
-        render(project, SETTINGS, None, "depth", None, inputs=RenderInputs(labels=Path("a.csv")))
+        render(project, SETTINGS, None, "depth", None, inputs=RenderInputs(labels="a.csv"))
 
 
 def test_the_plain_frame_beside_the_drawing(project: Project, tracks: Tracks, tmp_path: Path) -> None:

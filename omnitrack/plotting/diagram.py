@@ -1,0 +1,39 @@
+"""A figure that a notebook shows, whatever its matplotlib is set up for."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omnitrack.plotting.figures import save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NOTEBOOK_DPI = 90
+
+
+@dataclass(frozen=True)
+class Diagram:
+    """A figure that a notebook shows.
+
+    Attributes:
+        figure: matplotlib's, to change what is to look otherwise.
+    """
+
+    figure: Figure
+
+    def save(self, path: str | Path) -> None:
+        """Write it to a .png, .svg or .pdf.
+
+        Raises:
+            OmnitrackError: Another suffix, or a file that cannot be written.
+        """
+        save_figure(self.figure, Path(path))
+
+    def _repr_png_(self) -> bytes:
+        content = io.BytesIO()
+        self.figure.savefig(content, format="png", dpi=NOTEBOOK_DPI)
+        return content.getvalue()

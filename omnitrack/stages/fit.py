@@ -132,8 +132,8 @@ def fit_field(
         compute_depth(project, settings, progress, device)
     depth = depth_stamp(project, settings)
     where = pick_device(device)
-    if where.type == "cpu" and is_installed() and trouble():
-        progress.warn(f"the fit is slower than it could be: {trouble()}")
+    if (where.type == "cuda" or is_installed()) and (why := trouble(where.type)):
+        progress.warn(f"the fit is slower than it could be: {why}")
     with cpu_threads(settings.fit.threads):
         return _fit(project, settings.fit, depth, where, seed, resume, progress, pins)
 

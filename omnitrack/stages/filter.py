@@ -44,6 +44,7 @@ LONG_CLIP_FRAMES = 100
 LONG_CLIP_WINDOW = 50
 TARGET_GROWTH = 1.2  # ratio of the distances of stored targets: T log T pairs
 APPEARANCE_FROM_GAP = 3  # nearer frames look alike, and flow between them is better than a patch comparison
+HALF_TEXTURE = 4.0  # levels of 0 to 255 by which the patch of a place varies whose flow is half its own; noise is 2
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,10 @@ def chain_from_everywhere(project: Project, settings: Settings, progress: Progre
 
     A chain is believed where its hops pass the cycle check and, from three frames on, its end looks like its start:
     by its patch, or by its features where the settings name an extractor.
-    Its confidence falls with the accumulated squared cycle error (`chain_confidence`), times
-    the similarity of the patches. Points just gone behind something are kept as occluded.
+    Its confidence falls with the accumulated squared cycle error (`chain_confidence`), times the similarity of the
+    patches, times the share of the flow that is the place's own: one without texture has that of its surroundings
+    (`omnitrack.correspondence.blank_areas`), and would say the same once more. Points just gone behind something are
+    kept as occluded.
 
     Args:
         project: Has flow whose hops are judged, and features where the settings name an extractor.
@@ -197,15 +200,17 @@ class _Chaining:
 
     def _correspondences(self, source: int) -> SourceCorrespondences:
         patches = self._appearance.patches(source, self._grid)
+        squared = self._appearance.texture(patches) ** 2
+        own = squared / (squared + HALF_TEXTURE**2)
         features = None if self._features is None else self._features.at(source, self._grid)
         targets, displacement, confidence, occluded, statistics = [], [], [], [], []
         for target, state in self._chains(source, patches):
             sure, rejected = self._confidence(patches, features, abs(target - source), target, state)
             targets.append(target)
             displacement.append(state.pixels - self._grid)
-            confidence.append(sure)
+            confidence.append(own * sure)
             occluded.append(state.reliable & ~state.visible)
-            statistics.append(_statistics(sure, occluded[-1], state, rejected))
+            statistics.append(_statistics(confidence[-1], occluded[-1], state, rejected))
         return SourceCorrespondences(
             source=source,
             targets=targets,

@@ -12,6 +12,7 @@ import torch
 from omnitrack.errors import OmnitrackError
 
 _threads = 0  # of compiled kernels; 0: all cores
+_most_cores = 0  # that this process leaves to itself; 0: all
 
 
 def pick_device(name: str) -> torch.device:
@@ -56,5 +57,17 @@ def kernel_threads() -> int:
 
 
 def usable_cores() -> int:
-    """The cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The cores that this process may use: those that it may run on, or as many of them as `limit_cores` leaves."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, _most_cores) if _most_cores else cores
+
+
+def limit_cores(count: int) -> None:
+    """Use at most so many cores from now on, because others need the rest; 0: all."""
+    import cv2
+
+    global _most_cores
+    _most_cores = count
+    if count:
+        torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
+        cv2.setNumThreads(usable_cores())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from types import TracebackType
 
 
@@ -27,6 +28,39 @@ class Task:
         """End the task, done or not."""
 
 
+@dataclass(frozen=True)
+class ClipState:
+    """How far one of several clips is: the stage that it is in, and its steps; `total` is 0 where nobody knows."""
+
+    stage: str
+    done: int = 0
+    total: int = 0
+
+
+class Board:
+    """Several clips at work side by side, each named; a context manager. Several threads may call it."""
+
+    def began(self, name: str, worker: str) -> None:
+        """A worker has taken up a clip."""
+
+    def state(self, name: str, state: ClipState) -> None:
+        """A clip is so far now."""
+
+    def say(self, name: str, text: str, is_warning: bool = False) -> None:
+        """A clip has something to say that is worth knowing."""
+
+    def ended(self, name: str, seconds: float, failure: str = "") -> None:
+        """A clip has ended; `failure` says why it is not done."""
+
+    def __enter__(self) -> Board:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the board; clips that are still at work were stopped."""
+
+
 class Progress:
     """Receives what a stage has to say while it works. Stages never print; the command line overrides this.
 
@@ -48,6 +82,10 @@ class Progress:
     def stage(self, name: str) -> AbstractContextManager[object]:
         """Begin a stage; its tasks follow one another within, and between them it is at work, too."""
         return nullcontext()
+
+    def board(self, total: int | None) -> Board:
+        """Begin to show several clips side by side, so many in all; None: nobody knows."""
+        return Board()
 
     def note(self, text: str) -> None:
         """Say something worth knowing in one line."""

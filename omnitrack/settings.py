@@ -51,15 +51,13 @@ class DisSettings:
 
 @dataclass(frozen=True)
 class RaftSettings:
-    """The RAFT network. Batch and memory change no result beyond rounding."""
+    """The RAFT network. How many pairs are computed at once changes no result beyond rounding."""
 
     weights: str = setting("small", "small or large (downloaded once), or a file in either published layout")
     iterations: int = setting(12, "refinement iterations per pair", low=1)
     side: int = setting(480, "shorter side, in pixels, that smaller frames are enlarged to", low=128)
     half_precision: bool = setting(True, "iterate in half precision on a GPU, and on a CPU that multiplies bfloat16")
     batch_pairs: int = setting(0, "pairs at once; 0 takes 16 on a GPU, 1 on a CPU", low=0)
-    correlation_mb: int = setting(2048, "memory for the correlation volumes of a batch, in MB", low=1)
-    cache_mb: int = setting(1024, "memory for encoded frames, in MB", low=0)
 
 
 AUTO_DESCRIPTORS, NO_DESCRIPTORS, PATCHES, ALIKE = "auto", "none", "patches", "alike"
@@ -67,7 +65,7 @@ AUTO_DESCRIPTORS, NO_DESCRIPTORS, PATCHES, ALIKE = "auto", "none", "patches", "a
 
 @dataclass(frozen=True)
 class DescriptorSettings:
-    """Flow corrected by descriptors of single pixels. Memory changes no result."""
+    """Flow corrected by descriptors of single pixels."""
 
     network: str = setting(
         AUTO_DESCRIPTORS,
@@ -84,7 +82,6 @@ class DescriptorSettings:
     margin: float = setting(0.1, "gain in cosine similarity that a correction needs", low=0)
     least_gap: int = setting(1, "smallest gap, in frames, whose flow is corrected", low=1)
     grid_points: int = setting(131072, "largest number of pixels that are searched for per frame", low=64)
-    cache_mb: int = setting(1024, "memory for descriptors, in MB", low=0)
 
 
 LOOKS = "looks"
@@ -165,7 +162,6 @@ class FilterSettings:
     feature_threshold: float = setting(
         0.0, "smallest cosine similarity of a believed chain's features; 0: the extractor's own threshold"
     )
-    cache_mb: int = setting(2048, "memory for decoded flow, in MB; less is slower at 480p", low=0)
 
 
 @dataclass(frozen=True)
@@ -336,7 +332,7 @@ class FitSettings:
     )
     pin_weight: float = setting(1.0, "weight of the pins of --pins", low=0)
     pin_share: float = setting(0.25, "share of the run that --resume does again for new pins, 0 to 1", low=0)
-    data_mb: int = setting(360, "memory for correspondences, in MB; more are thinned out", low=1)
+    correspondences: int = setting(60_000_000, "largest number of correspondences; more are thinned out", low=1)
     sampler: str = setting("regions", "draw points by region and its error, or by pair as published", choices=SAMPLERS)
     hard_share: float = setting(0.8, "share of the samples drawn by error, the rest evenly", low=0)
     regions: int = setting(16, "regions per side of a frame, whose errors are tracked", low=1)
@@ -378,6 +374,13 @@ class RenderSettings:
 
 
 @dataclass(frozen=True)
+class MemorySettings:
+    """What a clip at work may take; the stages divide it. It changes no result but the working size of large frames."""
+
+    max_gb: float = setting(4.0, "memory of a clip at work, in GB, of the machine and of a GPU each", low=1)
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings of a project, as `omnitrack.toml` holds them."""
 
@@ -390,6 +393,7 @@ class Settings:
     fit: FitSettings = table(FitSettings, "the optimisation")
     query: QuerySettings = table(QuerySettings, "tracks from a fitted field")
     render: RenderSettings = table(RenderSettings, "pictures of tracks and of the field")
+    memory: MemorySettings = table(MemorySettings, "what a clip at work may take")
 
 
 MOVED = {  # what settings were called in earlier versions, and are called now
@@ -397,4 +401,9 @@ MOVED = {  # what settings were called in earlier versions, and are called now
     "fit.depth_learning_rate": "fit.cadex.depth_learning_rate",
     "fit.depth_clip": "fit.cadex.depth_clip",
     "fit.omnimotion.plain_hidden": "fit.omnimotion.two_networks_hidden",
+    "fit.data_mb": "fit.correspondences",
+    "flow.raft.correlation_mb": "memory.max_gb",
+    "flow.raft.cache_mb": "memory.max_gb",
+    "flow.descriptors.cache_mb": "memory.max_gb",
+    "filter.cache_mb": "memory.max_gb",
 }

@@ -12,6 +12,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.flows import FlowSource
@@ -27,8 +28,11 @@ def pytest_configure() -> None:
     """Keep torch to one thread, and compiled kernels in a place of their own, here and in programs that tests start.
 
     On arrays this small threads bring nothing, and on a busy machine they wait for each other: 100 times as long.
+    Kernels for a GPU are interpreted where there is none; Triton asks for that when they are imported.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if not torch.cuda.is_available():
+        os.environ.setdefault("TRITON_INTERPRET", "1")
     # numba looks at the file of a function only, not at those of what it calls: keep its cache by the text of all
     kernels = sorted((Path(__file__).parents[1] / "omnitrack" / "motion" / "fused").glob("*.py"))
     text = hashlib.sha256(b"".join(path.read_bytes() for path in kernels)).hexdigest()[:12]

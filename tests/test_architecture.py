@@ -20,11 +20,13 @@ GROUND = {
     "closing",
     "config",
     "device",
+    "diagnosis",
     "errors",
     "foreign_hdf5",
     "hdf5_file",
     "image_header",
     "limits",
+    "memory",
     "numpy_file",
     "omnitrack",
     "presets",
@@ -39,12 +41,13 @@ GROUND = {
 # What each room imports from, besides itself and the ground floor; top floor first. Arrows point down only.
 ALLOWED = {
     "__main__": {"cli"},
-    "cli": {"view", "stages", "project", "evaluation", "tracks", "export", "video"},
+    "cli": {"view", "stages", "project", "evaluation", "tracks", "export", "video", "workers"},
     "omnitrack": {"api", "correspondence", "synthetic", "tracks", "export"},  # what it exports
     "api": {"view", "stages", "project", "tracks", "export"},
     "view": {"stages", "project", "tracks"},  # a page over the stages, as the command line is a terminal over them
     "stages": {
         "project",
+        "workers",
         "evaluation",
         "drawing",
         "plotting",
@@ -63,6 +66,7 @@ ALLOWED = {
     "depth_prior": {"correspondence", "video"},  # files of images, and of networks, whose input is made there
     "correspondence": {"tracks"},  # an estimator reads flow from files of tracks
     "optimize": {"motion"},  # nothing is drawn, read or written inside a fit
+    "workers": set(),  # carry out what they are given, whatever it is
     "drawing": set(),
     "synthetic": set(),
     "video": set(),

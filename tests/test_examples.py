@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -217,3 +220,20 @@ def test_score_your_tracker(tmp_path: Path) -> None:
     assert execute(["eval", str(tmp_path / "truth.pkl"), *evaluation, "-o", str(tmp_path / "scores.json")]) == 0
     scores = json.loads((tmp_path / "scores.json").read_text())["methods"]["lk"]["mean"]
     assert scores["average_jaccard"] > 0.95
+
+
+# --- Slurm ------------------------------------------------------------------------------------------------------
+@pytest.mark.skipif(sys.platform == "win32", reason="Slurm runs shell scripts")
+def test_a_job_array_takes_one_line_of_the_list_a_task(tmp_path: Path) -> None:
+    stub = tmp_path / "omnitrack"
+    stub.write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
+    stub.chmod(0o755)
+    (tmp_path / "videos.txt").write_text("a.mp4\nb c.mp4\n")
+    told = {}
+    for line in ("1", "2", "3"):
+        variables = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_ARRAY_TASK_ID": line}
+        words = ["bash", str(EXAMPLES / "slurm_array.sh"), str(tmp_path / "videos.txt"), "work"]
+        told[line] = subprocess.run(words, env=variables, capture_output=True, text=True, check=False)
+    assert [told[line].stdout for line in "123"] == ["run|a.mp4|work/1|", "run|b c.mp4|work/2|", ""]
+    assert told["3"].returncode == 2
+    assert "has no line 3" in told["3"].stderr

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from omnitrack.cli.complete import values
-from omnitrack.cli.options import METHODS, Assignments, Preset, Steps, one_of
+from omnitrack.cli.options import METHODS, Assignments, ClusterAddress, Jobs, MaxMemory, Preset, Steps, one_of
 from omnitrack.cli.session import Session
 from omnitrack.errors import UsageError
 from omnitrack.evaluation.ablations import NAMES, expand_ablations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
 omnitrack eval tapvid_davis.pkl                 the fitted field beside chained flow
 omnitrack eval tapvid_davis.pkl --videos goat,dog --work work -o results.json --plot results.pdf
+omnitrack eval tapvid_davis.pkl --jobs 4 --work work
 omnitrack eval tapvid_davis.pkl --method direct --method chain --query-mode first
 omnitrack eval tapvid_davis.pkl --predictions cotracker=saved/cotracker
 omnitrack eval tapvid_davis.pkl --method cadex --method omnimotion --preset fast
@@ -89,7 +90,10 @@ def command(
     preset: Preset = None,
     steps: Steps = None,
     work: Work = None,
+    jobs: Jobs = None,
+    cluster: ClusterAddress = None,
     output: Results = None,
+    max_memory: MaxMemory = None,
     plot: EvalPlot = None,
     assignments: Assignments = None,
 ) -> None:
@@ -101,33 +105,51 @@ def command(
     size, directories = _size(resolution), _named_directories(predictions or [])
     ablations = expand_ablations(ablation or [])
     from omnitrack.evaluation.tapvid import load_tapvid
-    from omnitrack.stages.evaluate import evaluate
-    from omnitrack.stages.plot import check_plot, plot_results
+    from omnitrack.stages.evaluate import VideosFailed, evaluate
+    from omnitrack.stages.plot import check_plot
+    from omnitrack.workers.executors import choose_executor
 
     if plot is not None:
         check_plot(plot)
 
     def settings_for(overrides: dict[str, object]) -> Settings:
-        return session.settings(None, assignments, {"fit.steps": steps, **overrides}, preset)
+        return session.settings(
+            None, assignments, {"fit.steps": steps, "memory.max_gb": max_memory, **overrides}, preset
+        )
 
-    report = evaluate(
-        load_tapvid(dataset, videos.split(",") if videos else None),
-        [*(method or ([] if predictions or ablations else ["cadex", "chain"])), *ablations],
-        settings_for({}),
-        query_mode,
-        size,
-        directories,
-        work,
-        session.device,
-        session.seed,
-        Path(dataset).stem,
-        session.progress,
-        output,
-        settings_for=settings_for,
-    )
+    settings = settings_for({})
+    try:
+        report = evaluate(
+            load_tapvid(dataset, videos.split(",") if videos else None),
+            [*(method or ([] if predictions or ablations else ["cadex", "chain"])), *ablations],
+            settings,
+            query_mode,
+            size,
+            directories,
+            work,
+            session.device,
+            session.seed,
+            Path(dataset).stem,
+            session.progress,
+            output,
+            settings_for=settings_for,
+            executor=choose_executor(
+                jobs, session.device, settings.memory.max_gb, cluster=cluster, progress=session.progress
+            ),
+        )
+    except VideosFailed as failed:
+        if failed.report.videos:
+            _show(session, failed.report.results, output, plot)
+        raise
+    _show(session, report.results, output, plot)
+
+
+def _show(session: Session, results: dict[str, Any], output: Path | None, plot: Path | None) -> None:
+    from omnitrack.stages.plot import plot_results
+
     if plot is not None:
-        plot_results(report.results, plot)
-    session.table(report.results)
+        plot_results(results, plot)
+    session.table(results)
     for path, what in ((output, "results: "), (plot, "plot: ")):
         if path and not session.as_json:
             session.say(str(path), what, "bold green")

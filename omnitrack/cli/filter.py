@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from omnitrack.cli.options import HERE, Assignments, ProjectArgument
+from omnitrack.cli.options import HERE, Assignments, MaxMemory, ProjectArgument
 from omnitrack.cli.session import Session, command_line
 
 EXAMPLES = """
@@ -11,7 +11,12 @@ omnitrack filter clip --json                    statistics as JSON
 """
 
 
-def command(session: Session, project: ProjectArgument = HERE, assignments: Assignments = None) -> None:
+def command(
+    session: Session,
+    project: ProjectArgument = HERE,
+    max_memory: MaxMemory = None,
+    assignments: Assignments = None,
+) -> None:
     """Decide which matches to believe.
 
     Cycle, appearance and occlusion checks, and chaining over several gaps, give every match a confidence.
@@ -19,6 +24,6 @@ def command(session: Session, project: ProjectArgument = HERE, assignments: Assi
     from omnitrack.stages.filter import filter_flow
 
     opened = session.project(project)
-    settings = session.settings(opened.settings_path, assignments)
+    settings = session.settings(opened.settings_path, assignments, {"memory.max_gb": max_memory})
     report = filter_flow(opened, settings, session.progress, session.device)
     session.report(report, command_line("fit", project))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from omnitrack.cli.options import HERE, Assignments, Estimator, Pairs, ProjectArgument
+from omnitrack.cli.options import HERE, Assignments, Estimator, MaxMemory, Pairs, ProjectArgument
 from omnitrack.cli.session import Session, command_line
 
 EXAMPLES = """
@@ -19,6 +19,7 @@ def command(
     project: ProjectArgument = HERE,
     estimator: Estimator = None,
     pairs: Pairs = None,
+    max_memory: MaxMemory = None,
     assignments: Assignments = None,
 ) -> None:
     """Compute optical flow between pairs of frames.
@@ -28,7 +29,7 @@ def command(
     from omnitrack.stages.flow import compute_flow
 
     opened = session.project(project)
-    flags = {"flow.estimator": estimator, "flow.pairs": pairs}
+    flags = {"flow.estimator": estimator, "flow.pairs": pairs, "memory.max_gb": max_memory}
     settings = session.settings(opened.settings_path, assignments, flags)
     report = compute_flow(opened, settings, session.progress, device=session.device)
     session.report(report, command_line("filter", project))

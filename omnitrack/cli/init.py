@@ -8,6 +8,7 @@ from omnitrack.cli.options import (
     End,
     Fps,
     Levels,
+    MaxMemory,
     MaxSize,
     NewProjectArgument,
     SplitAtCuts,
@@ -39,6 +40,7 @@ def command(
     levels: Levels = None,
     cuts: Cuts = None,
     split_at_cuts: SplitAtCuts = False,
+    max_memory: MaxMemory = None,
     assignments: Assignments = None,
 ) -> None:
     """Make a project directory of a video.
@@ -50,7 +52,8 @@ def command(
 
     frames = {"start": start, "end": end, "stride": stride, "cuts": cuts}
     flags = {**frames, "max_size": max_size, "fps": fps, "levels": levels}
-    settings = session.settings(None, assignments, {f"init.{name}": value for name, value in flags.items()})
+    given = {"memory.max_gb": max_memory, **{f"init.{name}": value for name, value in flags.items()}}
+    settings = session.settings(None, assignments, given)
     if split_at_cuts:
         shots = init_shots(video, project, settings, session.progress)
         session.report(shots, command_line("flow", shots.projects[0]))

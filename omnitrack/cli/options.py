@@ -10,6 +10,8 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from omnitrack.cli import complete
+from omnitrack.errors import OmnitrackError
+from omnitrack.memory import parse_gb
 from omnitrack.presets import DEFAULTS, PRESETS
 from omnitrack.stages.render_styles import NEED_INPUT, STYLES
 
@@ -45,6 +47,38 @@ ProjectArgument = Annotated[
 ]
 VideoArgument = Annotated[
     str, typer.Argument(metavar="VIDEO", help="A video file, a folder of images, a glob or shot.%04d.png.")
+]
+
+
+def _gigabytes(value: str | None) -> str | None:
+    """An amount of memory as the setting has it."""
+    try:
+        return None if value is None else str(parse_gb(value))
+    except OmnitrackError as error:
+        raise typer.BadParameter(error.message) from error
+
+
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="8GB",
+        help="Memory that a clip at work may take; large frames are worked on smaller where it is little.",
+        show_default="4GB",
+        callback=_gigabytes,
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Videos at once, each on its part of this machine.", show_default="1"),
+]
+ClusterAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="local|ray://HOST:PORT",
+        help="Spread the videos over the machines of a Ray cluster; --jobs: so many at once.",
+        autocompletion=complete.values("local", "auto", "ray://"),
+    ),
 ]
 NewProjectArgument = Annotated[
     Path | None,

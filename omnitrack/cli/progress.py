@@ -14,8 +14,9 @@ from rich.progress import Task as RichTask
 from rich.table import Table
 from rich.text import Text
 
+from omnitrack.cli.board import LineBoard, TableBoard
 from omnitrack.cli.console import duration, number, printable, say
-from omnitrack.progress import Progress, Task
+from omnitrack.progress import Board, Progress, Task
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -67,6 +68,10 @@ class _ConsoleProgress(Progress):
         self.console = console
         self.verbose = verbose
         self._planned: list[str] = []
+
+    def board(self, total: int | None) -> Board:
+        kind = TableBoard if self.console.is_terminal else LineBoard
+        return kind(self.console, total, self.verbose)
 
     def note(self, text: str) -> None:
         say(self.console, text)

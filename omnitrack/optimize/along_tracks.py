@@ -15,15 +15,11 @@ CHUNK_MAPS = 32  # frames at once, of what takes many times the memory of its re
 
 def sum_along_tracks(data: Correspondences, values: Tensor) -> Tensor:
     """Of every point, the sum of values (n, S, P) over its whereabouts in its own and all other frames."""
-    row_of = data.row_of_frame()
-    sums = values.clone()
-    for s in range(len(data.sources)):
-        for k, target in enumerate(data.targets[s].tolist()):
-            if target not in row_of:
-                continue
-            there = data.grid + data.displacement[s, k] * data.unit_px
-            sure = data.confidence[s, k] / 255.0 * ~data.occluded[s, k]
-            sums[:, s] += sure * values[:, row_of[target]][:, data.nearest_point(there)]
+    rows, sums = data.target_rows(), values.clone()
+    for k in range(rows.shape[1]):  # all sources at once: their targets are many, their slots few
+        there = data.grid + data.displacement[:, k] * data.unit_px
+        sure = data.confidence[:, k] / 255.0 * ~data.occluded[:, k] * (rows[:, k, None] >= 0)
+        sums += sure * values[:, rows[:, k, None].clamp_min(0), data.nearest_point(there)]
     return sums
 
 

@@ -14,7 +14,6 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -26,8 +25,9 @@ from omnitrack.motion.depth import DepthMaps
 from omnitrack.motion.encoding import TimeFeatures
 from omnitrack.motion.frame_map import FrameAffine
 from omnitrack.motion.geometry import Camera
-from omnitrack.motion.warp import CanonicalWarp, TimeColumns
+from omnitrack.motion.warp import CanonicalWarp
 from omnitrack.optimize.batch import Batch, Extras
+from omnitrack.optimize.cadex_batches import Carried, carry_batches
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.depth_prior import Belief
 from omnitrack.optimize.losses import flow_gradient, robust_distance
@@ -38,7 +38,6 @@ from omnitrack.settings import OUTLIER_PX, CadexSettings, FitSettings
 from omnitrack.units import raster_scale
 
 COUPLING_ORDER = (0, 1, 2, 0, 1, 2)  # the coordinate each layer changes: every one twice
-SMOOTHNESS_SHARE = 4  # one anchor in so many is asked for smooth motion
 LAST_RATE = 0.33 ** (22_000 / 5_000)  # of the learning rate, left after 22,000 steps of a fall by 0.33 every 5,000
 
 
@@ -90,6 +89,7 @@ def cadex_losses(
     flow_gradient_weight: float = 0.0,
     outlier_px: float = OUTLIER_PX,
     believe_all: bool = True,
+    carried: Carried | None = None,
 ) -> tuple[dict[str, Tensor], Tensor]:
     """The weighted terms of one step, and each anchor's error.
 
@@ -100,12 +100,13 @@ def cadex_losses(
         flow_gradient_weight: Of `flow_gradient`; 0 leaves it out.
         outlier_px: Of `robust_distance`.
         believe_all: Otherwise only `omnitrack.optimize.matches.inliers`.
+        carried: The batch in its target frames, where it has been carried there already.
 
     Returns:
         Terms by name, scalars whose sum is the loss; and (B,) mean distance of the anchors' predictions from their
         correspondences, in px at 256 x 256, for hard mining.
     """
-    carried = _carry_batch(field, batch)
+    carried = carried or carry_batches(field, [batch])[0]
     confidence = batch.confidence if believe_all else batch.confidence * inliers(carried.difference)
     total = confidence.sum().clamp_min(1e-6)
     hidden = (confidence * batch.occluded).flatten()
@@ -127,106 +128,36 @@ def cadex_losses(
     return terms, errors
 
 
-@dataclass(frozen=True)
-class _Carried:
-    """A batch's B anchors in their M target frames, and what the depth maps say there.
-
-    Attributes:
-        difference: (B, M, 2) predictions less correspondences, px at 256 x 256.
-        depth: (B * M,) of the carried points.
-        seen_depth: (B * M,) of the surfaces that are seen where the correspondences are.
-        prior_depth: (B * M,) of these surfaces at the start of the fit.
-        steps: (2, B + B * M) how much the depth maps' steps to the left and up have changed since then, at the anchors
-            and at the correspondences.
-        passages: (n, 3) consecutive frames in the middle one of which nothing was found of an anchor; -1: not whole.
-        passing: (n, 3, 3) the anchors in these frames.
-    """
-
-    difference: Tensor
-    depth: Tensor
-    seen_depth: Tensor
-    prior_depth: Tensor
-    steps: Tensor
-    passages: Tensor
-    passing: Tensor
-
-
-def _carry_batch(field: CadexField, batch: Batch) -> _Carried:
-    """Lift the anchors, and carry them to their targets and passages in one pass through the warp."""
-    anchors, targets = batch.target_frames.shape
-    columns = field.warp.time_columns()
-    texels = torch.cat(
-        [
-            field.depth.texel(batch.source_pixels, batch.source_frames),
-            field.depth.texel(batch.target_pixels.flatten(0, 1), batch.target_frames.flatten()),
-        ]
-    )
-    around = torch.cat([texels[None], field.depth.left_and_above(texels)])
-    surface = field.depth.maps.flatten()[around]  # read once: each read costs a gradient of the maps' size
-    lifted = field.camera.lift(batch.source_pixels, surface[0, :anchors])
-    canonical = field.warp(lifted, batch.source_frames, columns)
-    passages = _passages(batch, field.num_frames)
-    points, passing = _carry(field, canonical, [batch.target_frames, passages], columns)
-    landed = field.camera.project(points).view(anchors, targets, 2)
-    initial = field.depth.initial.flatten()[around]
-    return _Carried(
-        difference=(landed - batch.target_pixels) * (1 / raster_scale(field.camera.size)),
-        depth=points[:, 2],
-        seen_depth=surface[0, anchors:],
-        prior_depth=initial[0, anchors:],
-        steps=(surface[1:] - surface[:1]) - (initial[1:] - initial[:1]),
-        passages=passages,
-        passing=passing.view(-1, 3, 3),
-    )
-
-
-def _flow(carried: _Carried, seen: Tensor, outlier_px: float) -> Tensor:
+def _flow(carried: Carried, seen: Tensor, outlier_px: float) -> Tensor:
     """Predictions are where the correspondences are."""
     distance = robust_distance(carried.difference, outlier_px)
     return (seen.view_as(distance) * distance).sum()
 
 
-def _depth(carried: _Carried, seen: Tensor) -> Tensor:
+def _depth(carried: Carried, seen: Tensor) -> Tensor:
     """A point is as deep as the surface on which it is seen."""
     return (seen * (carried.depth - carried.seen_depth).abs()).sum()
 
 
-def _depth_prior(carried: _Carried, seen: Tensor) -> Tensor:
+def _depth_prior(carried: Carried, seen: Tensor) -> Tensor:
     """... and as deep as that surface was at the start."""
     return (seen * (carried.depth - carried.prior_depth).abs()).sum()
 
 
-def _depth_gradient(carried: _Carried) -> Tensor:
+def _depth_gradient(carried: Carried) -> Tensor:
     """Depth maps keep the steps that they began with."""
     return carried.steps.abs().sum(0).mean()
 
 
-def _occlusion(carried: _Carried, hidden: Tensor, margin: float) -> Tensor:
+def _occlusion(carried: Carried, hidden: Tensor, margin: float) -> Tensor:
     """A hidden point is behind the surface that hides it, by a margin."""
     return (hidden * torch.relu(margin + carried.seen_depth - carried.depth)).sum()
 
 
-def _smoothness(carried: _Carried) -> Tensor:
+def _smoothness(carried: Carried) -> Tensor:
     """Mean acceleration of points through frames in which nothing was found of them."""
     before, here, after = carried.passing.unbind(1)
     return ((before - 2 * here + after).abs().sum(-1) * (carried.passages[:, 0] >= 0)).mean()
-
-
-def _passages(batch: Batch, num_frames: int) -> Tensor:
-    """The blank frame of some anchors between its two neighbours, (n, 3); -1 where there are not all three."""
-    if batch.blank_frames is None:
-        return batch.source_frames.new_empty(0, 3)
-    middle = batch.blank_frames[: -(-len(batch.blank_frames) // SMOOTHNESS_SHARE)]
-    whole = (middle > 0) & (middle < num_frames - 1)
-    return torch.where(whole[:, None], torch.stack([middle - 1, middle, middle + 1], 1), -1)
-
-
-def _carry(field: CadexField, canonical: Tensor, frames: list[Tensor], columns: TimeColumns) -> list[Tensor]:
-    """The first n canonical points (B, 3) in frames (n, M) each, for several such tables at once: (n * M, 3) each."""
-    shared = [canonical[: len(table), None].expand(-1, table.shape[1], -1).flatten(0, 1) for table in frames]
-    flat = torch.cat([table.flatten() for table in frames]).clamp_min(0)
-    carried = field.warp.inverse(torch.cat(shared), flat, columns)
-    return list(carried.split([table.numel() for table in frames]))
 
 
 def match_loss(field: CadexField, batch: Batch, settings: FitSettings, context: StepContext) -> Tensor:
@@ -234,6 +165,18 @@ def match_loss(field: CadexField, batch: Batch, settings: FitSettings, context: 
     believe_all = context.certain or not only_inliers(context.progress)
     terms, _ = cadex_losses(field, batch, settings.cadex, 0.0, settings.outlier_px, believe_all)
     return torch.stack(list(terms.values())).sum()
+
+
+def joint_losses(
+    field: CadexField, batch: Batch, matches: Batch, settings: FitSettings, context: StepContext
+) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """See `omnitrack.optimize.method.Method.joint_losses`."""
+    near, far = carry_batches(field, [batch, matches])
+    dense, outlier_px = settings.flow_gradient_weight, settings.outlier_px
+    terms, errors = cadex_losses(field, batch, settings.cadex, dense, outlier_px, carried=near)
+    believe_all = not only_inliers(context.progress)
+    of_matches, _ = cadex_losses(field, matches, settings.cadex, 0.0, outlier_px, believe_all, far)
+    return terms, errors, torch.stack(list(of_matches.values())).sum()
 
 
 CADEX = Method(
@@ -246,6 +189,7 @@ CADEX = Method(
         field, batch, settings.cadex, settings.flow_gradient_weight, settings.outlier_px
     ),
     match_loss=match_loss,
+    joint_losses=joint_losses,
     groups=groups,
     restore=restore,
     extras=lambda settings: Extras(settings.flow_gradient_weight > 0, settings.cadex.smoothness_weight > 0),

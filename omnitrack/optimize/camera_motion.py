@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import torch
@@ -24,8 +26,8 @@ def camera_motion(data: Correspondences, camera: Camera) -> Tensor:
     Returns:
         (T, 2, 3) float32 maps from a frame's local (x, y, 1) to canonical (x, y).
     """
-    num_frames = data.num_frames
-    steps = [_adjacent_affine(data, camera, t) for t in range(num_frames - 1)]  # t -> t + 1
+    num_frames, known = data.num_frames, _steps(data, camera)
+    steps = [_adjacent_affine(data, camera, known, t) for t in range(num_frames - 1)]  # t -> t + 1
     middle = num_frames // 2
     to_middle = {middle: np.eye(3)}
     for t in range(middle - 1, -1, -1):
@@ -42,19 +44,43 @@ def camera_motion(data: Correspondences, camera: Camera) -> Tensor:
     return torch.as_tensor((fit @ maps)[:, :2], dtype=torch.float32)
 
 
-def _adjacent_affine(data: Correspondences, camera: Camera, frame: int) -> NDArray[np.float64]:
+@dataclass(frozen=True)
+class _Steps:
+    """Correspondences of adjacent frames on the host.
+
+    Attributes:
+        index: Of each measured pair of adjacent frames its row here.
+        here: (P, 2) local coordinates of the grid points.
+        there: (n, P, 2) local coordinates of where they are.
+        valid: (n, P) which of them are believed and seen.
+    """
+
+    index: dict[tuple[int, int], int]
+    here: NDArray[np.float32]
+    there: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+
+
+def _steps(data: Correspondences, camera: Camera) -> _Steps:
+    """All that `_adjacent_affine` reads, fetched at once."""
+    entries = torch.nonzero((data.targets - data.sources[:, None]).abs() * (data.targets >= 0) == 1)
+    source, slot = entries.unbind(1)
+    frames = torch.stack([data.sources[source], data.targets[source, slot]], 1).tolist()
+    there = data.grid + data.displacement[source, slot] * data.unit_px
+    valid = (data.confidence[source, slot] > 0) & ~data.occluded[source, slot]
+    here, there = (camera.lift(pixels, torch.zeros_like(pixels[..., 0]))[..., :2] for pixels in (data.grid, there))
+    index = {(a, b): row for row, (a, b) in reversed(list(enumerate(frames)))}  # the first of equals
+    return _Steps(index, here.cpu().numpy(), there.cpu().numpy(), valid.cpu().numpy())
+
+
+def _adjacent_affine(data: Correspondences, camera: Camera, steps: _Steps, frame: int) -> NDArray[np.float64]:
     """3 x 3 map of local coordinates from `frame` to the next; the identity where too little is known."""
     for source, target in ((frame, frame + 1), (frame + 1, frame)):
-        entry = torch.nonzero((data.sources[:, None] == source) & (data.targets == target))
-        if not len(entry):
+        row = steps.index.get((source, target))
+        if row is None:
             continue
-        s, k = entry[0].tolist()
-        valid = torch.nonzero((data.confidence[s, k] > 0) & ~data.occluded[s, k]).flatten()
-        here = data.grid[valid]
-        there = data.landing(torch.full_like(valid, s), torch.full_like(valid, k), valid)
-        zeros = torch.zeros(len(valid), device=here.device)
-        a = camera.lift(here, zeros)[:, :2].contiguous().cpu().numpy()
-        b = camera.lift(there, zeros)[:, :2].contiguous().cpu().numpy()
+        valid = steps.valid[row]
+        a, b = np.ascontiguousarray(steps.here[valid]), np.ascontiguousarray(steps.there[row][valid])
         if len(a) < 16:
             continue
         threshold = RANSAC_PX * raster_scale(data.size) / camera.half_extent_px

@@ -86,9 +86,11 @@ class Correspondences:
         targets = torch.where(near, self.targets, -1)
         return replace(self, targets=targets, confidence=self.confidence * near[..., None])
 
-    def row_of_frame(self) -> dict[int, int]:
-        """Of each source frame its index into `sources`."""
-        return {int(frame): s for s, frame in enumerate(self.sources.tolist())}
+    def target_rows(self) -> Tensor:
+        """Of each target its index (S, K) into `sources`; -1 where it is no source, or there is none."""
+        row = torch.full((self.num_frames + 1,), -1, device=self.sources.device)  # the last one: of no target
+        row[self.sources] = torch.arange(len(self.sources), device=self.sources.device)
+        return row[self.targets]
 
     def nearest_point(self, pixels: Tensor) -> Tensor:
         """Index (...) of the grid point nearest to pixels (..., 2)."""

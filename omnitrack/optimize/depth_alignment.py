@@ -58,27 +58,25 @@ def _matched(
         (2, Q) rows of the frames of each pair; of each of N points its pair, its two depths, and how sure its match is.
         None where there is no such point.
     """
-    row_of = data.row_of_frame()
-    pairs = [
-        (s, k, row_of[target])
-        for s in range(len(data.sources))
-        for k, target in enumerate(data.targets[s].tolist())
-        if target in row_of
-    ]
+    rows = data.target_rows()
+    pairs = torch.nonzero(rows >= 0)  # (Q, 2) sources and slots
+    number = torch.full_like(rows, -1)
+    number[pairs[:, 0], pairs[:, 1]] = torch.arange(len(pairs), device=rows.device)
     most = max(1, min(POINTS_PER_PAIR, POINTS_IN_ALL // max(1, len(pairs))))
-    parts = []
-    for number, (s, k, j) in enumerate(pairs):
-        points = torch.nonzero((data.confidence[s, k] > 0) & ~data.occluded[s, k] & known[s]).flatten()
-        points = points[:: max(1, -(-len(points) // most))]
-        at = data.nearest_point(data.landing(torch.full_like(points, s), torch.full_like(points, k), points))
-        points, at = points[known[j][at]], at[known[j][at]]
-        sure = data.confidence[s, k][points] / 255.0
-        parts.append((torch.full_like(points, number), values[s][points], values[j][at], sure))
-    if not sum(len(part[0]) for part in parts):
+    believed = (data.confidence > 0) & ~data.occluded & known[:, None] & (rows >= 0)[..., None]
+    source, slot, point = torch.nonzero(believed, as_tuple=True)
+    pair = number[source, slot]
+    count = believed.sum(2)[pairs[:, 0], pairs[:, 1]]
+    rank = torch.arange(len(pair), device=rows.device) - (count.cumsum(0) - count)[pair]
+    some = rank % torch.ceil(count / most).long().clamp_min(1)[pair] == 0
+    source, slot, point, pair = source[some], slot[some], point[some], pair[some]
+    there, at = rows[source, slot], data.nearest_point(data.landing(source, slot, point))
+    both = known[there, at]
+    if not bool(both.any()):
         return None
-    index, a, b, sure = (torch.cat(arrays) for arrays in zip(*parts, strict=True))
-    rows = torch.tensor([(s, j) for s, _, j in pairs], device=values.device).T
-    return rows, index, a, b, sure
+    sure = data.confidence[source, slot, point] / 255.0
+    ends = torch.stack([pairs[:, 0], rows[pairs[:, 0], pairs[:, 1]]])
+    return ends, pair[both], values[source, point][both], values[there, at][both], sure[both]
 
 
 def _pooled(values: Tensor, index: Tensor, count: int) -> Tensor:

@@ -38,7 +38,7 @@ def depth_from_motion(data: Correspondences, camera: Camera, affine: Tensor) -> 
 
 def depth_by_motion(data: Correspondences, camera: Camera, affine: Tensor) -> Tensor:
     """Depth from motion alone: FAR what moves like the camera, the nearer the more unlike, one depth a track. (S, P)"""
-    residual = torch.stack([_residual_motion(data, camera, affine, s) for s in range(len(data.sources))])
+    residual = _residual_motion(data, camera, affine.to(data.grid))
     share = residual / (residual + HALF_WAY_PX)
     return mean_along_tracks(data, FAR + (NEAR - FAR) * share)
 
@@ -49,29 +49,28 @@ def of_all_frames(data: Correspondences, values: Tensor) -> Tensor:
     return values[(frames[:, None] - data.sources[None]).abs().argmin(1)]
 
 
-def _residual_motion(data: Correspondences, camera: Camera, affine: Tensor, s: int) -> Tensor:
-    """Mean motion of each grid point against the camera's, over targets within reach; (P,) px at 256 x 256."""
-    points = camera.lift(data.grid, torch.zeros(len(data.grid), device=data.grid.device))[:, :2]
-    source = int(data.sources[s])
-    scale = camera.half_extent_px / raster_scale(data.size)
-    total = torch.zeros(len(points), device=points.device)
+def _residual_motion(data: Correspondences, camera: Camera, affine: Tensor) -> Tensor:
+    """Mean motion of each grid point against the camera's, over targets within reach; (S, P) px at 256 x 256."""
+    points = camera.lift(data.grid, torch.zeros_like(data.grid[:, 0]))[:, :2]
+    here, scale = affine[data.sources], camera.half_extent_px / raster_scale(data.size)
+    at_rest = _apply(here, points)
+    linear = here[:, :, :2].det().abs().sqrt()[:, None]
+    near = (data.targets >= 0) & ((data.targets - data.sources[:, None]).abs() <= REACH)
+    total = torch.zeros_like(at_rest[..., 0])
     weight = torch.zeros_like(total)
-    for k, target in enumerate(data.targets[s].tolist()):
-        if target < 0 or abs(target - source) > REACH:
-            continue
-        there = data.grid + data.displacement[s, k] * data.unit_px
-        there = camera.lift(there, torch.zeros(len(there), device=there.device))[:, :2]
-        gap = _apply(affine[target].to(there), there) - _apply(affine[source].to(points), points)
-        linear = affine[source, :, :2].det().abs().sqrt()
-        length = gap.norm(dim=-1) / linear.to(gap) * scale
-        sure = data.confidence[s, k] / 255.0
-        total += sure * length
+    for k in range(data.targets.shape[1]):
+        there = data.grid + data.displacement[:, k] * data.unit_px
+        there = camera.lift(there, torch.zeros_like(there[..., 0]))[..., :2]
+        gap = _apply(affine[data.targets[:, k].clamp_min(0)], there) - at_rest
+        sure = data.confidence[:, k] / 255.0 * near[:, k, None]
+        total += sure * (gap.norm(dim=-1) / linear * scale)
         weight += sure
     return total / weight.clamp_min(1e-3)
 
 
 def _apply(affine: Tensor, points: Tensor) -> Tensor:
-    return points @ affine[:, :2].T + affine[:, 2]
+    """Maps (S, 2, 3) of points (S, P, 2) or (P, 2), the same for all: (S, P, 2)."""
+    return points @ affine[:, :, :2].mT + affine[:, None, :, 2]
 
 
 def _median(maps: Tensor) -> Tensor:

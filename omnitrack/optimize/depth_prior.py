@@ -20,7 +20,7 @@ from omnitrack.optimize.camera_motion import camera_motion
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.depth_alignment import align_frames
 from omnitrack.optimize.depth_from_motion import depth_by_motion, of_all_frames
-from omnitrack.optimize.occlusion_order import FAR, NEAR, hidden_entries
+from omnitrack.optimize.occlusion_order import FAR, NEAR, HiddenEntries
 from omnitrack.units import raster_scale
 
 LEAST_SHARE = 0.05  # of the middle depth: what is nearer counts as this near, so that its inverse stays finite
@@ -157,18 +157,16 @@ def to_field(depth: Tensor, known: Tensor, camera: Camera, inverse: bool) -> Ten
 def _follows(data: Correspondences, depth: Tensor, known: Tensor) -> Tensor:
     """See `Belief.follows`; small differences are noise and do not count."""
     tolerance = UNLIKE_DEPTH * (FAR - NEAR)
-    row_of = data.row_of_frame()
+    rows = data.target_rows()
     along, staying = torch.zeros(2, device=depth.device)
-    for s in range(len(data.sources)):
-        for k, target in enumerate(data.targets[s].tolist()):
-            if target not in row_of:
-                continue
-            j, moved = row_of[target], data.displacement[s, k] * data.unit_px
-            at = data.nearest_point(data.grid + moved)
-            sure = data.confidence[s, k] / 255.0 * ~data.occluded[s, k] * known[s] * known[j] * known[j][at]
-            sure = sure * (moved.norm(dim=-1) > MOVED_PX * raster_scale(data.size))
-            along += (sure * ((depth[s] - depth[j][at]).abs() - tolerance).relu()).sum()
-            staying += (sure * ((depth[s] - depth[j]).abs() - tolerance).relu()).sum()
+    for k in range(rows.shape[1]):
+        row, moved = rows[:, k].clamp_min(0), data.displacement[:, k] * data.unit_px
+        at = data.nearest_point(data.grid + moved)
+        sure = data.confidence[:, k] / 255.0 * ~data.occluded[:, k] * (rows[:, k, None] >= 0)
+        sure = sure * known * known[row] * known[row[:, None], at]
+        sure = sure * (moved.norm(dim=-1) > MOVED_PX * raster_scale(data.size))
+        along += (sure * ((depth - depth[row[:, None], at]).abs() - tolerance).relu()).sum()
+        staying += (sure * ((depth - depth[row]).abs() - tolerance).relu()).sum()
     return (1 - along / staying.clamp_min(1e-6)).clamp_min(0) * (staying > 0)
 
 
@@ -203,17 +201,15 @@ def _order(data: Correspondences, depth: Tensor, known: Tensor, motion: Tensor) 
     Returns:
         (S, P) share around each point, (S, P) difference from motion's share there, and the share in the clip.
     """
-    right, wrong, better, votes = torch.zeros(4, *depth.shape, device=depth.device)
-    for s, cover, hidden, at in hidden_entries(data):
-        parted = motion[s][hidden] - motion[cover][at]
-        counts = (parted.abs() > UNLIKE_MOTION * (FAR - NEAR)) & known[s][hidden] & known[cover][at]
-        hidden, at = hidden[counts], at[counts]
-        step = (depth[s][hidden] - depth[cover][at]) / (FAR - NEAR)
-        clear = step * (step.abs() > UNLIKE_DEPTH)
-        more = ((step / CLEAR_STEP).clamp(-1, 1) - parted[counts].sign()) / 2
-        for sums, vote in ((right, clear.relu()), (wrong, (-clear).relu()), (better, more), (votes, step * 0 + 1)):
-            sums[s].index_add_(0, hidden, vote)
-            sums[cover].index_add_(0, at, vote)
+    entries, moving, flat, here = HiddenEntries.of(data), motion.flatten(), depth.flatten(), known.flatten()
+    parted = moving[entries.hidden] - moving[entries.covers]
+    counts = (parted.abs() > UNLIKE_MOTION * (FAR - NEAR)) & here[entries.hidden] & here[entries.covers]
+    entries = entries.where(counts)
+    step = (flat[entries.hidden] - flat[entries.covers]) / (FAR - NEAR)
+    clear = step * (step.abs() > UNLIKE_DEPTH)
+    more = ((step / CLEAR_STEP).clamp(-1, 1) - parted[counts].sign()) / 2
+    given = (clear.relu(), (-clear).relu(), more, torch.ones_like(step))
+    right, wrong, better, votes = (entries.summed(vote, vote) for vote in given)
     for_it, in_all = right.sum() / 2, (right + wrong).sum() / 2
     clip = (for_it + CLIP_EVIDENCE / 2) / (in_all + CLIP_EVIDENCE)
     pooled = sum_along_tracks(data, among_alike(data, torch.stack([right, wrong, better, votes]), motion))

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.optimize.batch import Batch
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.depth_prior import DepthPrior, believe
 from omnitrack.optimize.matches import LongRangeMatches
 from omnitrack.optimize.method import StepContext
 from omnitrack.optimize.methods import get_method
 from omnitrack.optimize.sampler import make_sampler
-from omnitrack.optimize.saved_state import check_state
+from omnitrack.optimize.saved_state import check_state, copied, write_back
 from omnitrack.optimize.schedule import learning_rate_factor, match_weight
 from omnitrack.optimize.yardstick import Yardstick
 from omnitrack.settings import FitSettings
@@ -91,7 +92,8 @@ class Engine:
         self.step = 0
         self._rate_scale = 1.0
         self._rollbacks = 0
-        self._good = self._state()
+        self._good = copied(self._live())
+        self._spare: dict[str, Any] | None = None  # an older state, whose arrays the next one takes
 
     def run(self) -> Iterator[LossReport]:
         """Fit up to `settings.steps`, giving way at every report.
@@ -104,20 +106,37 @@ class Engine:
             until = min(self.settings.steps, (self.step // REPORT_EVERY + 1) * REPORT_EVERY)
             count = until - self.step
             sums = self._steps(until)
-            losses = {name: float(total) / count for name, total in sums.items()}
-            error = float(self._yardstick.error_px(self._method, self.field, until / self.settings.steps))
-            losses["loss"] = sum(losses.values())
-            finite = math.isfinite(losses["loss"]) and self._parameters_finite()
+            losses, error, finite = self.look(sums, count)
             rate = self._rates[0] * self._rate_factor()
             seen = LossReport(until, losses, error, count / (time.perf_counter() - begin), rate, not finite)
             if finite:
-                self._good = self._state()
+                self.keep()
             else:
                 self._roll_back()
             yield seen
 
+    def look(self, sums: dict[str, Tensor], count: int) -> tuple[dict[str, float], float, bool]:
+        """What a report says, read from the device at once.
+
+        Args:
+            sums: Of each term, over some steps.
+            count: How many steps.
+
+        Returns:
+            Means of the terms and of their sum, the error on the same correspondences as ever; whether all is finite.
+        """
+        error = self._yardstick.error_px(self._method, self.field, self.step / self.settings.steps)
+        largest = torch.stack(torch._foreach_norm(self._parameters(), math.inf)).amax()  # NaN where any is
+        *totals, error_px, size = torch.stack([*sums.values(), error, largest]).tolist()
+        losses = {name: total / count for name, total in zip(sums, totals, strict=True)}
+        losses["loss"] = sum(losses.values())
+        return losses, error_px, math.isfinite(losses["loss"]) and math.isfinite(size)
+
     def state_dict(self) -> dict[str, Any]:
-        """Everything a run needs to go on exactly as it would have: that of the last finite report."""
+        """Everything a run needs to go on exactly as it would have: that of the last finite report.
+
+        Its arrays are written into again: it stays as it is until the next report but one.
+        """
         return self._good
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -126,8 +145,7 @@ class Engine:
         Raises:
             ValueError: It is of another one; or a KeyError, TypeError and their like, where it is none at all.
         """
-        parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
-        check_state(state, self._state(), parameters)
+        check_state(state, self._live(), self._parameters())
         self.field.load_state_dict(state["field"])
         # a copy: the optimiser steps its moments in place, and the saved ones must stay
         self._optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
@@ -135,22 +153,31 @@ class Engine:
         self.sampler.error.copy_(state["region_error"])
         self.step = int(state["step"])
         self._rate_scale = float(state["rate_scale"])
-        self._good = state
+        self._good, self._spare = copied(self._live()), None
 
     def go_back(self, step: int) -> None:
         """Count the steps from an earlier one again, with its learning rate, from the field as it is."""
         self.step = min(self.step, step)
-        self._good = self._state()
+        self.keep()
 
-    def _state(self) -> dict[str, Any]:
+    def keep(self) -> None:
+        """Take the state as it is for one to go back to; where this is interrupted, the one before stays."""
+        good = copied(self._live(), self._spare)
+        self._good, self._spare = good, self._good
+
+    def _live(self) -> dict[str, Any]:
+        """The state as it is; its arrays are those that a step changes."""
         return {
             "step": self.step,
             "rate_scale": self._rate_scale,
-            "field": {name: value.detach().clone() for name, value in self.field.state_dict().items()},
-            "optimizer": copy.deepcopy(self._optimizer.state_dict()),
+            "field": self.field.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
             "generator": self._generator.get_state(),
-            "region_error": self.sampler.error.clone(),
+            "region_error": self.sampler.error,
         }
+
+    def _parameters(self) -> list[Tensor]:
+        return [p for group in self._optimizer.param_groups for p in group["params"]]
 
     def _steps(self, until: int) -> dict[str, Tensor]:
         """Step up to `until` without a host synchronisation; sums of each term."""
@@ -162,8 +189,8 @@ class Engine:
                 group["lr"] = rate * factor
             context = StepContext(self.step / s.steps, self._generator)
             batch = self.sampler.draw(context.progress, self._generator)
-            terms, errors = self._method.losses(self.field, batch, s, context)
-            terms |= self._match_terms(context) | self._pin_terms(context)
+            terms, errors = self._terms(batch, context)
+            terms |= self._pin_terms(context)
             self._optimizer.zero_grad(set_to_none=True)
             torch.stack(list(terms.values())).sum().backward()
             for group, clip in zip(self._optimizer.param_groups, self._clips, strict=True):
@@ -176,13 +203,20 @@ class Engine:
             self.step += 1
         return sums
 
-    def _match_terms(self, context: StepContext) -> dict[str, Tensor]:
-        """The term of the long-range matches; nothing where there are none, or they weigh nothing now."""
-        weight = match_weight(context.progress, self.settings.match_weights)
+    def _terms(self, batch: Batch, context: StepContext) -> tuple[dict[str, Tensor], Tensor]:
+        """The terms of a batch, and that of the long-range matches where there are any that weigh something now."""
+        method, settings = self._method, self.settings
+        weight = match_weight(context.progress, settings.match_weights)
         if self._matches is None or weight == 0:
-            return {}
-        batch = self._matches.draw(self.settings.matches, self._generator)
-        return {"matches": weight * self._method.match_loss(self.field, batch, self.settings, context)}
+            return method.losses(self.field, batch, settings, context)
+        if method.joint_losses is not None:
+            matches = self._matches.draw(settings.matches, self._generator)
+            terms, errors, far = method.joint_losses(self.field, batch, matches, settings, context)
+        else:
+            terms, errors = method.losses(self.field, batch, settings, context)
+            matches = self._matches.draw(settings.matches, self._generator)
+            far = method.match_loss(self.field, matches, settings, context)
+        return {**terms, "matches": weight * far}, errors
 
     def _pin_terms(self, context: StepContext) -> dict[str, Tensor]:
         """The term of the pins; nothing where there are none."""
@@ -196,10 +230,6 @@ class Engine:
         """What the first learning rates are multiplied with, now."""
         return self._rate_scale * learning_rate_factor(self.step / self.settings.steps, self._method.last_rate)
 
-    def _parameters_finite(self) -> bool:
-        finite = [torch.isfinite(p).all() for group in self._optimizer.param_groups for p in group["params"]]
-        return bool(torch.stack(finite).all())
-
     def _roll_back(self) -> None:
         self._rollbacks += 1
         if self._rollbacks > MOST_ROLLBACKS:
@@ -209,9 +239,10 @@ class Engine:
                 "look at the filtered correspondences (omnitrack info -v), or lower --set "
                 f"fit.{self._method.name}.learning_rate",
             )
-        generator = self._generator.get_state()  # goes on: the same samples would lead to the same end
-        scale = self._rate_scale / 2
-        self.load_state_dict(self._good)
-        self._generator.set_state(generator)
-        self._rate_scale = scale
-        self._good = self._state()
+        self._rate_scale /= 2
+        self.step = int(self._good["step"])
+        if not write_back(self._good, self._live()):
+            self._optimizer.state.clear()  # back to the start, where there are no moments yet
+            write_back({**self._good, "optimizer": None}, {**self._live(), "optimizer": None})
+        # the random numbers go on: the same samples would lead to the same end
+        self._good = {**self._good, "rate_scale": self._rate_scale, "generator": self._generator.get_state()}

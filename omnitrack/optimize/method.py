@@ -33,6 +33,9 @@ class StepContext:
     certain: bool = False
 
 
+JointLosses = Callable[[Any, Batch, Batch, FitSettings, StepContext], tuple[dict[str, Tensor], Tensor, Tensor]]
+
+
 @dataclass(frozen=True)
 class Method:
     """One way to make a motion field.
@@ -50,6 +53,7 @@ class Method:
         restore: The field that a state was saved from, for frames of a size (width, height) and their number.
         extras: What the losses read of a batch beside its correspondences.
         last_rate: Share of the learning rate that is left at the end.
+        joint_losses: `losses` of a batch and `match_loss` of matches, from both, by one pass through the warp; or None.
     """
 
     name: str
@@ -63,6 +67,7 @@ class Method:
     restore: Callable[[Mapping[str, Tensor], tuple[int, int], int, FitSettings], Any]
     extras: Callable[[FitSettings], Extras]
     last_rate: float
+    joint_losses: JointLosses | None = None
 
 
 def first_depth(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,22 +17,57 @@ SMOOTHING_ROUNDS = 4
 COVER_MARGIN = 0.25  # of the range from near to far, between what covers and what is covered
 
 
-def hidden_entries(data: Correspondences) -> Iterator[tuple[int, int, Tensor, Tensor]]:
-    """The believed but hidden entries of every source and target frame that is itself a source.
+@dataclass(frozen=True)
+class HiddenEntries:
+    """The N believed but hidden entries of all source and target frames that are themselves sources.
 
-    Yields:
-        Rows of the source and of the target frame among the sources; the points (n,) that are hidden, and the points
-        (n,) of the target frame that they land on: those cover them.
+    Points are indices into flattened (S, P).
+
+    Attributes:
+        hidden: (N,) the points that are hidden.
+        covers: (N,) the points of the target frames that they land on: those cover them.
+        pair: (N,) the entries' frames, a number each pair; they come pair by pair.
+        shape: (S, P).
     """
-    row_of = data.row_of_frame()
-    for s in range(len(data.sources)):
-        for k, target in enumerate(data.targets[s].tolist()):
-            if target not in row_of:
-                continue
-            hidden = torch.nonzero(data.occluded[s, k] & (data.confidence[s, k] > 0)).flatten()
-            if len(hidden):
-                there = data.landing(torch.full_like(hidden, s), torch.full_like(hidden, k), hidden)
-                yield s, row_of[target], hidden, data.nearest_point(there)
+
+    hidden: Tensor
+    covers: Tensor
+    pair: Tensor
+    shape: torch.Size
+
+    @staticmethod
+    def of(data: Correspondences) -> HiddenEntries:
+        """Those of some correspondences."""
+        rows = data.target_rows()
+        source, slot, point = torch.nonzero(
+            data.occluded & (data.confidence > 0) & (rows >= 0)[..., None], as_tuple=True
+        )
+        at = data.nearest_point(data.landing(source, slot, point))
+        size = len(data.grid)
+        return HiddenEntries(
+            hidden=source * size + point,
+            covers=rows[source, slot] * size + at,
+            pair=source * rows.shape[1] + slot,
+            shape=torch.Size((len(rows), size)),
+        )
+
+    def where(self, chosen: Tensor) -> HiddenEntries:
+        """Some of them, by a mask (N,)."""
+        return replace(self, hidden=self.hidden[chosen], covers=self.covers[chosen], pair=self.pair[chosen])
+
+    def summed(self, at_hidden: Tensor | None, at_covers: Tensor | None) -> Tensor:
+        """Sums (S, P) of what the entries give to the hidden points and to those that cover them, (N,) each.
+
+        Pair by pair, those of the hidden points first.
+        """
+        if at_hidden is None or at_covers is None:
+            index, values = (self.covers, at_covers) if at_hidden is None else (self.hidden, at_hidden)
+            assert values is not None
+        else:
+            order = torch.cat([2 * self.pair, 2 * self.pair + 1]).argsort(stable=True)
+            index = torch.cat([self.hidden, self.covers])[order]
+            values = torch.cat([at_hidden, at_covers])[order]
+        return values.new_zeros(self.shape.numel()).index_add_(0, index, values).view(self.shape)
 
 
 def part_at_occlusions(data: Correspondences, depth: Tensor) -> Tensor:
@@ -41,16 +76,13 @@ def part_at_occlusions(data: Correspondences, depth: Tensor) -> Tensor:
     A believed but hidden entry (s, k, p) lands where frame k shows the surface that covers p. Where that surface is
     not nearer already, the two are parted around their mean.
     """
-    margin = 0.2 * (FAR - NEAR)
+    margin, entries = 0.2 * (FAR - NEAR), HiddenEntries.of(data)
+    one = torch.ones_like(depth.flatten()[entries.hidden])
+    weight = entries.summed(one, one)
     for _ in range(SMOOTHING_ROUNDS):
-        total, weight = torch.zeros_like(depth), torch.zeros_like(depth)
-        for s, cover, hidden, at in hidden_entries(data):
-            push = torch.relu(margin + depth[cover][at] - depth[s][hidden]) / 2
-            total[s].index_add_(0, hidden, push)
-            weight[s].index_add_(0, hidden, torch.ones_like(push))
-            total[cover].index_add_(0, at, -push)
-            weight[cover].index_add_(0, at, torch.ones_like(push))
-        depth = depth + total / weight.clamp_min(1)
+        flat = depth.flatten()
+        push = torch.relu(margin + flat[entries.covers] - flat[entries.hidden]) / 2
+        depth = depth + entries.summed(push, -push) / weight.clamp_min(1)
         depth = mean_along_tracks(data, depth)
     return depth.clamp(NEAR - margin, FAR + margin)
 
@@ -82,11 +114,8 @@ def _covering(data: Correspondences, depth: Tensor, margin: float) -> Tensor:
 
     The last are summed. Depths (S, P); only entries that are more than `margin` apart count. Returns (3, S, P).
     """
-    covers, covered, before = torch.zeros(3, *depth.shape, device=depth.device)
-    for s, cover, hidden, at in hidden_entries(data):
-        unlike = (depth[cover][at] - depth[s][hidden]).abs() > margin
-        hidden, at = hidden[unlike], at[unlike]
-        covered[s].index_add_(0, hidden, torch.ones_like(depth[s][hidden]))
-        covers[cover].index_add_(0, at, torch.ones_like(depth[s][hidden]))
-        before[cover].index_add_(0, at, depth[s][hidden])
-    return torch.stack([covers, covered, before])
+    entries, flat = HiddenEntries.of(data), depth.flatten()
+    entries = entries.where((flat[entries.covers] - flat[entries.hidden]).abs() > margin)
+    behind = flat[entries.hidden]
+    one = torch.ones_like(behind)
+    return torch.stack([entries.summed(None, one), entries.summed(one, None), entries.summed(None, behind)])

@@ -32,11 +32,10 @@ class RegionErrors:
     def __init__(self, data: Correspondences, num_valid: Tensor, regions: int) -> None:
         rows, columns = data.grid_shape
         device = data.grid.device
-        self.members, self.member_counts = _region_members(rows, columns, regions, device)
+        self.members, self.member_counts, self.region_of_point = (
+            table.to(device) for table in _region_members(rows, columns, regions)
+        )
         per_cell = torch.zeros(len(data.sources), len(self.member_counts), device=device)
-        self.region_of_point = torch.empty(rows * columns, dtype=torch.long, device=device)
-        for region, count in enumerate(self.member_counts.tolist()):
-            self.region_of_point[self.members[region, :count]] = region
         per_cell.index_add_(1, self.region_of_point, (num_valid > 0).float())
         self.occupancy = per_cell / self.member_counts
         self.error = torch.ones_like(per_cell)
@@ -55,15 +54,15 @@ class RegionErrors:
         return (self.error * self.occupancy).sum(1) / self.occupancy.sum(1).clamp_min(1e-12)
 
 
-def _region_members(rows: int, columns: int, regions: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Grid points of each region as a padded table (R, most) and their numbers (R,)."""
+def _region_members(rows: int, columns: int, regions: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Grid points of each region as a padded table (R, most), their numbers (R,), and the region (P,) of each point."""
     y = torch.arange(rows) * regions // rows
     x = torch.arange(columns) * regions // columns
-    region = (y[:, None] * regions + x[None, :]).flatten()
-    counts = torch.bincount(region, minlength=regions * regions)
-    used = torch.nonzero(counts).flatten()
+    used, region, counts = torch.unique(
+        (y[:, None] * regions + x[None, :]).flatten(), return_inverse=True, return_counts=True
+    )
+    by_region = region.argsort(stable=True)
+    rank = torch.arange(len(region)) - (counts.cumsum(0) - counts)[region[by_region]]
     table = torch.zeros(len(used), int(counts.max()), dtype=torch.long)
-    for row, index in enumerate(used.tolist()):
-        members = torch.nonzero(region == index).flatten()
-        table[row, : len(members)] = members
-    return table.to(device), counts[used].to(device)
+    table[region[by_region], rank] = by_region
+    return table, counts, region

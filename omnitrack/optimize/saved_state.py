@@ -1,13 +1,47 @@
-"""Whether a state that was read is one of the fit that it is to be loaded into."""
+"""The state of a fit: copying it, writing it back, and whether one that was read is of this fit."""
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+
+
+def copied(state: Mapping[str, Any], into: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A copy of a state.
+
+    Args:
+        state: As `omnitrack.optimize.engine.Engine.state_dict` has it.
+        into: A copy that is not needed any more, whose arrays the new one takes where they are as many.
+    """
+    if into is None or not write_back(state, into):
+        into = {
+            "field": {name: value.detach().clone() for name, value in state["field"].items()},
+            "optimizer": copy.deepcopy(state["optimizer"]),
+            "region_error": state["region_error"].clone(),
+        }
+    moments = {"state": into["optimizer"]["state"], "param_groups": copy.deepcopy(state["optimizer"]["param_groups"])}
+    return {**state, "field": into["field"], "optimizer": moments, "region_error": into["region_error"]}
+
+
+def write_back(state: Mapping[str, Any], into: Mapping[str, Any]) -> bool:
+    """Write the arrays of one state into those of another, in one operation; False where these are others."""
+    source, target = _arrays(state), _arrays(into)
+    if len(source) != len(target):
+        return False
+    with torch.no_grad():
+        torch._foreach_copy_(target, source)
+    return True
+
+
+def _arrays(state: Mapping[str, Any]) -> list[Tensor]:
+    """All that is on the device."""
+    moments = state["optimizer"]["state"].values() if state["optimizer"] else ()
+    return [*state["field"].values(), *(m for own in moments for m in own.values()), state["region_error"]]
 
 
 def check_state(state: Mapping[str, Any], own: Mapping[str, Any], parameters: list[Tensor]) -> None:

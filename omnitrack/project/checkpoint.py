@@ -147,11 +147,19 @@ def _checked(path: Path, content: dict[str, Any]) -> Checkpoint:
     stamp, seconds, state = json.loads(content["stamp"]), float(content["seconds"]), content["state"]
     if not is_stamp(stamp) or not isinstance(stamp["settings"].get("steps"), int):
         raise ValueError("its stamp makes no sense")
+    _rename(stamp["settings"])
     if not isinstance(state, dict) or type(state.get("step")) is not int or state["step"] < 0:
         raise ValueError("its state makes no sense")
     if not 0 <= seconds < math.inf:
         raise ValueError(f"it took {seconds} seconds")
     return Checkpoint(path, stamp, seconds, state)
+
+
+def _rename(settings: dict[str, Any]) -> None:
+    """Call the settings of an earlier version's fit as they are called now."""
+    megabytes = settings.get("data_mb")  # of `fit.correspondences`, which takes 6 bytes each
+    if isinstance(megabytes, (int, float)) and 0 < megabytes < 2**40:  # nonsense is refused as an unknown setting
+        settings["correspondences"] = int(settings.pop("data_mb") * 10**6) // 6
 
 
 def _unreadable(path: Path, cause: str, command: str) -> DamagedError:

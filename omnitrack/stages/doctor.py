@@ -67,17 +67,19 @@ def _devices() -> dict[str, str]:
         from omnitrack.device import usable_cores
     except (ImportError, OSError):
         return {}
-    found = {"cpu": f"{platform.machine()}, {usable_cores()} cores, {_compiled_core()}"}
+    found = {"cpu": f"{platform.machine()}, {usable_cores()} cores, {_compiled_core('cpu')}"}
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
-        found[f"cuda:{index}"] = f"{properties.name}, {properties.total_memory / 2**30:.1f} GiB"
+        found[f"cuda:{index}"] = (
+            f"{properties.name}, {properties.total_memory / 2**30:.1f} GiB, {_compiled_core('cuda')}"
+        )
     return found
 
 
-def _compiled_core() -> str:
+def _compiled_core(kind: str) -> str:
     from omnitrack.motion.fused.fused import trouble
 
-    why_not = trouble()
+    why_not = trouble(kind)
     return f"without the compiled core: {why_not}" if why_not else "compiled core in use"
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
 import shlex
 from dataclasses import dataclass
 
+from omnitrack.device import usable_cores
 from omnitrack.progress import Progress
 from omnitrack.stages.bring_up import missing_for
 from omnitrack.stages.flow_pairs import selected_pairs
@@ -42,7 +42,7 @@ def estimate(work: Work) -> Estimate | None:
     Raises:
         OmnitrackError: As for `omnitrack.stages.bring_up.bring_up_to`, before anything is made.
     """
-    missing, frames, cores = missing_for("fit", work), work.project.num_frames, os.cpu_count() or 1
+    missing, frames, cores = missing_for("fit", work), work.project.num_frames, usable_cores()
     if not missing:
         return None
     pairs, parts = 0, []
@@ -73,7 +73,7 @@ def announce(work: Work, progress: Progress) -> None:
     if found.seconds is None:
         progress.note(f"{what}; the bars will say how long it takes")
         return
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     progress.note(f"{what}: roughly {_minutes(found.seconds)} on {cores} CPU core{'s' * (cores > 1)}")
     if found.seconds > LONG_SECONDS:
         source = work.project.meta.source

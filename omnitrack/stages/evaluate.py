@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,19 @@ from omnitrack.stages.evaluate_video import (
     write_json,
 )
 from omnitrack.units import RASTER_PX
+from omnitrack.workers.contract import Executor, Job
+from omnitrack.workers.here import Here
 
-Scores = dict[str, dict[str, Score]]  # row -> video -> score
 SettingsFor = Callable[[dict[str, object]], Settings]  # {"fit.method": "cadex", ...} -> settings with these among them
+
+
+@dataclass(frozen=True)
+class ScoredVideo:
+    """A video's scores, by row of the table, and its number of queries."""
+
+    name: str
+    queries: int
+    scores: dict[str, Score]
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,22 @@ class EvalReport:
     seconds: float
 
 
+class VideosFailed(OmnitrackError):
+    """Some videos of an evaluation failed.
+
+    Args:
+        failures: Of each.
+        report: Of the other ones.
+    """
+
+    def __init__(self, failures: Sequence[OmnitrackError], report: EvalReport) -> None:
+        told = "; ".join(failure.message for failure in failures)
+        count = len(failures) + report.videos
+        message = told if len(failures) == 1 else f"{len(failures)} of {count} videos failed: {told}"
+        super().__init__(message, failures[0].hint)
+        self.report = report
+
+
 def evaluate(
     videos: Iterable[TapvidVideo],
     methods: Sequence[str],
@@ -70,6 +96,7 @@ def evaluate(
     progress: Progress = SILENT,
     output: Path | None = None,
     settings_for: SettingsFor | None = None,
+    executor: Executor | None = None,
 ) -> EvalReport:
     """Score trackers on videos with known tracks.
 
@@ -91,10 +118,11 @@ def evaluate(
         output: Results file, rewritten after each video.
         settings_for: Makes a fitted row's settings from those that it must have; None lays them over `settings`. For
             settings whose defaults depend on the method.
+        executor: Does the videos; None: one after another, here.
 
     Raises:
-        OmnitrackError: Unknown methods or no video; any failure of a stage or a prediction, with the names of the
-            video and the method. What was finished by then is in `work` and `output`.
+        OmnitrackError: Unknown methods or no video.
+        VideosFailed: A stage or a prediction of a video failed, after all others were scored.
     """
     begin = time.perf_counter()
     predictions = dict(predictions or {})
@@ -102,23 +130,63 @@ def evaluate(
     _check_names(methods, predictions)
     lay_over: SettingsFor = settings_for or (lambda overrides: load_settings(overrides=overrides, base=settings))
     rows = [_row(name, settings, lay_over) for name in methods]
-    plan = Plan(settings, query_mode, resolution, device, seed, progress)
-    scores: Scores = {name: {} for name in (*methods, *predictions)}
-    count, results = 0, {}
-    for video in videos:
-        queries = sample_queries(video.points, video.occluded, query_mode)
-        count += len(queries)
-        with tempfile.TemporaryDirectory(prefix="omnitrack-eval-") as temporary:
-            root = (work or Path(temporary)) / file_stem(video.name)
-            for name, score in _score_video(video, queries, rows, predictions, plan, root).items():
-                scores[name][video.name] = score
-        results = _results(dataset, query_mode, resolution, scores)
+    plan = Plan(settings, query_mode, resolution, "", seed, SILENT)  # with the device and progress of who does it
+    jobs = (Job(video.name, score_in_project, (video, rows, predictions, plan, work)) for video in videos)
+    scored: dict[int, ScoredVideo] = {}
+    failed: dict[int, OmnitrackError] = {}
+    results: dict[str, Any] = {}
+    for outcome in (executor or Here(device)).run(jobs, progress):
+        if outcome.error is not None:
+            failed[outcome.number] = _naming(outcome.name, outcome.error)
+            continue
+        scored[outcome.number] = outcome.result
+        ordered = [scored[number] for number in sorted(scored)]  # so that it does not matter which one ended first
+        results = _results(dataset, query_mode, resolution, [*methods, *predictions], ordered)
         if output is not None:
             write_json(output, results)
-    if not results:
+    if not scored and not failed:
         raise OmnitrackError(f"there is no video to evaluate in {dataset or 'the dataset'}", "choose others: --videos")
-    number = len(next(iter(scores.values())))
-    return EvalReport(results, number, count, str(output) if output else None, time.perf_counter() - begin)
+    count, seconds = sum(video.queries for video in scored.values()), time.perf_counter() - begin
+    report = EvalReport(results, len(scored), count, str(output) if output else None, seconds)
+    if failed:
+        raise VideosFailed([failed[number] for number in sorted(failed)], report)
+    return report
+
+
+def score_in_project(
+    video: TapvidVideo,
+    rows: Sequence[Row],
+    predictions: Mapping[str, Path],
+    plan: Plan,
+    work: Path | None,
+    device: str = "auto",
+    progress: Progress = SILENT,
+) -> ScoredVideo:
+    """Score all rows of the table on one video, in its project in `work`, or in a temporary one.
+
+    Args:
+        video: The video and its truth.
+        rows: Of the table.
+        predictions: As for `evaluate`.
+        plan: Of the evaluation.
+        work: As for `evaluate`.
+        device: Where to fit.
+        progress: Hears of every method and stage.
+
+    Raises:
+        OmnitrackError: A stage or a prediction failed; it names the video and the method.
+    """
+    plan = replace(plan, device=device, progress=progress)
+    queries = sample_queries(video.points, video.occluded, plan.query_mode)
+    with tempfile.TemporaryDirectory(prefix="omnitrack-eval-") as temporary:
+        root = (work or Path(temporary)) / file_stem(video.name)
+        return ScoredVideo(video.name, len(queries), _score_video(video, queries, rows, predictions, plan, root))
+
+
+def _naming(video: str, error: OmnitrackError) -> OmnitrackError:
+    """The error with the video's name, which one of an executor lacks."""
+    named = error.message.startswith(f"video {video}")
+    return error if named else OmnitrackError(f"video {video}: {error.message}", error.hint)
 
 
 def _check_names(methods: Sequence[str], predictions: Mapping[str, Path]) -> None:
@@ -200,13 +268,16 @@ def _sentence(video: str, method: str, score: Score) -> str:
     )
 
 
-def _results(dataset: str, query_mode: str, resolution: tuple[int, int] | None, scores: Scores) -> dict[str, Any]:
+def _results(
+    dataset: str, query_mode: str, resolution: tuple[int, int] | None, rows: Sequence[str], videos: list[ScoredVideo]
+) -> dict[str, Any]:
     methods = {}
-    for name, videos in scores.items():
-        mean = mean_metrics([score.metrics for score in videos.values()])
-        each = {video: {**plain_metrics(score.metrics), "seconds": score.seconds} for video, score in videos.items()}
+    for name in rows:
+        scores = {video.name: video.scores[name] for video in videos}
+        mean = mean_metrics([score.metrics for score in scores.values()])
+        each = {video: {**plain_metrics(score.metrics), "seconds": score.seconds} for video, score in scores.items()}
         methods[name] = {"mean": plain_metrics(mean), "videos": each}
     size = f"{resolution[0]}x{resolution[1]}" if resolution else "native"
     results = {"dataset": dataset, "query_mode": query_mode, "resolution": size, "methods": methods}
-    published = {name: ABLATIONS[name].numbers for name in scores if name in ABLATIONS}
+    published = {name: ABLATIONS[name].numbers for name in rows if name in ABLATIONS}
     return {**results, "published": published} if published else results

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from omnitrack.correspondence.flows import FlowSource, FlowsWithin, OnDemandFlow
 from omnitrack.errors import OmnitrackError
 from omnitrack.evaluation.baselines import BASELINES, Baseline
 from omnitrack.evaluation.metrics import score_video
+from omnitrack.evaluation.table import COLUMNS
 from omnitrack.evaluation.tapvid import Queries, TapvidVideo, file_stem, pixels_to_raster
 from omnitrack.optimize.methods import METHODS as FIT_METHODS
 from omnitrack.progress import Progress
@@ -119,9 +121,9 @@ class VideoRun:
         path = self.project.eval_dir / f"{file_stem(row.name)}.json"
         stamp = self._stamp(row.method, settings)
         saved = _read_json(path)
-        if saved.get("stamp") == stamp:
-            metrics = {name: float("nan") if value is None else value for name, value in saved["metrics"].items()}
-            return Score(metrics, saved["seconds"])
+        known = _numbers(saved.get("metrics"))
+        if saved.get("stamp") == stamp and known.keys() >= COLUMNS.keys():
+            return Score(known, _numbers(saved.get("seconds")))
         answer = self.answer(row)
         metrics = self.metrics(answer)
         write_json(path, {"stamp": stamp, "metrics": plain_metrics(metrics), "seconds": answer.seconds})
@@ -176,7 +178,7 @@ class VideoRun:
 
     def _run_stages(self, method: str, settings: Settings) -> dict[str, float]:
         """Run what the method needs; the seconds of each stage, whichever run it was made in."""
-        seconds = {"init": float(_read_json(self.project.eval_dir / "seconds.json").get("init", 0.0))}
+        seconds = {"init": _numbers(_read_json(self.project.eval_dir / "seconds.json")).get("init", 0.0)}
         target = _made_from(method)
         if target is not None:
             for name, took in bring_up_to(target, self._work(settings)).seconds.items():
@@ -253,3 +255,13 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return loaded if isinstance(loaded, dict) else {}
+
+
+def _numbers(saved: object) -> dict[str, float]:
+    """The numbers of a saved table, null as NaN; what is none, as other versions saved, is left out."""
+    table = saved if isinstance(saved, dict) else {}
+    return {
+        name: math.nan if value is None else float(value)
+        for name, value in table.items()
+        if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+    }

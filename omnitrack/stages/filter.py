@@ -19,6 +19,7 @@ from omnitrack.correspondence.features.sampling import FrameFeatures
 from omnitrack.correspondence.raster import Array, grid_shape, pixel_grid
 from omnitrack.correspondence.revisits import Revisits
 from omnitrack.errors import OmnitrackError
+from omnitrack.memory import cache_bytes
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.feature_store import FeatureStore
 from omnitrack.project.filtered import (
@@ -77,7 +78,6 @@ def filter_stamp(
 ) -> dict[str, Any]:
     """What filtered correspondences are made from: the flow, the features if any, and the settings of the filter."""
     inputs, used = dict(hops_stamp(flow_stamp)["inputs"]), as_dict(settings)
-    del used["cache_mb"]  # changes nothing but the time
     if features_stamp is None:
         del used["feature_threshold"]
     else:
@@ -143,7 +143,7 @@ def chain_from_everywhere(project: Project, settings: Settings, progress: Progre
     _check_gaps(settings.filter)
     features_stamp = wanted_features(project, settings.features)
     with (
-        FlowStore(project, cache_bytes=settings.filter.cache_mb * 2**20) as flows,
+        FlowStore(project, cache_bytes=cache_bytes(settings.memory.max_gb)) as flows,
         nullcontext() if features_stamp is None else FeatureStore(project) as features,
     ):
         stamp = filter_stamp(flows.flow_stamp, settings.filter, features_stamp)

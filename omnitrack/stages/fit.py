@@ -47,7 +47,6 @@ from omnitrack.stages import fit_pins
 from omnitrack.stages.depth import compute_depth, depth_stamp
 
 WRONG_WAY_ROUND = 0.3  # share of occlusions in the right order under which a depth prior is likely upside down
-ENTRY_BYTES = 6  # of a correspondence on the device
 
 
 @dataclass(frozen=True)
@@ -133,8 +132,8 @@ def fit_field(
         compute_depth(project, settings, progress, device)
     depth = depth_stamp(project, settings)
     where = pick_device(device)
-    if where.type == "cpu" and is_installed() and trouble():
-        progress.warn(f"the fit is slower than it could be: {trouble()}")
+    if (where.type == "cuda" or is_installed()) and (why := trouble(where.type)):
+        progress.warn(f"the fit is slower than it could be: {why}")
     with cpu_threads(settings.fit.threads):
         return _fit(project, settings.fit, depth, where, seed, resume, progress, pins)
 
@@ -153,7 +152,7 @@ def _fit(
     if pins is None and resume:
         pins = pins_of_fit(project)
     stamp = fit_stamp(_filtered_from_this_flow(project), settings, seed, matches_file(project).stamp(), depth, pins)
-    data = read_correspondences(project, where, settings.data_mb * 10**6 // ENTRY_BYTES)
+    data = read_correspondences(project, where, settings.correspondences)
     data = cycle_weighted(data, settings.return_px)
     if not bool((data.confidence > 0).any()):
         raise OmnitrackError(

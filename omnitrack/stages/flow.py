@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import math
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -14,8 +14,9 @@ from omnitrack.config import as_dict
 from omnitrack.correspondence.estimators import descriptor_network, open_estimator, weights_identity
 from omnitrack.correspondence.estimators.contract import Clip, PairEstimator
 from omnitrack.correspondence.pairs import Pair
-from omnitrack.device import pick_device
+from omnitrack.device import pick_device, usable_cores
 from omnitrack.errors import DamagedError, OmnitrackError
+from omnitrack.memory import BYTES_PER_PIXEL, most_workers
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.lock import writes
 from omnitrack.project.old_products import take_over_old_products
@@ -24,15 +25,15 @@ from omnitrack.project.product_file import ProductFile
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import FlowStore, flow_file, group_name
-from omnitrack.settings import NO_DESCRIPTORS, FlowSettings, Settings
+from omnitrack.settings import NO_DESCRIPTORS, FlowSettings, MemorySettings, Settings
 from omnitrack.stages.flow_jobs import FlowJob, split_into_jobs
 from omnitrack.stages.flow_pairs import selected_pairs
 
 # Settings that change no flow: of a file its content counts, not what it is called, and memory changes nothing.
 UNSTAMPED = {
-    "raft": ("weights", "batch_pairs", "correlation_mb", "cache_mb"),
+    "raft": ("weights", "batch_pairs"),
     "tracks": ("path",),
-    "descriptors": ("weights", "cache_mb"),
+    "descriptors": ("weights",),
 }
 
 
@@ -111,7 +112,7 @@ def compute_flow(
         )
     for name in take_over_old_products(project):
         progress.note(f"took over the {name} of correspondences.h5, which an earlier version made")
-    estimator = open_estimator(settings.flow, clip_of(project, device, progress))
+    estimator = open_estimator(settings.flow, clip_of(project, device, progress, settings.memory.max_gb))
     wanted = sorted(set(selected_pairs(project, settings, progress, device)) | set(_checked(pairs or (), project)))
     stamp = flow_stamp(project, settings.flow)
     product = flow_file(project)
@@ -119,7 +120,7 @@ def compute_flow(
     have, finished_as = _take_up(project, product, parts, stamp, progress)
     missing = [pair for pair in wanted if pair not in have]
     if missing:
-        _compute_missing(project, settings.flow, estimator, parts, missing, len(wanted), progress)
+        _compute_missing(project, settings, estimator, parts, missing, len(wanted), progress)
     if missing or finished_as != stamp:
         members = map(group_name, have | set(wanted))
         parts.merge(stamp, members, time.perf_counter() - begin, keep=bool(have))
@@ -134,10 +135,15 @@ def compute_flow(
     )
 
 
-def clip_of(project: Project, device: str = "auto", progress: Progress = SILENT) -> Clip:
+def clip_of(
+    project: Project,
+    device: str = "auto",
+    progress: Progress = SILENT,
+    memory_gb: float = MemorySettings().max_gb,
+) -> Clip:
     """A project as estimators see it."""
     where = str(pick_device(device))
-    return Clip(project.frame, project.num_frames, project.size, project.meta.original_size, where, progress)
+    return Clip(project.frame, project.num_frames, project.size, project.meta.original_size, where, progress, memory_gb)
 
 
 def _checked(pairs: Iterable[Pair], project: Project) -> list[Pair]:
@@ -193,7 +199,7 @@ def _stored(project: Project, product: ProductFile, stamp: dict[str, Any], progr
 # --- the work ---------------------------------------------------------------------------------------------------
 def _compute_missing(
     project: Project,
-    settings: FlowSettings,
+    settings: Settings,
     estimator: PairEstimator,
     parts: Parts,
     missing: Sequence[Pair],
@@ -201,15 +207,17 @@ def _compute_missing(
     progress: Progress,
 ) -> None:
     stop = threading.Event()
-    workers = (settings.workers or os.cpu_count() or 1) if estimator.concurrent else 1
-    name = settings.estimator + (f" and {settings.far_estimator}" if settings.far_estimator else "")
+    flow, pixels = settings.flow, math.prod(project.size)
+    workers = most_workers(flow.workers or usable_cores(), settings.memory.max_gb, BYTES_PER_PIXEL * pixels)
+    workers = workers if estimator.concurrent else 1
+    name = flow.estimator + (f" and {flow.far_estimator}" if flow.far_estimator else "")
     with (
         progress.task("flow", total, done=total - len(missing), unit="pairs") as task,
         ThreadPoolExecutor(workers) as pool,  # threads: OpenCV, torch and zlib work outside Python's lock
     ):
         jobs = {}
         for pairs in split_into_jobs(missing, estimator.batch_pairs):
-            job = FlowJob(pairs, estimator, name, project.size, settings.warm_start, stop)
+            job = FlowJob(pairs, estimator, name, project.size, flow.warm_start, stop)
             jobs[pool.submit(parts.write, pairs[0][0], job.write)] = job
         try:
             for done in as_completed(jobs):

@@ -71,7 +71,8 @@ class FlowJob:
                 if pair in wanted:
                     write_flow(part.create_group(group_name(pair)), encoded, estimate.confidence)
                 if self.warm_start and gap & (gap - 1) == 0:
-                    starts[_side(pair)] = decode(encoded)
+                    measured = estimate.measured
+                    starts[_side(pair)] = decode(encoded if measured is None else encode(measured))
 
     def _by_gap(self) -> Iterator[tuple[int, list[Pair]]]:
         """Gaps from the smallest on, with batches of pairs over them, those on the way of others included."""
@@ -112,7 +113,7 @@ class FlowJob:
             confidence = np.asarray(confidence, np.float32)
             if confidence.shape != expected[:2] or not ((confidence >= 0) & (confidence <= 1)).all():
                 raise self._failure(pair, f"returned a confidence that is not {expected[:2]} values from 0 to 1")
-        return FlowEstimate(flow, confidence)
+        return FlowEstimate(flow, confidence, estimate.measured)
 
     def _failure(self, pair: Pair, what: str) -> OmnitrackError:
         return OmnitrackError(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import h5py
 
+from omnitrack.device import usable_cores
 from omnitrack.progress import Progress
 from omnitrack.project.parts import Parts
 
@@ -28,7 +28,7 @@ def write_frames(parts: Parts, num_frames: int, writer: Callable[[int], Write], 
     left = [source for source in range(num_frames) if source not in done]
     with (
         progress.task(name, num_frames, done=len(done), unit="frames") as task,
-        ThreadPoolExecutor(os.cpu_count() or 1) as pool,
+        ThreadPoolExecutor(usable_cores()) as pool,
     ):
         jobs = [pool.submit(lambda source: parts.write(source, writer(source)), source) for source in left]
         try:

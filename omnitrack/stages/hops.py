@@ -11,6 +11,7 @@ from omnitrack.config import fingerprint
 from omnitrack.correspondence.hop_evidence import HopEvidence, Shares
 from omnitrack.correspondence.hop_reliability import HopRegressor, hop_regressor
 from omnitrack.errors import DamagedError
+from omnitrack.memory import cache_bytes
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.groups import frame_name
 from omnitrack.project.lock import writes
@@ -35,7 +36,7 @@ def judge_hops(project: Project, settings: Settings, progress: Progress = SILENT
 
     Args:
         project: Has flow.
-        settings: Reads ``filter.cache_mb``.
+        settings: Reads ``memory.max_gb``.
         progress: Hears of it.
 
     Returns:
@@ -46,7 +47,7 @@ def judge_hops(project: Project, settings: Settings, progress: Progress = SILENT
     """
     begin = time.perf_counter()
     product = hops_file(project)
-    with FlowStore(project, cache_bytes=settings.filter.cache_mb * 2**20, judged=False) as flows:
+    with FlowStore(project, cache_bytes=cache_bytes(settings.memory.max_gb), judged=False) as flows:
         stamp = hops_stamp(flows.flow_stamp)
         if damage := product.damage():
             product.set_aside(damage, progress)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
+import math
 import shutil
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.config import dump_settings
+from omnitrack.device import usable_cores
 from omnitrack.errors import OmnitrackError
+from omnitrack.memory import largest_pixels
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.frames_meta import FramesMeta, write_meta
 from omnitrack.project.kept import keep
@@ -123,7 +125,7 @@ def init_from_frames(
         selected = islice(enumerate(frames), chosen.start, chosen.end or None, chosen.stride)
         stop = min(chosen.end, total) if chosen.end and total else chosen.end or total
         steps = len(range(chosen.start, stop, chosen.stride))
-        kept = _keep_frames(selected, partial, chosen.max_size, source, progress, steps, detector)
+        kept = _keep_frames(selected, partial, _SizeFor(settings, progress), source, progress, steps, detector)
         if len(kept.indices) < 2:
             raise _too_few(source, len(kept.indices), total, chosen)
         _check_size(kept.size, kept.original_size, source)
@@ -163,13 +165,13 @@ class _Kept:
 def _keep_frames(
     selected: Iterator[tuple[int, NDArray[np.uint8]]],
     directory: Path,
-    max_size: int,
+    size_for: Callable[[tuple[int, int]], tuple[int, int]],
     source: str,
     progress: Progress,
     steps: int,
     detector: CutDetector | None,
 ) -> _Kept:
-    workers = os.cpu_count() or 1
+    workers = usable_cores()
     digest = hashlib.sha256()
     indices: list[int] = []
     original_size, size = (0, 0), (0, 0)
@@ -179,7 +181,7 @@ def _keep_frames(
         for index, frame in selected:
             if not indices:
                 original_size = (frame.shape[1], frame.shape[0])
-                size = working_size(original_size, max_size)
+                size = size_for(original_size)
             _check_frame(frame, index, original_size, source)
             working = _resize(frame, size)
             digest.update(working.data)
@@ -202,6 +204,24 @@ def working_size(original: tuple[int, int], max_size: int) -> tuple[int, int]:
     """(width, height) of the working frames: the longest side at most `max_size` pixels, never enlarged; 0 keeps."""
     scale = min(1.0, max_size / max(original)) if max_size else 1.0
     return max(1, round(original[0] * scale)), max(1, round(original[1] * scale))
+
+
+class _SizeFor:
+    """The working size of a video: what the settings ask for, or as much of it as there is memory for."""
+
+    def __init__(self, settings: Settings, progress: Progress) -> None:
+        self._max_size, self._memory_gb, self._progress = settings.init.max_size, settings.memory.max_gb, progress
+
+    def __call__(self, original: tuple[int, int]) -> tuple[int, int]:
+        size, most = working_size(original, self._max_size), largest_pixels(self._memory_gb)
+        if size[0] * size[1] <= most:
+            return size
+        fitting = working_size(original, max(1, int(max(size) * math.sqrt(most / (size[0] * size[1])))))
+        self._progress.note(
+            f"there is no room for frames of {size[0]}x{size[1]} in {self._memory_gb:g} GB of memory: working on "
+            f"{fitting[0]}x{fitting[1]}, tracks in pixels of the video; --max-memory gives more"
+        )
+        return fitting
 
 
 def _resize(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

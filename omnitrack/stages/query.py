@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from omnitrack.memory import cache_bytes
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.project import Project
 from omnitrack.project.store import CACHE_BYTES
@@ -47,6 +48,6 @@ def query_tracks(
     """
     checked_pins(project, checked_queries(project, queries), pins)  # before anything is opened
     checked_frames(project, frames)
-    cache = min(CACHE_BYTES, settings.filter.cache_mb * 2**20)
+    cache = min(CACHE_BYTES, cache_bytes(settings.memory.max_gb))
     with Tracker(project, settings, device, progress, cache, fitted=True) as tracker:
         return tracker.query(queries, frames, pins)

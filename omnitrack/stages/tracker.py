@@ -17,6 +17,7 @@ from omnitrack.config import fingerprint
 from omnitrack.correspondence.anchors import Anchors
 from omnitrack.device import cpu_threads
 from omnitrack.errors import OmnitrackError
+from omnitrack.memory import cache_bytes as share_for_caches
 from omnitrack.motion.field import MotionField
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.checkpoint import load_checkpoint, newest_checkpoint
@@ -54,7 +55,7 @@ class Tracker(Closing):
         settings: Uses the tables ``query`` and ``filter``, and ``fit.threads``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         progress: Hears of the work, and of what is stale.
-        cache_bytes: Decoded flow to keep; None: ``filter.cache_mb``.
+        cache_bytes: Decoded flow to keep; None: as ``memory.max_gb`` leaves.
         fitted: Refuse to answer without a fit.
 
     Attributes:
@@ -76,7 +77,7 @@ class Tracker(Closing):
         self._project, self._settings, self._device, self._progress = project, settings, device, progress
         self._fitted, self._closed, self._lock = fitted, False, threading.RLock()
         self.version = 0
-        cache = settings.filter.cache_mb * 2**20 if cache_bytes is None else cache_bytes
+        cache = share_for_caches(settings.memory.max_gb) if cache_bytes is None else cache_bytes
         self._fit = _Current(lambda: [newest_checkpoint(project)], self._open_fit)
         self._flows = _Current(lambda: _products(project, "flow", "hops"), lambda: FlowStore(project, cache))
         self._features = _Current(

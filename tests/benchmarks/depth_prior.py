@@ -139,7 +139,7 @@ def judge(project: Project, scene: SyntheticScene, settings: Settings) -> list[f
 
 
 def belief_in(project: Project, settings: Settings, kind: str, maps: Maps) -> Belief:
-    data = read_correspondences(project, torch.device("cpu"), settings.fit.data_mb * 10**6 // 6)
+    data = read_correspondences(project, torch.device("cpu"), settings.fit.correspondences)
     return believe(DepthPrior(torch.from_numpy(maps), kind == "inverse"), data, Camera(project.size))
 
 

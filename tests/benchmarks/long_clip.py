@@ -1,14 +1,15 @@
 """Does a clip ten times as long take more memory, and are places that come back followed?
 
     python tests/benchmarks/long_clip.py [--frames 75,150,300,600] [--pairs keyframe] [--size 128x96] [--steps 200]
-        [--set KEY=VALUE] [--json FILE]
+        [--set KEY=VALUE] [--work DIR] [--json FILE]
 
 A camera pans over a wide place and back, 75 frames each way, while a disc wanders through the view
 (`omnitrack.synthetic.panorama_scene`; frames are made one by one, so that no stage is handed the whole clip). Each clip
 goes through init, flow, filter, fit and query, each stage in a process of its own, whose peak of resident memory is
-read from the system at its end. The bounds on memory (`filter.cache_mb`, `fit.data_mb`) are set so low that clips of
-this size reach them. Positions are judged in per cent, on points of four frames in all other frames: most of them
-leave the view and come back.
+read from the system at its end. The bounds (`memory.max_gb`, `fit.correspondences`) are set so low that clips of this
+size reach them. With `--work` clips stay there, and what an earlier run measured of a stage is not measured again: 32
+to 4,096 frames are a night. Positions are judged in per cent, on points of four frames in all other frames: most of
+them leave the view and come back.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ def bounded(asked: argparse.Namespace) -> Any:
         "flow.workers": 1,
         "filter.grid_points": 800,
         "filter.window": 30,
-        "filter.cache_mb": 32,
-        "fit.data_mb": 24,
+        "memory.max_gb": 1.0,
+        "fit.correspondences": 4_000_000,
         "fit.steps": asked.steps,
     }
     return settings_of(asked, fixed)
@@ -128,17 +129,22 @@ def judge(project: Any, scene: Any, settings: Any) -> dict[str, float]:
     }
 
 
-def measure(frames: int) -> TableRow:
-    """All stages of one clip, each in a process of its own."""
+def measure(frames: int, work: Path | None) -> TableRow:
+    """All stages of one clip, each in a process of its own; those that are measured already are not run again."""
     row: dict[str, Any] = {"frames": frames, "log": frames * math.log2(frames)}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (work or Path(temporary)) / str(frames)
+        folder.mkdir(parents=True, exist_ok=True)
         for stage in STAGES:
-            arguments = [*sys.argv[1:], "--stage", stage, "--root", f"{folder}/clip", "--frames", str(frames)]
-            done = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise SystemExit(done.stderr)
-            row.update(json.loads(done.stdout))
-        row["frames_mb"] = sum(path.stat().st_size for path in Path(folder).rglob("*.png")) / 1e6
+            measured = folder / f"{stage}.json"
+            if not measured.exists():
+                words = [*sys.argv[1:], "--stage", stage, "--root", str(folder / "clip"), "--frames", str(frames)]
+                done = subprocess.run([sys.executable, __file__, *words], capture_output=True, text=True, check=False)
+                if done.returncode:
+                    raise SystemExit(done.stderr)
+                measured.write_text(done.stdout)
+            row.update(json.loads(measured.read_text()))
+        row["frames_mb"] = sum(path.stat().st_size for path in folder.rglob("*.png")) / 1e6
     return row
 
 
@@ -148,6 +154,7 @@ def main() -> None:
     parser.add_argument("--size", default="128x96")
     parser.add_argument("--pairs", default="keyframe")
     parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--work", type=Path, metavar="DIR", help="keep clips and measurements here")
     add_settings(parser)
     parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
     parser.add_argument("--root", help=argparse.SUPPRESS)
@@ -156,7 +163,7 @@ def main() -> None:
         report = Report(asked.json)
         table = report.table("clips", COLUMNS, names=0)
         for frames in asked.frames.split(","):
-            table.add(measure(int(frames)))
+            table.add(measure(int(frames), asked.work))
         report.write()
         return
     begin = time.perf_counter()

@@ -148,8 +148,8 @@ def test_fit(cli: Cli, project: Path, replaced: Callable[..., Stage]) -> None:
     stage = replaced("fit.fit_field")
     words = ["--method", "cadex", "--steps", "7", "--resume", "--device", "cpu", "--seed", "3"]
     assert cli("fit", str(project), *words)[0] == 0
-    _, settings, device, seed, resume, _ = stage.arguments
-    assert (settings.fit.method, settings.fit.steps, device, seed, resume) == ("cadex", 7, "cpu", 3, True)
+    _, settings, device, seed, resume, _, pins = stage.arguments
+    assert (settings.fit.method, settings.fit.steps, device, seed, resume, pins) == ("cadex", 7, "cpu", 3, True, None)
 
 
 def test_a_preset_is_under_the_file_and_the_flags(cli: Cli, project: Path, replaced: Callable[..., Stage]) -> None:

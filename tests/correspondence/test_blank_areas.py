@@ -97,7 +97,9 @@ def test_who_is_sure_of_himself_is_left_alone() -> None:
     assert WithSurroundings(Noisy(sure), clip).estimate_pairs([(0, 1)], [None])[0] is sure
     followed = WithSurroundings(Noisy(FlowEstimate(flow)), clip)
     assert (followed.batch_pairs, followed.concurrent) == (3, False)
-    assert np.array_equal(followed.estimate_pairs([(0, 1)], [None])[0].flow, BlankAreas(frame).follow(flow))
+    found = followed.estimate_pairs([(0, 1)], [None])[0]
+    assert np.array_equal(found.flow, BlankAreas(frame).follow(flow))
+    assert found.measured is not None and np.array_equal(found.measured, flow)
     broken = FlowEstimate(flow[:9])
     assert WithSurroundings(Noisy(broken), clip).estimate_pairs([(0, 1)], [None])[0] is broken  # the stage names it
 

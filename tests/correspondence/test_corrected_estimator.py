@@ -91,7 +91,7 @@ def test_flow_with_a_confidence_stays(random_weights: Path) -> None:
 def test_a_pair_does_not_depend_on_the_others_or_on_memory(random_weights: Path) -> None:
     pairs: list[Pair] = [(0, 1), (4, 2), (0, 8)]
     together = Corrected(Still(), settings(random_weights), CLIP).estimate_pairs(pairs, [None] * 3)
-    forgetful = Corrected(Still(), settings(random_weights, cache_mb=0), CLIP)
+    forgetful = Corrected(Still(), settings(random_weights), replace(CLIP, memory_gb=0.0))
     for pair, estimate in reversed(list(zip(pairs, together, strict=True))):
         assert np.array_equal(forgetful.estimate_pairs([pair], [None])[0].flow, estimate.flow)
 

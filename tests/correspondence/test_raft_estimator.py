@@ -22,6 +22,7 @@ from omnitrack.correspondence.raft.checkpoints import load_network, original_nam
 from omnitrack.correspondence.raft.grid import Grid
 from omnitrack.correspondence.raft.network import SMALL, RaftNetwork
 from omnitrack.errors import OmnitrackError
+from omnitrack.memory import BASE_BYTES, BATCH_SHARE
 from omnitrack.project.project import Project
 from omnitrack.settings import FlowSettings, RaftSettings
 from omnitrack.stages.flow import flow_stamp
@@ -44,9 +45,15 @@ def clip_of(scene: SyntheticScene) -> Clip:
     return Clip(scene.frame, scene.num_frames, scene.size, scene.size)
 
 
-def pairs_of(weights: Path, scene: SyntheticScene, **changes: object) -> RaftPairs:
+def pairs_of(weights: Path, scene: SyntheticScene, memory_gb: float = 4.0, **changes: object) -> RaftPairs:
     settings = RaftSettings(weights=str(weights), side=128, iterations=2, half_precision=False)
-    return RaftEstimator(replace(settings, **changes)).open(clip_of(scene))  # type: ignore[arg-type]
+    clip = replace(clip_of(scene), memory_gb=memory_gb)
+    return RaftEstimator(replace(settings, **changes)).open(clip)  # type: ignore[arg-type]
+
+
+def room_for(megabytes: float) -> float:
+    """`memory.max_gb` that leaves so much for what is computed at once."""
+    return (BASE_BYTES + 1e6 * megabytes / BATCH_SHARE) / 1e9
 
 
 SCENE = occluder_scene(size=(150, 120))
@@ -66,7 +73,7 @@ def test_a_pair_does_not_depend_on_batch_cache_or_memory(random_weights: Path) -
     start = np.full((120, 150, 2), 3, np.float32)
     initial = [None, start, start]
     alone = pairs_of(random_weights, SCENE, batch_pairs=1).estimate_pairs(wanted, initial)
-    for changes in ({"batch_pairs": 3}, {"cache_mb": 0}, {"correlation_mb": 1, "side": 128}):
+    for changes in ({"batch_pairs": 3}, {"memory_gb": 0.0}, {"memory_gb": room_for(1.0), "side": 128}):
         others = pairs_of(random_weights, SCENE, **changes).estimate_pairs(wanted, initial)
         for mine, its in zip(alone, others, strict=True):
             assert np.abs(mine.flow - its.flow).max() < 2e-3, changes  # pixels
@@ -77,8 +84,8 @@ def test_the_batch_fits_the_memory(random_weights: Path) -> None:
     assert pairs_of(random_weights, SCENE, batch_pairs=8).batch_pairs == 8
     # 16 x 20 cells (128 x 160 pixels), 8 zeros after each row: 320 x (8 + 16 x 28 + 8 x 18 + 4 x 13 + 2 x 10) x 4 bytes
     # a pair, 0.86 MB
-    assert pairs_of(random_weights, SCENE, batch_pairs=8, correlation_mb=2).batch_pairs == 2
-    assert pairs_of(random_weights, SCENE, batch_pairs=8, correlation_mb=1).batch_pairs == 1
+    assert pairs_of(random_weights, SCENE, batch_pairs=8, memory_gb=room_for(2.0)).batch_pairs == 2
+    assert pairs_of(random_weights, SCENE, batch_pairs=8, memory_gb=room_for(1.0)).batch_pairs == 1
 
 
 def test_each_frame_is_encoded_once(random_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,8 +102,8 @@ def test_threads_get_the_flow_that_one_gets(random_weights: Path) -> None:
     alone = pairs_of(random_weights, SCENE).estimate_pairs(wanted, [None] * len(wanted))
     before = torch.get_num_threads()
     # Room for one caller at a time, and for many.
-    for correlation_mb in (1, 64):
-        estimator = pairs_of(random_weights, SCENE, correlation_mb=correlation_mb)
+    for megabytes in (1.0, 64.0):
+        estimator = pairs_of(random_weights, SCENE, memory_gb=room_for(megabytes))
         with ThreadPoolExecutor(4) as pool:
             together = list(pool.map(lambda pair, e=estimator: e.estimate_pairs([pair], [None])[0], wanted))  # type: ignore[misc]
         assert all(np.abs(a.flow - b.flow).max() < 2e-3 for a, b in zip(alone, together, strict=True))
@@ -112,7 +119,7 @@ def test_the_stamp_of_flow_records_the_file_and_what_changes_the_result(random_w
 
     copied = tmp_path / "other name.pth"
     copied.write_bytes(random_weights.read_bytes())
-    assert stamp() == stamp(weights=str(copied)) == stamp(batch_pairs=3, correlation_mb=5, cache_mb=7)
+    assert stamp() == stamp(weights=str(copied)) == stamp(batch_pairs=3)
     assert stamp()["inputs"]["raft_weights"] == hashlib.sha256(copied.read_bytes()).hexdigest()
     assert stamp() != stamp(iterations=5) and stamp() != stamp(weights="small")
     assert stamp("dis") == stamp("dis", iterations=5) and stamp("dis")["inputs"] == {"frames": "frames"}

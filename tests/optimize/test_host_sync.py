@@ -1,7 +1,4 @@
-"""A step never waits for the device: it runs none of the operations that read a tensor's values on the host.
-
-On a CPU nothing would be waited for, but the operations are the same as on any other device.
-"""
+"""A step never waits for the device: it runs none of the operations that read a tensor's values on the host."""
 
 from __future__ import annotations
 
@@ -12,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from device_watch import NoHostSync
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.engine import Engine
@@ -22,31 +19,6 @@ from omnitrack.optimize.methods import METHODS
 from omnitrack.optimize.sampler import SAMPLERS
 from omnitrack.settings import FitSettings
 from omnitrack.synthetic import two_planes
-
-SYNCHRONISING = {
-    "aten::_local_scalar_dense",  # item(), float(), int(), bool(), if tensor
-    "aten::is_nonzero",
-    "aten::equal",
-    "aten::nonzero",  # where() with one argument
-    "aten::masked_select",
-    "aten::bincount",
-    "aten::_unique2",
-    "aten::unique_dim",
-    "aten::repeat_interleave",  # with repeats that are a tensor
-    "aten::lift_fresh",  # torch.tensor() of Python numbers, which are copied to the device
-}
-INDEXING = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"}
-
-
-class NoHostSync(TorchDispatchMode):
-    """Fails at an operation that makes the host wait for the device."""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func.name().split(".")[0]
-        assert name not in SYNCHRONISING, f"{name} waits for the device"
-        masked = name in INDEXING and any(i is not None and i.dtype in (torch.bool, torch.uint8) for i in args[1])
-        assert not masked, f"{name} with a mask waits for the device"
-        return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

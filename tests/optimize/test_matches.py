@@ -19,6 +19,7 @@ from omnitrack.optimize.engine import Engine
 from omnitrack.optimize.matches import LongRangeMatches, inliers
 from omnitrack.optimize.method import StepContext
 from omnitrack.optimize.methods import METHODS, get_method
+from omnitrack.optimize.sampler import make_sampler
 from omnitrack.optimize.schedule import match_weight, only_inliers
 from omnitrack.settings import FitSettings
 from omnitrack.synthetic import SyntheticScene, static_scene, two_planes
@@ -177,6 +178,28 @@ def test_matches_pull_the_field(
         assert max(float(g.abs().max()) for g in gradients) > 0
 
 
+@pytest.mark.parametrize("context", [EARLY, LATE])
+def test_matches_and_batches_share_a_pass(
+    context: StepContext, scene: SyntheticScene, data: Correspondences, small_fit: FitSettings
+) -> None:
+    """Values and gradients are those of two passes."""
+    method, field = get_method("cadex"), shaken("cadex", data, small_fit)
+    assert method.joint_losses is not None
+    generator = torch.Generator().manual_seed(0)
+    batch = make_sampler(data, small_fit, method.extras(small_fit)).draw(0.5, generator)
+    matches = matches_of(true_rows(scene)).draw(33, generator)
+    terms, errors = method.losses(field, batch, small_fit, context)
+    far = method.match_loss(field, matches, small_fit, context)
+    together, same_errors, same_far = method.joint_losses(field, batch, matches, small_fit, context)
+    torch.testing.assert_close(together, terms)
+    torch.testing.assert_close((same_errors, same_far), (errors, far))
+    parameters = list(field.parameters())
+    apart = torch.autograd.grad(sum(terms.values()) + far, parameters)
+    joined = torch.autograd.grad(sum(together.values()) + same_far, parameters)
+    for found, expected in zip(joined, apart, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)  # sums in another order
+
+
 @pytest.mark.parametrize("mapping", ["invertible", "two_networks"])
 def test_matches_pull_every_mapping(mapping: str, data: Correspondences, small_fit: FitSettings) -> None:
     omnimotion = replace(small_fit.omnimotion, mapping=mapping, samples=4, two_networks_hidden=(8, 8))
@@ -259,12 +282,13 @@ def test_matches_lead_where_flow_does_not_reach(
     rows = true_rows(bending, 200)
     last = rows[rows[:, 3] == 5]
 
-    def error(number: int) -> float:
+    def error(number: int, seed: int) -> float:
         settings = replace(small_fit, matches=number, match_weights=(1.0,), steps=60)
         settings = replace(settings, cadex=replace(settings.cadex, learning_rate=5e-2))
-        engine = Engine(near, settings, 0, matches=matches_of(rows))
+        engine = Engine(near, settings, seed, matches=matches_of(rows))
         list(engine.run())
         found = engine.field.track(0, last[:, 1:3], [5]).pixels[:, 0]
         return float(np.linalg.norm(found - last[:, 4:6], axis=-1).mean())
 
-    assert error(64) < 0.7 * error(0)
+    _, middle, _ = sorted(error(64, seed) for seed in range(3))  # short, violent fits: one in nine ends elsewhere
+    assert middle < 0.7 * error(0, 0)

@@ -52,6 +52,11 @@ def test_round_trip(project: Project) -> None:
     assert found.state["generator"].dtype == torch.uint8
 
 
+def test_settings_of_an_earlier_version_are_called_as_they_are_now(project: Project) -> None:
+    save_checkpoint(project, {**STAMP, "settings": {"steps": 100, "data_mb": 360}}, 12.5, state(25))
+    assert load_checkpoint(project).stamp["settings"] == {"steps": 100, "correspondences": 60_000_000}
+
+
 def test_the_newest_two_are_kept(project: Project) -> None:
     for step in (25, 50, 75, 100):
         save_checkpoint(project, STAMP, 1.0, state(step))

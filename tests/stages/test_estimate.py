@@ -25,7 +25,7 @@ class Notes(Progress):
 
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("omnitrack.stages.estimate.usable_cores", lambda: 2)
 
 
 def test_minutes_of_a_fresh_project_by_hand(project: Project) -> None:

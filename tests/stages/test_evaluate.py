@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,9 +23,11 @@ from omnitrack.progress import Progress
 from omnitrack.project.project import Project
 from omnitrack.settings import Settings
 from omnitrack.stages import evaluate_video, flow
-from omnitrack.stages.evaluate import EvalReport, evaluate
+from omnitrack.stages.evaluate import EvalReport, VideosFailed, evaluate
 from omnitrack.stages.evaluate_video import resize_frames
 from omnitrack.tracks.tracks import Tracks
+from omnitrack.workers.contract import Job, Outcome
+from omnitrack.workers.here import Here
 
 SIZE, SHIFT = np.array([64, 48]), np.array([2, 1])  # of the fixture `clip`
 STARTS = np.array([[10, 12], [30, 20], [45, 30], [20, 35]])
@@ -253,6 +255,22 @@ def test_a_damaged_score_is_made_again(tmp_path: Path, video: TapvidVideo, stage
     assert stages_seen == ["query_tracks"]
 
 
+@pytest.mark.parametrize("metrics", [None, [], {"average_jaccard": 1.0}, {"average_jaccard": {"a": 1}}])
+def test_a_score_without_its_numbers_is_made_again(
+    tmp_path: Path, video: TapvidVideo, stages_seen: list[str], metrics: Any
+) -> None:
+    """As another version may have saved it; the seconds of `init` too."""
+    first = run([video], ["cadex"], work=tmp_path).results["methods"]["cadex"]["mean"]
+    folder = tmp_path / "pan" / "eval"
+    saved = json.loads((folder / "cadex.json").read_text())
+    (folder / "cadex.json").write_text(json.dumps({**saved, "metrics": metrics}))
+    (folder / "seconds.json").write_text(json.dumps({"init": {"seconds": 1.0}}))
+    stages_seen.clear()
+    again = run([video], ["cadex"], work=tmp_path).results["methods"]["cadex"]["mean"]
+    assert stages_seen == ["query_tracks"]
+    assert again["average_jaccard"] == first["average_jaccard"]
+
+
 def test_undefined_metrics_are_taken_up(tmp_path: Path, video: TapvidVideo, stages_seen: list[str]) -> None:
     occluded = np.ones((4, 8), bool)
     occluded[:, 0] = False  # visible in the query frame only
@@ -331,3 +349,30 @@ def test_resizing() -> None:
     np.testing.assert_array_equal(resize_frames(frames, (2, 1))[0, 0, :, 0], [0, 200])
     np.testing.assert_array_equal(resize_frames(frames, (1, 1))[0, 0, :, 0], [100])
     assert resize_frames(frames, (4, 16)).shape == (2, 16, 4, 3)
+
+
+# --- several at once --------------------------------------------------------------------------------------------
+class Backwards(Here):
+    """An executor whose last job ends first."""
+
+    def run(self, jobs: Iterable[Job], progress: Progress, total: int | None = None) -> Iterator[Outcome]:
+        return iter(list(super().run(jobs, progress, total))[::-1])
+
+
+def test_results_do_not_depend_on_which_video_ends_first(video: TapvidVideo, stages_seen: list[str]) -> None:
+    still = TapvidVideo("wrong", video.frames, np.repeat(truth()[:, :1], 8, axis=1), video.occluded)
+    found = [run([video, still], ["cadex"], executor=executor("cpu")).results for executor in (Here, Backwards)]
+    for results in found:
+        for scores in results["methods"]["cadex"]["videos"].values():
+            del scores["seconds"]
+    assert json.dumps(found[0]) == json.dumps(found[1])
+
+
+def test_a_video_that_fails_leaves_the_others_alone(tmp_path: Path, video: TapvidVideo) -> None:
+    predictions = {"mine": save_predictions(tmp_path / "mine", video)}
+    missing = [TapvidVideo(name, video.frames, video.points, video.occluded) for name in ("lost", "gone")]
+    with pytest.raises(VideosFailed) as caught:
+        run([missing[0], video, missing[1]], ["chain"], predictions=predictions)
+    assert caught.value.message.startswith("2 of 3 videos failed: video lost, mine: there are no predictions at ")
+    assert "; video gone, mine: there are no predictions at " in caught.value.message
+    assert list(caught.value.report.results["methods"]["chain"]["videos"]) == ["pan"]

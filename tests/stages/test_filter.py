@@ -23,7 +23,7 @@ from omnitrack.project.filtered import filtered_file, read_correspondences
 from omnitrack.project.frames_meta import write_meta
 from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore
-from omnitrack.settings import Settings
+from omnitrack.settings import MemorySettings, Settings
 from omnitrack.stages.filter import FilterReport, filter_flow, filter_stamp, target_distances
 from omnitrack.stages.flow import compute_flow
 from omnitrack.stages.hops import judge_hops
@@ -255,10 +255,9 @@ def test_frames_on_either_side_of_the_turn_are_joined(returning: tuple[Project, 
 def test_memory_for_flow_changes_nothing_but_the_time(
     matched_project: Project, filtered_project: Project, small_settings: Settings
 ) -> None:
-    settings = with_filter(small_settings, cache_mb=0)
+    settings = replace(small_settings, memory=MemorySettings(max_gb=0.0))
     filter_flow(matched_project, settings)
     assert contents(matched_project) == contents(filtered_project)
-    assert filter_stamp({}, settings.filter) == filter_stamp({}, small_settings.filter)
 
 
 # --- again, and after an interruption ---------------------------------------------------------------------------

@@ -188,7 +188,7 @@ def test_correspondences_take_as_much_memory_as_the_settings_allow(
         return asked[-1]
 
     monkeypatch.setattr(fit_stage, "read_correspondences", spy)
-    fit_field(filtered_project, with_fit(small_settings, data_mb=2), device="cpu")
+    fit_field(filtered_project, with_fit(small_settings, correspondences=333_333), device="cpu")
     assert asked[0].sources.tolist() == list(range(8)), "a frame too few has no depth of its own"
     assert load_field(filtered_project, device="cpu").depth_map(7).shape == (48, 64)
 

@@ -74,7 +74,7 @@ def test_an_interrupted_judgement_goes_on(
     with pytest.raises(KeyboardInterrupt):
         judge_hops(matched_project, small_settings, Stopped())
     assert hops_file(matched_project).has_parts()
-    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    monkeypatch.setattr("omnitrack.stages.frame_jobs.usable_cores", lambda: 1)
     judge_hops(matched_project, small_settings)
     interrupted = stored(matched_project)
     hops_file(matched_project).remove()

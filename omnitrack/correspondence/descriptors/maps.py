@@ -18,7 +18,6 @@ CHANNELS = 32  # that are kept: of ALIKE-n's 128 they hold nine tenths of the sq
 LEARNED_FRAMES = 8  # which channels is learned from so many frames ...
 LEARNED_STRIDE = 8  # ... at every so many pixels
 MOST_ENLARGED = 2  # times: there is nothing more to be seen
-_MEGABYTE = 1_000_000
 
 
 class Describer(Protocol):
@@ -53,7 +52,7 @@ class ClipDescriptors:
         size: (width, height) of the frames.
         side: What their shorter side becomes, about, before they are described; small frames become `MOST_ENLARGED`
             times as large at most.
-        cache_mb: Memory for maps.
+        cache_bytes: Memory for maps.
         device: Where to compute.
 
     Attributes:
@@ -67,14 +66,14 @@ class ClipDescriptors:
         num_frames: int,
         size: tuple[int, int],
         side: int,
-        cache_mb: float,
+        cache_bytes: float,
         device: str | torch.device = "cpu",
     ) -> None:
         self._describe, self._frame, self._num_frames, self._device = describe, frame, num_frames, device
         self.map_size = network_size(size, min(side, MOST_ENLARGED * min(size)), describe.multiple)
         self._axes: Tensor | None = None
         self._working = threading.Lock()
-        self._maps: ByteCache[int, Tensor] = ByteCache(cache_mb * _MEGABYTE, lambda values: values.nbytes)
+        self._maps: ByteCache[int, Tensor] = ByteCache(cache_bytes, lambda values: values.nbytes)
 
     def of(self, frame: int) -> Tensor:
         """(h * w, C) float16 descriptors of a frame, row by row."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.progress import SILENT, Progress
+from omnitrack.settings import MemorySettings
 
 Pair = tuple[int, int]
 
@@ -25,6 +26,7 @@ class Clip:
         original_size: (width, height) of the video in pixels.
         device: Where an estimator that uses torch computes: ``cpu``, ``cuda`` or ``cuda:N``.
         progress: Hears of downloads.
+        memory_gb: That may be taken in all, `memory.max_gb`; see `omnitrack.memory`.
 
     Example:
         >>> frames = np.zeros((3, 48, 64, 3), np.uint8)
@@ -39,6 +41,7 @@ class Clip:
     original_size: tuple[int, int]
     device: str = "cpu"
     progress: Progress = SILENT
+    memory_gb: float = MemorySettings().max_gb
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class FlowEstimate:
         flow: (H, W, 2) float32, all finite: source pixel p is at p + flow[p] in the target.
         confidence: (H, W) in [0, 1], 0 where nothing is known or the point is hidden; None where the estimator cannot
             tell, and the cycle check alone decides.
+        measured: (H, W, 2) float32, where `flow` says more than was measured: where the search for a farther frame
+            begins. None: `flow` is that.
 
     Example:
         >>> FlowEstimate(np.zeros((48, 64, 2), np.float32)).confidence is None
@@ -57,6 +62,7 @@ class FlowEstimate:
 
     flow: NDArray[np.float32]
     confidence: NDArray[np.float32] | None = None
+    measured: NDArray[np.float32] | None = None
 
 
 @runtime_checkable

@@ -14,6 +14,7 @@ from omnitrack.correspondence.descriptors.patches import PatchDescriber
 from omnitrack.correspondence.descriptors.search import DescriptorSearch
 from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate, Pair, PairEstimator
 from omnitrack.device import cpu_threads
+from omnitrack.memory import cache_bytes
 from omnitrack.settings import PATCHES, DescriptorSettings
 from omnitrack.weights import locate
 
@@ -43,7 +44,7 @@ class Corrected:
             clip.num_frames,
             clip.size,
             settings.side,
-            settings.cache_mb,
+            cache_bytes(clip.memory_gb),
             clip.device,
         )
         self._search = DescriptorSearch(

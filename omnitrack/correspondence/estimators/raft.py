@@ -6,7 +6,6 @@ Source:
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,10 +22,11 @@ from omnitrack.correspondence.raft.checkpoints import PUBLISHED, load_network
 from omnitrack.correspondence.raft.correlation import Correlation, Store, pair_bytes
 from omnitrack.correspondence.raft.grid import Grid
 from omnitrack.correspondence.raft.network import EncodedFrames, RaftNetwork
+from omnitrack.device import usable_cores
+from omnitrack.memory import batch_bytes, cache_bytes
 from omnitrack.settings import RaftSettings
 from omnitrack.weights import locate
 
-_MEGABYTE = 1_000_000
 _GPU_BATCH = 16  # pairs; a CPU is fastest with one, whose arrays stay in its cache
 
 Flow = NDArray[np.float32]
@@ -70,13 +70,13 @@ class RaftPairs:
         wanted = settings.batch_pairs or (_GPU_BATCH if on_gpu else 1)
         height, width = self._grid.cells
         one = pair_bytes(height, width, network.architecture.radius, network.compute_type)
-        fitting = max(1, int(settings.correlation_mb * _MEGABYTE // one))
+        fitting = max(1, int(batch_bytes(clip.memory_gb) // one))
         self.batch_pairs = min(wanted, fitting)
         self._threads = torch.get_num_threads()
-        self._slots = Slots(1 if on_gpu else min(os.cpu_count() or 1, fitting // self.batch_pairs))
+        self._slots = Slots(1 if on_gpu else min(usable_cores(), fitting // self.batch_pairs))
         self._encoding = threading.Lock()
         self._encoded: ByteCache[int, EncodedFrames] = ByteCache(
-            settings.cache_mb * _MEGABYTE, lambda frames: frames.bytes
+            cache_bytes(clip.memory_gb), lambda frames: frames.bytes
         )
 
     @torch.inference_mode()
@@ -101,7 +101,7 @@ class RaftPairs:
             sources.features,
             targets,
             self._network.architecture.radius,
-            self._settings.correlation_mb * _MEGABYTE / self._slots.count,
+            batch_bytes(self._clip.memory_gb) / self._slots.count,
             self._network.compute_type,
             store,
         )

@@ -18,7 +18,8 @@ LEAST_SIDE = 16  # pixels; a smaller frame has no surroundings
 class WithSurroundings:
     """Another estimator's flow, blank areas as `BlankAreas` has them; a `PairEstimator`.
 
-    Flow of an estimator that gives a confidence of its own, as tracks do, stays.
+    Flow of an estimator that gives a confidence of its own, as tracks do, stays. A search for a farther frame begins at
+    what was measured: where a blank place moves otherwise than its surroundings, it would not find out any more.
 
     Args:
         estimator: The other one.
@@ -42,7 +43,7 @@ class WithSurroundings:
         if estimate.confidence is not None or min(self._shape[:2]) < LEAST_SIDE or not self._is_sound(estimate.flow):
             return estimate
         flow = np.asarray(estimate.flow, np.float32)
-        return FlowEstimate(self._areas(pair[0]).follow(flow))
+        return FlowEstimate(self._areas(pair[0]).follow(flow), measured=flow)
 
     def _is_sound(self, flow: NDArray[np.float32]) -> bool:
         """Whether it is flow at all; where a plug-in's is not, the stage says so."""

@@ -27,6 +27,11 @@ CHUNKS = 16  # of a slab, each with sums of its own: more cores than that are no
 Span = tuple[int, int]  # first point, and the one behind the last
 
 
+def knows(shape: Shape) -> bool:
+    """Whether the pass can do layers of a shape: of any."""
+    return True
+
+
 def carried(points: Tensor, frames: Tensor, packed: Packed, shape: Shape, inverse: bool) -> Tensor:
     """Points (3, P) of frames (P,) through all layers, or back; differentiable but for the shape and the frames."""
     return _Carrying.apply(points, frames, *packed, shape, inverse)  # type: ignore[no-any-return, no-untyped-call]

@@ -1,0 +1,63 @@
+"""Which executor does what a command line asks for, and how it shares the machine out."""
+
+from __future__ import annotations
+
+from omnitrack.errors import UsageError
+from omnitrack.memory import GB, most_at_once
+from omnitrack.progress import SILENT, Progress
+from omnitrack.workers.contract import Executor, Share
+from omnitrack.workers.here import Here
+from omnitrack.workers.processes import Processes
+
+
+def choose_executor(
+    jobs: int | None,
+    device: str,
+    memory_gb: float,
+    total: int | None = None,
+    cluster: str | None = None,
+    progress: Progress = SILENT,
+) -> Executor:
+    """The executor for so many jobs at once.
+
+    Args:
+        jobs: At once; None: one, or as many as a cluster has room for.
+        device: As for `omnitrack.device.pick_device`.
+        memory_gb: That each may take.
+        total: How many there are in all, where that is known.
+        cluster: Where Ray is to do them, see `omnitrack.workers.cluster.Cluster`; None: this machine, without Ray.
+        progress: Hears of it where there is memory for fewer.
+
+    Raises:
+        OmnitrackError: All are to use one GPU, or Ray is not installed.
+    """
+    if cluster is not None:
+        from omnitrack.workers.cluster import Cluster
+
+        return Cluster(cluster, jobs, device, int(memory_gb * GB))
+    count = min(jobs or 1, total or jobs or 1)
+    if count > most_at_once(memory_gb):
+        count = most_at_once(memory_gb)
+        progress.note(f"there is memory for {count} at once, {memory_gb:g} GB each: --max-memory says how much")
+    return Processes(local_shares(count, device)) if count > 1 else Here(device)
+
+
+def local_shares(count: int, device: str) -> list[Share]:
+    """This machine in so many parts: cores evenly, GPUs in turn.
+
+    Raises:
+        UsageError: All are to use one GPU.
+    """
+    from omnitrack.device import pick_device, usable_cores
+
+    if device.startswith("cuda:"):
+        raise UsageError(
+            f"{count} jobs at once on {device} alone would wait for each other",
+            "leave out --jobs, or give them all GPUs: --device cuda",
+        )
+    cores = max(1, usable_cores() // count)
+    if pick_device(device).type == "cpu":
+        return [Share(cores, device) for _ in range(count)]
+    import torch
+
+    return [Share(cores, f"cuda:{number % torch.cuda.device_count()}") for number in range(count)]

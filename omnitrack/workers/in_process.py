@@ -1,0 +1,72 @@
+"""The life of a local worker process: from its start to the end of the process that started it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from functools import partial
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from omnitrack.workers.carrying_out import Answer, carry_out
+from omnitrack.workers.contract import Job, Share
+
+SIGTERM_STATUS = 143  # 128 + the signal, as shells say it
+_told: Connection
+_share: Share
+_telling = threading.Lock()
+_busy = threading.Lock()  # held while a job is at work
+_orphaned = threading.Event()
+
+
+class Stopped(KeyboardInterrupt):
+    """The process that started this one wants the job to save what it has, and to end."""
+
+
+def begin(pipe: Connection, share: Share) -> None:
+    """Prepare this process.
+
+    Args:
+        pipe: Takes what there is to say of a job.
+        share: What may be used.
+    """
+    global _told, _share
+    _told, _share = pipe, share
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()  # Ctrl-C is for the process that started this one, which tells; ffmpeg is not to hear it either
+    signal.signal(signal.SIGTERM, _stop)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def carry_out_job(job: Job) -> Answer:
+    """Do a job."""
+    with _busy:
+        answer = carry_out(job, _share, partial(_tell, job.name))
+    if _orphaned.is_set():
+        os._exit(SIGTERM_STATUS)  # nobody waits for the answer
+    return answer
+
+
+def _tell(name: str, words: Any) -> None:
+    try:
+        with _telling:
+            _told.send((name, words))
+    except OSError:  # nobody listens any more
+        _orphaned.set()
+
+
+def _stop(*_: object) -> None:
+    if _busy.locked():
+        raise Stopped
+    os._exit(SIGTERM_STATUS)
+
+
+def _end_with_parent() -> None:
+    """Save and end where the process that started this one was killed: idle workers would wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        _orphaned.set()
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,169 @@
+"""Jobs in processes of this machine, each a pool of one of `concurrent.futures`.
+
+A process that is killed breaks its own pool only: it is known whose work it had, and a new one goes on with it. The
+processes are a process group of their own each, so that Ctrl-C at a terminal reaches this process alone, which tells
+them; and each ends with this one, however that ends.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from itertools import islice
+from multiprocessing.connection import Connection
+from pickle import UnpicklingError
+from queue import SimpleQueue
+
+from omnitrack.errors import OmnitrackError
+from omnitrack.progress import Board, Progress
+from omnitrack.workers import in_process
+from omnitrack.workers.carrying_out import Answer, Said
+from omnitrack.workers.contract import TRIES, WORKER_HINT, Job, Outcome, Share
+
+LISTENING_SECONDS = 5.0  # for the last words of a process that has ended
+SAVING_SECONDS = 60.0  # that jobs which are told to stop have for saving what they have
+
+
+class Processes:
+    """An executor of local processes; see `omnitrack.workers.contract.Executor`.
+
+    Args:
+        shares: What each of them may use: as many processes as shares.
+    """
+
+    def __init__(self, shares: Iterable[Share]) -> None:
+        self._shares = list(shares)
+
+    def run(self, jobs: Iterable[Job], progress: Progress, total: int | None = None) -> Iterator[Outcome]:
+        """Carry jobs out, and give their outcomes as they end."""
+        waiting, running = enumerate(jobs), set[Future[Outcome]]()
+        with progress.board(total) as board, ThreadPoolExecutor(len(self._shares)) as threads:
+            workers = [_Worker(share, board) for share in self._shares]
+            free: SimpleQueue[_Worker] = SimpleQueue()
+            for worker in workers:
+                free.put(worker)
+
+            def do(number: int, job: Job) -> Outcome:
+                worker = free.get()
+                try:
+                    return worker.do(number, job)
+                finally:
+                    free.put(worker)
+
+            try:
+                running |= {threads.submit(do, *next_one) for next_one in islice(waiting, len(workers))}
+                while running:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    running |= {threads.submit(do, *next_one) for next_one in islice(waiting, len(done))}
+                    yield from (future.result() for future in done)
+            finally:
+                _end(workers, running)
+
+
+def _end(workers: list[_Worker], running: set[Future[Outcome]]) -> None:
+    """Let the processes end: those at work, because this one was stopped, after they have saved what they have."""
+    try:
+        for worker in workers:
+            worker.tell(signal.SIGTERM)
+        wait(running, SAVING_SECONDS)
+    finally:  # also where Ctrl-C is pressed again
+        for worker in workers:
+            worker.close()
+
+
+class _Worker:
+    """A process that does one job after another; another one takes its place where it dies."""
+
+    def __init__(self, share: Share, board: Board) -> None:
+        self._share, self._board = share, board
+        self._pool: ProcessPoolExecutor | None = None
+        self._process: multiprocessing.process.BaseProcess | None = None
+        self._stopping = False
+        self._listener: threading.Thread | None = None
+
+    def do(self, number: int, job: Job) -> Outcome:
+        """Carry out a job, with a new process where one dies over it."""
+        how = ""
+        for tries in range(1, TRIES + 1):
+            try:
+                pool = self._ready()
+                self._board.began(job.name, f"process {self._pid}")
+                answer: Answer = pool.submit(in_process.carry_out_job, job).result()
+            except BrokenProcessPool:
+                how = f"its process {self._pid} {_how_it_ended(self._process)}"
+            else:
+                if not answer.stopped:
+                    self._board.ended(job.name, answer.seconds, answer.error.message if answer.error else "")
+                    return Outcome(number, job.name, answer.result, answer.error, answer.seconds, tries)
+                how = f"its process {self._pid} was told to end by SIGTERM"
+            self.close()
+            if self._stopping:
+                return Outcome(number, job.name, error=OmnitrackError("it was stopped"), tries=tries)
+            if tries < TRIES:
+                self._board.say(job.name, f"{how}; another one goes on", is_warning=True)
+        error = OmnitrackError(f"{how}, as {TRIES - 1} others before", WORKER_HINT)
+        self._board.ended(job.name, 0.0, error.message)
+        return Outcome(number, job.name, error=error, tries=TRIES)
+
+    def tell(self, sign: int) -> None:
+        """Send the process a signal, if there is one; no other takes its place."""
+        self._stopping = True
+        if self._process is not None and self._process.pid is not None and self._process.is_alive():
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, sign)
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            if self._process is not None and self._process.is_alive():
+                self._process.kill()
+            pool.shutdown(wait=True, cancel_futures=True)
+        if self._listener is not None:
+            self._listener.join(LISTENING_SECONDS)
+
+    @property
+    def _pid(self) -> int:
+        return (self._process.pid if self._process else None) or 0
+
+    def _ready(self) -> ProcessPoolExecutor:
+        """The process, started where there is none, and the thread that listens to it."""
+        if self._pool is None:
+            spawning = multiprocessing.get_context("spawn")  # a fork would copy threads' locks as they happen to be
+            listening, speaking = spawning.Pipe(duplex=False)
+            pool = ProcessPoolExecutor(1, spawning, in_process.begin, (speaking, self._share))
+            self._pool, self._process = pool, None
+            pid = pool.submit(os.getpid).result()
+            speaking.close()  # of this process: what is read ends where the other end is closed there
+            self._process = next(p for p in multiprocessing.active_children() if p.pid == pid)
+            self._listener = threading.Thread(target=self._listen, args=(listening,), daemon=True)
+            self._listener.start()
+        if self._stopping:
+            raise BrokenProcessPool  # it was told before there was a process to tell
+        return self._pool
+
+    def _listen(self, pipe: Connection) -> None:
+        with pipe, suppress(EOFError, OSError, UnpicklingError):  # of a process that ended, or was killed in mid-word
+            while True:
+                name, told = pipe.recv()
+                if isinstance(told, Said):
+                    self._board.say(name, told.text, told.is_warning)
+                else:
+                    self._board.state(name, told)
+
+
+def _how_it_ended(process: multiprocessing.process.BaseProcess | None) -> str:
+    if process is None:
+        return "could not be started"
+    process.join(1.0)
+    code = process.exitcode
+    if code is not None and code < 0:
+        with suppress(ValueError):
+            return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with exit status {code}"

@@ -1,0 +1,92 @@
+"""One bound on memory: what people write, how it is divided, and what became of the five settings that it replaces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from omnitrack.config import load_settings
+from omnitrack.errors import OmnitrackError
+from omnitrack.memory import (
+    BASE_BYTES,
+    BYTES_PER_PIXEL,
+    batch_bytes,
+    cache_bytes,
+    largest_pixels,
+    machine_bytes,
+    most_at_once,
+    most_workers,
+    parse_gb,
+)
+from omnitrack.progress import Progress
+from omnitrack.project.project import Project
+from omnitrack.stages.init import init_from_frames
+
+
+@pytest.mark.parametrize(
+    ("text", "gigabytes"),
+    [("8GB", 8.0), ("8", 8.0), (" 1.5 gb ", 1.5), ("512MB", 0.512), ("2GiB", 2.147483648), ("4g", 4.0)],
+)
+def test_amounts(text: str, gigabytes: float) -> None:
+    assert parse_gb(text) == pytest.approx(gigabytes)
+
+
+@pytest.mark.parametrize("text", ["", "GB", "much", "-1GB", "0", "8TBs", "nan", "1e3GB"])
+def test_no_amounts(text: str) -> None:
+    with pytest.raises(OmnitrackError, match="is no amount of memory") as caught:
+        parse_gb(text)
+    assert caught.value.hint == "for example --max-memory 8GB"
+
+
+@pytest.mark.parametrize("max_gb", [1.0, 2.0, 4.0, 64.0])
+def test_no_stage_takes_more_than_there_is(max_gb: float) -> None:
+    left = max_gb * 1e9 - BASE_BYTES
+    assert cache_bytes(max_gb) + batch_bytes(max_gb) <= left
+    for pixels in (256 * 256, 854 * 480, largest_pixels(max_gb)):
+        workers = most_workers(64, max_gb, BYTES_PER_PIXEL * pixels)
+        assert 1 <= workers <= 64
+        assert cache_bytes(max_gb) + workers * BYTES_PER_PIXEL * pixels <= left * 1.001
+    assert most_workers(2, max_gb, 1.0) == 2
+    assert most_workers(8, max_gb, 1e15) == 1
+
+
+def test_clips_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("omnitrack.memory.CGROUP", tmp_path / "memory.max")
+    (tmp_path / "memory.max").write_text("max\n")
+    whole = machine_bytes()
+    (tmp_path / "memory.max").write_text("9000000000\n")
+    assert machine_bytes() == min(whole, 9e9)
+    monkeypatch.setattr("omnitrack.memory.machine_bytes", lambda: 9e9)
+    assert [most_at_once(each) for each in (1.0, 4.0, 9.0, 10.0)] == [9, 2, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("fit.data_mb", "fit.correspondences"),
+        ("filter.cache_mb", "memory.max_gb"),
+        ("flow.raft.cache_mb", "memory.max_gb"),
+        ("flow.raft.correlation_mb", "memory.max_gb"),
+        ("flow.descriptors.cache_mb", "memory.max_gb"),
+    ],
+)
+def test_old_settings_are_told_their_new_name(old: str, new: str) -> None:
+    with pytest.raises(OmnitrackError, match=f"^{old} is called {new} now$"):
+        load_settings(overrides={old: 100})
+
+
+def test_large_frames_are_worked_on_smaller_where_memory_is_little(tmp_path: Path) -> None:
+    heard: list[str] = []
+    progress = Progress()
+    progress.note = heard.append  # type: ignore[method-assign]
+    settings = load_settings(overrides={"init.max_size": 0, "memory.max_gb": 1.0, "init.cuts": "none"})
+    frames = (np.full((1080, 1920, 3), 40 * t, np.uint8) for t in range(2))
+    init_from_frames(frames, tmp_path / "clip", settings, 24.0, "frames", progress)
+    project = Project(tmp_path / "clip")
+    width, height = project.size
+    assert project.meta.original_size == (1920, 1080)
+    assert 0.97 < width * height / largest_pixels(1.0) < 1.001  # sides are rounded
+    assert abs(width / height - 16 / 9) < 0.01
+    assert [line for line in heard if "there is no room for frames of 1920x1080 in 1 GB of memory" in line]

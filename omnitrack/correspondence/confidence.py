@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from omnitrack.correspondence.raster import Array
 
-WEIGHTS = {"base": -3.318, "chain": 2.865, "agreement": 1.123, "likeness": 1.219, "texture": 0.430, "seen": 0.954}
+WEIGHTS = {"base": -3.329, "chain": 2.838, "agreement": 1.193, "likeness": 1.220, "texture": 0.431, "seen": 0.900}
 LIKENESS_RANGE = (-1.0, 0.75)
 MOST_HIDDEN = 0.5  # more would say that the point is seen after all
 

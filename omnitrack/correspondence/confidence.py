@@ -1,7 +1,9 @@
 """How sure a fused track is: calibrated, so that of places with confidence c a share c is right.
 
 Right is: the point is seen there in truth, and within 4 px at 256 x 256. A logistic function of what is known, fitted
-to the truth by `tests/benchmarks/confidence.py`.
+to the truth of nine development clips of DAVIS, the demo, and a wall and a plate without texture, all weighing alike
+(`tests/benchmarks/confidence.py`, 2026-11-28; its HISTORY.md says which fits). Mean difference of confidence and share
+in ten bins, all places pooled, each clip by weights fitted to the others: 0.023.
 """
 
 from __future__ import annotations

@@ -207,7 +207,8 @@ def main() -> None:
     report.keep("fitted", [weights])
     if given.picture is not None:
         labels = ("confidence", f"share that is seen and within {NEAR_PX:g} px")
-        draw_reliability({**by_today, **pooled}, given.picture, "Confidence of fused tracks", labels, by_today)
+        title = "Confidence of fused tracks (grey: single clips)"
+        draw_reliability(pooled, given.picture, title, labels, by_today.values())
     report.write()
 
 

@@ -45,7 +45,11 @@ class Reliability:
 
 
 def draw_reliability(
-    found: Mapping[str, Reliability], path: Path, title: str, labels: tuple[str, str], dashed: Iterable[str] = ()
+    found: Mapping[str, Reliability],
+    path: Path,
+    title: str,
+    labels: tuple[str, str],
+    parts: Iterable[Reliability] = (),
 ) -> None:
     """Predicted against true shares, a line per data set; needs matplotlib.
 
@@ -54,7 +58,7 @@ def draw_reliability(
         path: Of the picture.
         title: Of the picture.
         labels: Of what is predicted, and of what came true.
-        dashed: Names whose lines are thin: parts of the others.
+        parts: Drawn thin and without names behind the others.
     """
     import matplotlib
 
@@ -62,13 +66,13 @@ def draw_reliability(
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(6.5, 6), layout="constrained")
-    axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-    thin = set(dashed)
+    axes.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle=":")
+    for of in parts:
+        axes.plot(*list(zip(*of.bins(), strict=True))[:2], marker=".", color="0.8", linewidth=1)
     for name, of in found.items():
         predicted, true, _ = zip(*of.bins(), strict=True)
-        look = {"linestyle": "--", "linewidth": 1, "markersize": 3} if name in thin else {"linewidth": 2}
-        axes.plot(predicted, true, marker="o", label=f"{name} ({of.calibration_error():.3f})", **look)
+        axes.plot(predicted, true, marker="o", label=f"{name} ({of.calibration_error():.3f})")
     axes.set(xlabel=labels[0], ylabel=labels[1], title=title)
     axes.grid(alpha=0.3)
-    axes.legend(title="calibration error")
+    axes.legend(title="calibration error", loc="lower right")
     figure.savefig(path, dpi=110)

@@ -51,7 +51,15 @@ class TrackAppearance:
             cues.append(
                 (lambda t, places, rows: features.similarity(at[rows], first + t, places), self._feature_threshold)
             )
-        return PointAppearance(cues, self._patches.texture(patches))
+        return PointAppearance(cues)
+
+    def texture(self, places: Array, first: int = 0) -> Array:
+        """How much the frames vary at places (P, T, 2) of T frames from frame `first` on: (P, T).
+
+        See `omnitrack.correspondence.appearance.PatchSimilarity.texture`.
+        """
+        patches = (self._patches.patches(first + t, places[:, t]) for t in range(places.shape[1]))
+        return np.stack([self._patches.texture(of_frame) for of_frame in patches], 1)
 
 
 class PointAppearance:
@@ -59,15 +67,13 @@ class PointAppearance:
 
     Args:
         cues: The first is that of patches.
-        texture: (P,) of their patches.
 
     Attributes:
-        texture: As given.
         patch_similarity: Of the patches around other places with those around the points.
     """
 
-    def __init__(self, cues: list[Cue], texture: Array) -> None:
-        self._cues, self.texture = cues, texture
+    def __init__(self, cues: list[Cue]) -> None:
+        self._cues = cues
         self.patch_similarity = cues[0][0]
 
     def likeness(self, places: Array) -> Array:

@@ -48,14 +48,12 @@ class Estimates:
         chained: Their tracks along the measured flow.
         expected: What the fusion begins with.
         likeness: How far places (P, T, 2) look like the points: (P, T), above zero where alike.
-        texture: (P, T) of the points, as they look where they are known.
     """
 
     field: FieldTracks
     chained: ChainedTrack
     expected: Expected
     likeness: Callable[[Pixels], Pixels]
-    texture: Pixels
 
 
 def join_estimates(
@@ -112,8 +110,7 @@ def join_estimates(
         served(by_anchor(lambda one: one.measurable)),
         anchors.mask(len(frames)),
     )
-    texture = served(by_anchor(lambda one: np.broadcast_to(one.appearance.texture[:, None], one.trusted.shape)))
-    return Estimates(field, best, expected, likeness, texture)
+    return Estimates(field, best, expected, likeness)
 
 
 def _motion(field_pixels: Pixels, serving: Rows) -> NDArray[np.float64]:

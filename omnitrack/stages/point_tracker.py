@@ -14,7 +14,7 @@ from omnitrack.correspondence.agreement import agreement, fused_visibility, trus
 from omnitrack.correspondence.anchors import Anchors
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.chained_tracks import chain_everywhere
-from omnitrack.correspondence.confidence import calibrated_confidence
+from omnitrack.correspondence.confidence import Cues, calibrated_confidence
 from omnitrack.correspondence.features.sampling import FrameFeatures
 from omnitrack.correspondence.flows import FlowSource, FlowsWithin
 from omnitrack.correspondence.fusion import fuse_positions
@@ -107,9 +107,7 @@ class PointTracker:
             return Tracked(pixels, chained.visible & inside(pixels, size), chained.confidence, field.depth)
         pixels = self.fused(known) if fuse else field.pixels
         visible = self.visible(known, pixels) if fuse else field.visible
-        agreed, alike = agreement(chained, field.pixels, size), known.likeness(pixels)
-        confidence = calibrated_confidence(chained.confidence, agreed, alike, known.texture, visible)
-        return Tracked(pixels, visible, confidence, field.depth)
+        return Tracked(pixels, visible, calibrated_confidence(self.cues(known, pixels, visible)), field.depth)
 
     def estimates(self, anchors: Anchors) -> Estimates:
         """What is known of points before it is fused."""
@@ -127,6 +125,12 @@ class PointTracker:
         field, size = known.field, self._flows.size
         seen = fused_visibility(known.chained, field.pixels, field.visible, known.likeness(fused), size)
         return seen & inside(fused, size)
+
+    def cues(self, known: Estimates, pixels: NDArray[np.float32], visible: NDArray[np.bool_]) -> Cues:
+        """What says how sure positions (P, T, 2) are, and that they are seen there or not (P, T)."""
+        agreed = agreement(known.chained, known.field.pixels, self._flows.size)
+        texture = self._appearance.texture(pixels, self._frames.start)
+        return Cues(known.chained.confidence, agreed, known.likeness(pixels), texture, visible)
 
     def _estimates_of_frame(self, source: int, pixels: NDArray[np.float32]) -> FrameEstimates:
         """What is known of pixels (P, 2) of frame `source`."""

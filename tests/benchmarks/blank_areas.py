@@ -48,6 +48,7 @@ NEAR_PX = 4.0  # at 256 x 256: a place that is right
 GRID_PX = 8.0  # at 256 x 256
 CORNERS, LEAST_CORNERS, RANSAC_PX = 400, 12, 1.0
 BORDER_PX = 12  # of the wall, around what is in front of it
+FIXED: dict[str, object] = {"init.max_size": 320, "init.cuts": "none", "fit.steps": 400}  # of settings
 TRACKERS = ("flow", "chain", "multigap", "field", "fused")
 COLUMNS: Columns = {
     "clip": "{clip}",
@@ -193,7 +194,7 @@ def plate_scene() -> SyntheticScene:
 # --- what is measured ---------------------------------------------------------------------------------------------
 def measure(name: str, clip: Clip, settings: Settings, root: Path) -> Iterator[dict[str, object]]:
     """A row of the table."""
-    project, frame = _fitted(clip.frames, settings, root), clip.frames[0]
+    project, frame = fitted_project(clip.frames, settings, root), clip.frames[0]
     size = frame.shape[1::-1]
     places = pixel_grid(size, max(1, round(GRID_PX * raster_scale(size))))
     compare = PatchSimilarity(size)
@@ -233,7 +234,7 @@ def track(project: Project, settings: Settings, pixels: NDArray[np.float32]) -> 
     return found, fused.confidence, fused.visible
 
 
-def _fitted(frames: Frames, settings: Settings, root: Path) -> Project:
+def fitted_project(frames: Frames, settings: Settings, root: Path) -> Project:
     """The clip as a project with a fit; what is there already is kept."""
     if not root.exists():
         init_from_frames(frames, root, settings, 24.0, root.name)
@@ -261,7 +262,7 @@ def main() -> None:
     parser.add_argument("--eye", type=Path, help="an image of the clip's frames, held still")
     add_settings(parser)
     given = parser.parse_args()
-    settings = settings_of(given, {"init.max_size": given.max_size, "init.cuts": "none", "fit.steps": 400})
+    settings = settings_of(given, {**FIXED, "init.max_size": given.max_size})
     report = Report(given.json)
     clips: dict[str, Callable[[], Clip]] = {
         "wall": lambda: synthetic_clip(wall_scene(), "wall"),

@@ -1,167 +1,214 @@
-"""Is a share c of the places with confidence c right, and which numbers of the formula would make it so?
+"""Is a share c of the places with confidence c right, and which weights of the formula would make it so?
 
-    python tests/benchmarks/confidence.py dev.pkl WORK [--videos A,B] [--blank work/blank] [--picture FILE]
-        [--json FILE]
+    python tests/benchmarks/confidence.py --clips dev.pkl work/default-256 --clips dev2.pkl work/dev2-256
+        --scenes work/scenes [--keep work/cues] [--picture FILE] [--json FILE]
 
-For the fits that `omnitrack eval --work WORK` left and, with `--blank`, those of `blank_areas.py --work` (wall, plate):
-the mean distance of confidence and share in ten bins (right: seen in truth, called visible or not, and within 4 px at
-256 x 256), by the numbers of `omnitrack.correspondence.confidence` and, clip by clip, by numbers fitted to all other
-clips, each weighing alike. At the end the numbers fitted to all of them, to be written there, and a picture.
+For the fits that `omnitrack eval --work` left, as far as they are there, and for synthetic clips with exact truth: the
+demo's, and the wall and the plate without texture of `blank_areas.py`, which are fitted under `--scenes`, as are its
+own. Right: seen in truth, whether called visible or not, and within 4 px at 256 x 256. The mean distance of confidence
+and share in ten bins, and how well confidence tells right from wrong (the area under the curve), by the weights of
+`omnitrack.correspondence.confidence` and, clip by clip, by weights fitted to all other clips, each weighing alike: of
+every clip, and of all places of each set and of all sets. At the end the weights fitted to all clips, to be written
+there, and a picture.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from blank_areas import GRID_PX, plate_scene, synthetic_clip, wall_scene
-from common import Columns, Report, add_videos, chosen_videos, parser_of
+from blank_areas import FIXED, fitted_project, plate_scene, synthetic_clip, wall_scene
+from common import Columns, Report, TableRow, parser_of
 from numpy.typing import NDArray
+from reliability import Reliability, draw_reliability
 
 import omnitrack.correspondence.confidence as formula
-from omnitrack.correspondence.agreement import agreement
+from omnitrack.config import load_settings
 from omnitrack.correspondence.anchors import Anchors
 from omnitrack.correspondence.raster import pixel_grid
-from omnitrack.evaluation.tapvid import file_stem, raster_to_pixels, sample_queries
+from omnitrack.evaluation.tapvid import TapvidVideo, file_stem, load_tapvid, raster_to_pixels, sample_queries
+from omnitrack.project.checkpoint import newest_checkpoint
 from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore
 from omnitrack.settings import Settings
 from omnitrack.stages.fit import load_field
 from omnitrack.stages.point_tracker import PointTracker
+from omnitrack.synthetic import SyntheticScene, demo_scene
 from omnitrack.units import raster_scale
 
 NEAR_PX = 4.0  # at 256 x 256
-NAMES = ("BASE", "CHAIN", "AGREEMENT", "LIKENESS", "SEEN", "SEEN_TEXTURE", "SEEN_CHAIN", "SEEN_AGREEMENT")
+GRID_PX, ASKED_FRAMES = 20, (0, 8, 16)  # of synthetic clips
 RIDGE, ROUNDS = 1e-3, 30  # of the fit, by Newton's steps
+SYNTHETIC = "synthetic"
 COLUMNS: Columns = {
-    "clip": "{clip}",
-    "places": "{places}",
+    "places": "{name}",
+    "number": "{number}",
     "right": "{right:.2f}",
     "confidence": "{confidence:.2f}",
     "calibration error": "{error:.3f}",
-    "fitted to the others": "{others:.3f}",
+    "AUC": "{area:.3f}",
+    "fitted to the others: calibration error": "{others_error:.3f}",
+    "AUC ": "{others_area:.3f}",
 }
-Numbers = NDArray[np.float64]
+Numbers = NDArray[np.floating]
+Bools = NDArray[np.bool_]
+Frames = list[NDArray[np.uint8]]
+Made = Iterator[tuple[str, Callable[[], dict[str, NDArray]]]]  # names of clips, and what finds their cues
+Tracks = Callable[[int, Numbers], tuple[Numbers, Bools]]  # of pixels (P, 2) of a frame: (P, T, 2), and seen (P, T)
 
 
 @dataclass(frozen=True)
 class Examples:
-    """N places: columns of the formula as in `NAMES` (N, 8), and whether the places are right (N,)."""
+    """N places: terms of the formula (N, K), and whether the places are right (N,)."""
 
-    cues: Numbers
-    right: NDArray[np.bool_]
+    terms: Numbers
+    right: Bools
 
-    def error(self, weights: Numbers) -> float:
-        """Calibration error by these numbers of the formula."""
-        return sum(abs(c - r) * n for c, r, n in self.bins(weights)) / len(self.right)
-
-    def confidence(self, weights: Numbers) -> Numbers:
-        return np.asarray(1 / (1 + np.exp(-self.cues @ weights)))
-
-    def bins(self, weights: Numbers) -> list[tuple[float, float, int]]:
-        """(mean confidence, share that is right, places) of ten bins; empty ones are left out."""
-        sure = self.confidence(weights)
-        rows = [np.minimum((sure * 10).astype(int), 9) == k for k in range(10)]
-        return [(float(sure[r].mean()), float(self.right[r].mean()), int(r.sum())) for r in rows if r.any()]
+    def by(self, weights: Numbers) -> Reliability:
+        """Confidence by these weights of the formula."""
+        most = np.where(self.terms[:, list(formula.WEIGHTS).index("seen")] > 0, 1, formula.MOST_HIDDEN)
+        return Reliability(np.minimum(1 / (1 + np.exp(-self.terms @ weights)), most), self.right)
 
 
 def today() -> Numbers:
-    """The numbers that the program has."""
-    return np.array([getattr(formula, name) for name in NAMES])
+    """The weights that the program has."""
+    return np.array(list(formula.WEIGHTS.values()))
 
 
-def examples_of(project: Project, queries: Numbers, pixels: Numbers, seen: NDArray[np.bool_]) -> Examples:
-    """What is known at queries (Q, 3), rows (t, x, y) in pixels of the project, with truth (Q, T, 2) and (Q, T)."""
-    cues, right = [], []
+def arrays_of(project: Project, queries: Numbers, pixels: Numbers, seen: Bools) -> dict[str, NDArray]:
+    """Cues (N,), and what is right, at queries (Q, 3), rows (t, x, y) in pixels of the project, in all other frames.
+
+    Truth is (Q, T, 2) and (Q, T).
+    """
+    found: list[dict[str, NDArray]] = []
     with FlowStore(project) as flows:
         tracker = PointTracker(project, load_field(project, "cpu"), flows, Settings())
         for source in np.unique(queries[:, 0]).astype(int).tolist():
             rows = queries[:, 0] == source
             known = tracker.estimates(Anchors.of(source, queries[rows, 1:].astype(np.float32)))
             fused = tracker.fused(known)
-            visible = tracker.visible(known, fused).astype(np.float64)
-            chain, agreed = known.chained.confidence, agreement(known.chained, known.field.pixels, flows.size)
-            alike, texture = np.clip(known.likeness(fused), *formula.LIKENESS_RANGE), np.log2(1 + known.texture)
-            columns = (np.ones_like(visible), chain, agreed, alike)
-            columns += tuple(visible * value for value in (1.0, texture, chain, agreed))
             near = np.linalg.norm(fused - pixels[rows], axis=-1) < NEAR_PX * raster_scale(flows.size)
+            values = vars(tracker.cues(known, fused, tracker.visible(known, fused))) | {"right": near & seen[rows]}
             others = np.arange(project.num_frames) != source
-            cues.append(np.stack(columns, -1)[:, others].reshape(-1, len(NAMES)))
-            right.append((near & seen[rows])[:, others].ravel())
-    return Examples(np.concatenate(cues), np.concatenate(right))
+            found.append({name: of[:, others].ravel() for name, of in values.items()})
+    return {name: np.concatenate([of[name] for of in found]) for name in found[0]}
 
 
-def synthetic(work: Path) -> Iterator[tuple[str, Examples]]:
-    """The places of the synthetic clips of `blank_areas.py`, all of them, blank or not."""
-    for name, scene in (("wall", wall_scene()), ("plate", plate_scene())):
-        project, clip = Project(work / name), synthetic_clip(scene, name)
-        places = pixel_grid(scene.size, round(GRID_PX)).astype(np.float64)
-        truth = clip.truth(places)
-        yield name, examples_of(project, np.column_stack([np.zeros(len(places)), places]), truth.pixels, truth.seen)
+def of_clips(dataset: Path, work: Path) -> Made:
+    """Of the annotated points of a dataset's videos that are fitted."""
+
+    def arrays(video: TapvidVideo) -> dict[str, NDArray]:
+        project, asked = Project(work / file_stem(video.name)), sample_queries(video.points, video.occluded, "strided")
+        truth = raster_to_pixels(asked.points, project.size)
+        return arrays_of(project, asked.pixels(project.size), truth, ~asked.occluded)
+
+    for video in load_tapvid(dataset):
+        root = work / file_stem(video.name)
+        if root.exists() and newest_checkpoint(Project(root)) is not None:
+            yield video.name, partial(arrays, video)
 
 
-def fitted(of: Mapping[str, Examples]) -> Numbers:
-    """The numbers under which the clips, each weighing alike, are most likely."""
-    cues, right = (np.concatenate([getattr(one, name) for one in of.values()]) for name in ("cues", "right"))
-    share = np.concatenate([np.full(len(one.right), 1 / len(one.right)) for one in of.values()]) / len(of)
-    weights = np.zeros(len(NAMES))
+def of_scenes(work: Path) -> Made:
+    """Of a grid of places of the synthetic clips, blank or not."""
+
+    def arrays(name: str) -> dict[str, NDArray]:
+        frames, tracks = SCENES[name]()
+        project = fitted_project(frames, load_settings(overrides=FIXED), work / name)
+        grid = pixel_grid(project.size, GRID_PX).astype(np.float64)
+        pixels, seen = zip(*(tracks(frame, grid) for frame in ASKED_FRAMES), strict=True)
+        queries = [np.column_stack([np.full(len(grid), frame), grid]) for frame in ASKED_FRAMES]
+        return arrays_of(project, np.concatenate(queries), np.concatenate(pixels), np.concatenate(seen))
+
+    for name in SCENES:
+        yield name, partial(arrays, name)
+
+
+def _drawn(scene: SyntheticScene, frames: Frames | None = None) -> tuple[Frames, Tracks]:
+    def tracks(frame: int, pixels: Numbers) -> tuple[Numbers, Bools]:
+        return scene.tracks(np.column_stack([np.full(len(pixels), frame), pixels]))
+
+    return list(scene.frames()) if frames is None else frames, tracks
+
+
+SCENES: dict[str, Callable[[], tuple[Frames, Tracks]]] = {
+    "wall": lambda: _drawn(wall_scene(), synthetic_clip(wall_scene(), "wall").frames),
+    "plate": lambda: _drawn(plate_scene(), synthetic_clip(plate_scene(), "plate").frames),
+    "demo": lambda: _drawn(demo_scene()),
+}
+
+
+def kept(name: str, make: Callable[[], dict[str, NDArray]], folder: Path | None) -> Examples:
+    """Examples of a clip, from the folder where they are there."""
+    path = None if folder is None else folder / f"{name}.npz"
+    if path is not None and path.exists():
+        arrays = dict(np.load(path))
+    else:
+        arrays = make()
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(path, **arrays)
+    right = arrays.pop("right")
+    return Examples(np.stack(formula.Cues(**arrays).terms(), -1).astype(np.float64), right)
+
+
+def fitted(of: Iterable[Examples]) -> Numbers:
+    """The weights under which the clips, each weighing alike, are most likely."""
+    of = list(of)
+    terms, right = (np.concatenate([getattr(one, name) for one in of]) for name in ("terms", "right"))
+    share = np.concatenate([np.full(len(one.right), 1 / len(one.right)) for one in of]) / len(of)
+    weights = np.zeros(terms.shape[1])
     for _ in range(ROUNDS):
-        sure = 1 / (1 + np.exp(-cues @ weights))
-        slope = cues.T @ (share * (right - sure)) - RIDGE * weights
-        bend = (cues * (share * sure * (1 - sure))[:, None]).T @ cues + RIDGE * np.eye(len(weights))
+        sure = 1 / (1 + np.exp(-terms @ weights))
+        slope = terms.T @ (share * (right - sure)) - RIDGE * weights
+        bend = (terms * (share * sure * (1 - sure))[:, None]).T @ terms + RIDGE * np.eye(len(weights))
         weights = weights + np.linalg.solve(bend, slope)
     return weights
 
 
-def draw(found: Mapping[str, Examples], weights: Numbers, path: Path) -> None:
-    """Confidence against the share that is right, a line per clip."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(6.5, 6), layout="constrained")
-    axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-    for name, of in found.items():
-        sure, right, _ = zip(*of.bins(weights), strict=True)
-        axes.plot(sure, right, marker="o", markersize=4, label=f"{name} ({of.error(weights):.3f})")
-    axes.set(xlabel="confidence", ylabel="share that is seen and within 4 px")
-    axes.set_title("Confidence of fused tracks (calibration error)")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(path, dpi=110)
+def row_of(name: str, by_today: Reliability, by_others: Reliability) -> TableRow:
+    """A row of a clip or of several."""
+    row = {"name": name, "number": len(by_today.true), "right": float(by_today.true.mean())}
+    row |= {"confidence": float(by_today.predicted.mean())}
+    row |= {"error": by_today.calibration_error(), "area": by_today.area()}
+    return row | {"others_error": by_others.calibration_error(), "others_area": by_others.area()}
 
 
 def main() -> None:
     parser = parser_of(__doc__)
-    add_videos(parser)
-    parser.add_argument("work", type=Path, help="what `omnitrack eval --work` left")
-    parser.add_argument("--blank", type=Path, help="what `blank_areas.py --work` left")
+    parser.add_argument(
+        "--clips", type=Path, nargs=2, action="append", default=[], metavar=("DATASET", "WORK"), help="(repeatable)"
+    )
+    parser.add_argument("--scenes", type=Path, metavar="WORK", help="synthetic clips too")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keeps cues, and takes them from there")
     parser.add_argument("--picture", type=Path, help="reliability diagram (needs matplotlib)")
     given = parser.parse_args()
-    found, report = {}, Report(given.json)
-    for video in chosen_videos(given):
-        project = Project(given.work / file_stem(video.name))
-        asked = sample_queries(video.points, video.occluded, "strided")
-        truth = raster_to_pixels(asked.points, project.size)
-        found[video.name] = examples_of(project, asked.pixels(project.size), truth, ~asked.occluded)
-    if given.blank is not None:
-        found |= dict(synthetic(given.blank))
+    report = Report(given.json)
+    made = {work.name: of_clips(dataset, work) for dataset, work in given.clips}
+    if given.scenes is not None:
+        made[SYNTHETIC] = of_scenes(given.scenes)
+    sets = {name: {clip: kept(clip, make, given.keep) for clip, make in clips} for name, clips in made.items()}
+    clips = {clip: of for of_set in sets.values() for clip, of in of_set.items()}
+    by_today = {clip: of.by(today()) for clip, of in clips.items()}
+    by_others = {
+        clip: of.by(fitted(more for other, more in clips.items() if other != clip)) for clip, of in clips.items()
+    }
     table = report.table("calibration", COLUMNS)
-    for name, of in found.items():
-        others = fitted({other: more for other, more in found.items() if other != name}) if len(found) > 1 else today()
-        row = {"clip": name, "places": len(of.right), "right": float(of.right.mean())}
-        row |= {"confidence": float(of.confidence(today()).mean()), "error": of.error(today())}
-        table.add(row | {"others": of.error(others)})
-    everything = fitted(found)
-    mean = [float(np.mean([of.error(weights) for of in found.values()])) for weights in (today(), everything)]
-    print(f"\nmean error {mean[0]:.3f}; by numbers fitted to all {mean[1]:.3f}:")
-    print(", ".join(f"{name} = {value:.3f}" for name, value in zip(NAMES, everything, strict=True)))
-    report.keep("fitted", [dict(zip(NAMES, everything.tolist(), strict=True))])
+    for clip in clips:
+        table.add(row_of(clip, by_today[clip], by_others[clip]))
+    pooled = {}
+    for name, members in {**sets, "all": clips}.items():
+        pooled[name] = Reliability.of_all(by_today[clip] for clip in members)
+        table.add(row_of(f"{name}, pooled", pooled[name], Reliability.of_all(by_others[clip] for clip in members)))
+    weights = dict(zip(formula.WEIGHTS, fitted(clips.values()).tolist(), strict=True))
+    print("\nfitted to all:", ", ".join(f'"{name}": {value:.3f}' for name, value in weights.items()))
+    report.keep("fitted", [weights])
     if given.picture is not None:
-        draw(found, today(), given.picture)
+        labels = ("confidence", f"share that is seen and within {NEAR_PX:g} px")
+        title = "Confidence of fused tracks (grey: single clips)"
+        draw_reliability(pooled, given.picture, title, labels, by_today.values())
     report.write()
 
 

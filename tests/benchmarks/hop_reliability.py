@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from common import Columns, Report, parser_of
 from numpy.typing import NDArray
+from reliability import Reliability, draw_reliability
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 import omnitrack.correspondence.hop_reliability as model
@@ -43,33 +44,6 @@ HIDDEN = 64
 BATCH, EPOCHS, LEARNING_RATE, DECAY = 4096, 1.5, 3e-3, 1e-4
 FOLDER = Path(__file__).parent / "accuracy"
 Pairs = NDArray[np.floating]
-
-
-@dataclass(frozen=True)
-class Reliability:
-    """Predicted probabilities and truth of hops: (N,) each."""
-
-    predicted: Pairs
-    wrong: NDArray[np.bool_]
-
-    def bins(self) -> list[tuple[float, float, int]]:
-        """(mean prediction, share that is wrong, hops) of ten bins; empty ones are left out."""
-        which = np.minimum((self.predicted * 10).astype(int), 9)
-        rows = [which == k for k in range(10)]
-        return [(float(self.predicted[r].mean()), float(self.wrong[r].mean()), int(r.sum())) for r in rows if r.any()]
-
-    def calibration_error(self) -> float:
-        """Mean distance of prediction and share, each bin by its hops."""
-        return sum(abs(p - w) * n for p, w, n in self.bins()) / len(self.wrong)
-
-    def area(self) -> float:
-        """Area under the curve of wrong against right hops."""
-        order = np.argsort(self.predicted, kind="stable")
-        ranks = np.empty(len(order))
-        ranks[order] = np.arange(len(order))
-        many = int(self.wrong.sum())
-        between = many * (len(order) - many)
-        return float((ranks[self.wrong].sum() - many * (many - 1) / 2) / between) if between else float("nan")
 
 
 def scene_examples(seed: int, work: Path) -> Path:
@@ -176,28 +150,9 @@ COLUMNS: Columns = {
 
 def row_of(name: str, of: Reliability) -> dict[str, object]:
     """A row of a data set; its bins are (mean prediction, share that is wrong, hops)."""
-    wrong = 100 * float(of.wrong.mean())
+    wrong = 100 * float(of.true.mean())
     found = {"auc": of.area(), "calibration_error": of.calibration_error(), "bins": of.bins()}
-    return {"data": name, "hops": len(of.wrong), "wrong": wrong, **found}
-
-
-def draw(found: dict[str, Reliability], path: Path) -> None:
-    """Predicted against true shares, a line per data set."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(6, 5.5), layout="constrained")
-    axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-    for name, of in found.items():
-        predicted, wrong, _ = zip(*of.bins(), strict=True)
-        axes.plot(predicted, wrong, marker="o", label=f"{name} (calibration error {of.calibration_error():.3f})")
-    axes.set(xlabel="predicted probability that a hop is wrong", ylabel="share that is wrong")
-    axes.set_title(f"Wrong: over {model.WRONG_PX:g} px at 256 x 256, or hidden in the target")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(path, dpi=110)
+    return {"data": name, "hops": len(of.true), "wrong": wrong, **found}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -227,7 +182,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         table.add(row_of(name, of))
     report.write()
     if given.what == "check":
-        draw(found, FOLDER / "hop-reliability.png")
+        title = f"Wrong: over {model.WRONG_PX:g} px at 256 x 256, or hidden in the target"
+        labels = ("predicted probability that a hop is wrong", "share that is wrong")
+        draw_reliability(found, FOLDER / "hop-reliability.png", title, labels)
 
 
 if __name__ == "__main__":

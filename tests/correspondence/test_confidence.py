@@ -8,29 +8,41 @@ import numpy as np
 import pytest
 
 from omnitrack.correspondence.appearance import PATCH_SIDE, PatchSimilarity
-from omnitrack.correspondence.confidence import calibrated_confidence
+from omnitrack.correspondence.confidence import LIKENESS_RANGE, WEIGHTS, Cues, calibrated_confidence
+
+SURE = {"chain": 1.0, "agreement": 1.0, "likeness": 0.75, "texture": 20.0, "visible": True}
+UNSURE = {"chain": 0.0, "agreement": 0.0, "likeness": -1.0, "texture": 0.0, "visible": False}
 
 
-def confidence(chain: float, agreed: float, alike: float, texture: float, seen: bool) -> float:
-    values = [np.float32([[value]]) for value in (chain, agreed, alike, texture)]
-    return float(calibrated_confidence(values[0], values[1], values[2], values[3], np.array([[seen]]))[0, 0])
+def confidence(**values: float) -> float:
+    return float(calibrated_confidence(Cues(**{name: np.array([[value]]) for name, value in values.items()}))[0, 0])
 
 
-def test_by_hand() -> None:
-    hidden = -2.583 + 2.285 * 0.5 + 1.251 * 0.25 + 0.952 * -0.5
-    seen = hidden - 0.632 + 0.533 * 2 + 0.526 * 0.5 + 1.004 * 0.25
-    assert confidence(0.5, 0.25, -0.5, 3.0, False) == pytest.approx(1 / (1 + math.exp(-hidden)), rel=1e-5)
-    assert confidence(0.5, 0.25, -0.5, 3.0, True) == pytest.approx(1 / (1 + math.exp(-seen)), rel=1e-5)
+def test_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    by_hand = {"base": -2.0, "chain": 1.5, "agreement": 1.0, "likeness": 2.0, "texture": 0.25, "seen": 0.75}
+    assert list(WEIGHTS) == list(by_hand)
+    monkeypatch.setattr("omnitrack.correspondence.confidence.WEIGHTS", by_hand)
+    hidden = -2.0 + 1.5 * 0.5 + 1.0 * 0.25 + 2.0 * -0.5 + 0.25 * 3  # the root of 9
+    given = {"chain": 0.5, "agreement": 0.25, "likeness": -0.5, "texture": 9.0}
+    assert confidence(**given, visible=False) == pytest.approx(1 / (1 + math.exp(-hidden)), rel=1e-5)
+    assert confidence(**given, visible=True) == pytest.approx(1 / (1 + math.exp(-hidden - 0.75)), rel=1e-5)
 
 
-def test_every_cue_counts_and_a_seen_point_is_never_impossible() -> None:
-    base = (0.5, 0.5, 0.0, 4.0, True)
-    for cue, (low, high) in enumerate([(0.0, 1.0), (0.0, 1.0), (-0.5, 0.5), (0.0, 30.0)]):
-        less, more = ([*base[:cue], value, *base[cue + 1 :]] for value in (low, high))
-        assert confidence(*less) < confidence(*base) < confidence(*more)  # type: ignore[arg-type]
-    assert confidence(0, 0, -1, 0, True) > 0.01
-    assert confidence(1, 1, 0.7, 20, True) > 0.98
-    assert confidence(1, 1, 0.7, 0, True) < 0.97  # a blank wall
+def test_every_cue_counts() -> None:
+    for name, more in SURE.items():
+        assert confidence(**UNSURE) < confidence(**{**UNSURE, name: more}), name
+        assert confidence(**{**SURE, name: UNSURE[name]}) < confidence(**SURE), name
+
+
+def test_it_agrees_with_what_is_called_seen() -> None:
+    assert confidence(**{**SURE, "visible": False}) == 0.5
+    assert confidence(**{**UNSURE, "visible": True}) > 0.02
+
+
+def test_no_likeness_is_more_than_the_range_that_was_fitted() -> None:
+    low, high = LIKENESS_RANGE
+    assert confidence(**{**SURE, "likeness": high + 1}) == confidence(**{**SURE, "likeness": high})
+    assert confidence(**{**SURE, "likeness": low - 1}) == confidence(**{**SURE, "likeness": low})
 
 
 def test_texture_is_what_varies_in_both_directions() -> None:

@@ -50,3 +50,17 @@ def test_features_speak_up_where_they_are_sure(frames: list[NDArray[np.uint8]], 
 def test_features_do_not_speak_against_patches(frames: list[NDArray[np.uint8]]) -> None:
     looks = TrackAppearance(FramePatches(frames.__getitem__, SIZE), 0.5, features(-0.5), 0.6).of(0, POINTS)
     np.testing.assert_allclose(looks.likeness(places(POINTS))[:, 1], 0.5, atol=1e-6)
+
+
+def test_texture_is_that_of_the_places_in_their_frames() -> None:
+    """A board of 4 px squares in the left half of frame 2 alone; the clip is counted from frame 1."""
+    rows, columns = np.mgrid[:48, :64]
+    board = np.where((columns < 32) & ((rows // 4 + columns // 4) % 2 == 0), 200, 60).astype(np.uint8)
+    blank = np.full((48, 64, 3), 60, np.uint8)
+    frames = [blank, blank, np.repeat(board[..., None], 3, -1)]
+    found = TrackAppearance(FramePatches(frames.__getitem__, SIZE), 0.5).texture(
+        np.array([[[16, 24], [16, 24]], [[16, 24], [52, 24]]], np.float32), first=1
+    )
+    assert found[:, 0].tolist() == [0, 0]
+    assert found[0, 1] > 20
+    assert found[1, 1] == 0

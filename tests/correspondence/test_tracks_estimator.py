@@ -137,7 +137,12 @@ def test_of_several_tracks_in_one_pixel_the_longest_counts(project: Project, tmp
 
 def test_near_by_dis_and_far_by_tracks(project: Project, path: str) -> None:
     mixed = replace(
-        settings(path), estimator="dis", far_estimator="tracks", far_gap=3, descriptors=DescriptorSettings("none")
+        settings(path),
+        estimator="dis",
+        far_estimator="tracks",
+        far_gap=3,
+        surroundings=False,
+        descriptors=DescriptorSettings("none"),
     )
     opened = open_estimator(mixed, clip_of(project, "cpu"))
     near, far = opened.estimate_pairs([(0, 2), (0, 3)], [None, None])

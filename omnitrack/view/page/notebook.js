@@ -46,17 +46,20 @@ const LATE_MS = 2000; // after which a kernel that has not even taken a request 
  */
 function messages(model) {
   const takers = new Map(), waiting = new Map(), view = Math.random().toString(36).slice(2); // a model may be shown in several cells
-  let count = 0;
+  let count = 0, isLate = false;
+  const tell = (now) => {
+    if (now !== isLate) channel.late?.(isLate = now); // once: what the page says meanwhile is to stay
+  };
   const begin = (path, { method = "GET", body = "" }, take) => {
     const key = `${view} ${++count}`;
     takers.set(key, take);
-    waiting.set(key, setTimeout(() => channel.late?.(true), LATE_MS));
+    waiting.set(key, setTimeout(() => tell(true), LATE_MS));
     model.send({ key, method, path, body });
   };
   const heard = (message, buffers) => {
     if (message.taken) {
       clearTimeout(waiting.get(message.key));
-      if (waiting.delete(message.key) && !waiting.size) channel.late?.(false);
+      if (waiting.delete(message.key) && !waiting.size) tell(false);
       return;
     }
     const take = takers.get(message.key);

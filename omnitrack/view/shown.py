@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 from html import escape
 from queue import SimpleQueue
-from types import TracebackType
 
+from omnitrack.closing import Closing
 from omnitrack.project.project import Project
 from omnitrack.settings import Settings
 from omnitrack.view.address import Address
 from omnitrack.view.server import opened
 
 
-class ShownPage:
+class ShownPage(Closing):
     """A page that is served until `close`, or until this process ends; a context manager.
 
     Args:
@@ -60,14 +60,6 @@ class ShownPage:
         """End the server; the points are kept in the project."""
         self._server.should_exit = True
         self._ended.wait()
-
-    def __enter__(self) -> ShownPage:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url})"

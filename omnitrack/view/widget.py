@@ -9,9 +9,9 @@ from functools import cache
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from omnitrack.closing import Closing
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.project import Project
 from omnitrack.settings import Settings
@@ -61,7 +61,7 @@ def show_tracks(tracks: Tracks, project: Any = None) -> PageWidget:
     return PageWidget(tracks_page(tracks, given if given is None or isinstance(given, Project) else Project(given)))
 
 
-class PageWidget:
+class PageWidget(Closing):
     """A page in a cell, until `close`; a context manager. It is answered while no cell of the notebook runs.
 
     Args:
@@ -88,14 +88,6 @@ class PageWidget:
     def close(self) -> None:
         """End the page; points are kept in the project."""
         self._open.close()
-
-    def __enter__(self) -> PageWidget:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _repr_mimebundle_(self, **formats: Any) -> Any:
         """What a notebook shows."""

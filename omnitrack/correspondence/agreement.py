@@ -22,12 +22,16 @@ def agreement(chained: ChainedTrack, field_pixels: Array, size: tuple[int, int])
 
 
 def trusted_field(chained: ChainedTrack, field_pixels: Array, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Where the field may be followed: (P, T) bool, by its agreement with what the chain saw around each frame."""
+    """Where the field may be followed: (P, T) bool, by its agreement with what the chain saw around each frame.
+
+    Where a point was found again elsewhere, the field has lost it.
+    """
     frames = np.arange(field_pixels.shape[1])
     reach = np.exp(-np.abs(frames[:, None] - frames[None]) / AGREEMENT_FRAMES)
-    agreed = (chained.confidence * agreement(chained, field_pixels, size)) @ reach
+    here = agreement(chained, field_pixels, size)
+    agreed = (chained.confidence * here) @ reach
     agreed /= np.maximum(chained.confidence @ reach, 1e-3)
-    return np.asarray(agreed > TRUST_THRESHOLD)
+    return np.asarray((agreed > TRUST_THRESHOLD) & ~(chained.found_again & (here < TRUST_THRESHOLD)))
 
 
 def fused_confidence(chained: ChainedTrack, field_pixels: Array, size: tuple[int, int]) -> Array:
@@ -46,6 +50,7 @@ def fused_visibility(
 
     The field's depth and the chained flow say 0 or 1, their agreement on the place from 0 to 1, and appearance 0 where
     a point is just alike, less where it is not (`omnitrack.correspondence.track_appearance.PointAppearance.likeness`).
+    Where a point was found again its looks have been asked, and the field, fitted to what had lost it, is not.
     """
     evidence = field_visible + chained.visible.astype(np.float32) + agreement(chained, field_pixels, size) + likeness
-    return np.asarray(evidence > SEEN_EVIDENCE)
+    return np.asarray((evidence > SEEN_EVIDENCE) | chained.found_again)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from omnitrack.correspondence.chaining import (
     CAUTIOUS,
+    ChainState,
     HopPrices,
     Similarity,
     chain,
@@ -34,11 +35,14 @@ class ChainedTrack:
         pixels: (P, T, 2) positions.
         visible: (P, T) bool.
         confidence: (P, T) in [0, 1], 0 where not visible (`omnitrack.correspondence.chaining.chain_confidence`).
+        found_again: (P, T) bool, seen and known by its looks in every frame since it was lost
+            (`omnitrack.correspondence.recovery`).
     """
 
     pixels: Array
     visible: NDArray[np.bool_]
     confidence: Array
+    found_again: NDArray[np.bool_]
 
 
 def chain_everywhere(
@@ -56,9 +60,14 @@ def chain_everywhere(
     states = {source: start_state(start)}
     for targets in outward(source, range(num_frames)):
         states.update(chain(flows, source, start, targets, gaps, threshold_px, similarity, prices))
-    ordered = [states[t] for t in range(num_frames)]
-    visible = np.stack([s.visible for s in ordered], 1)
-    variance, doubt = (np.stack([getattr(s, name) for s in ordered], 1) for name in ("variance", "doubt"))
-    pixels = np.stack([s.pixels for s in ordered], 1)
+    return chained_track([states[t] for t in range(num_frames)], threshold_px)
+
+
+def chained_track(states: Sequence[ChainState], threshold_px: float) -> ChainedTrack:
+    """Chained states (P,) of all T frames, in order, as tracks; `threshold_px` is that of the chain."""
+    visible = np.stack([s.visible for s in states], 1)
+    variance, doubt = (np.stack([getattr(s, name) for s in states], 1) for name in ("variance", "doubt"))
+    pixels = np.stack([s.pixels for s in states], 1)
     belief = LEAST_BELIEF + (1 - LEAST_BELIEF) * np.exp(-doubt)
-    return ChainedTrack(pixels, visible, visible * chain_confidence(variance, threshold_px) * belief)
+    found_again = visible & np.stack([s.found_again for s in states], 1)
+    return ChainedTrack(pixels, visible, visible * chain_confidence(variance, threshold_px) * belief, found_again)

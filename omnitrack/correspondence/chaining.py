@@ -36,6 +36,7 @@ MAX_RELIABLE_GAP = 2  # flow into occlusion is believed over this many frames
 Rows = NDArray[np.int64] | slice  # some of the points that are followed
 # Likeness (n,), at most 1, of such points with pixels (n, 2) of a frame.
 Similarity = Callable[[int, Array, Rows], Array]
+Amend = Callable[[int, "ChainState"], "ChainState"]  # of a target frame and the state there
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class ChainState:
         cost: (P,) accumulated cost of the way.
         variance: (P,) accumulated squared cycle error of the way, in squared pixels at 256 x 256.
         doubt: (P,) accumulated - log (1 - P) of the way; exp (- doubt): the probability that all of its hops are right.
+        found_again: (P,) bool, the way begins where the lost point was found again (`recovery.py`).
     """
 
     pixels: Array
@@ -84,6 +86,7 @@ class ChainState:
     cost: Array
     variance: Array
     doubt: Array
+    found_again: NDArray[np.bool_]
 
 
 def chain_confidence(variance: Array, threshold_px: float) -> Array:
@@ -94,7 +97,7 @@ def chain_confidence(variance: Array, threshold_px: float) -> Array:
 def start_state(pixels: Array) -> ChainState:
     """Points (P, 2) in their own frame."""
     yes, zero = np.ones(len(pixels), bool), np.zeros(len(pixels), np.float32)
-    return ChainState(np.asarray(pixels, np.float32), yes, yes, zero, zero, zero)
+    return ChainState(np.asarray(pixels, np.float32), yes, yes, zero, zero, zero, ~yes)
 
 
 def outward(source: int, frames: range, window: int = 0) -> list[list[int]]:
@@ -114,6 +117,7 @@ def chain(
     threshold_px: float,
     similarity: Similarity | None = None,
     prices: HopPrices = PRICES,
+    amend: Amend | None = None,
 ) -> Iterator[tuple[int, ChainState]]:
     """Follow points from a source frame outward in one direction.
 
@@ -133,6 +137,7 @@ def chain(
         similarity: Likeness of the points with where they land. Where it is given, a hop is also chosen by what it
             leads to: flow that slid onto something else is consistent, but looks different.
         prices: Of the hops.
+        amend: What becomes of each state before the chain goes on from it.
 
     Yields:
         (target, state), in the order of `targets`.
@@ -155,8 +160,8 @@ def chain(
             last = states[target - direction]
             no = np.zeros(count, bool)
             lost = last.variance + MAX_ERROR_PX**2, last.doubt - np.log(LEAST_RIGHT, dtype=np.float32)
-            best = ChainState(last.pixels, no, no, last.cost + prices.hidden, *lost)
-        states[target] = best
+            best = ChainState(last.pixels, no, no, last.cost + prices.hidden, *lost, last.found_again)
+        states[target] = best = best if amend is None else amend(target, best)
         for frame in [t for t in states if abs(target - t) >= longest]:
             if direction * (needed.get(frame, target) - target) <= 0:
                 del states[frame]
@@ -190,7 +195,8 @@ def extend(
     price = prices.hop + variance + prices.doubt * doubt
     price = price + prices.hidden * ~state.visible + prices.inconsistent * inconsistent
     cost = (state.cost + price).astype(np.float32)
-    return ChainState(hop.pixels, visible, reliable, cost, state.variance + variance, state.doubt + doubt)
+    variance, doubt = state.variance + variance, state.doubt + doubt
+    return ChainState(hop.pixels, visible, reliable, cost, variance, doubt, state.found_again)
 
 
 def cheapest(candidates: Sequence[ChainState], target: int, similarity: Similarity | None = None) -> ChainState:

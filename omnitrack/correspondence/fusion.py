@@ -4,12 +4,12 @@ Where the field agrees with the chained flow around a frame it is trusted: it ca
 chain does not reach. Elsewhere the chain stands. Per point, the positions x_t in all T frames then minimise
 
     sum_hops w |x_j - x_k - F_kj(x_k)|^2  +  v sum_trusted |x_{t+1} - x_t - (f_{t+1} - f_t)|^2
-      + p sum_untrusted |x_t - c_t|^2  +  a sum_t |x_{t-1} - 2 x_t + x_{t+1}|^2
+      + sum_untrusted p_t |x_t - c_t|^2  +  a sum_t |x_{t-1} - 2 x_t + x_{t+1}|^2
 
 over all measured hops k -> j between frames in which the point is seen, with f the field's track, c the chain's, and
-x fixed at the query and at pins (`anchors.py`). A hop weighs w = 1 / (s^2 + e^2), e its cycle error, less where it
-disagrees with the track (Cauchy). Hops are measured again at the new positions a few times; each time is one solve per
-point (`normal_equations.py`).
+x fixed at the query and at pins (`anchors.py`); p is larger where a lost point was found again by its looks. A hop
+weighs w = 1 / (s^2 + e^2), e its cycle error, less where it disagrees with the track (Cauchy). Hops are measured again
+at the new positions a few times; each time is one solve per point (`normal_equations.py`).
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ MEASURED_PX = 0.2  # standard deviation of a hop without cycle error
 CAUCHY_PX = 0.5  # disagreement of a hop with the track at which it counts half
 FIELD_WEIGHT = 5.0  # of the field's motion from frame to frame
 CHAIN_WEIGHT = 0.02  # of the chain's position
+FOUND_WEIGHT = 1.0  # ... where the point was found again: known to a pixel, as no hop from before its loss is right
 SMOOTHNESS = 0.04  # of the acceleration
 KNOWN_WEIGHT = 1e6  # keeps queries and pins where they are
 MAX_ERROR_PX = 20.0
@@ -54,6 +55,7 @@ class Expected:
         trusted: (P, T) bool, where the field may be followed.
         seen: (P, T) bool, where flow is measured.
         known: (P, T) bool, where positions stay as they are: queries and pins.
+        found_again: (P, T) bool, where the chain's positions are known by looks.
     """
 
     pixels: Array
@@ -61,6 +63,7 @@ class Expected:
     trusted: NDArray[np.bool_]
     seen: NDArray[np.bool_]
     known: NDArray[np.bool_]
+    found_again: NDArray[np.bool_]
 
     @staticmethod
     def of(
@@ -82,7 +85,8 @@ class Expected:
             known: See the attribute.
         """
         places = likely_places(chained, field_pixels, trusted)
-        return Expected(places, motion, trusted, chained.visible | (trusted & measurable), known)
+        seen = chained.visible | (trusted & measurable)
+        return Expected(places, motion, trusted, seen, known, chained.found_again)
 
     def part(self, rows: slice) -> Expected:
         """Of some of the points."""
@@ -125,7 +129,8 @@ def _priors(equations: Equations, expected: Expected, scale: float) -> Equations
     """Normal equations of everything but the hops."""
     trusted, start = expected.trusted, expected.pixels
     frames = np.arange(trusted.shape[1])
-    equations.pull(frames, CHAIN_WEIGHT * ~trusted, start)
+    by_chain = np.where(expected.found_again, np.float32(FOUND_WEIGHT), np.float32(CHAIN_WEIGHT)) * ~trusted
+    equations.pull(frames, by_chain, start)
     follow = FIELD_WEIGHT * (trusted[:, 1:] & trusted[:, :-1]).astype(np.float64)
     for t in range(len(frames) - 1):
         equations.tie(t, t + 1, follow[:, t], expected.motion[:, t], start)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.chained_tracks import chain_everywhere
+from omnitrack.correspondence.chained_tracks import chain_everywhere, chained_track
 from omnitrack.correspondence.chaining import CAUTIOUS, HopPrices, outward
 from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.raster import Array
+from omnitrack.correspondence.recovery import Recovery
 from omnitrack.progress import SILENT, Progress
 from omnitrack.units import raster_scale
 
@@ -22,17 +23,28 @@ MULTIGAP_THRESHOLD_PX = 2.0
 MULTIGAP_GAPS = (1, 2, 4, 8, 16)
 UNJUDGED = HopPrices(hop=0.05, doubt=0.0, inconsistent=20.0, hidden=50.0, most_wrong=1.0)  # by cycle errors alone
 
+Frames = Callable[[int], NDArray[np.uint8]]  # gives frame t as (H, W, 3) uint8 RGB
+
 
 class Baseline(Protocol):
     """Tracks queries by flow alone; arguments and result as `track_direct`."""
 
     def __call__(
-        self, flows: FlowSource, queries: NDArray[np.floating], num_frames: int, progress: Progress = SILENT
+        self,
+        flows: FlowSource,
+        queries: NDArray[np.floating],
+        num_frames: int,
+        progress: Progress = SILENT,
+        frame: Frames | None = None,
     ) -> tuple[Array, NDArray[np.bool_]]: ...
 
 
 def track_direct(
-    flows: FlowSource, queries: NDArray[np.floating], num_frames: int, progress: Progress = SILENT
+    flows: FlowSource,
+    queries: NDArray[np.floating],
+    num_frames: int,
+    progress: Progress = SILENT,
+    frame: Frames | None = None,
 ) -> tuple[Array, NDArray[np.bool_]]:
     """Flow straight from the query frame to each frame; occluded where the cycle error is over 3 px at 256 x 256.
 
@@ -41,6 +53,7 @@ def track_direct(
         queries: (N, 3) rows (t, x, y), pixels.
         num_frames: T.
         progress: Hears of each query frame.
+        frame: Gives frame t as (H, W, 3) uint8 RGB, to those that look at frames.
 
     Returns:
         tracks (N, T, 2) in pixels and visible (N, T).
@@ -57,7 +70,11 @@ def track_direct(
 
 
 def track_chain(
-    flows: FlowSource, queries: NDArray[np.floating], num_frames: int, progress: Progress = SILENT
+    flows: FlowSource,
+    queries: NDArray[np.floating],
+    num_frames: int,
+    progress: Progress = SILENT,
+    frame: Frames | None = None,
 ) -> tuple[Array, NDArray[np.bool_]]:
     """Adjacent flows composed; occluded for good after a cycle error over 1.5 px at 256 x 256.
 
@@ -67,18 +84,35 @@ def track_chain(
 
 
 def track_multigap(
-    flows: FlowSource, queries: NDArray[np.floating], num_frames: int, progress: Progress = SILENT
+    flows: FlowSource,
+    queries: NDArray[np.floating],
+    num_frames: int,
+    progress: Progress = SILENT,
+    frame: Frames | None = None,
 ) -> tuple[Array, NDArray[np.bool_]]:
     """The best of many compositions over gaps of 1, 2, 4, 8 and 16 frames (`omnitrack.correspondence.chaining`).
+
+    Where frames are given, points that are lost are found again (`omnitrack.correspondence.recovery`).
 
     Arguments and result as `track_direct`; `flows` has the pairs at those gaps, both ways, and how likely they are
     wrong: what a fit is fed.
     """
-    return _track_chained(flows, queries, num_frames, progress, MULTIGAP_GAPS, MULTIGAP_THRESHOLD_PX, CAUTIOUS)
+    if frame is None:
+        return _track_chained(flows, queries, num_frames, progress, MULTIGAP_GAPS, MULTIGAP_THRESHOLD_PX, CAUTIOUS)
+    recovery = Recovery(flows, frame, num_frames, MULTIGAP_GAPS, MULTIGAP_THRESHOLD_PX, CAUTIOUS)
+    tracks, visible = _at_query(queries, num_frames)
+    for source, rows in _by_frame(queries, progress):
+        chained = chained_track(recovery.follow(source, tracks[rows, source]), MULTIGAP_THRESHOLD_PX)
+        tracks[rows], visible[rows] = chained.pixels, chained.visible
+    return tracks, visible
 
 
 def track_multigap_plain(
-    flows: FlowSource, queries: NDArray[np.floating], num_frames: int, progress: Progress = SILENT
+    flows: FlowSource,
+    queries: NDArray[np.floating],
+    num_frames: int,
+    progress: Progress = SILENT,
+    frame: Frames | None = None,
 ) -> tuple[Array, NDArray[np.bool_]]:
     """As `track_multigap`, but hops are believed by their cycle error alone, whatever the clip's other hops say."""
     return _track_chained(flows, queries, num_frames, progress, MULTIGAP_GAPS, MULTIGAP_THRESHOLD_PX, UNJUDGED)

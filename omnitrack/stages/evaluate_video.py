@@ -7,6 +7,7 @@ import json
 import math
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -210,8 +211,13 @@ def _by_shot(
         inside = slice(shot.start, shot.stop)
         moved = queries[rows] - np.array((shot.start, 0, 0), queries.dtype)
         within = FlowsWithin(flows, shot)
-        tracks[rows, inside], visible[rows, inside] = baseline(within, moved, len(shot), progress)
+        frame = partial(_frame_of_shot, project, shot)
+        tracks[rows, inside], visible[rows, inside] = baseline(within, moved, len(shot), progress, frame)
     return tracks, visible
+
+
+def _frame_of_shot(project: Project, shot: range, t: int) -> NDArray[np.uint8]:
+    return project.frame(shot.start + t)
 
 
 def _made_from(method: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -73,7 +73,8 @@ def join_estimates(
         return np.concatenate([of(one) for _, one in of_frames])[order]
 
     visible, chain_pixels = by_anchor(lambda one: one.chained.visible), by_anchor(lambda one: one.chained.pixels)
-    chained = ChainedTrack(chain_pixels, visible, by_anchor(lambda one: one.chained.confidence))
+    confidence = by_anchor(lambda one: one.chained.confidence)
+    chained = ChainedTrack(chain_pixels, visible, confidence, by_anchor(lambda one: one.chained.found_again))
     trusted, field_pixels = by_anchor(lambda one: one.trusted), by_anchor(lambda one: one.field.pixels)
     serving = serving_anchors(
         anchors,
@@ -96,7 +97,7 @@ def join_estimates(
             found[rows] = one.appearance.likeness(places[anchors.points[rows]])
         return found
 
-    best = ChainedTrack(*(served(values) for values in (chained.pixels, chained.visible, chained.confidence)))
+    best = ChainedTrack(*(served(getattr(chained, field.name)) for field in fields(ChainedTrack)))
     field = FieldTracks(
         served(field_pixels),
         served(by_anchor(lambda one: one.field.depth)),

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from omnitrack.correspondence.agreement import agreement, fused_visibility, trusted_field
 from omnitrack.correspondence.anchors import Anchors
 from omnitrack.correspondence.appearance import FramePatches
-from omnitrack.correspondence.chained_tracks import chain_everywhere
+from omnitrack.correspondence.chained_tracks import chained_track
 from omnitrack.correspondence.confidence import Cues, calibrated_confidence
 from omnitrack.correspondence.features.sampling import FrameFeatures
 from omnitrack.correspondence.flows import FlowSource, FlowsWithin
 from omnitrack.correspondence.fusion import fuse_positions
 from omnitrack.correspondence.raster import inside
+from omnitrack.correspondence.recovery import Recovery
 from omnitrack.correspondence.track_appearance import TrackAppearance
 from omnitrack.motion.field import FieldTracks, MotionField
 from omnitrack.project.feature_store import FeatureStore
@@ -80,9 +81,7 @@ class PointTracker:
         settings: Settings,
         features: ClipFeatures | None = None,
     ) -> None:
-        self._field, self._frames = field, range(project.num_frames)
-        self._flows = flows
-        self._settings = settings
+        self._project, self._field, self._settings = project, field, settings
         learned, believed = None, 0.0
         if features is not None:
             learned = FrameFeatures(features.features, project.size)
@@ -90,12 +89,24 @@ class PointTracker:
         patches = FramePatches(project.frame, project.size)
         self._appearance = TrackAppearance(patches, settings.query.alike_threshold, learned, believed)
         self._threshold_px = settings.filter.cycle_threshold_px
+        self._turn_to(range(project.num_frames), flows)
 
     def within(self, shot: range) -> PointTracker:
         """The same for the frames of a shot, which are counted from the first of them; what is read is shared."""
         part = copy.copy(self)
-        part._frames, part._flows = shot, FlowsWithin(self._flows, shot)
+        part._turn_to(shot, FlowsWithin(self._flows, shot))
         return part
+
+    def _turn_to(self, frames: range, flows: FlowSource) -> None:
+        """Answer for these frames, by their flow."""
+        self._frames, self._flows = frames, flows
+        self._recovery = Recovery(
+            flows,
+            lambda t: self._project.frame(frames.start + t),
+            len(frames),
+            self._settings.filter.gaps,
+            self._threshold_px,
+        )
 
     def track(self, anchors: Anchors) -> Tracked:
         """Points that are known in some frames, in all of them."""
@@ -134,11 +145,10 @@ class PointTracker:
 
     def _estimates_of_frame(self, source: int, pixels: NDArray[np.float32]) -> FrameEstimates:
         """What is known of pixels (P, 2) of frame `source`."""
-        frames, gaps = self._frames, self._settings.filter.gaps
+        frames = self._frames
         appearance = self._appearance.of(source, pixels, frames.start)
-        chained = chain_everywhere(
-            self._flows, source, pixels, len(frames), gaps, self._threshold_px, appearance.patch_similarity
-        )
+        states = self._recovery.follow(source, pixels, appearance.patch_similarity)
+        chained = chained_track(states, self._threshold_px)
         if self._field is None:
             nowhere = np.zeros(chained.visible.shape, bool)
             unknown = FieldTracks(chained.pixels, np.full(nowhere.shape, np.nan, np.float32), nowhere)

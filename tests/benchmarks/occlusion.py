@@ -27,6 +27,7 @@ from omnitrack.correspondence.flows import OnDemandFlows
 from omnitrack.evaluation.baselines import BASELINES
 from omnitrack.evaluation.metrics import score_video
 from omnitrack.evaluation.tapvid import pixels_to_raster, sample_queries
+from omnitrack.progress import SILENT
 from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore
 from omnitrack.settings import Settings
@@ -117,7 +118,7 @@ def run(name: str, methods: Sequence[str], settings: dict[str, Settings], seeds:
                 estimator = open_estimator(base.flow, clip_of(project))
                 flows = OnDemandFlows(estimator, project.size) if baseline == "direct" else store
                 begin = time.perf_counter()
-                tracks, visible = track(flows, queries, project.num_frames)
+                tracks, visible = track(flows, queries, project.num_frames, SILENT, project.frame)
                 found[baseline] = [judge(tracks, visible, None, time.perf_counter() - begin)]
         for method in methods:
             found[method] = []

@@ -249,7 +249,8 @@ def test_the_cheapest_way_is_the_one_that_comparing_all_looks_finds() -> None:
 
     seen = rng.random((3, ways, count)) < 0.5
     candidates = [
-        ChainState(places[k], seen[0, k], seen[1, k], costs[k], costs[k] + k, 2 * costs[k]) for k in range(ways)
+        ChainState(places[k], seen[0, k], seen[1, k], costs[k], costs[k] + k, 2 * costs[k], seen[2, k])
+        for k in range(ways)
     ]
     found = cheapest(candidates, 7, looks)
     assert asked < 0.9 * ways * count

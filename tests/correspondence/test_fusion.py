@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -46,7 +48,7 @@ class SteadyFlows(FlowSource):
 def track_of(positions: list[tuple[float, float]], visible: list[bool]) -> ChainedTrack:
     """The chain of one point, sure where it is visible."""
     seen = np.array([visible])
-    return ChainedTrack(np.array([positions], np.float32), seen, seen.astype(np.float32))
+    return ChainedTrack(np.array([positions], np.float32), seen, seen.astype(np.float32), np.zeros_like(seen))
 
 
 def expected(
@@ -132,7 +134,8 @@ def test_equations_are_those_of_the_docstring(known: tuple[int, ...]) -> None:
     trusted = np.array([[True, True, False]])
     empty = DenseEquations.smooth(1, 3, fusion.SMOOTHNESS)
     motion, seen = np.diff(field.astype(np.float64), axis=1), np.ones((1, 3), bool)
-    begun = Expected(start, motion, trusted, seen, np.isin(np.arange(3), known)[None])
+    fixed = np.isin(np.arange(3), known)[None]
+    begun = Expected(start, motion, trusted, seen, fixed, np.zeros_like(fixed))
     priors = fusion._priors(empty, begun, 1.0)
     solved = fusion._solve(priors, SteadyFlows((2.0, 1.0)), start, seen, (1,))[0]
     rows, targets = [], []
@@ -163,7 +166,7 @@ def test_exact_flow_pulls_a_rough_start_onto_the_track(exact_flows: type) -> Non
     rough = truth.astype(np.float32) + np.random.default_rng(0).normal(0, 0.2, truth.shape).astype(np.float32)
     rough[:, 3] = points
     seen = np.ones((2, 7), bool)
-    chained = ChainedTrack(rough, seen, seen.astype(np.float32))
+    chained = ChainedTrack(rough, seen, seen.astype(np.float32), np.zeros_like(seen))
     fused = fuse_positions(flows, expected(chained, 3, rough, seen, flows.size), (1, 2, 4))
     assert np.abs(fused - truth).max() < 0.25 * np.abs(rough - truth).max()
     np.testing.assert_allclose(fused[:, 3], points, atol=1e-4)
@@ -176,7 +179,7 @@ def test_points_do_not_depend_on_each_other(exact_flows: type) -> None:
     field = chained.pixels + np.float32(0.5)
     together = fuse_positions(flows, expected(chained, 2, field, chained.visible, flows.size), (1, 2, 4))
     for i in range(3):
-        one = ChainedTrack(chained.pixels[i : i + 1], chained.visible[i : i + 1], chained.confidence[i : i + 1])
+        one = ChainedTrack(*(getattr(chained, field.name)[i : i + 1] for field in fields(ChainedTrack)))
         alone = fuse_positions(flows, expected(one, 2, field[i : i + 1], one.visible, flows.size), (1, 2, 4))
         np.testing.assert_allclose(alone[0], together[i], atol=1e-4)
 

@@ -1,0 +1,81 @@
+"""Which grid places of a frame moved with a point of it: most likely they are of the same thing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.correspondence.raster import Array, CoarseGrid
+from omnitrack.units import raster_scale
+
+REACH = 9  # steps of the grid to either side in which company is looked for: 54 px at 256 x 256
+NEAR = 25  # places that are nearest: what says how a point that is seen has turned
+WIDE = (2 * REACH + 1) ** 2  # all of them
+FRAMES = 6  # before and after, in which motions are compared
+STILL_PX = 1.0  # difference of motion, at 256 x 256, of what moves together ...
+PER_PX = 0.05  # ... and per frame and px between the points: a thing may turn by 0.05 radians a frame
+LEAST_SHARE = 0.8  # of the frames that show both
+NONE = -1
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Where P points are in T frames, and whether they are seen there.
+
+    Convention:
+        Pixels are (x, y) of the working frames, x right, y down, centres at integers.
+
+    Attributes:
+        pixels: (P, T, 2).
+        visible: (P, T) bool.
+    """
+
+    pixels: Array
+    visible: NDArray[np.bool_]
+
+
+def around(pixels: Array, size: tuple[int, int], count: int) -> Indices:
+    """(P, count) the grid places (`CoarseGrid`) around pixels (P, 2), nearest first; `NONE` beyond the frame.
+
+    A place where a point stands itself is left out: it would vouch for itself.
+    """
+    grid = CoarseGrid.of(size)
+    rows, columns = grid.shape
+    steps = np.arange(-REACH, REACH + 1)
+    offsets = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2)
+    offsets = offsets[np.argsort((offsets**2).sum(1), kind="stable")][:count]
+    at = np.rint((pixels - grid.pixels[0]) / grid.stride).astype(int)
+    x, y = (at[:, axis, None] + offsets[:, axis] for axis in (0, 1))
+    there = (x >= 0) & (x < columns) & (y >= 0) & (y < rows)
+    index = np.where(there, y.clip(0, rows - 1) * columns + x.clip(0, columns - 1), NONE)
+    itself = (grid.pixels[index] == pixels[:, None]).all(-1)
+    return np.where(itself, NONE, index)
+
+
+def company(source: int, points: Seen, grid: Seen, count: int, size: tuple[int, int]) -> Indices:
+    """(P, count) the grid places around points that moved with them, `NONE` for others; at most those nearest.
+
+    Args:
+        source: Frame of the points and of the grid.
+        points: P of them.
+        grid: All of the frame's grid places.
+        count: How many are looked at.
+        size: (width, height) of the frames in pixels.
+    """
+    index = around(points.pixels[:, source], size, count)
+    scale, frames = raster_scale(size), points.visible.shape[1]
+    start, of_grid = points.pixels[:, source], grid.pixels[:, source]
+    apart = np.linalg.norm(of_grid[index] - start[:, None], axis=-1) / scale
+    shown, together = np.zeros(index.shape, np.int16), np.zeros(index.shape, np.int16)
+    for t in range(max(0, source - FRAMES), min(frames, source + FRAMES + 1)):
+        if t != source:
+            moved, other = points.pixels[:, t] - start, grid.pixels[:, t] - of_grid
+            difference = np.linalg.norm(other[index] - moved[:, None], axis=-1) / scale
+            both = grid.visible[index, t] & points.visible[:, t, None]
+            shown += both
+            together += both & (difference < STILL_PX + PER_PX * abs(t - source) * apart)
+    return np.where((index != NONE) & (shown > 0) & (together >= LEAST_SHARE * shown), index, NONE)

@@ -1,0 +1,235 @@
+"""Points that a chain has lost, found again by what moved with them.
+
+Going outward from a source frame, a regular grid of its places is followed along with the points that are asked for.
+Where one of them is lost, or where nothing looks like it, those grid places that moved with it before and that are
+seen now say by an affine map where it must be (`company.py`, `local_maps.py`). It is taken up from there if it looks
+alike there under that map, and still does in the next frame, one hop on; from then on the chain goes on as any other,
+as long as it looks alike. A grid place that was found again speaks for others in its turn: so what passes behind
+something narrower than itself is carried across, the side that comes out by the side that still has to go in.
+
+Points are found by grid places only, so that no answer depends on what else is asked.
+
+Source:
+    The vote of features for an affine pose: Lowe, Distinctive Image Features, IJCV 2004, section 7; here the features
+    are tracks, and the pose is local.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.correspondence.chaining import (
+    CAUTIOUS,
+    Amend,
+    ChainState,
+    HopPrices,
+    Similarity,
+    chain,
+    outward,
+    start_state,
+)
+from omnitrack.correspondence.company import NEAR, NONE, WIDE, Indices, Seen, company
+from omnitrack.correspondence.consistency import take_hop
+from omnitrack.correspondence.flows import FlowSource
+from omnitrack.correspondence.local_maps import fit_local_maps
+from omnitrack.correspondence.raster import Array, CoarseGrid, inside
+from omnitrack.correspondence.warped_patches import WarpedPatches
+from omnitrack.units import raster_scale
+
+# All lengths at 256 x 256.
+ALIKE = 0.5  # similarity of a place that speaks for others
+FOUND_ALIKE = 0.8  # ... of a place where a point is found again
+NEXT_ALIKE = 0.7  # ... one frame later
+STILL_ALIKE = 0.6  # ... in all others: less, and it is lost again
+LEAST_CONTRAST = 6.0  # levels of 0 to 255: of less, nothing tells places from one another
+LEAST_COMPANY, MOST_COMPANY = 6, 64  # grid places that speak for a point
+LEAST_NEAR = 3  # ... for how it has turned
+AGREED_PX = 1.5  # distance of a place from where the common map takes it
+LEAST_AGREED = 0.7  # share of them
+OFF_PX = 3.0  # a chain that sees a point farther away than this is contradicted
+LIKE_MARGIN = 0.2  # by which the place found must be more alike then
+FOUND_COST, FOUND_VARIANCE_PX2, FOUND_DOUBT = 5.0, 0.25, 0.3  # of the state that is taken up
+AROUND = np.array([(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1)], np.float32)  # places tried, px
+
+
+class Recovery:
+    """Follows points of a clip's frames, and finds again what is lost.
+
+    Args:
+        flows: Pairwise flow.
+        frame: Gives frame t as (H, W, 3) uint8 RGB.
+        num_frames: T.
+        gaps: Lengths of the hops.
+        threshold_px: Largest cycle error of a visible point, at 256 x 256.
+        prices: Of the hops.
+    """
+
+    def __init__(
+        self,
+        flows: FlowSource,
+        frame: Callable[[int], NDArray[np.uint8]],
+        num_frames: int,
+        gaps: Sequence[int],
+        threshold_px: float,
+        prices: HopPrices = CAUTIOUS,
+    ) -> None:
+        self.flows, self.num_frames, self.gaps = flows, num_frames, gaps
+        self.threshold_px, self.prices = threshold_px, prices
+        self.patches = WarpedPatches(frame, flows.size)
+        self._grid: tuple[int, _Grid] | None = None  # of the source frame that was asked for last
+
+    def follow(self, source: int, pixels: Array, similarity: Similarity | None = None) -> list[ChainState]:
+        """States in all T frames of points (P, 2) of a frame; `similarity` as in `chaining.chain`."""
+        kept = self._grid  # of one call, whatever other threads ask for
+        if kept is None or kept[0] != source:
+            self._grid = kept = source, self._followed_grid(source)
+        grid = kept[1]
+        points = _Points(self, source, pixels, grid.plain, similarity)
+        return points.follow(lambda t, state, alike: (grid.states[t].pixels, grid.speaks[t]))
+
+    def chain(self, source: int, pixels: Array, similarity: Similarity | None, amend: Amend | None) -> list[ChainState]:
+        """States in all frames, each as `amend` makes it before the chain goes on."""
+        states = {source: start_state(pixels)}
+        for targets in outward(source, range(self.num_frames)):
+            states.update(
+                chain(self.flows, source, pixels, targets, self.gaps, self.threshold_px, similarity, self.prices, amend)
+            )
+        return [states[t] for t in range(self.num_frames)]
+
+    def _followed_grid(self, source: int) -> _Grid:
+        pixels = CoarseGrid.of(self.flows.size).pixels
+        points = _Points(self, source, pixels, None, None)
+        speaks: dict[int, NDArray[np.bool_]] = {source: np.ones(len(pixels), bool)}
+        states = points.follow(lambda t, state, alike: (state.pixels, state.visible & alike), speaks)
+        return _Grid(points.plain, states, speaks)
+
+
+class _Grid:
+    """A source frame's grid in all frames: by the flow alone; with what was found again; and which places speak."""
+
+    def __init__(self, plain: Seen, states: list[ChainState], speaks: dict[int, NDArray[np.bool_]]) -> None:
+        self.plain, self.states, self.speaks = plain, states, speaks
+
+
+Speakers = Callable[[int, ChainState, NDArray[np.bool_]], tuple[Array, NDArray[np.bool_]]]
+
+
+class _Points:
+    """Points of one source frame on their way; `grid` None: they are the grid themselves."""
+
+    def __init__(
+        self, clip: Recovery, source: int, pixels: Array, grid: Seen | None, similarity: Similarity | None
+    ) -> None:
+        self._clip, self._source, self._pixels, self._similarity = clip, source, pixels, similarity
+        self._size = clip.flows.size
+        plain = clip.chain(source, pixels, similarity, None)
+        self.plain = Seen(np.stack([s.pixels for s in plain], 1), np.stack([s.visible for s in plain], 1))
+        self._of_grid = self.plain if grid is None else grid
+        self._grid_pixels = CoarseGrid.of(self._size).pixels
+        self._near = company(source, self.plain, self._of_grid, NEAR, self._size)
+        self._wide: dict[int, Indices] = {}
+        self._look = clip.patches.patches(source, pixels)
+        self._rough = clip.patches.contrast(self._look) > LEAST_CONTRAST
+        self._maps = {source: np.broadcast_to(np.eye(2, dtype=np.float32), (len(pixels), 2, 2))}
+
+    def follow(self, speakers: Speakers, speaks: dict[int, NDArray[np.bool_]] | None = None) -> list[ChainState]:
+        """States in all frames; `speakers` gives the grid's places in a frame, and which of them may speak."""
+
+        def amend(t: int, state: ChainState) -> ChainState:
+            before = self._maps[t - 1 if t > self._source else t + 1]
+            alike = self._alike(t, state.pixels, before)
+            places, may_speak = speakers(t, state, alike > ALIKE)
+            self._maps[t] = maps = self._turned(places, may_speak, before)
+            alike = self._alike(t, state.pixels, maps)
+            slid = state.visible & state.found_again & (alike < STILL_ALIKE)
+            cost = state.cost + np.float32(self._clip.prices.hidden) * slid
+            state = replace(state, visible=state.visible & ~slid, cost=cost)
+            state, alike = self._found(t, state, alike, places, may_speak)
+            if speaks is not None:
+                speaks[t] = state.visible & (alike > ALIKE)
+            return state
+
+        return self._clip.chain(self._source, self._pixels, self._similarity, amend)
+
+    def _alike(self, t: int, places: Array, maps: Array, rows: Indices | slice = slice(None)) -> Array:
+        patches = self._clip.patches
+        return patches.compare(self._look[rows], patches.patches(t, places, maps))
+
+    def _turned(self, places: Array, may_speak: NDArray[np.bool_], before: Array) -> Array:
+        """(P, 2, 2) the maps of the nearest company, or those before where there is too little of it."""
+        there = (self._near != NONE) & may_speak[self._near]
+        offsets = self._grid_pixels[self._near] - self._pixels[:, None]
+        fitted = fit_local_maps(offsets, places[self._near], there.astype(np.float32), before, self._size, rounds=2)
+        known = (there.sum(1) >= LEAST_NEAR) & fitted.sane
+        return np.where(known[:, None, None], fitted.maps, before)
+
+    def _found(
+        self, t: int, state: ChainState, alike: Array, places: Array, may_speak: NDArray[np.bool_]
+    ) -> tuple[ChainState, Array]:
+        """The state with what is found again, and how alike it is."""
+        scale = raster_scale(self._size)
+        rows = np.flatnonzero(self._rough & (~state.visible | (alike < ALIKE)))
+        index, there = self._speaking(rows, may_speak)
+        enough = there.sum(1) >= LEAST_COMPANY
+        rows, index, there = rows[enough], index[enough], there[enough]
+        following = t + (1 if t > self._source else -1)
+        flows = self._clip.flows
+        if not len(rows) or not (flows.has(t, following) and flows.has(following, t)):
+            return state, alike
+        offsets = self._grid_pixels[index] - self._pixels[rows, None]
+        fitted = fit_local_maps(offsets, places[index], there.astype(np.float32), self._maps[t][rows], self._size)
+        agreed = (there & (fitted.residual < AGREED_PX)).sum(1)
+        sure = (agreed >= LEAST_COMPANY) & (agreed > LEAST_AGREED * there.sum(1)) & fitted.sane
+        off = np.linalg.norm(fitted.places - state.pixels[rows], axis=-1) / scale
+        sure &= inside(fitted.places, self._size) & (~state.visible[rows] | (off > OFF_PX))
+        if not sure.any():
+            return state, alike
+        rows, maps = rows[sure], fitted.maps[sure]
+        self._maps[t][rows] = maps
+        alike[rows] = self._alike(t, state.pixels[rows], maps, rows)
+        found, likeness = self._best_around(t, fitted.places[sure], maps, rows)
+        hop = take_hop(flows, t, following, found)
+        stays = (hop.cycle_error < self._clip.threshold_px * scale) & (
+            self._alike(following, hop.pixels, maps, rows) > NEXT_ALIKE
+        )
+        better = ~state.visible[rows] | (likeness > alike[rows] + LIKE_MARGIN)
+        taken = stays & better & (likeness > FOUND_ALIKE)
+        rows = rows[taken]
+        alike[rows] = likeness[taken]
+        return _taken_up(state, rows, found[taken]), alike
+
+    def _speaking(self, rows: Indices, may_speak: NDArray[np.bool_]) -> tuple[Indices, NDArray[np.bool_]]:
+        """Of some points the company that may speak, nearest first, and which entries are any."""
+        new = [row for row in rows.tolist() if row not in self._wide]
+        if new:
+            part = Seen(self.plain.pixels[new], self.plain.visible[new])
+            found = company(self._source, part, self._of_grid, WIDE, self._size)
+            self._wide.update(zip(new, found, strict=True))
+        index = np.array([self._wide[row] for row in rows.tolist()], np.int64).reshape(len(rows), WIDE)
+        there = (index != NONE) & may_speak[index]
+        order = np.argsort(~there, axis=1, kind="stable")[:, :MOST_COMPANY]
+        return np.take_along_axis(index, order, 1), np.take_along_axis(there, order, 1)
+
+    def _best_around(self, t: int, places: Array, maps: Array, rows: Indices) -> tuple[Array, Array]:
+        """Of the places on and beside those given (n, 2) the most alike, and how alike they are (n,)."""
+        tried = places + AROUND[:, None] * np.float32(raster_scale(self._size))
+        likeness = np.stack([self._alike(t, at, maps, rows) for at in tried])
+        handicap = 0.01 * np.linalg.norm(AROUND, axis=-1).astype(np.float32)  # of equals the middle
+        best = (likeness - handicap[:, None]).argmax(0)
+        which = np.arange(len(places))
+        return tried[best, which], likeness[best, which]
+
+
+def _taken_up(state: ChainState, rows: Indices, places: Array) -> ChainState:
+    """The state with some points found again at places (n, 2)."""
+    values = {name: getattr(state, name).copy() for name in state.__dataclass_fields__}
+    values["pixels"][rows] = places
+    for name in ("visible", "reliable", "found_again"):
+        values[name][rows] = True
+    for name, value in (("cost", FOUND_COST), ("variance", FOUND_VARIANCE_PX2), ("doubt", FOUND_DOUBT)):
+        values[name][rows] = value
+    return ChainState(**values)

@@ -1,0 +1,119 @@
+"""Points that a chain has lost are found again by what moved with them, and by their looks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from omnitrack.correspondence.chaining import ChainState
+from omnitrack.correspondence.company import NEAR, NONE, Seen, around, company
+from omnitrack.correspondence.local_maps import fit_local_maps
+from omnitrack.correspondence.raster import CoarseGrid
+from omnitrack.correspondence.recovery import Recovery
+from omnitrack.correspondence.warped_patches import UNLIKE, WarpedPatches
+from omnitrack.synthetic import SyntheticScene, occluder_scene
+
+SIZE = (128, 96)
+FRAMES = 16
+
+
+@pytest.fixture(scope="module")
+def occluder() -> SyntheticScene:
+    return occluder_scene(SIZE, FRAMES, speed=4.0)
+
+
+def clip(scene: SyntheticScene, exact_flows: type, gaps: tuple[int, ...] = (1,)) -> Recovery:
+    frames = scene.frames()
+    return Recovery(exact_flows(scene), frames.__getitem__, scene.num_frames, gaps, 2.0)
+
+
+def in_all(states: list[ChainState], name: str) -> NDArray[np.generic]:
+    return np.stack([getattr(state, name) for state in states], 1)
+
+
+def test_what_passes_behind_a_pole_is_found_again(occluder: SyntheticScene, exact_flows: type) -> None:
+    # With hops of one frame a chain never jumps the pole: what is hidden once is lost for good.
+    inner = CoarseGrid.of(SIZE).pixels
+    inner = inner[np.linalg.norm(inner - np.array([34, 48]), axis=-1) < 14]  # the disc, 19 px in radius
+    truth, seen = occluder.tracks(np.column_stack([np.zeros(len(inner)), inner + 0.3]))
+    states = clip(occluder, exact_flows).follow(0, inner + np.float32(0.3))
+    visible, found = in_all(states, "visible"), in_all(states, "found_again")
+    error = np.linalg.norm(in_all(states, "pixels") - truth, axis=-1)
+    after = seen[:, -2]  # the last frame but one; all of the disc is past the pole
+    assert after.all()
+    assert visible[:, -2].mean() > 0.8
+    assert error[:, -2][visible[:, -2]].max() < 2
+    assert found[:, -2].mean() > 0.5
+    assert (visible & ~seen).mean() < 0.03
+    plain = clip(occluder, exact_flows).chain(0, inner + np.float32(0.3), None, None)
+    assert in_all(plain, "visible")[:, -2].mean() < 0.3
+
+
+def test_no_answer_depends_on_the_others(occluder: SyntheticScene, exact_flows: type) -> None:
+    points = np.array([[34.3, 48.2], [44.1, 50.0], [5.0, 5.0], [100.0, 60.0]], np.float32)
+    together = clip(occluder, exact_flows).follow(0, points)
+    recovery = clip(occluder, exact_flows)
+    for row in (2, 0, 3, 1):
+        alone = recovery.follow(0, points[row : row + 1])
+        for a, b in zip(together, alone, strict=True):
+            np.testing.assert_allclose(a.pixels[row], b.pixels[0], atol=1e-3)
+            assert a.visible[row] == b.visible[0]
+
+
+def test_without_a_loss_a_chain_stays_as_it_is(exact_flows: type) -> None:
+    still = occluder_scene(SIZE, 5, speed=0.0, turn=0.0)
+    points = np.array([[20.0, 20.0], [100.0, 70.0]], np.float32)
+    recovery = clip(still, exact_flows)
+    for with_it, without in zip(recovery.follow(2, points), recovery.chain(2, points, None, None), strict=True):
+        np.testing.assert_array_equal(with_it.pixels, without.pixels)
+        np.testing.assert_array_equal(with_it.visible, without.visible)
+        assert not with_it.found_again.any()
+
+
+def test_a_local_map_is_that_of_the_majority() -> None:
+    rng = np.random.default_rng(0)
+    true = np.array([[0.9, -0.3], [0.3, 0.9]], np.float32)
+    offsets = rng.uniform(-20, 20, (1, 30, 2)).astype(np.float32)
+    places = offsets @ true.T + np.float32([50, 40])
+    places[0, :9] += np.float32([25, 0])  # these slid onto something else
+    fitted = fit_local_maps(
+        offsets, places, np.ones((1, 30), np.float32), np.eye(2, dtype=np.float32)[None], (256, 256)
+    )
+    np.testing.assert_allclose(fitted.places[0], [50, 40], atol=0.5)
+    np.testing.assert_allclose(fitted.maps[0], true, atol=0.05)
+    assert (fitted.residual[0, 9:] < 1).all() and (fitted.residual[0, :9] > 10).all()
+    assert fitted.sane.all()
+
+
+def test_what_moves_apart_is_no_company() -> None:
+    grid = CoarseGrid.of(SIZE)
+    count = len(grid.pixels)
+    moved = np.where((grid.pixels[:, 0] < 64)[:, None], np.float32([0, 0]), np.float32([8, 0]))
+    places = np.stack([grid.pixels, grid.pixels + moved], 1)
+    seen = Seen(places, np.ones((count, 2), bool))
+    point = Seen(np.array([[[62, 48], [62, 48]]], np.float32), np.ones((1, 2), bool))
+    found = company(0, point, seen, NEAR, SIZE)[0]
+    beside = around(point.pixels[:, 0], SIZE, NEAR)[0]
+    kept = found[found != NONE]
+    assert 0 < len(kept) < len(beside)
+    assert (grid.pixels[kept, 0] < 64).all()
+    assert (grid.pixels[np.setdiff1d(beside, kept), 0] >= 64).all()
+
+
+def test_a_place_is_not_its_own_company() -> None:
+    grid = CoarseGrid.of(SIZE)
+    assert NONE in around(grid.pixels[100:101], SIZE, NEAR)
+    assert 100 not in around(grid.pixels[100:101], SIZE, NEAR)
+
+
+def test_looks_turn_with_the_map(occluder: SyntheticScene) -> None:
+    frame = occluder.frame(0)
+    turned = np.ascontiguousarray(np.rot90(frame, -1))  # pixel (x, y) comes to (H - 1 - y, x)
+    quarter = np.array([[[0, -1], [1, 0]]], np.float32)
+    here, there = np.array([[34, 48]], np.float32), np.array([[96 - 1 - 48, 34]], np.float32)
+    look = WarpedPatches(lambda t: frame, SIZE).patches(0, here)
+    patches = WarpedPatches(lambda t: turned, SIZE[::-1])
+    assert patches.compare(look, patches.patches(0, there, quarter))[0] > 0.98
+    assert patches.compare(look, patches.patches(0, there))[0] < 0.8
+    assert patches.compare(look, look + 40)[0] == UNLIKE

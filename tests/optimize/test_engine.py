@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from moments import draw
 
 from omnitrack.errors import OmnitrackError
 from omnitrack.motion.cadex import CadexField
@@ -245,7 +246,7 @@ def test_that_error_comes_after_the_promised_number_of_restarts(
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_the_longest_gap_limits_what_is_drawn(data: Correspondences, small_fit: FitSettings, sampler: str) -> None:
     engine = Engine(data, replace(small_fit, sampler=sampler, longest_gap=2), seed=0)
-    batch = engine.sampler.draw(0.5, torch.Generator())
+    batch = draw(engine.sampler, 0.5, torch.Generator())
     gap = (batch.target_frames - batch.source_frames[:, None]).abs()[batch.confidence > 0]
     assert set(gap.tolist()) == {1, 2}
 

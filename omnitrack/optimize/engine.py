@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from omnitrack.optimize.matches import LongRangeMatches
 from omnitrack.optimize.method import StepContext
 from omnitrack.optimize.methods import get_method
 from omnitrack.optimize.moment import Clock, Moment, Plan
+from omnitrack.optimize.recording import Recording, RecordingError, recorder_for
 from omnitrack.optimize.sampler import make_sampler
 from omnitrack.optimize.saved_state import check_state, copied, write_back
 from omnitrack.optimize.schedule import learning_rate_factor, match_weight, only_inliers
@@ -62,6 +64,7 @@ class Engine:
         prior: Depth of the frames from elsewhere. How far it is believed is then `belief`.
         matches: Long-range matches to fit to besides.
         pins: Matches that somebody has set by hand: they are right, and pull however far away the field is.
+        warn: Hears why a fit is slower than it could be.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Engine:
         prior: DepthPrior | None = None,
         matches: LongRangeMatches | None = None,
         pins: LongRangeMatches | None = None,
+        warn: Callable[[str], None] = lambda text: None,
     ) -> None:
         torch.manual_seed(seed)
         self.settings = settings
@@ -95,6 +99,9 @@ class Engine:
         self._clock = Clock(self._plan, self._rates, settings.steps, device)
         self._optimizer = make_adam(zip([p for p, _, _ in groups], self._clock.rates, strict=True))
         self._sums: dict[str, Tensor] = {}
+        recorder = recorder_for(device)
+        self._recording = None if recorder is None else Recording(recorder)
+        self._warn = warn
         self._good = copied(self._live())
         self._spare: dict[str, Any] | None = None  # an older state, whose arrays the next one takes
 
@@ -205,9 +212,22 @@ class Engine:
             torch._foreach_zero_(list(self._sums.values()))
         while self.step < until:
             moment = self._clock.set(self.step)
-            seen |= dict.fromkeys(self._step(moment))
+            seen |= dict.fromkeys(self._take(dict(moment.stage), partial(self._step, moment)))
             self.step += 1
         return {name: self._sums[name] for name in seen}
+
+    def _take(self, stage: Any, step: Callable[[], list[str]]) -> list[str]:
+        """Take a step: by replaying one of the same stage, or as it is written."""
+        if self._recording is None:
+            return step()
+        try:
+            return self._recording.take(stage, step, self._generator)
+        except RecordingError as error:
+            self._warn(f"the fit is slower than it could be: a step cannot be recorded as one graph ({error})")
+            self._recording = None
+            self._generator = torch.Generator(self._generator.device)
+            self._generator.set_state(error.generator_state)
+            return step()
 
     def _step(self, moment: Moment) -> list[str]:
         """Draw, judge, step, all in place and without a number that the host knows; the names of the terms."""

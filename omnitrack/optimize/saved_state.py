@@ -18,16 +18,19 @@ def copied(state: Mapping[str, Any], into: Mapping[str, Any] | None = None) -> d
         state: As `omnitrack.optimize.engine.Engine.state_dict` has it.
         into: A copy of the same run that is not needed any more, whose arrays the new one takes.
     """
+    optimizer = state["optimizer"]
     if into is None:
-        into = {
-            "field": {name: value.detach().clone() for name, value in state["field"].items()},
-            "optimizer": copy.deepcopy(state["optimizer"]),
-            "region_error": state["region_error"].clone(),
-        }
+        moments = {index: _cloned(own) for index, own in optimizer["state"].items()}
+        field, region_error = _cloned(state["field"]), state["region_error"].clone()
     else:
         write_back(state, into)
-    moments = {"state": into["optimizer"]["state"], "param_groups": copy.deepcopy(state["optimizer"]["param_groups"])}
-    return {**state, "field": into["field"], "optimizer": moments, "region_error": into["region_error"]}
+        moments, field, region_error = into["optimizer"]["state"], into["field"], into["region_error"]
+    copy_of_optimizer = {"state": moments, "param_groups": copy.deepcopy(optimizer["param_groups"])}
+    return {**state, "field": field, "optimizer": copy_of_optimizer, "region_error": region_error}
+
+
+def _cloned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
 @torch.no_grad()

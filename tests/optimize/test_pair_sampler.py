@@ -270,14 +270,14 @@ def test_neighbours_lie_beside_their_anchors_in_the_same_pair(patchy: Correspond
 
 @pytest.mark.parametrize("share", [EARLY, LATE])
 def test_the_generator_alone_decides(patchy: Correspondences, share: float) -> None:
-    def draw(seed: int) -> Batch:
+    def drawn(seed: int) -> Batch:
         return draw(make_pair_sampler(patchy, 8, 10), share, generator(seed))
 
     torch.manual_seed(1)
-    first = draw(1)
+    first = drawn(1)
     torch.manual_seed(2)
-    assert torch.equal(first.target_pixels, draw(1).target_pixels)
-    assert not torch.equal(first.target_pixels, draw(2).target_pixels)
+    assert torch.equal(first.target_pixels, drawn(1).target_pixels)
+    assert not torch.equal(first.target_pixels, drawn(2).target_pixels)
 
 
 def test_a_batch_teaches_the_sampler_its_errors(patchy: Correspondences) -> None:

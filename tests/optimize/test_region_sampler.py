@@ -237,11 +237,11 @@ def test_draws_are_those_of_a_plain_loop_over_the_same_random_numbers(
 
 
 def test_the_generator_alone_decides(patchy: Correspondences) -> None:
-    def draw(seed: int) -> Batch:
+    def drawn(seed: int) -> Batch:
         return draw(make_region_sampler(patchy, 50, 2), AT_THE_END, generator(seed))
 
-    assert torch.equal(draw(1).target_pixels, draw(1).target_pixels)
-    assert not torch.equal(draw(1).target_pixels, draw(2).target_pixels)
+    assert torch.equal(drawn(1).target_pixels, drawn(1).target_pixels)
+    assert not torch.equal(drawn(1).target_pixels, drawn(2).target_pixels)
 
 
 def test_targets_that_are_not_there_do_no_harm() -> None:

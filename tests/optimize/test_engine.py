@@ -128,6 +128,16 @@ def test_going_on_from_a_saved_state_is_exact(data: Correspondences, small_fit: 
     assert_same_state(state, first.state_dict())  # running on from a state does not change it
 
 
+def test_a_state_without_moments_is_one_that_was_never_stepped(data: Correspondences, small_fit: FitSettings) -> None:
+    """Earlier versions had none at step 0."""
+    engine, fresh = Engine(data, small_fit, seed=0), Engine(data, small_fit, seed=0)
+    state = copy.deepcopy(engine.state_dict())
+    engine._steps(2)
+    state["optimizer"]["state"] = {}
+    engine.load_state_dict(state)
+    assert_same_state(engine.state_dict(), fresh.state_dict())
+
+
 def test_the_state_is_that_of_the_last_look_however_far_the_run_is(
     data: Correspondences, small_fit: FitSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

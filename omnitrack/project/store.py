@@ -96,6 +96,11 @@ class FlowStore(FlowSource, Closing):
         if self._hops is not None:
             self._hops.close()
 
+    @property
+    def decoded_bytes(self) -> int:
+        """What all of the flow takes as it is cached."""
+        return len(self._pairs) * 2 * INTEGER.itemsize * self.size[0] * self.size[1]
+
     def pairs(self) -> list[Pair]:
         """The ordered pairs (source, target) whose flow is there, by source and then by target."""
         return sorted(self._pairs)

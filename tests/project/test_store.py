@@ -190,6 +190,11 @@ def test_of_a_clip_that_is_matched_by_length_only_long_shots_have_partners(
             assert store.partners(0) == expected
 
 
+def test_how_much_all_of_it_takes(stored: Project) -> None:
+    with FlowStore(stored) as store:
+        assert store.decoded_bytes == 3 * CACHED_BYTES
+
+
 def test_many_readers_and_threads_at_once(stored: Project) -> None:
     stores = [FlowStore(stored, cache_bytes=FLOW_BYTES) for _ in range(5)]
     pairs = stores[0].pairs() * 20

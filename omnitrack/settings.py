@@ -117,7 +117,9 @@ class FlowSettings:
         "frames far apart: per pixel the estimator of lower photometric error (looks), or far_estimator (far)",
         choices=(LOOKS, "far"),
     )
-    pairs: str = setting("auto", "frame pairs to match: auto (= log), log, exhaustive, window:N or keyframe")
+    pairs: str = setting(
+        "auto", "pairs to match: log, exhaustive, window:N or keyframe; auto: log, keyframe in shots of over 200 frames"
+    )
     warm_start: bool = setting(True, "start each pair from the flow of the same frame over a shorter gap")
     surroundings: bool = setting(True, "places without texture follow the motion around them")
     workers: int = setting(0, "parallel workers; 0 uses every core", low=0)

@@ -63,12 +63,10 @@ class BlankAreas:
         self._scale = scale = raster_scale((width, height))
         self._spacing = max(SPACING_PX, 1 / scale)
         self._small = tuple(max(2, round(side / (self._spacing * scale))) for side in (width, height))
+        self._own = _in_patches(_certainty(frame.astype(np.float32), scale), scale)
+        self._own *= PATCH_PX**2
         areas = cv2.medianBlur(frame, 2 * min(max(1, round(SPOT_PX * scale)), MOST_MEDIAN) + 1)
-        spots = _certainty(frame.astype(np.float32) - areas, scale)
-        outlines = _certainty(areas.astype(np.float32), scale)
-        beside = _in_patches(outlines, scale) * np.exp(-_trace(outlines) / OUTLINE)  # not on them: there sides mix
-        self._texture = spots * _clear_of(outlines, scale) + OUTLINE_SHARE * beside
-        self._own = _in_patches(_certainty(frame.astype(np.float32), scale), scale) * PATCH_PX**2
+        self._texture = _texture(frame, areas, scale)
         self._edges = _edges(self._averaged(areas.astype(np.float32)))
 
     def follow(self, flow: Array) -> Array:
@@ -99,14 +97,38 @@ class BlankAreas:
         return np.asarray(cv2.resize(image, self._small, interpolation=cv2.INTER_AREA), np.float32)
 
 
+def _texture(frame: NDArray[np.uint8], areas: NDArray[np.uint8], scale: float) -> Array:
+    """Certainty (H, W, 3) of a frame's spots, and next to none of the outlines of what they are on."""
+    outlines = _certainty(areas.astype(np.float32), scale)
+    texture = _certainty(frame.astype(np.float32) - areas, scale)
+    texture *= _clear_of(outlines, scale)
+    beside = _in_patches(outlines, scale)
+    beside *= np.exp(-_trace(outlines) / OUTLINE)  # not on them: there sides mix
+    beside *= OUTLINE_SHARE
+    texture += beside
+    return texture
+
+
 def _certainty(image: Array, scale: float) -> Array:
-    """Inverse covariance of the flow by each pixel alone: (H, W, 3) its elements xx, xy and yy, in 1 / px^2."""
+    """Inverse covariance of the flow by each pixel alone: (H, W, 3) its elements xx, xy and yy, in 1 / px^2.
+
+    In place and colour by colour: frames of 4K are worked on, and a thread of flow has 330 bytes for each pixel.
+    """
     blurred = cv2.GaussianBlur(image, (0, 0), BLUR_PX * scale)
     x, y = (cv2.Sobel(blurred, cv2.CV_32F, dx, 1 - dx, ksize=3, scale=scale / 8) for dx in (1, 0))
-    tensor = np.stack([(a * b).mean(-1) for a, b in ((x, x), (x, y), (y, y))], -1)
+    del image, blurred
+    tensor = np.zeros((*x.shape[:2], 3), np.float32)
+    for element, (a, b) in enumerate(((x, x), (x, y), (y, y))):
+        for colour in range(3):
+            tensor[..., element] += a[..., colour] * b[..., colour]
+    del x, y, a, b
+    tensor /= 3
     squared = tensor[..., :1] + tensor[..., 2:]
     seen = np.maximum(squared - LEAST_GRADIENT**2, 0)
-    return np.asarray(tensor / np.maximum(squared, 1e-9) * seen / (1 + LEAST_VARIANCE_PX2 * seen), np.float32)
+    tensor /= np.maximum(squared, 1e-9, out=squared)
+    tensor *= seen
+    tensor /= 1 + LEAST_VARIANCE_PX2 * seen
+    return tensor
 
 
 def _in_patches(certainty: Array, scale: float) -> Array:

@@ -65,7 +65,8 @@ class BlankAreas:
         self._small = tuple(max(2, round(side / (self._spacing * scale))) for side in (width, height))
         self._own = _in_patches(_certainty(frame.astype(np.float32), scale), scale)
         self._own *= PATCH_PX**2
-        areas = cv2.medianBlur(frame, 2 * min(max(1, round(SPOT_PX * scale)), MOST_MEDIAN) + 1)
+        side = 2 * min(max(1, round(SPOT_PX * scale)), MOST_MEDIAN) + 1
+        areas = np.asarray(cv2.medianBlur(frame, side), np.uint8)
         self._texture = _texture(frame, areas, scale)
         self._edges = _edges(self._averaged(areas.astype(np.float32)))
 

@@ -80,7 +80,7 @@ class Clock:
         self._known = range(0)
 
     def set(self, step: int) -> Moment:
-        """Go to a step, without a host synchronisation."""
+        """Go to a step; nothing waits for what the device has still to do."""
         if step not in self._known:
             self._fill(step)
         row = step - self._known.start

@@ -86,6 +86,44 @@ def test_replayed_steps_are_those_that_are_written(method: str, data: Correspond
     assert found[-1] != found[0], "replays change something"
 
 
+def test_replays_go_on_from_a_loaded_state(data: Correspondences, settings: FitSettings) -> None:
+    """What was recorded before it was loaded reads it; the random numbers are those that followed."""
+    engine = Engine(there(data), replace(settings, matches=0), 0, warn=pytest.fail)
+    running = engine.run()
+    next(running)
+    state = copy.deepcopy(engine.state_dict())
+    first, end = next(running), engine._generator.get_state()
+    graph = engine._recording._graph  # type: ignore[union-attr]
+    engine.load_state_dict(state)
+    second = next(engine.run())
+    assert torch.equal(engine._generator.get_state(), end)
+    assert engine._recording._graph is graph  # type: ignore[union-attr]
+    assert second.error_px == pytest.approx(first.error_px, rel=0.02, abs=0.02)
+    assert second.losses == pytest.approx(first.losses, rel=0.02, abs=0.02)
+
+
+def test_a_step_that_cannot_be_recorded_is_taken_as_it_is_written(
+    data: Correspondences, settings: FitSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what failed to be recorded leaves nothing behind: another fit records its steps."""
+    cadex, said, settings = METHODS["cadex"], [], replace(settings, matches=0)
+
+    def waiting(*given: Any) -> tuple[dict[str, Tensor], Tensor]:
+        terms, errors = cadex.losses(*given)
+        assert terms["flow"].item() >= 0
+        return terms, errors
+
+    with monkeypatch.context() as patch:
+        patch.setitem(METHODS, "cadex", replace(cadex, losses=waiting))
+        engine = Engine(there(data), settings, 0, warn=said.append)
+        failed = [look.losses["loss"] for look in engine.run()]
+    assert len(said) == 1 and "cannot be recorded" in said[0]
+    written = Engine(there(data), settings, 0)
+    written._recording = None
+    np.testing.assert_allclose(failed, [look.losses["loss"] for look in written.run()], rtol=0.02, atol=0.02)
+    list(Engine(there(data), settings, 0, warn=pytest.fail).run())
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_losses_and_gradients_are_those_of_a_cpu(
     method: str, data: Correspondences, settings: FitSettings, monkeypatch: pytest.MonkeyPatch

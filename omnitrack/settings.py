@@ -146,6 +146,7 @@ class FeatureSettings:
 
     extractor: str = setting("none", "none, xfeat, dinov2, dino, onnx, or the name of an installed plug-in")
     weights: str = setting("", "file of its weights; empty: the published ones, where there are any")
+    block: int = setting(-1, "of dinov2, dino: whose tokens are used, 0 to 11; -1: 5 of dinov2, 11 of dino", low=-1)
     side: int = setting(480, "approximate shorter side, in pixels, of the frames that the network sees", low=1)
     onnx: OnnxFeatureSettings = table(OnnxFeatureSettings, "extractor onnx: any dense-feature network")
 

@@ -41,7 +41,7 @@ LEAST_SPREAD_PX2 = 0.03  # variance of flow around the mean of its surroundings,
 MOST_VARIANCE_PX2 = 25.0  # ... and what is larger says nothing more
 ENOUGH = 300.0  # certainty, in 1 / px^2, that says how far surroundings agree
 REACHES_PX = (128.0, 32.0, 8.0)
-SPACING_PX = 2.0  # of the grid on which means are taken
+SPACING_PX = 2.0  # of the grid on which means are taken; never finer than the frame
 EDGE_LEVELS = 20.0  # a step in colour, summed over the channels, that is as far as an area reaches ...
 SHADE_LEVELS = 6.0  # ... beyond what shading changes from one place of the grid to the next
 ODD_PX = 2.0  # distance from the mean at which flow counts a quarter
@@ -61,10 +61,12 @@ class BlankAreas:
     def __init__(self, frame: NDArray[np.uint8]) -> None:
         height, width = frame.shape[:2]
         self._scale = scale = raster_scale((width, height))
-        self._small = tuple(max(2, round(side / (SPACING_PX * scale))) for side in (width, height))
+        self._spacing = max(SPACING_PX, 1 / scale)
+        self._small = tuple(max(2, round(side / (self._spacing * scale))) for side in (width, height))
         self._own = _in_patches(_certainty(frame.astype(np.float32), scale), scale)
         self._own *= PATCH_PX**2
-        areas = cv2.medianBlur(frame, 2 * min(max(1, round(SPOT_PX * scale)), MOST_MEDIAN) + 1)
+        side = 2 * min(max(1, round(SPOT_PX * scale)), MOST_MEDIAN) + 1
+        areas = np.asarray(cv2.medianBlur(frame, side), np.uint8)
         self._texture = _texture(frame, areas, scale)
         self._edges = _edges(self._averaged(areas.astype(np.float32)))
 
@@ -83,11 +85,11 @@ class BlankAreas:
         share, variance = np.ones_like(mass), np.full_like(mass, MOST_VARIANCE_PX2)
         for reach in (REACHES_PX[0], *REACHES_PX):  # the widest once more, without what is odd
             area = np.float32(2 * np.pi * reach**2)
-            held = area * _smooth(data * share[..., None], self._edges, reach / SPACING_PX)
+            held = area * _smooth(data * share[..., None], self._edges, reach / self._spacing)
             mean = _solve(held[..., :3], held[..., 3:] + known[..., None] * mean, known)
             squared = ((coarse - mean) ** 2).sum(-1) / self._scale**2
             weights = np.stack([mass, mass * np.minimum(squared, MOST_VARIANCE_PX2)], -1)
-            spread = area * _smooth(weights, self._edges, reach / SPACING_PX)
+            spread = area * _smooth(weights, self._edges, reach / self._spacing)
             variance = (spread[..., 1] + ENOUGH * variance) / (spread[..., 0] + ENOUGH)
             share, known = 1 / (1 + squared / ODD_PX**2) ** 2, np.float32(1) / (LEAST_SPREAD_PX2 + variance)
         return np.concatenate([mean, known[..., None]], -1)

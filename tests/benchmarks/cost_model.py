@@ -4,10 +4,11 @@
         [--workers 1000] [--out tests/benchmarks/cost_model.md] [--json FILE]
 
 Measures nothing: every constant is a line through rows that `long_clip.py --json` (LONG) and `many_clips.py --json`
-(MANY) wrote, of frames and steps as there. Seconds and peaks of a stage are lines in frames, those of flow in pairs;
-the start of a process is in them. A task costs what lies between clips, and the one scheduler what an empty task takes,
-both on Ray where MANY has it. Scenarios multiply these; where a clip is longer than all that were measured, it says how
-many times. Written are the constants, the scenarios, and of each what would give out first.
+(MANY) wrote, of frames and steps as there. CPU seconds and peaks of a stage are lines in frames, those of flow in
+pairs; the start of a process is in them, and of the peaks only the two longest clips count. A task costs what lies
+between clips, and the one scheduler what an empty task takes, both on Ray where MANY has it. Scenarios multiply these;
+where a clip is longer than all that were measured, it says how many times. Written are the constants, the scenarios,
+and of each what would give out first.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Costs:
 
     Attributes:
         seconds: Of each stage, flow by pairs and the others by frames.
-        peaks: Of each stage, MB by frames.
+        peaks: Of each stage, MB by frames, from the two longest clips: caches fill up first.
         pairs: By frames.
         disk: MB by frames.
         longest: Frames of the longest clip.
@@ -104,15 +105,16 @@ def costs_of(long: Iterable[TableRow], many: dict[str, list[TableRow]]) -> Costs
     def line(y: Callable[[TableRow], float], x: str = "frames") -> Line:
         return Line.through([(row[x], y(row)) for row in rows])
 
+    longest = sorted(rows, key=lambda row: row["frames"])[-2:]
     workers = [row for row in many["clips"] if row["workers"] > 1]
     clips = next((row for row in workers if row["by"].startswith("Ray")), workers[-1])
     tasks = next(row for row in many["empty tasks"] if row["by"] == clips["by"])
     return Costs(
         seconds={s: line(lambda row, s=s: row[f"{s}_s"], "pairs" if s == "flow" else "frames") for s in STAGES},
-        peaks={s: line(lambda row, s=s: row[f"{s}_peak"]) for s in STAGES},
+        peaks={s: Line.through([(row["frames"], row[f"{s}_peak"]) for row in longest]) for s in STAGES},
         pairs=line(lambda row: row["pairs"]),
         disk=line(lambda row: sum(row[name] for name in DISK)),
-        longest=max(row["frames"] for row in rows),
+        longest=longest[-1]["frames"],
         beside=max(0.0, clips["overhead"]),
         task=tasks["milliseconds"] / 1000,
         by=clips["by"],

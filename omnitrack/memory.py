@@ -17,6 +17,7 @@ from omnitrack.errors import OmnitrackError
 GB = 1e9
 BASE_BYTES = 0.45 * GB  # Python, torch, OpenCV and HDF5 as they are loaded, 0.3, and what they set aside
 CACHED_SHARE = 0.5  # of what is left: decoded flow, descriptors or encoded frames
+LOOKS_SHARE = 0.15  # of what is left, each: blurred frames, and features, where points are compared by them
 BATCH_SHARE = 0.5  # of what is left: the correlation volumes of RAFT
 BYTES_PER_PIXEL = 330.0  # of a thread of flow: dense inverse search takes 285, and its results wait to be written
 CGROUP = Path("/sys/fs/cgroup/memory.max")
@@ -33,14 +34,27 @@ def cache_bytes(max_gb: float) -> int:
     return int(CACHED_SHARE * free_bytes(max_gb))
 
 
+def looks_bytes(max_gb: float) -> int:
+    """For blurred frames, and as much for features, that are kept because they may be asked for again."""
+    return int(LOOKS_SHARE * free_bytes(max_gb))
+
+
 def batch_bytes(max_gb: float) -> int:
     """For what RAFT computes at once."""
     return int(BATCH_SHARE * free_bytes(max_gb))
 
 
-def most_workers(cores: int, max_gb: float, bytes_each: float) -> int:
-    """How many of a stage's threads there is memory for, beside what it keeps; one at least."""
-    return int(max(1, min(cores, (1 - CACHED_SHARE) * free_bytes(max_gb) // max(1.0, bytes_each))))
+def most_workers(cores: int, max_gb: float, bytes_each: float, kept_bytes: float | None = None) -> int:
+    """How many of a stage's threads there is memory for, beside what it keeps; one at least.
+
+    Args:
+        cores: That there are.
+        max_gb: What the clip may take.
+        bytes_each: Of a thread at work.
+        kept_bytes: That the stage's caches will take; None: their share of decoded flow or the like in full.
+    """
+    left = free_bytes(max_gb) - (cache_bytes(max_gb) if kept_bytes is None else kept_bytes)
+    return int(max(1, min(cores, left // max(1.0, bytes_each))))
 
 
 def largest_pixels(max_gb: float) -> int:

@@ -117,7 +117,9 @@ class FlowSettings:
         "frames far apart: per pixel the estimator of lower photometric error (looks), or far_estimator (far)",
         choices=(LOOKS, "far"),
     )
-    pairs: str = setting("auto", "frame pairs to match: auto (= log), log, exhaustive, window:N or keyframe")
+    pairs: str = setting(
+        "auto", "pairs to match: log, exhaustive, window:N or keyframe; auto: log, keyframe in shots of over 200 frames"
+    )
     warm_start: bool = setting(True, "start each pair from the flow of the same frame over a shorter gap")
     surroundings: bool = setting(True, "places without texture follow the motion around them")
     workers: int = setting(0, "parallel workers; 0 uses every core", low=0)
@@ -144,6 +146,7 @@ class FeatureSettings:
 
     extractor: str = setting("none", "none, xfeat, dinov2, dino, onnx, or the name of an installed plug-in")
     weights: str = setting("", "file of its weights; empty: the published ones, where there are any")
+    block: int = setting(-1, "of dinov2, dino: whose tokens are used, 0 to 11; -1: 5 of dinov2, 11 of dino", low=-1)
     side: int = setting(480, "approximate shorter side, in pixels, of the frames that the network sees", low=1)
     onnx: OnnxFeatureSettings = table(OnnxFeatureSettings, "extractor onnx: any dense-feature network")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,14 +16,17 @@ from omnitrack.memory import (
     batch_bytes,
     cache_bytes,
     largest_pixels,
+    looks_bytes,
     machine_bytes,
     most_at_once,
     most_workers,
     parse_gb,
 )
-from omnitrack.progress import Progress
+from omnitrack.progress import SILENT, Progress
 from omnitrack.project.project import Project
-from omnitrack.stages.init import init_from_frames
+from omnitrack.stages import frame_jobs
+from omnitrack.stages.frame_jobs import workers_beside
+from omnitrack.stages.init import _SizeFor, init_from_frames
 
 
 @pytest.mark.parametrize(
@@ -48,8 +52,30 @@ def test_no_stage_takes_more_than_there_is(max_gb: float) -> None:
         workers = most_workers(64, max_gb, BYTES_PER_PIXEL * pixels)
         assert 1 <= workers <= 64
         assert cache_bytes(max_gb) + workers * BYTES_PER_PIXEL * pixels <= left * 1.001
+    assert cache_bytes(max_gb) + 2 * looks_bytes(max_gb) <= left
     assert most_workers(2, max_gb, 1.0) == 2
     assert most_workers(8, max_gb, 1e15) == 1
+
+
+@pytest.mark.parametrize(("cores", "max_gb", "workers"), [(64, 1.0, 3), (64, 4.0, 42), (1, 4.0, 1)])
+def test_threads_that_chain_share_what_is_left_beside_the_flow(
+    monkeypatch: pytest.MonkeyPatch, cores: int, max_gb: float, workers: int
+) -> None:
+    """32 frames of 854 x 480 with 258 pairs, of 16,384 points each, by hand: a thread takes 59 + 13.1 MB.
+
+    The flow is 423 MB, the frames 39 MB. In 4 GB 3.55 are left: (3,550 - 423 - 39) / 72.1 = 42.8. In 1 GB 0.55: the
+    cache has 275 of it, and (550 - 275 - 39) / 72.1 = 3.3.
+    """
+    monkeypatch.setattr(frame_jobs, "usable_cores", lambda: cores)
+    flows = SimpleNamespace(size=(854, 480), decoded_bytes=258 * 854 * 480 * 4)
+    assert workers_beside(flows, 32, 16384, max_gb) == workers  # type: ignore[arg-type]
+
+
+def test_frames_that_wait_to_be_written_have_their_bound() -> None:
+    """A frame of 3840 x 2160 is 8.3 MP, 75 MB while it is written; of 1 GB there are 550 MB."""
+    size_for = _SizeFor(load_settings(overrides={"memory.max_gb": 1.0}), SILENT)
+    assert size_for.most_waiting((3840, 2160), 128) == 7
+    assert size_for.most_waiting((64, 48), 128) == 128
 
 
 def test_clips_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ Pairs = Annotated[
     str | None,
     typer.Option(
         metavar="SPEC",
-        help="Frame pairs: auto, log, exhaustive, window:N or keyframe.",
+        help="Frame pairs: auto (log, keyframe in long shots), log, exhaustive, window:N or keyframe.",
         autocompletion=complete.values(*complete.PAIRS),
     ),
 ]

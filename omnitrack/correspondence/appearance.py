@@ -88,22 +88,26 @@ def _products(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(np.einsum("pn,pn->p", a, b))  # numpy's sums of short rows are slow
 
 
+def prepared_bytes(size: tuple[int, int]) -> int:
+    """What a frame of `size` (width, height) takes as `FramePatches` keeps it."""
+    return 3 * size[0] * size[1]
+
+
 class FramePatches:
     """Patches of a clip's frames, which are read when they are needed; some are kept.
 
     Args:
         frame: Gives frame t as (H, W, 3) uint8.
         size: (width, height) of the frames in pixels.
-        cache_bytes: Prepared frames to keep, at three bytes per pixel; one is always kept.
+        cache_bytes: Prepared frames to keep, `CACHE_BYTES` at most; one is always kept.
     """
 
     def __init__(
         self, frame: Callable[[int], NDArray[np.uint8]], size: tuple[int, int], cache_bytes: int = CACHE_BYTES
     ) -> None:
         self._similarity = PatchSimilarity(size)
-        self._prepared = lru_cache(max(1, cache_bytes // (3 * size[0] * size[1])))(
-            lambda t: self._similarity.prepare(frame(t))
-        )
+        frames = max(1, min(cache_bytes, CACHE_BYTES) // prepared_bytes(size))
+        self._prepared = lru_cache(frames)(lambda t: self._similarity.prepare(frame(t)))
 
     def patches(self, frame: int, pixels: Array) -> Array:
         """Patches (P, n) around pixels (P, 2) of a frame, see `PatchSimilarity.patches`."""

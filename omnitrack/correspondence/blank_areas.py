@@ -41,7 +41,7 @@ LEAST_SPREAD_PX2 = 0.03  # variance of flow around the mean of its surroundings,
 MOST_VARIANCE_PX2 = 25.0  # ... and what is larger says nothing more
 ENOUGH = 300.0  # certainty, in 1 / px^2, that says how far surroundings agree
 REACHES_PX = (128.0, 32.0, 8.0)
-SPACING_PX = 2.0  # of the grid on which means are taken
+SPACING_PX = 2.0  # of the grid on which means are taken; never finer than the frame
 EDGE_LEVELS = 20.0  # a step in colour, summed over the channels, that is as far as an area reaches ...
 SHADE_LEVELS = 6.0  # ... beyond what shading changes from one place of the grid to the next
 ODD_PX = 2.0  # distance from the mean at which flow counts a quarter
@@ -61,13 +61,13 @@ class BlankAreas:
     def __init__(self, frame: NDArray[np.uint8]) -> None:
         height, width = frame.shape[:2]
         self._scale = scale = raster_scale((width, height))
-        self._small = tuple(max(2, round(side / (SPACING_PX * scale))) for side in (width, height))
-        areas = cv2.medianBlur(frame, 2 * min(max(1, round(SPOT_PX * scale)), MOST_MEDIAN) + 1)
-        spots = _certainty(frame.astype(np.float32) - areas, scale)
-        outlines = _certainty(areas.astype(np.float32), scale)
-        beside = _in_patches(outlines, scale) * np.exp(-_trace(outlines) / OUTLINE)  # not on them: there sides mix
-        self._texture = spots * _clear_of(outlines, scale) + OUTLINE_SHARE * beside
-        self._own = _in_patches(_certainty(frame.astype(np.float32), scale), scale) * PATCH_PX**2
+        self._spacing = max(SPACING_PX, 1 / scale)
+        self._small = tuple(max(2, round(side / (self._spacing * scale))) for side in (width, height))
+        self._own = _in_patches(_certainty(frame.astype(np.float32), scale), scale)
+        self._own *= PATCH_PX**2
+        side = 2 * min(max(1, round(SPOT_PX * scale)), MOST_MEDIAN) + 1
+        areas = np.asarray(cv2.medianBlur(frame, side), np.uint8)
+        self._texture = _texture(frame, areas, scale)
         self._edges = _edges(self._averaged(areas.astype(np.float32)))
 
     def follow(self, flow: Array) -> Array:
@@ -85,11 +85,11 @@ class BlankAreas:
         share, variance = np.ones_like(mass), np.full_like(mass, MOST_VARIANCE_PX2)
         for reach in (REACHES_PX[0], *REACHES_PX):  # the widest once more, without what is odd
             area = np.float32(2 * np.pi * reach**2)
-            held = area * _smooth(data * share[..., None], self._edges, reach / SPACING_PX)
+            held = area * _smooth(data * share[..., None], self._edges, reach / self._spacing)
             mean = _solve(held[..., :3], held[..., 3:] + known[..., None] * mean, known)
             squared = ((coarse - mean) ** 2).sum(-1) / self._scale**2
             weights = np.stack([mass, mass * np.minimum(squared, MOST_VARIANCE_PX2)], -1)
-            spread = area * _smooth(weights, self._edges, reach / SPACING_PX)
+            spread = area * _smooth(weights, self._edges, reach / self._spacing)
             variance = (spread[..., 1] + ENOUGH * variance) / (spread[..., 0] + ENOUGH)
             share, known = 1 / (1 + squared / ODD_PX**2) ** 2, np.float32(1) / (LEAST_SPREAD_PX2 + variance)
         return np.concatenate([mean, known[..., None]], -1)
@@ -98,14 +98,38 @@ class BlankAreas:
         return np.asarray(cv2.resize(image, self._small, interpolation=cv2.INTER_AREA), np.float32)
 
 
+def _texture(frame: NDArray[np.uint8], areas: NDArray[np.uint8], scale: float) -> Array:
+    """Certainty (H, W, 3) of a frame's spots, and next to none of the outlines of what they are on."""
+    outlines = _certainty(areas.astype(np.float32), scale)
+    texture = _certainty(frame.astype(np.float32) - areas, scale)
+    texture *= _clear_of(outlines, scale)
+    beside = _in_patches(outlines, scale)
+    beside *= np.exp(-_trace(outlines) / OUTLINE)  # not on them: there sides mix
+    beside *= OUTLINE_SHARE
+    texture += beside
+    return texture
+
+
 def _certainty(image: Array, scale: float) -> Array:
-    """Inverse covariance of the flow by each pixel alone: (H, W, 3) its elements xx, xy and yy, in 1 / px^2."""
+    """Inverse covariance of the flow by each pixel alone: (H, W, 3) its elements xx, xy and yy, in 1 / px^2.
+
+    In place and colour by colour: frames of 4K are worked on, and a thread of flow has 330 bytes for each pixel.
+    """
     blurred = cv2.GaussianBlur(image, (0, 0), BLUR_PX * scale)
     x, y = (cv2.Sobel(blurred, cv2.CV_32F, dx, 1 - dx, ksize=3, scale=scale / 8) for dx in (1, 0))
-    tensor = np.stack([(a * b).mean(-1) for a, b in ((x, x), (x, y), (y, y))], -1)
+    del image, blurred
+    tensor = np.zeros((*x.shape[:2], 3), np.float32)
+    for element, (a, b) in enumerate(((x, x), (x, y), (y, y))):
+        for colour in range(3):
+            tensor[..., element] += a[..., colour] * b[..., colour]
+    del x, y, a, b
+    tensor /= 3
     squared = tensor[..., :1] + tensor[..., 2:]
     seen = np.maximum(squared - LEAST_GRADIENT**2, 0)
-    return np.asarray(tensor / np.maximum(squared, 1e-9) * seen / (1 + LEAST_VARIANCE_PX2 * seen), np.float32)
+    tensor /= np.maximum(squared, 1e-9, out=squared)
+    tensor *= seen
+    tensor /= 1 + LEAST_VARIANCE_PX2 * seen
+    return tensor
 
 
 def _in_patches(certainty: Array, scale: float) -> Array:

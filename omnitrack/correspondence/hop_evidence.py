@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.appearance import FramePatches
+from omnitrack.correspondence.appearance import CACHE_BYTES, FramePatches
 from omnitrack.correspondence.consistency import Hop, take_hop
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.raster import Array, CoarseGrid, sample
@@ -74,12 +74,19 @@ class HopEvidence:
         flows: Pairwise flow.
         num_frames: T.
         frame: Gives frame t as (H, W, 3) uint8 RGB.
+        cache_bytes: Blurred frames to keep, see `FramePatches`.
     """
 
-    def __init__(self, flows: FlowSource, num_frames: int, frame: Callable[[int], NDArray[np.uint8]]) -> None:
+    def __init__(
+        self,
+        flows: FlowSource,
+        num_frames: int,
+        frame: Callable[[int], NDArray[np.uint8]],
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
         self._flows = flows
         self._num_frames = num_frames
-        self._patches = FramePatches(frame, flows.size)
+        self._patches = FramePatches(frame, flows.size, cache_bytes)
         self._scale = raster_scale(flows.size)
         self.grid = CoarseGrid.of(flows.size)
         self._probed: dict[int, dict[int, _Judged]] = {}  # what `shares` has found, for `of` to take

@@ -141,11 +141,6 @@ def match_cells(a: FrameCells, b: FrameCells, size: tuple[int, int], settings: M
     return found
 
 
-def match_frames(a: Tensor, b: Tensor, size: tuple[int, int], settings: MatchSettings) -> Matches:
-    """The matches of two feature maps (h, w, C) of unit length; see `match_cells`."""
-    return match_cells(prepare_cells(a, settings), prepare_cells(b, settings), size, settings)
-
-
 # --- the steps --------------------------------------------------------------------------------------------------
 def mutual_nearest(a: FrameCells, b: FrameCells, least: float) -> tuple[Tensor, Tensor, Tensor]:
     """Distinctive cells of which each is the other's nearest among all cells: their indices, and their cosines.

@@ -1,4 +1,8 @@
-"""Which frames to match with which."""
+"""Which frames to match with which.
+
+Frames 1, 2, 4, 8, ... apart are 2 T log2 T pairs, of which chains hardly use those that are far apart. In a long shot
+keyframes are fewer pairs, and among them those that lead back to a place seen before.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +15,21 @@ from omnitrack.correspondence.keyframes import GAPS, NEAR_PLACES, Keyframes
 from omnitrack.errors import OmnitrackError
 
 Pair = tuple[int, int]
+AUTO, LOG, EXHAUSTIVE, KEYFRAME = "auto", "log", "exhaustive", "keyframe"
+LONG_SHOT = 200  # frames: above, keyframes are less than half as many pairs
+AUTO_BY_LENGTH = f"auto, keyframe above {LONG_SHOT} frames"
 
 
 def select_pairs(spec: str, num_frames: int, keyframes: Callable[[], Keyframes] | None = None) -> list[Pair]:
     """The ordered pairs (source, target) that a specification stands for; with a pair always comes its reverse.
 
     Args:
-        spec: ``auto`` (= ``log``), ``log`` (gaps 1, 2, 4, 8, ...), ``exhaustive``, ``window:N`` (gaps up to N) or
+        spec: ``auto`` (= ``log``), ``log`` (gaps 1, 2, 4, 8, ...), ``exhaustive``, ``window:N`` (gaps up to N),
             ``keyframe`` (adjacent frames; each frame with the keyframe before and after it; each keyframe with the
-            next two; farther keyframes where they show the same place).
+            next two; farther keyframes where they show the same place), or `AUTO_BY_LENGTH` (one of these two).
         num_frames: Number of frames T.
-        keyframes: For ``keyframe``: gives the keyframes. Without it they are evenly spaced, and linked at 4, 8, 16,
-            ... keyframes.
+        keyframes: Gives the keyframes, where they are asked for. Without it they are evenly spaced, and linked at 4,
+            8, 16, ... keyframes.
 
     Returns:
         Distinct pairs, by source and then by target. Of ``keyframe`` at most T log2 T from 54 frames on, and 5.75 T of
@@ -32,15 +39,20 @@ def select_pairs(spec: str, num_frames: int, keyframes: Callable[[], Keyframes] 
         OmnitrackError: Not a specification.
     """
     pairs: set[Pair]
-    if spec in ("auto", "log"):
-        pairs = _log_pairs(num_frames)
-    elif spec == "exhaustive":
-        pairs = _window_pairs(num_frames, num_frames)
-    elif spec == "keyframe":
+    if has_keyframes(spec, num_frames):
         pairs = _keyframe_pairs(num_frames, keyframes() if keyframes else _even_keyframes(num_frames))
+    elif spec in (AUTO, AUTO_BY_LENGTH, LOG):
+        pairs = _log_pairs(num_frames)
+    elif spec == EXHAUSTIVE:
+        pairs = _window_pairs(num_frames, num_frames)
     else:
         pairs = _window_pairs(num_frames, _window(spec))
     return sorted(pairs)
+
+
+def has_keyframes(spec: str, num_frames: int) -> bool:
+    """Whether a shot of so many frames is matched by keyframes."""
+    return spec == KEYFRAME or (spec == AUTO_BY_LENGTH and num_frames > LONG_SHOT)
 
 
 def _window(spec: str) -> int:

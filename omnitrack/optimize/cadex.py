@@ -33,7 +33,6 @@ from omnitrack.optimize.depth_prior import Belief
 from omnitrack.optimize.losses import flow_gradient, robust_distance
 from omnitrack.optimize.matches import inliers
 from omnitrack.optimize.method import Method, StepContext, first_depth
-from omnitrack.optimize.schedule import only_inliers
 from omnitrack.settings import OUTLIER_PX, CadexSettings, FitSettings
 from omnitrack.units import raster_scale
 
@@ -162,7 +161,7 @@ def _smoothness(carried: Carried) -> Tensor:
 
 def match_loss(field: CadexField, batch: Batch, settings: FitSettings, context: StepContext) -> Tensor:
     """See `omnitrack.optimize.method.Method.match_loss`: the terms of the dense correspondences."""
-    believe_all = context.certain or not only_inliers(context.progress)
+    believe_all = context.certain or not context.moment.stage["only_inliers"]
     terms, _ = cadex_losses(field, batch, settings.cadex, 0.0, settings.outlier_px, believe_all)
     return torch.stack(list(terms.values())).sum()
 
@@ -174,7 +173,7 @@ def joint_losses(
     near, far = carry_batches(field, [batch, matches])
     dense, outlier_px = settings.flow_gradient_weight, settings.outlier_px
     terms, errors = cadex_losses(field, batch, settings.cadex, dense, outlier_px, carried=near)
-    believe_all = not only_inliers(context.progress)
+    believe_all = not context.moment.stage["only_inliers"]
     of_matches, _ = cadex_losses(field, matches, settings.cadex, 0.0, outlier_px, believe_all, far)
     return terms, errors, torch.stack(list(of_matches.values())).sum()
 

@@ -35,22 +35,31 @@ def cycle_weighted(data: Correspondences, half_px: float) -> Correspondences:
     if half_px == 0:
         return data
     half = half_px * raster_scale(data.size)
-    sources, targets = data.sources.tolist(), data.targets.tolist()
-    entry_of = {(sources[s], t): (s, k) for s, row in enumerate(targets) for k, t in enumerate(row) if t >= 0}
-    confidence = data.confidence.clone()
-    for (source, target), (s, k) in entry_of.items():
-        back = entry_of.get((target, source))
-        if back is not None:
-            before = data.confidence[s, k]
-            weighed = (before * _return_factor(data, (s, k), back, half)).round().clamp_min(1)
-            confidence[s, k] = torch.where(data.occluded[s, k] | (before == 0), before, weighed.to(torch.uint8))
+    confidence, ways_back = data.confidence.clone(), _ways_back(data)
+    for source, back in enumerate(ways_back):  # all sources at once would take many times the memory of the data
+        slots = (back >= 0).nonzero()[:, 0]
+        before = data.confidence[source, slots]
+        weighed = (before * _return_factors(data, source, slots, back[slots], half)).round().clamp_min(1)
+        kept = data.occluded[source, slots] | (before == 0)
+        confidence[source, slots] = torch.where(kept, before, weighed.to(torch.uint8))
     return replace(data, confidence=confidence)
 
 
-def _return_factor(data: Correspondences, there: tuple[int, int], back: tuple[int, int], half: float) -> Tensor:
-    """(P,) factors for the entries (source, slot) `there`, by those of the other direction; `half` in pixels."""
-    moved = data.displacement[there] * data.unit_px
-    landing = data.nearest_point(data.grid + moved)
-    returned = data.displacement[back][landing] * data.unit_px
-    believed = (data.confidence[back][landing] > 0) & ~data.occluded[back][landing]
+def _ways_back(data: Correspondences) -> Tensor:
+    """Of each target (S, K) the one the other way, as an index into the flattened (S, K); -1 where there is none."""
+    there = data.sources[:, None] * data.num_frames + data.targets
+    there = torch.where(data.targets >= 0, there, -1).flatten()
+    back = (data.targets * data.num_frames + data.sources[:, None]).flatten()
+    known, order = there.sort()
+    at = torch.searchsorted(known, back).clamp_max(len(known) - 1)
+    found = (known[at] == back) & (there >= 0)
+    return torch.where(found, order[at], -1).view(data.targets.shape)
+
+
+def _return_factors(data: Correspondences, source: int, slots: Tensor, back: Tensor, half: float) -> Tensor:
+    """(n, P) factors for n targets of a source, by those of the other direction `back` (n,); `half` in pixels."""
+    moved = data.displacement[source, slots] * data.unit_px
+    landing, back = data.nearest_point(data.grid + moved), back[:, None]
+    returned = data.displacement.flatten(0, 1)[back, landing] * data.unit_px
+    believed = (data.confidence.flatten(0, 1)[back, landing] > 0) & ~data.occluded.flatten(0, 1)[back, landing]
     return torch.where(believed, 1 / (1 + ((moved + returned).norm(dim=-1) / half) ** 2), NO_WAY_BACK)

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from omnitrack.errors import OmnitrackError
+from omnitrack.optimize.adam import load_moments, make_adam, parameters_of, state_of
 from omnitrack.optimize.batch import Batch
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.depth_prior import DepthPrior, believe
 from omnitrack.optimize.matches import LongRangeMatches
 from omnitrack.optimize.method import StepContext
 from omnitrack.optimize.methods import get_method
+from omnitrack.optimize.moment import Clock, Moment, Plan
+from omnitrack.optimize.recording import Recording, RecordingError, recorder_for
 from omnitrack.optimize.sampler import make_sampler
 from omnitrack.optimize.saved_state import check_state, copied, write_back
-from omnitrack.optimize.schedule import learning_rate_factor, match_weight
+from omnitrack.optimize.schedule import learning_rate_factor, match_weight, only_inliers
 from omnitrack.optimize.yardstick import Yardstick
 from omnitrack.settings import FitSettings
 
@@ -61,6 +64,7 @@ class Engine:
         prior: Depth of the frames from elsewhere. How far it is believed is then `belief`.
         matches: Long-range matches to fit to besides.
         pins: Matches that somebody has set by hand: they are right, and pull however far away the field is.
+        warn: Hears why a fit is slower than it could be.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Engine:
         prior: DepthPrior | None = None,
         matches: LongRangeMatches | None = None,
         pins: LongRangeMatches | None = None,
+        warn: Callable[[str], None] = lambda text: None,
     ) -> None:
         torch.manual_seed(seed)
         self.settings = settings
@@ -84,14 +89,19 @@ class Engine:
         self._matches = matches if settings.matches > 0 else None
         self._pins = pins
         self._pin_settings = replace(settings, outlier_px=0.0)
-        self._generator = torch.Generator(data.grid.device).manual_seed(seed)
-        groups = self._method.groups(self.field, settings)
-        self._optimizer = torch.optim.Adam([{"params": p, "lr": rate} for p, rate, _ in groups], fused=True)
-        self._rates = [rate for _, rate, _ in groups]
-        self._clips = [clip for _, _, clip in groups]
+        device = data.grid.device
+        self._generator = torch.Generator(device).manual_seed(seed)
         self.step = 0
         self._rate_scale = 1.0
         self._rollbacks = 0
+        groups = self._method.groups(self.field, settings)
+        self._first_rates, self._clips = [rate for _, rate, _ in groups], [clip for _, _, clip in groups]
+        self._clock = Clock(self._plan, self._rates, settings.steps, device)
+        self._optimizer = make_adam(zip([p for p, _, _ in groups], self._clock.rates, strict=True))
+        self._sums: dict[str, Tensor] = {}
+        recorder = recorder_for(device)
+        self._recording = None if recorder is None else Recording(recorder)
+        self._warn = warn
         self._good = copied(self._live())
         self._spare: dict[str, Any] | None = None  # an older state, whose arrays the next one takes
 
@@ -107,8 +117,8 @@ class Engine:
             count = until - self.step
             sums = self._steps(until)
             losses, error, finite = self.look(sums, count)
-            rate = self._rates[0] * self._rate_factor()
-            seen = LossReport(until, losses, error, count / (time.perf_counter() - begin), rate, not finite)
+            rate, seconds = self._rates(self._progress)[0], time.perf_counter() - begin
+            seen = LossReport(until, losses, error, count / seconds, rate, not finite)
             if finite:
                 self.keep()
             else:
@@ -125,8 +135,8 @@ class Engine:
         Returns:
             Means of the terms and of their sum, the error on the same correspondences as ever; whether all is finite.
         """
-        error = self._yardstick.error_px(self._method, self.field, self.step / self.settings.steps)
-        largest = torch.stack(torch._foreach_norm(self._parameters(), math.inf)).amax()  # NaN where any is
+        error = self._yardstick.error_px(self._method, self.field, self._clock.set(self.step))
+        largest = torch.stack(torch._foreach_norm(parameters_of(self._optimizer), math.inf)).amax()  # NaN where any is
         *totals, error_px, size = torch.stack([*sums.values(), error, largest]).tolist()
         losses = {name: total / count for name, total in zip(sums, totals, strict=True)}
         losses["loss"] = sum(losses.values())
@@ -140,19 +150,19 @@ class Engine:
         return self._good
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state of a run with the same data and settings.
+        """Go on, in the same arrays, from a saved state of a run with the same data and settings.
 
         Raises:
             ValueError: It is of another one; or a KeyError, TypeError and their like, where it is none at all.
         """
-        check_state(state, self._live(), self._parameters())
+        live = self._live()
+        check_state(state, live, parameters_of(self._optimizer))
         self.field.load_state_dict(state["field"])
-        # a copy: the optimiser steps its moments in place, and the saved ones must stay
-        self._optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+        load_moments(state["optimizer"]["state"], live["optimizer"]["state"])
         self._generator.set_state(state["generator"].cpu())
         self.sampler.error.copy_(state["region_error"])
         self.step = int(state["step"])
-        self._rate_scale = float(state["rate_scale"])
+        self._scale_rates(float(state["rate_scale"]))
         self._good, self._spare = copied(self._live()), None
 
     def go_back(self, step: int) -> None:
@@ -171,42 +181,77 @@ class Engine:
             "step": self.step,
             "rate_scale": self._rate_scale,
             "field": self.field.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
+            "optimizer": state_of(self._optimizer, self._rates(max(0, self.step - 1) / self.settings.steps)),
             "generator": self._generator.get_state(),
             "region_error": self.sampler.error,
         }
 
-    def _parameters(self) -> list[Tensor]:
-        return [p for group in self._optimizer.param_groups for p in group["params"]]
+    @property
+    def _progress(self) -> float:
+        return self.step / self.settings.steps
+
+    def _plan(self, progress: float) -> Plan:
+        """What a step goes by: the matches, the sampler, the method."""
+        weight = 0.0 if self._matches is None else match_weight(progress, self.settings.match_weights)
+        matches = Plan({"match_weight": weight, "only_inliers": weight > 0 and only_inliers(progress)})
+        return matches | self.sampler.plan(progress) | self._method.plan(self.settings, progress)
+
+    def _rates(self, progress: float) -> list[float]:
+        """The learning rate of each group."""
+        factor = self._rate_scale * learning_rate_factor(progress, self._method.last_rate)
+        return [rate * factor for rate in self._first_rates]
+
+    def _scale_rates(self, scale: float) -> None:
+        self._rate_scale = scale
+        self._clock.refill()
 
     def _steps(self, until: int) -> dict[str, Tensor]:
-        """Step up to `until` without a host synchronisation; sums of each term."""
-        sums: dict[str, Tensor] = {}
-        s = self.settings
+        """Step up to `until` without a host synchronisation; sums of each term, which the next steps write into."""
+        seen: dict[str, None] = {}
+        if self._sums:
+            torch._foreach_zero_(list(self._sums.values()))
         while self.step < until:
-            factor = self._rate_factor()
-            for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
-                group["lr"] = rate * factor
-            context = StepContext(self.step / s.steps, self._generator)
-            batch = self.sampler.draw(context.progress, self._generator)
-            terms, errors = self._terms(batch, context)
-            terms |= self._pin_terms(context)
-            self._optimizer.zero_grad(set_to_none=True)
-            torch.stack(list(terms.values())).sum().backward()
-            for group, clip in zip(self._optimizer.param_groups, self._clips, strict=True):
-                if clip > 0:
-                    torch.nn.utils.clip_grad_norm_(group["params"], clip)
-            self._optimizer.step()
-            self.sampler.update(batch, errors)
-            for name, value in terms.items():
-                sums[name] = sums.get(name, 0) + value.detach()
+            moment = self._clock.set(self.step)
+            seen |= dict.fromkeys(self._take(dict(moment.stage), partial(self._step, moment)))
             self.step += 1
-        return sums
+        return {name: self._sums[name] for name in seen}
+
+    def _take(self, stage: Any, step: Callable[[], list[str]]) -> list[str]:
+        """Take a step: by replaying one of the same stage, or as it is written."""
+        if self._recording is None:
+            return step()
+        try:
+            return self._recording.take(stage, step, self._generator)
+        except RecordingError as error:
+            self._warn(f"the fit is slower than it could be: a step cannot be recorded as one graph ({error})")
+            self._recording = None
+            self._generator = torch.Generator(self._generator.device)
+            self._generator.set_state(error.generator_state)
+            return step()
+
+    def _step(self, moment: Moment) -> list[str]:
+        """Draw, judge, step, all in place and without a number that the host knows; the names of the terms."""
+        context = StepContext(moment, self._generator)
+        batch = self.sampler.draw(moment, self._generator)
+        terms, errors = self._terms(batch, context)
+        terms |= self._pin_terms(context)
+        self._optimizer.zero_grad(set_to_none=True)
+        losses = torch.stack(list(terms.values()))
+        losses.sum().backward()
+        for group, clip in zip(self._optimizer.param_groups, self._clips, strict=True):
+            if clip > 0:
+                torch.nn.utils.clip_grad_norm_(group["params"], clip)
+        self._optimizer.step()
+        self.sampler.update(batch, errors)
+        for name in terms.keys() - self._sums.keys():
+            self._sums[name] = torch.zeros_like(losses[0], requires_grad=False)
+        torch._foreach_add_([self._sums[name] for name in terms], list(losses.detach().unbind()))
+        return list(terms)
 
     def _terms(self, batch: Batch, context: StepContext) -> tuple[dict[str, Tensor], Tensor]:
         """The terms of a batch, and that of the long-range matches where there are any that weigh something now."""
         method, settings = self._method, self.settings
-        weight = match_weight(context.progress, settings.match_weights)
+        weight = context.moment.stage["match_weight"]
         if self._matches is None or weight == 0:
             return method.losses(self.field, batch, settings, context)
         if method.joint_losses is not None:
@@ -226,10 +271,6 @@ class Engine:
         loss = self._method.match_loss(self.field, batch, self._pin_settings, replace(context, certain=True))
         return {"pins": self.settings.pin_weight * loss}
 
-    def _rate_factor(self) -> float:
-        """What the first learning rates are multiplied with, now."""
-        return self._rate_scale * learning_rate_factor(self.step / self.settings.steps, self._method.last_rate)
-
     def _roll_back(self) -> None:
         self._rollbacks += 1
         if self._rollbacks > MOST_ROLLBACKS:
@@ -239,10 +280,8 @@ class Engine:
                 "look at the filtered correspondences (omnitrack info -v), or lower --set "
                 f"fit.{self._method.name}.learning_rate",
             )
-        self._rate_scale /= 2
+        self._scale_rates(self._rate_scale / 2)
         self.step = int(self._good["step"])
-        if not write_back(self._good, self._live()):
-            self._optimizer.state.clear()  # back to the start, where there are no moments yet
-            write_back({**self._good, "optimizer": None}, {**self._live(), "optimizer": None})
+        write_back(self._good, self._live())
         # the random numbers go on: the same samples would lead to the same end
         self._good = {**self._good, "rate_scale": self._rate_scale, "generator": self._generator.get_state()}

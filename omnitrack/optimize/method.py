@@ -15,6 +15,7 @@ from omnitrack.optimize.camera_motion import camera_motion
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.depth_from_motion import depth_from_motion
 from omnitrack.optimize.depth_prior import Belief, mix
+from omnitrack.optimize.moment import Moment, Plan
 from omnitrack.settings import FitSettings
 
 
@@ -23,12 +24,12 @@ class StepContext:
     """Where in a run a step is, and what its randomness comes from.
 
     Attributes:
-        progress: Of the run: the share of its steps that are done, 0 to 1.
+        moment: Of the run. Its stage has ``only_inliers``: matches that the field is far from are left out.
         generator: On the device.
         certain: Matches are known to be right: none is left out.
     """
 
-    progress: float
+    moment: Moment
     generator: torch.Generator
     certain: bool = False
 
@@ -53,6 +54,7 @@ class Method:
         restore: The field that a state was saved from, for frames of a size (width, height) and their number.
         extras: What the losses read of a batch beside its correspondences.
         last_rate: Share of the learning rate that is left at the end.
+        plan: What its losses go by at a progress of the run, 0 to 1.
         joint_losses: `losses` of a batch and `match_loss` of matches, from both, by one pass through the warp; or None.
     """
 
@@ -67,6 +69,7 @@ class Method:
     restore: Callable[[Mapping[str, Tensor], tuple[int, int], int, FitSettings], Any]
     extras: Callable[[FitSettings], Extras]
     last_rate: float
+    plan: Callable[[FitSettings, float], Plan] = lambda settings, progress: Plan()
     joint_losses: JointLosses | None = None
 
 

@@ -36,8 +36,9 @@ from omnitrack.optimize.depth_prior import Belief
 from omnitrack.optimize.losses import flow_terms
 from omnitrack.optimize.matches import inliers
 from omnitrack.optimize.method import Method, StepContext, first_depth
-from omnitrack.optimize.ray_batches import carry, cast_batch, guided_share
-from omnitrack.optimize.schedule import only_inliers, ramp
+from omnitrack.optimize.moment import Plan
+from omnitrack.optimize.ray_batches import carry, cast_batch
+from omnitrack.optimize.schedule import ramp
 from omnitrack.settings import FitSettings, OmniMotionSettings
 from omnitrack.units import raster_scale
 
@@ -125,10 +126,25 @@ def groups(field: OmniMotionField, settings: FitSettings) -> list[tuple[list[Ten
     ]
 
 
+def plan(settings: FitSettings, progress: float) -> Plan:
+    """See `omnitrack.optimize.method.Method.plan`: weights of the terms, and how far rays are guided by their prior."""
+    s = settings.omnimotion
+    photometric, guided = ramp(progress, *PHOTOMETRIC_RAMP), 1 - ramp(progress, 0, s.guided_share)
+    values = {
+        "photometric": photometric * s.photometric_weight,
+        "photometric_gradient": photometric * s.photometric_gradient_weight,
+        "distortion": ramp(progress, *DISTORTION_RAMP) * s.distortion_weight,
+        "depth_prior": guided * s.depth_prior_weight,
+        "guided": guided,
+        "unguided": 1 - guided,
+    }
+    return Plan({"is_guided": guided > 0}, values)
+
+
 def match_loss(field: OmniMotionField, batch: Batch, settings: FitSettings, context: StepContext) -> Tensor:
     """See `omnitrack.optimize.method.Method.match_loss`: where the samples of a ray land together."""
     landed = cast_batch(field, batch, settings.omnimotion, context).landed
-    if only_inliers(context.progress) and not context.certain:
+    if context.moment.stage["only_inliers"] and not context.certain:
         batch = replace(batch, confidence=batch.confidence * inliers(landed - batch.target_pixels))
     terms, _ = _flow_terms(field, landed, batch, replace(settings, flow_gradient_weight=0.0))
     return terms["flow"]
@@ -154,28 +170,27 @@ def omnimotion_losses(
     s, shape = settings.omnimotion, field.shape
     followed = cast_batch(field, batch, s, context)
     rays, tracked, prior, columns = followed.rays, followed.tracked, followed.prior, followed.columns
+    weights = context.moment.values
     terms, errors = _flow_terms(field, followed.landed, batch, settings)
     z = followed.points[..., 2]
     violation = torch.relu(z - shape.far) + torch.relu(shape.near - z)
     terms["depth_range"] = s.depth_range_weight * (violation**2).mean()
-    photometric = ramp(context.progress, *PHOTOMETRIC_RAMP)
     if s.photometric_weight > 0:
         seen = accumulate(rays.weights, rays.colors) - batch.colors
-        terms["photometric"] = photometric * s.photometric_weight * (seen**2).mean()
+        terms["photometric"] = weights["photometric"] * (seen**2).mean()
     if s.photometric_gradient_weight > 0:
         seen = accumulate(rays.weights, rays.colors) - batch.colors
         gradient = _differences(seen, s.random_neighbours).abs().mean()
-        terms["photometric_gradient"] = photometric * s.photometric_gradient_weight * gradient
+        terms["photometric_gradient"] = weights["photometric_gradient"] * gradient
     if s.mapping == "two_networks":
         terms["cycle"] = s.cycle_weight * _cycle(field, rays, batch, columns)
     if s.smoothness_weight > 0:
         terms["smoothness"] = s.smoothness_weight * _smoothness(field, tracked, batch, columns)
     if s.distortion_weight > 0:
-        weight = s.distortion_weight * ramp(context.progress, *DISTORTION_RAMP)
-        terms["distortion"] = weight * distortion(rays.weights, rays.depths).mean()
+        terms["distortion"] = weights["distortion"] * distortion(rays.weights, rays.depths).mean()
     if s.depth_prior_weight > 0:
-        weight = s.depth_prior_weight * guided_share(s, context)
-        terms["depth_prior"] = weight * -torch.log((rays.weights * prior).sum(-1) + LEAST_WEIGHT).mean()
+        misses = -torch.log((rays.weights * prior).sum(-1) + LEAST_WEIGHT).mean()
+        terms["depth_prior"] = weights["depth_prior"] * misses
     return terms, errors
 
 
@@ -235,4 +250,5 @@ OMNIMOTION = Method(
     restore=restore,
     extras=extras,
     last_rate=LAST_RATE,
+    plan=plan,
 )

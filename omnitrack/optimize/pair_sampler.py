@@ -24,6 +24,7 @@ from torch import Tensor
 
 from omnitrack.optimize.batch import NO_EXTRAS, Batch, Extras, draw_in_proportion, gather_batch
 from omnitrack.optimize.correspondences import Correspondences
+from omnitrack.optimize.moment import Moment, Plan
 from omnitrack.optimize.regions import RegionErrors
 from omnitrack.optimize.schedule import max_interval
 from omnitrack.settings import FitSettings
@@ -60,10 +61,14 @@ class PairSampler:
         self._regions = RegionErrors(data, num_valid, settings.regions)
         self.error = self._regions.error
 
-    def draw(self, progress: float, generator: torch.Generator) -> Batch:
-        """See `omnitrack.optimize.sampler.Sampler.draw`; a pair's distance weighs the confidence of its points."""
+    def plan(self, progress: float) -> Plan:
+        """See `omnitrack.optimize.sampler.Sampler.plan`: the longest pair, and whether errors decide."""
         interval = max(max_interval(progress, self.data.num_frames), self._shortest_gap)  # there is always a pair
-        mining = self._hard_share > 0 and progress >= HARD_FROM
+        return Plan({"mining": self._hard_share > 0 and progress >= HARD_FROM}, {"interval": interval})
+
+    def draw(self, moment: Moment, generator: torch.Generator) -> Batch:
+        """See `omnitrack.optimize.sampler.Sampler.draw`; a pair's distance weighs the confidence of its points."""
+        interval, mining = moment.values["interval"], bool(moment.stage["mining"])
         uniform = torch.rand(
             self._pairs, 2 + self._points, generator=generator, device=self.error.device, dtype=torch.float64
         )
@@ -83,7 +88,7 @@ class PairSampler:
         """See `omnitrack.optimize.sampler.Sampler.update`."""
         self._regions.update(batch.cells, errors)
 
-    def _target_weights(self, interval: int) -> Tensor:
+    def _target_weights(self, interval: Tensor) -> Tensor:
         """(S, K) weight of each target among those of its source: its share of their believed points, if it is near."""
         near = self._pair_counts * (self._gaps <= interval)
         weights = near / near.sum(1, keepdim=True).clamp_min(1)

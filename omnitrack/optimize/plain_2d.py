@@ -21,7 +21,6 @@ from omnitrack.optimize.losses import flow_terms
 from omnitrack.optimize.matches import inliers
 from omnitrack.optimize.method import Method, StepContext
 from omnitrack.optimize.omnimotion import CODE_HIDDEN, LAST_RATE
-from omnitrack.optimize.schedule import only_inliers
 from omnitrack.settings import FitSettings, Plain2dSettings
 
 
@@ -63,7 +62,7 @@ def losses(
 def match_loss(field: PlanarField, batch: Batch, settings: FitSettings, context: StepContext) -> Tensor:
     """See `omnitrack.optimize.method.Method.match_loss`."""
     landed = _landed(field, batch)
-    if only_inliers(context.progress) and not context.certain:
+    if context.moment.stage["only_inliers"] and not context.certain:
         batch = replace(batch, confidence=batch.confidence * inliers(landed - batch.target_pixels))
     terms, _ = flow_terms(landed, batch, field.camera, replace(settings, flow_gradient_weight=0.0))
     return terms["flow"]

@@ -12,7 +12,7 @@ from omnitrack.motion.rendering import accumulate, stratified_depths
 from omnitrack.motion.warp import TimeColumns
 from omnitrack.optimize.batch import Batch
 from omnitrack.optimize.method import StepContext
-from omnitrack.optimize.schedule import ramp
+from omnitrack.optimize.moment import Moment
 from omnitrack.settings import OmniMotionSettings
 
 
@@ -46,17 +46,12 @@ def cast_batch(field: OmniMotionField, batch: Batch, s: OmniMotionSettings, cont
     depths = stratified_depths(len(batch.source_frames), shape.near, shape.far, shape.samples, context.generator)
     rays = field.cast(batch.source_pixels, batch.source_frames, depths, columns)
     prior = _near_depth(rays.depths, field.first_depths(batch.source_pixels, batch.source_frames))
-    tracked = _guided(rays, prior, guided_share(s, context)).strongest(s.tracked_samples or shape.samples)
+    tracked = _guided(rays, prior, context.moment).strongest(s.tracked_samples or shape.samples)
     points = carry(field, tracked.canonical, batch.target_frames, columns)
     z = points[..., 2]
     inside = ((z >= shape.near) & (z <= shape.far)).float()
     landed = field.camera.project(accumulate(tracked.weights[:, None] * inside, points, s.normalise_weights))
     return RayBatch(rays, prior, tracked, points, landed, columns)
-
-
-def guided_share(s: OmniMotionSettings, context: StepContext) -> float:
-    """Share of a ray's weight that is where the depth from motion says, falling to zero."""
-    return 1 - ramp(context.progress, 0, s.guided_share)
 
 
 def carry(field: OmniMotionField, canonical: Tensor, frames: Tensor, columns: TimeColumns) -> Tensor:
@@ -74,9 +69,12 @@ def _near_depth(depths: Tensor, depth: Tensor) -> Tensor:
     return torch.exp(-0.5 * ((depths - depth[:, None]) / spacing) ** 2)
 
 
-def _guided(rays: Rays, prior: Tensor, share: float) -> Rays:
-    """Rays of which a share of the weight is where `prior` (B, K) says a surface is, not where the volume has one."""
-    if share == 0:
+def _guided(rays: Rays, prior: Tensor, moment: Moment) -> Rays:
+    """Rays of which a share of the weight, falling to zero, is where `prior` (B, K) says a surface is.
+
+    The rest is where the volume has one.
+    """
+    if not moment.stage["is_guided"]:
         return rays
     surface = prior / prior.sum(-1, keepdim=True).clamp_min(1e-6)
-    return replace(rays, weights=share * surface + (1 - share) * rays.weights)
+    return replace(rays, weights=moment.values["guided"] * surface + moment.values["unguided"] * rays.weights)

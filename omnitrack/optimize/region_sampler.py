@@ -7,6 +7,7 @@ from torch import Tensor
 
 from omnitrack.optimize.batch import NO_EXTRAS, Batch, Extras, draw_in_proportion, gather_batch
 from omnitrack.optimize.correspondences import Correspondences
+from omnitrack.optimize.moment import Moment, Plan
 from omnitrack.optimize.regions import RegionErrors
 from omnitrack.optimize.schedule import active_frames
 from omnitrack.settings import FitSettings
@@ -35,10 +36,15 @@ class RegionSampler:
         self._regions = RegionErrors(data, self._num_valid, settings.regions)
         self.error = self._regions.error
 
-    def draw(self, progress: float, generator: torch.Generator) -> Batch:
+    def plan(self, progress: float) -> Plan:
+        """See `omnitrack.optimize.sampler.Sampler.plan`: the window of source frames."""
+        first, last = active_frames(progress, self.data.num_frames)
+        return Plan(values={"first_frame": first, "last_frame": last})
+
+    def draw(self, moment: Moment, generator: torch.Generator) -> Batch:
         """See `omnitrack.optimize.sampler.Sampler.draw`."""
         regions = self._regions
-        cells = self._draw_cells(progress, generator)
+        cells = self._draw_cells(moment, generator)
         source, region = cells // len(regions.member_counts), cells % len(regions.member_counts)
         uniform = torch.rand(self._anchors, self._targets + 1, generator=generator, device=cells.device)
         point = regions.members[region, (uniform[:, 0] * regions.member_counts[region]).long()]
@@ -51,19 +57,19 @@ class RegionSampler:
         """See `omnitrack.optimize.sampler.Sampler.update`; an error counts as much as its correspondences pull."""
         self._regions.update(batch.cells, errors * batch.confidence.mean(-1))
 
-    def _draw_cells(self, progress: float, generator: torch.Generator) -> Tensor:
+    def _draw_cells(self, moment: Moment, generator: torch.Generator) -> Tensor:
         occupancy = self._regions.occupancy
-        even = occupancy * self._active(progress)[:, None]
+        even = occupancy * self._active(moment)[:, None]
         even = torch.where(even.sum() > 0, even, occupancy)  # nothing is known of the active frames
         hard = even * self.error
         weights = (1 - self._hard_share) * even / even.sum() + self._hard_share * hard / hard.sum()
         uniform = torch.rand(self._anchors, generator=generator, device=weights.device, dtype=torch.float64)
         return draw_in_proportion(weights.flatten(), uniform)
 
-    def _active(self, progress: float) -> Tensor:
+    def _active(self, moment: Moment) -> Tensor:
         """(S,) one where a source is in the window of frames, else zero."""
-        first, last = active_frames(progress, self.data.num_frames)
-        return ((self.data.sources >= first) & (self.data.sources < last)).float()
+        sources, window = self.data.sources, moment.values
+        return ((sources >= window["first_frame"]) & (sources < window["last_frame"])).float()
 
 
 def _valid_slots_first(confidence: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 from omnitrack.errors import OmnitrackError
 from omnitrack.optimize.batch import Batch, Extras
 from omnitrack.optimize.correspondences import Correspondences
+from omnitrack.optimize.moment import Moment, Plan
 from omnitrack.optimize.pair_sampler import PairSampler
 from omnitrack.optimize.region_sampler import RegionSampler
 from omnitrack.settings import FitSettings
@@ -25,11 +26,15 @@ class Sampler(Protocol):
 
     error: Tensor
 
-    def draw(self, progress: float, generator: torch.Generator) -> Batch:
+    def plan(self, progress: float) -> Plan:
+        """What a draw goes by at a progress of the run, 0 to 1."""
+        ...
+
+    def draw(self, moment: Moment, generator: torch.Generator) -> Batch:
         """Draw a batch.
 
         Args:
-            progress: Of the run, 0 to 1.
+            moment: By the plan.
             generator: Source of all randomness, on the device.
         """
         ...

@@ -16,31 +16,32 @@ def copied(state: Mapping[str, Any], into: Mapping[str, Any] | None = None) -> d
 
     Args:
         state: As `omnitrack.optimize.engine.Engine.state_dict` has it.
-        into: A copy that is not needed any more, whose arrays the new one takes where they are as many.
+        into: A copy of the same run that is not needed any more, whose arrays the new one takes.
     """
-    if into is None or not write_back(state, into):
-        into = {
-            "field": {name: value.detach().clone() for name, value in state["field"].items()},
-            "optimizer": copy.deepcopy(state["optimizer"]),
-            "region_error": state["region_error"].clone(),
-        }
-    moments = {"state": into["optimizer"]["state"], "param_groups": copy.deepcopy(state["optimizer"]["param_groups"])}
-    return {**state, "field": into["field"], "optimizer": moments, "region_error": into["region_error"]}
+    optimizer = state["optimizer"]
+    if into is None:
+        moments = {index: _cloned(own) for index, own in optimizer["state"].items()}
+        field, region_error = _cloned(state["field"]), state["region_error"].clone()
+    else:
+        write_back(state, into)
+        moments, field, region_error = into["optimizer"]["state"], into["field"], into["region_error"]
+    copy_of_optimizer = {"state": moments, "param_groups": copy.deepcopy(optimizer["param_groups"])}
+    return {**state, "field": field, "optimizer": copy_of_optimizer, "region_error": region_error}
 
 
-def write_back(state: Mapping[str, Any], into: Mapping[str, Any]) -> bool:
-    """Write the arrays of one state into those of another, in one operation; False where these are others."""
-    source, target = _arrays(state), _arrays(into)
-    if len(source) != len(target):
-        return False
-    with torch.no_grad():
-        torch._foreach_copy_(target, source)
-    return True
+def _cloned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+@torch.no_grad()
+def write_back(state: Mapping[str, Any], into: Mapping[str, Any]) -> None:
+    """Write the arrays of one state into those of another of the same run, in one operation."""
+    torch._foreach_copy_(_arrays(into), _arrays(state))
 
 
 def _arrays(state: Mapping[str, Any]) -> list[Tensor]:
     """All that is on the device."""
-    moments = state["optimizer"]["state"].values() if state["optimizer"] else ()
+    moments = state["optimizer"]["state"].values()
     return [*state["field"].values(), *(m for own in moments for m in own.values()), state["region_error"]]
 
 

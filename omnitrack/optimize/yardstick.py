@@ -10,6 +10,7 @@ from torch import Tensor
 from omnitrack.optimize.batch import NO_EXTRAS, Batch, gather_batch
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.method import Method, StepContext
+from omnitrack.optimize.moment import Moment
 from omnitrack.settings import FitSettings
 
 SHARE = 4  # one correspondence for so many anchors of a step: judging them costs under a tenth of a step
@@ -32,17 +33,17 @@ class Yardstick:
         self._settings = settings
         self._batch = _even_batch(data, 2 * max(1, settings.anchors // (2 * SHARE)), self._generator(data.grid.device))
 
-    def error_px(self, method: Method, field: Any, progress: float) -> Tensor:
+    def error_px(self, method: Method, field: Any, moment: Moment) -> Tensor:
         """Mean distance of predictions from correspondences, by confidence, in pixels at 256 x 256; a scalar.
 
         Args:
             method: Of the fit.
             field: Is measured.
-            progress: Of the run, 0 to 1.
+            moment: Of the run.
         """
         confidence = self._batch.confidence[:, 0]
         with torch.no_grad():
-            context = StepContext(progress, self._generator(confidence.device))
+            context = StepContext(moment, self._generator(confidence.device))
             _, errors = method.losses(field, self._batch, self._settings, context)
         return (errors * confidence).sum() / confidence.sum()
 

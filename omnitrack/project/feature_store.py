@@ -34,7 +34,7 @@ class FeatureStore(Closing):
 
     Args:
         project: The project.
-        cache_bytes: Features to keep in memory.
+        cache_bytes: Features to keep in memory, `CACHE_BYTES` at most.
 
     Attributes:
         size: (width, height) of the frames in pixels.
@@ -50,8 +50,10 @@ class FeatureStore(Closing):
 
     def __init__(self, project: Project, cache_bytes: int = CACHE_BYTES) -> None:
         self._product = features_file(project)
-        self._cache: ByteCache[int, Features] = ByteCache(cache_bytes, lambda features: features.nbytes, 1)
-        self.size = project.size
+        self._cache: ByteCache[int, Features] = ByteCache(
+            min(cache_bytes, CACHE_BYTES), lambda features: features.nbytes, 1
+        )
+        self.size, self._num_frames = project.size, project.num_frames
         stamp = self._product.stamp()
         if stamp is None:
             raise OmnitrackError(
@@ -70,6 +72,11 @@ class FeatureStore(Closing):
         except UNREADABLE as error:
             self._file.close()
             raise self._damaged(str(error)) from error
+
+    @property
+    def decoded_bytes(self) -> int:
+        """What the features of all frames take as they are cached."""
+        return self._num_frames * self.grid[0] * self.grid[1] * self.channels * np.dtype(np.float32).itemsize
 
     def close(self) -> None:
         """Close the file; cached features go too."""

@@ -24,6 +24,7 @@ from omnitrack.closing import Closing
 from omnitrack.config import fingerprint
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.hop_reliability import decode_log_odds, encode_log_odds
+from omnitrack.correspondence.pairs import has_keyframes
 from omnitrack.correspondence.raster import CoarseGrid, crop_around, patches_around, sample
 from omnitrack.errors import OmnitrackError
 from omnitrack.hdf5_file import plain_member
@@ -68,7 +69,7 @@ class FlowStore(FlowSource, Closing):
             self.flow_stamp = stamp_of(self._file)
             frames = self._num_frames = int(self._file.attrs["num_frames"])
             self._pairs = {_checked(pair_of(name), frames) for name in members_of(self._file)}  # maybe ten thousand
-            self._partners = self._find_partners()
+            self._partners = self._find_partners(project.shots)
             made_from = self.flow_stamp.get("inputs", {}).get("frames")
             if made_from == project.meta.fingerprint and (self.size, frames) != (project.size, project.num_frames):
                 raise ValueError(f"it is of {frames} frames of {self.size}, not of the project's")
@@ -95,6 +96,11 @@ class FlowStore(FlowSource, Closing):
         if self._hops is not None:
             self._hops.close()
 
+    @property
+    def decoded_bytes(self) -> int:
+        """What all of the flow takes as it is cached."""
+        return len(self._pairs) * 2 * INTEGER.itemsize * self.size[0] * self.size[1]
+
     def pairs(self) -> list[Pair]:
         """The ordered pairs (source, target) whose flow is there, by source and then by target."""
         return sorted(self._pairs)
@@ -104,7 +110,7 @@ class FlowStore(FlowSource, Closing):
         return (source, target) in self._pairs
 
     def partners(self, frame: int) -> Sequence[int]:
-        """Frames whose flow is there both ways, where the pairs were picked for what they show (``--pairs keyframe``).
+        """Frames whose flow is there both ways, where the pairs were picked for what they show (``keyframe``).
 
         None otherwise: the pairs of the other choices are used by the distances in ``filter.gaps``.
         """
@@ -188,12 +194,13 @@ class FlowStore(FlowSource, Closing):
             open_array(group, "log_odds", (len(targets), *CoarseGrid.of(self.size).shape), np.int8)
         return targets
 
-    def _find_partners(self) -> dict[int, list[int]]:
+    def _find_partners(self, shots: Sequence[range]) -> dict[int, list[int]]:
+        rule = str(self.flow_stamp.get("settings", {}).get("pairs"))
+        picked = {frame for shot in shots if has_keyframes(rule, len(shot)) for frame in shot}
         partners: dict[int, list[int]] = {}
-        if self.flow_stamp.get("settings", {}).get("pairs") == "keyframe":
-            for source, target in sorted(self._pairs):
-                if (target, source) in self._pairs:
-                    partners.setdefault(source, []).append(target)
+        for source, target in sorted(self._pairs) if picked else ():
+            if source in picked and (target, source) in self._pairs:
+                partners.setdefault(source, []).append(target)
         return partners
 
     def _steps(self, pair: Pair) -> Steps:

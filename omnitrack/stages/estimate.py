@@ -6,10 +6,12 @@ import math
 import shlex
 from dataclasses import dataclass
 
+from omnitrack.correspondence.pairs import has_keyframes, select_pairs
 from omnitrack.device import usable_cores
 from omnitrack.progress import Progress
 from omnitrack.stages.bring_up import missing_for
-from omnitrack.stages.flow_pairs import selected_pairs
+from omnitrack.stages.filter import target_distances
+from omnitrack.stages.flow_pairs import pairs_rule
 from omnitrack.stages.graph import Work
 
 # Core seconds on an AMD EPYC without a GPU, of the demo's clip and of 8 frames of 854 x 480 pixels.
@@ -47,15 +49,14 @@ def estimate(work: Work) -> Estimate | None:
         return None
     pairs, parts = 0, []
     if "flow" in missing:
-        flow = work.settings.flow
-        if flow.pairs == "keyframe":  # which ones only a look at the frames tells
-            pairs = round(frames * math.log2(frames))
-        else:
-            pairs = len(selected_pairs(work.project, work.settings))
+        flow, rule = work.settings.flow, pairs_rule(work.project, work.settings.flow.pairs)
+        for shot in map(len, work.project.shots):
+            most = shot * math.log2(shot)  # which ones are keyframes only a look at the frames tells
+            pairs += round(most) if has_keyframes(rule, shot) else len(select_pairs(rule, shot))
         known = flow.estimator == "dis" and not flow.far_estimator
         parts.append(pairs * DIS_SECONDS * _searched_pixels(work) / cores if known else None)
     if "filter" in missing:
-        parts.append(FILTER_SECONDS * frames**2 / cores)
+        parts.append(FILTER_SECONDS * _frames_led_to(work) / cores)
     if "fit" in missing:
         fit = work.settings.fit
         step = STEP_SECONDS.get(fit.method)
@@ -86,6 +87,13 @@ def _searched_pixels(work: Work) -> float:
     width, height = work.project.size
     factor = min(2.0, max(1.0, work.settings.flow.dis.side / min(width, height)))
     return width * height * factor**2
+
+
+def _frames_led_to(work: Work) -> int:
+    """By the chains of all frames: all of a short shot, those within the window of a long one."""
+    shots = [len(shot) for shot in work.project.shots]
+    window = max(target_distances(max(shots), work.settings.filter.window))
+    return sum(shot * min(shot, 2 * window) for shot in shots)
 
 
 def _minutes(seconds: float) -> str:

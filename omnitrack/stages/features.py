@@ -55,7 +55,7 @@ class FeatureReport:
 def features_stamp(project: Project, settings: FeatureSettings, extractor: FeatureExtractor) -> dict[str, Any]:
     """What the features of a project are made from: its frames, the weights, and the settings that count."""
     used = as_dict(settings)
-    del used["weights"]  # their content counts, not their place
+    del used["weights"], used["block"]  # the extractor's identity has their content, and what it takes of it
     if settings.extractor != "onnx":
         del used["onnx"]
     return make_stamp({"frames": project.meta.fingerprint, "weights": extractor.identity}, used)

@@ -19,7 +19,7 @@ from omnitrack.correspondence.features.sampling import FrameFeatures
 from omnitrack.correspondence.raster import Array, grid_shape, pixel_grid
 from omnitrack.correspondence.revisits import Revisits
 from omnitrack.errors import OmnitrackError
-from omnitrack.memory import cache_bytes
+from omnitrack.memory import cache_bytes, looks_bytes
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.feature_store import FeatureStore
 from omnitrack.project.filtered import (
@@ -36,7 +36,7 @@ from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import FlowStore
 from omnitrack.settings import FilterSettings, Settings
 from omnitrack.stages.features import compute_features, wanted_features
-from omnitrack.stages.frame_jobs import Write, write_frames
+from omnitrack.stages.frame_jobs import Write, workers_beside, write_frames
 from omnitrack.stages.hops import hops_stamp, judge_hops
 from omnitrack.stages.matching import find_matches
 
@@ -144,15 +144,19 @@ def chain_from_everywhere(project: Project, settings: Settings, progress: Progre
     """
     begin = time.perf_counter()
     _check_gaps(settings.filter)
-    features_stamp = wanted_features(project, settings.features)
+    features_stamp, max_gb = wanted_features(project, settings.features), settings.memory.max_gb
+    looks = looks_bytes(max_gb)
     with (
-        FlowStore(project, cache_bytes=cache_bytes(settings.memory.max_gb)) as flows,
-        nullcontext() if features_stamp is None else FeatureStore(project) as features,
+        FlowStore(project, cache_bytes=cache_bytes(max_gb)) as flows,
+        nullcontext() if features_stamp is None else FeatureStore(project, looks) as features,
     ):
         stamp = filter_stamp(flows.flow_stamp, settings.filter, features_stamp)
         parts = filtered_file(project).parts(stamp, progress)
-        work = _Chaining(project, flows, settings.filter, features)
-        write_frames(parts, project.num_frames, work.writer, "filter", progress)
+        work = _Chaining(project, flows, settings.filter, features, looks)
+        workers = workers_beside(
+            flows, project.num_frames, work.points, max_gb, features.decoded_bytes if features else 0
+        )
+        write_frames(parts, project.num_frames, work.writer, "filter", progress, workers)
     seconds = time.perf_counter() - begin
     parts.merge(stamp, map(frame_name, range(project.num_frames)), seconds)
     return seconds
@@ -176,11 +180,12 @@ class _Chaining:
         flows: FlowStore,
         settings: FilterSettings,
         features: FeatureStore | None,
+        frames_bytes: int,
     ) -> None:
         self._project = project
         self._flows = flows
         self._settings = settings
-        self._appearance = FramePatches(project.frame, project.size)
+        self._appearance = FramePatches(project.frame, project.size, frames_bytes)
         self._features = None if features is None else FrameFeatures(features.features, project.size)
         self._feature_threshold = settings.feature_threshold or (features.threshold if features else 0.0)
         self._threshold_px = settings.cycle_threshold_px
@@ -188,6 +193,7 @@ class _Chaining:
         while np.prod(grid_shape(project.size, self._stride)) > settings.grid_points:
             self._stride += 1
         self._grid = pixel_grid(project.size, self._stride)
+        self.points = len(self._grid)
         self._distances = target_distances(max(map(len, project.shots)), settings.window)
 
     def writer(self, source: int) -> Write:

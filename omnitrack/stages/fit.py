@@ -161,7 +161,7 @@ def _fit(
     matches = LongRangeMatches.from_rows(read_matches(project), where, settings.longest_gap)
     prior = None if depth is None else _read_prior(project, where)
     pinned = None if pins is None else fit_pins.as_matches(project, pins, where)
-    engine = Engine(data, settings, seed, prior, matches, pinned)
+    engine = Engine(data, settings, seed, prior, matches, pinned, progress.warn)
     _say_belief(engine.belief, progress)
     if not resume:
         set_damaged_aside(project, progress)

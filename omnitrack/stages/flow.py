@@ -27,7 +27,7 @@ from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import FlowStore, flow_file, group_name
 from omnitrack.settings import NO_DESCRIPTORS, FlowSettings, MemorySettings, Settings
 from omnitrack.stages.flow_jobs import FlowJob, split_into_jobs
-from omnitrack.stages.flow_pairs import selected_pairs
+from omnitrack.stages.flow_pairs import keyframes_sentence, pairs_rule, selected_pairs
 
 # Settings that change no flow: of a file its content counts, not what it is called, and memory changes nothing.
 UNSTAMPED = {
@@ -61,6 +61,7 @@ class FlowReport:
 def flow_stamp(project: Project, settings: FlowSettings) -> dict[str, Any]:
     """What the flow of a project is made from: its frames, and the settings that change the result."""
     used = as_dict(settings)
+    used["pairs"] = pairs_rule(project, settings.pairs)
     del used["workers"]
     estimators = {settings.estimator, settings.far_estimator}
     used["descriptors"]["network"] = descriptor_network(settings, project.size)
@@ -120,6 +121,8 @@ def compute_flow(
     have, finished_as = _take_up(project, product, parts, stamp, progress)
     missing = [pair for pair in wanted if pair not in have]
     if missing:
+        if said := keyframes_sentence(project, stamp["settings"]["pairs"], len(wanted)):
+            progress.note(said)
         _compute_missing(project, settings, estimator, parts, missing, len(wanted), progress)
     if missing or finished_as != stamp:
         members = map(group_name, have | set(wanted))

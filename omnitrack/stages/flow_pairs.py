@@ -7,20 +7,41 @@ from functools import partial
 
 from omnitrack.correspondence.features import NONE
 from omnitrack.correspondence.keyframes import Keyframes, find_keyframes
-from omnitrack.correspondence.pairs import Pair, select_pairs
+from omnitrack.correspondence.pairs import AUTO, AUTO_BY_LENGTH, LONG_SHOT, Pair, select_pairs
 from omnitrack.correspondence.place_recognition import pooled
 from omnitrack.correspondence.raster import Array
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.feature_store import FeatureStore
 from omnitrack.project.project import Project
+from omnitrack.project.store import flow_file
 from omnitrack.settings import Settings
 from omnitrack.stages.features import compute_features
+
+
+def pairs_rule(project: Project, spec: str) -> str:
+    """What ``flow.pairs`` stands for in this project, as the stamp of its flow says it.
+
+    ``auto`` is `AUTO_BY_LENGTH` where a shot is long. A project whose flow an earlier version made so keeps its pairs:
+    to that version ``auto`` was ``log`` for clips of every length, and to this one it is where no shot is long.
+    """
+    if spec != AUTO or max(map(len, project.shots)) <= LONG_SHOT:
+        return spec
+    stamp = flow_file(project).stamp() or {}
+    return AUTO if stamp.get("settings", {}).get("pairs") == AUTO else AUTO_BY_LENGTH
+
+
+def keyframes_sentence(project: Project, rule: str, pairs: int) -> str | None:
+    """What to say of keyframes that nobody asked for; None where there are none."""
+    if rule != AUTO_BY_LENGTH:
+        return None
+    what = f"{project.num_frames} frames" if len(project.shots) == 1 else f"shots of over {LONG_SHOT} frames"
+    return f"{what} are matched by keyframes, {pairs} pairs in all; --set flow.pairs=log matches them evenly"
 
 
 def selected_pairs(
     project: Project, settings: Settings, progress: Progress = SILENT, device: str = "auto"
 ) -> list[Pair]:
-    """The ordered pairs that ``flow.pairs`` stands for in each shot of this project, see `select_pairs`.
+    """The ordered pairs that ``flow.pairs`` stands for in each shot, see `pairs_rule`, `select_pairs`.
 
     Keyframes that show the same place again are found by the features of ``features.extractor``, which are computed
     where they are not there yet; without an extractor by the thumbnails themselves.
@@ -40,8 +61,8 @@ def selected_pairs(
         with FeatureStore(project) as store:
             return found(shot, lambda frame: pooled(store.features(shot[frame])))
 
-    pairs = []
+    pairs, rule = [], pairs_rule(project, settings.flow.pairs)
     for shot in project.shots:
-        within = select_pairs(settings.flow.pairs, len(shot), partial(keyframes, shot))
+        within = select_pairs(rule, len(shot), partial(keyframes, shot))
         pairs += [(shot[source], shot[target]) for source, target in within]
     return pairs

@@ -11,7 +11,7 @@ from omnitrack.config import fingerprint
 from omnitrack.correspondence.hop_evidence import HopEvidence, Shares
 from omnitrack.correspondence.hop_reliability import HopRegressor, hop_regressor
 from omnitrack.errors import DamagedError
-from omnitrack.memory import cache_bytes
+from omnitrack.memory import cache_bytes, looks_bytes
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.groups import frame_name
 from omnitrack.project.lock import writes
@@ -19,7 +19,7 @@ from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import FlowStore, hops_file, write_doubts
 from omnitrack.settings import Settings
-from omnitrack.stages.frame_jobs import Write, write_frames
+from omnitrack.stages.frame_jobs import Write, workers_beside, write_frames
 
 
 def hops_stamp(flow_stamp: dict[str, Any]) -> dict[str, Any]:
@@ -58,7 +58,9 @@ def judge_hops(project: Project, settings: Settings, progress: Progress = SILENT
         if flows.hops_stamp == stamp:
             return 0.0
         parts = product.parts({**stamp, "pairs": len(flows.pairs())}, progress)
-        write_frames(parts, project.num_frames, _Judging(project, flows).writer, "judge hops", progress)
+        work = _Judging(project, flows, looks_bytes(settings.memory.max_gb))
+        workers = workers_beside(flows, project.num_frames, work.points, settings.memory.max_gb)
+        write_frames(parts, project.num_frames, work.writer, "judge hops", progress, workers)
     seconds = time.perf_counter() - begin
     parts.merge(stamp, map(frame_name, range(project.num_frames)), seconds)
     return seconds
@@ -67,11 +69,12 @@ def judge_hops(project: Project, settings: Settings, progress: Progress = SILENT
 class _Judging:
     """Judges the hops from one source frame at a time; shared by the threads."""
 
-    def __init__(self, project: Project, flows: FlowStore) -> None:
+    def __init__(self, project: Project, flows: FlowStore, frames_bytes: int) -> None:
         self._targets: dict[int, list[int]] = {source: [] for source in range(project.num_frames)}
         for source, target in flows.pairs():
             self._targets[source].append(target)
-        self._evidence = HopEvidence(flows, project.num_frames, project.frame)
+        self._evidence = HopEvidence(flows, project.num_frames, project.frame, frames_bytes)
+        self.points = len(self._evidence.grid.pixels)
         self._regressor: HopRegressor = hop_regressor()
         self._shares: Shares = self._evidence.shares(self._targets.__getitem__)
 

@@ -8,7 +8,7 @@ import math
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from omnitrack.config import dump_settings
 from omnitrack.device import usable_cores
 from omnitrack.errors import OmnitrackError
-from omnitrack.memory import largest_pixels
+from omnitrack.memory import largest_pixels, most_workers
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.frames_meta import FramesMeta, write_meta
 from omnitrack.project.kept import keep
@@ -37,6 +37,7 @@ from omnitrack.video.images import write_image
 from omnitrack.video.reading import VideoReader, default_name, open_video
 
 LEAST_SIDE_PX = 8  # of a working frame: a patch
+WRITTEN_BYTES = 9  # a pixel of a frame that waits to be written: itself, filtered for its PNG, and compressed
 PARTIAL_NAME = f"{FRAMES_NAME}.partial"
 
 
@@ -165,13 +166,14 @@ class _Kept:
 def _keep_frames(
     selected: Iterator[tuple[int, NDArray[np.uint8]]],
     directory: Path,
-    size_for: Callable[[tuple[int, int]], tuple[int, int]],
+    size_for: _SizeFor,
     source: str,
     progress: Progress,
     steps: int,
     detector: CutDetector | None,
 ) -> _Kept:
     workers = usable_cores()
+    waiting = 2 * workers
     digest = hashlib.sha256()
     indices: list[int] = []
     original_size, size = (0, 0), (0, 0)
@@ -182,6 +184,7 @@ def _keep_frames(
             if not indices:
                 original_size = (frame.shape[1], frame.shape[0])
                 size = size_for(original_size)
+                waiting = size_for.most_waiting(size, waiting)
             _check_frame(frame, index, original_size, source)
             working = _resize(frame, size)
             digest.update(working.data)
@@ -190,7 +193,7 @@ def _keep_frames(
                 detector.push(working)
             pending.append(pool.submit(write_image, directory / frame_name(len(indices)), working))
             indices.append(index)
-            if len(pending) > 2 * workers:  # bounds the frames in memory, and surfaces a full disk early
+            if len(pending) >= waiting:  # bounds the frames in memory, and surfaces a full disk early
                 pending.popleft().result()
             task.advance()
         for future in pending:
@@ -222,6 +225,10 @@ class _SizeFor:
             f"{fitting[0]}x{fitting[1]}, tracks in pixels of the video; --max-memory gives more"
         )
         return fitting
+
+    def most_waiting(self, size: tuple[int, int], most: int) -> int:
+        """How many working frames may wait to be written."""
+        return most_workers(most, self._memory_gb, WRITTEN_BYTES * size[0] * size[1], 0.0)
 
 
 def _resize(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

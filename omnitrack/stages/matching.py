@@ -18,6 +18,7 @@ from omnitrack.correspondence.features import NONE
 from omnitrack.correspondence.match_refinement import refine_by_patches
 from omnitrack.correspondence.matching import FrameCells, calibrated, distinctive_cells, match_cells
 from omnitrack.device import pick_device
+from omnitrack.memory import looks_bytes
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.feature_store import FeatureStore
 from omnitrack.project.groups import frame_name
@@ -81,11 +82,12 @@ def find_matches(
     if match_stamp({}, settings) is None:
         matches_file(project).remove()
         return MatchReport(0, 0, 0, None, time.perf_counter() - begin)
-    with FeatureStore(project) as features:
+    looks = looks_bytes(settings.memory.max_gb)
+    with FeatureStore(project, looks) as features:
         stamp = match_stamp(features.stamp, settings)
         if stamp is not None and matches_file(project).stamp() != stamp:
             limits = calibrated(settings.matching, settings.features.extractor)
-            _match_all(project, _Matching(project, features, limits, pick_device(device)), stamp, progress)
+            _match_all(project, _Matching(project, features, limits, pick_device(device), looks), stamp, progress)
     rows = read_matches(project)
     return MatchReport(
         frame_pairs=sum(len(t) for t in _later_in_shots(project, settings.matching)),
@@ -130,11 +132,18 @@ def _match_all(project: Project, work: _Matching, stamp: dict[str, Any], progres
 class _Matching:
     """Matches one source frame at a time with all of its later frames."""
 
-    def __init__(self, project: Project, features: FeatureStore, limits: MatchSettings, device: torch.device) -> None:
+    def __init__(
+        self,
+        project: Project,
+        features: FeatureStore,
+        limits: MatchSettings,
+        device: torch.device,
+        frames_bytes: int,
+    ) -> None:
         self._features, self._limits, self._device = features, limits, device
         self._size = project.size
         self._later = _later_in_shots(project, limits)
-        self._patches = FramePatches(project.frame, project.size)
+        self._patches = FramePatches(project.frame, project.size, frames_bytes)
         self._distinctive: dict[int, Tensor] = {}  # kept: it costs as much as a pair, and takes little space
 
     @property

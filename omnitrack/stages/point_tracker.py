@@ -21,6 +21,7 @@ from omnitrack.correspondence.fusion import fuse_positions
 from omnitrack.correspondence.raster import inside
 from omnitrack.correspondence.recovery import Recovery
 from omnitrack.correspondence.track_appearance import TrackAppearance
+from omnitrack.memory import looks_bytes
 from omnitrack.motion.field import FieldTracks, MotionField
 from omnitrack.project.feature_store import FeatureStore
 from omnitrack.project.filtered import filtered_file
@@ -86,7 +87,7 @@ class PointTracker:
         if features is not None:
             learned = FrameFeatures(features.features, project.size)
             believed = settings.filter.feature_threshold or features.threshold
-        patches = FramePatches(project.frame, project.size)
+        patches = FramePatches(project.frame, project.size, looks_bytes(settings.memory.max_gb))
         self._appearance = TrackAppearance(patches, settings.query.alike_threshold, learned, believed)
         self._threshold_px = settings.filter.cycle_threshold_px
         self._turn_to(range(project.num_frames), flows)
@@ -166,4 +167,5 @@ class PointTracker:
 def features_of_fit(project: Project, settings: Settings) -> AbstractContextManager[FeatureStore | None]:
     """The features that the correspondences were checked with; None where they were not, or nobody asks for looks."""
     checked = "features" in (filtered_file(project).stamp() or {}).get("inputs", {})
-    return FeatureStore(project) if checked and settings.query.fuse else nullcontext()
+    looks = looks_bytes(settings.memory.max_gb)
+    return FeatureStore(project, looks) if checked and settings.query.fuse else nullcontext()

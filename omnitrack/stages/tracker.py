@@ -47,8 +47,8 @@ class Tracker(Closing):
     What the project holds may change meanwhile: before each answer the tracker looks whether there is a newer
     checkpoint, flow or judgement of it, and reads only what is new. Before there is a fit, the flow alone answers.
 
-    Memory: decoded flow up to `cache_bytes`; features and blurred frames up to 512 and 384 MB
-    (`omnitrack.project.feature_store`, `omnitrack.correspondence.appearance`); the field.
+    Memory: decoded flow up to `cache_bytes`; features and blurred frames up to `omnitrack.memory.looks_bytes` each, and
+    no more than 512 and 384 MB; the field.
 
     Args:
         project: Has flow.

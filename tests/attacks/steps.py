@@ -17,6 +17,7 @@ TIMES = float(os.environ.get("OMNITRACK_ATTACKS", "1"))
 SMALL_LIMIT_BYTES = 64 << 20  # of what a file from outside may take, where that is attacked
 SMALL = {
     "flow.workers": "1",
+    "flow.surroundings": "false",
     "flow.descriptors.network": "none",
     "filter.grid_points": "300",
     "fit.steps": "12",

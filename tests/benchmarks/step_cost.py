@@ -1,7 +1,7 @@
 """What does one step of each method cost at its published batch size, and how far is that from the arithmetic alone?
 
-    python tests/benchmarks/step_cost.py [--device cpu|cuda] [--preset paper] [--threads N] [--repeats N]
-        [--json FILE]
+    python tests/benchmarks/step_cost.py [--device cpu|cuda] [--written] [--preset paper] [--threads N]
+        [--repeats N] [--json FILE]
 
 The floor is the time that the step's matrix products take at the speed of one large product (4096 x 4096, single
 precision) measured on the same device in the same run; products of the backward pass are counted, elementwise work is
@@ -27,6 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.engine import Engine
 from omnitrack.optimize.methods import get_method
+from omnitrack.optimize.recording import WARM_UP
 from omnitrack.presets import preset_settings
 
 METHODS = ("omnimotion", "cadex")
@@ -83,16 +84,22 @@ def product_speed(device: torch.device) -> float:
     return 2 * PRODUCT**3 / min(seconds(lambda: a @ a, device) for _ in range(5))
 
 
-def measure(method: str, preset: str, device_name: str, threads: int, repeats: int) -> dict[str, Any]:
+def measure(
+    method: str, preset: str, device_name: str, threads: int, repeats: int, written: bool = False
+) -> dict[str, Any]:
     """One method's step, in a process of its own."""
     torch.set_num_threads(threads)
     device = torch.device(device_name)
     settings = preset_settings(preset, method).fit
     engine = Engine(made_up(device), settings, seed=0)
+    if written:
+        engine._recording = None
     engine._steps(1)
     with FlopCounterMode(display=False) as counter:
         engine._steps(engine.step + 1)
     flop = counter.get_total_flops()
+    if engine._recording is not None:
+        engine._steps(engine.step + WARM_UP)  # and one is recorded
     times = [seconds(lambda: engine._steps(engine.step + 1), device) for _ in range(repeats)]
     if device.type == "cuda":
         memory = torch.cuda.max_memory_allocated(device)
@@ -124,6 +131,7 @@ def processor(device: str) -> str:
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--written", action="store_true", help="on a GPU: no recorded steps, but as they are written")
     parser.add_argument("--preset", default="paper")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=3)
@@ -135,7 +143,8 @@ def main() -> None:
     table = report.table("steps", COLUMNS)
     for method in asked.method or METHODS:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            table.add(pool.apply(measure, (method, asked.preset, asked.device, asked.threads, asked.repeats)))
+            how = asked.preset, asked.device, asked.threads, asked.repeats, asked.written
+            table.add(pool.apply(measure, (method, *how)))
     report.write()
 
 

@@ -16,7 +16,6 @@ from omnitrack.correspondence.features.sampling import (
     FrameFeatures,
     cell_positions,
     cosine,
-    pixel_positions,
     sample_features,
 )
 from omnitrack.errors import OmnitrackError
@@ -75,9 +74,8 @@ def test_sampling_agrees_with_a_plain_loop(grid: tuple[int, int]) -> None:
 
 def test_cells_and_pixels_are_the_same_place() -> None:
     assert cell_positions(np.float32([[3.5, 11.5]]), (6, 8), (64, 48)).tolist() == [[0, 1]]
-    assert pixel_positions(np.float32([[0, 1]]), (6, 8), (64, 48)).tolist() == [[3.5, 11.5]]
     cells = np.random.default_rng(0).random((20, 2)) * [61, 34]
-    pixels = pixel_positions(cells, (34, 61), (854, 480))
+    pixels = (cells + 0.5) * [14, 480 / 34] - 0.5
     np.testing.assert_allclose(cell_positions(pixels, (34, 61), (854, 480)), cells, atol=1e-4)
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from onnx_bytes import pooling
+from shared_data import WEIGHTS, needs
 
 from omnitrack.correspondence.features import open_extractor
+from omnitrack.correspondence.features.network_input import IMAGENET_MEAN, IMAGENET_STD, network_input
 from omnitrack.correspondence.features.vit import MODELS, network_weights
 from omnitrack.errors import OmnitrackError
 from omnitrack.settings import FeatureSettings
@@ -39,6 +43,39 @@ def test_without_timm_the_extra_is_named(name: str, monkeypatch: pytest.MonkeyPa
 def test_a_file_of_weights_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(OmnitrackError, match=r"features\.weights.*absent\.pth"):
         open_extractor(FeatureSettings(extractor="dino", weights=str(tmp_path / "absent.pth")))
+
+
+# --- blocks and ONNX files --------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", ["dino", "dinov2"])
+def test_a_block_that_no_model_has(name: str) -> None:
+    with pytest.raises(OmnitrackError, match=f"{name} has no block 12"):
+        open_extractor(FeatureSettings(extractor=name, block=12))
+
+
+def test_an_onnx_file_needs_no_timm_and_says_itself_where_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    path = pooling(tmp_path / "network.onnx", 14)
+    with pytest.raises(OmnitrackError, match="the block that it ends with") as caught:
+        open_extractor(FeatureSettings(extractor="dinov2", weights=str(path), block=5))
+    assert caught.value.hint == "leave features.block alone, or name weights that timm reads"
+    pytest.importorskip("onnxruntime", reason="onnxruntime (the extra onnx) is not installed")
+    with pytest.raises(OmnitrackError, match="384 channels"):
+        open_extractor(FeatureSettings(extractor="dinov2", weights=str(path))).extract([FRAME])
+
+
+@needs(WEIGHTS / "dinov2-vits14-layer5.onnx")
+def test_tokens_of_the_sixth_block_tell_places_apart() -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime (the extra onnx) is not installed")
+    path = WEIGHTS / "dinov2-vits14-layer5.onnx"
+    extractor = open_extractor(FeatureSettings(extractor="dinov2", weights=str(path), side=112))
+    frame = np.kron(np.random.default_rng(3).integers(0, 256, (8, 12, 3), np.uint8), np.ones((14, 14, 1), np.uint8))
+    moved = np.roll(frame, 28, axis=1)
+    before, after = extractor.extract([frame, moved])
+    assert before.shape == (8, 12, 384)
+    likeness = np.einsum("ijc,klc->ijkl", before, after)[3, 3]
+    assert np.unravel_index(likeness.argmax(), likeness.shape) == (3, 5)
 
 
 # --- checkpoints ------------------------------------------------------------------------------------------------
@@ -103,6 +140,28 @@ def test_tokens_lie_where_their_patches_are(weights: tuple[str, Path]) -> None:
     assert before.shape == (4, 5, 384)
     moved = np.linalg.norm(after - before, axis=-1)
     assert np.unravel_index(moved.argmax(), moved.shape) == (2, 1)
+
+
+def test_tokens_of_a_block_are_those_that_pass_it(weights: tuple[str, Path], timm: Any) -> None:
+    name, path = weights
+    patch = PATCHES[name]
+    network = timm.create_model(MODELS[name].timm, pretrained=False, num_classes=0, dynamic_img_size=True).eval()
+    network.load_state_dict(network_weights(path))
+    settings = FeatureSettings(extractor=name, weights=str(path), side=4 * patch)
+    image = np.random.default_rng(1).integers(0, 256, (4 * patch, 5 * patch, 3), np.uint8)
+    passed: dict[int, torch.Tensor] = {}
+    for index, block in enumerate(network.blocks):
+        block.register_forward_hook(lambda *hooked, at=index: passed.update({at: hooked[2]}))
+    shown = network_input([image], (5 * patch, 4 * patch), IMAGENET_MEAN, IMAGENET_STD)
+    with torch.inference_mode():
+        last = network.forward_features(torch.from_numpy(shown))
+    for block, tokens in ((0, passed[0]), (5, passed[5]), (11, last)):
+        extractor = open_extractor(replace(settings, block=block))
+        expected = torch.nn.functional.normalize(tokens[0, 1:], dim=-1).reshape(4, 5, -1)
+        np.testing.assert_allclose(extractor.extract([image])[0], expected.numpy(), atol=1e-5)
+    own = {"dino": 11, "dinov2": 5}[name]
+    identities = {block: open_extractor(replace(settings, block=block)).identity for block in (-1, 5, 11)}
+    assert identities[-1] == identities[own] and identities[5] != identities[11]
 
 
 def test_the_weights_of_another_network_are_refused(weights: tuple[str, Path]) -> None:

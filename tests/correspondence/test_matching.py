@@ -19,9 +19,10 @@ from omnitrack.correspondence.matching import (
     calibrated,
     in_company,
     local_similarity,
-    match_frames,
+    match_cells,
     mutual_nearest,
     peak_offset,
+    prepare_cells,
     self_similar_share,
 )
 from omnitrack.settings import MatchSettings
@@ -33,6 +34,11 @@ SIZE = (96, 64)
 
 def unit(values: Tensor) -> Tensor:
     return values / values.norm(dim=-1, keepdim=True)
+
+
+def match_frames(a: Tensor, b: Tensor, size: tuple[int, int], settings: MatchSettings) -> Matches:
+    """The matches of two feature maps (h, w, C) of unit length."""
+    return match_cells(prepare_cells(a, settings), prepare_cells(b, settings), size, settings)
 
 
 def random_map(seed: int, shape: tuple[int, int] = (8, 12), channels: int = 32) -> Tensor:

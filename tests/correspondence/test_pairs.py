@@ -8,7 +8,7 @@ import math
 import pytest
 
 from omnitrack.correspondence.keyframes import Keyframes
-from omnitrack.correspondence.pairs import Pair, select_pairs
+from omnitrack.correspondence.pairs import AUTO_BY_LENGTH, Pair, has_keyframes, select_pairs
 from omnitrack.errors import OmnitrackError
 
 
@@ -103,6 +103,14 @@ def test_only_keyframe_asks_for_the_keyframes() -> None:
         select_pairs(spec, 5, never)
     with pytest.raises(AssertionError):
         select_pairs("keyframe", 5, never)
+
+
+def test_long_shots_have_keyframes_by_default_and_shorter_ones_do_not() -> None:
+    """A clip of 200 frames is matched at gaps 1, 2, 4, ... 128; from 201 on by keyframes."""
+    assert select_pairs(AUTO_BY_LENGTH, 200) == select_pairs("log", 200)
+    assert select_pairs(AUTO_BY_LENGTH, 201) == select_pairs("keyframe", 201)
+    assert len(select_pairs("keyframe", 201)) < len(select_pairs("log", 201)) / 2
+    assert [has_keyframes(spec, 201) for spec in ("auto", "log", "keyframe", AUTO_BY_LENGTH)] == [0, 0, 1, 1]
 
 
 @pytest.mark.parametrize("spec", ["", "all", "window", "window:", "window:0", "window:-2", "window:two", "window:1.5"])

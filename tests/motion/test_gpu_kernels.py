@@ -27,6 +27,7 @@ from omnitrack.motion.warp import CanonicalWarp, PlainLayers
 pytest.importorskip("triton", reason="the kernels for a GPU are tested with the extra test-kernels")
 from omnitrack.motion.fused import gpu_carrying
 
+pytestmark = pytest.mark.gpu
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 FRAMES, TOLERANCE = 5, 2e-5
 COUPLINGS = (2, 0, 1, 0)  # one coordinate is changed twice

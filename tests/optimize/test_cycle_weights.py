@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -90,3 +92,25 @@ def test_nothing_is_believed_that_was_not_and_nothing_is_given_up() -> None:
 def test_zero_leaves_all_as_they_are() -> None:
     data = there_and_back(20.0)
     assert cycle_weighted(data, 0.0) is data
+
+
+def test_a_target_that_a_source_lacks_is_no_way_back() -> None:
+    """Frames 0 and 2 lead to each other, exactly; frame 1 has no target, and its empty slot holds nothing."""
+    data = there_and_back()
+    missing = torch.tensor([[2], [-1], [0]])
+    displacement = torch.stack(
+        [data.displacement[0, :1], torch.zeros_like(data.displacement[0, :1]), data.displacement[1, :1]]
+    )
+    confidence = torch.full((3, 1, POINTS), CONFIDENCE, dtype=torch.uint8)
+    confidence[1] = 0
+    three = replace(
+        data,
+        sources=torch.arange(3),
+        targets=missing,
+        displacement=displacement,
+        confidence=confidence,
+        occluded=torch.zeros(3, 1, POINTS, dtype=torch.bool),
+    )
+    weighted = cycle_weighted(three, 2.0).confidence.view(3, *SHAPE)
+    assert (weighted[0][INNER] == CONFIDENCE).all() and (weighted[2][INNER] == CONFIDENCE).all()
+    assert not weighted[1].any()

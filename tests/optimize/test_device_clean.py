@@ -15,16 +15,18 @@ import torch
 from torch import Tensor, nn
 from torch.utils import backend_registration
 
+from omnitrack.optimize.adam import make_adam
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.engine import Engine
 from omnitrack.optimize.matches import LongRangeMatches
 from omnitrack.optimize.methods import METHODS
+from omnitrack.optimize.moment import Clock
 from omnitrack.settings import FitSettings, OmniMotionSettings
 from omnitrack.synthetic import two_planes
 
 if not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"):
     pytest.skip("this torch cannot pretend to have a device", allow_module_level=True)
-from pretended_gpu import OnDevice, OnDeviceGenerator, PretendedGpu
+from pretended_gpu import DEVICE, OnDevice, OnDeviceGenerator, PretendedGpu
 
 
 def move(thing: Any, seen: dict[int, Any]) -> None:
@@ -55,8 +57,9 @@ def moved(engine: Engine) -> Engine:
     for part in (engine.sampler, engine._matches):
         if part is not None:
             move(part, {})
+    engine._clock = Clock(engine._plan, engine._rates, engine.settings.steps, DEVICE)
     groups = engine._method.groups(engine.field, engine.settings)
-    engine._optimizer = torch.optim.Adam([{"params": p, "lr": rate} for p, rate, _ in groups], fused=True)
+    engine._optimizer = make_adam(zip([p for p, _, _ in groups], engine._clock.rates, strict=True))
     engine._generator = OnDeviceGenerator()
     engine._generator.manual_seed(0)
     return engine

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from moments import draw
 
 from omnitrack.errors import OmnitrackError
 from omnitrack.motion.cadex import CadexField
@@ -125,6 +126,16 @@ def test_going_on_from_a_saved_state_is_exact(data: Correspondences, small_fit: 
     ]
     assert state["step"] == REPORT_EVERY
     assert_same_state(state, first.state_dict())  # running on from a state does not change it
+
+
+def test_a_state_without_moments_is_one_that_was_never_stepped(data: Correspondences, small_fit: FitSettings) -> None:
+    """Earlier versions had none at step 0."""
+    engine, fresh = Engine(data, small_fit, seed=0), Engine(data, small_fit, seed=0)
+    state = copy.deepcopy(engine.state_dict())
+    engine._steps(2)
+    state["optimizer"]["state"] = {}
+    engine.load_state_dict(state)
+    assert_same_state(engine.state_dict(), fresh.state_dict())
 
 
 def test_the_state_is_that_of_the_last_look_however_far_the_run_is(
@@ -245,7 +256,7 @@ def test_that_error_comes_after_the_promised_number_of_restarts(
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_the_longest_gap_limits_what_is_drawn(data: Correspondences, small_fit: FitSettings, sampler: str) -> None:
     engine = Engine(data, replace(small_fit, sampler=sampler, longest_gap=2), seed=0)
-    batch = engine.sampler.draw(0.5, torch.Generator())
+    batch = draw(engine.sampler, 0.5, torch.Generator())
     gap = (batch.target_frames - batch.source_frames[:, None]).abs()[batch.confidence > 0]
     assert set(gap.tolist()) == {1, 2}
 

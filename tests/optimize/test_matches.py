@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from moments import draw, moment
 from numpy.typing import NDArray
 
 from omnitrack.optimize import engine as engine_module
@@ -27,7 +28,7 @@ from omnitrack.synthetic.maps import Ripple
 
 CPU = torch.device("cpu")
 SIZE, FRAMES = (64, 48), 6
-EARLY, LATE = StepContext(0.0, torch.Generator().manual_seed(0)), StepContext(0.5, torch.Generator().manual_seed(0))
+EARLY, LATE = (StepContext(moment(share), torch.Generator().manual_seed(0)) for share in (0.0, 0.5))
 
 
 @pytest.fixture(autouse=True)
@@ -186,7 +187,7 @@ def test_matches_and_batches_share_a_pass(
     method, field = get_method("cadex"), shaken("cadex", data, small_fit)
     assert method.joint_losses is not None
     generator = torch.Generator().manual_seed(0)
-    batch = make_sampler(data, small_fit, method.extras(small_fit)).draw(0.5, generator)
+    batch = draw(make_sampler(data, small_fit, method.extras(small_fit)), 0.5, generator)
     matches = matches_of(true_rows(scene)).draw(33, generator)
     terms, errors = method.losses(field, batch, small_fit, context)
     far = method.match_loss(field, matches, small_fit, context)
@@ -225,7 +226,7 @@ def test_wrong_matches_do_not_matter_later(
     def loss(offset: float, share: float) -> float:
         target = batch.target_pixels.clone()
         target[::9] += offset
-        context = StepContext(share, torch.Generator().manual_seed(7))
+        context = StepContext(moment(share, settings), torch.Generator().manual_seed(7))
         # the depth terms read the depth map where a match lands: outside the frame that is one place
         weights = replace(settings.cadex, depth_weight=0.0, depth_prior_weight=0.0, depth_gradient_weight=0.0)
         wrong = replace(batch, target_pixels=target)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from moments import moment
 from torch import Tensor, nn
 
 from omnitrack.motion.frame_map import FrameMap
@@ -119,8 +120,8 @@ def some_batch(count: int = 8, num_frames: int = 3) -> Batch:
     )
 
 
-def context(share: float = 0.0, seed: int = 0) -> StepContext:
-    return StepContext(share, torch.Generator().manual_seed(seed))
+def context(share: float = 0.0, settings: FitSettings | None = None) -> StepContext:
+    return StepContext(moment(share, settings), torch.Generator().manual_seed(0))
 
 
 def fit(settings: OmniMotionSettings, **others: object) -> FitSettings:
@@ -130,7 +131,8 @@ def fit(settings: OmniMotionSettings, **others: object) -> FitSettings:
 def terms_of(
     field: OmniMotionField, batch: Batch, settings: OmniMotionSettings, share: float = 0.0, **others: object
 ) -> tuple[dict[str, Tensor], Tensor]:
-    terms, errors = recipe.omnimotion_losses(field, batch, fit(settings, **others), context(share))
+    of_fit = fit(settings, **others)
+    terms, errors = recipe.omnimotion_losses(field, batch, of_fit, context(share, of_fit))
     return {name: value.detach() for name, value in terms.items()}, errors
 
 
@@ -311,7 +313,7 @@ def test_weights_are_factors(shaken: OmniMotionField, name: str, term: str) -> N
 
 
 def test_gradients_reach_every_part_of_the_field(shaken: OmniMotionField) -> None:
-    terms, errors = recipe.omnimotion_losses(shaken, some_batch(), fit(TINY), context(0.45))
+    terms, errors = recipe.omnimotion_losses(shaken, some_batch(), fit(TINY), context(0.45, fit(TINY)))
     torch.stack(list(terms.values())).sum().backward()
     for name, parameter in shaken.named_parameters():
         assert parameter.grad is not None, name
@@ -334,11 +336,11 @@ def test_two_networks_are_asked_to_be_inverse() -> None:
     field = recipe.assemble(Camera(SIZE), affine.repeat(3, 1, 1), settings)
     assert isinstance(field, OmniMotionField)
     batch = some_batch()
-    exact, _ = recipe.omnimotion_losses(field, batch, fit(settings), context())
+    exact, _ = recipe.omnimotion_losses(field, batch, fit(settings), context(0.0, fit(settings)))
     assert exact["cycle"].item() == pytest.approx(0, abs=1e-3), "both start as the identity"
     with torch.no_grad():
         field.warp.there.last.bias.copy_(torch.tensor([0.5, 0.0, 0.0]))  # type: ignore[union-attr]
-    off, _ = recipe.omnimotion_losses(field, batch, fit(settings), context())
+    off, _ = recipe.omnimotion_losses(field, batch, fit(settings), context(0.0, fit(settings)))
     moved = torch.linalg.solve(affine[:, :2], torch.tensor([0.5, 0.0])).abs().sum() / 3  # mean over x, y and depth
     assert off["cycle"].item() == pytest.approx(2 * 128 * float(moved), rel=1e-3)
 

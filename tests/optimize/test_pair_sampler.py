@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from moments import draw
 
 from omnitrack.correspondence.raster import pixel_grid
 from omnitrack.optimize.batch import Batch, Extras
@@ -83,7 +84,7 @@ def patchy() -> Correspondences:
 
 def test_batch_is_what_the_entries_say(patchy: Correspondences) -> None:
     sampler = make_pair_sampler(patchy, 8, 32)
-    batch = sampler.draw(EARLY, generator())
+    batch = draw(sampler, EARLY, generator())
     assert batch.target_pixels.shape == (256, 1, 2)
     s = torch.searchsorted(patchy.sources, batch.source_frames)
     k = (patchy.targets[s] == batch.target_frames).long().argmax(1)
@@ -107,7 +108,7 @@ def test_batch_is_what_the_entries_say(patchy: Correspondences) -> None:
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.2, 0.99])
 def test_what_is_not_believed_is_never_drawn(patchy: Correspondences, share: float, hard_share: float) -> None:
     sampler = make_pair_sampler(patchy, 2000, 20, hard_share)
-    batch = sampler.draw(share, generator(1))
+    batch = draw(sampler, share, generator(1))
     assert (batch.confidence > 0).all()
     found = set(zip(batch.source_frames.tolist(), batch.target_frames[:, 0].tolist(), strict=True))
     believed = {(0, 1), (0, 5), (0, 20), (0, 21), (0, 29), (7, 6), (7, 8), (7, 20), (7, 28), (7, 29)}
@@ -121,22 +122,22 @@ def test_targets_are_drawn_by_their_points_and_half_of_them_are_adjacent() -> No
     counts = {0: 10, 1: 20, 3: 30, 4: 40, 10: 8, 22: 4, 23: 48, 25: 48}
     sampler = make_pair_sampler(from_counts(2, counts, 30), 20_000)
     expected = {0: 10 / 112, 1: 0.5, 3: 0.5, 4: 40 / 112, 10: 8 / 112, 22: 4 / 112}
-    check_shares(sampler.draw(0.0, generator()).target_frames, expected)
-    check_shares(sampler.draw(0.0199, generator(1)).target_frames, expected)
+    check_shares(draw(sampler, 0.0, generator()).target_frames, expected)
+    check_shares(draw(sampler, 0.0199, generator(1)).target_frames, expected)
     expected = {0: 10 / 160, 1: 0.5, 3: 0.5, 4: 40 / 160, 10: 8 / 160, 22: 4 / 160, 23: 48 / 160}
-    check_shares(sampler.draw(0.02, generator(2)).target_frames, expected)
+    check_shares(draw(sampler, 0.02, generator(2)).target_frames, expected)
     without_mining = make_pair_sampler(from_counts(2, counts, 30), 20_000, hard_share=0.0)
-    check_shares(without_mining.draw(0.02, generator(3)).target_frames, expected)
+    check_shares(draw(without_mining, 0.02, generator(3)).target_frames, expected)
 
 
 def test_a_third_is_adjacent_at_the_ends_of_the_clip() -> None:
     """Nearly: the adjacent frame's own count is not among the others'."""
-    batch = make_pair_sampler(from_counts(0, {1: 1, 2: 48, 3: 48}, 4), 20_000).draw(EARLY, generator())
+    batch = draw(make_pair_sampler(from_counts(0, {1: 1, 2: 48, 3: 48}, 4), 20_000), EARLY, generator())
     check_shares(batch.target_frames, {1: 0.5, 2: 48 / 97, 3: 48 / 97})
 
 
 def test_an_adjacent_frame_without_any_point_is_not_drawn() -> None:
-    batch = make_pair_sampler(from_counts(1, {0: 0, 2: 5, 3: 15}, 4), 20_000).draw(EARLY, generator())
+    batch = draw(make_pair_sampler(from_counts(1, {0: 0, 2: 5, 3: 15}, 4), 20_000), EARLY, generator())
     check_shares(batch.target_frames, {2: 0.5, 3: 0.75})
 
 
@@ -149,7 +150,7 @@ def three_sources() -> Correspondences:
 def test_sources_are_even_at_first_and_without_mining(share: float, hard_share: float) -> None:
     sampler = make_pair_sampler(three_sources(), 20_000, 1, hard_share)
     sampler.error[1] = 7
-    check_shares(sampler.draw(share, generator()).source_frames, {0: 1, 10: 1, 20: 1})
+    check_shares(draw(sampler, share, generator()).source_frames, {0: 1, 10: 1, 20: 1})
 
 
 @pytest.mark.parametrize(("share", "hard_share"), [(0.2, 0.5), (0.99, 0.5), (0.5, 1.0), (0.5, 0.01)])
@@ -157,19 +158,19 @@ def test_sources_are_drawn_by_their_error_after_a_fifth_of_the_run(share: float,
     sampler = make_pair_sampler(three_sources(), 20_000, 1, hard_share)
     sampler.error.copy_(torch.tensor([[1.0, 1.0, 1.0, 1.0], [2.0, 3.0, 4.0, 5.0], [1.0, 0.0, 1.0, 0.0]]))
     assert HARD_FROM == 0.2
-    check_shares(sampler.draw(share, generator()).source_frames, {0: 1, 10: 3.5, 20: 0.5})
+    check_shares(draw(sampler, share, generator()).source_frames, {0: 1, 10: 3.5, 20: 0.5})
 
 
 def test_a_source_whose_targets_are_all_far_waits() -> None:
     data = make(np.ones((2, 1, POINTS), bool), [0, 10], np.array([[30], [11]]), 60)
     sampler = make_pair_sampler(data, 200)
-    assert set(sampler.draw(0.199, generator()).source_frames.tolist()) == {10}
-    assert set(sampler.draw(0.2, generator()).source_frames.tolist()) == {0, 10}
+    assert set(draw(sampler, 0.199, generator()).source_frames.tolist()) == {10}
+    assert set(draw(sampler, 0.2, generator()).source_frames.tolist()) == {0, 10}
 
 
 def test_pairs_are_as_long_as_the_shortest_there_is() -> None:
     data = make(np.ones((2, 1, POINTS), bool), [0, 10], np.array([[30], [50]]), 60)
-    batch = make_pair_sampler(data, 200).draw(EARLY, generator())
+    batch = draw(make_pair_sampler(data, 200), EARLY, generator())
     assert set(batch.target_frames.flatten().tolist()) == {30}
     assert (batch.confidence > 0).all()
 
@@ -189,7 +190,7 @@ def test_pairs_are_as_long_as_the_shortest_there_is() -> None:
 def test_far_pairs_weigh_less(num_frames: int, share: float, gap: int, weight: float) -> None:
     """By cos((gap - 1) / longest * 90 degrees)."""
     data = from_counts(gap, {0: POINTS}, num_frames)
-    batch = make_pair_sampler(data, 1, 100).draw(share, generator())
+    batch = draw(make_pair_sampler(data, 1, 100), share, generator())
     raw = (1 + points_of(batch) % 255) / 255
     torch.testing.assert_close(batch.confidence[:, 0], raw * weight, rtol=1e-4, atol=0)
 
@@ -202,7 +203,7 @@ def covered_by_rows() -> Correspondences:
 
 
 def test_points_in_few_pairs_are_preferred_at_first() -> None:
-    batch = make_pair_sampler(covered_by_rows(), 200, 200).draw(0.199, generator())
+    batch = draw(make_pair_sampler(covered_by_rows(), 200, 200), 0.199, generator())
     row = batch.source_pixels[:, 1].long() // 2
     target = batch.target_frames[:, 0]
     check_shares(row[target == 5], {0: 1 / math.sqrt(4), 1: 1 / math.sqrt(3), 2: 1 / math.sqrt(2)})
@@ -214,7 +215,7 @@ def test_points_in_few_pairs_are_preferred_at_first() -> None:
 def test_points_are_even_without_mining(share: float) -> None:
     sampler = make_pair_sampler(covered_by_rows(), 200, 200, hard_share=0.0)
     sampler.error[0, 0] = 9
-    batch = sampler.draw(share, generator())
+    batch = draw(sampler, share, generator())
     row = batch.source_pixels[:, 1].long() // 2
     check_shares(row[batch.target_frames[:, 0] == 5], {0: 1, 1: 1, 2: 1})
 
@@ -227,7 +228,7 @@ def test_points_are_drawn_by_the_error_of_their_region_later(hard_share: float) 
     data = make(believed.reshape(2, 1, -1), [0, 1], np.array([[1], [0]]), 2)
     sampler = make_pair_sampler(data, 200, 200, hard_share)
     sampler.error[1] = torch.tensor([1.0, 1.0, 2.0, 5.0])
-    batch = sampler.draw(LATE, generator())
+    batch = draw(sampler, LATE, generator())
     second = batch.source_frames == 1
     even, hard = np.array([12, 12, 12, 6]) / 42, np.array([12, 12, 24, 30]) / 78
     expected = (1 - hard_share) * even + hard_share * hard
@@ -238,20 +239,20 @@ def test_points_are_drawn_by_the_error_of_their_region_later(hard_share: float) 
 def test_a_pair_that_fits_exactly_does_no_harm() -> None:
     sampler = make_pair_sampler(covered_by_rows(), 4, 50)
     sampler.error.zero_()
-    assert (sampler.draw(LATE, generator()).confidence > 0).all()
+    assert (draw(sampler, LATE, generator()).confidence > 0).all()
 
 
 @pytest.mark.parametrize(("anchors", "pairs", "expected"), [(64, 8, 64), (66, 8, 64), (3, 8, 3), (64, 1, 64)])
 def test_pairs_share_the_anchors(patchy: Correspondences, anchors: int, pairs: int, expected: int) -> None:
-    batch = PairSampler(patchy, FitSettings(anchors=anchors, pairs=pairs, regions=2)).draw(EARLY, generator())
+    batch = draw(PairSampler(patchy, FitSettings(anchors=anchors, pairs=pairs, regions=2)), EARLY, generator())
     assert len(batch.source_frames) == expected
     of_pairs = torch.stack([batch.source_frames, batch.target_frames[:, 0]], 1).view(min(pairs, anchors), -1, 2)
     assert (of_pairs == of_pairs[:, :1]).all(), "the points of a pair follow each other"
 
 
 def test_neighbours_lie_beside_their_anchors_in_the_same_pair(patchy: Correspondences) -> None:
-    alone = make_pair_sampler(patchy, 8, 25).draw(EARLY, generator())
-    batch = make_pair_sampler(patchy, 8, 25, neighbours=True).draw(EARLY, generator())
+    alone = draw(make_pair_sampler(patchy, 8, 25), EARLY, generator())
+    batch = draw(make_pair_sampler(patchy, 8, 25, neighbours=True), EARLY, generator())
     assert torch.equal(batch.target_pixels[:200], alone.target_pixels)
     assert torch.equal(batch.confidence[:200], alone.confidence)
     step = batch.source_pixels[200:] - batch.source_pixels[:200]
@@ -269,19 +270,19 @@ def test_neighbours_lie_beside_their_anchors_in_the_same_pair(patchy: Correspond
 
 @pytest.mark.parametrize("share", [EARLY, LATE])
 def test_the_generator_alone_decides(patchy: Correspondences, share: float) -> None:
-    def draw(seed: int) -> Batch:
-        return make_pair_sampler(patchy, 8, 10).draw(share, generator(seed))
+    def drawn(seed: int) -> Batch:
+        return draw(make_pair_sampler(patchy, 8, 10), share, generator(seed))
 
     torch.manual_seed(1)
-    first = draw(1)
+    first = drawn(1)
     torch.manual_seed(2)
-    assert torch.equal(first.target_pixels, draw(1).target_pixels)
-    assert not torch.equal(first.target_pixels, draw(2).target_pixels)
+    assert torch.equal(first.target_pixels, drawn(1).target_pixels)
+    assert not torch.equal(first.target_pixels, drawn(2).target_pixels)
 
 
 def test_a_batch_teaches_the_sampler_its_errors(patchy: Correspondences) -> None:
     sampler = make_pair_sampler(patchy, 2, 3)
-    error, batch = sampler.error, sampler.draw(EARLY, generator())
+    error, batch = sampler.error, draw(sampler, EARLY, generator())
     sampler.update(batch, torch.full((6,), 11.0))
     assert sampler.error is error, "a checkpoint holds on to it"
     expected = torch.ones(16)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from moments import draw
 
 from omnitrack.correspondence.raster import pixel_grid
 from omnitrack.optimize.batch import Batch, Extras
@@ -70,7 +71,7 @@ def patchy() -> Correspondences:
 
 
 def test_batch_is_what_the_entries_say(patchy: Correspondences) -> None:
-    batch = make_region_sampler(patchy, 500, 3).draw(AT_THE_END, generator())
+    batch = draw(make_region_sampler(patchy, 500, 3), AT_THE_END, generator())
     assert batch.source_pixels.shape == (500, 2)
     assert batch.target_pixels.shape == (500, 3, 2)
     s = batch.source_frames[:, None].expand(500, 3)
@@ -89,7 +90,7 @@ def test_batch_is_what_the_entries_say(patchy: Correspondences) -> None:
 
 
 def test_only_points_without_any_correspondence_come_with_confidence_zero(patchy: Correspondences) -> None:
-    batch = make_region_sampler(patchy, 3000, 3).draw(AT_THE_END, generator())
+    batch = draw(make_region_sampler(patchy, 3000, 3), AT_THE_END, generator())
     point = (batch.source_pixels[:, 1] * COLUMNS + batch.source_pixels[:, 0]).long()
     count = (patchy.confidence > 0).sum(1)[batch.source_frames, point]
     assert (count == 0).any()
@@ -100,7 +101,7 @@ def test_only_points_without_any_correspondence_come_with_confidence_zero(patchy
 
 def test_cells_name_the_region_of_each_anchor() -> None:
     data = make(np.full((2, 1, ROWS * COLUMNS), 255))
-    batch = make_region_sampler(data, 400, 1).draw(AT_THE_END, generator())
+    batch = draw(make_region_sampler(data, 400, 1), AT_THE_END, generator())
     x, y = batch.source_pixels.long().unbind(-1)
     assert (batch.cells == batch.source_frames * 4 + y // 3 * 2 + x // 4).all()
 
@@ -108,7 +109,7 @@ def test_cells_name_the_region_of_each_anchor() -> None:
 def test_more_regions_than_points_still_draws_every_point() -> None:
     data = make(np.full((1, 1, ROWS * COLUMNS), 255))
     sampler = make_region_sampler(data, 5000, regions=16)
-    batch = sampler.draw(AT_THE_END, generator())
+    batch = draw(sampler, AT_THE_END, generator())
     assert sampler.error.shape == (1, ROWS * COLUMNS)
     assert len(batch.source_pixels.unique(dim=0)) == ROWS * COLUMNS
 
@@ -126,7 +127,7 @@ def check_shares(hard_share: float, expected: list[float]) -> None:
     """Four regions with errors 1, 1, 1 and 5."""
     sampler = make_region_sampler(make(np.full((1, 2, ROWS * COLUMNS), 255)), 20_000, hard_share=hard_share)
     sampler.error[0, 3] = 5
-    found = shares(sampler.draw(AT_THE_END, generator()).cells, 4)
+    found = shares(draw(sampler, AT_THE_END, generator()).cells, 4)
     assert 20_000 * ((found - expected) ** 2 / expected).sum() < CHI_SQUARE_3
 
 
@@ -135,7 +136,7 @@ def test_a_region_is_drawn_by_how_full_it_is() -> None:
     confidence[..., :3, :4] = 0
     confidence[..., 0, 4:] = 0  # upper right: two of three rows are left
     sampler = make_region_sampler(make(confidence.reshape(1, 1, -1)), 20_000, hard_share=0.0)
-    found = shares(sampler.draw(AT_THE_END, generator()).cells, 4)
+    found = shares(draw(sampler, AT_THE_END, generator()).cells, 4)
     assert found[0] == 0
     np.testing.assert_allclose(found[1:], np.array([2, 3, 3]) / 8, atol=0.012)  # 3.5 standard deviations
 
@@ -143,7 +144,7 @@ def test_a_region_is_drawn_by_how_full_it_is() -> None:
 def test_points_of_a_region_and_targets_of_a_point_are_drawn_evenly() -> None:
     confidence = np.full((1, 6, ROWS * COLUMNS), 255)
     confidence[:, [1, 4]] = 0
-    batch = make_region_sampler(make(confidence), 10_000, 2, regions=1).draw(AT_THE_END, generator())
+    batch = draw(make_region_sampler(make(confidence), 10_000, 2, regions=1), AT_THE_END, generator())
     found = shares(batch.target_frames - 10, 6)
     assert found[[1, 4]].tolist() == [0, 0]
     kept = found[[0, 2, 3, 5]]
@@ -181,7 +182,7 @@ def test_errors_of_frames_by_hand() -> None:
 @pytest.mark.parametrize(("confidence", "after"), [(255, 2.0), (51, 1.12)])  # 0.9 + 0.1 * 11 * confidence / 255
 def test_a_batch_teaches_the_sampler_its_errors_as_far_as_they_are_sure(confidence: int, after: float) -> None:
     sampler = make_region_sampler(make(np.full((2, 1, ROWS * COLUMNS), confidence)), 3)
-    error, batch = sampler.error, sampler.draw(AT_THE_END, generator())
+    error, batch = sampler.error, draw(sampler, AT_THE_END, generator())
     sampler.update(batch, torch.full((3,), 11.0))
     assert sampler.error is error, "a checkpoint holds on to it"
     expected = torch.ones(8)
@@ -195,13 +196,13 @@ def test_a_batch_teaches_the_sampler_its_errors_as_far_as_they_are_sure(confiden
 def test_active_window_is_by_frame(share: float, expected: set[int]) -> None:
     """Sources may be every n-th frame only; [40, 60) of 100 frames at first, twenty more every hundred steps."""
     data = make(np.full((4, 1, ROWS * COLUMNS), 255), sources=[0, 20, 40, 60])
-    batch = make_region_sampler(data, 300).draw(share, generator())
+    batch = draw(make_region_sampler(data, 300), share, generator())
     assert set(batch.source_frames.tolist()) == expected
 
 
 def test_all_frames_are_used_while_nothing_is_known_of_the_active_ones() -> None:
     data = make(np.full((2, 1, ROWS * COLUMNS), 255), sources=[0, 80])
-    assert set(make_region_sampler(data, 300).draw(0.0, generator()).source_frames.tolist()) == {0, 80}
+    assert set(draw(make_region_sampler(data, 300), 0.0, generator()).source_frames.tolist()) == {0, 80}
 
 
 @pytest.mark.parametrize("hard_share", [0.0, 0.8])
@@ -212,7 +213,7 @@ def test_draws_are_those_of_a_plain_loop_over_the_same_random_numbers(
     anchors, targets = 60, 3
     sampler = make_region_sampler(patchy, anchors, targets, hard_share=hard_share)
     sampler.error.copy_(torch.rand(3, 4, generator=generator(5)) * 4)
-    batch = sampler.draw(AT_THE_END, generator(7))
+    batch = draw(sampler, AT_THE_END, generator(7))
 
     randomness = generator(7)
     for_cells = torch.rand(anchors, generator=randomness, dtype=torch.float64).numpy()
@@ -236,11 +237,11 @@ def test_draws_are_those_of_a_plain_loop_over_the_same_random_numbers(
 
 
 def test_the_generator_alone_decides(patchy: Correspondences) -> None:
-    def draw(seed: int) -> Batch:
-        return make_region_sampler(patchy, 50, 2).draw(AT_THE_END, generator(seed))
+    def drawn(seed: int) -> Batch:
+        return draw(make_region_sampler(patchy, 50, 2), AT_THE_END, generator(seed))
 
-    assert torch.equal(draw(1).target_pixels, draw(1).target_pixels)
-    assert not torch.equal(draw(1).target_pixels, draw(2).target_pixels)
+    assert torch.equal(drawn(1).target_pixels, drawn(1).target_pixels)
+    assert not torch.equal(drawn(1).target_pixels, drawn(2).target_pixels)
 
 
 def test_targets_that_are_not_there_do_no_harm() -> None:
@@ -248,13 +249,13 @@ def test_targets_that_are_not_there_do_no_harm() -> None:
     confidence = np.full((1, 2, ROWS * COLUMNS), 255)
     confidence[:, 1] = 0
     data = make(confidence, targets=np.array([[7, -1]]))
-    batch = make_region_sampler(data, 100, 2).draw(AT_THE_END, generator())
+    batch = draw(make_region_sampler(data, 100, 2), AT_THE_END, generator())
     assert batch.target_frames.unique().tolist() == [7]
 
 
 def test_neighbours_lie_beside_their_anchors_in_the_same_targets(patchy: Correspondences) -> None:
-    alone = make_region_sampler(patchy, 200, 3).draw(AT_THE_END, generator())
-    batch = RegionSampler(patchy, settings(200, 3), Extras(neighbours=True)).draw(AT_THE_END, generator())
+    alone = draw(make_region_sampler(patchy, 200, 3), AT_THE_END, generator())
+    batch = draw(RegionSampler(patchy, settings(200, 3), Extras(neighbours=True)), AT_THE_END, generator())
     assert torch.equal(batch.source_pixels[:200], alone.source_pixels)
     assert torch.equal(batch.target_pixels[:200], alone.target_pixels)
     step = batch.source_pixels[200:] - batch.source_pixels[:200]

@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
+from moments import draw
 
 from omnitrack.errors import OmnitrackError
 from omnitrack.optimize.batch import Extras, draw_in_proportion
@@ -56,15 +57,17 @@ def test_blank_frames_are_those_in_which_an_anchor_was_not_found_or_not_seen(
     occluded[0, data.targets[0] == 3] = True
     data = replace(data, confidence=confidence, occluded=occluded)
     sampler = make_sampler(data, FitSettings(sampler=name, anchors=600), Extras(neighbours, blank_frames=True))
-    batch = sampler.draw(1.0, torch.Generator().manual_seed(0))
+    batch = draw(sampler, 1.0, torch.Generator().manual_seed(0))
     assert batch.blank_frames is not None
     first = batch.source_frames == 0
     assert set(batch.blank_frames[first].tolist()) == {-1, 2, 3}
     assert set(batch.blank_frames[~first].tolist()) == {-1}
     assert batch.beside_cut is not None and not batch.beside_cut.any()
     cut = replace(data, beside_cut=torch.arange(data.num_frames) == 3)
-    batch = make_sampler(cut, FitSettings(sampler=name, anchors=600), Extras(neighbours, blank_frames=True)).draw(
-        1.0, torch.Generator().manual_seed(0)
+    batch = draw(
+        make_sampler(cut, FitSettings(sampler=name, anchors=600), Extras(neighbours, blank_frames=True)),
+        1.0,
+        torch.Generator().manual_seed(0),
     )
     assert batch.blank_frames is not None and set(batch.blank_frames.tolist()) == {-1, 2}
     assert batch.beside_cut is not None and torch.equal(batch.beside_cut, batch.source_frames == 3)
@@ -98,9 +101,9 @@ def test_weights_that_are_not_finite_stay_on_the_array() -> None:
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_what_nobody_asks_for_is_not_drawn_and_changes_no_other_draw(data: Correspondences, name: str) -> None:
     settings = FitSettings(sampler=name, anchors=40)
-    plain = make_sampler(data, settings, Extras()).draw(1.0, torch.Generator().manual_seed(0))
+    plain = draw(make_sampler(data, settings, Extras()), 1.0, torch.Generator().manual_seed(0))
     full = make_sampler(data, settings, Extras(neighbours=True, blank_frames=True))
-    batch = full.draw(1.0, torch.Generator().manual_seed(0))
+    batch = draw(full, 1.0, torch.Generator().manual_seed(0))
     assert plain.blank_frames is None
     assert torch.equal(plain.source_pixels, batch.source_pixels[:40])
     assert torch.equal(plain.target_frames, batch.target_frames[:40])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+from moments import moment
 
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.engine import Engine
@@ -38,9 +39,9 @@ def test_the_mean_by_confidence_of_believed_correspondences(
     points = confidence.shape[-1]
     three, still = 24 / 3, (points - 24) / 2  # weights of those that move and of those that stand
     expected = 3 * three / (three + still)
-    found = float(yardstick.error_px(STILL, torch.zeros(2), 0.5))
+    found = float(yardstick.error_px(STILL, torch.zeros(2), moment(0.5)))
     assert abs(found - expected) < 0.25 * expected  # a sample of 2048
-    assert found == float(yardstick.error_px(STILL, torch.zeros(2), 0.5))
+    assert found == float(yardstick.error_px(STILL, torch.zeros(2), moment(0.5)))
 
 
 def test_hardly_any_correspondence_is_enough(
@@ -51,7 +52,7 @@ def test_hardly_any_correspondence_is_enough(
     confidence[1, 0, 5] = 255
     few = Yardstick(replace(data, confidence=confidence), small_fit)
     went = float((data.displacement[1, 0, 5] * data.unit_px).norm())
-    assert abs(float(few.error_px(STILL, torch.zeros(2), 0.0)) - went) < 1e-5
+    assert abs(float(few.error_px(STILL, torch.zeros(2), moment(0.0))) - went) < 1e-5
 
 
 def test_looking_changes_nothing_of_the_fit(
@@ -65,7 +66,7 @@ def test_looking_changes_nothing_of_the_fit(
         list(plain.run())
         for _ in watched.run():
             for _ in range(3):
-                watched._yardstick.error_px(watched._method, watched.field, 0.3)
+                watched._yardstick.error_px(watched._method, watched.field, moment(0.3, settings))
         ours, theirs = plain.state_dict(), watched.state_dict()
         assert all(torch.equal(value, theirs["field"][name]) for name, value in ours["field"].items())
         assert torch.equal(ours["generator"], theirs["generator"])

@@ -14,6 +14,8 @@ import pytest
 from h5py._objects import phil
 from numpy.typing import NDArray
 
+from omnitrack.correspondence import pairs
+from omnitrack.correspondence.pairs import AUTO_BY_LENGTH
 from omnitrack.correspondence.raster import sample
 from omnitrack.errors import OmnitrackError
 from omnitrack.project import store as store_module
@@ -172,6 +174,25 @@ def test_pairs_picked_by_what_they_show_have_partners_both_ways(
         file.attrs["stamp"] = json.dumps(stamp)
     with FlowStore(stored) as store:
         assert {frame: store.partners(frame) for frame in range(3)} == expected
+
+
+def test_of_a_clip_that_is_matched_by_length_only_long_shots_have_partners(
+    stored: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shots of frames 0 and 1, and of the rest: with a limit of 1 frame both are long, with one of 2 only the rest."""
+    monkeypatch.setattr(Project, "shots", property(lambda _: [range(2), range(2, 8)]))
+    stamp = make_stamp({"frames": stored.meta.fingerprint}, {"estimator": "dis", "pairs": AUTO_BY_LENGTH})
+    with h5py.File(stored.product_path("flow"), "r+") as file:
+        file.attrs["stamp"] = json.dumps(stamp)
+    for limit, expected in ((1, [1]), (2, ())):
+        monkeypatch.setattr(pairs, "LONG_SHOT", limit)
+        with FlowStore(stored) as store:
+            assert store.partners(0) == expected
+
+
+def test_how_much_all_of_it_takes(stored: Project) -> None:
+    with FlowStore(stored) as store:
+        assert store.decoded_bytes == 3 * CACHED_BYTES
 
 
 def test_many_readers_and_threads_at_once(stored: Project) -> None:

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from leavings import PLAIN_FLOW
 
 from omnitrack.config import load_settings
 from omnitrack.project.project import Project
@@ -17,7 +18,7 @@ from omnitrack.synthetic import SyntheticScene, occluder_scene
 
 SMALL = {
     "flow.workers": 1,
-    "flow.descriptors.network": "none",  # frames this small hold little that is unlike the rest
+    **PLAIN_FLOW,
     "filter.grid_points": 800,
     "fit.steps": 15,
     "fit.anchors": 64,

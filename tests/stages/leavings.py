@@ -8,6 +8,9 @@ from omnitrack.project.project import Project
 from omnitrack.settings import Settings
 from omnitrack.stages.graph import Work, wanted_stamps
 
+# Frames as small as the tests' hold little that is unlike the rest, and few blank places.
+PLAIN_FLOW = {"flow.surroundings": False, "flow.descriptors.network": "none"}
+
 
 def leave_filtered(project: Project, settings: Settings, seconds: float = 0.0) -> None:
     """What filtering leaves, without any correspondence."""

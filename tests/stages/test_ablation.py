@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from leavings import leave_filtered, leave_fit
+from leavings import PLAIN_FLOW, leave_filtered, leave_fit
 from numpy.typing import NDArray
 
 from omnitrack.config import load_settings
@@ -35,7 +35,8 @@ def video(clip: NDArray[np.uint8]) -> TapvidVideo:
 
 
 def run(video: TapvidVideo, rows: list[str], settings: Settings | None = None, **options: Any) -> EvalReport:
-    return evaluate([video], rows, settings or Settings(), **{"resolution": None, "device": "cpu"} | options)
+    plain = load_settings(overrides=PLAIN_FLOW)
+    return evaluate([video], rows, settings or plain, **{"resolution": None, "device": "cpu"} | options)
 
 
 class Fits:
@@ -101,7 +102,7 @@ def seconds_of_fits(report: EvalReport) -> dict[str, float]:
 def test_each_row_has_its_settings_and_a_score_of_its_own(
     tmp_path: Path, video: TapvidVideo, fits: Fits, asked: list[Settings]
 ) -> None:
-    settings = load_settings(overrides={"fit.steps": 9, "fit.longest_gap": 30})
+    settings = load_settings(overrides={**PLAIN_FLOW, "fit.steps": 9, "fit.longest_gap": 30})
     report = run(video, ["cadex", WHOLE, SHORT, AFFINE], settings, work=tmp_path)
     methods = report.results["methods"]
     assert list(methods) == ["cadex", WHOLE, SHORT, AFFINE]
@@ -135,7 +136,7 @@ def test_settings_depend_on_the_method(video: TapvidVideo, fits: Fits, asked: li
     def settings_for(overrides: dict[str, object]) -> Settings:
         given.append(overrides)
         steps = {"cadex": 11, "omnimotion": 22}[str(overrides["fit.method"])]
-        return load_settings(overrides={"fit.steps": steps, **overrides})
+        return load_settings(overrides={**PLAIN_FLOW, "fit.steps": steps, **overrides})
 
     run(video, ["cadex", "omnimotion", "chain", AFFINE], settings_for=settings_for)
     assert given == [{"fit.method": "cadex"}, {"fit.method": "omnimotion"}, ABLATIONS[AFFINE].overrides]

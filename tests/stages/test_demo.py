@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from leavings import PLAIN_FLOW
 
 from omnitrack.cli import demo_words
+from omnitrack.config import load_settings
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import Progress, Task
 from omnitrack.settings import Settings
@@ -19,6 +21,7 @@ from omnitrack.tracks.files import load_tracks
 
 def small(settings: Settings) -> Settings:
     fit = replace(settings.fit, steps=12, anchors=128)
+    settings = load_settings(base=settings, overrides=PLAIN_FLOW)
     return replace(settings, fit=fit, render=replace(settings.render, min_side=0))
 
 

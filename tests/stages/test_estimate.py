@@ -37,6 +37,20 @@ def test_minutes_of_a_fresh_project_by_hand(project: Project) -> None:
     assert found.seconds == pytest.approx(flow + filtering + fit)
 
 
+def test_a_long_shot_is_matched_by_keyframes_and_chained_within_a_window(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """256 frames: at most T log2 T pairs, and 50 frames either way; 128 of them: log, gaps of 1 to 64 both ways."""
+    found = []
+    for frames in (256, 128):
+        monkeypatch.setattr(Project, "shots", property(lambda _, frames=frames: [range(frames)]))
+        found.append(estimate(Work(project, load_settings(overrides={"fit.steps": 1000}))))
+    pixels = 128 * 96
+    for one, pairs, visits in zip(found, (256 * 8, 2 * (7 * 128 - 127)), (256 * 100, 128 * 100), strict=True):
+        assert one is not None and one.pairs == pairs
+        assert one.seconds == pytest.approx((pairs * pixels * 2.8e-6 + 0.08 * visits) / 2 + 5 + 1000 * 0.055)
+
+
 def test_what_is_there_takes_no_time(
     filtered_project: Project, matched_project: Project, small_settings: Settings
 ) -> None:

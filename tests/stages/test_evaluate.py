@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from leavings import leave_filtered, leave_fit
+from leavings import PLAIN_FLOW, leave_filtered, leave_fit
 from numpy.typing import NDArray
 
 from omnitrack.config import load_settings
@@ -45,7 +45,8 @@ def video(clip: NDArray[np.uint8]) -> TapvidVideo:
 
 
 def run(videos: Any, methods: list[str], **options: Any) -> EvalReport:
-    options = {"settings": Settings(), "resolution": None, "dataset": "test", "device": "cpu"} | options
+    plain = load_settings(overrides=PLAIN_FLOW)
+    options = {"settings": plain, "resolution": None, "dataset": "test", "device": "cpu"} | options
     return evaluate(videos, methods, **options)
 
 

@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from omnitrack.config import load_settings
-from omnitrack.correspondence import estimators, features, keyframes
+from omnitrack.correspondence import estimators, features, keyframes, pairs
 from omnitrack.correspondence.estimators.contract import FlowEstimate
 from omnitrack.correspondence.estimators.dis import DisEstimator
 from omnitrack.correspondence.keyframes import Keyframes
@@ -32,7 +32,7 @@ from omnitrack.project.frames_meta import write_meta
 from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore
 from omnitrack.settings import DisSettings, Settings
-from omnitrack.stages import flow_jobs
+from omnitrack.stages import flow_jobs, flow_pairs
 from omnitrack.stages.flow import compute_flow, flow_stamp
 from omnitrack.stages.flow_jobs import FlowJob
 from omnitrack.stages.flow_pairs import selected_pairs
@@ -184,6 +184,39 @@ def test_keyframes_are_picked_by_the_clips_own_motion(project: Project) -> None:
     # (2, 1) working pixels a frame are (8, 5.3) = 9.6 at 256 x 256: 16 are passed in 2 frames, a keyframe lasts 3.
     compute_flow(project, settings(pairs="keyframe"))
     assert list(read(project)) == select_pairs("keyframe", 8, lambda: Keyframes([0, 3, 6, 7], []))
+
+
+@pytest.fixture
+def long_from_seven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the clip's 8 frames count as a long shot."""
+    for module in (pairs, flow_pairs):
+        monkeypatch.setattr(module, "LONG_SHOT", 6)
+
+
+def test_a_long_shot_is_matched_by_keyframes_of_itself_and_that_is_said(
+    project: Project, long_from_seven: None
+) -> None:
+    recorder = Recorder()
+    report = compute_flow(project, settings(), recorder)
+    assert list(read(project)) == select_pairs("keyframe", 8, lambda: Keyframes([0, 3, 6, 7], []))
+    assert recorder.notes == [
+        f"8 frames are matched by keyframes, {report.pairs} pairs in all; --set flow.pairs=log matches them evenly"
+    ]
+    again = Recorder()
+    assert compute_flow(project, settings(), again).computed == 0 and again.notes == []
+    compute_flow(project, settings(pairs="log"), again)
+    assert set(select_pairs("log", 8)) <= set(read(project)) and again.notes == []
+
+
+def test_a_long_clip_keeps_the_pairs_that_an_earlier_version_made(
+    project: Project, request: pytest.FixtureRequest
+) -> None:
+    compute_flow(project, settings())  # as earlier versions stamped clips of every length
+    made = flow_stamp(project, settings().flow)
+    request.getfixturevalue("long_from_seven")
+    assert flow_stamp(project, settings().flow) == made
+    assert compute_flow(project, settings()).computed == 0
+    assert flow_stamp(another(project), settings().flow) != made
 
 
 def test_keyframes_that_show_the_same_place_are_found_by_features_where_there_are_some(

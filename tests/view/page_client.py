@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 SIZE, FRAMES, VELOCITY = (96, 64), 8, (2.0, 1.0)
-SETTINGS = {"flow.workers": 1, "flow.descriptors.network": "none"}
+SETTINGS = {"flow.workers": 1, "flow.surroundings": False, "flow.descriptors.network": "none"}
 
 
 @dataclass

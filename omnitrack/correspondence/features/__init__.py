@@ -35,9 +35,9 @@ def _onnx(settings: FeatureSettings, device: str, progress: Progress) -> Feature
 
 
 def _vit(settings: FeatureSettings, device: str, progress: Progress) -> FeatureExtractor:
-    from omnitrack.correspondence.features.vit import VitExtractor
+    from omnitrack.correspondence.features.vit import open_vit
 
-    return VitExtractor(settings, device, progress)
+    return open_vit(settings, device, progress)
 
 
 BUILT_IN: dict[str, Factory] = {"xfeat": _xfeat, "dinov2": _vit, "dino": _vit, "onnx": _onnx}
@@ -60,8 +60,9 @@ def open_extractor(settings: FeatureSettings, device: str = "cpu", progress: Pro
     name = settings.extractor
     if name in BUILT_IN:
         extractor = BUILT_IN[name](settings, device, progress)
-        if name in NEEDED and find_spec(NEEDED[name][0]) is None:
-            import_extra(*NEEDED[name])  # raises
+        needs = "onnx" if settings.weights.endswith(".onnx") else name
+        if name in NEEDED and find_spec(NEEDED[needs][0]) is None:
+            import_extra(*NEEDED[needs])  # raises
         return extractor
     plug_ins = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
     if name in plug_ins:

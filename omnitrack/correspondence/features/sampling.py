@@ -32,12 +32,6 @@ def cell_positions(pixels: Array, grid: tuple[int, int], size: tuple[int, int]) 
     return np.asarray((pixels + 0.5) * (cells / size) - 0.5, np.float64)
 
 
-def pixel_positions(cells: NDArray[np.floating], grid: tuple[int, int], size: tuple[int, int]) -> Array:
-    """The inverse of `cell_positions`: pixels (P, 2) of positions (column, row) in a map."""
-    counts = np.array([grid[1], grid[0]], np.float64)
-    return np.asarray((cells + 0.5) * (size / counts) - 0.5, np.float32)
-
-
 def sample_features(features: Array, pixels: Array, size: tuple[int, int]) -> Array:
     """Features at pixels: bilinear between the four nearest cells, and of unit length again.
 

@@ -1,9 +1,10 @@
-"""Patch features of DINO (ViT-S/16) and DINOv2 (ViT-S/14), through timm.
+"""Patch features of DINO (ViT-S/16) and DINOv2 (ViT-S/14), through timm or from an ONNX file.
 
 Source:
     Caron et al., Emerging Properties in Self-Supervised Vision Transformers, ICCV 2021 (OmniMotion's features);
-    Oquab et al., DINOv2, TMLR 2024 (CaDeX++'s). Both as the papers use them: the tokens of the last block after the
-    final normalisation, without the class token.
+    Oquab et al., DINOv2, TMLR 2024 (CaDeX++'s). The papers use the tokens of the last block after the final
+    normalisation, without the class token. Of DINOv2 the sixth block is the default: it tells right places from lost
+    ones better (AUC 0.95, the last 0.93, on davis25 at gap 4).
 """
 
 from __future__ import annotations
@@ -19,22 +20,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from omnitrack.correspondence.features.contract import PUBLISHED_THRESHOLD, unit_length
+from omnitrack.correspondence.features.contract import PUBLISHED_THRESHOLD, FeatureExtractor, unit_length
 from omnitrack.correspondence.features.network_input import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     network_input,
     network_size,
 )
+from omnitrack.correspondence.features.onnx_model import OnnxExtractor
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import Progress
-from omnitrack.settings import FeatureSettings
+from omnitrack.settings import FeatureSettings, OnnxFeatureSettings
 from omnitrack.torch_file import load_torch
 from omnitrack.weights import identity, import_extra, locate
 
 EXTRA = "features"
 GPU_BATCH = 8
 WEIGHTS_SETTING = "features.weights"
+CHANNELS = 384
+LAST_BLOCK = 11
+ONNX_SUFFIX = ".onnx"
+OWN_BLOCK = -1  # of the settings: the model's own
 
 
 @dataclass(frozen=True)
@@ -45,17 +51,41 @@ class Model:
         timm: Its name there.
         patch: Side of a patch in pixels.
         checkpoint: The file that its authors publish.
+        block: Whose tokens are the features where nobody says; the last's are normalised.
     """
 
     timm: str
     patch: int
     checkpoint: str
+    block: int
 
 
 MODELS = {
-    "dino": Model("vit_small_patch16_224.dino", 16, "dino_deitsmall16_pretrain.pth"),
-    "dinov2": Model("vit_small_patch14_dinov2.lvd142m", 14, "dinov2_vits14_pretrain.pth"),
+    "dino": Model("vit_small_patch16_224.dino", 16, "dino_deitsmall16_pretrain.pth", LAST_BLOCK),
+    "dinov2": Model("vit_small_patch14_dinov2.lvd142m", 14, "dinov2_vits14_pretrain.pth", 5),
 }
+
+
+def open_vit(settings: FeatureSettings, device: str, progress: Progress) -> FeatureExtractor:
+    """One of `MODELS`: through timm, or the network in an ONNX file, whose tokens are those of the block it ends with.
+
+    Raises:
+        OmnitrackError: No such file, no such block, or a block of an ONNX file.
+    """
+    if settings.block > LAST_BLOCK:
+        raise OmnitrackError(
+            f"features.block: {settings.extractor} has no block {settings.block}", f"name one from 0 to {LAST_BLOCK}"
+        )
+    if not settings.weights.endswith(ONNX_SUFFIX):
+        return VitExtractor(settings, device, progress)
+    if settings.block != OWN_BLOCK:
+        raise OmnitrackError(
+            f"features.block: {settings.weights} gives the tokens of the block that it ends with, and of no other",
+            "leave features.block alone, or name weights that timm reads",
+        )
+    model = MODELS[settings.extractor]
+    fed = OnnxFeatureSettings("", model.patch, 1.0, IMAGENET_MEAN, IMAGENET_STD)
+    return OnnxExtractor(settings, device, settings.extractor, fed, CHANNELS)
 
 
 class VitExtractor:
@@ -78,10 +108,12 @@ class VitExtractor:
         self._model = MODELS[self.name]
         self._side, self._device, self._progress = settings.side, device, progress
         self._path = locate(settings.weights, {}, setting=WEIGHTS_SETTING) if settings.weights else None
-        self.identity = identity(settings.weights, {}) if settings.weights else f"timm {self._model.timm}"
+        self._block = self._model.block if settings.block == OWN_BLOCK else settings.block
+        weights = identity(settings.weights, {}) if settings.weights else f"timm {self._model.timm}"
+        self.identity = weights if self._block == LAST_BLOCK else f"{weights} block {self._block}"
 
     def extract(self, frames: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
-        """One map (h, w, 384) of unit vectors per frame, a cell per patch; see `FeatureExtractor`."""
+        """One map (h, w, `CHANNELS`) of unit vectors per frame, a cell per patch; see `FeatureExtractor`."""
         patch = self._model.patch
         width, height = network_size((frames[0].shape[1], frames[0].shape[0]), self._side, patch)
         images = network_input(frames, (width, height), IMAGENET_MEAN, IMAGENET_STD)
@@ -109,6 +141,8 @@ class VitExtractor:
                     f"timm cannot get the weights {self._model.timm}: {str(error).partition(chr(10))[0]}",
                     f"get {self._model.checkpoint} by hand and name it: --set {WEIGHTS_SETTING}=FILE",
                 ) from error
+        if self._block < LAST_BLOCK:  # what comes after it is not needed
+            network.blocks, network.norm = network.blocks[: self._block + 1], torch.nn.Identity()
         return network.eval().to(self._device)
 
     def _load(self, network: Any, path: Path) -> None:

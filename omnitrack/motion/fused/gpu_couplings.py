@@ -25,10 +25,10 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from omnitrack.motion.fused.gpu_layers import coordinate, features_of, judge, load_points, replaced
 from omnitrack.motion.fused.gpu_maps import map_points, map_points_backward
 from omnitrack.motion.fused.gpu_network import (
     ROWS,
-    activate,
     first_backward,
     first_layer,
     part_of_first,
@@ -38,7 +38,7 @@ from omnitrack.motion.fused.gpu_network import (
     store_matrix,
     third_at,
 )
-from omnitrack.motion.fused.gpu_planes import hyperbolic_tangent, planes_of, read_plane_backward, read_planes
+from omnitrack.motion.fused.gpu_planes import read_plane_backward
 
 
 @triton.jit
@@ -69,21 +69,21 @@ def carry_kernel(
     point = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     there = point < count
     frame = tl.load(frames + point, mask=there, other=0).to(tl.int32)
-    x, y, z = _load(points, point, count)
-    feature, index = tl.arange(0, PADDED[0]), tl.arange(0, PADDED[3])
-    known = (feature < WIDTHS[0])[None, :]
-    side, first = planes_of(feature, sides, firsts, WIDTHS[0], CHANNELS)
+    x, y, z = load_points(points, point, count)
+    side, first, known = features_of(sides, firsts, CHANNELS, WIDTHS, PADDED)
+    index = tl.arange(0, PADDED[3])
     for step in range(layers):
         layer = layers - 1 - step if INVERSE else step
         moved = tl.load(changed + layer)
-        q = _coordinate(moved, x, y, z)
+        q = coordinate(moved, x, y, z)
         if KEEP:
             tl.store(before + layer * count + point, q, mask=there)
-        u, v = _places(moved, x, y, z)
-        read = read_planes(planes + layer * nodes * CHANNELS, u, v, side, first, known, CHANNELS)
         column, weight = columns + layer * num_frames * WIDTHS[1], weights + layer * size_of(WIDTHS)
-        _, numbers = activate(read, frame, column, weight, WIDTHS, PADDED, PRECISION)
-        x, y, z = _replaced(moved, map_points(numbers, index, q, INVERSE, WIDTHS[3]), x, y, z)
+        _, _, _, _, numbers = judge(
+            moved, x, y, z, frame, planes + layer * nodes * CHANNELS, column, weight, side, first, known,
+            CHANNELS, WIDTHS, PADDED, PRECISION,
+        )  # fmt: skip
+        x, y, z = replaced(moved, map_points(numbers, index, q, INVERSE, WIDTHS[3]), x, y, z)
     tl.store(out + point, x, mask=there)
     tl.store(out + count + point, y, mask=there)
     tl.store(out + 2 * count + point, z, mask=there)
@@ -125,24 +125,24 @@ def points_backward_kernel(
     point = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     there = point < count
     frame = tl.load(frames + point, mask=there, other=0).to(tl.int32)
-    x, y, z = _load(landed, point, count)
-    gx, gy, gz = _load(gradient, point, count)
-    feature, index = tl.arange(0, PADDED[0]), tl.arange(0, PADDED[3])
-    known = (feature < WIDTHS[0])[None, :]
-    side, first = planes_of(feature, sides, firsts, WIDTHS[0], CHANNELS)
+    x, y, z = load_points(landed, point, count)
+    gx, gy, gz = load_points(gradient, point, count)
+    side, first, known = features_of(sides, firsts, CHANNELS, WIDTHS, PADDED)
+    index = tl.arange(0, PADDED[3])
     for step in range(layers):
         layer = step if INVERSE else layers - 1 - step
         moved = tl.load(changed + layer)
         q = tl.load(before + layer * count + point, mask=there, other=0.0)
-        x, y, z = _replaced(moved, q, x, y, z)
-        u, v = _places(moved, x, y, z)
-        read = read_planes(planes + layer * nodes * CHANNELS, u, v, side, first, known, CHANNELS)
+        x, y, z = replaced(moved, q, x, y, z)
         column, weight = columns + layer * num_frames * WIDTHS[1], weights + layer * size_of(WIDTHS)
-        h2, numbers = activate(read, frame, column, weight, WIDTHS, PADDED, PRECISION)
-        g = _coordinate(moved, gx, gy, gz)
+        u, v, read, h2, numbers = judge(
+            moved, x, y, z, frame, planes + layer * nodes * CHANNELS, column, weight, side, first, known,
+            CHANNELS, WIDTHS, PADDED, PRECISION,
+        )  # fmt: skip
+        g = coordinate(moved, gx, gy, gz)
         tl.store(behind + layer * count + point, g, mask=there)
         g, raw = map_points_backward(numbers, index, q, g, INVERSE, WIDTHS[3])
-        gx, gy, gz = _replaced(moved, g, gx, gy, gz)
+        gx, gy, gz = replaced(moved, g, gx, gy, gz)
         second = second_backward(h2, raw, weight, WIDTHS, PADDED, PRECISION)
         gu, gv = tl.zeros_like(u), tl.zeros_like(v)
         for plane in range(num_planes):
@@ -204,8 +204,7 @@ def weights_backward_kernel(
     program, layer = tl.program_id(0), tl.program_id(1)
     feature, index = tl.arange(0, PADDED[0]), tl.arange(0, PADDED[3])
     wide, narrow = tl.arange(0, PADDED[1]), tl.arange(0, PADDED[2])
-    known = (feature < WIDTHS[0])[None, :]
-    side, first = planes_of(feature, sides, firsts, WIDTHS[0], CHANNELS)
+    side, first, known = features_of(sides, firsts, CHANNELS, WIDTHS, PADDED)
     moved = tl.load(changed + layer)
     row_x, row_y, row_z = (
         tl.load(state_rows + 3 * layer),
@@ -224,10 +223,11 @@ def weights_backward_kernel(
         y = tl.load(states + row_y * count + point, mask=there, other=0.0)
         z = tl.load(states + row_z * count + point, mask=there, other=0.0)
         g = tl.load(behind + layer * count + point, mask=there, other=0.0)
-        u, v = _places(moved, x, y, z)
-        read = read_planes(planes + layer * nodes * CHANNELS, u, v, side, first, known, CHANNELS)
-        h2, numbers = activate(read, frame, column, weight, WIDTHS, PADDED, PRECISION)
-        _, raw = map_points_backward(numbers, index, _coordinate(moved, x, y, z), g, INVERSE, WIDTHS[3])
+        _, _, read, h2, numbers = judge(
+            moved, x, y, z, frame, planes + layer * nodes * CHANNELS, column, weight, side, first, known,
+            CHANNELS, WIDTHS, PADDED, PRECISION,
+        )  # fmt: skip
+        _, raw = map_points_backward(numbers, index, coordinate(moved, x, y, z), g, INVERSE, WIDTHS[3])
         third_sum = tl.dot(tl.trans(raw), h2, third_sum, input_precision=PRECISION)
         third_bias += tl.sum(raw, 0)
         second = second_backward(h2, raw, weight, WIDTHS, PADDED, PRECISION)
@@ -242,32 +242,3 @@ def weights_backward_kernel(
     tl.store(into + second_at(WIDTHS) + WIDTHS[2] * WIDTHS[1] + narrow, second_bias, mask=narrow < WIDTHS[2])
     store_matrix(into + third_at(WIDTHS), index, narrow, third_sum, WIDTHS[3], WIDTHS[2])
     tl.store(into + third_at(WIDTHS) + WIDTHS[3] * WIDTHS[2] + index, third_bias, mask=index < WIDTHS[3])
-
-
-# --- coordinates ------------------------------------------------------------------------------------------------
-@triton.jit
-def _load(rows: tl.tensor, point: tl.tensor, count: int) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
-    """Three rows (3, P) at some points."""
-    there = point < count
-    x = tl.load(rows + point, mask=there, other=0.0)
-    y = tl.load(rows + count + point, mask=there, other=0.0)
-    z = tl.load(rows + 2 * count + point, mask=there, other=0.0)
-    return x, y, z
-
-
-@triton.jit
-def _coordinate(which: tl.tensor, x: tl.tensor, y: tl.tensor, z: tl.tensor) -> tl.tensor:
-    return tl.where(which == 0, x, tl.where(which == 1, y, z))
-
-
-@triton.jit
-def _replaced(
-    which: tl.tensor, value: tl.tensor, x: tl.tensor, y: tl.tensor, z: tl.tensor
-) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
-    return tl.where(which == 0, value, x), tl.where(which == 1, value, y), tl.where(which == 2, value, z)
-
-
-@triton.jit
-def _places(moved: tl.tensor, x: tl.tensor, y: tl.tensor, z: tl.tensor) -> tuple[tl.tensor, tl.tensor]:
-    """Where a layer reads its planes: at the coordinates that stay."""
-    return hyperbolic_tangent(tl.where(moved == 0, y, x)), hyperbolic_tangent(tl.where(moved == 2, y, z))

@@ -22,6 +22,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from omnitrack.correspondence.appearance import CACHE_BYTES
 from omnitrack.correspondence.chaining import (
     CAUTIOUS,
     Amend,
@@ -66,6 +67,7 @@ class Recovery:
         gaps: Lengths of the hops.
         threshold_px: Largest cycle error of a visible point, at 256 x 256.
         prices: Of the hops.
+        cache_bytes: Of frames to keep, see `WarpedPatches`.
     """
 
     def __init__(
@@ -76,10 +78,11 @@ class Recovery:
         gaps: Sequence[int],
         threshold_px: float,
         prices: HopPrices = CAUTIOUS,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.flows, self.num_frames, self.gaps = flows, num_frames, gaps
         self.threshold_px, self.prices = threshold_px, prices
-        self.patches = WarpedPatches(frame, flows.size)
+        self.patches = WarpedPatches(frame, flows.size, cache_bytes)
         self._grid: tuple[int, _Grid] | None = None  # of the source frame that was asked for last
 
     def follow(self, source: int, pixels: Array, similarity: Similarity | None = None) -> list[ChainState]:

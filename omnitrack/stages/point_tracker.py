@@ -107,6 +107,7 @@ class PointTracker:
             len(frames),
             self._settings.filter.gaps,
             self._threshold_px,
+            cache_bytes=looks_bytes(self._settings.memory.max_gb),
         )
 
     def track(self, anchors: Anchors) -> Tracked:

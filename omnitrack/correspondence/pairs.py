@@ -16,7 +16,7 @@ from omnitrack.errors import OmnitrackError
 
 Pair = tuple[int, int]
 AUTO, LOG, EXHAUSTIVE, KEYFRAME = "auto", "log", "exhaustive", "keyframe"
-LONG_SHOT = 200  # frames: above, keyframes are less than half as many pairs
+LONG_SHOT = 200  # frames: above, keyframes are less than half as many pairs, and chains over them drift less
 AUTO_BY_LENGTH = f"auto, keyframe above {LONG_SHOT} frames"
 
 

@@ -24,11 +24,12 @@ from omnitrack.progress import Board, Progress
 from omnitrack.workers.carrying_out import Answer, Said, carry_out
 from omnitrack.workers.contract import TRIES, WORKER_HINT, Job, Outcome, Share
 
-LOCAL = "local"
+LOCAL, CLIENT = "local", "ray://"
 LOOK_SECONDS = 0.5  # between two looks at the mailbox
 SAVING_SECONDS = 60.0  # that jobs which are told to stop have for saving what they have
 KNOCK_SECONDS = 10.0  # for an answer of a cluster's machine
 BEGIN = "begin one with: ray start --head; or --cluster local"
+TOKEN = "if it asks for a token, which new versions of Ray do: RAY_AUTH_MODE=token RAY_AUTH_TOKEN=$(ray get-auth-token)"
 INSTALL = 'pip install "omnitrack-video[cluster]"'
 
 
@@ -53,6 +54,8 @@ class Cluster:
     """
 
     def __init__(self, address: str, jobs: int | None, device: str, memory_bytes: int = 0) -> None:
+        if address.startswith(CLIENT):
+            _show_token()
         try:
             import ray
         except ImportError as error:
@@ -96,8 +99,9 @@ class Cluster:
             ray.init(self._address, **quiet)
             self._sigterm.take_back()
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-            cause = " ".join(str(error).split())
-            raise OmnitrackError(f"there is no cluster at {self._address}: {cause}", BEGIN) from error
+            cause = str(error).strip().splitlines()[-1]  # above may be the traceback of a machine of the cluster
+            hint = TOKEN if self._address.startswith(CLIENT) else BEGIN  # a port where somebody answers: see _knock
+            raise OmnitrackError(f"there is no cluster at {self._address}: {cause}", hint) from error
         try:
             yield
         except ConnectionError as error:
@@ -125,9 +129,16 @@ class Cluster:
         return _Plan(jobs, share, min(1.0, gpus / jobs) if on_gpu else 0.0, self._memory_bytes)
 
 
+def _show_token() -> None:
+    """Have the token shown that there is, unless somebody has decided: Ray's clients do not by themselves."""
+    known = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    if known or (Path.home() / ".ray" / "auth_token").exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # read when Ray is imported
+
+
 def _knock(address: str) -> None:
     """Refuse an address where nobody answers; Ray would try it for minutes."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    host, colon, port = address.removeprefix(CLIENT).rpartition(":")
     if not colon:
         return
     try:

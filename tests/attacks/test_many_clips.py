@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import socket
+import subprocess
 import sys
-from contextlib import AbstractContextManager
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import cv2
@@ -13,6 +20,7 @@ import pytest
 from contents import contents
 from steps import SMALL, TIMES
 
+from omnitrack.errors import OmnitrackError
 from omnitrack.progress import SILENT, Progress
 from omnitrack.stages.clips import Clip
 from omnitrack.stages.run import RunReport
@@ -97,3 +105,59 @@ def test_the_same_bytes_where_workers_are_killed(
             # what was finished is not done twice; query and render are short, and made anew
             assert outcome.result[0].kept == list(STAGES[:4])[: STAGES.index(stage)]
             assert contents(tmp_path / outcome.name) == undisturbed["left"]
+
+
+@pytest.fixture
+def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Callable[[], None]]]:
+    """The address of a cluster of one machine, and what kills all its processes."""
+    ray = pytest.importorskip("ray", reason="Ray is not installed")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join(map(str, (Path(__file__).parents[2], Path(ray.__file__).parents[1])))
+    )
+    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # of sockets, whose paths must be short
+    with socket.socket() as one, socket.socket() as two:
+        one.bind(("127.0.0.1", 0))
+        two.bind(("127.0.0.1", 0))
+        port, client = one.getsockname()[1], two.getsockname()[1]
+    options = ["--head", "--num-cpus=2", "--include-dashboard=false", f"--temp-dir={folder}"]
+    options += ["--node-ip-address=127.0.0.1", f"--port={port}", f"--ray-client-server-port={client}"]
+    start = [sys.executable, "-m", "ray.scripts.scripts", "start", *options]
+    subprocess.run(start, check=True, capture_output=True, timeout=120)
+
+    def kill() -> None:
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):  # it has ended meanwhile
+                command = path.read_bytes()
+                if folder.encode() in command or f":{port}".encode() in command:
+                    os.kill(int(path.parent.name), signal.SIGKILL)
+
+    yield f"ray://127.0.0.1:{client}", kill
+    kill()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_head_that_is_killed_loses_nothing(
+    tmp_path: Path, videos: dict[str, str], head: tuple[str, Callable[[], None]]
+) -> None:
+    from omnitrack.workers.cluster import Cluster
+
+    address, kill = head
+    options = RunOptions({**SMALL, "fit.steps": "300"}, grid="5@0")
+    alone, root = (tmp_path / name / "left" for name in ("alone", "lost"))
+    run_many([Clip(videos["left"], alone)], options, Here("cpu"))
+
+    def kill_in_the_fit() -> None:
+        while not list(root.glob("checkpoints/*.pt")):
+            time.sleep(0.02)
+        kill()
+
+    threading.Thread(target=kill_in_the_fit, daemon=True).start()
+    with pytest.raises(OmnitrackError, match=r"the cluster at .* is gone") as caught:
+        run_many([Clip(videos["left"], root)], options, Cluster(address, 1, "cpu"))
+    assert caught.value.hint == "what is finished is kept: type the same again"
+    before = contents(root)
+    assert "tracks/tracks.npz" not in before
+    report = run_many([Clip(videos["left"], root)], options, Here("cpu"))
+    assert (report.done, report.failed) == (1, 0)
+    assert contents(root) == contents(alone)

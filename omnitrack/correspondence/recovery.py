@@ -17,7 +17,7 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,13 +86,21 @@ class Recovery:
         self._grid: tuple[int, _Grid] | None = None  # of the source frame that was asked for last
 
     def follow(self, source: int, pixels: Array, similarity: Similarity | None = None) -> list[ChainState]:
-        """States in all T frames of points (P, 2) of a frame; `similarity` as in `chaining.chain`."""
+        """States in all T frames of points (P, 2) of a frame; `similarity` as in `chaining.chain`.
+
+        A point that the chain sees in every frame is left as it is: where none is lost, no grid is followed.
+        """
+        plain = self.chain(source, pixels, similarity, None)
+        lost = np.flatnonzero(~np.all([state.visible for state in plain], 0))
+        if not len(lost):
+            return plain
         kept = self._grid  # of one call, whatever other threads ask for
         if kept is None or kept[0] != source:
             self._grid = kept = source, self._followed_grid(source)
-        grid = kept[1]
-        points = _Points(self, source, pixels, grid.plain, similarity)
-        return points.follow(lambda t, state, alike: (grid.states[t].pixels, grid.speaks[t]))
+        grid, of_lost = kept[1], None if similarity is None else _for_rows(similarity, lost)
+        points = _Points(self, source, pixels[lost], [_rows_of(state, lost) for state in plain], grid.plain, of_lost)
+        found = points.follow(lambda t, state, alike: (grid.states[t].pixels, grid.speaks[t]))
+        return [_with_rows(state, lost, part) for state, part in zip(plain, found, strict=True)]
 
     def chain(self, source: int, pixels: Array, similarity: Similarity | None, amend: Amend | None) -> list[ChainState]:
         """States in all frames, each as `amend` makes it before the chain goes on."""
@@ -105,7 +113,7 @@ class Recovery:
 
     def _followed_grid(self, source: int) -> _Grid:
         pixels = CoarseGrid.of(self.flows.size).pixels
-        points = _Points(self, source, pixels, None, None)
+        points = _Points(self, source, pixels, self.chain(source, pixels, None, None), None, None)
         speaks: dict[int, NDArray[np.bool_]] = {source: np.ones(len(pixels), bool)}
         states = points.follow(lambda t, state, alike: (state.pixels, state.visible & alike), speaks)
         return _Grid(points.plain, states, speaks)
@@ -122,14 +130,19 @@ Speakers = Callable[[int, ChainState, NDArray[np.bool_]], tuple[Array, NDArray[n
 
 
 class _Points:
-    """Points of one source frame on their way; `grid` None: they are the grid themselves."""
+    """Points of one source frame on their way, `plain` by the flow alone; `grid` None: they are the grid themselves."""
 
     def __init__(
-        self, clip: Recovery, source: int, pixels: Array, grid: Seen | None, similarity: Similarity | None
+        self,
+        clip: Recovery,
+        source: int,
+        pixels: Array,
+        plain: Sequence[ChainState],
+        grid: Seen | None,
+        similarity: Similarity | None,
     ) -> None:
         self._clip, self._source, self._pixels, self._similarity = clip, source, pixels, similarity
         self._size = clip.flows.size
-        plain = clip.chain(source, pixels, similarity, None)
         self.plain = Seen(np.stack([s.pixels for s in plain], 1), np.stack([s.visible for s in plain], 1))
         self._of_grid = self.plain if grid is None else grid
         self._grid_pixels = CoarseGrid.of(self._size).pixels
@@ -227,9 +240,27 @@ class _Points:
         return tried[best, which], likeness[best, which]
 
 
+def _for_rows(similarity: Similarity, rows: Indices) -> Similarity:
+    """The similarity of some of the points."""
+    return lambda t, pixels, part: similarity(t, pixels, rows[part])
+
+
+def _rows_of(state: ChainState, rows: Indices) -> ChainState:
+    """The state of some of the points."""
+    return ChainState(**{field.name: getattr(state, field.name)[rows] for field in fields(ChainState)})
+
+
+def _with_rows(state: ChainState, rows: Indices, part: ChainState) -> ChainState:
+    """The state with that of some of the points instead."""
+    values = {field.name: getattr(state, field.name).copy() for field in fields(ChainState)}
+    for name, value in values.items():
+        value[rows] = getattr(part, name)
+    return ChainState(**values)
+
+
 def _taken_up(state: ChainState, rows: Indices, places: Array) -> ChainState:
     """The state with some points found again at places (n, 2)."""
-    values = {name: getattr(state, name).copy() for name in state.__dataclass_fields__}
+    values = {field.name: getattr(state, field.name).copy() for field in fields(ChainState)}
     values["pixels"][rows] = places
     for name in ("visible", "reliable", "found_again"):
         values[name][rows] = True

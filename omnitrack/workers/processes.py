@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -27,6 +28,7 @@ from omnitrack.workers.carrying_out import Answer, Said
 from omnitrack.workers.contract import TRIES, WORKER_HINT, Job, Outcome, Share
 
 LISTENING_SECONDS = 5.0  # for the last words of a process that has ended
+ENDING_SECONDS = 5.0  # that the status of a process whose pipe has broken may take
 SAVING_SECONDS = 60.0  # that jobs which are told to stop have for saving what they have
 
 
@@ -161,8 +163,9 @@ class _Worker:
 def _how_it_ended(process: multiprocessing.process.BaseProcess | None) -> str:
     if process is None:
         return "could not be started"
-    process.join(1.0)
-    code = process.exitcode
+    end = time.monotonic() + ENDING_SECONDS
+    while (code := process.exitcode) is None and time.monotonic() < end:
+        time.sleep(0.01)  # the pool's thread waits for it too: only one of the two learns its status at once
     if code is not None and code < 0:
         with suppress(ValueError):
             return f"was killed by {signal.Signals(-code).name}"

@@ -111,7 +111,9 @@ def test_threads_get_the_flow_that_one_gets(random_weights: Path) -> None:
 
 
 def test_the_stamp_of_flow_records_the_file_and_what_changes_the_result(random_weights: Path, tmp_path: Path) -> None:
-    project = cast(Project, SimpleNamespace(meta=SimpleNamespace(fingerprint="frames"), size=(64, 48)))
+    project = cast(
+        Project, SimpleNamespace(meta=SimpleNamespace(fingerprint="frames"), size=(64, 48), shots=[range(8)])
+    )
     raft = RaftSettings(weights=str(random_weights))
 
     def stamp(estimator: str = "raft", **changes: object) -> dict[str, Any]:

@@ -72,6 +72,7 @@ class PointTracker:
         flows: Of the project.
         settings: Uses the tables ``query`` and ``filter``.
         features: Of the frames, where points are to be compared by them too.
+        find_lost: Find points again that their chain has lost: a second for each source frame of such points.
     """
 
     def __init__(
@@ -81,8 +82,9 @@ class PointTracker:
         flows: FlowSource,
         settings: Settings,
         features: ClipFeatures | None = None,
+        find_lost: bool = True,
     ) -> None:
-        self._project, self._field, self._settings = project, field, settings
+        self._project, self._field, self._settings, self._find_lost = project, field, settings, find_lost
         learned, believed = None, 0.0
         if features is not None:
             learned = FrameFeatures(features.features, project.size)
@@ -149,7 +151,10 @@ class PointTracker:
         """What is known of pixels (P, 2) of frame `source`."""
         frames = self._frames
         appearance = self._appearance.of(source, pixels, frames.start)
-        states = self._recovery.follow(source, pixels, appearance.patch_similarity)
+        if self._find_lost:
+            states = self._recovery.follow(source, pixels, appearance.patch_similarity)
+        else:
+            states = self._recovery.chain(source, pixels, appearance.patch_similarity, None)
         chained = chained_track(states, self._threshold_px)
         if self._field is None:
             nowhere = np.zeros(chained.visible.shape, bool)

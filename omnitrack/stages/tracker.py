@@ -57,6 +57,7 @@ class Tracker(Closing):
         progress: Hears of the work, and of what is stale.
         cache_bytes: Decoded flow to keep; None: as ``memory.max_gb`` leaves.
         fitted: Refuse to answer without a fit.
+        find_lost: Find points again that are lost: see `PointTracker`.
 
     Attributes:
         version: Grows whenever something new was read: answers of an earlier version may be asked again.
@@ -73,9 +74,11 @@ class Tracker(Closing):
         progress: Progress = SILENT,
         cache_bytes: int | None = None,
         fitted: bool = False,
+        find_lost: bool = True,
     ) -> None:
         self._project, self._settings, self._device, self._progress = project, settings, device, progress
         self._fitted, self._closed, self._lock = fitted, False, threading.RLock()
+        self._find_lost = find_lost
         self.version = 0
         cache = share_for_caches(settings.memory.max_gb) if cache_bytes is None else cache_bytes
         self._fit = _Current(lambda: [newest_checkpoint(project)], self._open_fit)
@@ -114,7 +117,10 @@ class Tracker(Closing):
             if not any(changed):
                 return False
             field = None if self._fit.value is None else self._fit.value.field
-            self._points = PointTracker(self._project, field, self._flows.value, self._settings, self._features.value)
+            features = self._features.value
+            self._points = PointTracker(
+                self._project, field, self._flows.value, self._settings, features, self._find_lost
+            )
             self.version += 1
             self._warn()
             return True

@@ -92,7 +92,8 @@ class Answers:
                     raise UnavailableError("the flow is not measured yet", "the answer comes when it is")
                 from omnitrack.stages.tracker import Tracker  # with torch: seconds, in which the page is up already
 
-                self._tracker = Tracker(self._project, self._settings, self._device, self._progress)
+                # lost points are found again by `query`: looking for them takes longer than a click may
+                self._tracker = Tracker(self._project, self._settings, self._device, self._progress, find_lost=False)
             return self._tracker
 
 

@@ -23,16 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.appearance import CACHE_BYTES
-from omnitrack.correspondence.chaining import (
-    CAUTIOUS,
-    Amend,
-    ChainState,
-    HopPrices,
-    Similarity,
-    chain,
-    outward,
-    start_state,
-)
+from omnitrack.correspondence.chained_tracks import chained_states
+from omnitrack.correspondence.chaining import CAUTIOUS, Amend, ChainState, HopPrices, Similarity
 from omnitrack.correspondence.company import NEAR, NONE, WIDE, Indices, Seen, company
 from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.flows import FlowSource
@@ -104,12 +96,17 @@ class Recovery:
 
     def chain(self, source: int, pixels: Array, similarity: Similarity | None, amend: Amend | None) -> list[ChainState]:
         """States in all frames, each as `amend` makes it before the chain goes on."""
-        states = {source: start_state(pixels)}
-        for targets in outward(source, range(self.num_frames)):
-            states.update(
-                chain(self.flows, source, pixels, targets, self.gaps, self.threshold_px, similarity, self.prices, amend)
-            )
-        return [states[t] for t in range(self.num_frames)]
+        return chained_states(
+            self.flows,
+            source,
+            pixels,
+            self.num_frames,
+            self.gaps,
+            self.threshold_px,
+            similarity,
+            self.prices,
+            amend,
+        )
 
     def _followed_grid(self, source: int) -> _Grid:
         pixels = CoarseGrid.of(self.flows.size).pixels
@@ -260,10 +257,6 @@ def _with_rows(state: ChainState, rows: Indices, part: ChainState) -> ChainState
 
 def _taken_up(state: ChainState, rows: Indices, places: Array) -> ChainState:
     """The state with some points found again at places (n, 2)."""
-    values = {field.name: getattr(state, field.name).copy() for field in fields(ChainState)}
-    values["pixels"][rows] = places
-    for name in ("visible", "reliable", "found_again"):
-        values[name][rows] = True
-    for name, value in (("cost", FOUND_COST), ("variance", FOUND_VARIANCE_PX2), ("doubt", FOUND_DOUBT)):
-        values[name][rows] = value
-    return ChainState(**values)
+    yes, each = np.ones(len(rows), bool), np.ones(len(rows), np.float32)
+    variance, doubt = FOUND_VARIANCE_PX2 * each, FOUND_DOUBT * each
+    return _with_rows(state, rows, ChainState(places, yes, yes, FOUND_COST * each, variance, doubt, yes))

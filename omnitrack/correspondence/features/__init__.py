@@ -11,7 +11,7 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 
-from omnitrack.correspondence.features.contract import FeatureExtractor
+from omnitrack.correspondence.features.contract import ONNX_SUFFIX, FeatureExtractor
 from omnitrack.errors import OmnitrackError, closest_hint
 from omnitrack.progress import SILENT, Progress
 from omnitrack.settings import FeatureSettings
@@ -60,7 +60,7 @@ def open_extractor(settings: FeatureSettings, device: str = "cpu", progress: Pro
     name = settings.extractor
     if name in BUILT_IN:
         extractor = BUILT_IN[name](settings, device, progress)
-        needs = "onnx" if settings.weights.endswith(".onnx") else name
+        needs = "onnx" if settings.weights.endswith(ONNX_SUFFIX) else name
         if name in NEEDED and find_spec(NEEDED[needs][0]) is None:
             import_extra(*NEEDED[needs])  # raises
         return extractor

@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+ONNX_SUFFIX = ".onnx"  # of a file of weights that is a whole network
 UNIT_TOLERANCE = 0.01  # of a vector's length
 PUBLISHED_THRESHOLD = 0.5  # OmniMotion, with DINO; for features that were not calibrated here
 

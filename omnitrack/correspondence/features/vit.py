@@ -20,7 +20,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from omnitrack.correspondence.features.contract import PUBLISHED_THRESHOLD, FeatureExtractor, unit_length
+from omnitrack.correspondence.features.contract import (
+    ONNX_SUFFIX,
+    PUBLISHED_THRESHOLD,
+    FeatureExtractor,
+    unit_length,
+)
 from omnitrack.correspondence.features.network_input import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -39,7 +44,6 @@ GPU_BATCH = 8
 WEIGHTS_SETTING = "features.weights"
 CHANNELS = 384
 LAST_BLOCK = 11
-ONNX_SUFFIX = ".onnx"
 OWN_BLOCK = -1  # of the settings: the model's own
 
 

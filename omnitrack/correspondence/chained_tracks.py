@@ -57,7 +57,7 @@ def chain_everywhere(
     prices: HopPrices = CAUTIOUS,
 ) -> ChainedTrack:
     """Chain points (P, 2) of one frame to all frames, see `omnitrack.correspondence.chaining.chain`."""
-    states = chained_states(flows, source, pixels, num_frames, gaps, threshold_px, similarity, prices)
+    states = chained_states(flows, source, pixels, range(num_frames), gaps, threshold_px, similarity, prices)
     return chained_track(states, threshold_px)
 
 
@@ -65,19 +65,19 @@ def chained_states(
     flows: FlowSource,
     source: int,
     pixels: Array,
-    num_frames: int,
+    frames: range,
     gaps: Sequence[int],
     threshold_px: float,
     similarity: Similarity | None = None,
     prices: HopPrices = CAUTIOUS,
     amend: Amend | None = None,
 ) -> list[ChainState]:
-    """The states of points (P, 2) of one frame in all T frames; see `omnitrack.correspondence.chaining.chain`."""
+    """The states of points (P, 2) of one frame in `frames` around it; see `omnitrack.correspondence.chaining.chain`."""
     start = np.asarray(pixels, np.float32)
     states = {source: start_state(start)}
-    for targets in outward(source, range(num_frames)):
+    for targets in outward(source, frames):
         states.update(chain(flows, source, start, targets, gaps, threshold_px, similarity, prices, amend))
-    return [states[t] for t in range(num_frames)]
+    return [states[t] for t in frames]
 
 
 def chained_track(states: Sequence[ChainState], threshold_px: float) -> ChainedTrack:

@@ -7,7 +7,8 @@ alike there under that map, and still does in the next frame, one hop on; from t
 as long as it looks alike. A grid place that was found again speaks for others in its turn: so what passes behind
 something narrower than itself is carried across, the side that comes out by the side that still has to go in.
 
-Points are found by grid places only, so that no answer depends on what else is asked.
+Points are found by grid places only, so that no answer depends on what else is asked. The grid is followed for
+`REACH_FRAMES`, which bounds memory and time in long clips; beyond, chains go on by themselves.
 
 Source:
     The vote of features for an affine pose: Lowe, Distinctive Image Features, IJCV 2004, section 7; here the features
@@ -17,7 +18,7 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,7 @@ from omnitrack.correspondence.raster import Array, CoarseGrid, inside
 from omnitrack.correspondence.warped_patches import WarpedPatches
 from omnitrack.units import raster_scale
 
+REACH_FRAMES = 128  # before and after the source frame: of what is farther, its grid has lost the most
 # All lengths at 256 x 256.
 ALIKE = 0.5  # similarity of a place that speaks for others
 FOUND_ALIKE = 0.8  # ... of a place where a point is found again
@@ -80,54 +82,56 @@ class Recovery:
     def follow(self, source: int, pixels: Array, similarity: Similarity | None = None) -> list[ChainState]:
         """States in all T frames of points (P, 2) of a frame; `similarity` as in `chaining.chain`.
 
-        A point that the chain sees in every frame is left as it is: where none is lost, no grid is followed.
+        A point that the chain sees in all frames within reach stays as it is: where none is lost, no grid is followed.
         """
-        plain = self.chain(source, pixels, similarity, None)
-        lost = np.flatnonzero(~np.all([state.visible for state in plain], 0))
+        frames = range(self.num_frames)
+        plain = self.chain(source, pixels, frames, similarity)
+        lost = np.flatnonzero(~np.all([plain[t].visible for t in self.reach(source)], 0))
         if not len(lost):
             return plain
         kept = self._grid  # of one call, whatever other threads ask for
         if kept is None or kept[0] != source:
             self._grid = kept = source, self._followed_grid(source)
         grid, of_lost = kept[1], None if similarity is None else _for_rows(similarity, lost)
-        points = _Points(self, source, pixels[lost], [_rows_of(state, lost) for state in plain], grid.plain, of_lost)
-        found = points.follow(lambda t, state, alike: (grid.states[t].pixels, grid.speaks[t]))
+        near = [_rows_of(plain[t], lost) for t in self.reach(source)]
+        points = _Points(self, source, pixels[lost], near, grid.plain, of_lost)
+        found = points.follow(frames, lambda t, state, alike: (grid.pixels[t], grid.speaks[t]))
         return [_with_rows(state, lost, part) for state, part in zip(plain, found, strict=True)]
 
-    def chain(self, source: int, pixels: Array, similarity: Similarity | None, amend: Amend | None) -> list[ChainState]:
-        """States in all frames, each as `amend` makes it before the chain goes on."""
+    def chain(
+        self, source: int, pixels: Array, frames: range, similarity: Similarity | None, amend: Amend | None = None
+    ) -> list[ChainState]:
+        """States in frames around the source, each as `amend` makes it before the chain goes on."""
         return chained_states(
-            self.flows,
-            source,
-            pixels,
-            self.num_frames,
-            self.gaps,
-            self.threshold_px,
-            similarity,
-            self.prices,
-            amend,
+            self.flows, source, pixels, frames, self.gaps, self.threshold_px, similarity, self.prices, amend
         )
 
+    def reach(self, source: int) -> range:
+        """The frames in which points of a source frame are looked for."""
+        return range(max(0, source - REACH_FRAMES), min(self.num_frames, source + REACH_FRAMES + 1))
+
     def _followed_grid(self, source: int) -> _Grid:
-        pixels = CoarseGrid.of(self.flows.size).pixels
-        points = _Points(self, source, pixels, self.chain(source, pixels, None, None), None, None)
+        pixels, frames = CoarseGrid.of(self.flows.size).pixels, self.reach(source)
+        points = _Points(self, source, pixels, self.chain(source, pixels, frames, None), None, None)
         speaks: dict[int, NDArray[np.bool_]] = {source: np.ones(len(pixels), bool)}
-        states = points.follow(lambda t, state, alike: (state.pixels, state.visible & alike), speaks)
-        return _Grid(points.plain, states, speaks)
+        states = points.follow(frames, lambda t, state, alike: (state.pixels, state.visible & alike), speaks)
+        return _Grid(points.plain, {t: state.pixels for t, state in zip(frames, states, strict=True)}, speaks)
 
 
+@dataclass(frozen=True)
 class _Grid:
-    """A source frame's grid in all frames: by the flow alone; with what was found again; and which places speak."""
+    """A source frame's grid within its reach: by the flow alone; with what was found again; and which places speak."""
 
-    def __init__(self, plain: Seen, states: list[ChainState], speaks: dict[int, NDArray[np.bool_]]) -> None:
-        self.plain, self.states, self.speaks = plain, states, speaks
+    plain: Seen
+    pixels: dict[int, Array]
+    speaks: dict[int, NDArray[np.bool_]]
 
 
 Speakers = Callable[[int, ChainState, NDArray[np.bool_]], tuple[Array, NDArray[np.bool_]]]
 
 
 class _Points:
-    """Points of one source frame on their way, `plain` by the flow alone; `grid` None: they are the grid themselves."""
+    """Points of a source frame, `plain` by the flow alone within reach; `grid` None: they are the grid themselves."""
 
     def __init__(
         self,
@@ -143,16 +147,21 @@ class _Points:
         self.plain = Seen(np.stack([s.pixels for s in plain], 1), np.stack([s.visible for s in plain], 1))
         self._of_grid = self.plain if grid is None else grid
         self._grid_pixels = CoarseGrid.of(self._size).pixels
-        self._near = company(source, self.plain, self._of_grid, NEAR, self._size)
+        self._frames = clip.reach(source)
+        self._near = self._company(self.plain, NEAR)
         self._wide: dict[int, Indices] = {}
         self._look = clip.patches.patches(source, pixels)
         self._rough = clip.patches.contrast(self._look) > LEAST_CONTRAST
         self._maps = {source: np.broadcast_to(np.eye(2, dtype=np.float32), (len(pixels), 2, 2))}
 
-    def follow(self, speakers: Speakers, speaks: dict[int, NDArray[np.bool_]] | None = None) -> list[ChainState]:
-        """States in all frames; `speakers` gives the grid's places in a frame, and which of them may speak."""
+    def follow(
+        self, frames: range, speakers: Speakers, speaks: dict[int, NDArray[np.bool_]] | None = None
+    ) -> list[ChainState]:
+        """States in frames; `speakers` gives the grid's places in one within reach, and which of them may speak."""
 
         def amend(t: int, state: ChainState) -> ChainState:
+            if t not in self._frames:  # nothing vouches for what was found any more
+                return replace(state, found_again=np.zeros_like(state.found_again))
             before = self._maps[t - 1 if t > self._source else t + 1]
             alike = self._alike(t, state.pixels, before)
             places, may_speak = speakers(t, state, alike > ALIKE)
@@ -166,7 +175,10 @@ class _Points:
                 speaks[t] = state.visible & (alike > ALIKE)
             return state
 
-        return self._clip.chain(self._source, self._pixels, self._similarity, amend)
+        return self._clip.chain(self._source, self._pixels, frames, self._similarity, amend)
+
+    def _company(self, points: Seen, count: int) -> Indices:
+        return company(self._source - self._frames.start, points, self._of_grid, count, self._size)
 
     def _alike(self, t: int, places: Array, maps: Array, rows: Indices | slice = slice(None)) -> Array:
         patches = self._clip.patches
@@ -220,8 +232,7 @@ class _Points:
         new = [row for row in rows.tolist() if row not in self._wide]
         if new:
             part = Seen(self.plain.pixels[new], self.plain.visible[new])
-            found = company(self._source, part, self._of_grid, WIDE, self._size)
-            self._wide.update(zip(new, found, strict=True))
+            self._wide.update(zip(new, self._company(part, WIDE), strict=True))
         index = np.array([self._wide[row] for row in rows.tolist()], np.int64).reshape(len(rows), WIDE)
         there = (index != NONE) & may_speak[index]
         order = np.argsort(~there, axis=1, kind="stable")[:, :MOST_COMPANY]

@@ -154,7 +154,7 @@ class PointTracker:
         if self._find_lost:
             states = self._recovery.follow(source, pixels, appearance.patch_similarity)
         else:
-            states = self._recovery.chain(source, pixels, appearance.patch_similarity, None)
+            states = self._recovery.chain(source, pixels, range(len(frames)), appearance.patch_similarity)
         chained = chained_track(states, self._threshold_px)
         if self._field is None:
             nowhere = np.zeros(chained.visible.shape, bool)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from omnitrack.correspondence import recovery as recovery_module
 from omnitrack.correspondence.chaining import ChainState
 from omnitrack.correspondence.company import NEAR, NONE, Seen, around, company
 from omnitrack.correspondence.local_maps import fit_local_maps
@@ -46,8 +47,30 @@ def test_what_passes_behind_a_pole_is_found_again(occluder: SyntheticScene, exac
     assert error[:, -2][visible[:, -2]].max() < 2
     assert found[:, -2].mean() > 0.5
     assert (visible & ~seen).mean() < 0.03
-    plain = clip(occluder, exact_flows).chain(0, inner + np.float32(0.3), None, None)
+    plain = clip(occluder, exact_flows).chain(0, inner + np.float32(0.3), range(FRAMES), None)
     assert in_all(plain, "visible")[:, -2].mean() < 0.3
+
+
+def test_nothing_is_looked_for_beyond_reach(
+    occluder: SyntheticScene, exact_flows: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = np.array([[44.1, 50.0], [30.0, 48.0]], np.float32)
+    everywhere = clip(occluder, exact_flows).follow(0, points)
+    found = in_all(everywhere, "found_again")
+    first = int(found.any(0).argmax())
+    assert found[:, first:].any(0).all()
+    monkeypatch.setattr(recovery_module, "REACH_FRAMES", first + 1)
+    recovery = clip(occluder, exact_flows)
+    within = recovery.follow(0, points)
+    for t in range(first + 2):
+        np.testing.assert_array_equal(within[t].pixels, everywhere[t].pixels)
+        np.testing.assert_array_equal(within[t].found_again, everywhere[t].found_again)
+    assert not any(state.found_again.any() for state in within[first + 2 :])
+    still_followed = found[:, first]  # from where it was found, by exact flow
+    assert all(state.visible[still_followed].all() for state in within[first + 2 :])
+    monkeypatch.setattr(recovery_module, "REACH_FRAMES", first - 1)
+    lost = clip(occluder, exact_flows).follow(0, points)
+    assert not in_all(lost, "visible")[still_followed, first:].any()
 
 
 def test_no_answer_depends_on_the_others(occluder: SyntheticScene, exact_flows: type) -> None:
@@ -65,7 +88,8 @@ def test_without_a_loss_a_chain_stays_as_it_is(exact_flows: type) -> None:
     still = occluder_scene(SIZE, 5, speed=0.0, turn=0.0)
     points = np.array([[20.0, 20.0], [100.0, 70.0]], np.float32)
     recovery = clip(still, exact_flows)
-    for with_it, without in zip(recovery.follow(2, points), recovery.chain(2, points, None, None), strict=True):
+    plain = recovery.chain(2, points, range(still.num_frames), None)
+    for with_it, without in zip(recovery.follow(2, points), plain, strict=True):
         np.testing.assert_array_equal(with_it.pixels, without.pixels)
         np.testing.assert_array_equal(with_it.visible, without.visible)
         assert not with_it.found_again.any()

@@ -1,4 +1,8 @@
-"""Where a fitted field and the chained flow agree, and what follows: trust, confidence, visibility."""
+"""Where a fitted field and the chained flow agree, and what follows: trust, confidence, visibility.
+
+Hops add up their errors and a field does not: the farther from where a point is known, the farther may a chain be off
+that is no reason to doubt the field (`chain_drift`).
+"""
 
 from __future__ import annotations
 
@@ -12,26 +16,77 @@ from omnitrack.units import raster_scale
 AGREEMENT_PX = 4.0  # distance of field and chain, at 256 x 256, at which their agreement is half
 AGREEMENT_FRAMES = 4.0  # reach of an agreement in time
 TRUST_THRESHOLD = 0.5
+NEAR_FRAMES = 32  # a chain does not drift within these: a few hops span them
+DRIFT = 3.0  # times as far off, for every so many frames beyond
+PRIOR_TRUST = 0.5  # confidence in the field without asking the chain, for every so many frames beyond
+POSITION_PX = 1.0  # distance of field and chain around a frame at which the field's position counts half
+FARTHEST_PX = 20.0  # distances beyond say nothing more
 SEEN_EVIDENCE = 1.4  # more than one cue says, and less than two
 
 
 def agreement(chained: ChainedTrack, field_pixels: Array, size: tuple[int, int]) -> Array:
     """How near the field is to the chain: (P, T), 1 in the same place, 1/2 at `AGREEMENT_PX`."""
-    distance = np.linalg.norm(chained.pixels - field_pixels, axis=-1) / raster_scale(size)
-    return np.asarray(1 / (1 + (distance / AGREEMENT_PX) ** 2), np.float32)
+    return np.asarray(1 / (1 + (_distance(chained, field_pixels, size) / AGREEMENT_PX) ** 2), np.float32)
 
 
-def trusted_field(chained: ChainedTrack, field_pixels: Array, size: tuple[int, int]) -> NDArray[np.bool_]:
+def trusted_field(
+    chained: ChainedTrack, field_pixels: Array, away: NDArray[np.int64], size: tuple[int, int]
+) -> NDArray[np.bool_]:
     """Where the field may be followed: (P, T) bool, by its agreement with what the chain saw around each frame.
 
     Where a point was found again elsewhere, the field has lost it.
+
+    Args:
+        chained: Tracks of P points.
+        field_pixels: (P, T, 2) the field's.
+        away: (P, T) or (T,) frames to the one in which a point is known.
+        size: (width, height) of the frames in pixels.
     """
-    frames = np.arange(field_pixels.shape[1])
-    reach = np.exp(-np.abs(frames[:, None] - frames[None]) / AGREEMENT_FRAMES)
+    within = 1 / (1 + (_distance(chained, field_pixels, size) / (AGREEMENT_PX * chain_drift(away))) ** 2)
+    agreed = _around(within, chained, PRIOR_TRUST * _beyond(away))
     here = agreement(chained, field_pixels, size)
-    agreed = (chained.confidence * here) @ reach
-    agreed /= np.maximum(chained.confidence @ reach, 1e-3)
     return np.asarray((agreed > TRUST_THRESHOLD) & ~(chained.found_again & (here < TRUST_THRESHOLD)))
+
+
+def position_weight(
+    chained: ChainedTrack, field_pixels: Array, away: NDArray[np.int64], size: tuple[int, int]
+) -> NDArray[np.float64]:
+    """How much the field's positions count, (P, T), where it may be followed: 1 where it agrees with a near chain.
+
+    Args:
+        chained: Tracks of P points.
+        field_pixels: (P, T, 2) the field's.
+        away: (P, T) frames to the one in which a point is known.
+        size: (width, height) of the frames in pixels.
+    """
+    drift = chain_drift(away)
+    nearer = FARTHEST_PX - np.minimum(_distance(chained, field_pixels, size), FARTHEST_PX)
+    off = FARTHEST_PX - _around(nearer, chained)
+    return np.asarray(drift / (1 + (off / (POSITION_PX * drift)) ** 2))
+
+
+def chain_drift(away: NDArray[np.int64]) -> NDArray[np.float64]:
+    """How many times farther off a chain may be so many frames from where a point is known, than near there."""
+    return np.asarray(1 + DRIFT * _beyond(away))
+
+
+def _beyond(away: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.maximum(0, away / NEAR_FRAMES - 1)
+
+
+def _distance(chained: ChainedTrack, field_pixels: Array, size: tuple[int, int]) -> Array:
+    """(P, T) of field and chain, in px at 256 x 256."""
+    return np.asarray(np.linalg.norm(chained.pixels - field_pixels, axis=-1) / raster_scale(size), np.float32)
+
+
+def _around(
+    values: NDArray[np.floating], chained: ChainedTrack, prior: NDArray[np.floating] | float = 0.0
+) -> NDArray[np.float64]:
+    """The mean of values (P, T) around each frame by the chain's confidence, and 1 with that of the prior (P, T)."""
+    frames = np.arange(values.shape[1])
+    reach = np.exp(-np.abs(frames[:, None] - frames[None]) / AGREEMENT_FRAMES)
+    sure = chained.confidence @ reach
+    return np.asarray(((chained.confidence * values) @ reach + prior) / np.maximum(sure + prior, 1e-3))
 
 
 def fused_confidence(chained: ChainedTrack, field_pixels: Array, size: tuple[int, int]) -> Array:

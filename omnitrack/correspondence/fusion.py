@@ -3,11 +3,12 @@
 Where the field agrees with the chained flow around a frame it is trusted: it carries the point through frames that the
 chain does not reach. Elsewhere the chain stands. Per point, the positions x_t in all T frames then minimise
 
-    sum_hops w |x_j - x_k - F_kj(x_k)|^2  +  v sum_trusted |x_{t+1} - x_t - (f_{t+1} - f_t)|^2
+    sum_hops w |x_j - x_k - F_kj(x_k)|^2  +  sum_trusted v |x_{t+1} - x_t - (f_{t+1} - f_t)|^2 + u_t |x_t - f_t|^2
       + sum_untrusted p_t |x_t - c_t|^2  +  a sum_t |x_{t-1} - 2 x_t + x_{t+1}|^2
 
 over all measured hops k -> j between frames in which the point is seen, with f the field's track, c the chain's, and
-x fixed at the query and at pins (`anchors.py`); p is larger where a lost point was found again by its looks. A hop
+x fixed at the query and at pins (`anchors.py`); u is larger where field and chain are near each other, and where chains
+drift (`agreement.position_weight`), p where a lost point was found again by its looks. A hop
 weighs w = 1 / (s^2 + e^2), e its cycle error, less where it disagrees with the track (Cauchy). Hops are measured again
 at the new positions a few times; each time is one solve per point (`normal_equations.py`).
 """
@@ -31,6 +32,7 @@ from omnitrack.units import raster_scale
 MEASURED_PX = 0.2  # standard deviation of a hop without cycle error
 CAUCHY_PX = 0.5  # disagreement of a hop with the track at which it counts half
 FIELD_WEIGHT = 5.0  # of the field's motion from frame to frame
+POSITION_WEIGHT = 1.0  # ... and of its position, by how far it counts
 CHAIN_WEIGHT = 0.02  # of the chain's position
 FOUND_WEIGHT = 1.0  # ... where the point was found again: known to a pixel, as no hop from before its loss is right
 SMOOTHNESS = 0.04  # of the acceleration
@@ -51,6 +53,8 @@ class Expected:
 
     Attributes:
         pixels: (P, T, 2) float32, where the chain or the field has them.
+        field_pixels: (P, T, 2) where the field has them.
+        field_weight: (P, T) how much that counts, where the field is trusted.
         motion: (P, T - 1, 2) the field's motion from each frame to the next.
         trusted: (P, T) bool, where the field may be followed.
         seen: (P, T) bool, where flow is measured.
@@ -59,6 +63,8 @@ class Expected:
     """
 
     pixels: Array
+    field_pixels: Array
+    field_weight: NDArray[np.float64]
     motion: NDArray[np.float64]
     trusted: NDArray[np.bool_]
     seen: NDArray[np.bool_]
@@ -69,6 +75,7 @@ class Expected:
     def of(
         chained: ChainedTrack,
         field_pixels: Array,
+        field_weight: NDArray[np.float64],
         motion: NDArray[np.float64],
         trusted: NDArray[np.bool_],
         measurable: NDArray[np.bool_],
@@ -79,6 +86,7 @@ class Expected:
         Args:
             chained: The measured tracks of P points.
             field_pixels: (P, T, 2) the field's tracks.
+            field_weight: See the attribute.
             motion: See the attribute.
             trusted: See the attribute.
             measurable: (P, T) bool, where flow is measured if the field is trusted, though the chain sees nothing.
@@ -86,7 +94,7 @@ class Expected:
         """
         places = likely_places(chained, field_pixels, trusted)
         seen = chained.visible | (trusted & measurable)
-        return Expected(places, motion, trusted, seen, known, chained.found_again)
+        return Expected(places, field_pixels, field_weight, motion, trusted, seen, known, chained.found_again)
 
     def part(self, rows: slice) -> Expected:
         """Of some of the points."""
@@ -134,6 +142,7 @@ def _priors(equations: Equations, expected: Expected, scale: float) -> Equations
     follow = FIELD_WEIGHT * (trusted[:, 1:] & trusted[:, :-1]).astype(np.float64)
     for t in range(len(frames) - 1):
         equations.tie(t, t + 1, follow[:, t], expected.motion[:, t], start)
+    equations.pull(frames, POSITION_WEIGHT * expected.field_weight * trusted, expected.field_pixels)
     equations.pull(frames, np.float32(KNOWN_WEIGHT) * expected.known, start)
     return equations.divided(scale**2)
 

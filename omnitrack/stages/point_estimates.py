@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.agreement import fused_confidence
+from omnitrack.correspondence.agreement import fused_confidence, position_weight
 from omnitrack.correspondence.anchors import Anchors, Rows, serving_anchors
 from omnitrack.correspondence.chained_tracks import ChainedTrack
 from omnitrack.correspondence.fusion import Expected, likely_places
@@ -103,9 +103,11 @@ def join_estimates(
         served(by_anchor(lambda one: one.field.depth)),
         served(by_anchor(lambda one: one.field.visible)),
     )
+    away = np.abs(frames - anchors.frames[serving])
     expected = Expected.of(
         best,
         field.pixels,
+        position_weight(best, field.pixels, away, size),
         _motion(field_pixels, serving),
         served(trusted),
         served(by_anchor(lambda one: one.measurable)),

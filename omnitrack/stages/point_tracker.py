@@ -161,11 +161,12 @@ class PointTracker:
             unknown = FieldTracks(chained.pixels, np.full(nowhere.shape, np.nan, np.float32), nowhere)
             return FrameEstimates(unknown, chained, appearance, trusted=nowhere, measurable=nowhere)
         field = self._field.track(frames[source], pixels, frames)
+        away = np.abs(np.arange(len(frames)) - source)
         return FrameEstimates(
             field,
             chained,
             appearance,
-            trusted=trusted_field(chained, field.pixels, self._flows.size),
+            trusted=trusted_field(chained, field.pixels, away, self._flows.size),
             measurable=field.visible & (appearance.likeness(field.pixels) > 0),
         )
 

@@ -57,8 +57,11 @@ def expected(
     """Of queries in frame `source`."""
     known = np.zeros(chained.visible.shape, bool)
     known[:, source] = True
-    trusted = agreement.trusted_field(chained, field, size)
-    return Expected.of(chained, field, np.diff(field.astype(np.float64), axis=1), trusted, measurable, known)
+    away = np.abs(np.arange(known.shape[1]) - source)
+    trusted = agreement.trusted_field(chained, field, away, size)
+    weight = agreement.position_weight(chained, field, away, size)
+    motion = np.diff(field.astype(np.float64), axis=1)
+    return Expected.of(chained, field, weight, motion, trusted, measurable, known)
 
 
 def test_agreement_is_half_at_four_pixels() -> None:
@@ -69,13 +72,33 @@ def test_agreement_is_half_at_four_pixels() -> None:
 
 
 def test_field_is_trusted_near_where_it_agrees() -> None:
-    chained = track_of([(10, 10)] * 20, [True] * 10 + [False] * 10)
+    chained, away = track_of([(10, 10)] * 20, [True] * 10 + [False] * 10), np.arange(20)
     near = np.full((1, 20, 2), 10.5, np.float32)
-    assert agreement.trusted_field(chained, near, SIZE).all()
-    assert not agreement.trusted_field(chained, near + 30, SIZE).any()
+    assert agreement.trusted_field(chained, near, away, SIZE).all()
+    assert not agreement.trusted_field(chained, near + 30, away, SIZE).any()
     left = near.copy()
     left[:, 7:] += 30  # it leaves the chain in frame 7, while the chain still sees the point
-    assert agreement.trusted_field(chained, left, SIZE)[0, [0, 19]].tolist() == [True, False]
+    assert agreement.trusted_field(chained, left, away, SIZE)[0, [0, 19]].tolist() == [True, False]
+
+
+def test_far_from_the_query_a_chain_off_the_field_is_no_reason_to_doubt_it() -> None:
+    chained = track_of([(10, 10)] * 4, [True] * 4)
+    field = np.full((1, 4, 2), (18, 10), np.float32)
+    near, far = np.arange(4), np.arange(4) + 2 * agreement.NEAR_FRAMES  # drift of 1 and of a little over 4
+    assert not agreement.trusted_field(chained, field, near, SIZE).any()
+    assert agreement.trusted_field(chained, field, far, SIZE).all()
+    unseen = track_of([(10, 10)] * 4, [False] * 4)
+    assert not agreement.trusted_field(unseen, field, near, SIZE).any()
+    assert agreement.trusted_field(unseen, field, far, SIZE).all()
+
+
+def test_weight_of_a_position_by_hand() -> None:
+    chained = track_of([(10, 10)] * 2, [True] * 2)
+    field, away = np.array([[[10, 10], [10, 10]]], np.float32), np.array([[0, 2 * agreement.NEAR_FRAMES]])
+    np.testing.assert_allclose(agreement.position_weight(chained, field, away, SIZE), [[1, 4]])
+    np.testing.assert_allclose(agreement.position_weight(chained, field + np.float32((0, 2)), away, SIZE), [[0.2, 3.2]])
+    lost = track_of([(10, 10)] * 2, [False] * 2)
+    np.testing.assert_allclose(agreement.position_weight(lost, field, away, SIZE), [[1 / 401, 4 / 26]])
 
 
 def test_confidence_by_hand() -> None:
@@ -110,11 +133,11 @@ def test_what_four_witnesses_say_together(
     assert answer.tolist() == [[seen]]
 
 
-def test_without_flow_a_trusted_field_gives_the_motion_and_the_query_the_place() -> None:
+def test_without_flow_a_trusted_field_carries_on_where_the_chain_ends() -> None:
     positions = [(10 + 2.0 * t, 50) for t in range(6)]
-    chained = track_of(positions, [True] * 6)
-    field = np.array([positions], np.float32) + np.float32((1.0, -0.5))
-    fused = fuse_positions(NoFlows(), expected(chained, 2, field, np.ones((1, 6), bool), SIZE), (1, 2))
+    chained = track_of([*positions[:3], *[(14.0, 50.0)] * 3], [True] * 3 + [False] * 3)
+    field = np.array([positions], np.float32)
+    fused = fuse_positions(NoFlows(), expected(chained, 1, field, np.ones((1, 6), bool), SIZE), (1, 2))
     np.testing.assert_allclose(fused, [positions], atol=1e-3)
 
 
@@ -135,7 +158,8 @@ def test_equations_are_those_of_the_docstring(known: tuple[int, ...]) -> None:
     empty = DenseEquations.smooth(1, 3, fusion.SMOOTHNESS)
     motion, seen = np.diff(field.astype(np.float64), axis=1), np.ones((1, 3), bool)
     fixed = np.isin(np.arange(3), known)[None]
-    begun = Expected(start, motion, trusted, seen, fixed, np.zeros_like(fixed))
+    weight = np.array([[0.5, 1.0, 2.0]])
+    begun = Expected(start, field, weight, motion, trusted, seen, fixed, np.zeros_like(fixed))
     priors = fusion._priors(empty, begun, 1.0)
     solved = fusion._solve(priors, SteadyFlows((2.0, 1.0)), start, seen, (1,))[0]
     rows, targets = [], []
@@ -147,6 +171,8 @@ def test_equations_are_those_of_the_docstring(known: tuple[int, ...]) -> None:
     for frame in known:
         ask([float(t == frame) for t in range(3)], start[0, frame], fusion.KNOWN_WEIGHT)
     ask([-1, 1, 0], field[0, 1] - field[0, 0], fusion.FIELD_WEIGHT)
+    ask([1, 0, 0], field[0, 0], 0.5 * fusion.POSITION_WEIGHT)
+    ask([0, 1, 0], field[0, 1], 1.0 * fusion.POSITION_WEIGHT)
     ask([0, 0, 1], start[0, 2], fusion.CHAIN_WEIGHT)
     ask([1, -2, 1], np.zeros(2), fusion.SMOOTHNESS)
     for k, j in ((0, 1), (1, 0), (1, 2), (2, 1)):

@@ -7,6 +7,7 @@ Source:
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -27,8 +28,9 @@ class DisEstimator:
     """Dense inverse search: the medium preset of OpenCV with `DisSettings` laid over it.
 
     A pair that starts from a guess is searched from no motion, too (`two_starts`): a guess leads over long ways that
-    the search alone does not find, and into old mistakes that it would not make. Each pixel takes the flow after which
-    the target looks more like the source around it.
+    the search alone does not find, and into old mistakes that it would not make. Both are searched roughly, one level
+    coarser and without variational refinement. The search itself starts from what each pixel takes of both: the flow
+    after which the target looks more like the source around it.
 
     The result does not depend on the number of threads (OpenCV cuts the image into a fixed number of stripes).
 
@@ -50,6 +52,7 @@ class DisEstimator:
                 "set flow.dis.finest_scale to 0 (the most accurate), 1 or 2",
             )
         self._settings = settings
+        self._rough = replace(settings, finest_scale=settings.finest_scale + 1, variational_iterations=0)
         self._own = threading.local()  # an OpenCV search holds buffers: one for each thread
 
     def estimate(
@@ -72,37 +75,41 @@ class DisEstimator:
         return round(size[0] * scale), round(size[1] * scale)
 
     def _best(self, source: NDArray[Any], target: NDArray[Any], initial: NDArray[Any] | None) -> NDArray[np.float32]:
-        found = self._estimate(source, target, initial)
         if initial is None or not self._settings.two_starts:
-            return found
-        anew = self._estimate(source, target, None)
-        better = has_lower_error(source, target, anew, found, _LOOK_SIGMA_PX)
-        return np.where(better[..., None], anew, found)
+            return self._estimate(source, target, initial)
+        led, anew = (self._estimate(source, target, start, self._rough) for start in (initial, None))
+        better = has_lower_error(source, target, anew, led, _LOOK_SIGMA_PX)
+        return self._estimate(source, target, np.where(better[..., None], anew, led))
 
     def _estimate(
-        self, source: NDArray[Any], target: NDArray[Any], initial: NDArray[Any] | None
+        self,
+        source: NDArray[Any],
+        target: NDArray[Any],
+        initial: NDArray[Any] | None,
+        settings: DisSettings | None = None,
     ) -> NDArray[np.float32]:
+        settings = settings or self._settings
         height, width = source.shape[:2]
-        side = _MIN_PATCHES * self._settings.patch_size * 2**self._settings.finest_scale
+        side = _MIN_PATCHES * settings.patch_size * 2**settings.finest_scale
         pad = (max(0, side - height), max(0, side - width))
         flow = np.zeros((height, width, 2), np.float32)  # zeros, too, are tried in every patch at every scale
         if initial is not None:
             flow[:] = initial
         images = [_pad(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), pad) for frame in (source, target)]
-        flow = np.asarray(self._search().calc(images[0], images[1], _pad(flow, pad)), np.float32)
+        flow = np.asarray(self._search(settings).calc(images[0], images[1], _pad(flow, pad)), np.float32)
         return np.ascontiguousarray(flow[:height, :width])
 
-    def _search(self) -> cv2.DISOpticalFlow:
-        search: cv2.DISOpticalFlow | None = getattr(self._own, "search", None)
-        if search is None:
+    def _search(self, settings: DisSettings) -> cv2.DISOpticalFlow:
+        searches: dict[DisSettings, cv2.DISOpticalFlow] = self._own.__dict__.setdefault("searches", {})
+        if settings not in searches:
             search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-            search.setFinestScale(self._settings.finest_scale)
-            search.setPatchSize(self._settings.patch_size)
-            search.setPatchStride(self._settings.patch_stride)
-            search.setGradientDescentIterations(self._settings.gradient_descent_iterations)
-            search.setVariationalRefinementIterations(self._settings.variational_iterations)
-            self._own.search = search
-        return search
+            search.setFinestScale(settings.finest_scale)
+            search.setPatchSize(settings.patch_size)
+            search.setPatchStride(settings.patch_stride)
+            search.setGradientDescentIterations(settings.gradient_descent_iterations)
+            search.setVariationalRefinementIterations(settings.variational_iterations)
+            searches[settings] = search
+        return searches[settings]
 
 
 def _pad(image: NDArray[Any], pad: tuple[int, int]) -> NDArray[Any]:

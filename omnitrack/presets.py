@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from omnitrack.errors import OmnitrackError, closest_hint
-from omnitrack.settings import CadexSettings, FitSettings, OmniMotionSettings, Plain2dSettings, Settings
+from omnitrack.settings import EXPONENTIAL, CadexSettings, FitSettings, OmniMotionSettings, Plain2dSettings, Settings
 
 CADEX = FitSettings()
 # By the curve in tests/benchmarks/accuracy/steps.png: tracks are 0.6 AJ below the default after 400 steps, and 3,200
 # bring 1 AJ to tracks and 1.5 to the field.
-CADEX_FAST = FitSettings(steps=400)
-CADEX_ACCURATE = FitSettings(steps=3200)
+CADEX_FAST = FitSettings(steps=300)
+CADEX_ACCURATE = FitSettings(steps=1600)
 
 # Source: the published configuration, in this program's units. 96 pairs of 1,024 points a step; a depth unit is half a
 # frame instead of a metre, and losses are in pixels at 256 x 256, so that the published depth weight of 100 is near 1.
@@ -19,6 +19,8 @@ CADEX_PAPER = FitSettings(
     steps=22_000,
     anchors=48 * 1024,  # and as many neighbours
     targets=1,
+    learning_rate_decay=EXPONENTIAL,
+    second_moment_steps=1000,
     return_px=0.0,
     flow_gradient_weight=0.022,  # published: grows from 0 to 0.044
     matches=96 * 4,
@@ -42,6 +44,8 @@ OMNIMOTION = FitSettings(
     steps=1200,
     anchors=512,
     targets=4,
+    learning_rate_decay=EXPONENTIAL,
+    second_moment_steps=1000,
     matches=128,
     omnimotion=OmniMotionSettings(tracked_samples=2),
 )
@@ -56,6 +60,8 @@ OMNIMOTION_PAPER = FitSettings(
     anchors=8 * 128,  # and as many neighbours
     targets=1,
     outlier_px=0.0,
+    learning_rate_decay=EXPONENTIAL,
+    second_moment_steps=1000,
     return_px=0.0,
     flow_gradient_weight=0.1,
     matches=0,

@@ -46,7 +46,9 @@ class DisSettings:
     patch_stride: int = setting(3, "distance between patches in pixels", low=1)
     gradient_descent_iterations: int = setting(25, "inverse-search steps per patch", low=1)
     variational_iterations: int = setting(5, "variational refinement steps per level", low=0)
-    two_starts: bool = setting(True, "also search from zero flow; each pixel keeps the better of both")
+    two_starts: bool = setting(
+        True, "start from the better, at each pixel, of rough searches from a nearer flow and from none"
+    )
 
 
 @dataclass(frozen=True)
@@ -312,17 +314,24 @@ class Plain2dSettings:
     time_learning_rate: float = setting(1e-2, "initial learning rate of the time features", low=0)
 
 
+LINEAR, EXPONENTIAL = DECAYS = ("linear", "exponential")
+
+
 @dataclass(frozen=True)
 class FitSettings:
     """The optimisation. Each method has a table of its own, named like the method."""
 
     method: str = setting("cadex", "motion field to fit: cadex, omnimotion, or the ablation plain_2d")
-    steps: int = setting(1200, "optimisation steps", low=1)
+    steps: int = setting(600, "optimisation steps", low=1)
     anchors: int = setting(1024, "source points per step", low=1)
     targets: int = setting(4, "target frames per source point", low=1)
     outlier_px: float = setting(
         OUTLIER_PX, "error, at 256 x 256, beyond which the loss grows logarithmically; 0: linear, as published", low=0
     )
+    learning_rate_decay: str = setting(
+        LINEAR, "how learning rates fall: linear, to zero; or exponential, as published", choices=DECAYS
+    )
+    second_moment_steps: int = setting(20, "steps over which Adam averages squared gradients; published: 1000", low=1)
     flow_gradient_weight: float = setting(0.0, "weight: neighbours move alike; above 0 doubles the work", low=0)
     return_px: float = setting(
         2.0, "cycle error, at 256 x 256, at which a correspondence weighs half; 0: all weigh the same", low=0

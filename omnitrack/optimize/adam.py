@@ -8,12 +8,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+FIRST_MOMENT = 0.9  # share of Adam's mean gradient that a step leaves
 
-def make_adam(groups: Iterable[tuple[list[Tensor], Tensor]]) -> torch.optim.Adam:
-    """The optimiser of groups of parameters, each with its learning rate, a scalar on the device that may change."""
+
+def make_adam(groups: Iterable[tuple[list[Tensor], Tensor]], second_moment_steps: int) -> torch.optim.Adam:
+    """An optimiser whose state is all there.
+
+    Args:
+        groups: Parameters, and their learning rate, a scalar on the device that may change.
+        second_moment_steps: Over which squared gradients are averaged.
+    """
     parts: list[dict[str, Any]] = [{"params": parameters, "lr": rate} for parameters, rate in groups]
     on_cuda = parts[0]["lr"].device.type == "cuda"
-    optimizer = torch.optim.Adam(parts, fused=True, capturable=on_cuda)
+    betas = FIRST_MOMENT, 1 - 1 / second_moment_steps
+    optimizer = torch.optim.Adam(parts, betas=betas, fused=True, capturable=on_cuda)
     for parameter in parameters_of(optimizer):
         optimizer.state[parameter] = {
             "step": torch.zeros((), device=parameter.device),

@@ -97,7 +97,8 @@ class Engine:
         groups = self._method.groups(self.field, settings)
         self._first_rates, self._clips = [rate for _, rate, _ in groups], [clip for _, _, clip in groups]
         self._clock = Clock(self._plan, self._rates, settings.steps, device)
-        self._optimizer = make_adam(zip([p for p, _, _ in groups], self._clock.rates, strict=True))
+        parameters = [part for part, _, _ in groups]
+        self._optimizer = make_adam(zip(parameters, self._clock.rates, strict=True), settings.second_moment_steps)
         self._sums: dict[str, Tensor] = {}
         recorder = recorder_for(device)
         self._recording = None if recorder is None else Recording(recorder)
@@ -198,8 +199,8 @@ class Engine:
 
     def _rates(self, progress: float) -> list[float]:
         """The learning rate of each group."""
-        factor = self._rate_scale * learning_rate_factor(progress, self._method.last_rate)
-        return [rate * factor for rate in self._first_rates]
+        factor = learning_rate_factor(progress, self.settings.learning_rate_decay, self._method.last_rate)
+        return [rate * self._rate_scale * factor for rate in self._first_rates]
 
     def _scale_rates(self, scale: float) -> None:
         self._rate_scale = scale

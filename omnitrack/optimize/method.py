@@ -53,7 +53,7 @@ class Method:
         groups: Parameters, their first learning rate, and the largest norm of their gradient, 0 for none.
         restore: The field that a state was saved from, for frames of a size (width, height) and their number.
         extras: What the losses read of a batch beside its correspondences.
-        last_rate: Share of the learning rate that is left at the end.
+        last_rate: Share of the learning rate that is left at the end of an exponential decay.
         plan: What its losses go by at a progress of the run, 0 to 1.
         joint_losses: `losses` of a batch and `match_loss` of matches, from both, by one pass through the warp; or None.
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from omnitrack.settings import LINEAR
+
 FRAMES_PER_GROWTH = 20  # CaDeX++: the window of source frames starts with this many and grows by as many ...
 GROWTHS_PER_RUN = 22_000 / 100  # ... every hundred steps of its 22,000
 FIRST_INTERVAL = 20  # OmniMotion: the largest interval of a pair starts with this many frames and grows by one ...
@@ -10,9 +12,15 @@ INTERVAL_GROWTHS_PER_RUN = 100_000 / 2_000  # ... every 2,000 steps of its 100,0
 MATCH_STAGES = (1_000 / 22_000, 2_000 / 22_000)  # CaDeX++: matches weigh less from here, and least from there on
 
 
-def learning_rate_factor(progress: float, last: float) -> float:
-    """Share of the first learning rate that is used at a progress of the run, 0 to 1: an even fall to `last`."""
-    return last**progress
+def learning_rate_factor(progress: float, decay: str, last: float) -> float:
+    """Share of the first learning rate that is used at a progress of the run, 0 to 1.
+
+    Args:
+        progress: Of the run.
+        decay: ``linear``, to zero, or ``exponential``, to `last`.
+        last: What is left at the end of an exponential decay.
+    """
+    return 1 - progress if decay == LINEAR else last**progress
 
 
 def ramp(progress: float, begin: float, end: float) -> float:

@@ -59,7 +59,7 @@ def moved(engine: Engine) -> Engine:
             move(part, {})
     engine._clock = Clock(engine._plan, engine._rates, engine.settings.steps, DEVICE)
     groups = engine._method.groups(engine.field, engine.settings)
-    engine._optimizer = make_adam(zip([p for p, _, _ in groups], engine._clock.rates, strict=True))
+    engine._optimizer = make_adam(zip([p for p, _, _ in groups], engine._clock.rates, strict=True), 20)
     engine._generator = OnDeviceGenerator()
     engine._generator.manual_seed(0)
     return engine

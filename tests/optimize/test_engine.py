@@ -16,13 +16,11 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.motion.cadex import CadexField
 from omnitrack.optimize import engine as engine_module
 from omnitrack.optimize.batch import Batch
-from omnitrack.optimize.cadex import LAST_RATE
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.engine import MOST_ROLLBACKS, Engine, LossReport
 from omnitrack.optimize.method import StepContext
 from omnitrack.optimize.methods import METHODS, get_method
 from omnitrack.optimize.sampler import SAMPLERS
-from omnitrack.optimize.schedule import learning_rate_factor
 from omnitrack.settings import FitSettings
 from omnitrack.synthetic import SyntheticScene, static_scene, two_planes
 from omnitrack.synthetic.maps import Ripple
@@ -86,9 +84,7 @@ def test_a_look_says_what_happened(data: Correspondences, small_fit: FitSettings
         assert look.losses["loss"] == pytest.approx(sum(terms.values()))
         assert {"flow", "depth"} <= set(terms)
         assert look.steps_per_second > 0
-        assert look.learning_rate == pytest.approx(
-            small_fit.cadex.learning_rate * learning_rate_factor(look.step / 8, LAST_RATE)
-        )
+        assert look.learning_rate == pytest.approx(small_fit.cadex.learning_rate * (1 - look.step / 8))
 
 
 def test_the_same_seed_gives_the_same_field_and_another_one_does_not(
@@ -201,12 +197,12 @@ def test_steps_that_are_not_finite_are_undone_and_repeated_with_half_the_rate(
     assert_same_state(fields[0], fields[1])
     assert poison.calls == 20
     for look, scale in zip(looks, (1.0, 1.0, 0.5, 0.5), strict=True):
-        expected = small_fit.cadex.learning_rate * scale * learning_rate_factor(look.step / 15, LAST_RATE)
+        expected = small_fit.cadex.learning_rate * scale * (1 - look.step / 15)
         assert look.learning_rate == pytest.approx(expected)
     state = engine.state_dict()
     assert state["rate_scale"] == 0.5
     assert state["optimizer"]["param_groups"][0]["lr"] == pytest.approx(
-        0.5 * small_fit.cadex.learning_rate * learning_rate_factor(14 / 15, LAST_RATE)
+        0.5 * small_fit.cadex.learning_rate * (1 - 14 / 15)
     )
 
 

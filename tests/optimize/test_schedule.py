@@ -8,12 +8,17 @@ import pytest
 
 from omnitrack.optimize.cadex import LAST_RATE
 from omnitrack.optimize.schedule import active_frames, learning_rate_factor, max_interval, ramp
+from omnitrack.settings import EXPONENTIAL, LINEAR
 
 
 def test_rate_starts_whole_and_falls_by_a_third_every_5000_of_22000_steps() -> None:
-    assert learning_rate_factor(0, LAST_RATE) == 1.0
-    assert learning_rate_factor(5_000 / 22_000, LAST_RATE) == pytest.approx(0.33)
-    assert learning_rate_factor(10_000 / 22_000, LAST_RATE) == pytest.approx(0.33**2)
+    assert learning_rate_factor(0, EXPONENTIAL, LAST_RATE) == 1.0
+    assert learning_rate_factor(5_000 / 22_000, EXPONENTIAL, LAST_RATE) == pytest.approx(0.33)
+    assert learning_rate_factor(10_000 / 22_000, EXPONENTIAL, LAST_RATE) == pytest.approx(0.33**2)
+
+
+def test_a_linear_rate_falls_to_zero() -> None:
+    assert [learning_rate_factor(share, LINEAR, LAST_RATE) for share in (0, 0.25, 1)] == [1, 0.75, 0]
 
 
 def test_ramp_by_hand() -> None:
@@ -22,7 +27,7 @@ def test_ramp_by_hand() -> None:
 
 
 def test_rate_falls_without_stairs() -> None:
-    rates = [learning_rate_factor(step / 100, LAST_RATE) for step in range(101)]
+    rates = [learning_rate_factor(step / 100, EXPONENTIAL, LAST_RATE) for step in range(101)]
     assert all(later < earlier for earlier, later in itertools.pairwise(rates))
     assert rates[-1] == pytest.approx(0.33**4.4)
 

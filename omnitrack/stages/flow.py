@@ -13,6 +13,7 @@ from typing import Any
 from omnitrack.config import as_dict
 from omnitrack.correspondence.estimators import descriptor_network, open_estimator, weights_identity
 from omnitrack.correspondence.estimators.contract import Clip, PairEstimator
+from omnitrack.correspondence.estimators.dis import SEARCH
 from omnitrack.correspondence.pairs import Pair
 from omnitrack.device import pick_device, usable_cores
 from omnitrack.errors import DamagedError, OmnitrackError
@@ -75,6 +76,8 @@ def flow_stamp(project: Project, settings: FlowSettings) -> dict[str, Any]:
     for name in used.keys() & UNSTAMPED.keys():
         for key in UNSTAMPED[name]:
             del used[name][key]
+    if "dis" in used:
+        used["dis"]["search"] = SEARCH
     return make_stamp({"frames": project.meta.fingerprint, **weights_identity(settings)}, used)
 
 

@@ -18,6 +18,7 @@ from omnitrack.correspondence.photometric import has_lower_error
 from omnitrack.errors import OmnitrackError
 from omnitrack.settings import DisSettings
 
+SEARCH = "once from the better of two rough ones"  # flow by another search is made anew
 _MIN_PATCHES = 4  # patches along the shortest side at the finest level; with fewer OpenCV refuses or picks other levels
 _MOST_ENLARGED = 2.0  # beyond, there is nothing more to be seen, and the time grows with the square
 _MAX_PATCH_SPAN_PX = 256  # in pixels of the frame, at the finest level

@@ -19,7 +19,7 @@ ROWS = [
         "flow_s": 1 + 0.25 * (6 * frames - 10),
         **{f"{stage}_peak": 100 + 0.1 * frames for stage in cost_model.STAGES},
         "filter_peak": {10: 50.0, 20: 99.0, 40: 100.0}[frames],  # a cache that is full
-        **dict.fromkeys(cost_model.DISK, 0.75 * frames),
+        **dict.fromkeys(cost_model.DISK.values(), 0.75 * frames),
     }
     for frames in (10, 20, 40)
 ]

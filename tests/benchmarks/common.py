@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from omnitrack.settings import Settings
 
 FOLDER = Path(__file__).parent
+STAGES = ("init", "flow", "filter", "fit", "query")  # of a clip
 TableRow = Mapping[str, Any]
 Show = str | Callable[[TableRow], str]  # a format string of a row's values, or a function of the row
 Columns = Mapping[str, Show]  # by title

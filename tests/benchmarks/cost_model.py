@@ -20,10 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common import Columns, Report, TableRow, parser_of
+from common import STAGES, Columns, Report, TableRow, parser_of
+from growth import DISK
 
-STAGES = ("init", "flow", "filter", "fit", "query")
-DISK = ("frames_mb", "flow_mb", "filtered_mb", "checkpoint_mb")
 HOUR = 3600
 LAB_CLIPS, LAB_SECONDS, LAB_WORKERS = 200, 60, 16
 MILLION = 1_000_000
@@ -113,7 +112,7 @@ def costs_of(long: Iterable[TableRow], many: dict[str, list[TableRow]]) -> Costs
         seconds={s: line(lambda row, s=s: row[f"{s}_s"], "pairs" if s == "flow" else "frames") for s in STAGES},
         peaks={s: Line.through([(row["frames"], row[f"{s}_peak"]) for row in longest]) for s in STAGES},
         pairs=line(lambda row: row["pairs"]),
-        disk=line(lambda row: sum(row[name] for name in DISK)),
+        disk=line(lambda row: sum(row[name] for name in DISK.values())),
         longest=longest[-1]["frames"],
         beside=max(0.0, clips["overhead"]),
         task=tasks["milliseconds"] / 1000,

@@ -1,7 +1,7 @@
 """Does a clip ten times as long take more memory, and are places that come back followed?
 
     python tests/benchmarks/long_clip.py [--frames 75,150,300,600] [--pairs keyframe,log] [--scenes pan,still,travel]
-        [--size 128x96] [--steps 200] [--set KEY=VALUE] [--work DIR] [--json FILE]
+        [--size 128x96] [--steps 200] [--set KEY=VALUE] [--work DIR] [--picture FILE] [--json FILE]
 
 A disc wanders through the view of a camera (`omnitrack.synthetic.panorama_scene`) that pans over a wide place and back,
 75 frames each way (`pan`), stays where it is (`still`), or goes on and never comes back (`travel`). Frames are made one
@@ -30,11 +30,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from common import Columns, Report, add_settings, parser_of, settings_of
+from common import STAGES, Columns, Report, add_settings, parser_of, settings_of
+from growth import draw_growth
 
 # Nothing large at the top: a process inherits the peak of the one that starts it.
 
-STAGES = ("init", "flow", "filter", "fit", "query")
 JUDGE = "judge"
 QUERY_FRAMES, QUERY_POINTS = 4, 16
 SWEEP = 75  # frames of a pan
@@ -234,6 +234,8 @@ def report_all(asked: argparse.Namespace, work: Path) -> None:
         for tracker, found in row["trackers"].items():
             table.add({name: row[name] for name in ("scene", "by", "frames")} | {"tracker": tracker, **found})
     report.write()
+    if asked.picture:
+        draw_growth(rows, asked.picture)
 
 
 def main() -> None:
@@ -244,6 +246,7 @@ def main() -> None:
     parser.add_argument("--scenes", default="pan")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--work", type=Path, metavar="DIR", help="keep clips and measurements here")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw both tables (needs matplotlib)")
     add_settings(parser)
     parser.add_argument("--stage", choices=(*STAGES, JUDGE), help=argparse.SUPPRESS)
     parser.add_argument("--root", help=argparse.SUPPRESS)

@@ -21,11 +21,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import Columns, Report, TableRow, add_settings, parser_of
+from common import STAGES, Columns, Report, TableRow, add_settings, parser_of
 
 # Nothing large at the top: a process inherits the peak of the one that starts it.
 
-STAGES = ("init", "flow", "filter", "fit", "query")
 COLUMNS: Columns = {
     "video": "{video}",
     "budget GB": "{budget:g}",

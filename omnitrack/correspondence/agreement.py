@@ -21,7 +21,7 @@ DRIFT = 3.0  # times as far off, for every so many frames beyond
 PRIOR_TRUST = 0.5  # confidence in the field without asking the chain, for every so many frames beyond
 POSITION_PX = 1.0  # distance of field and chain around a frame at which the field's position counts half
 FARTHEST_PX = 20.0  # distances beyond say nothing more
-SEEN_EVIDENCE = 1.4  # more than one cue says, and less than two
+SEEN_EVIDENCE = 1.5  # more than one cue says, and less than two
 
 
 def agreement(chained: ChainedTrack, field_pixels: Array, size: tuple[int, int]) -> Array:

@@ -111,17 +111,17 @@ def test_confidence_by_hand() -> None:
     ("field", "chain", "likeness", "apart_px", "seen"),
     [
         (True, True, -0.7, 0, True),  # 1 + 1 + 1 - 0.7: in one place, whatever it looks like
-        (True, False, -0.5, 0, True),
+        (True, False, -0.4, 0, True),
         (True, False, -0.7, 0, False),  # 1 + 1 - 0.7
         (False, True, -0.7, 0, False),
-        (False, False, 0.5, 0, True),  # 1 + 0.5: nobody sees it, but it looks right where both say that it is
+        (False, False, 0.6, 0, True),  # 1 + 0.6: nobody sees it, but it looks right where both say that it is
         (False, False, 0.3, 0, False),
-        (True, False, 0.0, 4, True),  # 1 + 1/2
+        (True, False, 0.1, 4, True),  # 1 + 1/2 + 0.1
         (True, False, -0.2, 4, False),  # 1 + 1/2 - 0.2
-        (True, True, -0.5, 100, True),  # 1 + 1 - 0.5
+        (True, True, -0.4, 100, True),  # 1 + 1 - 0.4
         (True, True, -0.7, 100, False),
         (False, True, 0.3, 100, False),
-        (False, True, 0.5, 100, True),
+        (False, True, 0.6, 100, True),
     ],
 )
 def test_what_four_witnesses_say_together(

@@ -6,6 +6,7 @@ that is no reason to doubt the field (`chain_drift`).
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +16,7 @@ from omnitrack.units import raster_scale
 
 AGREEMENT_PX = 4.0  # distance of field and chain, at 256 x 256, at which their agreement is half
 AGREEMENT_FRAMES = 4.0  # reach of an agreement in time
+REACH_FRAMES = 64  # ... beyond which it is nothing
 TRUST_THRESHOLD = 0.5
 NEAR_FRAMES = 32  # a chain does not drift within these: a few hops span them
 DRIFT = 3.0  # times as far off, for every so many frames beyond
@@ -83,10 +85,16 @@ def _around(
     values: NDArray[np.floating], chained: ChainedTrack, prior: NDArray[np.floating] | float = 0.0
 ) -> NDArray[np.float64]:
     """The mean of values (P, T) around each frame by the chain's confidence, and 1 with that of the prior (P, T)."""
-    frames = np.arange(values.shape[1])
-    reach = np.exp(-np.abs(frames[:, None] - frames[None]) / AGREEMENT_FRAMES)
-    sure = chained.confidence @ reach
-    return np.asarray(((chained.confidence * values) @ reach + prior) / np.maximum(sure + prior, 1e-3))
+    sure = _spread(chained.confidence)
+    return np.asarray((_spread(chained.confidence * values) + prior) / np.maximum(sure + prior, 1e-3))
+
+
+def _spread(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(P, T), each frame's value carried to those around it, e times less for every `AGREEMENT_FRAMES`."""
+    away = np.arange(-REACH_FRAMES, REACH_FRAMES + 1)
+    fall, alone = np.exp(-np.abs(away) / AGREEMENT_FRAMES), np.ones(1)
+    spread = cv2.sepFilter2D(values.astype(np.float64), cv2.CV_64F, fall, alone, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(spread, np.float64)
 
 
 def fused_confidence(chained: ChainedTrack, field_pixels: Array, size: tuple[int, int]) -> Array:

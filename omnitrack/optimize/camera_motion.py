@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+from collections import defaultdict
 from dataclasses import dataclass
 
 import cv2
@@ -15,25 +17,29 @@ from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.units import raster_scale
 
 RANSAC_PX = 2.0  # at 256 x 256
+LEAST_POINTS = 16  # of which a map is made
+REVISIT_FRAMES = 64  # a frame farther away than this that shows the same place spares all steps between
+REVISIT_STEPS = 8  # ... and is as sure as so many of them
+REVISIT_SHARE = 0.5  # of the points that have to be seen there
 
 
 def camera_motion(data: Correspondences, camera: Camera) -> Tensor:
     """The dominant motion as one affine map per frame.
 
-    Adjacent frames are related by a RANSAC affine through their correspondences; the maps are accumulated to the
-    middle frame and scaled so that the frames' union fits in [-1, 1].
+    Adjacent frames, and those that show a place again, are related by a RANSAC affine through their correspondences;
+    the maps are accumulated to the middle frame along the ways of the fewest steps, so that they drift little in a long
+    clip whose camera comes back, and scaled so that the frames' union fits in [-1, 1].
 
     Returns:
         (T, 2, 3) float32 maps from a frame's local (x, y, 1) to canonical (x, y).
     """
-    num_frames, known = data.num_frames, _steps(data, camera)
-    steps = [_adjacent_affine(data, camera, known, t) for t in range(num_frames - 1)]  # t -> t + 1
-    middle = num_frames // 2
+    num_frames, middle = data.num_frames, data.num_frames // 2
+    towards = _ways_to(middle, num_frames, _revisits(data))
+    known = _links(data, camera, {(min(pair), max(pair)) for pair in towards.items()})
     to_middle = {middle: np.eye(3)}
-    for t in range(middle - 1, -1, -1):
-        to_middle[t] = to_middle[t + 1] @ steps[t]
-    for t in range(middle + 1, num_frames):
-        to_middle[t] = to_middle[t - 1] @ np.linalg.inv(steps[t - 1])
+    for frame, nearer in towards.items():  # in the order of their ways: the nearer one is there
+        link = _affine(data, camera, known, min(frame, nearer), max(frame, nearer))
+        to_middle[frame] = to_middle[nearer] @ (link if frame < nearer else np.linalg.inv(link))
     maps = np.stack([to_middle[t] for t in range(num_frames)])
     width, height = np.array(data.size) / max(data.size)
     corners = np.array([[x, y, 1.0] for x in (-width, width) for y in (-height, height)]).T
@@ -44,12 +50,42 @@ def camera_motion(data: Correspondences, camera: Camera) -> Tensor:
     return torch.as_tensor((fit @ maps)[:, :2], dtype=torch.float32)
 
 
+def _revisits(data: Correspondences) -> list[tuple[int, int]]:
+    """Pairs (earlier, later) of frames far apart in time that show the same place."""
+    far = (data.targets - data.sources[:, None]).abs() * (data.targets >= 0) > REVISIT_FRAMES
+    source, slot = torch.nonzero(far).unbind(1)
+    seen = (data.confidence[source, slot] > 0) & ~data.occluded[source, slot]
+    enough = (seen.sum(1) >= LEAST_POINTS) & (seen.float().mean(1) > REVISIT_SHARE)
+    pairs = torch.stack([data.sources[source], data.targets[source, slot]], 1)[enough].tolist()
+    return sorted({(min(pair), max(pair)) for pair in pairs})
+
+
+def _ways_to(middle: int, num_frames: int, revisits: list[tuple[int, int]]) -> dict[int, int]:
+    """Of each frame but the middle one the next on its shortest way there, by the length of the ways (Dijkstra)."""
+    again: dict[int, list[int]] = defaultdict(list)
+    for earlier, later in revisits:
+        again[earlier].append(later)
+        again[later].append(earlier)
+    towards: dict[int, int] = {}
+    ahead = [(0, middle, middle)]
+    while ahead:
+        length, frame, nearer = heapq.heappop(ahead)
+        if frame in towards:
+            continue
+        towards[frame] = nearer
+        steps = [(t, 1) for t in (frame - 1, frame + 1) if 0 <= t < num_frames]
+        for other, more in (*steps, *((t, REVISIT_STEPS) for t in again[frame])):
+            heapq.heappush(ahead, (length + more, other, frame))
+    del towards[middle]
+    return towards
+
+
 @dataclass(frozen=True)
-class _Steps:
-    """Correspondences of adjacent frames on the host.
+class _Links:
+    """Correspondences of some pairs of frames on the host.
 
     Attributes:
-        index: Of each measured pair of adjacent frames its row here.
+        index: Of each measured pair its row here.
         here: (P, 2) local coordinates of the grid points.
         there: (n, P, 2) local coordinates of where they are.
         valid: (n, P) which of them are believed and seen.
@@ -61,31 +97,37 @@ class _Steps:
     valid: NDArray[np.bool_]
 
 
-def _steps(data: Correspondences, camera: Camera) -> _Steps:
-    """All that `_adjacent_affine` reads, fetched at once."""
-    entries = torch.nonzero((data.targets - data.sources[:, None]).abs() * (data.targets >= 0) == 1)
-    source, slot = entries.unbind(1)
-    frames = torch.stack([data.sources[source], data.targets[source, slot]], 1).tolist()
+def _links(data: Correspondences, camera: Camera, wanted: set[tuple[int, int]]) -> _Links:
+    """All that `_affine` reads of pairs (earlier, later) and the other way, fetched at once."""
+    sources, targets = data.sources.tolist(), data.targets.tolist()
+    entries = [
+        (row, slot)
+        for row, source in enumerate(sources)
+        for slot, target in enumerate(targets[row])
+        if (min(source, target), max(source, target)) in wanted
+    ]
+    source, slot = torch.tensor(entries, device=data.targets.device, dtype=torch.int64).view(-1, 2).unbind(1)
+    frames = [(sources[row], targets[row][place]) for row, place in entries]
     there = data.grid + data.displacement[source, slot] * data.unit_px
     valid = (data.confidence[source, slot] > 0) & ~data.occluded[source, slot]
     here, there = (camera.lift(pixels, torch.zeros_like(pixels[..., 0]))[..., :2] for pixels in (data.grid, there))
-    index = {(a, b): row for row, (a, b) in reversed(list(enumerate(frames)))}  # the first of equals
-    return _Steps(index, here.cpu().numpy(), there.cpu().numpy(), valid.cpu().numpy())
+    index = {pair: row for row, pair in reversed(list(enumerate(frames)))}  # the first of equals
+    return _Links(index, here.cpu().numpy(), there.cpu().numpy(), valid.cpu().numpy())
 
 
-def _adjacent_affine(data: Correspondences, camera: Camera, steps: _Steps, frame: int) -> NDArray[np.float64]:
-    """3 x 3 map of local coordinates from `frame` to the next; the identity where too little is known."""
-    for source, target in ((frame, frame + 1), (frame + 1, frame)):
-        row = steps.index.get((source, target))
+def _affine(data: Correspondences, camera: Camera, links: _Links, earlier: int, later: int) -> NDArray[np.float64]:
+    """3 x 3 map of local coordinates from one frame to a later one; the identity where too little is known."""
+    for source, target in ((earlier, later), (later, earlier)):
+        row = links.index.get((source, target))
         if row is None:
             continue
-        valid = steps.valid[row]
-        a, b = np.ascontiguousarray(steps.here[valid]), np.ascontiguousarray(steps.there[row][valid])
-        if len(a) < 16:
+        valid = links.valid[row]
+        a, b = np.ascontiguousarray(links.here[valid]), np.ascontiguousarray(links.there[row][valid])
+        if len(a) < LEAST_POINTS:
             continue
         threshold = RANSAC_PX * raster_scale(data.size) / camera.half_extent_px
         affine, _ = cv2.estimateAffine2D(a, b, method=cv2.RANSAC, ransacReprojThreshold=threshold)
         if affine is not None and 0.5 < np.linalg.det(affine[:, :2]) < 2.0:
             whole = np.vstack([affine, [0, 0, 1]])
-            return whole if source == frame else np.linalg.inv(whole)
+            return whole if source == earlier else np.linalg.inv(whole)
     return np.eye(3)

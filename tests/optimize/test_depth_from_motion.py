@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from omnitrack.motion.geometry import Camera
-from omnitrack.optimize.camera_motion import camera_motion
+from omnitrack.optimize import camera_motion as camera_module
+from omnitrack.optimize.camera_motion import REVISIT_STEPS, _ways_to, camera_motion
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.depth_from_motion import depth_from_motion
 from omnitrack.optimize.occlusion_order import FAR, NEAR
-from omnitrack.synthetic import SyntheticScene, occluder_scene, static_scene, translating_scene, two_planes
+from omnitrack.synthetic import (
+    SyntheticScene,
+    occluder_scene,
+    panorama_scene,
+    static_scene,
+    translating_scene,
+    two_planes,
+)
 from omnitrack.synthetic.maps import Similarity
 
 SIZE = (96, 64)
@@ -64,6 +73,37 @@ def test_camera_motion_is_not_drawn_away_by_a_moving_object(exact_correspondence
     corner = np.array([[10.0, 10], [85, 55]])  # on the background
     tracks, _ = scene.tracks(np.column_stack([[0, 0], corner]))
     np.testing.assert_allclose(mapped(affine, data, corner, 0, 5), tracks[:, 5], atol=0.1)
+
+
+def test_a_place_that_is_seen_again_stops_the_drift(
+    exact_correspondences: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = panorama_scene(SIZE, 25, sweep=6)  # frames 12, the middle one, and 24 show the same place
+    data = exact_correspondences(scene, stride=8)
+    gap = (data.targets - data.sources[:, None]) * (data.targets >= 0)
+    bias = (gap.abs() == 1) * gap * round(0.5 / data.unit_px)  # half a pixel a step, which no step back takes away
+    shift = torch.stack([bias, torch.zeros_like(bias)], -1)[:, :, None].to(data.displacement.dtype)
+    data = replace(data, displacement=data.displacement + shift)
+
+    def drift() -> float:
+        there = mapped(camera_motion(data, Camera(SIZE)), data, np.array([[48.0, 10]]), 12, 24)
+        truth, _ = scene.tracks(np.array([[12, 48.0, 10]]))
+        return float(np.linalg.norm(there - truth[:, 24]))
+
+    assert drift() > 4  # twelve steps of half a pixel
+    monkeypatch.setattr(camera_module, "REVISIT_FRAMES", 8)
+    monkeypatch.setattr(camera_module, "REVISIT_STEPS", 1)
+    assert drift() < 0.5
+
+
+def test_ways_to_the_middle_frame_by_hand() -> None:
+    steps = _ways_to(2, 5, [])
+    assert steps == {1: 2, 3: 2, 0: 1, 4: 3}
+    far = 2 * REVISIT_STEPS + 3
+    ways = _ways_to(0, far + 1, [(1, far)])  # 1 + 8 steps by the revisit, not 19
+    assert ways[far] == 1
+    assert ways[far - 1] == far
+    assert ways[4] == 3
 
 
 def test_the_union_of_all_frames_just_fits_the_canonical_square(exact_correspondences: Make) -> None:

@@ -8,8 +8,8 @@ from omnitrack.errors import OmnitrackError, closest_hint
 from omnitrack.settings import EXPONENTIAL, CadexSettings, FitSettings, OmniMotionSettings, Plain2dSettings, Settings
 
 CADEX = FitSettings()
-# By the curve in tests/benchmarks/accuracy/steps.png: tracks are 0.6 AJ below the default after 400 steps, and 3,200
-# bring 1 AJ to tracks and 1.5 to the field.
+# By tests/benchmarks/HISTORY.md, "What do more steps bring?": after 300 steps the field alone is 5 AJ below the
+# default; 1,200 bring fast motion 0.7 AJ and slow motion nothing, so 1,600 are for long clips and for the field itself.
 CADEX_FAST = FitSettings(steps=300)
 CADEX_ACCURATE = FitSettings(steps=1600)
 

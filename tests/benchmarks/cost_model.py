@@ -48,7 +48,7 @@ SCENARIOS: Columns = {
 
 @dataclass(frozen=True)
 class Line:
-    """y = start + each x, by least squares through measured points; it does not fall, and is nowhere below zero."""
+    """y = start + each x, by least squares through measured points, relative to x; it does not fall, nor below zero."""
 
     start: float
     each: float
@@ -56,11 +56,15 @@ class Line:
     @staticmethod
     def through(points: Sequence[tuple[float, float]]) -> Line:
         """Of (x, y); the points have two values of x at least."""
-        count, mean_x, mean_y = len(points), *(sum(part) / len(points) for part in zip(*points, strict=True))
-        spread = sum((x - mean_x) ** 2 for x, _ in points)
-        if count < 2 or not spread:
+        weights = [1 / x**2 for x, _ in points]  # a clip of 4,096 frames does not outweigh one of 128
+        mean_x, mean_y = (
+            sum(w * v for w, v in zip(weights, part, strict=True)) / sum(weights) for part in zip(*points, strict=True)
+        )
+        pairs = [(w, x - mean_x, y - mean_y) for w, (x, y) in zip(weights, points, strict=True)]
+        spread = sum(w * dx**2 for w, dx, _ in pairs)
+        if len(points) < 2 or not spread:
             raise SystemExit("clips of one length say nothing of others: long_clip.py --frames T,T,...")
-        each = max(0.0, sum((x - mean_x) * (y - mean_y) for x, y in points) / spread)
+        each = max(0.0, sum(w * dx * dy for w, dx, dy in pairs) / spread)
         return Line(mean_y - each * mean_x, each)
 
     def at(self, x: float) -> float:

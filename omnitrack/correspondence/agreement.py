@@ -28,7 +28,7 @@ SEEN_EVIDENCE = 1.5  # more than one cue says, and less than two
 
 def agreement(chained: ChainedTrack, field_pixels: Array, size: tuple[int, int]) -> Array:
     """How near the field is to the chain: (P, T), 1 in the same place, 1/2 at `AGREEMENT_PX`."""
-    return np.asarray(1 / (1 + (_distance(chained, field_pixels, size) / AGREEMENT_PX) ** 2), np.float32)
+    return np.asarray(_half_at(AGREEMENT_PX, _distance(chained, field_pixels, size)), np.float32)
 
 
 def trusted_field(
@@ -44,7 +44,7 @@ def trusted_field(
         away: (P, T) or (T,) frames to the one in which a point is known.
         size: (width, height) of the frames in pixels.
     """
-    within = 1 / (1 + (_distance(chained, field_pixels, size) / (AGREEMENT_PX * chain_drift(away))) ** 2)
+    within = _half_at(AGREEMENT_PX * chain_drift(away), _distance(chained, field_pixels, size))
     agreed = _around(within, chained, PRIOR_TRUST * _beyond(away))
     here = agreement(chained, field_pixels, size)
     return np.asarray((agreed > TRUST_THRESHOLD) & ~(chained.found_again & (here < TRUST_THRESHOLD)))
@@ -63,7 +63,7 @@ def position_weight(
     """
     drift = chain_drift(away)
     nearer = FARTHEST_PX - np.minimum(_distance(chained, field_pixels, size), FARTHEST_PX)
-    off = FARTHEST_PX - _around(nearer, chained)
+    off = FARTHEST_PX - _around(nearer, chained)  # where the chain sees nothing: as far as can be
     return np.asarray(drift / (1 + (off / (POSITION_PX * drift)) ** 2))
 
 
@@ -79,6 +79,11 @@ def _beyond(away: NDArray[np.int64]) -> NDArray[np.float64]:
 def _distance(chained: ChainedTrack, field_pixels: Array, size: tuple[int, int]) -> Array:
     """(P, T) of field and chain, in px at 256 x 256."""
     return np.asarray(np.linalg.norm(chained.pixels - field_pixels, axis=-1) / raster_scale(size), np.float32)
+
+
+def _half_at(px: NDArray[np.float64] | float, distance: NDArray[np.floating]) -> NDArray[np.floating]:
+    """1 at a distance of 0, 1/2 at `px`."""
+    return 1 / (1 + (distance / px) ** 2)
 
 
 def _around(

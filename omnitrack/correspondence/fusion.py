@@ -8,9 +8,9 @@ chain does not reach. Elsewhere the chain stands. Per point, the positions x_t i
 
 over all measured hops k -> j between frames in which the point is seen, with f the field's track, c the chain's, and
 x fixed at the query and at pins (`anchors.py`); u is larger where field and chain are near each other, and where chains
-drift (`agreement.position_weight`), p where a lost point was found again by its looks. A hop
-weighs w = 1 / (s^2 + e^2), e its cycle error, less where it disagrees with the track (Cauchy). Hops are measured again
-at the new positions a few times; each time is one solve per point (`normal_equations.py`).
+drift (`agreement.position_weight`), p where a lost point was found again by its looks. A hop weighs w = 1 / (s^2 +
+e^2), e its cycle error, less where it disagrees with the track (Cauchy). Hops are measured again at the new positions a
+few times; each time is one solve per point (`normal_equations.py`).
 """
 
 from __future__ import annotations

@@ -103,9 +103,8 @@ def _blank_frames(data: Correspondences, source: Tensor, point: Tensor, generato
     """Of each point (B,) of a source (B,) one target frame; -1 where the point was seen there, or beside a cut."""
     uniform = torch.rand(len(source), generator=generator, device=source.device)
     slot = (uniform * data.targets.shape[1]).long()
-    seen = (data.confidence[source, slot, point] > 0) & ~data.occluded[source, slot, point]
     frames = data.targets[source, slot]
-    return torch.where(seen | data.beside_cut[frames], -1, frames)
+    return torch.where(data.seen(source, slot, point) | data.beside_cut[frames], -1, frames)
 
 
 def draw_in_proportion(weights: Tensor, uniform: Tensor) -> Tensor:

@@ -54,8 +54,8 @@ def _revisits(data: Correspondences) -> list[tuple[int, int]]:
     """Pairs (earlier, later) of frames far apart in time that show the same place."""
     far = (data.targets - data.sources[:, None]).abs() * (data.targets >= 0) > REVISIT_FRAMES
     source, slot = torch.nonzero(far).unbind(1)
-    seen = (data.confidence[source, slot] > 0) & ~data.occluded[source, slot]
-    enough = (seen.sum(1) >= LEAST_POINTS) & (seen.float().mean(1) > REVISIT_SHARE)
+    seen = data.seen(source, slot).sum(1)
+    enough = (seen >= LEAST_POINTS) & (seen > REVISIT_SHARE * len(data.grid))
     pairs = torch.stack([data.sources[source], data.targets[source, slot]], 1)[enough].tolist()
     return sorted({(min(pair), max(pair)) for pair in pairs})
 
@@ -99,19 +99,16 @@ class _Links:
 
 def _links(data: Correspondences, camera: Camera, wanted: set[tuple[int, int]]) -> _Links:
     """All that `_affine` reads of pairs (earlier, later) and the other way, fetched at once."""
-    sources, targets = data.sources.tolist(), data.targets.tolist()
-    entries = [
-        (row, slot)
-        for row, source in enumerate(sources)
-        for slot, target in enumerate(targets[row])
-        if (min(source, target), max(source, target)) in wanted
-    ]
-    source, slot = torch.tensor(entries, device=data.targets.device, dtype=torch.int64).view(-1, 2).unbind(1)
-    frames = [(sources[row], targets[row][place]) for row, place in entries]
+    sources, targets = data.sources[:, None], data.targets
+    pairs = torch.minimum(sources, targets) * data.num_frames + torch.maximum(sources, targets)  # below 0: no target
+    numbers = [earlier * data.num_frames + later for earlier, later in wanted]
+    entries = torch.isin(pairs, torch.tensor(numbers, dtype=torch.long, device=pairs.device))
+    source, slot = torch.nonzero(entries).unbind(1)
+    frames = torch.stack([data.sources[source], targets[source, slot]], 1).tolist()
     there = data.grid + data.displacement[source, slot] * data.unit_px
-    valid = (data.confidence[source, slot] > 0) & ~data.occluded[source, slot]
+    valid = data.seen(source, slot)
     here, there = (camera.lift(pixels, torch.zeros_like(pixels[..., 0]))[..., :2] for pixels in (data.grid, there))
-    index = {pair: row for row, pair in reversed(list(enumerate(frames)))}  # the first of equals
+    index = {(a, b): row for row, (a, b) in reversed(list(enumerate(frames)))}  # the first of equals
     return _Links(index, here.cpu().numpy(), there.cpu().numpy(), valid.cpu().numpy())
 
 

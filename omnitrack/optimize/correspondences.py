@@ -99,6 +99,10 @@ class Correspondences:
         y = ((pixels[..., 1] + 0.5) * (rows / self.size[1])).long().clamp(0, rows - 1)
         return y * columns + x
 
+    def seen(self, *entries: Tensor) -> Tensor:
+        """Which of some entries, given by their first indices, are believed and not hidden: bool."""
+        return (self.confidence[entries] > 0) & ~self.occluded[entries]
+
     def landing(self, source: Tensor, slot: Tensor, point: Tensor) -> Tensor:
         """Pixels (..., 2) of entries given by their three indices (...)."""
         return self.grid[point] + self.displacement[source, slot, point] * self.unit_px

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.chained_tracks import ChainedTrack
-from omnitrack.correspondence.raster import Array
+from omnitrack.correspondence.raster import Array, lengths
 from omnitrack.units import raster_scale
 
 AGREEMENT_PX = 4.0  # distance of field and chain, at 256 x 256, at which their agreement is half
@@ -78,7 +78,7 @@ def _beyond(away: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def _distance(chained: ChainedTrack, field_pixels: Array, size: tuple[int, int]) -> Array:
     """(P, T) of field and chain, in px at 256 x 256."""
-    return np.asarray(np.linalg.norm(chained.pixels - field_pixels, axis=-1) / raster_scale(size), np.float32)
+    return np.asarray(lengths(chained.pixels - field_pixels) / raster_scale(size), np.float32)
 
 
 def _half_at(px: NDArray[np.float64] | float, distance: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.agreement import AGREEMENT_PX
-from omnitrack.correspondence.raster import Array
+from omnitrack.correspondence.raster import Array, lengths
 from omnitrack.units import raster_scale
 
 Rows = NDArray[np.int64]
@@ -87,7 +87,7 @@ def serving_anchors(anchors: Anchors, places: Array, confidence: Array, size: tu
 def _last_of_earlier(frames: Rows, places: Array, unsure: NDArray[np.float64], later: int, scale: float) -> int:
     """The last frame in which the anchor before `later` serves."""
     first, last = int(frames[later - 1]), int(frames[later])
-    apart = np.linalg.norm(places[later - 1, first : last + 1] - places[later, first : last + 1], axis=-1)
+    apart = lengths(places[later - 1, first : last + 1] - places[later, first : last + 1])
     jump = (apart[1:] + apart[:-1]) / (2 * AGREEMENT_PX * scale)
     earlier = np.cumsum(unsure[later - 1, first:last])
     afterwards = np.cumsum(unsure[later, last:first:-1])[::-1]

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.consistency import reliable_occlusion, take_hop
+from omnitrack.correspondence.consistency import double_cycle_error, reliable_occlusion, take_hop
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.raster import Array
 from omnitrack.units import raster_scale
@@ -189,7 +189,8 @@ def extend(
     visible = state.visible & ~inconsistent & hop.inside & (hop.wrong <= prices.most_wrong)
     reliable = visible
     if abs(target - start) <= MAX_RELIABLE_GAP:
-        reliable = visible | (state.visible & reliable_occlusion(hop, threshold_px * scale))
+        double_cycle = double_cycle_error(flows, start, target, hop)
+        reliable = visible | (state.visible & reliable_occlusion(hop, double_cycle, threshold_px * scale))
     variance = error**2 + UNSURE_PX2 * (1 / hop.confidence.clip(1e-2) - 1)
     doubt = -np.log(np.maximum(1 - hop.wrong, LEAST_RIGHT))
     price = prices.hop + variance + prices.doubt * doubt

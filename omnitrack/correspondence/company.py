@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.raster import Array, CoarseGrid
+from omnitrack.correspondence.raster import Array, CoarseGrid, lengths
 from omnitrack.units import raster_scale
 
 REACH = 9  # steps of the grid to either side in which company is looked for: 54 px at 256 x 256
@@ -69,12 +69,12 @@ def company(source: int, points: Seen, grid: Seen, count: int, size: tuple[int, 
     index = around(points.pixels[:, source], size, count)
     scale, frames = raster_scale(size), points.visible.shape[1]
     start, of_grid = points.pixels[:, source], grid.pixels[:, source]
-    apart = np.linalg.norm(of_grid[index] - start[:, None], axis=-1) / scale
+    apart = lengths(of_grid[index] - start[:, None]) / scale
     shown, together = np.zeros(index.shape, np.int16), np.zeros(index.shape, np.int16)
     for t in range(max(0, source - FRAMES), min(frames, source + FRAMES + 1)):
         if t != source:
             moved, other = points.pixels[:, t] - start, grid.pixels[:, t] - of_grid
-            difference = np.linalg.norm(other[index] - moved[:, None], axis=-1) / scale
+            difference = lengths(other[index] - moved[:, None]) / scale
             both = grid.visible[index, t] & points.visible[:, t, None]
             shown += both
             together += both & (difference < STILL_PX + PER_PX * abs(t - source) * apart)

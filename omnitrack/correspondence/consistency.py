@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.flows import FlowSource
-from omnitrack.correspondence.raster import Array, CoarseGrid, inside
+from omnitrack.correspondence.raster import Array, CoarseGrid, inside, lengths
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,7 @@ class Hop:
     Attributes:
         pixels: (P, 2) where the points land.
         cycle_error: (P,) distance from the start after going there and back, in pixels of the frame.
-        double_cycle_error: (P,) distance of the landing point from where there-back-there lands, in pixels; small
-            where the surface that lies there now is itself matched well.
+        returned: (P, 2) where they are after going there and back.
         inside: (P,) bool, whether the landing point is on the frame.
         confidence: (P,) in [0, 1], what the estimator itself says; 1 where it does not say.
         wrong: (P,) in [0, 1], probability that it leads elsewhere, or that the point is hidden there, by what the
@@ -30,8 +29,8 @@ class Hop:
     """
 
     pixels: Array
+    returned: Array
     cycle_error: Array
-    double_cycle_error: Array
     inside: NDArray[np.bool_]
     confidence: Array
     wrong: Array
@@ -40,8 +39,7 @@ class Hop:
 def take_hop(flows: FlowSource, source: int, target: int, pixels: Array) -> Hop:
     """Move points from frame `source` to frame `target` along the flow and measure its consistency.
 
-    The cycle error is e1 = |F(x) + B(x + F(x))|; with x' = x + F(x) + B(x + F(x)) the double-cycle error is
-    e2 = |x' + F(x') - (x + F(x))| (F there, B back).
+    The cycle error is e1 = |F(x) + B(x + F(x))| (F there, B back).
 
     Convention:
         Pixels are (x, y), x right, y down, centres at integers.
@@ -66,12 +64,11 @@ def take_hop(flows: FlowSource, source: int, target: int, pixels: Array) -> Hop:
     """
     landed = pixels + flows.flow_at(source, target, pixels)
     returned = landed + flows.flow_at(target, source, landed)
-    landed_again = returned + flows.flow_at(source, target, returned)
     confidence, doubt = flows.confidence_at(source, target, pixels), flows.doubt(source, target)
     return Hop(
         pixels=landed,
-        cycle_error=np.linalg.norm(returned - pixels, axis=-1),
-        double_cycle_error=np.linalg.norm(landed_again - landed, axis=-1),
+        returned=returned,
+        cycle_error=lengths(returned - pixels),
         inside=inside(landed, flows.size),
         confidence=np.ones(len(pixels), np.float32) if confidence is None else confidence,
         wrong=np.zeros(len(pixels), np.float32) if doubt is None else _probability(doubt, pixels, flows.size),
@@ -82,7 +79,16 @@ def _probability(log_odds: Array, pixels: Array, size: tuple[int, int]) -> Array
     return np.asarray(1 / (1 + np.exp(-CoarseGrid.of(size).read(log_odds, pixels))), np.float32)
 
 
-def reliable_occlusion(hop: Hop, threshold_px: float) -> NDArray[np.bool_]:
+def double_cycle_error(flows: FlowSource, source: int, target: int, hop: Hop) -> Array:
+    """Distance (P,) in pixels of the points of a hop from where they land when they go there, back and there again.
+
+    e2 = |x' + F(x') - (x + F(x))| with x' = x + F(x) + B(x + F(x)) (F there, B back): small where the surface that lies
+    there now is itself matched well.
+    """
+    return lengths(hop.returned + flows.flow_at(source, target, hop.returned) - hop.pixels)
+
+
+def reliable_occlusion(hop: Hop, double_cycle: Array, threshold_px: float) -> NDArray[np.bool_]:
     """Points whose flow leads behind something but is believable: (P,) bool.
 
     The landing place is covered (going back leads elsewhere: e1 > 1.5 threshold) by a surface that is itself
@@ -91,4 +97,4 @@ def reliable_occlusion(hop: Hop, threshold_px: float) -> NDArray[np.bool_]:
     Source:
         OmniMotion (ICCV 2023), supplement: occluded points in flow filtering (used for gaps under 3 frames).
     """
-    return (hop.double_cycle_error < threshold_px) & (hop.cycle_error > 1.5 * threshold_px) & hop.inside
+    return (double_cycle < threshold_px) & (hop.cycle_error > 1.5 * threshold_px) & hop.inside

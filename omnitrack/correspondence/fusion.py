@@ -25,7 +25,7 @@ from omnitrack.correspondence.chained_tracks import ChainedTrack
 from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.normal_equations import BandedEquations, DenseEquations, Equations
-from omnitrack.correspondence.raster import Array
+from omnitrack.correspondence.raster import Array, lengths
 from omnitrack.units import raster_scale
 
 # All lengths at 256 x 256, all weights in 1 / px^2 there.
@@ -161,7 +161,7 @@ def _solve(
             rows = np.flatnonzero(seen[:, k] & seen[:, j])
             hop = take_hop(flows, k, j, pixels[rows, k])
             error = np.minimum(hop.cycle_error / scale, MAX_ERROR_PX)
-            residual = np.linalg.norm(pixels[rows, j] - hop.pixels, axis=-1) / scale
+            residual = lengths(pixels[rows, j] - hop.pixels) / scale
             weight = np.zeros(len(pixels))
             weight[rows] = 1 / (MEASURED_PX**2 + error**2) / (1 + (residual / CAUCHY_PX) ** 2) / scale**2
             motion = np.zeros((len(pixels), 2))

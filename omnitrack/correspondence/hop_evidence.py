@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.appearance import CACHE_BYTES, FramePatches
-from omnitrack.correspondence.consistency import Hop, take_hop
+from omnitrack.correspondence.consistency import Hop, double_cycle_error, take_hop
 from omnitrack.correspondence.flows import FlowSource
-from omnitrack.correspondence.raster import Array, CoarseGrid, sample
+from omnitrack.correspondence.raster import Array, CoarseGrid, lengths, sample
 from omnitrack.units import raster_scale
 
 # All lengths at 256 x 256.
@@ -162,20 +162,20 @@ class HopEvidence:
         """What the hop says of itself: (P,) each."""
         at, (width, height) = self.grid.pixels, self._flows.size
         gap, moved = abs(target - source), hop.pixels - at
-        length = self._px(np.linalg.norm(moved, axis=-1))
+        length = self._px(lengths(moved))
         direction = 1 if target > source else -1
         unlike_first, unlike_last = np.zeros(len(at), np.float32), np.zeros(len(at), np.float32)
         if first is not None:
-            unlike_first = self._px(np.linalg.norm(moved / gap - (first.pixels - at), axis=-1))
+            unlike_first = self._px(lengths(moved / gap - (first.pixels - at)))
         if self._flows.has(target, target - direction):
             back = sample(self._flows.flow(target, target - direction), hop.pixels)
-            unlike_last = self._px(np.linalg.norm(moved / gap + back, axis=-1))
+            unlike_last = self._px(lengths(moved / gap + back))
         x, y = hop.pixels.T
         border = self._px(np.minimum.reduce([x + 0.5, width - 0.5 - x, y + 0.5, height - 0.5 - y]))
         return {
             "gap": np.full(len(at), np.log2(gap), np.float32),
             "cycle": log_px(self._most(hop.cycle_error), 0.05),
-            "double_cycle": log_px(self._most(hop.double_cycle_error), 0.05),
+            "double_cycle": log_px(self._most(double_cycle_error(self._flows, source, target, hop)), 0.05),
             "speed": log_px(length / gap, 0.1),
             "displacement": log_px(length, 0.5),
             "unlike_first_step": log_px(unlike_first, 0.1),
@@ -189,7 +189,7 @@ class HopEvidence:
         """Largest change of the flow around pixels (P, 2): (P,), in pixels at 256 x 256."""
         here, step = sample(flow, pixels), NEIGHBOUR_PX * self._scale
         around = [pixels + np.array(o, np.float32) for o in ((step, 0), (-step, 0), (0, step), (0, -step))]
-        return self._px(np.max([np.linalg.norm(sample(flow, p) - here, axis=-1) for p in around], axis=0))
+        return self._px(np.max([lengths(sample(flow, p) - here) for p in around], axis=0))
 
     # --- detours --------------------------------------------------------------------------------------------------
     def _chains(self, source: int, direction: int, gaps: set[int]) -> dict[int, Detour]:
@@ -225,7 +225,7 @@ class HopEvidence:
             nothing = np.zeros(len(likeness), np.float32)
             return nothing, nothing, nothing, nothing
         there = detour.there.astype(np.float32)
-        apart = np.minimum(self._px(np.linalg.norm(detour.pixels - hop.pixels, axis=-1)), MOST_DISTANCE_PX)
+        apart = np.minimum(self._px(lengths(detour.pixels - hop.pixels)), MOST_DISTANCE_PX)
         gain = self._patches.similarity(patches, target, detour.pixels) - likeness
         return there, there * log_px(apart, 0.3), there * gain, log_px(detour.error, 0.05)
 
@@ -260,5 +260,5 @@ def _contradicted(
     if chain is None:
         return np.zeros_like(consistent), np.zeros_like(consistent)
     compared = chain.there & consistent
-    apart = np.linalg.norm(hop.pixels - chain.pixels, axis=-1) / scale
+    apart = lengths(hop.pixels - chain.pixels) / scale
     return compared, compared & (apart > DISAGREEMENT_PX + 2 * chain.error)

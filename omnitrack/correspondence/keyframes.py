@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.estimators.dis import DisEstimator
 from omnitrack.correspondence.place_recognition import alike_frames, global_descriptor
-from omnitrack.correspondence.raster import Array, inside, pixel_grid, sample
+from omnitrack.correspondence.raster import Array, inside, lengths, pixel_grid, sample
 from omnitrack.settings import DisSettings
 from omnitrack.units import RASTER_PX
 
@@ -143,11 +143,11 @@ class _Views:
         landed = grid + sample(there, grid)
         returned = landed + sample(back, landed)
         to_raster = np.float32(RASTER_PX) / np.array(size, np.float32)
-        error = np.linalg.norm((returned - grid) * to_raster, axis=-1)
+        error = lengths((returned - grid) * to_raster)
         patches = FramePatches(lambda t: (first, second)[t], size)
         alike = patches.similarity(patches.patches(0, grid), 1, landed)
         found = inside(landed, size) & (error < CYCLE_PX) & (alike > ALIKE)
-        moved = np.linalg.norm((landed - grid) * to_raster, axis=-1)
+        moved = lengths((landed - grid) * to_raster)
         return _View(float(found.mean()), float(np.median(moved))), there
 
     @staticmethod

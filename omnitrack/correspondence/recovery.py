@@ -30,7 +30,7 @@ from omnitrack.correspondence.company import NEAR, NONE, WIDE, Indices, Seen, co
 from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.local_maps import fit_local_maps
-from omnitrack.correspondence.raster import Array, CoarseGrid, inside
+from omnitrack.correspondence.raster import Array, CoarseGrid, inside, lengths
 from omnitrack.correspondence.warped_patches import WarpedPatches
 from omnitrack.units import raster_scale
 
@@ -209,7 +209,7 @@ class _Points:
         fitted = fit_local_maps(offsets, places[index], there.astype(np.float32), self._maps[t][rows], self._size)
         agreed = (there & (fitted.residual < AGREED_PX)).sum(1)
         sure = (agreed >= LEAST_COMPANY) & (agreed > LEAST_AGREED * there.sum(1)) & fitted.sane
-        off = np.linalg.norm(fitted.places - state.pixels[rows], axis=-1) / scale
+        off = lengths(fitted.places - state.pixels[rows]) / scale
         sure &= inside(fitted.places, self._size) & (~state.visible[rows] | (off > OFF_PX))
         if not sure.any():
             return state, alike
@@ -242,7 +242,7 @@ class _Points:
         """Of the places on and beside those given (n, 2) the most alike, and how alike they are (n,)."""
         tried = places + AROUND[:, None] * np.float32(raster_scale(self._size))
         likeness = np.stack([self._alike(t, at, maps, rows) for at in tried])
-        handicap = 0.01 * np.linalg.norm(AROUND, axis=-1).astype(np.float32)  # of equals the middle
+        handicap = 0.01 * lengths(AROUND).astype(np.float32)  # of equals the middle
         best = (likeness - handicap[:, None]).argmax(0)
         which = np.arange(len(places))
         return tried[best, which], likeness[best, which]

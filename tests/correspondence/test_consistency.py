@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.consistency import Hop, reliable_occlusion, take_hop
+from omnitrack.correspondence.consistency import Hop, double_cycle_error, reliable_occlusion, take_hop
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.raster import pixel_grid
 from omnitrack.synthetic import occluder_scene
@@ -34,10 +34,12 @@ def constant(dx: float, dy: float) -> NDArray[np.float32]:
 
 
 def test_constant_flow_has_no_error() -> None:
-    hop = take_hop(TwoFlows(constant(1.5, -0.25), constant(-1.5, 0.25)), 0, 1, pixel_grid(SIZE))
+    flows = TwoFlows(constant(1.5, -0.25), constant(-1.5, 0.25))
+    hop = take_hop(flows, 0, 1, pixel_grid(SIZE))
     np.testing.assert_allclose(hop.pixels, pixel_grid(SIZE) + np.float32((1.5, -0.25)))
     np.testing.assert_allclose(hop.cycle_error, 0, atol=1e-6)
-    np.testing.assert_allclose(hop.double_cycle_error, 0, atol=1e-6)
+    np.testing.assert_allclose(hop.returned, pixel_grid(SIZE), atol=1e-6)
+    np.testing.assert_allclose(double_cycle_error(flows, 0, 1, hop), 0, atol=1e-6)
 
 
 def test_landing_beside_the_frame_is_not_inside() -> None:
@@ -55,10 +57,12 @@ def test_errors_of_an_inconsistent_pair_by_hand() -> None:
     forward = constant(2, 0)
     forward[:, 6:, 0] = 5
     points = np.array([[2, 3], [4, 3]], np.float32)
-    hop = take_hop(TwoFlows(forward, constant(1, 4)), 0, 1, points)
+    flows = TwoFlows(forward, constant(1, 4))
+    hop = take_hop(flows, 0, 1, points)
     np.testing.assert_allclose(hop.pixels, [[4, 3], [6, 3]])
     np.testing.assert_allclose(hop.cycle_error, [5, 5], rtol=1e-6)
-    np.testing.assert_allclose(hop.double_cycle_error, [5, np.sqrt(52)], rtol=1e-6)
+    np.testing.assert_allclose(hop.returned, [[5, 7], [7, 7]])
+    np.testing.assert_allclose(double_cycle_error(flows, 0, 1, hop), [5, np.sqrt(52)], rtol=1e-6)
     assert hop.inside.all()
 
 
@@ -74,13 +78,13 @@ def test_errors_of_an_inconsistent_pair_by_hand() -> None:
 def test_reliable_occlusion_thresholds(cycle: float, double: float, is_inside: bool, expected: bool) -> None:
     hop = Hop(
         np.zeros((1, 2), np.float32),
+        np.zeros((1, 2), np.float32),
         np.array([cycle]),
-        np.array([double]),
         np.array([is_inside]),
         np.ones(1),
         np.zeros(1),
     )
-    assert reliable_occlusion(hop, 2.0).tolist() == [expected]
+    assert reliable_occlusion(hop, np.array([double]), 2.0).tolist() == [expected]
 
 
 def test_reliable_occlusion_finds_what_goes_behind_an_analytic_occluder(exact_flows: type) -> None:
@@ -89,8 +93,9 @@ def test_reliable_occlusion_finds_what_goes_behind_an_analytic_occluder(exact_fl
     points = pixel_grid(scene.size, 2)
     layer = scene.top_layer(2, points)
     seen = scene.tracks(np.column_stack([np.full(len(points), 2), points]))[1][:, 3]
-    hop = take_hop(exact_flows(scene), 2, 3, points)
-    found = reliable_occlusion(hop, 2.0)
+    flows = exact_flows(scene)
+    hop = take_hop(flows, 2, 3, points)
+    found = reliable_occlusion(hop, double_cycle_error(flows, 2, 3, hop), 2.0)
     hidden_disc = (layer == 1) & ~seen
     assert hidden_disc.sum() > 50
     assert found[hidden_disc].mean() > 0.9, "landing between two surfaces mixes their flow, deeper in it is exact"

@@ -1,4 +1,4 @@
-"""How the functions of this folder are compiled.
+"""How functions over arrays are compiled, where numba is installed: the extra ``fast``.
 
 No rule may be bent that says what becomes of numbers which are not finite: a fit looks for them to go back.
 """
@@ -15,8 +15,13 @@ COMMON: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 CONTRACT = {"contract", "arcp"}  # a x + b in one instruction, and a / b as a (1 / b)
 
 
+def exact(function: Function) -> Function:
+    """Compile a function at its first call, and keep it on the disk: each operation is rounded as numpy rounds it."""
+    return _kept(function)
+
+
 def compiled(function: Function) -> Function:
-    """Compile a function at its first call, and keep it on the disk."""
+    """As `exact`, but that neighbouring operations may be rounded together."""
     return _kept(function, fastmath=CONTRACT)
 
 

@@ -18,6 +18,8 @@ GROUND = {
     "bounded_pickle",
     "byte_cache",
     "closing",
+    "compiled_parts",
+    "compiling",
     "config",
     "device",
     "diagnosis",

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from omnitrack.compiled_parts import compiled_or
 from omnitrack.correspondence.raster import Array, read
 from omnitrack.units import raster_scale
 
@@ -45,7 +46,7 @@ class PatchSimilarity:
 
     def patches(self, prepared: NDArray[np.uint8], pixels: Array) -> Array:
         """Patches around pixels (P, 2), less their mean colours: (P, n), n the samples times 3."""
-        samples = self.samples(prepared, pixels)
+        samples = self.samples(prepared, pixels).astype(np.float32)
         return samples - np.tile(_sums(samples) / PATCH_SIDE**2, PATCH_SIDE**2).astype(np.float32)
 
     def texture(self, patches: Array) -> Array:
@@ -60,21 +61,27 @@ class PatchSimilarity:
         least = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy**2)
         return np.asarray(np.sqrt(np.maximum(least, 0)), np.float32)
 
-    def samples(self, prepared: NDArray[np.uint8], pixels: Array) -> Array:
-        """Likewise, with their mean colours."""
+    def samples(self, prepared: NDArray[np.uint8], pixels: Array) -> NDArray[np.uint8]:
+        """Likewise, with their mean colours: uint8."""
         x, y = (pixels[:, axis, None] + self._offsets[axis] for axis in (0, 1))
-        return read(prepared, x, y).astype(np.float32).reshape(len(pixels), 3 * PATCH_SIDE**2)
+        return read(prepared, x, y).reshape(len(pixels), 3 * PATCH_SIDE**2)
 
-    def compare(self, patches: Array, samples: Array) -> Array:
+    def compare(self, patches: Array, samples: NDArray[Any]) -> Array:
         """Similarity (P,), in [-1, 1], of patches (P, n), which are less their means, and samples (P, n).
 
         Samples keep theirs, which saves half of the time: the inner product with a patch has no part in them, and what
         they add to the squared length is known.
         """
-        sums, noise = _sums(samples), 2 * NOISE**2 * patches.shape[-1]
-        length = _products(samples, samples) - _products(sums, sums) / PATCH_SIDE**2
-        found = (2 * _products(patches, samples) + noise) / (_products(patches, patches) + length + noise)
-        return np.minimum(found, 1, dtype=np.float32)
+        return _fastest()(patches, samples, 2 * NOISE**2 * patches.shape[-1])
+
+
+def similarity(patches: Array, samples: NDArray[Any], noise: float) -> Array:
+    """Similarity (P,) of patches (P, n), less their means, and samples (P, n) over a noise floor."""
+    samples = samples.astype(np.float32, copy=False)
+    sums = _sums(samples)
+    length = _products(samples, samples) - _products(sums, sums) / PATCH_SIDE**2
+    found = (2 * _products(patches, samples) + noise) / (_products(patches, patches) + length + noise)
+    return np.minimum(found, 1, dtype=np.float32)
 
 
 def _sums(samples: Array) -> NDArray[np.float64]:
@@ -86,6 +93,23 @@ def _sums(samples: Array) -> NDArray[np.float64]:
 def _products(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
     """Inner products of vectors (P, n): (P,)."""
     return np.asarray(np.einsum("pn,pn->p", a, b))  # numpy's sums of short rows are slow
+
+
+Compare = Callable[[Array, NDArray[Any], float], Array]
+
+
+@lru_cache
+def _fastest() -> Compare:
+    """`similarity`, compiled where it can be."""
+    return compiled_or(similarity, "omnitrack.correspondence.compiled.patches", "similarity", _agree)
+
+
+def _agree(first: Compare, second: Compare) -> bool:
+    samples = np.random.default_rng(0).integers(0, 256, (2, 50, 3 * PATCH_SIDE**2)).astype(np.uint8)
+    patches = samples[0].astype(np.float32)
+    patches -= np.tile(_sums(patches) / PATCH_SIDE**2, PATCH_SIDE**2).astype(np.float32)
+    found = (compare(patches, other, 600.0) for other in samples for compare in (first, second))
+    return all(np.allclose(a, b, atol=1e-5) for a, b in zip(found, found, strict=True))
 
 
 def prepared_bytes(size: tuple[int, int]) -> int:

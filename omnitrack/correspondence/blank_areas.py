@@ -21,10 +21,14 @@ Source:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from omnitrack.compiled_parts import compiled_or
 from omnitrack.correspondence.raster import Array
 from omnitrack.units import raster_scale
 
@@ -175,19 +179,32 @@ def _edges(areas: Array) -> tuple[Array, Array]:
 
 def _smooth(data: Array, edges: tuple[Array, Array], reach: float) -> Array:
     """Weighted means of data (h, w, C) over areas with a standard deviation of `reach` places, ended by edges."""
+    along = _fastest()
     for index in range(PASSES):
         sigma = reach * np.sqrt(3) * 2 ** (PASSES - 1 - index) / np.sqrt(4**PASSES - 1)
         for axis, edge in zip((1, 0), edges, strict=True):
             kept = np.exp(-np.sqrt(2) / sigma * (1 + reach * edge))[..., None].astype(np.float32)
-            data = _recursive(data.swapaxes(0, axis), kept.swapaxes(0, axis)).swapaxes(0, axis)
+            data = along(data.swapaxes(0, axis), kept.swapaxes(0, axis)).swapaxes(0, axis)
     return np.asarray(data, np.float32)
 
 
-def _recursive(data: Array, kept: Array) -> Array:
-    """Along the first axis there and back: of the neighbour's value each place keeps its share `kept`."""
+def recursive(data: Array, kept: Array) -> Array:
+    """Along the first axis there and back: of the neighbour's value each place keeps its share `kept` (h, w, 1)."""
     data, kept = np.array(data, order="C"), np.ascontiguousarray(kept)
     for row in range(1, len(data)):
         data[row] += kept[row] * (data[row - 1] - data[row])
     for row in range(len(data) - 2, -1, -1):
         data[row] += kept[row + 1] * (data[row + 1] - data[row])
     return data
+
+
+@lru_cache
+def _fastest() -> Callable[[Array, Array], Array]:
+    """`recursive`, compiled where it can be."""
+    return compiled_or(recursive, "omnitrack.correspondence.compiled.areas", "recursive", _agree)
+
+
+def _agree(first: Callable[[Array, Array], Array], second: Callable[[Array, Array], Array]) -> bool:
+    random = np.random.default_rng(0)
+    data, kept = random.random((5, 6, 2), np.float32), random.random((5, 6, 1), np.float32)
+    return np.array_equal(first(data, kept), second(data, kept))

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from omnitrack.correspondence.descriptors.comparing import in_steps
 from omnitrack.correspondence.descriptors.search import DescriptorSearch
 from omnitrack.correspondence.raster import Array
 
@@ -29,7 +30,7 @@ def shifted(values: Tensor, shift: tuple[int, int] = SHIFT) -> Tensor:
 
 
 def flat(values: Tensor) -> Tensor:
-    return values.flatten(0, 1).half()
+    return in_steps(values.flatten(0, 1))
 
 
 def search(size: tuple[int, int] = SIZE, map_size: tuple[int, int] | None = None, **changes: float) -> DescriptorSearch:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from omnitrack.byte_cache import ByteCache
+from omnitrack.correspondence.descriptors.comparing import in_steps
 from omnitrack.correspondence.features.network_input import network_input, network_size
 
 CHANNELS = 32  # that are kept: of ALIKE-n's 128 they hold nine tenths of the squared length, of a patch's 75 nearly all
@@ -76,7 +77,7 @@ class ClipDescriptors:
         self._maps: ByteCache[int, Tensor] = ByteCache(cache_bytes, lambda values: values.nbytes)
 
     def of(self, frame: int) -> Tensor:
-        """(h * w, C) float16 descriptors of a frame, row by row."""
+        """(h * w, C) int8 descriptors of a frame, row by row, in steps (`comparing.in_steps`)."""
         with self._working:  # else two threads would describe the same frame
             if self._axes is None:
                 self._axes = self._principal_axes()
@@ -84,7 +85,7 @@ class ClipDescriptors:
 
     @torch.inference_mode()
     def _described(self, frame: int, axes: Tensor | None) -> Tensor:
-        return self._describe(self._image(frame), axes)[0].flatten(1).T.half().contiguous()
+        return in_steps(self._describe(self._image(frame), axes)[0].flatten(1).T)
 
     @torch.inference_mode()
     def _principal_axes(self) -> Tensor:

@@ -12,7 +12,7 @@ resemble each other, none is believed. Where the flow leads to what nothing can 
 looked for. Nothing makes neighbours agree: where there is nothing to be found, as behind things, what is found differs
 from place to place, and the cycle check sees it.
 
-Here pixels and displacements are (2, N), all x and then all y: that way torch is a third faster.
+Pixels and displacements are (2, N), as in `comparing.py`, which holds what takes the time.
 
 Source:
     Barnes et al., PatchMatch: A Randomized Correspondence Algorithm for Structural Image Editing, SIGGRAPH 2009; with
@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from omnitrack.correspondence.descriptors.comparing import Cells, Offers, comparing_on
 from omnitrack.correspondence.raster import Array
 from omnitrack.units import raster_scale
 
@@ -38,34 +39,7 @@ LEAST_STEP_PX = 0.4  # at 256 x 256: random steps end above this
 FINE_STEPS_PX = (2.0, 1.0)  # likewise: random steps of the finer grid
 BACK_STEP_PX = 2.0  # at 256 x 256: the raster on which the way back is looked for, up to the reach ...
 LEAST_BACK_PX, LEAST_BACK_CELLS = 2.5, 2.0  # ... farther than this, in pixels there and in cells: nearer is the same
-BACK_AT_ONCE = 8  # of these places; pixels for which one of them is more alike are not asked for the next
 SEED = 0  # of the random steps, which are the same for every pair
-
-
-class _Cells:
-    """The cells of maps of descriptors, which cover frames of one size.
-
-    Attributes:
-        length: (2, 1) of a cell's sides, in pixels.
-    """
-
-    def __init__(self, size: tuple[int, int], map_size: tuple[int, int], device: str | torch.device) -> None:
-        self._columns = map_size[0]
-        self.length = (torch.tensor(size, device=device) / torch.tensor(map_size, device=device))[:, None]
-        self._last = torch.tensor(map_size, device=device)[:, None] - 1.0
-
-    def at(self, pixels: Tensor) -> Tensor:
-        """Indices (N,), row by row, of the cells that are nearest to pixels (2, N)."""
-        x, y = self._nearest(pixels)
-        return (y * self._columns + x).long()
-
-    def centres(self, pixels: Tensor) -> Tensor:
-        """Centres (2, N) in pixels of the cells that are nearest to pixels (2, N)."""
-        return (self._nearest(pixels) + 0.5) * self.length - 0.5
-
-    def _nearest(self, pixels: Tensor) -> Tensor:
-        cells = ((pixels + 0.5) / self.length - 0.5).round()
-        return torch.minimum(cells.clamp(min=0), self._last)
 
 
 class _Grid:
@@ -82,7 +56,7 @@ class _Grid:
         places: (2, rows * columns) pixels, row by row.
     """
 
-    def __init__(self, size: tuple[int, int], points: float, cells: _Cells) -> None:
+    def __init__(self, size: tuple[int, int], points: float, cells: Cells) -> None:
         share, device = min(1.0, (points / (size[0] * size[1])) ** 0.5), cells.length.device
         self.columns, self.rows = (max(1, round(length * share)) for length in size)
         x = (torch.arange(self.columns, device=device) + 0.5) * size[0] / self.columns - 0.5
@@ -132,9 +106,9 @@ class DescriptorSearch:
         margin: float,
         device: str | torch.device = "cpu",
     ) -> None:
-        self._margin = margin
+        self._margin, self._comparing = margin, comparing_on(torch.device(device).type)
         self.scale, self.reach_px = raster_scale(size), reach_px
-        self.cells = _Cells(size, map_size, device)
+        self.cells = Cells(size, map_size, device)
         self._end = torch.tensor(size, device=device)[:, None] - 0.5
         self._grid = _Grid(size, grid_points, self.cells)
         self._coarse = _Grid(size, self._grid.columns * self._grid.rows / COARSER**2, self.cells)
@@ -156,7 +130,7 @@ class DescriptorSearch:
         """Flow (H, W, 2) with what looks more alike.
 
         Args:
-            source: (h * w, C) descriptors of the source frame, row by row, of length at most 1.
+            source: (h * w, C) descriptors of the source frame, row by row, in steps (`comparing.in_steps`).
             target: Those of the target frame.
             flow: From source to target, in pixels.
 
@@ -165,64 +139,62 @@ class DescriptorSearch:
         """
         rough = self._searched_coarsely(source, target, self._coarse.sample(flow))
         found, places = self._grid.sample(flow), self._grid.places
-        own = source.index_select(0, self.cells.at(places))
-        here = _cosines(own, target, self.cells.at(places + found))
+        own = self._comparing.own(self.cells, source, places)
+        here = self._cosines(own, target, places + found)
         doubtful = self._doubtful(here)
-        own, places, here = own[doubtful], places[:, doubtful], here[doubtful]
-        best = _Best(self, own, target, places, found[:, doubtful])
-        parents = self._parents[doubtful]
+        best, parents = self._looking(own, target, places, found, doubtful), self._parents[doubtful]
         for shift in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)):
-            best.offer(self._coarse.shifted(rough, *shift)[:, parents])
+            self._offer(best, self._coarse.shifted(rough, *shift)[:, parents])
         for step in self._steps:
-            best.offer(best.displacements + step[:, doubtful])
-        better = best.cosines() > here + self._margin
-        own, places, displacements = own[better], places[:, better], best.displacements[:, better]
-        mutual = self._mutual(source, target, places, places + displacements)
+            self._offer(best, best.displacements + step[:, doubtful])
+        better = self._cosines(best.own, target, best.places + best.displacements) > here[doubtful] + self._margin
+        places, displacements = best.places[:, better], best.displacements[:, better]
+        there = self._comparing.own(self.cells, target, places + displacements)
+        mutual = self._comparing.none_more_alike(self.cells, there, source, places, self._around, self._end)
+        places, displacements = places[:, mutual], displacements[:, mutual]
         changed = doubtful[better][mutual]
-        found[:, changed] = self._between_cells(own[mutual], target, places[:, mutual], displacements[:, mutual])
+        found[:, changed] = self._between_cells(best.own[better][mutual], target, places, displacements)
         return self._laid_over(flow, found, changed)
 
     def _searched_coarsely(self, source: Tensor, target: Tensor, near: Tensor) -> Tensor:
         """What the places of the coarse grid find around displacements (2, R * C): such ones."""
         found, places = near.clone(), self._coarse.places
-        own = source.index_select(0, self.cells.at(places))
-        doubtful = self._doubtful(_cosines(own, target, self.cells.at(places + near)))
-        best = _Best(self, own[doubtful], target, places[:, doubtful], near[:, doubtful])
+        own = self._comparing.own(self.cells, source, places)
+        doubtful = self._doubtful(self._cosines(own, target, places + near))
+        best = self._looking(own, target, places, near, doubtful)
         for hops, steps in zip(ROUNDS, self._coarse_steps, strict=True):
             for hop in hops:
                 for shift in ((hop, 0), (-hop, 0), (0, hop), (0, -hop)):
-                    best.offer(self._coarse.shifted(found, *shift)[:, doubtful])
+                    self._offer(best, self._coarse.shifted(found, *shift)[:, doubtful])
                     found[:, doubtful] = best.displacements
             for step in steps:
-                best.offer(best.displacements + step[:, doubtful])
+                self._offer(best, best.displacements + step[:, doubtful])
             found[:, doubtful] = best.displacements
         return found
+
+    def _looking(self, own: Tensor, target: Tensor, places: Tensor, near: Tensor, which: Tensor) -> Offers:
+        """The chosen of some places, which take the displacements that they are near for the best so far."""
+        own, places, near = own[which], places[:, which], near[:, which]
+        return Offers(own, target, places, near, near.clone(), self._cosines(own, target, places + near))
+
+    def _offer(self, best: Offers, displacements: Tensor) -> None:
+        self._comparing.offer(
+            self.cells, best, displacements, TO_FLOW / self.scale, FARTHEST * self.reach_px * self.scale
+        )
+
+    def _cosines(self, own: Tensor, target: Tensor, pixels: Tensor) -> Tensor:
+        return self._comparing.cosines(self.cells, own, target, pixels)
 
     def _doubtful(self, cosines: Tensor) -> Tensor:
         """Indices of the places for which something else can be more alike by the margin than what is there."""
         return (cosines < 1 - self._margin).nonzero()[:, 0]
-
-    def _mutual(self, source: Tensor, target: Tensor, pixels: Tensor, landed: Tensor) -> Tensor:
-        """Indices of the pixels (2, N) around which nothing looks more like where they landed than they do."""
-        left = torch.arange(pixels.shape[1], device=pixels.device)
-        there = target.index_select(0, self.cells.at(landed))
-        own = _cosines(there, source, self.cells.at(pixels))
-        for offsets in self._around.split(BACK_AT_ONCE):
-            best = torch.full_like(own, -1.0)
-            for offset in offsets:
-                other = pixels + offset
-                on_frame = ((other >= -0.5) & (other < self._end)).all(0)
-                best = torch.maximum(best, _cosines(there, source, self.cells.at(other)).where(on_frame, -1))
-            mutual = best < own
-            left, pixels, there, own = left[mutual], pixels[:, mutual], there[mutual], own[mutual]
-        return left
 
     def _between_cells(self, own: Tensor, target: Tensor, places: Tensor, displacements: Tensor) -> Tensor:
         """Displacements (2, N) to cells of the map, moved to the top of the parabola through their neighbours."""
         moved = self.cells.centres(places + displacements) - places
 
         def alike(step: Tensor) -> Tensor:
-            return _cosines(own, target, self.cells.at(places + moved + step))
+            return self._cosines(own, target, places + moved + step)
 
         none = torch.zeros_like(self.cells.length)
         here, tops = alike(none), torch.zeros_like(moved)
@@ -246,45 +218,3 @@ class DescriptorSearch:
         is_here = is_changed.cpu().numpy()[self._pixels][..., None]
         laid = np.where(is_here, found.T.cpu().numpy()[self._pixels], flow)
         return laid.astype(np.float32)
-
-
-class _Best:
-    """The best displacements of some places so far.
-
-    Args:
-        search: Whose maps and scales hold.
-        own: (N, C) descriptors of the places.
-        target: (h * w, C) map in which they search.
-        places: (2, N) pixels.
-        near: (2, N) displacements from which they do not want to go far, and the first ones.
-
-    Attributes:
-        displacements: (2, N) pixels.
-    """
-
-    def __init__(self, search: DescriptorSearch, own: Tensor, target: Tensor, places: Tensor, near: Tensor) -> None:
-        self._search, self._own, self._target, self._places, self._near = search, own, target, places, near
-        self.displacements = near
-        self._scores = self.cosines()
-
-    def offer(self, displacements: Tensor) -> None:
-        """Take displacements (2, N) where they are better."""
-        search = self._search
-        away = torch.hypot(*(displacements - self._near)) / search.scale
-        scores = self._cosines(displacements) - TO_FLOW * away.clamp(max=FARTHEST * search.reach_px)
-        better = scores > self._scores
-        self.displacements = torch.where(better, displacements, self.displacements)
-        self._scores = torch.maximum(scores, self._scores)
-
-    def cosines(self) -> Tensor:
-        """(N,) of the descriptors at both ends."""
-        return self._cosines(self.displacements)
-
-    def _cosines(self, displacements: Tensor) -> Tensor:
-        return _cosines(self._own, self._target, self._search.cells.at(self._places + displacements))
-
-
-def _cosines(descriptors: Tensor, target: Tensor, cells: Tensor) -> Tensor:
-    """Of descriptors (N, C) with those in cells (N,) of a map: (N,) float32."""
-    products = (descriptors * target.index_select(0, cells)).float()
-    return products @ products.new_ones(products.shape[1])  # faster than a sum of half precision

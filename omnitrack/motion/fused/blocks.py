@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.motion.fused.compiling import compiled, inlined, summing
+from omnitrack.compiling import compiled, inlined, summing
 
 BLOCK = 128  # points: enough for long inner loops, few enough for the second cache
 LEAK = np.float32(0.01)  # slope of the rectifier left of zero, as torch has it

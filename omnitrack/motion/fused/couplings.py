@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from omnitrack.compiling import compiled, inlined
 from omnitrack.motion.fused import blocks, maps, planes
 from omnitrack.motion.fused.blocks import BLOCK, ONE, Array
-from omnitrack.motion.fused.compiling import compiled, inlined
 
 SPLINE_NUMBERS = 10  # per point; an affine map has two
 

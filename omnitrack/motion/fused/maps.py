@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from omnitrack.compiling import compiled, inlined
 from omnitrack.motion.affine import LARGEST_LOG_SCALE
 from omnitrack.motion.fused.blocks import BLOCK, ONE, TWO, Array, exp
-from omnitrack.motion.fused.compiling import compiled, inlined
 from omnitrack.motion.spline import LEAST_SHARE
 
 LEAST_WIDTH, WIDTH_RANGE = np.float32(LEAST_SHARE / 2), np.float32(1 - LEAST_SHARE)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from omnitrack.compiling import compiled, summing
 from omnitrack.motion.fused.blocks import BLOCK, HALF, ONE, Array
-from omnitrack.motion.fused.compiling import compiled, summing
 
 
 @compiled

@@ -1,0 +1,170 @@
+"""What the search among descriptors does most: asking how alike descriptors are.
+
+The operations are written in torch here, and compiled in `compiled/descriptors.py` where numba is installed (the extra
+``fast``). Descriptors are whole numbers, and each operation is rounded likewise: the results are the same to the bit.
+
+Here pixels and displacements are (2, N), all x and then all y: that way torch is a third faster.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from omnitrack.compiled_parts import compiled_or
+
+STEPS = 127  # of a descriptor's numbers, from 0 to 1: sums of their products are exact in float32
+AROUND_AT_ONCE = 8  # pixels for which one of these places is more alike are not asked for the next
+
+
+def in_steps(descriptors: Tensor) -> Tensor:
+    """Descriptors (N, C), of length at most 1, in whole steps of 1 / `STEPS`: int8."""
+    return (descriptors * STEPS).round().to(torch.int8).contiguous()
+
+
+class Cells:
+    """The cells of maps of descriptors, which cover frames of one size.
+
+    Attributes:
+        columns: Of the map.
+        length: (2, 1) of a cell's sides, in pixels.
+        last: (2, 1) column and row of the last cell.
+    """
+
+    def __init__(self, size: tuple[int, int], map_size: tuple[int, int], device: str | torch.device) -> None:
+        self.columns = map_size[0]
+        self.length = (torch.tensor(size, device=device) / torch.tensor(map_size, device=device))[:, None]
+        self.last = torch.tensor(map_size, device=device)[:, None] - 1.0
+
+    def at(self, pixels: Tensor) -> Tensor:
+        """Indices (N,), row by row, of the cells that are nearest to pixels (2, N)."""
+        x, y = self._nearest(pixels)
+        return (y * self.columns + x).long()
+
+    def centres(self, pixels: Tensor) -> Tensor:
+        """Centres (2, N) in pixels of the cells that are nearest to pixels (2, N)."""
+        return (self._nearest(pixels) + 0.5) * self.length - 0.5
+
+    def _nearest(self, pixels: Tensor) -> Tensor:
+        cells = ((pixels + 0.5) / self.length - 0.5).round()
+        return torch.minimum(cells.clamp(min=0), self.last)
+
+
+@dataclass(frozen=True)
+class Offers:
+    """Some places that look for a displacement, and the best one of each so far.
+
+    Attributes:
+        own: (N, C) descriptors of the places, as `Comparing.own` lays them out.
+        target: (h * w, C) int8 map in which they search.
+        places: (2, N) pixels.
+        near: (2, N) displacements from which they do not want to go far.
+        displacements: (2, N) the best; `offer` writes here ...
+        scores: (N,) ... and here.
+    """
+
+    own: Tensor
+    target: Tensor
+    places: Tensor
+    near: Tensor
+    displacements: Tensor
+    scores: Tensor
+
+
+class Comparing(Protocol):
+    """The operations, on N places or pixels (2, N), descriptors (N, C) of such and maps (h * w, C) in steps."""
+
+    def own(self, cells: Cells, source: Tensor, pixels: Tensor) -> Tensor:
+        """(N, C) descriptors of the cells of a map at pixels, to be compared many times."""
+
+    def cosines(self, cells: Cells, own: Tensor, target: Tensor, pixels: Tensor) -> Tensor:
+        """(N,) float32: of descriptors with those of the cells of a map at pixels."""
+
+    def offer(self, cells: Cells, best: Offers, displacements: Tensor, to_near: float, farthest: float) -> None:
+        """Take displacements (2, N) where they score better.
+
+        The score is the cosine less `to_near` for each pixel of the distance from the near displacement, which counts
+        up to `farthest`.
+        """
+
+    def none_more_alike(
+        self, cells: Cells, own: Tensor, target: Tensor, pixels: Tensor, offsets: Tensor, end: Tensor
+    ) -> Tensor:
+        """(N,) bool: whether no cell at the offsets (n, 2, 1) from pixels is as much like `own` as that at the pixels.
+
+        What is not on the frame, which ends at `end` (2, 1), does not count.
+        """
+
+
+class TorchComparing:
+    """The operations in torch, on any device: the reference."""
+
+    def own(self, cells: Cells, source: Tensor, pixels: Tensor) -> Tensor:
+        """See `Comparing`; float32."""
+        return source.index_select(0, cells.at(pixels)).float()
+
+    def cosines(self, cells: Cells, own: Tensor, target: Tensor, pixels: Tensor) -> Tensor:
+        """See `Comparing`."""
+        products = target.index_select(0, cells.at(pixels)).float()
+        products *= own
+        return (products @ products.new_ones(products.shape[1])) / STEPS**2
+
+    def offer(self, cells: Cells, best: Offers, displacements: Tensor, to_near: float, farthest: float) -> None:
+        """See `Comparing`."""
+        x, y = displacements - best.near
+        away = (x * x + y * y).sqrt()
+        scores = self.cosines(cells, best.own, best.target, best.places + displacements)
+        scores -= to_near * away.clamp(max=farthest)
+        better = scores > best.scores
+        best.displacements.copy_(torch.where(better, displacements, best.displacements))
+        best.scores.copy_(torch.maximum(scores, best.scores))
+
+    def none_more_alike(
+        self, cells: Cells, own: Tensor, target: Tensor, pixels: Tensor, offsets: Tensor, end: Tensor
+    ) -> Tensor:
+        """See `Comparing`."""
+        left = torch.arange(pixels.shape[1], device=pixels.device)
+        none = torch.zeros(len(left), dtype=torch.bool, device=pixels.device)
+        here = self.cosines(cells, own, target, pixels)
+        for part in offsets.split(AROUND_AT_ONCE):
+            best = torch.full_like(here, -1.0)
+            for offset in part:
+                other = pixels + offset
+                on_frame = ((other >= -0.5) & (other < end)).all(0)
+                best = torch.maximum(best, self.cosines(cells, own, target, other).where(on_frame, -1))
+            rarest = best < here
+            left, pixels, own, here = left[rarest], pixels[:, rarest], own[rarest], here[rarest]
+        none[left] = True
+        return none
+
+
+@lru_cache
+def comparing_on(kind: str) -> Comparing:
+    """The operations for a kind of device: on a CPU compiled, where they can be."""
+    reference = TorchComparing()
+    if kind != "cpu":
+        return reference
+    return compiled_or(reference, "omnitrack.correspondence.compiled.descriptors", "CompiledComparing", agree)
+
+
+def agree(first: Comparing, second: Comparing) -> bool:
+    """Whether two implementations give the same, to the bit, on a small map of random descriptors."""
+    found = []
+    for comparing in (first, second):
+        random = torch.Generator().manual_seed(0)
+        source, target = torch.randint(-40, 40, (2, 12 * 9, 8), generator=random).to(torch.int8)
+        cells, end = Cells((16, 12), (12, 9), "cpu"), torch.tensor([[15.5], [11.5]])
+        places, near, others = torch.randn(3, 2, 64, generator=random) * 9
+        own = comparing.own(cells, source, places + 8)
+        best = Offers(own, target, places + 8, near, near.clone(), torch.full((64,), -0.2))
+        for step in (others, near + 0.1 * others):
+            comparing.offer(cells, best, step, 0.01, 8.0)
+        offsets = torch.randn(20, 2, 1, generator=random) * 4
+        none = comparing.none_more_alike(cells, own, target, best.places, offsets, end)
+        cosines = comparing.cosines(cells, own, target, best.places)
+        found.append([best.displacements, best.scores, none, cosines])
+    return all(torch.equal(a, b) for a, b in zip(*found, strict=True))

@@ -1,0 +1,96 @@
+"""The compiled parts of flow and the filter beside their references; and what becomes of a part that cannot be had."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from omnitrack.compiled_parts import compiled_or
+from omnitrack.correspondence.appearance import PatchSimilarity, similarity
+from omnitrack.correspondence.blank_areas import recursive
+from omnitrack.correspondence.descriptors.comparing import TorchComparing, in_steps
+from omnitrack.correspondence.descriptors.search import DescriptorSearch
+
+numba = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="numba is the extra fast")
+without_numba = pytest.mark.skipif(importlib.util.find_spec("numba") is not None, reason="numba is there")
+SIZE, MAP_SIZE = (96, 64), (120, 80)
+
+
+def maps(seed: int) -> torch.Tensor:
+    """Smooth descriptors (h * w, C) of a frame, some of them short, as those of blank places are."""
+    random = torch.Generator().manual_seed(seed)
+    coarse = torch.randn(1, 16, 20, 30, generator=random)
+    smooth = F.normalize(F.interpolate(coarse, size=MAP_SIZE[::-1], mode="bicubic")[0].flatten(1).T, dim=1)
+    return in_steps(smooth * torch.rand(len(smooth), 1, generator=random).sqrt())
+
+
+def searched(comparing: object, monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """Corrected flow of some pairs, from a start that is near and from one that leads off the frame."""
+    monkeypatch.setattr("omnitrack.correspondence.descriptors.search.comparing_on", lambda kind: comparing)
+    search = DescriptorSearch(SIZE, MAP_SIZE, 1 << 17, 8.0, 0.05)
+    flows = [np.full((SIZE[1], SIZE[0], 2), start, np.float32) for start in ((0.3, -1.2), (60.0, 30.0))]
+    return [search.correct(maps(0), maps(seed), flow) for seed, flow in enumerate(flows)]
+
+
+@numba
+def test_the_search_is_that_of_torch_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    from omnitrack.correspondence.compiled.descriptors import CompiledComparing
+
+    ours, reference = (searched(part, monkeypatch) for part in (CompiledComparing(), TorchComparing()))
+    assert (ours[1] != (60.0, 30.0)).any(), "something was found"
+    for a, b in zip(ours, reference, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@numba
+@pytest.mark.parametrize("shape", [(1, 1, 2), (2, 7, 3), (64, 48, 6)])
+def test_the_recursive_filter_is_that_of_numpy_to_the_bit(shape: tuple[int, int, int]) -> None:
+    from omnitrack.correspondence.compiled.areas import recursive as ours
+
+    random = np.random.default_rng(0)
+    data, kept = random.normal(size=shape).astype(np.float32), random.random((*shape[:2], 1), np.float32)
+    before = data.copy()
+    for values, shares in ((data, kept), (data.swapaxes(0, 1), kept.swapaxes(0, 1))):
+        np.testing.assert_array_equal(ours(values, shares), recursive(values, shares))
+    np.testing.assert_array_equal(data, before)
+
+
+@numba
+def test_patches_are_compared_as_by_numpy() -> None:
+    from omnitrack.correspondence.compiled.patches import similarity as ours
+
+    frames = np.random.default_rng(0).integers(0, 256, (2, SIZE[1], SIZE[0], 3)).astype(np.uint8)
+    frames[:, :, :40] //= 64  # places of which nothing can be said
+    points = np.random.default_rng(1).uniform(-5, 100, (500, 2)).astype(np.float32)
+    compare = PatchSimilarity(SIZE)
+    patches = compare.patches(frames[0], points)
+    for frame in frames:
+        samples = compare.samples(frame, points)
+        np.testing.assert_allclose(ours(patches, samples, 600.0), similarity(patches, samples, 600.0), atol=1e-6)
+    assert len(ours(patches[:0], samples[:0], 600.0)) == 0
+
+
+@numba
+def test_a_part_that_differs_is_not_used() -> None:
+    def taken(agree: bool) -> object:
+        module = "omnitrack.correspondence.compiled.areas"
+        return compiled_or(recursive, module, "recursive", lambda part, reference: agree)
+
+    assert taken(False) is recursive
+    assert taken(True) is not recursive
+
+
+@numba
+@pytest.mark.parametrize("module", ["omnitrack.correspondence.compiled.absent", "omnitrack.correspondence.compiled"])
+def test_a_part_that_fails_is_not_used(module: str) -> None:
+    assert compiled_or(recursive, module, "absent", lambda part, reference: True) is recursive
+
+
+@without_numba
+def test_without_numba_the_reference_works() -> None:
+    module = "omnitrack.correspondence.compiled.areas"
+    assert compiled_or(recursive, module, "recursive", lambda part, reference: True) is recursive

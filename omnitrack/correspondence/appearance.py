@@ -10,7 +10,8 @@ can be said. Unlike a plain correlation it also tells a contrast that has change
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 import cv2
@@ -25,6 +26,52 @@ PATCH_SIDE = 5  # samples per side
 SPACING_PX = 1.5  # between samples, at 256 x 256
 CACHE_BYTES = 384 * 2**20  # 320 frames of 480p: a chain's window and what the threads are at
 NOISE = 2.0  # standard deviation of blurred colours that are the same, 0 to 255
+NOISE_LENGTH = 2 * NOISE**2  # n, for each number of a patch
+COLOURS = 3
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Patches around P places of a frame.
+
+    Attributes:
+        samples: (P, n) float32, whole numbers, the colours of each sample side by side.
+        sums: (P, 3) float64, of the samples of each colour.
+        lengths: (P,) float64, squared, of the patches less their means.
+    """
+
+    samples: Array
+    sums: NDArray[np.float64]
+    lengths: NDArray[np.float64]
+
+    @staticmethod
+    def of(samples: NDArray[np.uint8]) -> Patches:
+        """Those with samples (P, n)."""
+        values = samples.astype(np.float32)
+        return Patches(values, *_sums_and_lengths(values))
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> Patches:
+        """Some of them."""
+        if isinstance(rows, slice):
+            return Patches(self.samples[rows], self.sums[rows], self.lengths[rows])
+        take = partial(np.take, indices=rows, axis=0)  # several times as fast as an index
+        return Patches(take(self.samples), take(self.sums), take(self.lengths))
+
+    def contrast(self) -> Array:
+        """(P,) standard deviation about their mean colours, 0 to 255."""
+        return np.sqrt(self.lengths / self.samples.shape[1]).astype(np.float32)
+
+    def texture(self) -> Array:
+        """How much they vary along the direction in which they vary least: (P,), in levels of 0 to 255.
+
+        The root of the smaller eigenvalue of their mean structure tensor: near `NOISE` on a blank wall, and along an
+        edge, where nothing tells places from one another.
+        """
+        grid = self.samples.reshape(-1, PATCH_SIDE, PATCH_SIDE, COLOURS)
+        across, down = np.diff(grid, axis=2)[:, :-1], np.diff(grid, axis=1)[:, :, :-1]
+        xx, xy, yy = ((a * b).mean((1, 2, 3)) for a, b in ((across, across), (across, down), (down, down)))
+        least = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy**2)
+        return np.asarray(np.sqrt(np.maximum(least, 0)), np.float32)
 
 
 class PatchSimilarity:
@@ -41,53 +88,30 @@ class PatchSimilarity:
         self._blur = spacing / 2
 
     def prepare(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """A frame (H, W, 3) as `patches` wants it: blurred to the spacing of the samples."""
+        """A frame (H, W, 3) as `samples` wants it: blurred to the spacing of the samples."""
         return np.asarray(cv2.GaussianBlur(frame, (0, 0), max(self._blur, 0.3)), np.uint8)
 
-    def patches(self, prepared: NDArray[np.uint8], pixels: Array) -> Array:
-        """Patches around pixels (P, 2), less their mean colours: (P, n), n the samples times 3."""
-        samples = self.samples(prepared, pixels).astype(np.float32)
-        return samples - np.tile(_sums(samples) / PATCH_SIDE**2, PATCH_SIDE**2).astype(np.float32)
-
-    def texture(self, patches: Array) -> Array:
-        """How much patches (P, n) vary along the direction in which they vary least: (P,), in levels of 0 to 255.
-
-        The root of the smaller eigenvalue of their mean structure tensor: near `NOISE` on a blank wall, and along an
-        edge, where nothing tells places from one another.
-        """
-        grid = patches.reshape(len(patches), PATCH_SIDE, PATCH_SIDE, 3)
-        across, down = np.diff(grid, axis=2)[:, :-1], np.diff(grid, axis=1)[:, :, :-1]
-        xx, xy, yy = ((a * b).mean((1, 2, 3)) for a, b in ((across, across), (across, down), (down, down)))
-        least = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy**2)
-        return np.asarray(np.sqrt(np.maximum(least, 0)), np.float32)
-
     def samples(self, prepared: NDArray[np.uint8], pixels: Array) -> NDArray[np.uint8]:
-        """Likewise, with their mean colours: uint8."""
+        """Samples of patches around pixels (P, 2): (P, n), n the samples times 3."""
         x, y = (pixels[:, axis, None] + self._offsets[axis] for axis in (0, 1))
-        return read(prepared, x, y).reshape(len(pixels), 3 * PATCH_SIDE**2)
-
-    def compare(self, patches: Array, samples: NDArray[Any]) -> Array:
-        """Similarity (P,), in [-1, 1], of patches (P, n), which are less their means, and samples (P, n).
-
-        Samples keep theirs, which saves half of the time: the inner product with a patch has no part in them, and what
-        they add to the squared length is known.
-        """
-        return _fastest()(patches, samples, 2 * NOISE**2 * patches.shape[-1])
+        return read(prepared, x, y).reshape(len(pixels), COLOURS * PATCH_SIDE**2)
 
 
-def similarity(patches: Array, samples: NDArray[Any], noise: float) -> Array:
-    """Similarity (P,) of patches (P, n), less their means, and samples (P, n) over a noise floor."""
-    samples = samples.astype(np.float32, copy=False)
-    sums = _sums(samples)
-    length = _products(samples, samples) - _products(sums, sums) / PATCH_SIDE**2
-    found = (2 * _products(patches, samples) + noise) / (_products(patches, patches) + length + noise)
-    return np.minimum(found, 1, dtype=np.float32)
+def similarity(patches: Patches, samples: NDArray[np.uint8]) -> Array:
+    """Similarity (P,), in [-1, 1], of patches with others, of which there are the samples (P, n).
+
+    Samples are whole numbers, and so their sums and the sums of their products are exact, in whatever order.
+    """
+    values, noise = samples.astype(np.float32), NOISE_LENGTH * samples.shape[1]
+    sums, lengths = _sums_and_lengths(values)
+    both = _products(patches.samples, values) - _of_colours(patches.sums, sums) / PATCH_SIDE**2
+    return np.minimum((2 * both + noise) / (patches.lengths + lengths + noise), 1).astype(np.float32)
 
 
-def _sums(samples: Array) -> NDArray[np.float64]:
-    """Of the samples (P, n) of each colour: (P, 3). Samples are whole numbers, and so exact are their sums."""
-    colours = samples.reshape(len(samples), PATCH_SIDE**2, 3)
-    return np.asarray(np.einsum("psc->pc", colours), np.float64)
+def _sums_and_lengths(samples: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    colours = samples.reshape(len(samples), PATCH_SIDE**2, COLOURS)
+    sums = np.einsum("psc->pc", colours).astype(np.float64)
+    return sums, _products(samples, samples) - _of_colours(sums, sums) / PATCH_SIDE**2
 
 
 def _products(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
@@ -95,21 +119,24 @@ def _products(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(np.einsum("pn,pn->p", a, b))  # numpy's sums of short rows are slow
 
 
-Compare = Callable[[Array, NDArray[Any], float], Array]
+def _of_colours(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Likewise of vectors (P, 3)."""
+    return np.asarray(a[:, 0] * b[:, 0] + a[:, 1] * b[:, 1] + a[:, 2] * b[:, 2])
+
+
+Compare = Callable[[Patches, NDArray[np.uint8]], Array]
 
 
 @lru_cache
 def _fastest() -> Compare:
-    """`similarity`, compiled where it can be."""
+    """`similarity`, compiled where it can be: to the bit the same."""
     return compiled_or(similarity, "omnitrack.correspondence.compiled.patches", "similarity", _agree)
 
 
 def _agree(first: Compare, second: Compare) -> bool:
-    samples = np.random.default_rng(0).integers(0, 256, (2, 50, 3 * PATCH_SIDE**2)).astype(np.uint8)
-    patches = samples[0].astype(np.float32)
-    patches -= np.tile(_sums(patches) / PATCH_SIDE**2, PATCH_SIDE**2).astype(np.float32)
-    found = (compare(patches, other, 600.0) for other in samples for compare in (first, second))
-    return all(np.allclose(a, b, atol=1e-5) for a, b in zip(found, found, strict=True))
+    samples = np.random.default_rng(0).integers(0, 256, (2, 50, COLOURS * PATCH_SIDE**2)).astype(np.uint8)
+    patches = Patches.of(samples[0])
+    return all(np.array_equal(first(patches, other), second(patches, other)) for other in samples)
 
 
 def prepared_bytes(size: tuple[int, int]) -> int:
@@ -133,14 +160,10 @@ class FramePatches:
         frames = max(1, min(cache_bytes, CACHE_BYTES) // prepared_bytes(size))
         self._prepared = lru_cache(frames)(lambda t: self._similarity.prepare(frame(t)))
 
-    def patches(self, frame: int, pixels: Array) -> Array:
-        """Patches (P, n) around pixels (P, 2) of a frame, see `PatchSimilarity.patches`."""
-        return self._similarity.patches(self._prepared(frame), pixels)
+    def patches(self, frame: int, pixels: Array) -> Patches:
+        """Those around pixels (P, 2) of a frame."""
+        return Patches.of(self._similarity.samples(self._prepared(frame), pixels))
 
-    def texture(self, patches: Array) -> Array:
-        """Of patches (P, n), see `PatchSimilarity.texture`."""
-        return self._similarity.texture(patches)
-
-    def similarity(self, patches: Array, frame: int, pixels: Array) -> Array:
+    def similarity(self, patches: Patches, frame: int, pixels: Array) -> Array:
         """Similarity (P,), in [-1, 1], of patches with the places `pixels` (P, 2) of a frame."""
-        return self._similarity.compare(patches, self._similarity.samples(self._prepared(frame), pixels))
+        return _fastest()(patches, self._similarity.samples(self._prepared(frame), pixels))

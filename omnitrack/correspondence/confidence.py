@@ -29,7 +29,7 @@ class Cues:
         agreement: (P, T) of field and chain (`omnitrack.correspondence.agreement.agreement`).
         likeness: (P, T) of appearance (`omnitrack.correspondence.track_appearance.PointAppearance.likeness`).
         texture: (P, T) of the places that the points are said to be in
-            (`omnitrack.correspondence.appearance.PatchSimilarity.texture`): where there is none, nothing tells whether
+            (`omnitrack.correspondence.appearance.Patches.texture`): where there is none, nothing tells whether
             a track slides.
         visible: (P, T) whether the points are called seen.
     """

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.appearance import CACHE_BYTES, FramePatches
+from omnitrack.correspondence.appearance import CACHE_BYTES, FramePatches, Patches
 from omnitrack.correspondence.consistency import Hop, double_cycle_error, take_hop
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.raster import Array, CoarseGrid, lengths, sample
@@ -137,7 +137,7 @@ class HopEvidence:
 
     def _side(self, source: int, direction: int, hops: Mapping[int, Hop]) -> dict[int, _Judged]:
         patches = self._patches.patches(source, self.grid.pixels)
-        texture = log_px(np.sqrt((patches**2).mean(1)), 1.0)
+        texture = log_px(patches.contrast(), 1.0)
         chains = self._chains(source, direction, {abs(target - source) for target in hops})
         first = hops.get(source + direction)
         found = {}
@@ -218,7 +218,7 @@ class HopEvidence:
         return Detour(second.pixels, (error < CONSISTENT_PX) & first.inside & second.inside, error)
 
     def _held_against(
-        self, hop: Hop, detour: Detour | None, patches: Array, likeness: Array, target: int
+        self, hop: Hop, detour: Detour | None, patches: Patches, likeness: Array, target: int
     ) -> tuple[Array, Array, Array, Array]:
         """The columns `OF_DETOUR`; zero but the error where the detour does not lead there."""
         if detour is None:

@@ -56,10 +56,10 @@ class TrackAppearance:
     def texture(self, places: Array, first: int = 0) -> Array:
         """How much the frames vary at places (P, T, 2) of T frames from frame `first` on: (P, T).
 
-        See `omnitrack.correspondence.appearance.PatchSimilarity.texture`.
+        See `omnitrack.correspondence.appearance.Patches.texture`.
         """
-        patches = (self._patches.patches(first + t, places[:, t]) for t in range(places.shape[1]))
-        return np.stack([self._patches.texture(of_frame) for of_frame in patches], 1)
+        frames = range(places.shape[1])
+        return np.stack([self._patches.patches(first + t, places[:, t]).texture() for t in frames], 1)
 
 
 class PointAppearance:

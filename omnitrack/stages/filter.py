@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.config import as_dict, fingerprint
-from omnitrack.correspondence.appearance import FramePatches
+from omnitrack.correspondence.appearance import FramePatches, Patches
 from omnitrack.correspondence.chaining import ChainState, Rows, chain, chain_confidence, outward, start_state
 from omnitrack.correspondence.features.sampling import FrameFeatures
 from omnitrack.correspondence.raster import Array, grid_shape, pixel_grid
@@ -206,7 +206,7 @@ class _Chaining:
 
     def _correspondences(self, source: int) -> SourceCorrespondences:
         patches = self._appearance.patches(source, self._grid)
-        squared = self._appearance.texture(patches) ** 2
+        squared = patches.texture() ** 2
         own = squared / (squared + HALF_TEXTURE**2)
         features = None if self._features is None else self._features.at(source, self._grid)
         targets, displacement, confidence, occluded, statistics = [], [], [], [], []
@@ -227,7 +227,7 @@ class _Chaining:
             statistics=np.array(statistics, STATISTICS),
         )
 
-    def _chains(self, source: int, patches: NDArray[np.float32]) -> Iterator[tuple[int, ChainState]]:
+    def _chains(self, source: int, patches: Patches) -> Iterator[tuple[int, ChainState]]:
         s = self._settings
         shot, window = self._project.shot(source), max(self._distances)
 
@@ -246,7 +246,7 @@ class _Chaining:
         yield from revisits.found()
 
     def _confidence(
-        self, patches: Array, features: Array | None, gap: int, target: int, state: ChainState
+        self, patches: Patches, features: Array | None, gap: int, target: int, state: ChainState
     ) -> tuple[Array, NDArray[np.bool_]]:
         """Confidence (P,) in [0, 1], and which consistent points (P,) look too different.
 

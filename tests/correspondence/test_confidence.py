@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from omnitrack.correspondence.appearance import PATCH_SIDE, PatchSimilarity
+from omnitrack.correspondence.appearance import PATCH_SIDE, Patches
 from omnitrack.correspondence.confidence import LIKENESS_RANGE, WEIGHTS, Cues, calibrated_confidence
 
 SURE = {"chain": 1.0, "agreement": 1.0, "likeness": 0.75, "texture": 20.0, "visible": True}
@@ -46,12 +46,11 @@ def test_no_likeness_is_more_than_the_range_that_was_fitted() -> None:
 
 
 def test_texture_is_what_varies_in_both_directions() -> None:
-    compare = PatchSimilarity((256, 256))
     rows, columns = np.mgrid[:PATCH_SIDE, :PATCH_SIDE]
     flat, edge, slope = np.zeros((5, 5)), 10.0 * columns, 10.0 * columns + 10.0 * rows
     board = 10.0 * ((rows + columns) % 2)
     patches = np.stack([np.repeat(p[..., None], 3, -1).ravel() for p in (flat, edge, slope, board)])
-    found = compare.texture(patches.astype(np.float32))
+    found = Patches.of(patches.astype(np.uint8)).texture()
     assert found[:3].tolist() == pytest.approx([0, 0, 0], abs=1e-2)  # an edge tells one direction only
     bumps = np.repeat((10.0 * (rows % 2) + 10.0 * ((columns // 2) % 2))[..., None], 3, -1).ravel()
-    assert compare.texture(bumps[None].astype(np.float32))[0] > 5
+    assert Patches.of(bumps[None].astype(np.uint8)).texture()[0] > 5

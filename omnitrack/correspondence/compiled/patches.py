@@ -1,4 +1,4 @@
-"""The comparison of patches of `appearance.py`, the same but for the order of its sums."""
+"""The comparison of patches of `appearance.py`, to the bit the same."""
 
 from __future__ import annotations
 
@@ -7,35 +7,42 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.compiling import summing
+from omnitrack.compiling import exact
+from omnitrack.correspondence.appearance import COLOURS, NOISE_LENGTH, Patches
 from omnitrack.correspondence.raster import Array
 
-COLOURS = 3
+Numbers = NDArray[Any]
 
 
-def similarity(patches: Array, samples: NDArray[Any], noise: float) -> Array:
+def similarity(patches: Patches, samples: NDArray[np.uint8]) -> Array:
     """See `omnitrack.correspondence.appearance.similarity`."""
-    found = np.empty(len(patches), np.float32)
-    _compare(np.ascontiguousarray(patches), np.ascontiguousarray(samples), np.float32(noise), found)
+    found = np.empty(len(samples), np.float32)
+    if len(found):
+        noise = NOISE_LENGTH * samples.shape[1]
+        own, samples = np.ascontiguousarray(patches.samples), np.ascontiguousarray(samples)
+        _compare(noise, own, patches.sums, patches.lengths, samples, found)
     return found
 
 
-@summing
-def _compare(patches: NDArray[Any], samples: NDArray[Any], noise: np.float32, found: NDArray[Any]) -> None:
-    count = patches.shape[1]
-    for row in range(len(patches)):
-        patch, sample = patches[row], samples[row]
-        both, first, second = np.float32(0), np.float32(0), np.float32(0)
-        for n in range(count):
-            a, b = patch[n], np.float32(sample[n])
-            both += a * b
-            first += a * a
-            second += b * b
-        sums = 0.0
+@exact
+def _compare(
+    noise: float, own: Numbers, own_sums: Numbers, own_lengths: Numbers, samples: Numbers, found: Numbers
+) -> None:
+    count = own.shape[1]
+    each = count // COLOURS
+    for row in range(len(own)):
+        first, second = own[row], samples[row]
+        both, squared = np.int32(0), np.int32(0)
+        for n in range(len(second)):
+            value = np.int32(second[n])
+            both = np.int32(both + np.int32(np.int32(first[n]) * value))
+            squared = np.int32(squared + np.int32(value * value))
+        product, length = 0.0, 0.0
         for colour in range(COLOURS):
-            total = np.float32(0)
-            for n in range(colour, count, COLOURS):
-                total += np.float32(sample[n])
-            sums += np.float64(total) * np.float64(total)
-        length = np.float64(first) + (np.float64(second) - sums * COLOURS / count)
-        found[row] = min((2 * np.float64(both) + noise) / (length + noise), 1.0)
+            total = np.int32(0)
+            for n in range(each):
+                total = np.int32(total + np.int32(second[n * COLOURS + colour]))
+            product += own_sums[row, colour] * total
+            length += np.float64(total) * total
+        common, length = both - product / each, squared - length / each
+        found[row] = min((2 * common + noise) / (own_lengths[row] + length + noise), 1.0)

@@ -2,15 +2,16 @@
 
     python tests/benchmarks/time_to_accuracy.py NAME=FILE [NAME=FILE ...] --picture FILE [--json FILE]
 
-Reads what `accuracy.py --only steps --json FILE` wrote, once for each program, settings or machine that is compared, and
-draws AJ over the seconds of the fit, the mean of the clips: tracks, and the field alone. The table has every point, and
-how many seconds the first file takes to the same AJ, by the line between its points.
+Reads what `accuracy.py --only steps --json FILE` wrote, once for each program, settings or machine that is compared,
+and draws AJ over the seconds of the fit, the mean of the clips: tracks, and the field alone. The table has every point,
+and how many seconds the first file takes to the same AJ, by the line between its points.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,7 +49,7 @@ def seconds_to(points: Sequence[Point], aj: float) -> float:
     """When a line of points first reaches an AJ; infinite where it does not."""
     if points[0].aj >= aj:
         return points[0].seconds
-    for before, after in zip(points, points[1:], strict=False):
+    for before, after in pairwise(points):
         if before.aj < aj <= after.aj:
             share = (aj - before.aj) / (after.aj - before.aj)
             return before.seconds + share * (after.seconds - before.seconds)

@@ -136,8 +136,8 @@ class TorchComparing:
                 other = pixels + offset
                 on_frame = ((other >= -0.5) & (other < end)).all(0)
                 best = torch.maximum(best, self.cosines(cells, own, target, other).where(on_frame, -1))
-            rarest = best < here
-            left, pixels, own, here = left[rarest], pixels[:, rarest], own[rarest], here[rarest]
+            alone = best < here
+            left, pixels, own, here = left[alone], pixels[:, alone], own[alone], here[alone]
         none[left] = True
         return none
 

@@ -13,7 +13,7 @@ from omnitrack.compiling import exact
 from omnitrack.correspondence.descriptors.comparing import STEPS, Cells, Offers
 
 Array = NDArray[Any]
-BLOCK = 256  # places whose cells are found before any of them is read
+BLOCK = 128  # places whose cells are found before any of them is read
 _HALF, _SQUARED = np.float32(0.5), np.float32(STEPS**2)
 _ZERO, _NOT_ALIKE = np.float32(0), np.float32(-1)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from omnitrack.correspondence.raster import Array
+from omnitrack.correspondence.raster import Array, lengths
 from omnitrack.units import raster_scale
 
 # All lengths at 256 x 256.
@@ -66,7 +66,7 @@ def fit_local_maps(
         right = (weighted @ wanted).astype(np.float64)
         right[:, :2] += prior_columns
         solved = np.linalg.solve((weighted @ columns).astype(np.float64) + damping, right).astype(np.float32)
-        residual = np.linalg.norm(wanted - columns @ solved, axis=-1)
+        residual = lengths(wanted - columns @ solved)
         tolerance = max(LAST_TOLERANCE_PX, FIRST_TOLERANCE_PX / 2**nth)
         weight = weights / (1 + (residual / tolerance) ** 2)
     maps = np.swapaxes(solved[:, :2], 1, 2) / np.float32(UNIT_PX)

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.raster import Array, inside, pixel_grid
+from omnitrack.correspondence.raster import Array, inside, lengths, pixel_grid
 from omnitrack.units import raster_scale
 
 KD_TREE_SINGLE = 4  # FLANN's exact k-d tree: the same points give the same neighbours
@@ -170,7 +170,7 @@ def local_affine(source: SourceTracks, motion: NDArray[np.floating], seen: NDArr
     offset = source.positions[rows] - source.positions  # (k, M, 2)
     change = motion[rows] - motion
     most = MOST_STRAIN * source.around.distance + SLACK_PX * scale
-    same = source.alike * (seen[rows] & (np.linalg.norm(change, axis=-1) <= most))
+    same = source.alike * (seen[rows] & (lengths(change) <= most))
     weight = same
     for last in (False, False, True):
         held = offset * weight[..., None]

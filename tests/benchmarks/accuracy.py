@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import Report, commit, machine, parser_of
+from common import Report, aj_over_seconds, commit, machine, parser_of
 
 from omnitrack.config import read_toml
 from omnitrack.evaluation.table import COLUMNS
@@ -210,7 +210,7 @@ def draw(experiment: Experiment, records: list[dict[str, Any]], path: Path) -> N
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot, ticker
+    from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
     for colour, method in enumerate(records[-1]["results"]["methods"]):
@@ -230,13 +230,9 @@ def draw(experiment: Experiment, records: list[dict[str, Any]], path: Path) -> N
                 "ha": "center",
             }
             axes.annotate(f"{steps}", (time, mean), fontsize=8, **beside)
-    axes.set(xscale="log", xlabel="seconds of the fit (log), steps beside the points", ylabel="AJ, per cent")
     axes.set_title(experiment.question, fontsize=10)
-    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(ticker.ScalarFormatter())
-    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
+    aj_over_seconds(axes)
     axes.margins(x=0.12)
-    axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=110)
 

@@ -74,6 +74,18 @@ def chosen_videos(arguments: argparse.Namespace) -> Iterator[TapvidVideo]:
         raise SystemExit(str(error)) from error
 
 
+# --- pictures ---------------------------------------------------------------------------------------------------
+def aj_over_seconds(axes: Any) -> None:
+    """Make matplotlib's axes those of accuracy over time."""
+    from matplotlib import ticker
+
+    axes.set(xscale="log", xlabel="seconds of the fit (log), steps beside the points", ylabel="AJ, per cent")
+    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(ticker.ScalarFormatter())
+    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
+    axes.grid(alpha=0.3)
+
+
 # --- what a number was measured with ----------------------------------------------------------------------------
 def commit() -> str:
     """The commit, "-dirty" where the program differs from it; the tables that these scripts write may."""

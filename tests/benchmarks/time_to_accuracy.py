@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from common import Columns, Report, TableRow, parser_of
+from common import Columns, Report, TableRow, aj_over_seconds, parser_of
 
 
 class Point(NamedTuple):
@@ -77,7 +77,7 @@ def draw(found: Mapping[str, Lines], path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot, ticker
+    from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
     for colour, (name, lines) in enumerate(found.items()):
@@ -88,11 +88,7 @@ def draw(found: Mapping[str, Lines], path: Path) -> None:
             for point in points:
                 place: dict[str, Any] = {"xytext": (0, 5), "textcoords": "offset points", "ha": "center"}
                 axes.annotate(point.steps.split()[0], (point.seconds, point.aj), fontsize=7, **place)
-    axes.set(xscale="log", xlabel="seconds of the fit (log), steps beside the points", ylabel="AJ, per cent")
-    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(ticker.ScalarFormatter())
-    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
-    axes.grid(alpha=0.3)
+    aj_over_seconds(axes)
     axes.legend(fontsize=8)
     figure.savefig(path, dpi=110)
 

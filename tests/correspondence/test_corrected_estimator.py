@@ -143,4 +143,5 @@ def test_it_finds_the_motion(network: str) -> None:
     before, after = np.linalg.norm(truth, axis=-1)[moved], np.linalg.norm(found - truth, axis=-1)[moved]
     assert np.median(after) < np.median(before) / 2
     maps = corrected._descriptors.of(0).float() / STEPS
-    assert maps.shape[1] == CHANNELS and maps.norm(dim=1).max() < 1.02
+    assert maps.shape[1] == CHANNELS
+    assert maps.norm(dim=1).max() < 1.02  # half a step in each of 32 channels is 0.022 at most

@@ -1,4 +1,8 @@
-"""Which grid places of a frame moved with a point of it: most likely they are of the same thing."""
+"""Which grid places of a frame moved with a point of it: most likely they are of the same thing.
+
+Frames near the source count more than farther ones: two things part at once, and what is carried off by something
+that passes in front parts later.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,10 @@ from omnitrack.units import raster_scale
 REACH = 9  # steps of the grid to either side in which company is looked for: 54 px at 256 x 256
 NEAR = 25  # places that are nearest: what says how a point that is seen has turned
 WIDE = (2 * REACH + 1) ** 2  # all of them
-FRAMES = 6  # before and after, in which motions are compared
+COMPARED_FRAMES = 6  # before and after, in which motions are compared
 STILL_PX = 1.0  # difference of motion, at 256 x 256, of what moves together ...
 PER_PX = 0.05  # ... and per frame and px between the points: a thing may turn by 0.05 radians a frame
-LEAST_SHARE = 0.8  # of the frames that show both
+LEAST_SHARE = 0.8  # of the frames that show both, each weighed by 1 / its distance from the source
 NONE = -1
 
 Indices = NDArray[np.int64]
@@ -70,12 +74,13 @@ def company(source: int, points: Seen, grid: Seen, count: int, size: tuple[int, 
     scale, frames = raster_scale(size), points.visible.shape[1]
     start, of_grid = points.pixels[:, source], grid.pixels[:, source]
     apart = lengths(of_grid[index] - start[:, None]) / scale
-    shown, together = np.zeros(index.shape, np.int16), np.zeros(index.shape, np.int16)
-    for t in range(max(0, source - FRAMES), min(frames, source + FRAMES + 1)):
+    shown, together = np.zeros(index.shape, np.float32), np.zeros(index.shape, np.float32)
+    for t in range(max(0, source - COMPARED_FRAMES), min(frames, source + COMPARED_FRAMES + 1)):
         if t != source:
+            weight = np.float32(1 / abs(t - source))
             moved, other = points.pixels[:, t] - start, grid.pixels[:, t] - of_grid
             difference = lengths(other[index] - moved[:, None]) / scale
             both = grid.visible[index, t] & points.visible[:, t, None]
-            shown += both
-            together += both & (difference < STILL_PX + PER_PX * abs(t - source) * apart)
+            shown += weight * both
+            together += weight * (both & (difference < STILL_PX + PER_PX * abs(t - source) * apart))
     return np.where((index != NONE) & (shown > 0) & (together >= LEAST_SHARE * shown), index, NONE)

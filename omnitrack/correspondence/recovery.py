@@ -2,10 +2,12 @@
 
 Going outward from a source frame, a regular grid of its places is followed along with the points that are asked for.
 Where one of them is lost, or where nothing looks like it, those grid places that moved with it before and that are
-seen now say by an affine map where it must be (`company.py`, `local_maps.py`). It is taken up from there if it looks
-alike there under that map, and still does in the next frame, one hop on; from then on the chain goes on as any other,
-as long as it looks alike. A grid place that was found again speaks for others in its turn: so what passes behind
-something narrower than itself is carried across, the side that comes out by the side that still has to go in.
+seen now say by an affine map where it must be (`company.py`, `local_maps.py`), unless they had parted from it before it
+was lost. It is taken up from there if it looks alike there under that map, and still does in the next frame, one hop
+on; from then on the chain goes on as any other, as long as it looks alike. Where they say that it must be elsewhere,
+and what the chain sees looks like something else, it has slid onto what covers the point: it goes on from where they
+say, hidden. A grid place that was found again speaks for others in its turn: so what passes behind something narrower
+than itself is carried across, the side that comes out by the side that still has to go in.
 
 Points are found by grid places only, so that no answer depends on what else is asked. The grid is followed for
 `REACH_FRAMES`, which bounds memory and time in long clips; beyond, chains go on by themselves.
@@ -26,10 +28,10 @@ from numpy.typing import NDArray
 from omnitrack.correspondence.appearance import CACHE_BYTES
 from omnitrack.correspondence.chained_tracks import chained_states
 from omnitrack.correspondence.chaining import CAUTIOUS, Amend, ChainState, HopPrices, Similarity
-from omnitrack.correspondence.company import NEAR, NONE, WIDE, Indices, Seen, company
+from omnitrack.correspondence.company import COMPARED_FRAMES, NEAR, NONE, WIDE, Indices, Seen, company
 from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.flows import FlowSource
-from omnitrack.correspondence.local_maps import fit_local_maps
+from omnitrack.correspondence.local_maps import LocalMaps, fit_local_maps
 from omnitrack.correspondence.raster import Array, CoarseGrid, inside, lengths
 from omnitrack.correspondence.warped_patches import WarpedPatches
 from omnitrack.units import raster_scale
@@ -40,12 +42,13 @@ ALIKE = 0.5  # similarity of a place that speaks for others
 FOUND_ALIKE = 0.8  # ... of a place where a point is found again
 NEXT_ALIKE = 0.7  # ... one frame later
 STILL_ALIKE = 0.6  # ... in all others: less, and it is lost again
+LEAST_ALIKE = 0.2  # ... of a place that is seen though its company contradicts
 LEAST_CONTRAST = 6.0  # levels of 0 to 255: of less, nothing tells places from one another
 LEAST_COMPANY, MOST_COMPANY = 6, 64  # grid places that speak for a point
 LEAST_NEAR = 3  # ... for how it has turned
 AGREED_PX = 1.5  # distance of a place from where the common map takes it
 LEAST_AGREED = 0.7  # share of them
-OFF_PX = 3.0  # a chain that sees a point farther away than this is contradicted
+OFF_PX = 3.0  # a chain that sees a point farther away than this is contradicted, and company has left it
 LIKE_MARGIN = 0.2  # by which the place found must be more alike then
 FOUND_COST, FOUND_VARIANCE_PX2, FOUND_DOUBT = 5.0, 0.25, 0.3  # of the state that is taken up
 AROUND = np.array([(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1)], np.float32)  # places tried, px
@@ -82,11 +85,12 @@ class Recovery:
     def follow(self, source: int, pixels: Array, similarity: Similarity | None = None) -> list[ChainState]:
         """States in all T frames of points (P, 2) of a frame; `similarity` as in `chaining.chain`.
 
-        A point that the chain sees in all frames within reach stays as it is: where none is lost, no grid is followed.
+        A point that the chain sees in all frames within reach, where it looks alike, stays as it is: where there are
+        no others, no grid is followed.
         """
         frames = range(self.num_frames)
         plain = self.chain(source, pixels, frames, similarity)
-        lost = np.flatnonzero(~np.all([plain[t].visible for t in self.reach(source)], 0))
+        lost = np.flatnonzero(self._lost(source, pixels, plain))
         if not len(lost):
             return plain
         kept = self._grid  # of one call, whatever other threads ask for
@@ -109,6 +113,15 @@ class Recovery:
     def reach(self, source: int) -> range:
         """The frames in which points of a source frame are looked for."""
         return range(max(0, source - REACH_FRAMES), min(self.num_frames, source + REACH_FRAMES + 1))
+
+    def _lost(self, source: int, pixels: Array, plain: Sequence[ChainState]) -> NDArray[np.bool_]:
+        """Which points the chain does not see in some frame within reach, or sees where nothing looks like them."""
+        look = self.patches.patches(source, pixels)
+        lost, rough = np.zeros(len(pixels), bool), self.patches.contrast(look) > LEAST_CONTRAST
+        for t in self.reach(source):
+            alike = self.patches.compare(look, self.patches.patches(t, plain[t].pixels))
+            lost |= ~plain[t].visible | (rough & (alike < LEAST_ALIKE))
+        return lost
 
     def _followed_grid(self, source: int) -> _Grid:
         pixels, frames = CoarseGrid.of(self.flows.size).pixels, self.reach(source)
@@ -144,15 +157,15 @@ class _Points:
     ) -> None:
         self._clip, self._source, self._pixels, self._similarity = clip, source, pixels, similarity
         self._size = clip.flows.size
-        self.plain = Seen(np.stack([s.pixels for s in plain], 1), np.stack([s.visible for s in plain], 1))
-        self._of_grid = self.plain if grid is None else grid
         self._grid_pixels = CoarseGrid.of(self._size).pixels
         self._frames = clip.reach(source)
-        self._near = self._company(self.plain, NEAR)
-        self._wide: dict[int, Indices] = {}
         self._look = clip.patches.patches(source, pixels)
         self._rough = clip.patches.contrast(self._look) > LEAST_CONTRAST
         self._maps = {source: np.broadcast_to(np.eye(2, dtype=np.float32), (len(pixels), 2, 2))}
+        self.plain = self._seen(plain)
+        self._of_grid = self.plain if grid is None else grid
+        self._near = self._company(self.plain, NEAR)
+        self._wide: dict[int, Indices] = {}
 
     def follow(
         self, frames: range, speakers: Speakers, speaks: dict[int, NDArray[np.bool_]] | None = None
@@ -162,20 +175,35 @@ class _Points:
         def amend(t: int, state: ChainState) -> ChainState:
             if t not in self._frames:  # nothing vouches for what was found any more
                 return replace(state, found_again=np.zeros_like(state.found_again))
+            if abs(t - self._source) == 1:
+                self._set_out()
             before = self._maps[t - 1 if t > self._source else t + 1]
             alike = self._alike(t, state.pixels, before)
-            places, may_speak = speakers(t, state, alike > ALIKE)
+            self._there[t] = places, may_speak = speakers(t, state, alike > ALIKE)
             self._maps[t] = maps = self._turned(places, may_speak, before)
             alike = self._alike(t, state.pixels, maps)
             slid = state.visible & state.found_again & (alike < STILL_ALIKE)
             cost = state.cost + np.float32(self._clip.prices.hidden) * slid
             state = replace(state, visible=state.visible & ~slid, cost=cost)
-            state, alike = self._found(t, state, alike, places, may_speak)
+            state, alike = self._corrected(t, state, alike)
+            seen = state.visible & (alike > ALIKE)
+            self._last[seen], self._last_pixels[seen] = t, state.pixels[seen]
             if speaks is not None:
-                speaks[t] = state.visible & (alike > ALIKE)
+                speaks[t] = seen
             return state
 
         return self._clip.chain(self._source, self._pixels, frames, self._similarity, amend)
+
+    def _seen(self, states: Sequence[ChainState]) -> Seen:
+        """What the states in the frames within reach show; near the source only what looks alike there.
+
+        A place that slid onto what covers it would say that its company has left it.
+        """
+        pixels, visible = np.stack([s.pixels for s in states], 1), np.stack([s.visible for s in states], 1)
+        for nth, t in enumerate(self._frames):
+            if 0 < abs(t - self._source) <= COMPARED_FRAMES:
+                visible[:, nth] &= self._alike(t, pixels[:, nth], self._maps[self._source]) > ALIKE
+        return Seen(pixels, visible)
 
     def _company(self, points: Seen, count: int) -> Indices:
         return company(self._source - self._frames.start, points, self._of_grid, count, self._size)
@@ -192,40 +220,72 @@ class _Points:
         known = (there.sum(1) >= LEAST_NEAR) & fitted.sane
         return np.where(known[:, None, None], fitted.maps, before)
 
-    def _found(
-        self, t: int, state: ChainState, alike: Array, places: Array, may_speak: NDArray[np.bool_]
-    ) -> tuple[ChainState, Array]:
-        """The state with what is found again, and how alike it is."""
-        scale = raster_scale(self._size)
-        rows = np.flatnonzero(self._rough & (~state.visible | (alike < ALIKE)))
-        index, there = self._speaking(rows, may_speak)
-        enough = there.sum(1) >= LEAST_COMPANY
-        rows, index, there = rows[enough], index[enough], there[enough]
+    def _set_out(self) -> None:
+        """Begin in the source frame, where every point was seen and everything may speak."""
+        self._there = {self._source: (self._grid_pixels, np.ones(len(self._grid_pixels), bool))}
+        self._last, self._last_pixels = np.full(len(self._pixels), self._source), self._pixels.copy()
+
+    def _corrected(self, t: int, state: ChainState, alike: Array) -> tuple[ChainState, Array]:
+        """The state with what is found again, and hidden what slid onto something else; and how alike all is."""
         following = t + (1 if t > self._source else -1)
-        flows = self._clip.flows
-        if not len(rows) or not (flows.has(t, following) and flows.has(following, t)):
+        flows, scale = self._clip.flows, raster_scale(self._size)
+        doubtful = np.flatnonzero(self._rough & (~state.visible | (alike < ALIKE)))
+        if not len(doubtful) or not (flows.has(t, following) and flows.has(following, t)):
             return state, alike
-        offsets = self._grid_pixels[index] - self._pixels[rows, None]
-        fitted = fit_local_maps(offsets, places[index], there.astype(np.float32), self._maps[t][rows], self._size)
-        agreed = (there & (fitted.residual < AGREED_PX)).sum(1)
-        sure = (agreed >= LEAST_COMPANY) & (agreed > LEAST_AGREED * there.sum(1)) & fitted.sane
-        off = lengths(fitted.places - state.pixels[rows]) / scale
-        sure &= inside(fitted.places, self._size) & (~state.visible[rows] | (off > OFF_PX))
-        if not sure.any():
+        rows, maps, places = self._elsewhere(t, doubtful, state)
+        if not len(rows):
             return state, alike
-        rows, maps = rows[sure], fitted.maps[sure]
         self._maps[t][rows] = maps
         alike[rows] = self._alike(t, state.pixels[rows], maps, rows)
-        found, likeness = self._best_around(t, fitted.places[sure], maps, rows)
+        found, likeness = self._best_around(t, places, maps, rows)
         hop = take_hop(flows, t, following, found)
         stays = (hop.cycle_error < self._clip.threshold_px * scale) & (
             self._alike(following, hop.pixels, maps, rows) > NEXT_ALIKE
         )
-        better = ~state.visible[rows] | (likeness > alike[rows] + LIKE_MARGIN)
-        taken = stays & better & (likeness > FOUND_ALIKE)
-        rows = rows[taken]
-        alike[rows] = likeness[taken]
-        return _taken_up(state, rows, found[taken]), alike
+        seen = state.visible[rows]
+        taken = stays & (likeness > FOUND_ALIKE) & (~seen | (likeness > alike[rows] + LIKE_MARGIN))
+        covered = seen & ~taken & (alike[rows] < LEAST_ALIKE)
+        alike[rows[taken]] = likeness[taken]
+        state = _hidden(state, rows[covered], places[covered], self._clip.prices.hidden)
+        return _taken_up(state, rows[taken], found[taken]), alike
+
+    def _elsewhere(self, t: int, rows: Indices, state: ChainState) -> tuple[Indices, Array, Array]:
+        """Those of some points (n,) that their company is sure to be elsewhere: they, their maps, and their places."""
+        index, there = self._speaking(rows, self._there[t][1])
+        enough = there.sum(1) >= LEAST_COMPANY
+        rows, index, there = rows[enough], index[enough], there[enough]
+        if not len(rows):
+            return rows, np.empty((0, 2, 2), np.float32), np.empty((0, 2), np.float32)
+        fitted = self._fitted(rows, index, self._there[t][0][index], there, self._maps[t][rows])
+        agreed = (there & (fitted.residual < AGREED_PX)).sum(1)
+        sure = (agreed >= LEAST_COMPANY) & (agreed > LEAST_AGREED * there.sum(1)) & fitted.sane
+        sure &= inside(fitted.places, self._size)
+        sure &= ~state.visible[rows] | (self._px_apart(fitted.places, state.pixels[rows]) > OFF_PX)
+        sure[sure] = self._stayed(rows[sure], index[sure], there[sure])
+        return rows[sure], fitted.maps[sure], fitted.places[sure]
+
+    def _stayed(self, rows: Indices, index: Indices, there: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether the company (n, K) was still with some points where they were last seen."""
+        places, spoke = np.empty((*index.shape, 2), np.float32), np.zeros(index.shape, bool)
+        last = self._last[rows]
+        for t in np.unique(last).tolist():
+            of = last == t
+            places[of], spoke[of] = (values[index[of]] for values in self._there[t])
+        both = there & spoke
+        fitted = self._fitted(rows, index, places, both, self._maps[self._source][rows])
+        off = self._px_apart(fitted.places, self._last_pixels[rows])
+        return np.asarray((off < OFF_PX) | (both.sum(1) < LEAST_NEAR))
+
+    def _fitted(
+        self, rows: Indices, index: Indices, places: Array, there: NDArray[np.bool_], prior: Array
+    ) -> LocalMaps:
+        """Maps of some points by their company (n, K) at places (n, K, 2)."""
+        offsets = self._grid_pixels[index] - self._pixels[rows, None]
+        return fit_local_maps(offsets, places, there.astype(np.float32), prior, self._size)
+
+    def _px_apart(self, here: Array, there: Array) -> Array:
+        """Distances (n,) of pixels (n, 2), at 256 x 256."""
+        return np.asarray(lengths(here - there) / raster_scale(self._size))
 
     def _speaking(self, rows: Indices, may_speak: NDArray[np.bool_]) -> tuple[Indices, NDArray[np.bool_]]:
         """Of some points the company that may speak, nearest first, and which entries are any."""
@@ -264,6 +324,12 @@ def _with_rows(state: ChainState, rows: Indices, part: ChainState) -> ChainState
     for name, value in values.items():
         value[rows] = getattr(part, name)
     return ChainState(**values)
+
+
+def _hidden(state: ChainState, rows: Indices, places: Array, price: float) -> ChainState:
+    """The state with some points hidden at places (n, 2)."""
+    no, cost = np.zeros(len(rows), bool), (state.cost[rows] + price).astype(np.float32)
+    return _with_rows(state, rows, ChainState(places, no, no, cost, state.variance[rows], state.doubt[rows], no))
 
 
 def _taken_up(state: ChainState, rows: Indices, places: Array) -> ChainState:

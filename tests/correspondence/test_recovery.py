@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -9,19 +12,38 @@ from numpy.typing import NDArray
 from omnitrack.correspondence import recovery as recovery_module
 from omnitrack.correspondence.chaining import ChainState
 from omnitrack.correspondence.company import NEAR, NONE, Seen, around, company
+from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.local_maps import fit_local_maps
 from omnitrack.correspondence.raster import CoarseGrid
 from omnitrack.correspondence.recovery import Recovery
 from omnitrack.correspondence.warped_patches import UNLIKE, WarpedPatches
 from omnitrack.synthetic import SyntheticScene, occluder_scene
+from omnitrack.synthetic.scenes import drift
+from omnitrack.synthetic.shapes import rectangle
 
 SIZE = (128, 96)
 FRAMES = 16
+SLOWED_PX = 10.0  # around what covers: reach of patches
 
 
 @pytest.fixture(scope="module")
 def occluder() -> SyntheticScene:
     return occluder_scene(SIZE, FRAMES, speed=4.0)
+
+
+class Sliding(FlowSource):
+    """Exact flow, but the nearer to the pole, which stands still, the slower, as patches that show both have it."""
+
+    def __init__(self, scene: SyntheticScene, exact: FlowSource) -> None:
+        self.size, self._exact = scene.size, exact
+        away = cv2.distanceTransform((scene.depth_order(0) != 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        self._speed = np.clip(away / SLOWED_PX, 0, 1).astype(np.float32)[..., None]
+
+    def has(self, source: int, target: int) -> bool:
+        return self._exact.has(source, target)
+
+    def flow(self, source: int, target: int) -> NDArray[np.float32]:
+        return self._speed * self._exact.flow(source, target)
 
 
 def clip(scene: SyntheticScene, exact_flows: type, gaps: tuple[int, ...] = (1,)) -> Recovery:
@@ -123,6 +145,48 @@ def test_what_moves_apart_is_no_company() -> None:
     assert 0 < len(kept) < len(beside)
     assert (grid.pixels[kept, 0] < 64).all()
     assert (grid.pixels[np.setdiff1d(beside, kept), 0] >= 64).all()
+
+
+def test_what_is_carried_off_later_stays_company() -> None:
+    grid, source, carried_off = CoarseGrid.of(SIZE), 6, 9  # 3 frames on, a place beside the point slides
+    frames = np.arange(13)
+    moving = grid.pixels[:, None] + (frames - source)[:, None] * np.float32([3, 0])
+    beside = int(around(np.float32([[62, 48]]), SIZE, NEAR)[0, 1])
+    moving[beside, carried_off:] = moving[beside, carried_off - 1]
+    seen = Seen(moving.astype(np.float32), np.ones((len(grid.pixels), 13), bool))
+    point = Seen((np.float32([62, 48]) + (frames - source)[:, None] * np.float32([3, 0]))[None], np.ones((1, 13), bool))
+    assert beside in company(source, point, seen, NEAR, SIZE)[0]
+    moving[beside, 7:] = moving[beside, 6]  # what parts at once was another thing
+    assert beside not in company(source, point, Seen(moving.astype(np.float32), seen.visible), NEAR, SIZE)[0]
+
+
+def test_a_chain_that_slid_onto_what_covers_it_is_hidden(exact_flows: type) -> None:
+    scene = occluder_scene(SIZE, 28, speed=2.0)
+    inner = CoarseGrid.of(SIZE).pixels
+    inner = inner[np.linalg.norm(inner - np.array([37, 48]), axis=-1) < 14] + np.float32(0.3)
+    _, seen = scene.tracks(np.column_stack([np.zeros(len(inner)), inner]))
+    recovery = Recovery(Sliding(scene, exact_flows(scene)), scene.frames().__getitem__, scene.num_frames, (1,), 2.0)
+    plain, states = recovery.chain(0, inner, range(scene.num_frames), None), recovery.follow(0, inner)
+
+    def false(states: list[ChainState]) -> float:
+        return (in_all(states, "visible") & ~seen).sum() / (~seen).sum()
+
+    assert false(plain) > 0.9  # all ride on the pole
+    assert false(states) < 0.6
+
+
+def test_company_that_had_parted_says_nothing(exact_flows: type) -> None:
+    # A badge before a disc; both are at rest around the source frame. The disc sets off, then the badge changes colour.
+    pole, disc, ground = occluder_scene(SIZE, FRAMES, speed=4.0).layers
+    badge = replace(pole, shape=rectangle(-4, -4, 4, 4), motion=drift(34, 48, 0, 0))
+    later = replace(disc, motion=lambda t: disc.motion(max(0, t - 7)))
+    scene = SyntheticScene(SIZE, FRAMES, [badge, later, ground])
+    frames = scene.frames()
+    frames[11:, 44:52, 30:38] = np.random.default_rng(0).integers(0, 255, (8, 8, 3))
+    points = np.array([[34.3, 48.2]], np.float32)
+    states = Recovery(exact_flows(scene), frames.__getitem__, FRAMES, (1,), 2.0).follow(0, points)
+    assert in_all(states, "visible").all()
+    np.testing.assert_allclose(in_all(states, "pixels")[0], points.repeat(FRAMES, 0), atol=1e-3)
 
 
 def test_a_place_is_not_its_own_company() -> None:

@@ -2,8 +2,8 @@
 
 Going outward from a source frame, a regular grid of its places is followed along with the points that are asked for.
 Where one of them is lost, or where nothing looks like it, those grid places that moved with it before and that are
-seen now say by an affine map where it must be (`company.py`, `local_maps.py`), unless they had parted from it before it
-was lost. It is taken up from there if it looks alike there under that map, and still does in the next frame, one hop
+seen now say by an affine map where it must be (`company.py`, `company_vote.py`), unless they had parted from it before
+it was lost. It is taken up from there if it looks alike there under that map, and still does in the next frame, one hop
 on; from then on the chain goes on as any other, as long as it looks alike. Where they say that it must be elsewhere,
 and what the chain sees looks like something else, it has slid onto what covers the point: it goes on from where they
 say, hidden. A grid place that was found again speaks for others in its turn: so what passes behind something narrower
@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 from omnitrack.correspondence.appearance import CACHE_BYTES
 from omnitrack.correspondence.chained_tracks import chained_states
 from omnitrack.correspondence.chaining import CAUTIOUS, Amend, ChainState, HopPrices, Similarity
-from omnitrack.correspondence.company import COMPARED_FRAMES, NEAR, NONE, WIDE, Indices, Seen, company
+from omnitrack.correspondence.company import COMPARED_FRAMES, Indices, Seen
+from omnitrack.correspondence.company_vote import CompanyVote
 from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.flows import FlowSource
-from omnitrack.correspondence.local_maps import LocalMaps, fit_local_maps
-from omnitrack.correspondence.raster import Array, CoarseGrid, inside, lengths
+from omnitrack.correspondence.raster import Array, CoarseGrid, lengths
 from omnitrack.correspondence.warped_patches import WarpedPatches
 from omnitrack.units import raster_scale
 
@@ -44,11 +44,7 @@ NEXT_ALIKE = 0.7  # ... one frame later
 STILL_ALIKE = 0.6  # ... in all others: less, and it is lost again
 LEAST_ALIKE = 0.2  # ... of a place that is seen though its company contradicts
 LEAST_CONTRAST = 6.0  # levels of 0 to 255: of less, nothing tells places from one another
-LEAST_COMPANY, MOST_COMPANY = 6, 64  # grid places that speak for a point
-LEAST_NEAR = 3  # ... for how it has turned
-AGREED_PX = 1.5  # distance of a place from where the common map takes it
-LEAST_AGREED = 0.7  # share of them
-OFF_PX = 3.0  # a chain that sees a point farther away than this is contradicted, and company has left it
+OFF_PX = 3.0  # a chain that sees a point farther away than this is contradicted
 LIKE_MARGIN = 0.2  # by which the place found must be more alike then
 FOUND_COST, FOUND_VARIANCE_PX2, FOUND_DOUBT = 5.0, 0.25, 0.3  # of the state that is taken up
 AROUND = np.array([(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1)], np.float32)  # places tried, px
@@ -156,16 +152,12 @@ class _Points:
         similarity: Similarity | None,
     ) -> None:
         self._clip, self._source, self._pixels, self._similarity = clip, source, pixels, similarity
-        self._size = clip.flows.size
-        self._grid_pixels = CoarseGrid.of(self._size).pixels
-        self._frames = clip.reach(source)
+        self._size, self._frames = clip.flows.size, clip.reach(source)
         self._look = clip.patches.patches(source, pixels)
         self._rough = clip.patches.contrast(self._look) > LEAST_CONTRAST
-        self._maps = {source: np.broadcast_to(np.eye(2, dtype=np.float32), (len(pixels), 2, 2))}
         self.plain = self._seen(plain)
-        self._of_grid = self.plain if grid is None else grid
-        self._near = self._company(self.plain, NEAR)
-        self._wide: dict[int, Indices] = {}
+        self._vote = CompanyVote(source - self._frames.start, self.plain, grid or self.plain, self._size)
+        self._maps = {source: self._vote.unturned}
 
     def follow(
         self, frames: range, speakers: Speakers, speaks: dict[int, NDArray[np.bool_]] | None = None
@@ -176,18 +168,17 @@ class _Points:
             if t not in self._frames:  # nothing vouches for what was found any more
                 return replace(state, found_again=np.zeros_like(state.found_again))
             if abs(t - self._source) == 1:
-                self._set_out()
+                self._vote.set_out()
             before = self._maps[t - 1 if t > self._source else t + 1]
-            alike = self._alike(t, state.pixels, before)
-            self._there[t] = places, may_speak = speakers(t, state, alike > ALIKE)
-            self._maps[t] = maps = self._turned(places, may_speak, before)
+            self._vote.hear(*speakers(t, state, self._alike(t, state.pixels, before) > ALIKE))
+            self._maps[t] = maps = self._vote.turned(before)
             alike = self._alike(t, state.pixels, maps)
             slid = state.visible & state.found_again & (alike < STILL_ALIKE)
             cost = state.cost + np.float32(self._clip.prices.hidden) * slid
             state = replace(state, visible=state.visible & ~slid, cost=cost)
             state, alike = self._corrected(t, state, alike)
             seen = state.visible & (alike > ALIKE)
-            self._last[seen], self._last_pixels[seen] = t, state.pixels[seen]
+            self._vote.saw(seen, state.pixels)
             if speaks is not None:
                 speaks[t] = seen
             return state
@@ -202,28 +193,12 @@ class _Points:
         pixels, visible = np.stack([s.pixels for s in states], 1), np.stack([s.visible for s in states], 1)
         for nth, t in enumerate(self._frames):
             if 0 < abs(t - self._source) <= COMPARED_FRAMES:
-                visible[:, nth] &= self._alike(t, pixels[:, nth], self._maps[self._source]) > ALIKE
+                visible[:, nth] &= self._alike(t, pixels[:, nth]) > ALIKE
         return Seen(pixels, visible)
 
-    def _company(self, points: Seen, count: int) -> Indices:
-        return company(self._source - self._frames.start, points, self._of_grid, count, self._size)
-
-    def _alike(self, t: int, places: Array, maps: Array, rows: Indices | slice = slice(None)) -> Array:
+    def _alike(self, t: int, places: Array, maps: Array | None = None, rows: Indices | slice = slice(None)) -> Array:
         patches = self._clip.patches
         return patches.compare(self._look[rows], patches.patches(t, places, maps))
-
-    def _turned(self, places: Array, may_speak: NDArray[np.bool_], before: Array) -> Array:
-        """(P, 2, 2) the maps of the nearest company, or those before where there is too little of it."""
-        there = (self._near != NONE) & may_speak[self._near]
-        offsets = self._grid_pixels[self._near] - self._pixels[:, None]
-        fitted = fit_local_maps(offsets, places[self._near], there.astype(np.float32), before, self._size, rounds=2)
-        known = (there.sum(1) >= LEAST_NEAR) & fitted.sane
-        return np.where(known[:, None, None], fitted.maps, before)
-
-    def _set_out(self) -> None:
-        """Begin in the source frame, where every point was seen and everything may speak."""
-        self._there = {self._source: (self._grid_pixels, np.ones(len(self._grid_pixels), bool))}
-        self._last, self._last_pixels = np.full(len(self._pixels), self._source), self._pixels.copy()
 
     def _corrected(self, t: int, state: ChainState, alike: Array) -> tuple[ChainState, Array]:
         """The state with what is found again, and hidden what slid onto something else; and how alike all is."""
@@ -232,7 +207,11 @@ class _Points:
         doubtful = np.flatnonzero(self._rough & (~state.visible | (alike < ALIKE)))
         if not len(doubtful) or not (flows.has(t, following) and flows.has(following, t)):
             return state, alike
-        rows, maps, places = self._elsewhere(t, doubtful, state)
+        verdict = self._vote.verdict(doubtful, self._maps[t][doubtful])
+        off = lengths(verdict.places - state.pixels[verdict.rows]) / scale
+        verdict = verdict.of(~state.visible[verdict.rows] | (off > OFF_PX))
+        verdict = verdict.of(~self._vote.parted(verdict))
+        rows, maps, places = verdict.rows, verdict.maps, verdict.places
         if not len(rows):
             return state, alike
         self._maps[t][rows] = maps
@@ -248,55 +227,6 @@ class _Points:
         alike[rows[taken]] = likeness[taken]
         state = _hidden(state, rows[covered], places[covered], self._clip.prices.hidden)
         return _taken_up(state, rows[taken], found[taken]), alike
-
-    def _elsewhere(self, t: int, rows: Indices, state: ChainState) -> tuple[Indices, Array, Array]:
-        """Those of some points (n,) that their company is sure to be elsewhere: they, their maps, and their places."""
-        index, there = self._speaking(rows, self._there[t][1])
-        enough = there.sum(1) >= LEAST_COMPANY
-        rows, index, there = rows[enough], index[enough], there[enough]
-        if not len(rows):
-            return rows, np.empty((0, 2, 2), np.float32), np.empty((0, 2), np.float32)
-        fitted = self._fitted(rows, index, self._there[t][0][index], there, self._maps[t][rows])
-        agreed = (there & (fitted.residual < AGREED_PX)).sum(1)
-        sure = (agreed >= LEAST_COMPANY) & (agreed > LEAST_AGREED * there.sum(1)) & fitted.sane
-        sure &= inside(fitted.places, self._size)
-        sure &= ~state.visible[rows] | (self._px_apart(fitted.places, state.pixels[rows]) > OFF_PX)
-        sure[sure] = self._stayed(rows[sure], index[sure], there[sure])
-        return rows[sure], fitted.maps[sure], fitted.places[sure]
-
-    def _stayed(self, rows: Indices, index: Indices, there: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Whether the company (n, K) was still with some points where they were last seen."""
-        places, spoke = np.empty((*index.shape, 2), np.float32), np.zeros(index.shape, bool)
-        last = self._last[rows]
-        for t in np.unique(last).tolist():
-            of = last == t
-            places[of], spoke[of] = (values[index[of]] for values in self._there[t])
-        both = there & spoke
-        fitted = self._fitted(rows, index, places, both, self._maps[self._source][rows])
-        off = self._px_apart(fitted.places, self._last_pixels[rows])
-        return np.asarray((off < OFF_PX) | (both.sum(1) < LEAST_NEAR))
-
-    def _fitted(
-        self, rows: Indices, index: Indices, places: Array, there: NDArray[np.bool_], prior: Array
-    ) -> LocalMaps:
-        """Maps of some points by their company (n, K) at places (n, K, 2)."""
-        offsets = self._grid_pixels[index] - self._pixels[rows, None]
-        return fit_local_maps(offsets, places, there.astype(np.float32), prior, self._size)
-
-    def _px_apart(self, here: Array, there: Array) -> Array:
-        """Distances (n,) of pixels (n, 2), at 256 x 256."""
-        return np.asarray(lengths(here - there) / raster_scale(self._size))
-
-    def _speaking(self, rows: Indices, may_speak: NDArray[np.bool_]) -> tuple[Indices, NDArray[np.bool_]]:
-        """Of some points the company that may speak, nearest first, and which entries are any."""
-        new = [row for row in rows.tolist() if row not in self._wide]
-        if new:
-            part = Seen(self.plain.pixels[new], self.plain.visible[new])
-            self._wide.update(zip(new, self._company(part, WIDE), strict=True))
-        index = np.array([self._wide[row] for row in rows.tolist()], np.int64).reshape(len(rows), WIDE)
-        there = (index != NONE) & may_speak[index]
-        order = np.argsort(~there, axis=1, kind="stable")[:, :MOST_COMPANY]
-        return np.take_along_axis(index, order, 1), np.take_along_axis(there, order, 1)
 
     def _best_around(self, t: int, places: Array, maps: Array, rows: Indices) -> tuple[Array, Array]:
         """Of the places on and beside those given (n, 2) the most alike, and how alike they are (n,)."""

@@ -137,7 +137,8 @@ def chain(
         similarity: Likeness of the points with where they land. Where it is given, a hop is also chosen by what it
             leads to: flow that slid onto something else is consistent, but looks different.
         prices: Of the hops.
-        amend: What becomes of each state before the chain goes on from it.
+        amend: What becomes of each state before the chain goes on from it. Its arrays are read when a hop starts
+            there: who keeps them can hide points in them until then.
 
     Yields:
         (target, state), in the order of `targets`.

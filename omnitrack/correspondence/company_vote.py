@@ -60,21 +60,24 @@ class CompanyVote:
         points: They, by the flow alone.
         grid: The source frame's grid places (`CoarseGrid`) likewise.
         size: (width, height) of the frames in pixels.
+
+    Attributes:
+        unturned: (P, 2, 2) the maps in the source frame.
+        last_seen: (P,) frames from the source to where each point was seen last.
     """
 
     def __init__(self, source: int, points: Seen, grid: Seen, size: tuple[int, int]) -> None:
         self._source, self._points, self._grid, self._size = source, points, grid, size
         self._pixels, self._grid_pixels = points.pixels[:, source], CoarseGrid.of(size).pixels
         self._near = company(source, points, grid, NEAR, size)
+        self.unturned = np.broadcast_to(np.eye(2, dtype=np.float32), (len(self._pixels), 2, 2))
         self._wide: dict[int, Indices] = {}
         self.set_out()
 
     def set_out(self) -> None:
         """Begin in the source frame, where every point was seen and everything may speak."""
-        count = len(self._pixels)
-        self.unturned = np.broadcast_to(np.eye(2, dtype=np.float32), (count, 2, 2))
         self._heard = [(self._grid_pixels, np.ones(len(self._grid_pixels), bool))]
-        self._last, self._last_pixels = np.zeros(count, int), self._pixels.copy()
+        self.last_seen, self._last_pixels = np.zeros(len(self._pixels), int), self._pixels.copy()
 
     def hear(self, places: Array, may_speak: Bools) -> None:
         """Go on to the next frame: the grid's places (G, 2) there, and which of them may speak (G,)."""
@@ -82,7 +85,7 @@ class CompanyVote:
 
     def saw(self, which: Bools, pixels: Array) -> None:
         """Which of the points (P,) are seen in this frame, of pixels (P, 2)."""
-        self._last[which], self._last_pixels[which] = len(self._heard) - 1, pixels[which]
+        self.last_seen[which], self._last_pixels[which] = len(self._heard) - 1, pixels[which]
 
     def turned(self, before: Array) -> Array:
         """(P, 2, 2) the maps of the nearest company, or those before where there is too little of it."""
@@ -109,7 +112,7 @@ class CompanyVote:
     def parted(self, verdict: Verdict) -> Bools:
         """Whether the company had left the points (n,) of a verdict where they were last seen: then it says nothing."""
         rows, (index, there) = verdict.rows, verdict.company
-        places, spoke, last = np.empty((*index.shape, 2), np.float32), np.zeros(index.shape, bool), self._last[rows]
+        places, spoke, last = np.empty((*index.shape, 2), np.float32), np.zeros(index.shape, bool), self.last_seen[rows]
         for nth in np.unique(last).tolist():
             of = last == nth
             places[of], spoke[of] = (values[index[of]] for values in self._heard[nth])

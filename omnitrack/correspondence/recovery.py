@@ -4,10 +4,10 @@ Going outward from a source frame, a regular grid of its places is followed alon
 Where one of them is lost, or where nothing looks like it, those grid places that moved with it before and that are
 seen now say by an affine map where it must be (`company.py`, `company_vote.py`), unless they had parted from it before
 it was lost. It is taken up from there if it looks alike there under that map, and still does in the next frame, one hop
-on; from then on the chain goes on as any other, as long as it looks alike. Where they say that it must be elsewhere,
-and what the chain sees looks like something else, it has slid onto what covers the point: it goes on from where they
-say, hidden. A grid place that was found again speaks for others in its turn: so what passes behind something narrower
-than itself is carried across, the side that comes out by the side that still has to go in.
+on; from then on the chain goes on as any other, as long as it looks alike. Else it is there, hidden: also where the
+chain sees it elsewhere and that looks like something else, as it has slid onto what covers the point. A grid place that
+was found again speaks for others in its turn: so what passes behind something narrower than itself is carried across,
+the side that comes out by the side that still has to go in.
 
 Points are found by grid places only, so that no answer depends on what else is asked. The grid is followed for
 `REACH_FRAMES`, which bounds memory and time in long clips; beyond, chains go on by themselves.
@@ -169,6 +169,7 @@ class _Points:
                 return replace(state, found_again=np.zeros_like(state.found_again))
             if abs(t - self._source) == 1:
                 self._vote.set_out()
+                self._passed: list[ChainState] = []  # those of the frames between
             before = self._maps[t - 1 if t > self._source else t + 1]
             self._vote.hear(*speakers(t, state, self._alike(t, state.pixels, before) > ALIKE))
             self._maps[t] = maps = self._vote.turned(before)
@@ -176,7 +177,9 @@ class _Points:
             slid = state.visible & state.found_again & (alike < STILL_ALIKE)
             cost = state.cost + np.float32(self._clip.prices.hidden) * slid
             state = replace(state, visible=state.visible & ~slid, cost=cost)
-            state, alike = self._corrected(t, state, alike)
+            state, alike, found = self._corrected(t, state, alike)
+            self._take_back(found)
+            self._passed.append(state)
             seen = state.visible & (alike > ALIKE)
             self._vote.saw(seen, state.pixels)
             if speaks is not None:
@@ -200,33 +203,42 @@ class _Points:
         patches = self._clip.patches
         return patches.compare(self._look[rows], patches.patches(t, places, maps))
 
-    def _corrected(self, t: int, state: ChainState, alike: Array) -> tuple[ChainState, Array]:
-        """The state with what is found again, and hidden what slid onto something else; and how alike all is."""
-        following = t + (1 if t > self._source else -1)
+    def _corrected(self, t: int, state: ChainState, alike: Array) -> tuple[ChainState, Array, Indices]:
+        """The state with points found again or hidden by their company; how alike all are; and which are found."""
         flows, scale = self._clip.flows, raster_scale(self._size)
+        onward = 1 if t > self._source else -1
+        beside = t + onward if 0 <= t + onward < self._clip.num_frames else t - onward
         doubtful = np.flatnonzero(self._rough & (~state.visible | (alike < ALIKE)))
-        if not len(doubtful) or not (flows.has(t, following) and flows.has(following, t)):
-            return state, alike
+        none = doubtful[:0]
+        if not len(doubtful) or not (flows.has(t, beside) and flows.has(beside, t)):
+            return state, alike, none
         verdict = self._vote.verdict(doubtful, self._maps[t][doubtful])
         off = lengths(verdict.places - state.pixels[verdict.rows]) / scale
         verdict = verdict.of(~state.visible[verdict.rows] | (off > OFF_PX))
         verdict = verdict.of(~self._vote.parted(verdict))
         rows, maps, places = verdict.rows, verdict.maps, verdict.places
         if not len(rows):
-            return state, alike
+            return state, alike, none
         self._maps[t][rows] = maps
         alike[rows] = self._alike(t, state.pixels[rows], maps, rows)
-        found, likeness = self._best_around(t, places, maps, rows)
-        hop = take_hop(flows, t, following, found)
+        best, likeness = self._best_around(t, places, maps, rows)
+        hop = take_hop(flows, t, beside, best)
         stays = (hop.cycle_error < self._clip.threshold_px * scale) & (
-            self._alike(following, hop.pixels, maps, rows) > NEXT_ALIKE
+            self._alike(beside, hop.pixels, maps, rows) > NEXT_ALIKE
         )
         seen = state.visible[rows]
-        taken = stays & (likeness > FOUND_ALIKE) & (~seen | (likeness > alike[rows] + LIKE_MARGIN))
-        covered = seen & ~taken & (alike[rows] < LEAST_ALIKE)
-        alike[rows[taken]] = likeness[taken]
-        state = _hidden(state, rows[covered], places[covered], self._clip.prices.hidden)
-        return _taken_up(state, rows[taken], found[taken]), alike
+        found = stays & (likeness > FOUND_ALIKE) & (~seen | (likeness > alike[rows] + LIKE_MARGIN))
+        hidden = ~found & (~seen | (alike[rows] < LEAST_ALIKE))
+        alike[rows[found]] = likeness[found]
+        state = _hidden(state, rows[hidden], places[hidden], self._clip.prices.hidden)
+        return _taken_up(state, rows[found], best[found]), alike, rows[found]
+
+    def _take_back(self, found: Indices) -> None:
+        """Hide points that are found in the frames since they were last seen as they look: there they had slid."""
+        for passed, state in enumerate(self._passed, 1):
+            slid = found[self._vote.last_seen[found] < passed]
+            state.visible[slid] = False
+            state.cost[slid] += self._clip.prices.hidden
 
     def _best_around(self, t: int, places: Array, maps: Array, rows: Indices) -> tuple[Array, Array]:
         """Of the places on and beside those given (n, 2) the most alike, and how alike they are (n,)."""
@@ -257,8 +269,8 @@ def _with_rows(state: ChainState, rows: Indices, part: ChainState) -> ChainState
 
 
 def _hidden(state: ChainState, rows: Indices, places: Array, price: float) -> ChainState:
-    """The state with some points hidden at places (n, 2)."""
-    no, cost = np.zeros(len(rows), bool), (state.cost[rows] + price).astype(np.float32)
+    """The state with some points hidden at places (n, 2): for a price, where they were seen."""
+    no, cost = np.zeros(len(rows), bool), state.cost[rows] + np.float32(price) * state.visible[rows]
     return _with_rows(state, rows, ChainState(places, no, no, cost, state.variance[rows], state.doubt[rows], no))
 
 

@@ -38,12 +38,14 @@ class ChainedTrack:
         confidence: (P, T) in [0, 1], 0 where not visible (`omnitrack.correspondence.chaining.chain_confidence`).
         found_again: (P, T) bool, seen and known by its looks in every frame since it was lost
             (`omnitrack.correspondence.recovery`).
+        covered: (P, T) bool, hidden where another thing is seen (likewise).
     """
 
     pixels: Array
     visible: NDArray[np.bool_]
     confidence: Array
     found_again: NDArray[np.bool_]
+    covered: NDArray[np.bool_]
 
 
 def chain_everywhere(
@@ -86,5 +88,6 @@ def chained_track(states: Sequence[ChainState], threshold_px: float) -> ChainedT
     variance, doubt = (np.stack([getattr(s, name) for s in states], 1) for name in ("variance", "doubt"))
     pixels = np.stack([s.pixels for s in states], 1)
     belief = LEAST_BELIEF + (1 - LEAST_BELIEF) * np.exp(-doubt)
-    found_again = visible & np.stack([s.found_again for s in states], 1)
-    return ChainedTrack(pixels, visible, visible * chain_confidence(variance, threshold_px) * belief, found_again)
+    found_again, covered = (np.stack([getattr(s, name) for s in states], 1) for name in ("found_again", "covered"))
+    confidence = visible * chain_confidence(variance, threshold_px) * belief
+    return ChainedTrack(pixels, visible, confidence, visible & found_again, covered)

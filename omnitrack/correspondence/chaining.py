@@ -78,6 +78,7 @@ class ChainState:
         variance: (P,) accumulated squared cycle error of the way, in squared pixels at 256 x 256.
         doubt: (P,) accumulated - log (1 - P) of the way; exp (- doubt): the probability that all of its hops are right.
         found_again: (P,) bool, the way begins where the lost point was found again (`recovery.py`).
+        covered: (P,) bool, hidden where another thing is seen (likewise).
     """
 
     pixels: Array
@@ -87,6 +88,7 @@ class ChainState:
     variance: Array
     doubt: Array
     found_again: NDArray[np.bool_]
+    covered: NDArray[np.bool_]
 
 
 def chain_confidence(variance: Array, threshold_px: float) -> Array:
@@ -97,7 +99,7 @@ def chain_confidence(variance: Array, threshold_px: float) -> Array:
 def start_state(pixels: Array) -> ChainState:
     """Points (P, 2) in their own frame."""
     yes, zero = np.ones(len(pixels), bool), np.zeros(len(pixels), np.float32)
-    return ChainState(np.asarray(pixels, np.float32), yes, yes, zero, zero, zero, ~yes)
+    return ChainState(np.asarray(pixels, np.float32), yes, yes, zero, zero, zero, ~yes, ~yes)
 
 
 def outward(source: int, frames: range, window: int = 0) -> list[list[int]]:
@@ -161,7 +163,7 @@ def chain(
             last = states[target - direction]
             no = np.zeros(count, bool)
             lost = last.variance + MAX_ERROR_PX**2, last.doubt - np.log(LEAST_RIGHT, dtype=np.float32)
-            best = ChainState(last.pixels, no, no, last.cost + prices.hidden, *lost, last.found_again)
+            best = ChainState(last.pixels, no, no, last.cost + prices.hidden, *lost, last.found_again, no)
         states[target] = best = best if amend is None else amend(target, best)
         for frame in [t for t in states if abs(target - t) >= longest]:
             if direction * (needed.get(frame, target) - target) <= 0:
@@ -197,8 +199,8 @@ def extend(
     price = prices.hop + variance + prices.doubt * doubt
     price = price + prices.hidden * ~state.visible + prices.inconsistent * inconsistent
     cost = (state.cost + price).astype(np.float32)
-    variance, doubt = state.variance + variance, state.doubt + doubt
-    return ChainState(hop.pixels, visible, reliable, cost, variance, doubt, state.found_again)
+    variance, doubt, unknown = state.variance + variance, state.doubt + doubt, np.zeros_like(visible)
+    return ChainState(hop.pixels, visible, reliable, cost, variance, doubt, state.found_again, unknown)
 
 
 def cheapest(candidates: Sequence[ChainState], target: int, similarity: Similarity | None = None) -> ChainState:

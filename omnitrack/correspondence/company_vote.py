@@ -121,6 +121,21 @@ class CompanyVote:
         off = lengths(fitted.places - self._last_pixels[rows]) / raster_scale(self._size)
         return np.asarray((off >= PARTED_PX) & (both.sum(1) >= LEAST_NEAR))
 
+    def occupied(self, verdict: Verdict) -> Bools:
+        """Whether another thing of the source frame is seen at the places (n,) of a verdict.
+
+        A grid place that may speak, a step of the grid from there at most, which their map takes farther away.
+        """
+        places, may_speak = self._heard[-1]
+        there, came_from = places[may_speak], self._grid_pixels[may_speak]
+        step = CoarseGrid.of(self._size).stride
+        occupied = np.zeros(len(verdict.rows), bool)
+        for nth, (row, turn, place) in enumerate(zip(verdict.rows, verdict.maps, verdict.places, strict=True)):
+            near = lengths(there - place) < step
+            taken = place + (came_from[near] - self._pixels[row]) @ turn.T
+            occupied[nth] = (lengths(there[near] - taken) > step).any()
+        return occupied
+
     def _fitted(
         self, rows: Indices | slice, index: Indices, places: Array, there: Bools, before: Array, rounds: int = 4
     ) -> LocalMaps:

@@ -5,9 +5,10 @@ Where one of them is lost, or where nothing looks like it, those grid places tha
 seen now say by an affine map where it must be (`company.py`, `company_vote.py`), unless they had parted from it before
 it was lost. It is taken up from there if it looks alike there under that map, and still does in the next frame, one hop
 on; from then on the chain goes on as any other, as long as it looks alike. Else it is there, hidden: also where the
-chain sees it elsewhere and that looks like something else, as it has slid onto what covers the point. A grid place that
-was found again speaks for others in its turn: so what passes behind something narrower than itself is carried across,
-the side that comes out by the side that still has to go in.
+chain sees it elsewhere and that looks like something else, as it has slid onto what covers the point. Where grid places
+of another thing are seen there, it is certainly covered. A grid place that was found again speaks for others in its
+turn: so what passes behind something narrower than itself is carried across, the side that comes out by the side that
+still has to go in.
 
 Points are found by grid places only, so that no answer depends on what else is asked. The grid is followed for
 `REACH_FRAMES`, which bounds memory and time in long clips; beyond, chains go on by themselves.
@@ -230,7 +231,8 @@ class _Points:
         found = stays & (likeness > FOUND_ALIKE) & (~seen | (likeness > alike[rows] + LIKE_MARGIN))
         hidden = ~found & (~seen | (alike[rows] < LEAST_ALIKE))
         alike[rows[found]] = likeness[found]
-        state = _hidden(state, rows[hidden], places[hidden], self._clip.prices.hidden)
+        covered = self._vote.occupied(verdict)[hidden]
+        state = _hidden(state, rows[hidden], places[hidden], covered, self._clip.prices.hidden)
         return _taken_up(state, rows[found], best[found]), alike, rows[found]
 
     def _take_back(self, found: Indices) -> None:
@@ -268,14 +270,15 @@ def _with_rows(state: ChainState, rows: Indices, part: ChainState) -> ChainState
     return ChainState(**values)
 
 
-def _hidden(state: ChainState, rows: Indices, places: Array, price: float) -> ChainState:
+def _hidden(state: ChainState, rows: Indices, places: Array, covered: NDArray[np.bool_], price: float) -> ChainState:
     """The state with some points hidden at places (n, 2): for a price, where they were seen."""
     no, cost = np.zeros(len(rows), bool), state.cost[rows] + np.float32(price) * state.visible[rows]
-    return _with_rows(state, rows, ChainState(places, no, no, cost, state.variance[rows], state.doubt[rows], no))
+    variance, doubt = state.variance[rows], state.doubt[rows]
+    return _with_rows(state, rows, ChainState(places, no, no, cost, variance, doubt, no, covered))
 
 
 def _taken_up(state: ChainState, rows: Indices, places: Array) -> ChainState:
     """The state with some points found again at places (n, 2)."""
     yes, each = np.ones(len(rows), bool), np.ones(len(rows), np.float32)
     variance, doubt = FOUND_VARIANCE_PX2 * each, FOUND_DOUBT * each
-    return _with_rows(state, rows, ChainState(places, yes, yes, FOUND_COST * each, variance, doubt, yes))
+    return _with_rows(state, rows, ChainState(places, yes, yes, FOUND_COST * each, variance, doubt, yes, ~yes))

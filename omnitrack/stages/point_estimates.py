@@ -74,7 +74,8 @@ def join_estimates(
 
     visible, chain_pixels = by_anchor(lambda one: one.chained.visible), by_anchor(lambda one: one.chained.pixels)
     confidence = by_anchor(lambda one: one.chained.confidence)
-    chained = ChainedTrack(chain_pixels, visible, confidence, by_anchor(lambda one: one.chained.found_again))
+    found_again, covered = by_anchor(lambda one: one.chained.found_again), by_anchor(lambda one: one.chained.covered)
+    chained = ChainedTrack(chain_pixels, visible, confidence, found_again, covered)
     trusted, field_pixels = by_anchor(lambda one: one.trusted), by_anchor(lambda one: one.field.pixels)
     serving = serving_anchors(
         anchors,

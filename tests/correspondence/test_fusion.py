@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -48,7 +48,9 @@ class SteadyFlows(FlowSource):
 def track_of(positions: list[tuple[float, float]], visible: list[bool]) -> ChainedTrack:
     """The chain of one point, sure where it is visible."""
     seen = np.array([visible])
-    return ChainedTrack(np.array([positions], np.float32), seen, seen.astype(np.float32), np.zeros_like(seen))
+    return ChainedTrack(
+        np.array([positions], np.float32), seen, seen.astype(np.float32), *np.zeros((2, *seen.shape), bool)
+    )
 
 
 def expected(
@@ -131,6 +133,8 @@ def test_what_four_witnesses_say_together(
     place = np.array([[[10.0 + apart_px, 10.0]]], np.float32)
     answer = agreement.fused_visibility(chained, place, np.array([[field]]), np.float32([[likeness]]), SIZE)
     assert answer.tolist() == [[seen]]
+    covered = replace(chained, covered=np.ones_like(chained.covered))  # another thing is seen there
+    assert not agreement.fused_visibility(covered, place, np.array([[field]]), np.float32([[likeness]]), SIZE).any()
 
 
 def test_without_flow_a_trusted_field_carries_on_where_the_chain_ends() -> None:
@@ -192,7 +196,7 @@ def test_exact_flow_pulls_a_rough_start_onto_the_track(exact_flows: type) -> Non
     rough = truth.astype(np.float32) + np.random.default_rng(0).normal(0, 0.2, truth.shape).astype(np.float32)
     rough[:, 3] = points
     seen = np.ones((2, 7), bool)
-    chained = ChainedTrack(rough, seen, seen.astype(np.float32), np.zeros_like(seen))
+    chained = ChainedTrack(rough, seen, seen.astype(np.float32), *np.zeros((2, *seen.shape), bool))
     fused = fuse_positions(flows, expected(chained, 3, rough, seen, flows.size), (1, 2, 4))
     assert np.abs(fused - truth).max() < 0.25 * np.abs(rough - truth).max()
     np.testing.assert_allclose(fused[:, 3], points, atol=1e-4)

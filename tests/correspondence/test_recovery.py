@@ -90,6 +90,9 @@ def test_what_passes_behind_a_pole_is_found_again(occluder: SyntheticScene, exac
         assert found[:, t].mean() > 0.5
         assert in_all(plain, "visible")[:, t].mean() < 0.3
     assert (visible & ~seen).mean() < 0.03
+    covered = in_all(states, "covered")
+    assert covered[~seen].mean() > 0.8
+    assert covered[seen].mean() < 0.05
     assert np.median(error[~seen]) < 0.5  # hidden, they are where their company says ...
     assert np.median(np.linalg.norm(in_all(plain, "pixels") - truth, axis=-1)[~seen]) > 5  # ... not where a chain ends
 

@@ -247,9 +247,9 @@ def test_the_cheapest_way_is_the_one_that_comparing_all_looks_finds() -> None:
         asked += len(pixels)
         return likeness[rows][np.arange(len(pixels)), pixels[:, 0].astype(int)]
 
-    seen = rng.random((3, ways, count)) < 0.5
+    seen = rng.random((4, ways, count)) < 0.5
     candidates = [
-        ChainState(places[k], seen[0, k], seen[1, k], costs[k], costs[k] + k, 2 * costs[k], seen[2, k])
+        ChainState(places[k], seen[0, k], seen[1, k], costs[k], costs[k] + k, 2 * costs[k], seen[2, k], seen[3, k])
         for k in range(ways)
     ]
     found = cheapest(candidates, 7, looks)

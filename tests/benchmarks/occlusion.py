@@ -50,7 +50,9 @@ COLUMNS: Columns = {
     "AJ (lowest)": "{average_jaccard:.1f} ({lowest:.1f})",
     "delta_avg": "{delta:.1f}",
     "OA": "{accuracy:.1f}",
-    "px at reappearance (worst)": "{reappearance_px:.2f} ({worst_px:.2f})",
+    "px at reappearance (worst)": lambda row: (
+        "-" if np.isnan(row["reappearance_px"]) else f"{row['reappearance_px']:.2f} ({row['worst_px']:.2f})"
+    ),
     "in order": lambda row: "-" if row["ordered"] is None else f"{row['ordered']} of {len(row['seeds'])}",
     "seconds": "{seconds:.0f}",
 }

@@ -231,7 +231,7 @@ class _Points:
         found = stays & (likeness > FOUND_ALIKE) & (~seen | (likeness > alike[rows] + LIKE_MARGIN))
         hidden = ~found & (~seen | (alike[rows] < LEAST_ALIKE))
         alike[rows[found]] = likeness[found]
-        covered = self._vote.occupied(verdict)[hidden]
+        covered = self._vote.occupied(verdict.of(hidden))
         state = _hidden(state, rows[hidden], places[hidden], covered, self._clip.prices.hidden)
         return _taken_up(state, rows[found], best[found]), alike, rows[found]
 

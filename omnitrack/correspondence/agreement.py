@@ -118,8 +118,8 @@ def fused_visibility(
 
     The field's depth and the chained flow say 0 or 1, their agreement on the place from 0 to 1, and appearance 0 where
     a point is just alike, less where it is not (`omnitrack.correspondence.track_appearance.PointAppearance.likeness`).
-    Where a point was found again its looks have been asked, and the field, fitted to what had lost it, is not; where
-    another thing is seen in its place, nothing else is.
+    Where a point was found again its looks have been asked, and the field, fitted to what had lost it, is not.
+    Where another thing is seen in its place it is hidden, whatever they say.
     """
     evidence = field_visible + chained.visible.astype(np.float32) + agreement(chained, field_pixels, size) + likeness
     return np.asarray((evidence > SEEN_EVIDENCE) & ~chained.covered | chained.found_again)

@@ -159,6 +159,7 @@ class _Points:
         self.plain = self._seen(plain)
         self._vote = CompanyVote(source - self._frames.start, self.plain, grid or self.plain, self._size)
         self._maps = {source: self._vote.unturned}
+        self._passed: list[ChainState] = []  # outward from the source frame
 
     def follow(
         self, frames: range, speakers: Speakers, speaks: dict[int, NDArray[np.bool_]] | None = None
@@ -170,7 +171,7 @@ class _Points:
                 return replace(state, found_again=np.zeros_like(state.found_again))
             if abs(t - self._source) == 1:
                 self._vote.set_out()
-                self._passed: list[ChainState] = []  # those of the frames between
+                self._passed = []
             before = self._maps[t - 1 if t > self._source else t + 1]
             self._vote.hear(*speakers(t, state, self._alike(t, state.pixels, before) > ALIKE))
             self._maps[t] = maps = self._vote.turned(before)

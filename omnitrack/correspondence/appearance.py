@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.compiled_parts import compiled_or
+from omnitrack.compiled_parts import CompiledPart
 from omnitrack.correspondence.raster import Array, read
 from omnitrack.units import raster_scale
 
@@ -127,17 +127,14 @@ def _of_colours(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.fl
 Compare = Callable[[Patches, NDArray[np.uint8]], Array]
 
 
-@lru_cache
-def _fastest() -> Compare:
-    """`similarity`, compiled where it can be: to the bit the same."""
-    return compiled_or(similarity, "omnitrack.correspondence.compiled.patches", "similarity", _agree)
-
-
 def _agree(first: Compare, second: Compare) -> bool:
     shape = 2, 50, COLOURS * PATCH_SIDE**2
     samples = np.random.default_rng(0).integers(0, 255, shape, np.uint8, endpoint=True)
     patches = Patches.of(samples[0])
     return all(np.array_equal(first(patches, other), second(patches, other)) for other in samples)
+
+
+SIMILARITY = CompiledPart[Compare](similarity, "omnitrack.correspondence.compiled.patches", "similarity", _agree)
 
 
 def prepared_bytes(size: tuple[int, int]) -> int:
@@ -167,4 +164,4 @@ class FramePatches:
 
     def similarity(self, patches: Patches, frame: int, pixels: Array) -> Array:
         """Similarity (P,), in [-1, 1], of patches with the places `pixels` (P, 2) of a frame."""
-        return _fastest()(patches, self._similarity.samples(self._prepared(frame), pixels))
+        return SIMILARITY.fastest(patches, self._similarity.samples(self._prepared(frame), pixels))

@@ -22,13 +22,12 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.compiled_parts import compiled_or
+from omnitrack.compiled_parts import CompiledPart
 from omnitrack.correspondence.raster import Array
 from omnitrack.units import raster_scale
 
@@ -179,7 +178,7 @@ def _edges(areas: Array) -> tuple[Array, Array]:
 
 def _smooth(data: Array, edges: tuple[Array, Array], reach: float) -> Array:
     """Weighted means of data (h, w, C) over areas with a standard deviation of `reach` places, ended by edges."""
-    along = _fastest()
+    along = RECURSIVE.fastest
     for index in range(PASSES):
         sigma = reach * np.sqrt(3) * 2 ** (PASSES - 1 - index) / np.sqrt(4**PASSES - 1)
         for axis, edge in zip((1, 0), edges, strict=True):
@@ -198,13 +197,13 @@ def recursive(data: Array, kept: Array) -> Array:
     return data
 
 
-@lru_cache
-def _fastest() -> Callable[[Array, Array], Array]:
-    """`recursive`, compiled where it can be."""
-    return compiled_or(recursive, "omnitrack.correspondence.compiled.areas", "recursive", _agree)
+Along = Callable[[Array, Array], Array]
 
 
-def _agree(first: Callable[[Array, Array], Array], second: Callable[[Array, Array], Array]) -> bool:
+def _agree(first: Along, second: Along) -> bool:
     random = np.random.default_rng(0)
     data, kept = random.random((5, 6, 2), np.float32), random.random((5, 6, 1), np.float32)
     return np.array_equal(first(data, kept), second(data, kept))
+
+
+RECURSIVE = CompiledPart[Along](recursive, "omnitrack.correspondence.compiled.areas", "recursive", _agree)

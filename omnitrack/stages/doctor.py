@@ -77,10 +77,14 @@ def _devices() -> dict[str, str]:
 
 
 def _compiled_core(kind: str) -> str:
+    from omnitrack.correspondence import compiled
     from omnitrack.motion.fused.fused import trouble
 
-    why_not = trouble(kind)
-    return f"without the compiled core: {why_not}" if why_not else "compiled core in use"
+    if why_not := trouble(kind):
+        return f"without the compiled core: {why_not}"
+    if kind == "cpu" and (why_not := compiled.trouble()):
+        return f"compiled core in use, but flow and filter are slower than they could be: {why_not}"
+    return "compiled core in use"
 
 
 def _extras() -> dict[str, str]:

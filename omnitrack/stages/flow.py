@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from omnitrack.config import as_dict
+from omnitrack.correspondence.compiled import trouble
 from omnitrack.correspondence.estimators import descriptor_network, open_estimator, weights_identity
 from omnitrack.correspondence.estimators.contract import Clip, PairEstimator
 from omnitrack.correspondence.estimators.dis import SEARCH
@@ -124,6 +125,8 @@ def compute_flow(
     have, finished_as = _take_up(project, product, parts, stamp, progress)
     missing = [pair for pair in wanted if pair not in have]
     if missing:
+        if why := trouble():
+            progress.warn(f"flow is slower than it could be: {why}")
         if said := keyframes_sentence(project, stamp["settings"]["pairs"], len(wanted)):
             progress.note(said)
         _compute_missing(project, settings, estimator, parts, missing, len(wanted), progress)

@@ -9,11 +9,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from omnitrack.compiled_parts import compiled_or
+from omnitrack.compiled_parts import CompiledPart
+from omnitrack.correspondence import blank_areas
 from omnitrack.correspondence.appearance import Patches, PatchSimilarity, similarity
 from omnitrack.correspondence.blank_areas import recursive
+from omnitrack.correspondence.compiled import trouble
 from omnitrack.correspondence.descriptors.comparing import TorchComparing, in_steps
 from omnitrack.correspondence.descriptors.search import DescriptorSearch
+from omnitrack.progress import Progress
+from omnitrack.project.project import Project
+from omnitrack.settings import Settings
+from omnitrack.stages.doctor import examine
+from omnitrack.stages.flow import compute_flow
 
 numba = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="numba is the extra fast")
 without_numba = pytest.mark.skipif(importlib.util.find_spec("numba") is not None, reason="numba is there")
@@ -76,21 +83,42 @@ def test_patches_are_compared_as_by_numpy_to_the_bit() -> None:
 
 @numba
 def test_a_part_that_differs_is_not_used() -> None:
-    def taken(agree: bool) -> object:
+    def tried(agree: bool) -> CompiledPart:
         module = "omnitrack.correspondence.compiled.areas"
-        return compiled_or(recursive, module, "recursive", lambda part, reference: agree)
+        return CompiledPart(recursive, module, "recursive", lambda part, reference: agree)
 
-    assert taken(False) is recursive
-    assert taken(True) is not recursive
+    assert tried(False).fastest is recursive
+    assert tried(False).trouble == "omnitrack.correspondence.compiled.areas.recursive differs from its reference"
+    assert tried(True).fastest is not recursive
+    assert not tried(True).trouble
 
 
 @numba
 @pytest.mark.parametrize("module", ["omnitrack.correspondence.compiled.absent", "omnitrack.correspondence.compiled"])
 def test_a_part_that_fails_is_not_used(module: str) -> None:
-    assert compiled_or(recursive, module, "absent", lambda part, reference: True) is recursive
+    part = CompiledPart(recursive, module, "absent", lambda part, reference: True)
+    assert part.fastest is recursive
+    assert "absent failed: " in part.trouble
+
+
+@numba
+def test_all_parts_are_used_here() -> None:
+    assert not trouble()
+
+
+@numba
+def test_flow_and_doctor_say_what_is_not_used(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blank_areas, "RECURSIVE", CompiledPart(recursive, "numba", "absent", lambda *_: True))
+    heard: list[str] = []
+    listener = Progress()
+    monkeypatch.setattr(listener, "warn", heard.append)
+    compute_flow(project, Settings(), listener)
+    assert any("flow is slower than it could be: numba.absent failed" in text for text in heard)
+    assert "numba.absent failed" in examine().devices["cpu"]
 
 
 @without_numba
 def test_without_numba_the_reference_works() -> None:
-    module = "omnitrack.correspondence.compiled.areas"
-    assert compiled_or(recursive, module, "recursive", lambda part, reference: True) is recursive
+    part = CompiledPart(recursive, "omnitrack.correspondence.compiled.areas", "recursive", lambda *_: True)
+    assert part.fastest is recursive
+    assert not part.trouble

@@ -20,7 +20,7 @@ from omnitrack.motion.warp import CanonicalWarp, PlainLayers
 pytest.importorskip("numba", reason="the compiled core is the extra fast")
 from omnitrack.motion.fused import carrying, trust
 from omnitrack.motion.fused.blocks import BLOCK
-from omnitrack.motion.fused.packing import shape_of
+from omnitrack.motion.fused.packing import Packed, shape_of
 
 FRAMES, TOLERANCE = 5, 2e-5
 # sides of the planes, their channels, widths of the hidden layers
@@ -96,14 +96,23 @@ def test_back_undoes_there(scalar_map: str) -> None:
 
 def test_results_do_not_depend_on_threads_or_slabs(monkeypatch: pytest.MonkeyPatch) -> None:
     warp, count = warp_of("spline"), 40 * BLOCK + 1
-    found = []
-    for threads in (1, 2, 5):
+    layers = warp.time_columns()  # by torch, whose own products do depend on its threads
+    assert isinstance(layers, FusedLayers)
+    leaves = [torch.randn(3, count), *(part.detach() for part in layers.packed)]
+    frames, weight = torch.randint(0, FRAMES, (count,)), torch.randn(3, count)
+
+    def carried_by(threads: int) -> list[Tensor]:
+        points, *packed = (leaf.clone().requires_grad_() for leaf in leaves)
         with cpu_threads(threads):
-            found.append(results(warp, count, True, FusedLayers, torch.float32))
+            landed = layers.carried(points, frames, Packed(*packed), layers.shape, True)
+            gradients = torch.autograd.grad(landed, [points, *packed], weight)
+        return [landed.detach(), *gradients]
+
+    found = [carried_by(threads) for threads in (1, 2, 5)]
     for other in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
     monkeypatch.setattr(carrying, "SLAB", 8 * BLOCK)
-    for a, b in zip(found[0], results(warp, count, True, FusedLayers, torch.float32), strict=True):
+    for a, b in zip(found[0], carried_by(2), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)  # sums in another order
 
 

@@ -9,13 +9,12 @@ Here pixels and displacements are (2, N), all x and then all y: that way torch i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from omnitrack.compiled_parts import compiled_or
+from omnitrack.compiled_parts import CompiledPart
 
 STEPS = 127  # of a descriptor's numbers, from 0 to 1: sums of their products are exact in float32
 AROUND_AT_ONCE = 8  # pixels for which one of these places is more alike are not asked for the next
@@ -116,7 +115,7 @@ class TorchComparing:
     def offer(self, cells: Cells, best: Offers, displacements: Tensor, to_near: float, farthest: float) -> None:
         """See `Comparing`."""
         x, y = displacements - best.near
-        away = (x * x + y * y).sqrt()
+        away = (x * x + y * y).double().sqrt().float()  # torch's root of a float32 is off by a bit on some processors
         scores = self.cosines(cells, best.own, best.target, best.places + displacements)
         scores -= to_near * away.clamp(max=farthest)
         better = scores > best.scores
@@ -142,15 +141,6 @@ class TorchComparing:
         return none
 
 
-@lru_cache
-def comparing_on(kind: str) -> Comparing:
-    """The operations for a kind of device: on a CPU compiled, where they can be."""
-    reference = TorchComparing()
-    if kind != "cpu":
-        return reference
-    return compiled_or(reference, "omnitrack.correspondence.compiled.descriptors", "CompiledComparing", agree)
-
-
 def agree(first: Comparing, second: Comparing) -> bool:
     """Whether two implementations give the same, to the bit, on a small map of random descriptors."""
     found = []
@@ -168,3 +158,13 @@ def agree(first: Comparing, second: Comparing) -> bool:
         cosines = comparing.cosines(cells, own, target, best.places)
         found.append([best.displacements, best.scores, none, cosines])
     return all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+COMPARING = CompiledPart[Comparing](
+    TorchComparing(), "omnitrack.correspondence.compiled.descriptors", "CompiledComparing", agree
+)
+
+
+def comparing_on(kind: str) -> Comparing:
+    """The operations for a kind of device: on a CPU compiled, where they can be."""
+    return COMPARING.fastest if kind == "cpu" else COMPARING.reference

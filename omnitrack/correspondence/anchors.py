@@ -56,6 +56,10 @@ class Anchors:
         for frame in np.unique(self.frames).tolist():
             yield frame, np.flatnonzero(self.frames == frame)
 
+    def last_frames(self) -> Rows:
+        """(P,) the last frame in which each point is known."""
+        return self.frames[np.append(np.flatnonzero(np.diff(self.points)), len(self.points) - 1)]
+
     def mask(self, num_frames: int) -> NDArray[np.bool_]:
         """(P, T) bool: where there is an anchor."""
         known = np.zeros((len(self), num_frames), bool)

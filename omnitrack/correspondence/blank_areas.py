@@ -71,7 +71,8 @@ class BlankAreas:
         side = 2 * min(max(1, round(SPOT_PX * scale)), MOST_MEDIAN) + 1
         areas = np.asarray(cv2.medianBlur(frame, side), np.uint8)
         self._texture = _texture(frame, areas, scale)
-        self._edges = _edges(self._averaged(areas.astype(np.float32)))
+        edges = _edges(self._averaged(areas.astype(np.float32)))
+        self._passes = {reach: _passes(edges, reach / self._spacing) for reach in REACHES_PX}
 
     def follow(self, flow: Array) -> Array:
         """The flow (H, W, 2) of the frame, where it is blank that of its surroundings."""
@@ -88,11 +89,11 @@ class BlankAreas:
         share, variance = np.ones_like(mass), np.full_like(mass, MOST_VARIANCE_PX2)
         for reach in (REACHES_PX[0], *REACHES_PX):  # the widest once more, without what is odd
             area = np.float32(2 * np.pi * reach**2)
-            held = area * _smooth(data * share[..., None], self._edges, reach / self._spacing)
+            held = area * _smooth(data * share[..., None], self._passes[reach])
             mean = _solve(held[..., :3], held[..., 3:] + known[..., None] * mean, known)
             squared = ((coarse - mean) ** 2).sum(-1) / self._scale**2
             weights = np.stack([mass, mass * np.minimum(squared, MOST_VARIANCE_PX2)], -1)
-            spread = area * _smooth(weights, self._edges, reach / self._spacing)
+            spread = area * _smooth(weights, self._passes[reach])
             variance = (spread[..., 1] + ENOUGH * variance) / (spread[..., 0] + ENOUGH)
             share, known = 1 / (1 + squared / ODD_PX**2) ** 2, np.float32(1) / (LEAST_SPREAD_PX2 + variance)
         return np.concatenate([mean, known[..., None]], -1)
@@ -176,14 +177,24 @@ def _edges(areas: Array) -> tuple[Array, Array]:
     return found[0], found[1]
 
 
-def _smooth(data: Array, edges: tuple[Array, Array], reach: float) -> Array:
-    """Weighted means of data (h, w, C) over areas with a standard deviation of `reach` places, ended by edges."""
-    along = RECURSIVE.fastest
+Passes = list[tuple[int, Array]]
+
+
+def _passes(edges: tuple[Array, Array], reach: float) -> Passes:
+    """The passes over areas with a standard deviation of `reach` places: axis, and what is kept along it (h, w, 1)."""
+    found: Passes = []
     for index in range(PASSES):
         sigma = reach * np.sqrt(3) * 2 ** (PASSES - 1 - index) / np.sqrt(4**PASSES - 1)
         for axis, edge in zip((1, 0), edges, strict=True):
-            kept = np.exp(-np.sqrt(2) / sigma * (1 + reach * edge))[..., None].astype(np.float32)
-            data = along(data.swapaxes(0, axis), kept.swapaxes(0, axis)).swapaxes(0, axis)
+            found.append((axis, np.exp(-np.sqrt(2) / sigma * (1 + reach * edge))[..., None].astype(np.float32)))
+    return found
+
+
+def _smooth(data: Array, passes: Passes) -> Array:
+    """Weighted means of data (h, w, C) over areas that edges end."""
+    along = RECURSIVE.fastest
+    for axis, kept in passes:
+        data = along(data.swapaxes(0, axis), kept.swapaxes(0, axis)).swapaxes(0, axis)
     return np.asarray(data, np.float32)
 
 

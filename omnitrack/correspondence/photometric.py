@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+_SUM = np.ones((1, 3), np.float32)  # over colours: numpy takes twenty times as long along so short an axis
+
 
 def photometric_error(
     source: NDArray[np.uint8], target: NDArray[np.uint8], flow: NDArray[np.float32], sigma_px: float
@@ -25,7 +27,8 @@ def photometric_error(
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     edge = cv2.BORDER_REPLICATE
     moved = cv2.remap(target, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=edge)
-    squares = np.square(moved.astype(np.float32) - source).sum(-1)
+    differences = cv2.absdiff(moved, source)
+    squares = cv2.transform(cv2.multiply(differences, differences, dtype=cv2.CV_32F), _SUM)
     return np.asarray(cv2.GaussianBlur(squares, (0, 0), sigma_px), np.float32)
 
 

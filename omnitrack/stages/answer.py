@@ -55,7 +55,9 @@ def inside_shot(frames: Rows, shot: range) -> NDArray[np.bool_]:
 
 
 def chunks(points: Rows, frames: Rows, shot: range) -> Iterator[Rows]:
-    """Tracks to be worked on together in a shot: those known in several frames of it, and frame by frame the others.
+    """Tracks to be worked on together in a shot, in order: those known in several frames of it, and then the others.
+
+    Of these the tracks of one frame are together as far as there is room: what is made of a frame is made once.
 
     Args:
         points: (R,) the track of each query and pin, in order.
@@ -65,8 +67,7 @@ def chunks(points: Rows, frames: Rows, shot: range) -> Iterator[Rows]:
     there = np.flatnonzero(inside_shot(frames, shot))
     tracks, first, known = np.unique(points[there], return_index=True, return_counts=True)
     most = max(1, min(CHUNK_POINTS, CHUNK_ENTRIES // len(shot)))
-    group = np.where(known == 1, frames[there][first], -1)
-    for value in np.unique(group):
-        rows = tracks[group == value]
-        step = most if value >= 0 else max(1, most // int(known.max()))
-        yield from (rows[i : i + step] for i in range(0, len(rows), step))
+    often, once = tracks[known > 1], tracks[known == 1]
+    once = once[np.argsort(frames[there][first[known == 1]], kind="stable")]
+    for rows, step in ((often, max(1, most // int(known.max(initial=1)))), (once, most)):
+        yield from (np.sort(rows[i : i + step]) for i in range(0, len(rows), step))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
@@ -112,9 +113,9 @@ class PointTracker:
             cache_bytes=looks_bytes(self._settings.memory.max_gb),
         )
 
-    def track(self, anchors: Anchors) -> Tracked:
-        """Points that are known in some frames, in all of them."""
-        known, size = self.estimates(anchors), self._flows.size
+    def track(self, anchors: Anchors, advance: Callable[[int], None] = lambda points: None) -> Tracked:
+        """Points that are known in some frames, in all of them; `advance` hears how many more are nearly there."""
+        known, size = self.estimates(anchors, advance), self._flows.size
         field, chained = known.field, known.chained
         fuse = self._settings.query.fuse
         if self._field is None:
@@ -124,11 +125,12 @@ class PointTracker:
         visible = self.visible(known, pixels) if fuse else field.visible
         return Tracked(pixels, visible, calibrated_confidence(self.cues(known, pixels, visible)), field.depth)
 
-    def estimates(self, anchors: Anchors) -> Estimates:
-        """What is known of points before it is fused."""
-        of_frames = [
-            (rows, self._estimates_of_frame(frame, anchors.pixels[rows])) for frame, rows in anchors.by_frame()
-        ]
+    def estimates(self, anchors: Anchors, advance: Callable[[int], None] = lambda points: None) -> Estimates:
+        """What is known of points before it is fused; `advance` hears of points as their last frame is done."""
+        of_frames, last = [], anchors.last_frames()
+        for frame, rows in anchors.by_frame():
+            of_frames.append((rows, self._estimates_of_frame(frame, anchors.pixels[rows])))
+            advance(int((last == frame).sum()))
         return join_estimates(anchors, of_frames, self._flows.size)
 
     def fused(self, known: Estimates) -> NDArray[np.float32]:

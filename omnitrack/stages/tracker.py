@@ -165,8 +165,7 @@ class Tracker(Closing):
             for shot, rows in work:
                 those = np.flatnonzero(inside_shot(frames, shot) & np.isin(points, rows))
                 anchors = Anchors(np.searchsorted(rows, points[those]), frames[those] - shot.start, pixels[those])
-                answer.put(rows, shot, self._points.within(shot).track(anchors))
-                task.advance(len(rows))
+                answer.put(rows, shot, self._points.within(shot).track(anchors, task.advance))
         tracks = project.to_original(answer.pixels).astype(np.float32)
         tracks[points, frames] = known[:, 2:]
         answer.visible[points, frames] = True

@@ -55,3 +55,8 @@ def test_points_with_different_anchors_do_not_mix() -> None:
     found = serving_anchors(anchors, np.stack([LINE] * 4), np.full((4, 10), 0.5, np.float32), SIZE)
     assert found.tolist() == [[0] * 10, [1] * 5 + [2] * 5, [3] * 10]
     assert [(frame, rows.tolist()) for frame, rows in anchors.by_frame()] == [(0, [1]), (3, [0]), (5, [3]), (9, [2])]
+
+
+def test_the_last_frame_in_which_each_point_is_known() -> None:
+    points, frames = np.array([0, 0, 1, 2, 2, 2]), np.array([1, 4, 3, 0, 2, 5])
+    assert Anchors(points, frames, np.zeros((6, 2), np.float32)).last_frames().tolist() == [4, 3, 5]

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from omnitrack.errors import OmnitrackError
-from omnitrack.progress import Progress
+from omnitrack.progress import Progress, Task
 from omnitrack.project.checkpoint import load_checkpoint
 from omnitrack.project.project import Project
 from omnitrack.project.store import hops_file
@@ -21,6 +21,8 @@ from omnitrack.stages.filter import filter_flow
 from omnitrack.stages.fit import fit_field, load_field
 from omnitrack.stages.flow import compute_flow
 from omnitrack.stages.init import init_from_frames
+from omnitrack.stages.point_estimates import Estimates
+from omnitrack.stages.point_tracker import PointTracker
 from omnitrack.stages.query import query_tracks
 from omnitrack.stages.tracker import query_stamp
 from omnitrack.synthetic import SyntheticScene, occluder_scene
@@ -155,6 +157,37 @@ def test_order_and_chunks_do_not_matter(
     back = query_tracks(fitted, queries[::-1], small_settings, device="cpu")
     assert np.abs(back.tracks[::-1] - answer.tracks).max() < 1e-3
     np.testing.assert_array_equal(back.visible[::-1], answer.visible)
+
+
+class Counter(Progress, Task):
+    """Adds up what is done."""
+
+    done = 0
+
+    def task(self, *args: object, **options: object) -> Task:
+        return self
+
+    def advance(self, steps: int = 1, **values: object) -> None:
+        self.done += steps
+
+
+def test_points_of_all_frames_are_fused_together(
+    fitted: Project, queries: NDArray[np.float32], small_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those with a pin apart: they take more room. Each counts once."""
+    counts, fuse = [], PointTracker.fused
+
+    def fused(self: PointTracker, known: Estimates) -> NDArray[np.float32]:
+        counts.append(len(known.expected.pixels))
+        return fuse(self, known)
+
+    monkeypatch.setattr(PointTracker, "fused", fused)
+    for pins, expected in (([], [40]), ([[0, (queries[0, 0] + 1) % 8, 20.0, 20.0]], [1, 39])):
+        counts.clear()
+        counter = Counter()
+        query_tracks(fitted, queries, small_settings, device="cpu", progress=counter, pins=pins or None)
+        assert counts == expected
+        assert counter.done == 40
 
 
 def test_the_same_query_twice_gives_the_same_answer(

@@ -66,8 +66,7 @@ def leaky_rows(rows: Array) -> None:
     """The leaky rectifier, in place."""
     for row in range(rows.shape[0]):
         for p in range(BLOCK):
-            value = rows[row, p]
-            rows[row, p] = value if value > 0 else LEAK * value
+            rows[row, p] *= ONE if rows[row, p] > 0 else LEAK
 
 
 @compiled
@@ -75,7 +74,7 @@ def leaky_backward_rows(rows: Array, gradient: Array) -> None:
     """From what came out of the rectifier; the gradient in place."""
     for row in range(rows.shape[0]):
         for p in range(BLOCK):
-            gradient[row, p] = gradient[row, p] if rows[row, p] > 0 else LEAK * gradient[row, p]
+            gradient[row, p] *= ONE if rows[row, p] > 0 else LEAK
 
 
 # --- products ---------------------------------------------------------------------------------------------------

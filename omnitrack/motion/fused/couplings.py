@@ -176,8 +176,8 @@ def layer_backward(
     apply_map_backward(activations[start:], plan.inverse, state[moved], back[moved], flow[start:])
     products_backward(plan.weights[layer], widths, activations, flow, weights_gradient)
     hidden = flow[widths[0] : widths[0] + widths[1]]
-    for p in range(len(features_gradient)):
-        for row in range(widths[1]):
+    for row in range(widths[1]):
+        for p in range(len(features_gradient)):
             columns_gradient[frame[p], row] += hidden[row, p]
     along = np.empty_like(place)  # gradient of `place`
     read = flow[: widths[0]]
@@ -223,8 +223,8 @@ def activate(plan: Plan, layer: int, state: Array, frame: Array, place: Array, a
         matrix = weights[weight : weight + many * inner].reshape(many, inner)
         weight += many * inner
         if stage == 1:
-            for p in range(BLOCK):
-                for j in range(many):
+            for j in range(many):
+                for p in range(BLOCK):
                     out[j, p] = column[frame[p], j]
         else:
             for j in range(many):

@@ -100,11 +100,10 @@ def add_to_plane(gradient: Array, places: Array, first: int, side: int, begin: i
         column, right = cell_of(places[0, p], side)
         row, below = cell_of(places[1, p], side)
         cell = first + row * side + column
-        w00, w01 = (ONE - right) * (ONE - below), right * (ONE - below)
-        w10, w11 = (ONE - right) * below, right * below
-        for c in range(channels):
-            g = gradient[p, begin + c]
-            out[cell, c] += w00 * g
-            out[cell + 1, c] += w01 * g
-            out[cell + side, c] += w10 * g
-            out[cell + side + 1, c] += w11 * g
+        own = gradient[p, begin : begin + channels]
+        for corner in range(4):
+            to_right, under = corner & 1, corner >> 1
+            weight = (right if to_right else ONE - right) * (below if under else ONE - below)
+            node = out[cell + to_right + under * side]
+            for c in range(channels):
+                node[c] += weight * own[c]

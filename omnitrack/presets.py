@@ -8,10 +8,10 @@ from omnitrack.errors import OmnitrackError, closest_hint
 from omnitrack.settings import EXPONENTIAL, CadexSettings, FitSettings, OmniMotionSettings, Plain2dSettings, Settings
 
 CADEX = FitSettings()
-# By tests/benchmarks/HISTORY.md, "What do more steps bring?": after 300 steps the field alone is 5 AJ below the
-# default; 1,200 bring fast motion 0.7 AJ and slow motion nothing, so 1,600 are for long clips and for the field itself.
+# By tests/benchmarks/HISTORY.md, "What do more steps bring?": after 1,200 steps the field alone is within 1 AJ of the
+# fused tracks, after 300 within 6. These are 1 AJ below those of the default, for a third of its time.
 CADEX_FAST = FitSettings(steps=300)
-CADEX_ACCURATE = FitSettings(steps=1600)
+CADEX_ACCURATE = FitSettings(steps=3000)
 
 # Source: the published configuration, in this program's units. 96 pairs of 1,024 points a step; a depth unit is half a
 # frame instead of a metre, and losses are in pixels at 256 x 256, so that the published depth weight of 100 is near 1.

@@ -322,7 +322,7 @@ class FitSettings:
     """The optimisation. Each method has a table of its own, named like the method."""
 
     method: str = setting("cadex", "motion field to fit: cadex, omnimotion, or the ablation plain_2d")
-    steps: int = setting(600, "optimisation steps", low=1)
+    steps: int = setting(1200, "optimisation steps", low=1)
     anchors: int = setting(1024, "source points per step", low=1)
     targets: int = setting(4, "target frames per source point", low=1)
     outlier_px: float = setting(

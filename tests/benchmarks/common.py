@@ -15,7 +15,8 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,34 @@ def chosen_videos(arguments: argparse.Namespace) -> Iterator[TapvidVideo]:
         yield from load_tapvid(arguments.dataset, arguments.videos.split(",") if arguments.videos else None)
     except OmnitrackError as error:
         raise SystemExit(str(error)) from error
+
+
+# --- processes --------------------------------------------------------------------------------------------------
+def measured_process(
+    words: Sequence[str], environment: Mapping[str, str] | None = None, cores: int = 0
+) -> tuple[float, float]:
+    """Run a program; its seconds on the clock, and its peak of resident memory in MB.
+
+    Args:
+        words: Its command.
+        environment: None: that of the caller.
+        cores: So many of those that the caller may use; 0: all.
+
+    Raises:
+        SystemExit: It fails, with what it said.
+    """
+    begin = time.perf_counter()
+    process = subprocess.Popen(
+        list(words), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
+    )
+    if cores:
+        os.sched_setaffinity(process.pid, sorted(os.sched_getaffinity(0))[:cores])
+    assert process.stderr is not None
+    told = process.stderr.read()
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(told)
+    return time.perf_counter() - begin, used.ru_maxrss / 1024
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------

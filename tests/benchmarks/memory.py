@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import STAGES, Columns, Report, TableRow, add_settings, parser_of
+from common import STAGES, Columns, Report, TableRow, add_settings, measured_process, parser_of
 
 # Nothing large at the top: a process inherits the peak of the one that starts it.
 
@@ -64,17 +63,6 @@ def judge(root: Path, size: str, frames: int) -> dict[str, Any]:
     return {"right": 100 * float((error < 4)[seen].mean()), "size": "x".join(map(str, Project(root).size))}
 
 
-def peak_mb(words: list[str]) -> float:
-    """Run a program, and give its peak of resident memory."""
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    told = process.stderr.read()
-    _, status, used = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(told)
-    return used.ru_maxrss / 1024
-
-
 def measure(video: str, budget: float, asked: argparse.Namespace, folder: Path) -> TableRow:
     """All stages of one clip, each in a process of its own."""
     frames, root = folder / f"frames-{video}", folder / f"{video}-{budget:g}"
@@ -91,7 +79,8 @@ def measure(video: str, budget: float, asked: argparse.Namespace, folder: Path) 
         "query": [str(root), "--grid", "20@0", *settings],
     }
     for stage in STAGES:
-        row[f"{stage}_peak"] = peak_mb([sys.executable, "-m", "omnitrack", stage, *words[stage], "-q", *common])
+        command = [sys.executable, "-m", "omnitrack", stage, *words[stage], "-q", *common]
+        _, row[f"{stage}_peak"] = measured_process(command)
     row["seconds"] = time.perf_counter() - row["seconds"]
     largest = max(row[f"{stage}_peak"] for stage in STAGES) * 2**20
     judged = [sys.executable, __file__, "--judge", str(root), "--sizes", video, *rest(asked)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from omnitrack.optimize.correspondences import Correspondences
+from omnitrack.optimize.correspondences import Correspondences, read_at
 
 
 @dataclass(frozen=True)
@@ -84,15 +84,15 @@ def gather_batch(
         columns = data.grid_shape[1]
         beside = torch.where(point % columns < columns - 1, point + 1, point - 1)
         point, source, slot, cells = torch.cat([point, beside]), source.repeat(2), slot.repeat(2, 1), cells.repeat(2)
-    source_m, point_m = source[:, None].expand_as(slot), point[:, None].expand_as(slot)
+    entries = source[:, None], slot, point[:, None]
     return Batch(
         source_frames=data.sources[source],
         source_pixels=data.grid[point],
-        target_frames=data.targets[source_m, slot].clamp_min(0),
-        target_pixels=data.landing(source_m, slot, point_m),
-        confidence=data.confidence[source_m, slot, point_m] / 255.0,
-        occluded=data.occluded[source_m, slot, point_m],
-        colors=data.colors[source, point] / 255.0,
+        target_frames=read_at(data.targets, *entries[:2]).clamp_min(0),
+        target_pixels=data.landing(*entries),
+        confidence=read_at(data.confidence, *entries) / 255.0,
+        occluded=read_at(data.occluded, *entries),
+        colors=read_at(data.colors, source, point) / 255.0,
         cells=cells,
         blank_frames=_blank_frames(data, source, point, generator) if extras.blank_frames else None,
         beside_cut=data.beside_cut[data.sources[source]],

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from omnitrack.optimize.batch import NO_EXTRAS, Batch, Extras, draw_in_proportion, gather_batch
-from omnitrack.optimize.correspondences import Correspondences
+from omnitrack.optimize.correspondences import Correspondences, read_at
 from omnitrack.optimize.moment import Moment, Plan
 from omnitrack.optimize.regions import RegionErrors
 from omnitrack.optimize.schedule import active_frames
@@ -50,7 +50,7 @@ class RegionSampler:
         point = regions.members[region, (uniform[:, 0] * regions.member_counts[region]).long()]
         count = self._num_valid[source, point]
         nth = (uniform[:, 1:] * count[:, None]).long()
-        slot = self._slots[source[:, None], nth, point[:, None]].long()
+        slot = read_at(self._slots, source[:, None], nth, point[:, None]).long()
         return gather_batch(self.data, source, slot, point, cells, self._extras, generator)
 
     def update(self, batch: Batch, errors: Tensor) -> None:

@@ -139,12 +139,12 @@ def test_the_state_is_that_of_the_last_look_however_far_the_run_is(
 ) -> None:
     """Ctrl-C comes in the middle of the steps; what is saved then must be a state that a run goes on from exactly."""
     calls = Poison(lambda call: False, interrupt_at=8)
-    monkeypatch.setitem(METHODS, "cadex", replace(get_method("cadex"), losses=calls))
-    engine = Engine(data, small_fit, seed=0)
-    with pytest.raises(KeyboardInterrupt):
-        list(engine.run())
+    with monkeypatch.context() as patched:
+        patched.setitem(METHODS, "cadex", replace(get_method("cadex"), losses=calls))
+        engine = Engine(data, small_fit, seed=0)
+        with pytest.raises(KeyboardInterrupt):
+            list(engine.run())
     assert engine.step == 7
-    monkeypatch.undo()
     second = Engine(data, small_fit, seed=0)
     second.load_state_dict(engine.state_dict())
     assert second.step == REPORT_EVERY

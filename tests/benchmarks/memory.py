@@ -35,8 +35,16 @@ COLUMNS: Columns = {
 }
 
 
+def frames_of(folder: Path, size: str, frames: int) -> Path:
+    """The folder with the frames, written in a process of its own for the sake of the peaks of later ones."""
+    if not folder.exists():
+        words = ["--write", str(folder), "--sizes", size, "--frames", str(frames)]
+        subprocess.run([sys.executable, __file__, *words], check=True)
+    return folder
+
+
 def write_frames(folder: Path, size: str, frames: int) -> None:
-    """In a process of its own, for the sake of the peaks of later ones."""
+    """Write a camera's pan."""
     import cv2
 
     from omnitrack.synthetic import panorama_scene
@@ -65,9 +73,7 @@ def judge(root: Path, size: str, frames: int) -> dict[str, Any]:
 
 def measure(video: str, budget: float, asked: argparse.Namespace, folder: Path) -> TableRow:
     """All stages of one clip, each in a process of its own."""
-    frames, root = folder / f"frames-{video}", folder / f"{video}-{budget:g}"
-    if not frames.exists():
-        subprocess.run([sys.executable, __file__, "--write", str(frames), "--sizes", video, *rest(asked)], check=True)
+    frames, root = frames_of(folder / f"frames-{video}", video, asked.frames), folder / f"{video}-{budget:g}"
     row: dict[str, Any] = {"video": video, "budget": budget, "seconds": time.perf_counter()}
     common = ["--set", f"memory.max_gb={budget}"] if budget else []
     settings = [word for text in asked.set for word in ("--set", text)]
@@ -83,13 +89,9 @@ def measure(video: str, budget: float, asked: argparse.Namespace, folder: Path) 
         _, row[f"{stage}_peak"] = measured_process(command)
     row["seconds"] = time.perf_counter() - row["seconds"]
     largest = max(row[f"{stage}_peak"] for stage in STAGES) * 2**20
-    judged = [sys.executable, __file__, "--judge", str(root), "--sizes", video, *rest(asked)]
+    judged = [sys.executable, __file__, "--judge", str(root), "--sizes", video, "--frames", str(asked.frames)]
     found = json.loads(subprocess.run(judged, capture_output=True, text=True, check=True).stdout)
     return {**row, **found, "share": largest / (budget * 1e9) if budget else float("nan")}
-
-
-def rest(asked: argparse.Namespace) -> list[str]:
-    return ["--frames", str(asked.frames)]
 
 
 def main() -> None:

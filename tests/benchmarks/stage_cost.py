@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -21,8 +20,10 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from common import FOLDER, STAGES, Columns, Report, TableRow, add_settings, measured_process, parser_of
-from memory import write_frames
+from common import FOLDER, STAGES, Columns, Report, TableRow, add_settings, commit, measured_process, parser_of
+from memory import frames_of
+
+# Nothing large at the top: a process inherits the peak of the one that starts it.
 
 COLUMNS: Columns = {
     "version": "{version}",
@@ -69,13 +70,9 @@ def fastest(rounds: list[TableRow]) -> TableRow:
 
 def measure(versions: list[Version], asked: argparse.Namespace, folder: Path) -> Iterator[TableRow]:
     """A row for each version, size, number of frames and number of cores."""
-    clips: dict[tuple[str, int], Path] = {}
 
     def clip(size: str, frames: int) -> Path:
-        made = clips.setdefault((size, frames), folder / f"{size}-{frames}")
-        if not made.exists():
-            write_frames(made, size, frames)
-        return made
+        return frames_of(folder / f"{size}-{frames}", size, frames)
 
     for version in versions:
         stages_of(version, clip(*WARM_UP), folder / f"warm-{version.name}", WARM_UP[1], 0, asked)
@@ -106,8 +103,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     add_settings(parser)
     asked = parser.parse_args()
-    described = subprocess.run(["git", "-C", str(FOLDER), "describe", "--always"], capture_output=True, text=True)
-    own = Version(described.stdout.strip() or "this", FOLDER.parents[1])
+    own = Version(commit(), FOLDER.parents[1])
     report = Report(asked.json)
     table = report.table("stages", COLUMNS, names=2)
     with tempfile.TemporaryDirectory() as name:

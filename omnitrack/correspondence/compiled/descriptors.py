@@ -27,9 +27,9 @@ def _cell(x: np.float32, y: np.float32, length: Array, last: Array, columns: int
 
 @exact
 def _cosine(a: Array, b: Array) -> np.float32:
-    total = 0
+    total = np.int32(0)
     for channel in range(len(a)):
-        total += a[channel] * b[channel]
+        total = np.int32(total + np.int32(np.int32(a[channel]) * np.int32(b[channel])))  # int64 otherwise
     return np.float32(total) / _SQUARED
 
 

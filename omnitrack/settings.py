@@ -62,7 +62,7 @@ class RaftSettings:
     batch_pairs: int = setting(0, "pairs at once; 0 takes 16 on a GPU, 1 on a CPU", low=0)
 
 
-AUTO_DESCRIPTORS, NO_DESCRIPTORS, PATCHES, ALIKE = "auto", "none", "patches", "alike"
+AUTO_DESCRIPTORS, NO_DESCRIPTORS, PATCHES, FEATURES, ALIKE = "auto", "none", "patches", "features", "alike"
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,9 @@ class DescriptorSettings:
 
     network: str = setting(
         AUTO_DESCRIPTORS,
-        "what corrects the flow: colour patches or ALIKE; auto: patches, for dis flow on small frames only",
-        choices=(AUTO_DESCRIPTORS, NO_DESCRIPTORS, PATCHES, ALIKE),
+        "what corrects the flow: colour patches, these and the features of features.extractor, or ALIKE; auto: of dis"
+        " flow features where they are dinov2's, else patches in small frames",
+        choices=(AUTO_DESCRIPTORS, NO_DESCRIPTORS, PATCHES, FEATURES, ALIKE),
     )
     weights: str = setting(
         "alike-n", "ALIKE's weights: alike-n (downloaded once), or a file of its authors (t, s or n)"

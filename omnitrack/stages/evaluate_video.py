@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from omnitrack.atomic import atomic_path
 from omnitrack.config import fingerprint
-from omnitrack.correspondence.estimators import open_estimator
 from omnitrack.correspondence.flows import FlowSource, FlowsWithin, OnDemandFlows
 from omnitrack.errors import OmnitrackError
 from omnitrack.evaluation.baselines import BASELINES, Baseline
@@ -32,7 +31,7 @@ from omnitrack.project.store import FlowStore
 from omnitrack.settings import Settings
 from omnitrack.stages.bring_up import bring_up_to
 from omnitrack.stages.cuts import cuts_sentence
-from omnitrack.stages.flow import clip_of
+from omnitrack.stages.flow import flow_estimator
 from omnitrack.stages.graph import NODE_OF, Work, wanted_stamps
 from omnitrack.stages.init import init_from_frames
 from omnitrack.stages.query import query_tracks
@@ -194,8 +193,9 @@ class VideoRun:
             answer = query_tracks(project, pixels, settings, device=plan.device, progress=plan.progress)
             return answer.tracks, answer.visible
         if method == "direct":
-            flows = OnDemandFlows(open_estimator(settings.flow, clip_of(project, plan.device)), project.size)
-            return _by_shot(BASELINES[method], flows, pixels, project, plan.progress)
+            with flow_estimator(project, settings, plan.progress, plan.device) as estimator:
+                flows = OnDemandFlows(estimator, project.size)
+                return _by_shot(BASELINES[method], flows, pixels, project, plan.progress)
         with FlowStore(project) as store:
             return _by_shot(BASELINES[method], store, pixels, project, plan.progress)
 

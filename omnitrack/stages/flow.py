@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
-from omnitrack.config import as_dict
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitrack.config import as_dict, fingerprint
 from omnitrack.correspondence.compiled import trouble
 from omnitrack.correspondence.estimators import descriptor_network, open_estimator, weights_identity
 from omnitrack.correspondence.estimators.contract import Clip, PairEstimator
@@ -18,8 +22,9 @@ from omnitrack.correspondence.estimators.dis import SEARCH
 from omnitrack.correspondence.pairs import Pair
 from omnitrack.device import pick_device, usable_cores
 from omnitrack.errors import DamagedError, OmnitrackError
-from omnitrack.memory import BYTES_PER_PIXEL, most_workers
+from omnitrack.memory import BYTES_PER_PIXEL, looks_bytes, most_workers
 from omnitrack.progress import SILENT, Progress
+from omnitrack.project.feature_store import FeatureStore
 from omnitrack.project.lock import writes
 from omnitrack.project.old_products import take_over_old_products
 from omnitrack.project.parts import Parts
@@ -27,7 +32,8 @@ from omnitrack.project.product_file import ProductFile
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import FlowStore, flow_file, group_name
-from omnitrack.settings import NO_DESCRIPTORS, FlowSettings, MemorySettings, Settings
+from omnitrack.settings import FEATURES, NO_DESCRIPTORS, FlowSettings, MemorySettings, Settings
+from omnitrack.stages.features import compute_features, wanted_features
 from omnitrack.stages.flow_jobs import FlowJob, split_into_jobs
 from omnitrack.stages.flow_pairs import keyframes_sentence, pairs_rule, selected_pairs
 
@@ -60,8 +66,22 @@ class FlowReport:
     bytes_per_pair: float
 
 
-def flow_stamp(project: Project, settings: FlowSettings) -> dict[str, Any]:
-    """What the flow of a project is made from: its frames, and the settings that change the result."""
+def flow_settings(project: Project, settings: Settings) -> FlowSettings:
+    """The settings of flow, with what ``auto`` stands for in ``flow.descriptors.network``."""
+    network = descriptor_network(settings.flow, project.size, settings.features.extractor)
+    return replace(settings.flow, descriptors=replace(settings.flow.descriptors, network=network))
+
+
+def flow_stamp(
+    project: Project, settings: FlowSettings, features_stamp: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """What the flow of a project is made from: its frames, and the settings that change the result.
+
+    Args:
+        project: The project.
+        settings: As `flow_settings` gives them.
+        features_stamp: Of the features that the settings ask for; counts where the flow is corrected by them.
+    """
     used = as_dict(settings)
     used["pairs"] = pairs_rule(project, settings.pairs)
     del used["workers"]
@@ -79,7 +99,10 @@ def flow_stamp(project: Project, settings: FlowSettings) -> dict[str, Any]:
             del used[name][key]
     if "dis" in used:
         used["dis"]["search"] = SEARCH
-    return make_stamp({"frames": project.meta.fingerprint, **weights_identity(settings)}, used)
+    inputs = {"frames": project.meta.fingerprint, **weights_identity(settings)}
+    if features_stamp is not None and settings.descriptors.network == FEATURES:
+        inputs["features"] = fingerprint(features_stamp)
+    return make_stamp(inputs, used)
 
 
 @writes("flow")
@@ -97,7 +120,7 @@ def compute_flow(
 
     Args:
         project: The project.
-        settings: Uses the table ``flow``.
+        settings: Uses the table ``flow``; where it is corrected by features, ``features`` too, and makes those.
         progress: Hears of it.
         pairs: Further ordered pairs to match, besides those that the settings select.
         device: For estimators that use torch: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
@@ -117,9 +140,22 @@ def compute_flow(
         )
     for name in take_over_old_products(project):
         progress.note(f"took over the {name} of correspondences.h5, which an earlier version made")
-    estimator = open_estimator(settings.flow, clip_of(project, device, progress, settings.memory.max_gb))
+    with flow_estimator(project, settings, progress, device) as estimator:
+        return _computed(project, settings, progress, pairs, device, estimator, begin)
+
+
+def _computed(
+    project: Project,
+    settings: Settings,
+    progress: Progress,
+    pairs: Iterable[Pair] | None,
+    device: str,
+    estimator: PairEstimator,
+    begin: float,
+) -> FlowReport:
+    """What `compute_flow` does once its estimator is ready."""
     wanted = sorted(set(selected_pairs(project, settings, progress, device)) | set(_checked(pairs or (), project)))
-    stamp = flow_stamp(project, settings.flow)
+    stamp = flow_stamp(project, flow_settings(project, settings), wanted_features(project, settings.features))
     product = flow_file(project)
     parts = product.parts(_without_pairs(stamp), progress)
     have, finished_as = _take_up(project, product, parts, stamp, progress)
@@ -144,15 +180,40 @@ def compute_flow(
     )
 
 
+@contextmanager
+def flow_estimator(
+    project: Project, settings: Settings, progress: Progress = SILENT, device: str = "auto"
+) -> Iterator[PairEstimator]:
+    """The estimator that the settings ask for, while it is needed; the features that it compares are made before.
+
+    Args:
+        project: The project.
+        settings: See `compute_flow`.
+        progress: Hears of features and of downloads.
+        device: See `compute_flow`.
+
+    Raises:
+        OmnitrackError: See `compute_flow`.
+    """
+    flow, memory_gb = flow_settings(project, settings), settings.memory.max_gb
+    if flow.descriptors.network != FEATURES or wanted_features(project, settings.features) is None:
+        yield open_estimator(flow, clip_of(project, device, progress, memory_gb))
+        return
+    compute_features(project, settings, progress, device)
+    with FeatureStore(project, looks_bytes(memory_gb)) as store:
+        yield open_estimator(flow, clip_of(project, device, progress, memory_gb, store.features))
+
+
 def clip_of(
     project: Project,
     device: str = "auto",
     progress: Progress = SILENT,
     memory_gb: float = MemorySettings().max_gb,
+    features: Callable[[int], NDArray[np.float32]] | None = None,
 ) -> Clip:
-    """A project as estimators see it."""
-    where = str(pick_device(device))
-    return Clip(project.frame, project.num_frames, project.size, project.meta.original_size, where, progress, memory_gb)
+    """A project as estimators see it, with or without features of its frames."""
+    where, original = str(pick_device(device)), project.meta.original_size
+    return Clip(project.frame, project.num_frames, project.size, original, where, progress, memory_gb, features)
 
 
 def _checked(pairs: Iterable[Pair], project: Project) -> list[Pair]:

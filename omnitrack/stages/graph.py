@@ -1,7 +1,7 @@
 r"""What is made of a video's frames, of what, and how: one table, the only place that knows.
 
     frames --> flow --> hops --> filter --> fit
-           \-> features -> filter, matching -> fit
+           \-> features -> flow, filter, matching -> fit
            \-> depth -> fit
 
 `omnitrack.stages.bring_up` makes what a project lacks by it, `omnitrack.stages.status` says what is stale by it. What a
@@ -19,7 +19,7 @@ from omnitrack.errors import DamagedError, OmnitrackError, UnavailableError
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import is_stamp
-from omnitrack.settings import Settings
+from omnitrack.settings import FEATURES, Settings
 from omnitrack.stages.products import size_on_disk
 
 if TYPE_CHECKING:
@@ -100,21 +100,32 @@ def _flow_stored(project: Project) -> Stored:
 
 
 def _flow_wanted(work: Work, stamps: Stamps) -> Stamp:
-    from omnitrack.stages.flow import flow_stamp
+    from omnitrack.stages.flow import flow_settings, flow_stamp
 
-    return flow_stamp(work.project, work.settings.flow)
+    return flow_stamp(work.project, flow_settings(work.project, work.settings), stamps["features"])
 
 
 def _flow_inputs(work: Work, made: Stamp, stamps: Stamps) -> dict[str, str | None]:
-    """The frames, and checksums of the files that it was made from and that omnitrack.toml names."""
+    """The frames, checksums of the files that it was made from and that omnitrack.toml names, and features likewise."""
     inputs: dict[str, str | None] = {"frames": work.project.meta.fingerprint}
-    files = set(made["inputs"]) - {"frames"}
+    if "features" in made["inputs"] or _compares_features(work):
+        inputs["features"] = None if stamps["features"] is None else fingerprint(stamps["features"])
+    files = set(made["inputs"]) - {"frames", "features"}
     if files:
         from omnitrack.correspondence.estimators import weights_identity
 
         now = weights_identity(work.settings.flow)
         inputs |= {name: now[name] for name in files & set(now)}
     return inputs
+
+
+def _compares_features(work: Work) -> bool:
+    """Whether the settings ask for flow that is corrected by features."""
+    if work.settings.features.extractor == "none":
+        return False  # without waiting for torch
+    from omnitrack.stages.flow import flow_settings
+
+    return flow_settings(work.project, work.settings).descriptors.network == FEATURES
 
 
 def _make_flow(work: Work, stored: Stored) -> None:
@@ -324,9 +335,9 @@ def _make_fit(work: Work, stored: Stored) -> None:
 
 # --- the table --------------------------------------------------------------------------------------------------
 NODES = (
-    Node("flow", "flow", "flow", (), _flow_stored, _flow_wanted, _flow_inputs, _make_flow),
-    Node("hops", "filter", "judge", ("flow",), _hops_stored, _hops_wanted, _hops_inputs, _make_hops),
     Node("features", "filter", "filter", (), _features_stored, _features_wanted, _frames, _make_features),
+    Node("flow", "flow", "flow", ("features",), _flow_stored, _flow_wanted, _flow_inputs, _make_flow),
+    Node("hops", "filter", "judge", ("flow",), _hops_stored, _hops_wanted, _hops_inputs, _make_hops),
     Node(
         "filter",
         "filter",
@@ -351,11 +362,12 @@ NODES = (
     Node("depth", "fit", "fit", (), _depth_stored, _depth_wanted, _depth_inputs, _make_depth),
     Node("fit", "fit", "fit", ("filter", "matching", "depth"), _fit_stored, _fit_wanted, _fit_inputs, _make_fit),
 )
+COMMANDS = ("flow", "filter", "fit")  # in turn; features that flow needs are made by it, before filter asks for them
 NODE_OF = {node.name: node for node in NODES}
 
 
 def needed_for(target: str) -> list[Node]:
-    """The products that `target` may be made from, and it itself, in the order in which they are made."""
+    """The products that `target` may be made from, and it itself, each after what it is made from."""
     needed = {target}
     for node in reversed(NODES):
         if node.name in needed:

@@ -12,7 +12,7 @@ from omnitrack.errors import UnavailableError
 from omnitrack.project.png import begins_and_ends
 from omnitrack.project.project import Project
 from omnitrack.stages.fit_pins import from_stamp
-from omnitrack.stages.graph import NODES, Node, Stamp, Stored, Work, wanted_or_none
+from omnitrack.stages.graph import COMMANDS, NODES, Node, Stamp, Stored, Work, wanted_or_none
 from omnitrack.stages.products import Judge, Product, command_for, size_on_disk
 
 BROKEN_ONLY = {"hops"}  # listed where it cannot be read; otherwise filtered correspondences say whether it is stale
@@ -24,7 +24,7 @@ class StageProducts:
     """The products of the stages, judged one after the other: each needs to know of the ones before it.
 
     Attributes:
-        products: Frames and the products of the graph that are there or asked for, in its order.
+        products: Frames and the products of the graph that are there or asked for, in the order of the commands.
         fit: The fit among them.
         fit_stamp: What it was made from; None where there is none.
     """
@@ -38,7 +38,8 @@ class StageProducts:
         for node in NODES:
             if self._is_listed(node, stored):
                 judged[node.name] = self._product(node, stored[node.name], judged)
-        self.products = list(judged.values())
+        in_turn = sorted(NODES, key=lambda node: COMMANDS.index(node.command))
+        self.products = [judged[name] for name in ("frames", *(node.name for node in in_turn)) if name in judged]
         self.fit = judged["fit"]
 
     def _frames(self) -> Product:
@@ -54,7 +55,9 @@ class StageProducts:
         if node.name not in OPTIONAL or stored != Stored(None):
             return True
         if node.name == "features":  # asked for by name, whether or not their weights are there
-            return self._judge.settings.features.extractor != "none" or "features" in self._inputs_of("filter")
+            return self._judge.settings.features.extractor != "none" or any(
+                "features" in self._inputs_of(name) for name in ("flow", "filter")
+            )
         return node.name == "depth" and wanted_or_none(node, self._work, self._stamps) is not None
 
     def _inputs_of(self, name: str) -> Mapping[str, Any]:
@@ -87,11 +90,9 @@ class StageProducts:
         return state, reason
 
     def _upstream(self, node: Node, inputs: Mapping[str, str | None], judged: Mapping[str, Product]) -> list[Product]:
-        """What a product is made from: of the optional ones those that are among its inputs."""
-        if not node.made_from:
-            return [judged["frames"]]
+        """What a product is made from: of the optional ones those that are among its inputs; else the frames."""
         used = [name for name in node.made_from if name not in OPTIONAL or INPUT_OF.get(name, name) in inputs]
-        return [judged[name] for name in used if name in judged]
+        return [judged[name] for name in used if name in judged] or [judged["frames"]]
 
     def _why_missing(self, node: Node) -> str:
         if node.name == "flow" and self._judge.project.old_correspondences_path.exists():

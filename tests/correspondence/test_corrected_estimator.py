@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -18,8 +19,9 @@ from omnitrack.correspondence.descriptors.maps import CHANNELS, ClipDescriptors
 from omnitrack.correspondence.estimators import descriptor_network, open_estimator
 from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate, Pair
 from omnitrack.correspondence.estimators.corrected import Corrected
+from omnitrack.correspondence.features.contract import unit_length
 from omnitrack.errors import OmnitrackError
-from omnitrack.settings import NO_DESCRIPTORS, PATCHES, DescriptorSettings, DisSettings, FlowSettings
+from omnitrack.settings import FEATURES, NO_DESCRIPTORS, PATCHES, DescriptorSettings, DisSettings, FlowSettings
 from omnitrack.synthetic import occluder_scene
 
 REAL = WEIGHTS / "alike-n.pth"
@@ -81,6 +83,39 @@ def test_of_itself_only_dense_inverse_search_in_small_frames_is_corrected() -> N
             for estimator in ("dis", "raft"):
                 flow = FlowSettings(estimator, descriptors=DescriptorSettings(asked))
                 assert descriptor_network(flow, size) == asked
+
+
+def test_features_that_tell_correct_dense_inverse_search_in_all_frames() -> None:
+    for size in ((256, 256), (854, 480)):
+        assert descriptor_network(FlowSettings(), size, "dinov2") == FEATURES
+        assert descriptor_network(FlowSettings(), size, "xfeat") == descriptor_network(FlowSettings(), size)
+        assert descriptor_network(FlowSettings("raft"), size, "dinov2") == NO_DESCRIPTORS
+        asked = FlowSettings(descriptors=DescriptorSettings(PATCHES))
+        assert descriptor_network(asked, size, "dinov2") == PATCHES
+
+
+def test_features_tell_apart_what_looks_the_same() -> None:
+    """A wallpaper that moves by more than half of its period: by its looks alone it moved the other way."""
+    period, moved, (width, height) = 16, 10, CLIP.size
+    tile = np.random.default_rng(0).integers(0, 255, (period, period, 3), np.uint8)
+    wall = np.tile(tile, (height // period + 1, width // period + 3, 1))[:height]
+    place = np.random.default_rng(1).normal(size=(height // 4, (width + moved) // 2, 6))
+    cells = cv2.GaussianBlur(place, (0, 0), 2.0).astype(np.float32)
+    frames = [wall[:, 2 * period - shift :][:, :width] for shift in (0, moved)]
+    features = [unit_length(cells[:, (moved - shift) // 2 :][:, : width // 2]) for shift in (0, moved)]
+    clip = Clip(frames.__getitem__, 2, CLIP.size, CLIP.size, features=features.__getitem__)
+    found = {}
+    for network in (PATCHES, FEATURES):
+        wanted = DescriptorSettings(network, side=64, reach_px=48.0)
+        flow = Corrected(Still(), wanted, clip).estimate_pairs([(0, 1)], [None])[0].flow
+        found[network] = np.abs(flow - (moved, 0)).max(-1)[8:-8, 16:-24] < 1
+    assert found[FEATURES].mean() > 0.9 > 0.1 > found[PATCHES].mean()
+
+
+def test_features_have_to_be_there() -> None:
+    with pytest.raises(OmnitrackError, match=r"flow\.descriptors\.network=features: there are no features") as failed:
+        open_estimator(FlowSettings(descriptors=DescriptorSettings(FEATURES)), CLIP)
+    assert "--set features.extractor=dinov2" in str(failed.value.hint)
 
 
 def test_flow_with_a_confidence_stays(random_weights: Path) -> None:

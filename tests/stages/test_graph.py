@@ -20,9 +20,9 @@ def names(target: str) -> list[str]:
 
 
 def test_what_each_product_needs() -> None:
-    assert names("flow") == ["flow"]
-    assert names("hops") == ["flow", "hops"]
-    assert names("filter") == ["flow", "hops", "features", "filter"]
+    assert names("flow") == ["features", "flow"]
+    assert names("hops") == ["features", "flow", "hops"]
+    assert names("filter") == ["features", "flow", "hops", "filter"]
     assert names("matching") == ["features", "matching"]
     assert names("fit") == [node.name for node in NODES]
 

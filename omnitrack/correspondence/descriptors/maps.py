@@ -1,4 +1,8 @@
-"""Descriptors of every pixel of a clip's frames, cut down to the channels in which this clip differs."""
+"""Descriptors of every pixel of a clip's frames, cut down to the channels in which this clip differs.
+
+Descriptors may be joined by learned features of the frames (`feature_maps.py`): the cosine of two joined ones is a mean
+of both cosines.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,13 @@ from torch import Tensor
 
 from omnitrack.byte_cache import ByteCache
 from omnitrack.correspondence.descriptors.comparing import in_steps
+from omnitrack.correspondence.descriptors.feature_maps import FeatureMaps
+from omnitrack.correspondence.descriptors.principal_axes import learned_frames, principal_axes
 from omnitrack.correspondence.features.network_input import network_input, network_size
 
 CHANNELS = 32  # that are kept: of ALIKE-n's 128 they hold nine tenths of the squared length, of a patch's 75 nearly all
-LEARNED_FRAMES = 8  # which channels is learned from so many frames ...
-LEARNED_STRIDE = 8  # ... at every so many pixels
+LEARNED_STRIDE = 8  # which channels is learned at every so many pixels
+FEATURES_SHARE = 0.5  # of features in the cosine of joined descriptors
 MOST_ENLARGED = 2  # times: there is nothing more to be seen
 
 
@@ -55,6 +61,7 @@ class ClipDescriptors:
             times as large at most.
         cache_bytes: Memory for maps.
         device: Where to compute.
+        features: Of the frames, to be joined to their descriptors.
 
     Attributes:
         map_size: (width, height) of a map, which covers the frame.
@@ -69,8 +76,10 @@ class ClipDescriptors:
         side: int,
         cache_bytes: float,
         device: str | torch.device = "cpu",
+        features: FeatureMaps | None = None,
     ) -> None:
         self._describe, self._frame, self._num_frames, self._device = describe, frame, num_frames, device
+        self._features = features
         self.map_size = network_size(size, min(side, MOST_ENLARGED * min(size)), describe.multiple)
         self._axes: Tensor | None = None
         self._working = threading.Lock()
@@ -85,17 +94,19 @@ class ClipDescriptors:
 
     @torch.inference_mode()
     def _described(self, frame: int, axes: Tensor | None) -> Tensor:
-        return in_steps(self._describe(self._image(frame), axes)[0].flatten(1).T)
+        found = self._describe(self._image(frame), axes)[0]
+        if self._features is not None:
+            features = self._features.of(frame, (found.shape[1], found.shape[2]))
+            found = torch.cat([(1 - FEATURES_SHARE) ** 0.5 * found, FEATURES_SHARE**0.5 * features])
+        return in_steps(found.flatten(1).T)
 
     @torch.inference_mode()
     def _principal_axes(self) -> Tensor:
-        frames = np.unique(np.linspace(0, self._num_frames - 1, LEARNED_FRAMES).round().astype(int))
-        context = torch.zeros((), dtype=torch.float64)
-        for frame in frames:
-            values = self._describe(self._image(int(frame)), stride=LEARNED_STRIDE)[0].flatten(1).double().cpu()
-            context = context + values @ values.T
-        axes = torch.linalg.eigh(context).eigenvectors.flip(1)  # those of the largest eigenvalues first
-        return axes[:, :CHANNELS].float().to(self._device)
+        seen = (
+            self._describe(self._image(frame), stride=LEARNED_STRIDE)[0].flatten(1).T
+            for frame in learned_frames(self._num_frames)
+        )
+        return principal_axes(seen, CHANNELS).to(self._device)
 
     def _image(self, frame: int) -> Tensor:
         return torch.from_numpy(network_input([self._frame(frame)], self.map_size)).to(self._device)

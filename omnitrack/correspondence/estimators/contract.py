@@ -27,6 +27,7 @@ class Clip:
         device: Where an estimator that uses torch computes: ``cpu``, ``cuda`` or ``cuda:N``.
         progress: Hears of downloads.
         memory_gb: That may be taken in all, `memory.max_gb`; see `omnitrack.memory`.
+        features: Gives the learned features of frame t, (h, w, C) of unit length or 0; None: there are none.
 
     Example:
         >>> frames = np.zeros((3, 48, 64, 3), np.uint8)
@@ -42,6 +43,7 @@ class Clip:
     device: str = "cpu"
     progress: Progress = SILENT
     memory_gb: float = MemorySettings().max_gb
+    features: Callable[[int], NDArray[np.float32]] | None = None
 
 
 @dataclass(frozen=True)

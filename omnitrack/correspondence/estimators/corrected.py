@@ -1,4 +1,4 @@
-"""An estimator whose flow is corrected by descriptors, learned ones or patches of colours."""
+"""An estimator whose flow is corrected by descriptors: patches of colours, alone or with features, or learned ones."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import torch
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.descriptors.alike import PUBLISHED, AlikeDescriber, load_alike
+from omnitrack.correspondence.descriptors.feature_maps import FeatureMaps
 from omnitrack.correspondence.descriptors.maps import ClipDescriptors, Describer
 from omnitrack.correspondence.descriptors.patches import PatchDescriber
 from omnitrack.correspondence.descriptors.search import DescriptorSearch
 from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate, Pair, PairEstimator
 from omnitrack.device import cpu_threads
+from omnitrack.errors import OmnitrackError
 from omnitrack.memory import cache_bytes
-from omnitrack.settings import PATCHES, DescriptorSettings
+from omnitrack.settings import ALIKE, FEATURES, DescriptorSettings
 from omnitrack.weights import locate
 
 
@@ -31,7 +33,8 @@ class Corrected:
         clip: The video.
 
     Raises:
-        OmnitrackError: No such weights, a failed download, or a file that is not ALIKE's.
+        OmnitrackError: No such weights, a failed download, a file that is not ALIKE's, or a clip without features
+            where these are to be compared.
     """
 
     def __init__(self, estimator: PairEstimator, settings: DescriptorSettings, clip: Clip) -> None:
@@ -46,6 +49,7 @@ class Corrected:
             settings.side,
             cache_bytes(clip.memory_gb),
             clip.device,
+            _features(settings, clip),
         )
         self._search = DescriptorSearch(
             clip.size,
@@ -78,7 +82,18 @@ class Corrected:
 
 
 def _describer(settings: DescriptorSettings, clip: Clip) -> Describer:
-    if settings.network == PATCHES:
+    if settings.network != ALIKE:
         return PatchDescriber(clip.device)
     path = locate(settings.weights, PUBLISHED, clip.progress, setting="flow.descriptors.weights")
     return AlikeDescriber(load_alike(path).to(clip.device))
+
+
+def _features(settings: DescriptorSettings, clip: Clip) -> FeatureMaps | None:
+    if settings.network != FEATURES:
+        return None
+    if clip.features is None:
+        raise OmnitrackError(
+            f"flow.descriptors.network={FEATURES}: there are no features to compare",
+            "name what extracts them: --set features.extractor=dinov2",
+        )
+    return FeatureMaps(clip.features, clip.num_frames, clip.device)

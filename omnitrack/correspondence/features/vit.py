@@ -56,17 +56,19 @@ class Model:
         patch: Side of a patch in pixels.
         checkpoint: The file that its authors publish.
         block: Whose tokens are the features where nobody says; the last's are normalised.
+        threshold: Of these tokens, see `FeatureExtractor`.
     """
 
     timm: str
     patch: int
     checkpoint: str
     block: int
+    threshold: float = PUBLISHED_THRESHOLD
 
 
 MODELS = {
     "dino": Model("vit_small_patch16_224.dino", 16, "dino_deitsmall16_pretrain.pth", LAST_BLOCK),
-    "dinov2": Model("vit_small_patch14_dinov2.lvd142m", 14, "dinov2_vits14_pretrain.pth", 5),
+    "dinov2": Model("vit_small_patch14_dinov2.lvd142m", 14, "dinov2_vits14_pretrain.pth", 5, threshold=0.6),
 }
 
 
@@ -89,7 +91,7 @@ def open_vit(settings: FeatureSettings, device: str, progress: Progress) -> Feat
         )
     model = MODELS[settings.extractor]
     fed = OnnxFeatureSettings("", model.patch, 1.0, IMAGENET_MEAN, IMAGENET_STD)
-    return OnnxExtractor(settings, device, settings.extractor, fed, CHANNELS)
+    return OnnxExtractor(settings, device, settings.extractor, fed, CHANNELS, model.threshold)
 
 
 class VitExtractor:
@@ -104,8 +106,6 @@ class VitExtractor:
         OmnitrackError: No such file.
     """
 
-    threshold = PUBLISHED_THRESHOLD
-
     def __init__(self, settings: FeatureSettings, device: str, progress: Progress) -> None:
         self.name = settings.extractor
         self.batch_frames = GPU_BATCH if device.startswith("cuda") else 1
@@ -113,6 +113,7 @@ class VitExtractor:
         self._side, self._device, self._progress = settings.side, device, progress
         self._path = locate(settings.weights, {}, setting=WEIGHTS_SETTING) if settings.weights else None
         self._block = self._model.block if settings.block == OWN_BLOCK else settings.block
+        self.threshold = self._model.threshold if self._block == self._model.block else PUBLISHED_THRESHOLD
         weights = identity(settings.weights, {}) if settings.weights else f"timm {self._model.timm}"
         self.identity = weights if self._block == LAST_BLOCK else f"{weights} block {self._block}"
 

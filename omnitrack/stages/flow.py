@@ -22,7 +22,7 @@ from omnitrack.correspondence.estimators.dis import SEARCH
 from omnitrack.correspondence.pairs import Pair
 from omnitrack.device import pick_device, usable_cores
 from omnitrack.errors import DamagedError, OmnitrackError
-from omnitrack.memory import BYTES_PER_PIXEL, looks_bytes, most_workers
+from omnitrack.memory import BYTES_PER_PIXEL, most_workers
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.feature_store import FeatureStore
 from omnitrack.project.lock import writes
@@ -141,43 +141,30 @@ def compute_flow(
     for name in take_over_old_products(project):
         progress.note(f"took over the {name} of correspondences.h5, which an earlier version made")
     with flow_estimator(project, settings, progress, device) as estimator:
-        return _computed(project, settings, progress, pairs, device, estimator, begin)
-
-
-def _computed(
-    project: Project,
-    settings: Settings,
-    progress: Progress,
-    pairs: Iterable[Pair] | None,
-    device: str,
-    estimator: PairEstimator,
-    begin: float,
-) -> FlowReport:
-    """What `compute_flow` does once its estimator is ready."""
-    wanted = sorted(set(selected_pairs(project, settings, progress, device)) | set(_checked(pairs or (), project)))
-    stamp = flow_stamp(project, flow_settings(project, settings), wanted_features(project, settings.features))
-    product = flow_file(project)
-    parts = product.parts(_without_pairs(stamp), progress)
-    have, finished_as = _take_up(project, product, parts, stamp, progress)
-    missing = [pair for pair in wanted if pair not in have]
-    if missing:
-        if why := trouble():
-            progress.warn(f"flow is slower than it could be: {why}")
-        if said := keyframes_sentence(project, stamp["settings"]["pairs"], len(wanted)):
-            progress.note(said)
-        _compute_missing(project, settings, estimator, parts, missing, len(wanted), progress)
-    if missing or finished_as != stamp:
-        members = map(group_name, have | set(wanted))
-        parts.merge(stamp, members, time.perf_counter() - begin, keep=bool(have))
-    size = product.bytes()
-    return FlowReport(
-        pairs=len(wanted),
-        computed=len(missing),
-        skipped=len(wanted) - len(missing),
-        seconds=time.perf_counter() - begin,
-        bytes=size,
-        bytes_per_pair=size / len(have | set(wanted)),
-    )
+        wanted = sorted(set(selected_pairs(project, settings, progress, device)) | set(_checked(pairs or (), project)))
+        stamp = flow_stamp(project, flow_settings(project, settings), _compared_features(project, settings))
+        product = flow_file(project)
+        parts = product.parts(_without_pairs(stamp), progress)
+        have, finished_as = _take_up(project, product, parts, stamp, progress)
+        missing = [pair for pair in wanted if pair not in have]
+        if missing:
+            if why := trouble():
+                progress.warn(f"flow is slower than it could be: {why}")
+            if said := keyframes_sentence(project, stamp["settings"]["pairs"], len(wanted)):
+                progress.note(said)
+            _compute_missing(project, settings, estimator, parts, missing, len(wanted), progress)
+        if missing or finished_as != stamp:
+            members = map(group_name, have | set(wanted))
+            parts.merge(stamp, members, time.perf_counter() - begin, keep=bool(have))
+        size = product.bytes()
+        return FlowReport(
+            pairs=len(wanted),
+            computed=len(missing),
+            skipped=len(wanted) - len(missing),
+            seconds=time.perf_counter() - begin,
+            bytes=size,
+            bytes_per_pair=size / len(have | set(wanted)),
+        )
 
 
 @contextmanager
@@ -196,12 +183,18 @@ def flow_estimator(
         OmnitrackError: See `compute_flow`.
     """
     flow, memory_gb = flow_settings(project, settings), settings.memory.max_gb
-    if flow.descriptors.network != FEATURES or wanted_features(project, settings.features) is None:
+    if _compared_features(project, settings) is None:
         yield open_estimator(flow, clip_of(project, device, progress, memory_gb))
         return
     compute_features(project, settings, progress, device)
-    with FeatureStore(project, looks_bytes(memory_gb)) as store:
+    with FeatureStore(project, cache_bytes=0) as store:  # what is made of them is kept
         yield open_estimator(flow, clip_of(project, device, progress, memory_gb, store.features))
+
+
+def _compared_features(project: Project, settings: Settings) -> dict[str, Any] | None:
+    """The stamp of the features that flow is corrected by; None where it is not, or nobody extracts any."""
+    compared = flow_settings(project, settings).descriptors.network == FEATURES
+    return wanted_features(project, settings.features) if compared else None
 
 
 def clip_of(

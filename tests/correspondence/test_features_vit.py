@@ -15,8 +15,9 @@ from shared_data import WEIGHTS, needs
 
 from omnitrack.correspondence.features import open_extractor
 from omnitrack.correspondence.features.network_input import IMAGENET_MEAN, IMAGENET_STD, network_input
-from omnitrack.correspondence.features.vit import MODELS, network_weights
+from omnitrack.correspondence.features.vit import MODELS, VitExtractor, network_weights
 from omnitrack.errors import OmnitrackError
+from omnitrack.progress import SILENT
 from omnitrack.settings import FeatureSettings
 
 PATCHES = {"dino": 16, "dinov2": 14}
@@ -50,6 +51,17 @@ def test_a_file_of_weights_must_be_there(tmp_path: Path) -> None:
 def test_a_block_that_no_model_has(name: str) -> None:
     with pytest.raises(OmnitrackError, match=f"{name} has no block 12"):
         open_extractor(FeatureSettings(extractor=name, block=12))
+
+
+def test_a_threshold_is_of_the_block_that_it_was_measured_on(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    path.touch()
+
+    def threshold(name: str, block: int) -> float:
+        return VitExtractor(FeatureSettings(extractor=name, weights=str(path), block=block), "cpu", SILENT).threshold
+
+    assert [threshold("dinov2", block) for block in (-1, 5, 11)] == [0.6, 0.6, 0.5]
+    assert threshold("dino", -1) == 0.5
 
 
 def test_an_onnx_file_needs_no_timm_and_says_itself_where_it_ends(

@@ -592,6 +592,8 @@ def test_flow_without_features_does_not_ask_for_them(project: Project, corners: 
     plain = load_settings(overrides={"flow.pairs": "window:1", "features.extractor": "corners"})
     compute_flow(project, plain)
     assert corners.frames == 0 and "features" not in flow_stamp(project, plain.flow)["inputs"]
+    absent = load_settings(overrides={"flow.pairs": "window:1", "features.extractor": "absent"})
+    assert compute_flow(project, absent).skipped == 14, "what filter will say"
 
 
 def test_features_that_nobody_extracts_are_missed_before_the_work(project: Project) -> None:

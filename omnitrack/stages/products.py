@@ -14,6 +14,7 @@ from omnitrack.config import load_settings, read_toml
 from omnitrack.project.project import Project
 
 Stamp = Mapping[str, Any]
+RESOLVED = {"flow.pairs", "flow.descriptors.network"}  # settings of which stamps hold what "auto" stands for
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,8 @@ def files_in(directory: Path) -> list[Path]:
 def _changes(named: Mapping[str, Any], made: Mapping[str, Any], prefix: str) -> Iterator[str]:
     """Settings that omnitrack.toml names with another value than a product was made with."""
     for key, value in named.items():
-        if key not in made:
-            continue  # not a setting that changes the result
+        if key not in made or (f"{prefix}.{key}" in RESOLVED and value == "auto"):
+            continue  # not a setting that changes the result, or one that says nothing against what it stood for
         if isinstance(value, dict) and isinstance(made[key], dict):
             yield from _changes(value, made[key], f"{prefix}.{key}")
         elif value != made[key]:

@@ -588,6 +588,18 @@ def test_other_features_make_flow_that_they_corrected_stale(project: Project, co
     assert state("flow") == ("ready", "")
 
 
+def test_auto_says_nothing_against_what_it_stood_for(project: Project) -> None:
+    compute_flow(project, settings())
+
+    def state() -> tuple[str, str]:
+        return next((p.state, p.reason) for p in StageProducts(Judge(project)).products if p.name == "flow")
+
+    project.settings_path.write_text('[flow]\npairs = "auto"\n[flow.descriptors]\nnetwork = "auto"\n')
+    assert state() == ("ready", "")
+    project.settings_path.write_text('[flow.descriptors]\nnetwork = "none"\n')
+    assert state()[0] == "stale"
+
+
 def test_flow_without_features_does_not_ask_for_them(project: Project, corners: Corners) -> None:
     plain = load_settings(overrides={"flow.pairs": "window:1", "features.extractor": "corners"})
     compute_flow(project, plain)

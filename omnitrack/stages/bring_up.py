@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from omnitrack.project.lock import locked
-from omnitrack.stages.graph import COMMANDS, Stamp, Stored, Work, needed_for, wanted_stamps
+from omnitrack.stages.graph import Stamp, Stored, Work, in_turn, needed_for, wanted_stamps
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,7 @@ def _bring_up(target: str, work: Work) -> Brought:
     made: list[str] = []
     seconds: dict[str, float] = {}
     wanted = wanted_stamps(work, target)  # what is missing for it is said before the long work
-    needed = sorted(needed_for(target), key=lambda node: COMMANDS.index(node.command))
-    for command, nodes in groupby(needed, key=lambda node: node.command):
+    for command, nodes in groupby(in_turn(needed_for(target)), key=lambda node: node.command):
         with work.progress.stage(command):
             for node in nodes:
                 stamp, stored = wanted[node.name], node.stored(work.project)

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from omnitrack.config import as_dict, fingerprint
 from omnitrack.correspondence.compiled import trouble
-from omnitrack.correspondence.estimators import descriptor_network, open_estimator, weights_identity
+from omnitrack.correspondence.descriptors.network import descriptor_network
+from omnitrack.correspondence.estimators import open_estimator, weights_identity
 from omnitrack.correspondence.estimators.contract import Clip, PairEstimator
 from omnitrack.correspondence.estimators.dis import SEARCH
+from omnitrack.correspondence.features import NONE
 from omnitrack.correspondence.pairs import Pair
 from omnitrack.device import pick_device, usable_cores
 from omnitrack.errors import DamagedError, OmnitrackError
@@ -142,7 +144,9 @@ def compute_flow(
         progress.note(f"took over the {name} of correspondences.h5, which an earlier version made")
     with flow_estimator(project, settings, progress, device) as estimator:
         wanted = sorted(set(selected_pairs(project, settings, progress, device)) | set(_checked(pairs or (), project)))
-        stamp = flow_stamp(project, flow_settings(project, settings), _compared_features(project, settings))
+        flow = flow_settings(project, settings)
+        compared = wanted_features(project, settings.features) if flow.descriptors.network == FEATURES else None
+        stamp = flow_stamp(project, flow, compared)
         product = flow_file(project)
         parts = product.parts(_without_pairs(stamp), progress)
         have, finished_as = _take_up(project, product, parts, stamp, progress)
@@ -183,18 +187,12 @@ def flow_estimator(
         OmnitrackError: See `compute_flow`.
     """
     flow, memory_gb = flow_settings(project, settings), settings.memory.max_gb
-    if _compared_features(project, settings) is None:
+    if flow.descriptors.network != FEATURES or settings.features.extractor == NONE:
         yield open_estimator(flow, clip_of(project, device, progress, memory_gb))
         return
     compute_features(project, settings, progress, device)
     with FeatureStore(project, cache_bytes=0) as store:  # what is made of them is kept
         yield open_estimator(flow, clip_of(project, device, progress, memory_gb, store.features))
-
-
-def _compared_features(project: Project, settings: Settings) -> dict[str, Any] | None:
-    """The stamp of the features that flow is corrected by; None where it is not, or nobody extracts any."""
-    compared = flow_settings(project, settings).descriptors.network == FEATURES
-    return wanted_features(project, settings.features) if compared else None
 
 
 def clip_of(

@@ -10,7 +10,7 @@ row needs is loaded when it is asked for, so that a look at a project does not w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -121,11 +121,10 @@ def _flow_inputs(work: Work, made: Stamp, stamps: Stamps) -> dict[str, str | Non
 
 def _compares_features(work: Work) -> bool:
     """Whether the settings ask for flow that is corrected by features."""
-    if work.settings.features.extractor == "none":
-        return False  # without waiting for torch
-    from omnitrack.stages.flow import flow_settings
+    from omnitrack.correspondence.descriptors.network import descriptor_network
 
-    return flow_settings(work.project, work.settings).descriptors.network == FEATURES
+    settings = work.settings
+    return descriptor_network(settings.flow, work.project.size, settings.features.extractor) == FEATURES
 
 
 def _make_flow(work: Work, stored: Stored) -> None:
@@ -373,6 +372,11 @@ def needed_for(target: str) -> list[Node]:
         if node.name in needed:
             needed.update(node.made_from)
     return [node for node in NODES if node.name in needed]
+
+
+def in_turn(nodes: Iterable[Node]) -> list[Node]:
+    """Products in the order in which their commands make them."""
+    return sorted(nodes, key=lambda node: COMMANDS.index(node.command))
 
 
 def wanted_stamps(work: Work, target: str = "fit") -> dict[str, Stamp | None]:

@@ -12,7 +12,7 @@ from omnitrack.errors import UnavailableError
 from omnitrack.project.png import begins_and_ends
 from omnitrack.project.project import Project
 from omnitrack.stages.fit_pins import from_stamp
-from omnitrack.stages.graph import COMMANDS, NODES, Node, Stamp, Stored, Work, wanted_or_none
+from omnitrack.stages.graph import NODES, Node, Stamp, Stored, Work, in_turn, wanted_or_none
 from omnitrack.stages.products import Judge, Product, command_for, size_on_disk
 
 BROKEN_ONLY = {"hops"}  # listed where it cannot be read; otherwise filtered correspondences say whether it is stale
@@ -38,8 +38,8 @@ class StageProducts:
         for node in NODES:
             if self._is_listed(node, stored):
                 judged[node.name] = self._product(node, stored[node.name], judged)
-        in_turn = sorted(NODES, key=lambda node: COMMANDS.index(node.command))
-        self.products = [judged[name] for name in ("frames", *(node.name for node in in_turn)) if name in judged]
+        names = ("frames", *(node.name for node in in_turn(NODES)))
+        self.products = [judged[name] for name in names if name in judged]
         self.fit = judged["fit"]
 
     def _frames(self) -> Product:

@@ -16,7 +16,8 @@ from shared_data import WEIGHTS, needs
 from omnitrack.correspondence.descriptors.alike import AlikeNetwork
 from omnitrack.correspondence.descriptors.comparing import STEPS
 from omnitrack.correspondence.descriptors.maps import CHANNELS, ClipDescriptors
-from omnitrack.correspondence.estimators import descriptor_network, open_estimator
+from omnitrack.correspondence.descriptors.network import descriptor_network
+from omnitrack.correspondence.estimators import open_estimator
 from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate, Pair
 from omnitrack.correspondence.estimators.corrected import Corrected
 from omnitrack.correspondence.features.contract import unit_length

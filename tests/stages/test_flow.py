@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from omnitrack.config import fingerprint, load_settings
+from omnitrack.config import load_settings
 from omnitrack.correspondence import estimators, features, keyframes, pairs
 from omnitrack.correspondence.estimators.contract import FlowEstimate
 from omnitrack.correspondence.estimators.dis import DisEstimator
@@ -33,15 +33,10 @@ from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore
 from omnitrack.settings import DisSettings, Settings
 from omnitrack.stages import flow_jobs, flow_pairs
-from omnitrack.stages.bring_up import bring_up_to
-from omnitrack.stages.features import compute_features
 from omnitrack.stages.flow import compute_flow, flow_stamp
 from omnitrack.stages.flow_jobs import FlowJob
 from omnitrack.stages.flow_pairs import selected_pairs
-from omnitrack.stages.graph import Work
 from omnitrack.stages.init import init_from_frames
-from omnitrack.stages.products import Judge
-from omnitrack.stages.status import StageProducts
 from omnitrack.synthetic import translating_scene
 
 Flows = dict[Pair, NDArray[np.float32]]
@@ -412,7 +407,7 @@ from omnitrack.correspondence.estimators.contract import FlowEstimate
 from omnitrack.correspondence.estimators.dis import DisEstimator
 from omnitrack.project.project import Project
 from omnitrack.settings import DisSettings
-from omnitrack.config import fingerprint, load_settings
+from omnitrack.config import load_settings
 from omnitrack.correspondence import estimators, features, keyframes
 from omnitrack.stages import flow
 
@@ -533,83 +528,3 @@ def test_bad_settings_are_refused_before_anything_is_done(project: Project) -> N
         with pytest.raises(OmnitrackError):
             compute_flow(project, settings(**flow))
     assert not list(project.root.glob("corr*"))
-
-
-class Corners:
-    """Features that say in which quarter of the frame a cell is."""
-
-    name, identity, threshold, batch_frames = "corners", "1", 0.5, 4
-
-    def __init__(self) -> None:
-        self.frames = 0
-
-    def extract(self, frames: Any) -> list[NDArray[np.float32]]:
-        self.frames += len(frames)
-        return [np.eye(4, dtype=np.float32).reshape(2, 2, 4) for _ in frames]
-
-
-@pytest.fixture
-def corners(monkeypatch: pytest.MonkeyPatch) -> Corners:
-    extractor = Corners()
-    monkeypatch.setitem(features.BUILT_IN, "corners", lambda *_: extractor)
-    return extractor
-
-
-def by_features(**features: object) -> Settings:
-    asked = {"flow.descriptors.network": "features", "flow.pairs": "window:1", "features.extractor": "corners"}
-    return load_settings(overrides=asked | {f"features.{key}": value for key, value in features.items()})
-
-
-def test_features_that_correct_flow_are_made_before_it_and_once(project: Project, corners: Corners) -> None:
-    bring_up_to("filter", Work(project, by_features(), "cpu"))
-    assert corners.frames == project.num_frames
-    with FlowStore(project) as flows, FeatureStore(project) as stored:
-        assert flows.flow_stamp["inputs"]["features"] == fingerprint(stored.stamp)
-        assert flows.flow_stamp["settings"]["descriptors"]["network"] == "features"
-    assert compute_flow(project, by_features()).computed == 0
-    assert not bring_up_to("filter", Work(project, by_features(), "cpu")).made
-
-
-def test_other_features_make_flow_that_they_corrected_stale(project: Project, corners: Corners) -> None:
-    project.settings_path.write_text(
-        '[flow]\npairs = "window:1"\n[flow.descriptors]\nnetwork = "features"\n[features]\nextractor = "corners"\n'
-    )
-
-    def state(name: str) -> tuple[str, str]:
-        judged = StageProducts(Judge(project)).products
-        return next((product.state, product.reason) for product in judged if product.name == name)
-
-    compute_flow(project, by_features())
-    assert state("flow") == ("ready", "") == state("features")
-    corners.identity = "2"
-    compute_features(project, by_features())
-    assert state("flow") == ("stale", "made from other features")
-    assert compute_flow(project, by_features()).computed == 14
-    assert state("flow") == ("ready", "")
-
-
-def test_auto_says_nothing_against_what_it_stood_for(project: Project) -> None:
-    compute_flow(project, settings())
-
-    def state() -> tuple[str, str]:
-        return next((p.state, p.reason) for p in StageProducts(Judge(project)).products if p.name == "flow")
-
-    project.settings_path.write_text('[flow]\npairs = "auto"\n[flow.descriptors]\nnetwork = "auto"\n')
-    assert state() == ("ready", "")
-    project.settings_path.write_text('[flow.descriptors]\nnetwork = "none"\n')
-    assert state()[0] == "stale"
-
-
-def test_flow_without_features_does_not_ask_for_them(project: Project, corners: Corners) -> None:
-    plain = load_settings(overrides={"flow.pairs": "window:1", "features.extractor": "corners"})
-    compute_flow(project, plain)
-    assert corners.frames == 0 and "features" not in flow_stamp(project, plain.flow)["inputs"]
-    absent = load_settings(overrides={"flow.pairs": "window:1", "features.extractor": "absent"})
-    assert compute_flow(project, absent).skipped == 14, "what filter will say"
-
-
-def test_features_that_nobody_extracts_are_missed_before_the_work(project: Project) -> None:
-    with pytest.raises(OmnitrackError, match="there are no features to compare"):
-        compute_flow(project, by_features(extractor="none"))
-    with pytest.raises(OmnitrackError, match="there are no features to compare"):
-        bring_up_to("filter", Work(project, by_features(extractor="none"), "cpu"))

@@ -9,8 +9,8 @@ What all features of a clip have in common says nothing, and is most of a token:
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -25,6 +25,8 @@ CHANNELS = 24  # that are kept
 class FeatureMaps:
     """Features between the cells of their maps, less what the clip has in common, and cut to its principal axes.
 
+    Asked by one thread at a time.
+
     Args:
         features: Gives those of frame t, (h, w, C) of unit length or 0.
         num_frames: T.
@@ -33,25 +35,17 @@ class FeatureMaps:
 
     def __init__(self, features: Callable[[int], Array], num_frames: int, device: str | torch.device = "cpu") -> None:
         self._features, self._num_frames, self._device = features, num_frames, device
-        self._learning = threading.Lock()
-        self._common: tuple[Tensor, Tensor] | None = None
 
     def of(self, frame: int, size: tuple[int, int]) -> Tensor:
         """(k, H, W) of a frame, enlarged to `size` (H, W): of unit length, or 0 where there are none."""
         values = torch.from_numpy(self._features(frame)).to(self._device)
-        cut = self._cut(values.flatten(0, 1)).T.view(1, -1, *values.shape[:2])
+        mean, axes = self._common
+        cut = (_less(values.flatten(0, 1), mean) @ axes).T.view(1, -1, *values.shape[:2])
         enlarged = functional.interpolate(cut, size=size, mode="bilinear", align_corners=False)[0]
         return functional.normalize(enlarged, dim=0, eps=1e-6)
 
-    def _cut(self, features: Tensor) -> Tensor:
-        """(N, k) of features (N, C)."""
-        with self._learning:
-            if self._common is None:
-                self._common = self._learned()
-        mean, axes = self._common
-        return _less(features, mean) @ axes
-
-    def _learned(self) -> tuple[Tensor, Tensor]:
+    @cached_property
+    def _common(self) -> tuple[Tensor, Tensor]:
         """What the clip has in common (C,), and the axes (C, k) of what is left."""
         seen = [torch.from_numpy(self._features(t)).flatten(0, 1) for t in learned_frames(self._num_frames)]
         mean = torch.cat(seen).double().mean(0).float()

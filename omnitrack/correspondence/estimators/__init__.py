@@ -13,6 +13,7 @@ from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 
 from omnitrack.correspondence.descriptors import alike
+from omnitrack.correspondence.descriptors.network import descriptor_network
 from omnitrack.correspondence.estimators.contract import (
     Clip,
     ClipEstimator,
@@ -26,23 +27,12 @@ from omnitrack.correspondence.estimators.near_and_far import NearAndFar
 from omnitrack.correspondence.estimators.raft import RaftEstimator
 from omnitrack.correspondence.estimators.surroundings import WithSurroundings
 from omnitrack.correspondence.estimators.tracks import TracksEstimator, tracks_identity
-from omnitrack.correspondence.features import NONE
 from omnitrack.correspondence.raft.checkpoints import PUBLISHED
 from omnitrack.errors import OmnitrackError
-from omnitrack.settings import (
-    ALIKE,
-    AUTO_DESCRIPTORS,
-    FEATURES,
-    LOOKS,
-    NO_DESCRIPTORS,
-    PATCHES,
-    FlowSettings,
-)
+from omnitrack.settings import ALIKE, LOOKS, NO_DESCRIPTORS, FlowSettings
 from omnitrack.weights import identity
 
 ENTRY_POINTS = "omnitrack.flow_estimators"
-LARGE_SIDE = 360  # pixels of the shorter side from which on frames are not small
-TELLING = ("dinov2",)  # extractors whose features are known to tell right flow from wrong
 
 
 AnyEstimator = FlowEstimator | ClipEstimator
@@ -70,22 +60,6 @@ def open_estimator(settings: FlowSettings, clip: Clip) -> PairEstimator:
     if network != NO_DESCRIPTORS:
         estimator = Corrected(estimator, replace(settings.descriptors, network=network), clip)
     return WithSurroundings(estimator, clip) if settings.surroundings else estimator
-
-
-def descriptor_network(settings: FlowSettings, size: tuple[int, int], extractor: str = NONE) -> str:
-    """What corrects the flow of frames of a size (width, height).
-
-    Where nobody says, it is for dense inverse search features, where these are telling, or else patches in small
-    frames, which are hard for it: by patches tracks gain at 256 x 256, and nothing at 854 x 480. Other estimators know
-    what they say.
-    """
-    if settings.descriptors.network != AUTO_DESCRIPTORS:
-        return settings.descriptors.network
-    if settings.estimator != "dis":
-        return NO_DESCRIPTORS
-    if extractor in TELLING:
-        return FEATURES
-    return PATCHES if min(size) < LARGE_SIDE else NO_DESCRIPTORS
 
 
 def weights_identity(settings: FlowSettings) -> dict[str, str]:

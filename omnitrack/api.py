@@ -46,7 +46,7 @@ class OpenProject:
         project: The project directory.
         settings: Dotted settings that win over the project's ``omnitrack.toml``: ``{"fit.steps": 500}``.
         device: Where to fit and query: auto, cpu, cuda or cuda:n.
-        seed: Seed of everything random.
+        seed: Random seed.
         progress: Hears of the work; silent by default.
 
     Attributes:

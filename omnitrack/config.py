@@ -66,7 +66,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Parse a TOML file; an unreadable one is an `OmnitrackError` that names the line."""
     try:
         if not path.is_file() or path.stat().st_size > MOST_BYTES:
-            raise OmnitrackError(f"{path} is no file of settings", "remove it: without one the defaults hold")
+            raise OmnitrackError(f"{path} is not a file of settings", "remove it: without one the defaults hold")
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except RecursionError as error:
         raise OmnitrackError(f"{path} is nested too deeply", "no setting is a list of lists") from error

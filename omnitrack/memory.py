@@ -85,5 +85,5 @@ def parse_gb(text: str) -> float:
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text.lower())
     if match is None or match[2] not in _UNITS or not float(match[1]):
-        raise OmnitrackError(f"{text!r} is no amount of memory", "for example --max-memory 8GB")
+        raise OmnitrackError(f"{text!r} is not an amount of memory", "for example --max-memory 8GB")
     return float(match[1]) * _UNITS[match[2]]

@@ -39,7 +39,7 @@ def test_amounts(text: str, gigabytes: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "GB", "much", "-1GB", "0", "8TBs", "nan", "1e3GB"])
 def test_no_amounts(text: str) -> None:
-    with pytest.raises(OmnitrackError, match="is no amount of memory") as caught:
+    with pytest.raises(OmnitrackError, match="is not an amount of memory") as caught:
         parse_gb(text)
     assert caught.value.hint == "for example --max-memory 8GB"
 

@@ -24,16 +24,16 @@ def _device(value: str) -> str:
     return value
 
 
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Tell more; show tracebacks.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Tell nothing but errors.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print more, and tracebacks.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write the report to stdout as JSON.")]
 Device = Annotated[
     str,
     typer.Option(
-        metavar="auto|cpu|cuda[:n]", help="Where to compute.", callback=_device, autocompletion=values(*DEVICES)
+        metavar="auto|cpu|cuda[:n]", help="Device to compute on.", callback=_device, autocompletion=values(*DEVICES)
     ),
 ]
-Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Random seed.")]
 
 
 def _common(

@@ -46,20 +46,20 @@ Ablations = Annotated[
     typer.Option(
         "--ablation",
         metavar="NAME",
-        help="A method without one of its ideas, METHOD/NAME, or METHOD for all of them: beside the whole method "
+        help="Remove one component of a method, METHOD/NAME, or each in turn, METHOD; shown beside the whole method "
         "and the paper's numbers (repeatable).",
         autocompletion=values(*NAMES),
     ),
 ]
 Predictions = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME=DIR", help="Score another tracker's saved tracks (repeatable)."),
+    typer.Option(metavar="NAME=DIR", help="Evaluate another tracker's saved tracks (repeatable)."),
 ]
 QueryMode = Annotated[
     str,
     typer.Option(
         metavar="|".join(QUERY_MODES),
-        help="Where tracks start.",
+        help="Which frames queries start in.",
         callback=one_of(*QUERY_MODES),
         autocompletion=values(*QUERY_MODES),
     ),
@@ -67,14 +67,15 @@ QueryMode = Annotated[
 Resolution = Annotated[str, typer.Option(metavar="WxH", help="Resize frames to this; native keeps their size.")]
 Videos = Annotated[str | None, typer.Option(metavar="A,B", help="Only these videos of the dataset.")]
 Work = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Keep every video's project here, and go on from what is there.")
+    Path | None, typer.Option(metavar="DIR", help="Keep every video's project here, and continue from finished work.")
 ]
 Results = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the results as JSON, after every video.")
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write the results as JSON, updated after every video."),
 ]
 EvalPlot = Annotated[
     Path | None,
-    typer.Option("--plot", metavar="FILE", help="Draw accuracy by threshold and clip by clip: .png, .svg or .pdf."),
+    typer.Option("--plot", metavar="FILE", help="Plot accuracy by threshold and by clip: .png, .svg or .pdf."),
 ]
 
 

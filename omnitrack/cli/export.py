@@ -40,7 +40,10 @@ TracksFile = Annotated[
     typer.Option("--tracks", metavar="FILE", help="Tracks to export.", show_default="PROJECT/tracks/tracks.npz"),
 ]
 Output = Annotated[
-    str | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is stdout, a folder takes maps.")
+    str | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Where to write; - is stdout, and dense formats take a folder."
+    ),
 ]
 Format = Annotated[
     str | None,
@@ -72,17 +75,19 @@ Hidden = Annotated[
 ]
 MinConfidence = Annotated[
     float | None,
-    typer.Option(min=0, max=1, metavar="C", help="Points less sure than this count as hidden.", show_default="0"),
+    typer.Option(
+        min=0, max=1, metavar="C", help="Points with less confidence than this count as hidden.", show_default="0"
+    ),
 ]
 Names = Annotated[
     str | None,
-    typer.Option(metavar="A,B", help="Names of the tracks, or a file of one a line.", show_default="track_0000"),
+    typer.Option(metavar="A,B", help="Names of the tracks, or a file with one per line.", show_default="track_0000"),
 ]
 Labels = Annotated[
     str | None,
     typer.Option(
         metavar="FILE[@T]",
-        help="Name tracks by a table track,label or a picture of labels over frame T.",
+        help="Name tracks by a table track,label or by a label image of frame T.",
     ),
 ]
 Scale = Annotated[float | None, typer.Option(metavar="UNITS", help="Units per pixel.", show_default="1")]
@@ -93,14 +98,12 @@ Frame = Annotated[
         min=0, metavar="T", help="For stmap, camera: the frame that the others are mapped to.", show_default="0"
     ),
 ]
-Matte = Annotated[
-    str | None, typer.Option(metavar="M.png@T", help="A matte over the whole frame T, to be carried to all.")
-]
+Matte = Annotated[str | None, typer.Option(metavar="M.png@T", help="A matte of frame T, to be carried to all frames.")]
 Bits = Annotated[
     int | None,
     typer.Option(
         metavar="16|32",
-        help="Of EXR pictures, which a matte is with it.",
+        help="Bits per channel of EXR images; a matte is then written as EXR.",
         show_default="32 of stmap, else 16",
         callback=_bits,
     ),

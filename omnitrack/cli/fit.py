@@ -32,11 +32,11 @@ def command(
     method: Method = None,
     preset: Preset = None,
     steps: Steps = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")] = False,
     pins: Annotated[
         str | None,
         typer.Option(
-            metavar="TRACKS|view", help="Fit to the pins of a file of tracks, or of the page of omnitrack view, too."
+            metavar="TRACKS|view", help="Also fit to the pins of a file of tracks, or of the page of omnitrack view."
         ),
     ] = None,
     assignments: Assignments = None,

@@ -62,21 +62,21 @@ MaxMemory = Annotated[
     str | None,
     typer.Option(
         metavar="8GB",
-        help="Memory that a clip at work may take; large frames are worked on smaller where it is little.",
+        help="Memory that a clip in progress may use; frames too large for it are processed at a smaller size.",
         show_default="4GB",
         callback=_gigabytes,
     ),
 ]
 Jobs = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="Videos at once, each on its part of this machine.", show_default="1"),
+    typer.Option(min=1, metavar="N", help="Videos at a time, each on its share of this machine.", show_default="1"),
 ]
 ClusterAddress = Annotated[
     str | None,
     typer.Option(
         "--cluster",
         metavar="local|ray://HOST:PORT",
-        help="Spread the videos over the machines of a Ray cluster; --jobs: so many at once.",
+        help="Distribute the videos over the machines of a Ray cluster; --jobs limits how many at a time.",
         autocompletion=complete.values("local", "auto", "ray://"),
     ),
 ]
@@ -103,13 +103,15 @@ MaxSize = Annotated[
 ]
 Cuts = Annotated[
     str | None,
-    typer.Option(metavar="auto|none|T,T", help="Where shots begin: found, nowhere, or in these frames of the project."),
+    typer.Option(
+        metavar="auto|none|T,T", help="Where shots begin: detected, nowhere, or at these frames of the project."
+    ),
 ]
 SplitAtCuts = Annotated[bool, typer.Option("--split-at-cuts", help="Make one project of each shot: PROJECT-01, ...")]
 Fps = Annotated[float | None, typer.Option(min=0, metavar="FPS", help="Frames per second of the project.")]
 Levels = Annotated[
     str | None,
-    typer.Option(metavar="LOW,HIGH", help="Stored values that become black and white; auto: by the depth in use."),
+    typer.Option(metavar="LOW,HIGH", help="Stored values that become black and white; auto: the range in use."),
 ]
 
 # --- how to measure and fit (flow, fit, run, eval) --------------------------------------------------------------
@@ -140,7 +142,7 @@ Preset = Annotated[
     str | None,
     typer.Option(
         metavar="|".join(PRESETS),
-        help="Settings to start from: quick, best, or as published.",
+        help="Settings to start from: the quickest, the best, or as published.",
         callback=one_of(*PRESETS),
         autocompletion=complete.values(*PRESETS),
     ),

@@ -33,7 +33,7 @@ def command(
         typer.Option(
             "--of",
             metavar="|".join(PLOTS),
-            help="What to show.",
+            help="What to plot.",
             show_default="tracks; eval with --results",
             callback=one_of(*PLOTS),
             autocompletion=values(*PLOTS),
@@ -41,7 +41,9 @@ def command(
     ] = None,
     tracks: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Tracks, of any project or none.", show_default="PROJECT/tracks/tracks.npz"),
+        typer.Option(
+            metavar="FILE", help="Tracks to plot; no project is needed.", show_default="PROJECT/tracks/tracks.npz"
+        ),
     ] = None,
     results: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Results of an evaluation: omnitrack eval DATASET -o FILE.")
@@ -50,11 +52,11 @@ def command(
         str | None,
         typer.Option(
             metavar="FILE[@T]",
-            help="A table with a name for each track (track,label), or a picture of labels over frame T.",
+            help="A table with a name for each track (track,label), or a label image of frame T.",
         ),
     ] = None,
     scale: Annotated[
-        float | None, typer.Option(metavar="UNIT_PER_PX", help="Length of a pixel, for lengths and speeds in units.")
+        float | None, typer.Option(metavar="UNIT_PER_PX", help="Length of a pixel in the unit of --unit.")
     ] = None,
     unit: Annotated[
         str | None, typer.Option(metavar="NAME", help="The unit of --scale.", show_default=MICROMETRES)

@@ -28,7 +28,9 @@ PointsFile = Annotated[
 ]
 Pins = Annotated[
     Texts,
-    typer.Option("--pin", metavar="TRACK,X,Y@T", help="Track TRACK is at x,y in frame T, put by hand (repeatable)."),
+    typer.Option(
+        "--pin", metavar="TRACK,X,Y@T", help="Correct a track by hand: TRACK is at x,y in frame T (repeatable)."
+    ),
 ]
 Grids = Annotated[Texts, typer.Option("--grid", metavar="N@T", help="A grid of N columns on frame T (repeatable).")]
 Masks = Annotated[

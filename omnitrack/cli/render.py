@@ -37,8 +37,8 @@ def command(
         typer.Option(
             min=0,
             metavar="T",
-            help="Draw a grid of points of this frame instead; with --edit, the frame drawn on; for stabilise, the one "
-            "that stays as it is.",
+            help="Draw a grid of points of this frame instead; with --edit, the frame drawn on; for stabilise, the "
+            "frame that stays unchanged.",
         ),
     ] = None,
     edit: Annotated[
@@ -46,28 +46,30 @@ def command(
         typer.Option(metavar="IMAGE", help="For --style edit: a drawing on the whole frame T, as PNG with alpha."),
     ] = None,
     point: Annotated[
-        str | None, typer.Option(metavar="X,Y@T", help="For --style stabilise: the point that stands still.")
+        str | None, typer.Option(metavar="X,Y@T", help="For --style stabilise: the point to hold still.")
     ] = None,
     mask: Annotated[
         str | None,
-        typer.Option(metavar="M.png@T", help="For stabilise, the thing that stands still; for matte, what is white."),
+        typer.Option(
+            metavar="M.png@T", help="For stabilise, the object to hold still; for matte, the object that is white."
+        ),
     ] = None,
     labels: Annotated[
         str | None,
         typer.Option(
             metavar="FILE[@T]",
-            help="A table with a label for each track (track,label), or a picture of labels over frame T (grey values "
-            "or a palette, 0 is none): colours and names.",
+            help="A table with a label for each track (track,label), or a label image of frame T (grey values or a "
+            "palette, 0 is background): colours and names.",
         ),
     ] = None,
     fps: Annotated[
         float | None, typer.Option(min=0, metavar="FPS", help="Frames per second.", show_default="the project's")
     ] = None,
     remove_camera_motion: Annotated[
-        bool, typer.Option("--remove-camera-motion", help="Draw trails as if the camera stood still.")
+        bool, typer.Option("--remove-camera-motion", help="Remove the camera's motion from trails.")
     ] = False,
     side_by_side: Annotated[
-        bool, typer.Option("--side-by-side", help="Show the frame as it is to the left of the drawing.")
+        bool, typer.Option("--side-by-side", help="Show the original frame to the left of the drawing.")
     ] = False,
     output: Output = None,
     assignments: Assignments = None,

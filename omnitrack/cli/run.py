@@ -53,7 +53,7 @@ Videos = Annotated[
 ]
 Into = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Take several videos, and make their projects here, DIR/NAME."),
+    typer.Option(metavar="DIR", help="Take several videos, and make their projects in this directory, as DIR/NAME."),
 ]
 
 

@@ -27,10 +27,10 @@ class Session:
 
     Args:
         verbose: Tell more, and show tracebacks.
-        quiet: Tell nothing but errors.
+        quiet: Print errors only.
         as_json: Reports go to stdout as JSON.
         device: Where to compute: auto, cpu, cuda or cuda:N.
-        seed: Seed of everything random.
+        seed: Random seed.
     """
 
     def __init__(self, verbose: bool, quiet: bool, as_json: bool, device: str, seed: int) -> None:

@@ -41,7 +41,7 @@ def command(
     clip: Clip = ".",
     port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="Port to listen on; 0 is a free one.")] = 0,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
-    no_fit: Annotated[bool, typer.Option("--no-fit", help="Measure the flow if need be, and fit nothing.")] = False,
+    no_fit: Annotated[bool, typer.Option("--no-fit", help="Compute flow if necessary, but do not fit.")] = False,
     start: Start = None,
     end: End = None,
     stride: Stride = None,
@@ -51,7 +51,7 @@ def command(
 ) -> None:
     """Click on anything and see where it goes, on a page in the browser.
 
-    The page is for this machine and this user only. Ctrl-C ends it; the points are kept in the project.
+    The page is for this machine and this user only. Ctrl-C stops it; the points are kept in the project.
     """
     from omnitrack.view.server import check_installed, serve
 
@@ -65,7 +65,7 @@ def command(
         else:
             typer.echo(address.url)
         sys.stdout.flush()
-        session.say("Ctrl-C ends it; the points are kept in the project")
+        session.say("Ctrl-C stops it; the points are kept in the project")
         if not no_browser:
             address.show()
 
@@ -74,7 +74,7 @@ def command(
     except KeyboardInterrupt as stopped:
         if isinstance(stopped, Terminated):
             raise
-        session.say("ended; what was finished is saved")
+        session.say("stopped; finished work is saved")
 
 
 def _opened(

@@ -46,7 +46,7 @@ class OnnxDepth:
         kind = known if settings.kind == "auto" else settings.kind
         if kind is None:
             raise OmnitrackError(
-                f"nobody knows whether larger is farther or nearer in what {path.name} gives",
+                f"it is not known whether larger values of {path.name} are farther or nearer",
                 "say it: --set depth.kind=depth (larger is farther) or --set depth.kind=inverse",
             )
         self.kind = kind

@@ -60,7 +60,7 @@ class TransformersDepth:
             return DEPTH if getattr(config, "depth_estimation_type", "relative") == "metric" else INVERSE
         if config.model_type not in KNOWN:
             raise OmnitrackError(
-                f"nobody knows whether larger is farther or nearer in what {self._settings.path} gives",
+                f"it is not known whether larger values of {self._settings.path} are farther or nearer",
                 "say it: --set depth.kind=depth (larger is farther) or --set depth.kind=inverse",
             )
         return KNOWN[config.model_type]

@@ -72,14 +72,14 @@ def announce(work: Work, progress: Progress) -> None:
         return
     what = f"{found.frames} frames, {found.pairs} pairs of them" if found.pairs else f"{found.frames} frames"
     if found.seconds is None:
-        progress.note(f"{what}; the bars will say how long it takes")
+        progress.note(f"{what}; the progress bars will show how long it takes")
         return
     cores = usable_cores()
     progress.note(f"{what}: roughly {_minutes(found.seconds)} on {cores} CPU core{'s' * (cores > 1)}")
     if found.seconds > LONG_SECONDS:
         source = work.project.meta.source
         shorter = shlex.join(["omnitrack", "run", source, "NEW_PROJECT", *SHORTER])
-        progress.note(f"that is long; it goes on, and this would be quicker: {shorter}")
+        progress.note(f"that is long; it continues, but this would be faster: {shorter}")
 
 
 def _searched_pixels(work: Work) -> float:

@@ -238,13 +238,13 @@ def _say_belief(belief: Belief | None, progress: Progress) -> None:
     )
     used = float(belief.weight.mean())
     if used > 0:
-        progress.note(f"the depth prior is believed at {used:.0%} of the points: {found}")
+        progress.note(f"the depth prior is used at {used:.0%} of the points: {found}")
     elif belief.order < WRONG_WAY_ROUND:
         progress.warn(
             f"the depth prior is left out: {found}; is larger nearer? then --set depth.kind=inverse, or depth"
         )
     else:
-        progress.warn(f"the depth prior is left out, as the clip does not bear it out: {found}")
+        progress.warn(f"the depth prior is left out, as the clip does not support it: {found}")
 
 
 def load_field(project: Project, device: str = "auto", checkpoint: Checkpoint | None = None) -> MotionField:

@@ -141,7 +141,7 @@ def compute_flow(
             "make it again with other cuts: omnitrack init VIDEO PROJECT --cuts none",
         )
     for name in take_over_old_products(project):
-        progress.note(f"took over the {name} of correspondences.h5, which an earlier version made")
+        progress.note(f"imported the {name} of correspondences.h5, which an earlier version made")
     with flow_estimator(project, settings, progress, device) as estimator:
         wanted = sorted(set(selected_pairs(project, settings, progress, device)) | set(_checked(pairs or (), project)))
         flow = flow_settings(project, settings)
@@ -237,7 +237,7 @@ def _take_up(project: Project, product: ProductFile, parts: Parts, stamp: dict[s
     left = parts.done()
     if not left:
         return have
-    progress.note(f"taking up an interrupted run: {len(left)} source frames are done")
+    progress.note(f"resuming an interrupted run: {len(left)} source frames are done")
     unfinished = {**stamp, "settings": {**stamp["settings"], "pairs": "unfinished"}}
     parts.merge(unfinished, map(group_name, have[0]), keep=bool(have[0]))
     return _stored(project, product, stamp, progress)

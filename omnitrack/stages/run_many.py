@@ -127,7 +127,7 @@ def run_clip(
         video: As for `omnitrack.stages.run.run_all`.
         root: Its project.
         options: See `RunOptions`.
-        device: Where to compute.
+        device: Device to compute on.
         progress: Hears of every stage.
 
     Raises:

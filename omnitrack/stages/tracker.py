@@ -199,9 +199,9 @@ class Tracker(Closing):
         root, fit = self._project.root, self._fit.value
         filtered = fingerprint(filtered_file(self._project).stamp() or {})
         if fit is not None and fit.stamp["inputs"]["filter"] != filtered:
-            self._progress.warn(f"the fit is older than what it was fitted to: renew it with omnitrack fit {root}")
+            self._progress.warn(f"the fit is older than the correspondences: renew it with omnitrack fit {root}")
         if self._flows.value.hops_stamp is None:
-            self._progress.warn(f"nobody has judged the hops of the flow: renew that with omnitrack filter {root}")
+            self._progress.warn(f"the hops of the flow have not been judged: run omnitrack filter {root}")
 
 
 @dataclass(frozen=True)

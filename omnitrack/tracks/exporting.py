@@ -44,7 +44,7 @@ class ExportOptions:
         first_frame: Number of the first frame of the project, the others following at their distances; None for the
             numbers of a series or, where there are none, the format's own count of the whole video.
         hidden: ``drop``, ``hold`` or ``mark``; None for what the format does usually.
-        min_confidence: Points less sure than this count as hidden.
+        min_confidence: Points with less confidence than this count as hidden.
         names: One a track; () for ``track_0000`` and so on.
         scale: Units per pixel.
         unit: Of lengths.

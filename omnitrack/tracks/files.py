@@ -154,7 +154,7 @@ def check_tracks(tracks: Tracks, where: str) -> None:
     if length and (tracks.frames[0] < 0 or (np.diff(tracks.frames) <= 0).any()):
         raise OmnitrackError(f"{where}: frames must be indices from 0 that increase")
     if not 0 <= tracks.fps < np.inf:
-        raise OmnitrackError(f"{where}: {tracks.fps:g} frames per second is no rate", "0 where it is not known")
+        raise OmnitrackError(f"{where}: {tracks.fps:g} frames per second is not a rate", "0 where it is not known")
     pinned = tracks.pins[:, 0]
     if not (np.isfinite(tracks.pins).all() and ((pinned >= 0) & (pinned < count) & (pinned % 1 == 0)).all()):
         raise OmnitrackError(f"{where}: pins are rows (track, t, x, y) of the {count} tracks, all finite")

@@ -47,7 +47,7 @@ def _picture(path: Path, parts: Sequence[ExrPart]) -> Choice:
     if len(single) == 1 and len(single[0]) == 1:
         return 0, single[0]
     listed = ", ".join(name for part in parts for name in part.channels)
-    raise OmnitrackError(f"{path} is no picture: its channels are {listed}", "save the picture as R, G and B")
+    raise OmnitrackError(f"{path} is not a picture: its channels are {listed}", "save the picture as R, G and B")
 
 
 def _layers(part: ExrPart) -> list[str]:

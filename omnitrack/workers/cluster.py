@@ -263,7 +263,7 @@ class _Running:
             name, tries = self._names[number], self._tries[number]
             if isinstance(told, _Began):
                 if tries:
-                    self._board.say(name, f"{tries[-1]} died; another one goes on", is_warning=True)
+                    self._board.say(name, f"{tries[-1]} died; another one continues", is_warning=True)
                 tries.append(told.where)
                 self._board.began(name, told.where)
             elif isinstance(told, Said):

@@ -31,7 +31,7 @@ class Here:
             except Exception as error:  # of whatever kind: the other clips are not to suffer
                 failure = diagnose(error)
                 if total is not None and number + 1 < total:
-                    progress.warn(f"{job.name} failed, the others go on: {failure.message}")
+                    progress.warn(f"{job.name} failed, the others continue: {failure.message}")
                 yield Outcome(number, job.name, error=failure, seconds=time.perf_counter() - begin)
             else:
                 yield Outcome(number, job.name, result, seconds=time.perf_counter() - begin)

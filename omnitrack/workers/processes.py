@@ -108,7 +108,7 @@ class _Worker:
             if self._stopping:
                 return Outcome(number, job.name, error=OmnitrackError("it was stopped"), tries=tries)
             if tries < TRIES:
-                self._board.say(job.name, f"{how}; another one goes on", is_warning=True)
+                self._board.say(job.name, f"{how}; another one continues", is_warning=True)
         error = OmnitrackError(f"{how}, as {TRIES - 1} others before", WORKER_HINT)
         self._board.ended(job.name, 0.0, error.message)
         return Outcome(number, job.name, error=error, tries=TRIES)

@@ -82,7 +82,7 @@ def test_the_kind_of_known_networks(tmp_path: Path, clip: DepthClip, source_of: 
 
 def test_the_kind_of_others_has_to_be_said(tmp_path: Path, clip: DepthClip, source_of: SourceOf) -> None:
     (tmp_path / "mine.onnx").write_bytes(b"is not read yet")
-    with pytest.raises(OmnitrackError, match="nobody knows whether larger is farther or nearer") as caught:
+    with pytest.raises(OmnitrackError, match="it is not known whether larger values of") as caught:
         open_source(source_of("onnx", tmp_path / "mine.onnx"), clip)
     assert "depth.kind=inverse" in str(caught.value.hint)
 

@@ -78,4 +78,4 @@ def test_long_work_names_what_makes_it_shorter_and_short_work_does_not(project: 
 def test_what_nobody_has_timed_gets_no_minutes(project: Project) -> None:
     heard, settings = Notes(), load_settings()
     announce(Work(project, replace(settings, flow=replace(settings.flow, far_estimator="dis"))), heard)
-    assert heard.heard == ["8 frames, 34 pairs of them; the bars will say how long it takes"]
+    assert heard.heard == ["8 frames, 34 pairs of them; the progress bars will show how long it takes"]

@@ -76,7 +76,7 @@ def test_a_killed_process_is_named_and_another_goes_on(tmp_path: Path) -> None:
     assert well.result[0] == 4
     deaths = [line for line in heard.lines if line[1] == "warning"]
     assert sorted(name for name, *_ in deaths) == ["always", "always", "once"]
-    assert all("was killed by SIGKILL; another one goes on" in text for *_, text in deaths)
+    assert all("was killed by SIGKILL; another one continues" in text for *_, text in deaths)
     assert ("well", "squaring", "1/2") in heard.lines
     assert ("once", "ended", "") in heard.lines
 

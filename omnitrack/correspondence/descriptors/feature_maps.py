@@ -30,7 +30,7 @@ class FeatureMaps:
     Args:
         features: Gives those of frame t, (h, w, C) of unit length or 0.
         num_frames: T.
-        device: Where to compute.
+        device: Device to compute on.
     """
 
     def __init__(self, features: Callable[[int], Array], num_frames: int, device: str | torch.device = "cpu") -> None:

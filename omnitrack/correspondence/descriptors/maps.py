@@ -60,7 +60,7 @@ class ClipDescriptors:
         side: What their shorter side becomes, about, before they are described; small frames become `MOST_ENLARGED`
             times as large at most.
         cache_bytes: Memory for maps.
-        device: Where to compute.
+        device: Device to compute on.
         features: Of the frames, to be joined to their descriptors.
 
     Attributes:

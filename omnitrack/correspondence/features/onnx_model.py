@@ -53,7 +53,7 @@ class OnnxExtractor:
         self.name, self.threshold = name, threshold
         if not settings.weights:
             raise OmnitrackError(
-                f"the feature extractor {name} needs the file of its network, which nobody publishes with a checksum",
+                f"the feature extractor {name} needs the file of its network: none is published with a checksum",
                 f"name one: --set {WEIGHTS_SETTING}={name}.onnx",
             )
         self._network = ImageNetwork(locate(settings.weights, {}, setting=WEIGHTS_SETTING), device, WORDS)

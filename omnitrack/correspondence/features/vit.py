@@ -99,7 +99,7 @@ class VitExtractor:
 
     Args:
         settings: Names the model, and a file of weights; without one timm downloads its own.
-        device: Where to compute.
+        device: Device to compute on.
         progress: Hears of the download.
 
     Raises:

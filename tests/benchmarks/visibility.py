@@ -1,4 +1,4 @@
-"""Where is visibility wrong, and which witness is right? Of the fits that `omnitrack eval --work WORK` left.
+"""Where is visibility wrong, and which cue is right? Of the fits that `omnitrack eval --work WORK` left.
 
     python tests/benchmarks/visibility.py tapvid_davis.pkl WORK [--videos A,B] [--set features.extractor=xfeat ...]
         [--json FILE]

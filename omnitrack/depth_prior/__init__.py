@@ -1,4 +1,4 @@
-"""Sources of depth maps by name, each behind one contract: files in a folder, an ONNX network, a transformers model."""
+"""Sources of depth maps by name, with one contract: files in a folder, an ONNX network, a transformers model."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _WHAT = {
     "transformers": "the name or folder of a depth model",
 }
 
-# Package and extra of a source that is a network.
+# Package and extra of each source that is a network.
 NEEDED = {"onnx": ("onnxruntime", "onnx"), "transformers": ("transformers", "depth")}
 
 
 def open_source(settings: DepthSettings, clip: DepthClip) -> DepthSource:
-    """The source that the settings name; a network is loaded when it is first used.
+    """Open the source that the settings name; a network is loaded on first use.
 
     Raises:
-        OmnitrackError: No path, nothing there, maps that do not belong to the clip, or a kind that nobody knows.
+        OmnitrackError: No path, nothing at the path, maps that do not match the clip, or an unknown kind of depth.
     """
     _need_path(settings)
     if settings.source == "folder":
@@ -41,7 +41,7 @@ def open_source(settings: DepthSettings, clip: DepthClip) -> DepthSource:
 
 
 def source_identity(settings: DepthSettings) -> str:
-    """What a stamp records of a source: a hash of its files, or a model's name; nothing is loaded or downloaded.
+    """Return what a stamp records of a source: a hash of its files, or a model's name; nothing is loaded or downloaded.
 
     Raises:
         OmnitrackError: No path.
@@ -61,10 +61,10 @@ def source_identity(settings: DepthSettings) -> str:
 
 
 def check_source(settings: DepthSettings) -> None:
-    """Say what a source lacks before the hours of flow that come before it: its files, or the package that reads them.
+    """Check, before the hours of flow that precede depth, that a source's files or the package it needs are present.
 
     Raises:
-        OmnitrackError: No path, nothing there, or a missing extra.
+        OmnitrackError: No path, nothing at the path, or a missing extra.
     """
     _need_path(settings)
     if settings.source == "folder":

@@ -1,7 +1,7 @@
 """Depth maps from files: npz, npy, 16-bit PNG and EXR.
 
 The files of one format in a folder, in natural order of their names (``9.png`` before ``10.png``), are one map per
-frame of the project; or, where there are more, one per frame of the video, of which the project's take their own.
+frame of the project; or, if there are more, one per frame of the video, from which the project's frames take theirs.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from omnitrack.video.images import read_pixels
 from omnitrack.weights import MISSING, identity
 
 SUFFIXES = (".npz", ".npy", ".png", ".exr")
-KEY = "depth"  # of the array in an npz, as the published code names it
-DEPTH_CHANNELS = ("Z", "DEPTH", "V", "Y", "R")  # of an EXR, in the order of preference, whatever layer they are in
-ASPECT_TOLERANCE = 0.1  # networks round the sides of what they are fed to multiples of up to 32
+KEY = "depth"  # name of the array in an npz, as in the published code
+DEPTH_CHANNELS = ("Z", "DEPTH", "V", "Y", "R")  # of an EXR, in order of preference, in any layer
+ASPECT_TOLERANCE = 0.1  # networks round the sides of their input to multiples of up to 32
 
 
 class DepthFolder:
-    """A `DepthSource` of files.
+    """A `DepthSource` that reads files.
 
     Args:
-        settings: Names the folder, and the channel of EXR maps. Where it leaves the kind open, larger is farther.
-        clip: The frames that the maps are of.
+        settings: Names the folder, and the channel of EXR maps. If the kind is ``auto``, larger is farther.
+        clip: The clip of the maps.
 
     Raises:
-        OmnitrackError: No such folder, no maps in it, maps of several formats, or another number than frames; EXR maps
-            without the package that reads them.
+        OmnitrackError: No such folder, no maps in it, maps of several formats, or a number of maps that fits neither
+            the project nor the video; EXR maps without the package that reads them.
     """
 
     def __init__(self, settings: DepthSettings, clip: DepthClip) -> None:
@@ -73,7 +73,7 @@ class DepthFolder:
 
 
 def folder_identity(path: str) -> str:
-    """A hash of all maps in a folder and of their order; ``missing`` where there are none."""
+    """Return a hash of all maps in a folder and of their order; ``missing`` if the folder has no usable maps."""
     try:
         files = _files(path)
     except OmnitrackError:
@@ -82,7 +82,7 @@ def folder_identity(path: str) -> str:
 
 
 def usable_files(path: str) -> list[Path]:
-    """The maps in a folder, in order, that can be read here.
+    """Return the maps in a folder, in order, after checking that they can be read here.
 
     Raises:
         OmnitrackError: There are none, they are of several formats, or the package that reads them is not installed.
@@ -94,14 +94,14 @@ def usable_files(path: str) -> list[Path]:
 
 
 def read_map(path: Path, channel: str = "") -> NDArray[np.float32]:
-    """One depth map (h, w) float32 from a file.
+    """Read a depth map (h, w) float32 from a file.
 
     Args:
         path: The file.
-        channel: Of an EXR; empty for Z, else depth, V, Y or R in any layer, else the only one.
+        channel: Channel of an EXR; empty: Z, else depth, V, Y or R in any layer, else the only channel.
 
     Raises:
-        OmnitrackError: It cannot be read, is cut short, or holds something else.
+        OmnitrackError: The file cannot be read, is truncated, or contains something else.
     """
     if path.suffix.lower() == ".png":
         pixels = read_pixels(path)
@@ -121,7 +121,7 @@ def read_map(path: Path, channel: str = "") -> NDArray[np.float32]:
 
 
 def _depth_channel(path: Path, parts: Sequence[ExrPart], wanted: str) -> Choice:
-    """The channel that is named, as it stands there or after its layer; else the first of those that are usual."""
+    """Return the wanted channel, named with or without its layer; if empty, a usual channel or the only one."""
     places = [(index, name) for index, part in enumerate(parts) for name in part.channels]
     for name in (wanted,) if wanted else DEPTH_CHANNELS:
         for index, found in places:
@@ -169,6 +169,6 @@ def _files(folder: str) -> list[Path]:
 
 
 def natural_order(name: str) -> list[tuple[int, int, str]]:
-    """Key that sorts names with their numbers by value: ``a9`` before ``a10``."""
+    """Return a key that sorts names with the numbers in them by value: ``a9`` before ``a10``."""
     parts = re.findall(r"\d+|\D+", name)
     return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]

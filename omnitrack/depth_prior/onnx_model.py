@@ -1,4 +1,4 @@
-"""Depth by any network in the ONNX format that takes an image (1, 3, H, W) and gives a map of it."""
+"""Depth from any network in ONNX format that takes an image (1, 3, H, W) and returns a map of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from omnitrack.weights import locate
 SETTING = "depth.path"
 WORDS = NetworkWords("depth network", "name a depth network", SETTING, "depth")
 USUAL_SIDE = 518  # Depth Anything's
-# Of exported networks, by what their files are usually called. Metric ones before the relative ones of the same name.
+# Kinds of exported networks, by their usual file names; metric networks before relative networks of the same name.
 KNOWN = {
     "metric": DEPTH,
     "zoe": DEPTH,
@@ -31,11 +31,11 @@ class OnnxDepth:
     """A `DepthSource` around an ONNX file.
 
     Args:
-        settings: Names the file, and its kind where the file's name does not say it.
-        clip: Says the device.
+        settings: Names the file, and its kind if it does not follow from the file's name.
+        clip: Contains the device.
 
     Raises:
-        OmnitrackError: No such file, or nobody knows whether larger is nearer.
+        OmnitrackError: No such file, or it is not known whether larger is nearer.
     """
 
     def __init__(self, settings: DepthSettings, clip: DepthClip) -> None:

@@ -1,7 +1,7 @@
-"""Depth by a model of the package transformers: Depth Anything V2, ZoeDepth and others of its depth-estimation task.
+"""Depth from a model of the package transformers: Depth Anything V2, ZoeDepth and others of its depth-estimation task.
 
-Images are prepared here as the model's own ``preprocessor_config.json`` says, because the image processors of
-transformers want torchvision. ZoeDepth's mirrored border is left out.
+Images are prepared here according to the model's own ``preprocessor_config.json``, because the image processors of
+transformers require torchvision. ZoeDepth's mirrored border is left out.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class TransformersDepth:
 
     Args:
         settings: Names the model: a local folder, or a name on the Hugging Face hub, which is downloaded.
-        clip: Says the device.
+        clip: Contains the device.
 
     Raises:
         OmnitrackError: transformers is not installed.
     """
 
     def __init__(self, settings: DepthSettings, clip: DepthClip) -> None:
-        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # it logs to the terminal as it is imported
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # it logs to the terminal on import
         self._transformers = import_extra("transformers", EXTRA)
         self._settings, self._device = settings, clip.device
         self._size = clip.size
@@ -51,7 +51,7 @@ class TransformersDepth:
         """See `DepthSource`.
 
         Raises:
-            OmnitrackError: Nobody knows whether larger is nearer.
+            OmnitrackError: It is not known whether larger is nearer.
         """
         if self._settings.kind != "auto":
             return self._settings.kind
@@ -75,7 +75,7 @@ class TransformersDepth:
         try:
             with torch.inference_mode():
                 output = self._model(pixel_values=image).predicted_depth
-        except (RuntimeError, ValueError, AttributeError) as error:  # of another task, or another input
+        except (RuntimeError, ValueError, AttributeError) as error:  # a model of another task, or with another input
             cause = str(error).partition("\n")[0]
             raise OmnitrackError(
                 f"the model {self._settings.path} fails on an image of {size[0]}x{size[1]}: {cause}",
@@ -95,7 +95,7 @@ class TransformersDepth:
         try:
             load = self._transformers.AutoModelForDepthEstimation.from_pretrained
             model, found = load(_place(path), output_loading_info=True)
-        except Exception as error:  # of the hub, of safetensors, of the config: they share no class
+        except Exception as error:  # from the hub, safetensors or the config: they share no class
             cause = str(error).strip().partition("\n")[0]
             there = Path(path).expanduser().is_dir()
             raise OmnitrackError(
@@ -104,7 +104,7 @@ class TransformersDepth:
                 if there
                 else f"give a folder, or a name on the hub such as {EXAMPLE} where that can be reached",
             ) from error
-        if found["missing_keys"]:  # they would be random
+        if found["missing_keys"]:  # they would be initialised at random
             raise OmnitrackError(
                 f"the weights in {path} are not those of its config: {min(found['missing_keys'])} is missing",
                 "get the model again, config.json and weights together",
@@ -113,7 +113,7 @@ class TransformersDepth:
 
     @cached_property
     def _preprocessing(self) -> dict[str, Any]:
-        """The model's own settings of its images; none where it has no such file."""
+        """The model's own image settings; empty if their file is missing or unreadable."""
         try:
             found = self._transformers.utils.cached_file(_place(self._settings.path), "preprocessor_config.json")
             return dict(json.loads(Path(found).read_text(encoding="utf-8"))) if found else {}
@@ -122,7 +122,7 @@ class TransformersDepth:
 
 
 def model_identity(path: str) -> str:
-    """A hash of the files of a local model; the name of one on the hub."""
+    """Return a hash of the files of a local model, or the name of a model on the hub."""
     folder = Path(path).expanduser()
     if not folder.is_dir():
         return path
@@ -136,7 +136,7 @@ def _place(path: str) -> str:
 
 
 def _shorter_side(size: Any) -> int:
-    """What a processor's ``size`` asks for; 0 where it says nothing."""
+    """Return the shorter side that a processor's ``size`` asks for; 0 if it has none."""
     if isinstance(size, int):
         return size
     sides = [side for side in (size or {}).values() if isinstance(side, int)]
@@ -144,7 +144,7 @@ def _shorter_side(size: Any) -> int:
 
 
 def _multiple(asked: dict[str, Any], config: Any) -> int:
-    """Of how many pixels the sides of the input are multiples."""
+    """Return the number of pixels of which the sides of the input are multiples."""
     backbone = getattr(config, "backbone_config", None)
     for found in (
         asked.get("ensure_multiple_of"),

@@ -1,4 +1,4 @@
-"""The tracks of a query: which are worked on together, and where each of them is kept."""
+"""The tracks of a query: how they are split into chunks, and the arrays that hold the answer."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from numpy.typing import NDArray
 
 from omnitrack.stages.point_tracker import Tracked
 
-CHUNK_POINTS = 16384  # worked on at once ...
-CHUNK_ENTRIES = 100 * CHUNK_POINTS  # ... and, in shots of more than 100 frames, points times frames: 100 bytes each
+CHUNK_POINTS = 16384  # points that are tracked at once ...
+CHUNK_ENTRIES = 100 * CHUNK_POINTS  # ... and points times frames, in shots of over 100 frames: 100 bytes each
 Rows = NDArray[np.int64]
 
 
 class Answer:
-    """Room for the answer, filled chunk by chunk and shot after shot.
+    """Arrays for the answer, filled chunk by chunk and shot after shot.
 
     Convention:
         Pixels are (x, y) of the working frames, x right, y down, centres at integers.
 
     Args:
         count: Number of tracks P.
-        num_frames: Of the clip, T.
+        num_frames: Number of frames of the clip, T.
 
     Attributes:
         pixels: (P, T, 2) working pixels.
         visible: (P, T) bool.
         confidence: (P, T) in [0, 1].
-        depth: (P, T) of the field; NaN where there is none.
+        depth: (P, T) depth in the field; NaN where it has none.
     """
 
     def __init__(self, count: int, num_frames: int) -> None:
@@ -39,7 +39,7 @@ class Answer:
         self._begun = np.zeros(count, bool)
 
     def put(self, rows: Rows, shot: range, found: Tracked) -> None:
-        """What is found in a shot holds after it, until a later shot is put, and before it if no earlier one was."""
+        """Store the result of a shot; positions and depths also fill later frames, and earlier ones if still empty."""
         inside, after, before = slice(shot.start, shot.stop), slice(shot.stop, None), slice(0, shot.start)
         self.visible[rows, inside], self.confidence[rows, inside] = found.visible, found.confidence
         new = ~self._begun[rows]
@@ -50,19 +50,19 @@ class Answer:
 
 
 def inside_shot(frames: Rows, shot: range) -> NDArray[np.bool_]:
-    """Which of some frames are in a shot."""
+    """Return which frames are in a shot."""
     return (frames >= shot.start) & (frames < shot.stop)
 
 
 def chunks(points: Rows, frames: Rows, shot: range) -> Iterator[Rows]:
-    """Tracks to be worked on together in a shot, in order: those known in several frames of it, and then the others.
+    """Split the tracks of a shot into chunks: first the tracks known in several of its frames, then all others.
 
-    Of these the tracks of one frame are together as far as there is room: what is made of a frame is made once.
+    The others are ordered by their known frame, so that most chunks share a frame and its data are computed once.
 
     Args:
         points: (R,) the track of each query and pin, in order.
-        frames: (R,) their frames.
-        shot: Its frames; tracks that are known in none of them have no part in it.
+        frames: (R,) the frame of each query and pin.
+        shot: Frames of the shot; tracks that are known in none of them are left out.
     """
     there = np.flatnonzero(inside_shot(frames, shot))
     tracks, first, known = np.unique(points[there], return_index=True, return_counts=True)

@@ -1,4 +1,4 @@
-"""Bringing a project up to what settings ask for: what is there already is kept, what was begun is gone on with."""
+"""Make the products that settings ask for: existing ones are kept, unfinished ones are resumed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Brought:
     """What `bring_up_to` did.
 
     Attributes:
-        kept: Products that were there already.
-        made: Products that were made, or gone on with.
-        seconds: That each product took, whenever it was made.
+        kept: Products that already existed.
+        made: Products that were made or resumed.
+        seconds: Time that each product took, in whichever run it was made.
     """
 
     kept: list[str]
@@ -25,24 +25,24 @@ class Brought:
 
 
 def bring_up_to(target: str, work: Work) -> Brought:
-    """Make a product, and before it what it is made from, as far as they are not there as the settings ask for them.
+    """Make a product and its inputs, except those that already exist as the settings ask for them.
 
     Args:
         target: A name in `omnitrack.stages.graph.NODES`.
         work: The project, the settings, the device and the seed.
 
     Raises:
-        OmnitrackError: Any failure of a stage. What was finished stays, and the same call goes on from there.
+        OmnitrackError: Any failure of a stage. Finished work is kept, and the same call resumes from it.
     """
     with locked(work.project.root, "run"):
         return _bring_up(target, work)
 
 
 def missing_for(target: str, work: Work) -> set[str]:
-    """The products that `bring_up_to` would make.
+    """Return the products that `bring_up_to` would make.
 
     Raises:
-        OmnitrackError: A file that the settings name is not there.
+        OmnitrackError: A file that the settings name does not exist.
     """
     wanted = wanted_stamps(work, target)
     missing = set()
@@ -61,7 +61,7 @@ def _bring_up(target: str, work: Work) -> Brought:
     kept: list[str] = []
     made: list[str] = []
     seconds: dict[str, float] = {}
-    wanted = wanted_stamps(work, target)  # what is missing for it is said before the long work
+    wanted = wanted_stamps(work, target)  # reports missing files before the long work
     for command, nodes in groupby(in_turn(needed_for(target)), key=lambda node: node.command):
         with work.progress.stage(command):
             for node in nodes:

@@ -1,4 +1,4 @@
-"""Which clips a command line names: files, folders and globs become videos, each with a project of its own."""
+"""Find the clips that a command line names: files, folders and globs become videos, each with its own project."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from omnitrack.video.numbers import is_number_pattern, natural_order
 from omnitrack.video.reading import default_name
 from omnitrack.video.tiff import TIFF_SUFFIXES
 
-JOINED_BY = "_"  # a folder's name and a video's, where the latter alone would name two
+JOINED_BY = "_"  # joins the names of folder and video if two videos have the same name
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A video of several.
+    """One of several videos.
 
     Attributes:
         video: As for `omnitrack.video.reading.open_video`.
-        root: Its project.
+        root: Directory of its project.
     """
 
     video: str
@@ -32,18 +32,18 @@ class Clip:
 
 
 def find_clips(sources: Sequence[str], into: Path) -> list[Clip]:
-    """The videos that words of a command line stand for, each once, in the order in which they are named.
+    """Return the videos that a command line names, each once, in the order in which they are named.
 
-    A folder of images is one video, one of videos is all of them. A glob that matches images only is one video; else
-    each of its matches is one, a folder of images too. Projects are called like their videos, and where two of these
-    have the same name, like the folders that they are in besides: ``a_clip`` and ``b_clip``.
+    A folder of images is one video; a folder of videos stands for all of them. A glob that matches only images is one
+    video; otherwise each match is a video, including a folder of images. Projects have the names of their videos; if
+    two videos have the same name, the names of their folders are prepended: ``a_clip`` and ``b_clip``.
 
     Args:
-        sources: Video files, folders, globs, patterns of numbers (``shot.%04d.png``).
+        sources: Video files, folders, globs, number patterns (``shot.%04d.png``).
         into: The directory of the projects.
 
     Raises:
-        OmnitrackError: Nothing is there, nothing matches, or a single image is named, which is no video.
+        OmnitrackError: A source does not exist, matches nothing, or is a single image, which is not a video.
     """
     named: dict[Path, str] = {}
     for video in (video for source in sources for video in _videos(source)):
@@ -87,7 +87,7 @@ def _is_video(path: Path) -> bool:
 
 
 def _no_single_image(path: Path) -> str:
-    """The path, unless it is one of the images that a shell made of a glob."""
+    """Return the path; raise if it is a single image, usually from a glob that the shell expanded."""
     suffix = path.suffix.lower()
     if suffix in IMAGE_SUFFIXES and suffix not in TIFF_SUFFIXES and count_pictures(path) == 1:
         raise OmnitrackError(
@@ -98,7 +98,7 @@ def _no_single_image(path: Path) -> str:
 
 
 def _names(videos: Sequence[str]) -> list[str]:
-    """A name for each, as short as possible; which one it is does not depend on the order."""
+    """Return a name for each video, as short as possible and independent of their order."""
     own = [default_name(video) for video in videos]
     beside = [str(Path(video).resolve().parent / name) for video, name in zip(videos, own, strict=True)]
     for number in _repeated(beside):
@@ -116,7 +116,7 @@ def _names(videos: Sequence[str]) -> list[str]:
 
 
 def _repeated(names: Iterable[str]) -> list[int]:
-    """Numbers of the names that are there twice; some file systems take upper and lower case for the same."""
+    """Return the indices of repeated names, ignoring case: some file systems do not distinguish it."""
     numbers = defaultdict(list)
     for number, name in enumerate(names):
         numbers[name.casefold()].append(number)

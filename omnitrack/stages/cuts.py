@@ -1,4 +1,4 @@
-"""Where a new project's shots begin: found or given, and said."""
+"""The cuts of a new project, given or to be detected: parsed, checked and described."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from omnitrack.errors import OmnitrackError
 
 AUTO, NONE = "auto", "none"
-MOST_NAMED = 6  # cuts, in the line that says them
+MOST_NAMED = 6  # cuts that a message lists
 
 
 def given_cuts(text: str) -> list[int] | None:
-    """The frames of ``init.cuts`` in order; None where they are to be found.
+    """Return the frames of ``init.cuts`` in order; None if they are to be detected.
 
     Raises:
-        OmnitrackError: Neither auto, none nor frames.
+        OmnitrackError: The text is neither auto, none nor frames.
     """
     if text in (AUTO, NONE):
         return None if text == AUTO else []
@@ -32,7 +32,7 @@ def check_cuts(cuts: Sequence[int], num_frames: int) -> None:
     """Refuse cuts that are not between two frames of the project.
 
     Raises:
-        OmnitrackError: A cut before the first frame or beyond the last.
+        OmnitrackError: A cut at or before the first frame, or beyond the last.
     """
     wrong = [cut for cut in cuts if not 0 < cut < num_frames]
     if wrong:
@@ -43,7 +43,7 @@ def check_cuts(cuts: Sequence[int], num_frames: int) -> None:
 
 
 def cuts_sentence(cuts: Sequence[int]) -> str:
-    """How many cuts there are, before which frames, and what that means."""
+    """Describe the cuts: their number, the frames after them, and what they mean for tracking."""
     named = [str(cut) for cut in cuts[:MOST_NAMED]]
     if len(cuts) > MOST_NAMED:
         named.append(f"{len(cuts) - MOST_NAMED} more")
@@ -54,5 +54,5 @@ def cuts_sentence(cuts: Sequence[int]) -> str:
 
 
 def with_cuts(fingerprint: str, cuts: Sequence[int]) -> str:
-    """The fingerprint of frames with cuts between them: what is made of them differs."""
+    """Return the fingerprint of frames with cuts: products of the same frames differ if the cuts differ."""
     return hashlib.sha256(f"{fingerprint} {list(cuts)}".encode()).hexdigest()[:16] if cuts else fingerprint

@@ -1,4 +1,4 @@
-"""`omnitrack demo`: the whole way from frames to tracks on a clip whose truth is known, scored beside plain flow."""
+"""`omnitrack demo`: the whole pipeline on a clip with known ground truth, scored beside plain flow."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from omnitrack.stages.render import render
 from omnitrack.synthetic import SyntheticScene, demo_scene
 from omnitrack.tracks.files import save_tracks
 
-POINTS_PER_LAYER = 32  # true tracks on each thing in the clip, so that the background does not outvote the rest
-PLAIN = "chain"  # the baseline beside: what everybody has who has optical flow
-QUERY_MODE = "first"  # one query a point, so that points can be counted
+POINTS_PER_LAYER = 32  # true tracks on each object of the clip, so that the background does not outvote the rest
+PLAIN = "chain"  # the baseline to compare with: needs nothing but optical flow
+QUERY_MODE = "first"  # one query per point, so that points can be counted
 STAGES = ("clip", "flow", "filter", "fit", "score", "render")
 OVERLAY_STYLES = ("points", "trails")
-DEMO_STEPS = 400  # of the fit where nobody asked for a number: about half a minute on two cores
+DEMO_STEPS = 400  # of the fit if the settings leave the default: about half a minute on two cores
 OVERLAY_SIDE = 480  # px: the clip itself is small, so that two cores are enough
 GRID = "24@0"  # columns of the tracked grid, and its frame
 NEXT_COMMAND = "omnitrack run YOUR_VIDEO.mp4"
@@ -45,15 +45,15 @@ class DemoReport:
         project: The project directory.
         frames: Number of frames of the clip.
         size: (width, height) of the clip in pixels.
-        points: Number of scored points, each asked for in the first frame that shows it.
+        points: Number of scored points, each queried in the first frame where it is visible.
         method: The fitted method.
-        things: How well the points on each thing of the clip were followed, by the method and by plain flow.
-        results: TAP-Vid's metrics of both, in the form of `omnitrack eval`.
+        things: How well the points on each object of the clip were tracked, by the method and by plain flow.
+        results: TAP-Vid metrics of both, in the form of `omnitrack eval`.
         seconds: Wall time of each stage.
         tracks: File of the tracked grid.
         overlay: Video of the grid's trails.
         overlays: All videos.
-        next_command: What to type for a video of one's own.
+        next_command: What to type for your own video.
     """
 
     project: str
@@ -78,15 +78,15 @@ def run_demo(
     progress: Progress = SILENT,
     scene: SyntheticScene | None = None,
 ) -> DemoReport:
-    """Generate a clip, fit a motion field to it, draw its tracks, and measure them against the exact truth.
+    """Generate a clip, fit a motion field to it, draw its tracks, and measure them against the exact ground truth.
 
     Args:
-        root: The project directory to make; one that an earlier demo left is taken up where it stopped.
-        settings: Of all stages; `fit.steps` at its default becomes `DEMO_STEPS`.
+        root: The project directory to make; if an earlier demo left it, the run resumes where that one stopped.
+        settings: Settings of all stages; `fit.steps` at its default becomes `DEMO_STEPS`.
         device: Where to fit.
-        seed: Of the fit and of the points that are scored.
-        progress: Hears of every stage.
-        scene: The clip; None takes `omnitrack.synthetic.demo_scene`.
+        seed: Seed of the fit and of the choice of scored points.
+        progress: Receives progress updates and messages of every stage.
+        scene: The clip; None uses `omnitrack.synthetic.demo_scene`.
 
     Raises:
         OmnitrackError: `root` holds something else, or a stage failed.
@@ -127,7 +127,7 @@ def run_demo(
 
 
 def _begin(root: Path, scene: SyntheticScene | None, plan: Plan) -> tuple[VideoRun, list[str]]:
-    """The clip as a project, and the thing that each of its points is on."""
+    """Return the clip as a project, and the name of the object that each scored point is on."""
     with plan.progress.task("paint", 1, unit="clips") as task:
         scene = scene or demo_scene()
         video = scene_as_video(scene, plan.seed)
@@ -146,14 +146,14 @@ def _score_things(run: VideoRun, thing_of: list[str], answers: Mapping[str, Answ
 
 
 def scene_as_video(scene: SyntheticScene, seed: int) -> TapvidVideo:
-    """A scene's frames with the exact tracks of random points, equally many on each of its layers."""
+    """Return a scene's frames with the exact tracks of random points, equally many on each of its layers."""
     frames = scene.frames()
     tracks, visible = scene.tracks(_spread_points(scene, np.random.default_rng(seed)))
     return TapvidVideo("demo", frames, pixels_to_raster(tracks, scene.size).astype(np.float32), ~visible)
 
 
 def _spread_points(scene: SyntheticScene, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Queries (N, 3) at random pixels of random frames, `POINTS_PER_LAYER` on each layer that is seen at all."""
+    """Return queries (N, 3) at random pixels of random frames, `POINTS_PER_LAYER` on each layer, if ever visible."""
     order = np.stack([scene.depth_order(t) for t in range(scene.num_frames)])
     chosen = []
     for layer in range(len(scene.layers)):
@@ -163,7 +163,7 @@ def _spread_points(scene: SyntheticScene, rng: np.random.Generator) -> NDArray[n
 
 
 def _things_of(scene: SyntheticScene, queries: Queries) -> list[str]:
-    """The name of the layer that each query is on."""
+    """Return the name of the layer that each query is on."""
     asked = queries.pixels(scene.size)
     return [scene.layers[int(scene.top_layer(int(t), np.array([[x, y]]))[0])].name for t, x, y in asked]
 

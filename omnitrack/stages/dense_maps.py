@@ -1,4 +1,4 @@
-"""A field's motion of every pixel, at the size of the video, and the camera's motion."""
+"""The motion of every pixel according to a field, at the size of the video, and the camera's motion."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from omnitrack.stages.export import footage_of
 from omnitrack.units import raster_scale
 
 CAMERA_GRID = 40  # points across a frame that vote for the camera's motion
-RANSAC_PX = 2.0  # at 256 x 256, by which a point may be off the camera's motion and still vote for it
+RANSAC_PX = 2.0  # at 256 x 256: largest deviation from the camera's motion of a point that votes for it
 
 
 class DenseMaps:
-    """Where the pixels of one frame are in another, at the size of the video.
+    """Positions of one frame's pixels in another frame, at the size of the video.
 
     Args:
-        project: Says the sizes.
-        field: Is asked on the working frames.
+        project: Gives the sizes of the working frames and of the video.
+        field: Evaluated at every pixel of the working frames.
     """
 
     def __init__(self, project: Project, field: MotionField) -> None:
@@ -34,9 +34,10 @@ class DenseMaps:
         self.pixels = _lattice(*self.size)
 
     def motion(self, source: int, target: int, specks: bool = True) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Displacement (H, W, 2) in pixels of the video, y down, and visibility (H, W) in [0, 1]; `specks` kept or not.
+        """Return displacement (H, W, 2) in pixels of the video, y down, and visibility (H, W) in [0, 1].
 
-        Without, single pixels that part from all around them follow these: they would fray what is warped.
+        Without `specks`, single pixels that differ from all around them take the motion of their neighbours: they would
+        fray a warped image.
         """
         if source == target:
             return np.zeros_like(self.pixels), np.ones(self.pixels.shape[:2], np.float32)
@@ -50,7 +51,7 @@ class DenseMaps:
 
 
 def camera_of(maps: DenseMaps, reference: int, numbers: NDArray[np.int64], progress: Progress) -> CameraMotion:
-    """Maps between neighbouring frames of the reference's shot, one after another from the reference outward."""
+    """Return the camera's motion from a reference to each frame of its shot, composed of maps between neighbours."""
     shot, size = maps.project.shot(reference), maps.project.size
     steps = {}
     with progress.task("camera", len(shot), unit="frames") as task:

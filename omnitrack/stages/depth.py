@@ -1,4 +1,4 @@
-"""Depth maps of every frame from elsewhere: computed once, kept in ``products/depth.h5``. A fit runs this."""
+"""Depth maps of every frame from an external source: computed once, kept in ``products/depth.h5``. Run by a fit."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class DepthReport:
     """What `compute_depth` did.
 
     Attributes:
-        source: Its name; ``none`` where the settings ask for no prior, or the fit would not use one.
-        kind: ``depth`` or ``inverse``; empty where there are no maps.
-        frames: Frames with maps.
-        computed: Of these, computed now.
+        source: Name of the source; ``none`` if the settings ask for no prior, or the fit would not use one.
+        kind: ``depth`` or ``inverse``; empty if there are no maps.
+        frames: Number of frames with maps.
+        computed: Number of maps computed by this call.
         size: (width, height) of the stored maps.
         seconds: Wall time.
     """
@@ -48,16 +48,16 @@ class DepthReport:
 
 
 def depth_stamp(project: Project, settings: Settings) -> dict[str, Any] | None:
-    """What the depth maps that a fit starts from are made from; None where it asks for none, or would not use them.
+    """Return the stamp of the depth maps that a fit starts from; None if it asks for none, or would not use them.
 
     Raises:
-        OmnitrackError: A source without a path.
+        OmnitrackError: The source has no path.
     """
     depth = settings.depth
     if depth.source == NONE or not get_method(settings.fit.method).uses_depth(settings.fit):
         return None
     used = as_dict(depth)
-    del used["path"]  # what is there counts, not where
+    del used["path"]  # the content counts, not its location
     if depth.source == "folder":
         del used["side"]
     if depth.source != "folder" or not depth.channel:
@@ -71,16 +71,16 @@ def depth_stamp(project: Project, settings: Settings) -> dict[str, Any] | None:
 def compute_depth(
     project: Project, settings: Settings, progress: Progress = SILENT, device: str = "auto"
 ) -> DepthReport:
-    """Get the depth map of every frame from the source; what is there already is kept, and what an earlier run left.
+    """Get the depth map of every frame from the source; existing maps, also those of an interrupted run, are kept.
 
     Args:
-        project: Has been matched.
-        settings: Uses the table ``depth``; does nothing where its source is none or the fit starts from flat depth.
-        progress: Hears of it.
+        project: The project.
+        settings: Uses the table ``depth``; does nothing if its source is none or the fit does not use depth.
+        progress: Receives progress updates and messages.
         device: For models: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
-        OmnitrackError: A source that is missing, damaged or of other frames, maps that say nothing, or a full disk.
+        OmnitrackError: A source that is missing, damaged or of other frames, constant maps, or a full disk.
     """
     begin = time.perf_counter()
     stamp = depth_stamp(project, settings)
@@ -107,10 +107,10 @@ def compute_depth(
 
 
 def _compute_missing(project: Project, source: DepthSource, parts: Parts, progress: Progress) -> int:
-    """Maps of the frames that have none, one finished file each; their number."""
+    """Write the maps of the frames that have none, one file per frame; return their number."""
     done = set(parts.done())
     missing = [frame for frame in range(project.num_frames) if frame not in done]
-    shape = None  # the first map's; files may be of several resolutions
+    shape = None  # from the first map; files may have several resolutions
     with progress.task("depth", project.num_frames, done=len(done), unit="frames") as task:
         for frame in missing:
             values = source.depth(frame, project.frame(frame))
@@ -127,13 +127,13 @@ def _compute_missing(project: Project, source: DepthSource, parts: Parts, progre
 
 
 def stored_shape(found: tuple[int, ...], size: tuple[int, int]) -> tuple[int, int]:
-    """(h, w) of stored maps: at most as fine as those that were found, in the shape of frames (width, height)."""
+    """Return (h, w) of stored maps: no finer than the source's, with the aspect ratio of frames (width, height)."""
     scale = min(MOST_SIDE, max(found)) / max(size)
     return max(1, round(size[1] * scale)), max(1, round(size[0] * scale))
 
 
 def resample(values: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """A map (h, w) at another resolution, the nearest value each, so that surfaces do not mix."""
+    """Resample a map (h, w) to another resolution by nearest neighbour, so that surfaces do not mix."""
     rows, columns = (
         ((np.arange(wanted) + 0.5) * (found / wanted)).astype(int)
         for wanted, found in zip(shape, values.shape, strict=True)

@@ -1,4 +1,4 @@
-"""`omnitrack doctor`: what this computer has of what omnitrack can use."""
+"""`omnitrack doctor`: which versions, devices, extras and estimators this computer has."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ MODULES = ("torch", "numpy", "cv2", "h5py", "imageio", "typer", "rich")
 
 @dataclass(frozen=True)
 class DoctorReport:
-    """What was found, each a mapping from a name to a text.
+    """What was found: mappings from names to descriptions.
 
     Attributes:
-        versions: The program, the interpreter, the system, every required module, and ffmpeg; or why there is none.
-        devices: What ``--device`` takes: name and memory.
-        extras: The optional extras of the package: present, or the command that gets them.
-        estimators: What ``--estimator`` takes: where each comes from.
+        versions: Versions of omnitrack, Python, the system, every required module and ffmpeg, or why one is missing.
+        devices: Devices that ``--device`` accepts: name and memory.
+        extras: The optional extras of the package: present, or the command that installs them.
+        estimators: Estimators that ``--estimator`` accepts: where each comes from.
     """
 
     versions: dict[str, str]
@@ -35,7 +35,7 @@ class DoctorReport:
 
 
 def examine() -> DoctorReport:
-    """Look at the installation; nothing that is missing is an error here."""
+    """Examine the installation; missing parts are reported, not raised."""
     return DoctorReport(_versions(), _devices(), _extras(), _estimators())
 
 
@@ -47,7 +47,7 @@ def _versions() -> dict[str, str]:
 def _module_version(name: str) -> str:
     try:
         module = import_module(name)
-    except (ImportError, OSError) as error:  # OSError: a shared library of it that does not load
+    except (ImportError, OSError) as error:  # OSError: one of its shared libraries does not load
         return f"cannot be imported: {error}"
     return str(getattr(module, "__version__", "")) or version(name)
 
@@ -88,7 +88,7 @@ def _compiled_core(kind: str) -> str:
 
 
 def _extras() -> dict[str, str]:
-    """The extras that the installed package declares; a source tree that is not installed declares none."""
+    """Return the extras that the installed package declares; a source tree that is not installed declares none."""
     try:
         declared = metadata(DISTRIBUTION)
     except PackageNotFoundError:
@@ -103,7 +103,7 @@ def _extras() -> dict[str, str]:
 
 
 def _distribution(requirement: str) -> str:
-    """The name in front of ``pytest>=7; extra == "test"``."""
+    """Return the name at the start of a requirement such as ``pytest>=7; extra == "test"``."""
     name = re.match(r"[\w.-]+", requirement)
     return name[0] if name else requirement
 

@@ -1,4 +1,4 @@
-"""How long the way to a fitted field will take, roughly, before it begins."""
+"""A rough estimate of the time to a fitted field, before the work begins."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from omnitrack.stages.filter import target_distances
 from omnitrack.stages.flow_pairs import pairs_rule
 from omnitrack.stages.graph import Work
 
-# Core seconds on an AMD EPYC without a GPU, of the demo's clip and of 8 frames of 854 x 480 pixels.
-DIS_SECONDS = 2.8e-6  # of dense inverse search, per pair and pixel that is searched
-FILTER_SECONDS = 0.08  # of chaining, per frame and frame that it leads to
+# Core seconds on an AMD EPYC without a GPU, for the demo's clip and for 8 frames of 854 x 480 pixels.
+DIS_SECONDS = 2.8e-6  # of dense inverse search, per pair and searched pixel
+FILTER_SECONDS = 0.08  # of chaining, per source and target frame
 STEP_SECONDS = {"cadex": 0.055, "omnimotion": 0.16, "plain_2d": 0.03}  # per step of 1,024 anchors; one core
 START_SECONDS = 5.0  # of a fit before its first step
-LONG_SECONDS = 600.0  # from here on the ways to shorten it are named
+LONG_SECONDS = 600.0  # above this, a faster command is suggested
 SHORTER = ("--end", "48", "--max-size", "480", "--preset", "fast")
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is to be done.
+    """The work to be done.
 
     Attributes:
-        frames: Of the clip.
-        pairs: Of these, to be matched; 0 where flow is there.
-        seconds: Roughly; None where the estimator or the method is nobody's we have timed.
+        frames: Number of frames of the clip.
+        pairs: Number of frame pairs to be matched; 0 if the flow is complete.
+        seconds: Rough time; None if the estimator or the method is not one that we have timed.
     """
 
     frames: int
@@ -39,10 +39,10 @@ class Estimate:
 
 
 def estimate(work: Work) -> Estimate | None:
-    """The time to a fitted field, of what is missing of it; None where nothing is.
+    """Estimate the time for what is missing of a fitted field; None if nothing is missing.
 
     Raises:
-        OmnitrackError: As for `omnitrack.stages.bring_up.bring_up_to`, before anything is made.
+        OmnitrackError: As for `omnitrack.stages.bring_up.missing_for`.
     """
     missing, frames, cores = missing_for("fit", work), work.project.num_frames, usable_cores()
     if not missing:
@@ -51,7 +51,7 @@ def estimate(work: Work) -> Estimate | None:
     if "flow" in missing:
         flow, rule = work.settings.flow, pairs_rule(work.project, work.settings.flow.pairs)
         for shot in map(len, work.project.shots):
-            most = shot * math.log2(shot)  # which ones are keyframes only a look at the frames tells
+            most = shot * math.log2(shot)  # which frames are keyframes depends on their content
             pairs += round(most) if has_keyframes(rule, shot) else len(select_pairs(rule, shot))
         known = flow.estimator == "dis" and not flow.far_estimator
         parts.append(pairs * DIS_SECONDS * _searched_pixels(work) / cores if known else None)
@@ -66,7 +66,7 @@ def estimate(work: Work) -> Estimate | None:
 
 
 def announce(work: Work, progress: Progress) -> None:
-    """Say how long what is missing will take, and where that is long, how it gets shorter."""
+    """Report how long the missing work will take and, if that is long, a faster command."""
     found = estimate(work)
     if found is None:
         return
@@ -83,14 +83,14 @@ def announce(work: Work, progress: Progress) -> None:
 
 
 def _searched_pixels(work: Work) -> float:
-    """Of a frame, enlarged as dense inverse search enlarges small ones."""
+    """Return the number of pixels of a frame, enlarged as dense inverse search enlarges small frames."""
     width, height = work.project.size
     factor = min(2.0, max(1.0, work.settings.flow.dis.side / min(width, height)))
     return width * height * factor**2
 
 
 def _frames_led_to(work: Work) -> int:
-    """By the chains of all frames: all of a short shot, those within the window of a long one."""
+    """Count the targets of all chains: all frames of a short shot, the frames within the window of a long one."""
     shots = [len(shot) for shot in work.project.shots]
     window = max(target_distances(max(shots), work.settings.filter.window))
     return sum(shot * min(shot, 2 * window) for shot in shots)

@@ -1,4 +1,4 @@
-"""`omnitrack eval`: trackers on a TAP-Vid dataset, each beside the baselines on the same flow; and ablations."""
+"""`omnitrack eval`: score trackers on a TAP-Vid dataset, beside the baselines on the same flow; and ablations."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from omnitrack.units import RASTER_PX
 from omnitrack.workers.contract import Executor, Job
 from omnitrack.workers.here import Here
 
-SettingsFor = Callable[[dict[str, object]], Settings]  # {"fit.method": "cadex", ...} -> settings with these among them
+SettingsFor = Callable[[dict[str, object]], Settings]  # {"fit.method": "cadex", ...} -> settings that include them
 
 
 @dataclass(frozen=True)
 class ScoredVideo:
-    """A video's scores, by row of the table, and its number of queries."""
+    """The scores of a video by row of the table, and its number of queries."""
 
     name: str
     queries: int
@@ -52,10 +52,10 @@ class EvalReport:
         results: ``{"dataset", "query_mode", "resolution", "methods": {NAME: {"mean": {METRIC: value}, "videos": {VIDEO:
             {METRIC: value, ..., "seconds": {STAGE: s}}}}}}``; shares in [0, 1], temporal coherence in px at 256 x 256,
             null where a metric is undefined. With ablations also ``"published": {ROW: {METRIC: value, ...,
-            "source"}}``, the papers' numbers; null where none is known, of a row or of a metric of it.
+            "source"}}``, the papers' numbers; null for a row or a metric without a known number.
         videos: Number of videos.
-        queries: Number of queries in all of them.
-        output: Where the results were written; None for nowhere.
+        queries: Number of queries in all videos.
+        output: Where the results were written; None if they were not.
         seconds: Wall time.
     """
 
@@ -70,8 +70,8 @@ class VideosFailed(OmnitrackError):
     """Some videos of an evaluation failed.
 
     Args:
-        failures: Of each.
-        report: Of the other ones.
+        failures: The error of each failed video.
+        report: Report of the other videos.
     """
 
     def __init__(self, failures: Sequence[OmnitrackError], report: EvalReport) -> None:
@@ -101,27 +101,27 @@ def evaluate(
     """Score trackers on videos with known tracks.
 
     Args:
-        videos: As `omnitrack.evaluation.tapvid.load_tapvid` reads them; one at a time is held.
-        methods: Names of `METHODS`, fitted fields and the baselines of `omnitrack.evaluation.baselines`, and of
-            `omnitrack.evaluation.ablations.ABLATIONS`; each is a row of the results.
-        settings: Of the stages that the methods use. ``settings.init`` is not read: `resolution` decides.
+        videos: As `omnitrack.evaluation.tapvid.load_tapvid` reads them; one at a time is in memory.
+        methods: Names of `METHODS`, which are fitted fields and the baselines of `omnitrack.evaluation.baselines`, and
+            of `omnitrack.evaluation.ablations.ABLATIONS`; each is a row of the results.
+        settings: Settings of the stages that the methods use. Of ``settings.init`` only `cuts` and `fps` are used.
         query_mode: ``strided`` or ``first``, see `omnitrack.evaluation.tapvid.sample_queries`.
         resolution: (width, height) that frames are resized to; None keeps each video's own size. Scores are at
             256 x 256 scale in any case.
         predictions: Other trackers: name and directory of saved tracks, see `omnitrack.evaluation.predictions`.
-        work: Keeps a project per video, ``work/VIDEO``, and takes up finished stages and scores that it finds there;
+        work: Directory that keeps one project per video, ``work/VIDEO``; finished stages and scores in it are reused.
             None uses temporary directories.
         device: Where to fit: auto, cpu, cuda or cuda:n.
-        seed: Of the fits.
-        dataset: Its name in the results.
-        progress: Hears of every video, method and stage.
+        seed: Seed of the fits.
+        dataset: Name of the dataset in the results.
+        progress: Receives progress updates and messages of every video, method and stage.
         output: Results file, rewritten after each video.
-        settings_for: Makes a fitted row's settings from those that it must have; None lays them over `settings`. For
-            settings whose defaults depend on the method.
-        executor: Does the videos; None: one after another, here.
+        settings_for: Returns the settings of a row from the overrides that it requires; None applies them to
+            `settings`. Needed if defaults depend on the method.
+        executor: Processes the videos; None: one after another in this process.
 
     Raises:
-        OmnitrackError: Unknown methods or no video.
+        OmnitrackError: Unknown methods, or no video.
         VideosFailed: A stage or a prediction of a video failed, after all others were scored.
     """
     begin = time.perf_counter()
@@ -130,7 +130,7 @@ def evaluate(
     _check_names(methods, predictions)
     lay_over: SettingsFor = settings_for or (lambda overrides: load_settings(overrides=overrides, base=settings))
     rows = [_row(name, settings, lay_over) for name in methods]
-    plan = Plan(settings, query_mode, resolution, "", seed, SILENT)  # with the device and progress of who does it
+    plan = Plan(settings, query_mode, resolution, "", seed, SILENT)  # the worker sets device and progress
     jobs = (Job(video.name, score_in_project, (video, rows, predictions, plan, work)) for video in videos)
     scored: dict[int, ScoredVideo] = {}
     failed: dict[int, OmnitrackError] = {}
@@ -140,7 +140,7 @@ def evaluate(
             failed[outcome.number] = _naming(outcome.name, outcome.error)
             continue
         scored[outcome.number] = outcome.result
-        ordered = [scored[number] for number in sorted(scored)]  # so that it does not matter which one ended first
+        ordered = [scored[number] for number in sorted(scored)]  # independent of which one ended first
         results = _results(dataset, query_mode, resolution, [*methods, *predictions], ordered)
         if output is not None:
             write_json(output, results)
@@ -165,13 +165,13 @@ def score_in_project(
     """Score all rows of the table on one video, in its project in `work`, or in a temporary one.
 
     Args:
-        video: The video and its truth.
-        rows: Of the table.
+        video: The video and its ground truth.
+        rows: Rows of the table.
         predictions: As for `evaluate`.
-        plan: Of the evaluation.
+        plan: Plan of the evaluation.
         work: As for `evaluate`.
         device: Where to fit.
-        progress: Hears of every method and stage.
+        progress: Receives progress updates and messages of every method and stage.
 
     Raises:
         OmnitrackError: A stage or a prediction failed; it names the video and the method.
@@ -184,7 +184,7 @@ def score_in_project(
 
 
 def _naming(video: str, error: OmnitrackError) -> OmnitrackError:
-    """The error with the video's name, which one of an executor lacks."""
+    """Return the error with the video's name, which errors of an executor lack."""
     named = error.message.startswith(f"video {video}")
     return error if named else OmnitrackError(f"video {video}: {error.message}", error.hint)
 
@@ -225,7 +225,7 @@ def _score_video(
             for name in (*(row.name for row in rows), *predictions)
         }
     scores = {}
-    # Predictions first: a missing file should not be found out after the hours of a fit.
+    # Predictions first: a missing file should be reported before the hours of a fit.
     for name, directory in predictions.items():
         with _about(video.name, name):
             scores[name] = _score_prediction(directory, video.name, queries, plan.query_mode)
@@ -240,14 +240,14 @@ def _score_video(
 
 
 def _with_equal_fits_together(rows: Sequence[Row]) -> list[Row]:
-    """The rows in an order in which those that share a fit follow each other, for each fit overwrites the last one."""
+    """Order the rows so that rows with the same fit follow each other, because each fit overwrites the last one."""
     fits = [(row.method, row.settings.fit) for row in rows]
     return sorted(rows, key=lambda row: fits.index((row.method, row.settings.fit)))
 
 
 @contextmanager
 def _about(video: str, *method: str) -> Iterator[None]:
-    """Name the video, and the method, in an error of the block."""
+    """Add the video, and the method if given, to an error of the block."""
     try:
         yield
     except OmnitrackError as error:

@@ -1,4 +1,4 @@
-"""One video of a dataset on its way through the stages, each of which runs once for all methods that need it."""
+"""Run one video of a dataset through the stages, each of them once for all methods that need it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from omnitrack.stages.query import query_tracks
 from omnitrack.stages.tracker import query_stamp
 
 METHODS = (*FIT_METHODS, *BASELINES)
-FPS = 24.0  # datasets do not say; only renders of the project would show it
+FPS = 24.0  # datasets do not contain it; only renders of the project depend on it
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class Plan:
     """How every video of an evaluation is treated.
 
     Attributes:
-        settings: Of the project that each video becomes; the frames are used at `resolution`, so of
-            `settings.init` only `cuts` is read. Each row of the table has settings of its own.
+        settings: Settings of the project that each video becomes; the frames are used at `resolution`, so of
+            `settings.init` only `cuts` and `fps` are used. Each row of the table has its own settings.
         query_mode: ``strided`` or ``first``.
         resolution: (width, height) that frames are resized to; None keeps each video's size.
         device: Where to fit.
-        seed: Of the fit.
-        progress: Receives what the stages report.
+        seed: Seed of the fit.
+        progress: Receives progress updates and messages.
     """
 
     settings: Settings
@@ -65,12 +65,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Row:
-    """What stands in a row of the table: a method with its settings.
+    """One row of the table: a method with its settings.
 
     Attributes:
-        name: Of the row; one method with unlike settings has rows of unlike names.
+        name: Name of the row; one method with different settings has rows with different names.
         method: A name of `METHODS`.
-        settings: Of all stages that the method uses; a fitted method is their ``fit.method`` too.
+        settings: Settings of all stages that the method uses; for a fitted method, ``fit.method`` equals `method`.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Score:
-    """One row on one video: its metrics, and the seconds of each stage that it used, shared ones in full."""
+    """One row on one video: its metrics, and the seconds of each stage that it used, shared stages in full."""
 
     metrics: dict[str, float]
     seconds: dict[str, float]
@@ -96,16 +96,17 @@ class Answer:
 
 
 class VideoRun:
-    """A video as a project, its queries, and what was finished of it before.
+    """A video as a project, with its queries and the saved scores of earlier runs.
 
-    The project holds besides its usual products ``eval/ROW.json``, the score of a finished row with a stamp of all that
-    it depends on and the seconds of each stage. Products of rows with unlike settings take each other's place.
+    In addition to its usual products, the project holds ``eval/ROW.json``: the score of a finished row, a stamp of
+    everything it depends on, and the seconds of each stage. Products of rows with different settings overwrite each
+    other.
 
     Args:
-        video: The video and its truth.
-        queries: What is asked of it.
+        video: The video and its ground truth.
+        queries: Queries on the video.
         plan: See `Plan`.
-        root: The project directory, to be made or made by an earlier run from the same frames.
+        root: The project directory: a new one, or one made by an earlier run from the same frames.
 
     Raises:
         OmnitrackError: `root` holds something else.
@@ -116,7 +117,7 @@ class VideoRun:
         self._open(video, root)
 
     def score(self, row: Row) -> Score:
-        """Track the queries with a row's method and score them, or take the score that an earlier run saved."""
+        """Track the queries with a row's method and score them, or return the score that an earlier run saved."""
         settings = row.settings
         path = self.project.eval_dir / f"{file_stem(row.name)}.json"
         stamp = self._stamp(row.method, settings)
@@ -130,7 +131,7 @@ class VideoRun:
         return Score(metrics, answer.seconds)
 
     def answer(self, row: Row) -> Answer:
-        """Track the queries with a row's method; what it is made from is kept or made."""
+        """Track the queries with a row's method; products that the method needs are reused or made."""
         seconds = self._run_stages(row.method, row.settings)
         begin = time.perf_counter()
         tracks, visible = self._track(row.method, row.settings)
@@ -140,7 +141,7 @@ class VideoRun:
         return Answer(tracks, visible, seconds)
 
     def metrics(self, answer: Answer) -> dict[str, float]:
-        """Score an answer against the truth."""
+        """Score an answer against the ground truth."""
         asked, raster = self.queries, pixels_to_raster(answer.tracks, self.project.size)
         return score_video(asked.points, asked.occluded, raster, answer.visible, asked.frames, self.plan.query_mode)
 
@@ -177,7 +178,7 @@ class VideoRun:
         return Work(self.project, settings, plan.device, plan.seed, plan.progress)
 
     def _run_stages(self, method: str, settings: Settings) -> dict[str, float]:
-        """Run what the method needs; the seconds of each stage, whichever run it was made in."""
+        """Run the stages that the method needs; return the seconds of each, in whichever run it was made."""
         seconds = {"init": _numbers(_read_json(self.project.eval_dir / "seconds.json")).get("init", 0.0)}
         target = _made_from(method)
         if target is not None:
@@ -187,7 +188,7 @@ class VideoRun:
         return seconds
 
     def _track(self, method: str, settings: Settings) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
-        """Tracks (Q, T, 2) in pixels of the project and visible (Q, T)."""
+        """Return tracks (Q, T, 2) in pixels of the project and visible (Q, T)."""
         project, plan, pixels = self.project, self.plan, self.queries.pixels(self.project.size)
         if method in FIT_METHODS:
             answer = query_tracks(project, pixels, settings, device=plan.device, progress=plan.progress)
@@ -203,7 +204,7 @@ class VideoRun:
 def _by_shot(
     baseline: Baseline, flows: FlowSource, queries: NDArray[np.floating], project: Project, progress: Progress
 ) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
-    """A baseline's tracks within the shots of their queries; elsewhere they stand still, unseen."""
+    """Return a baseline's tracks in the shots of their queries; in other shots they stand still and are not visible."""
     tracks = np.repeat(np.asarray(queries, np.float32)[:, None, 1:], project.num_frames, axis=1)
     visible = np.zeros(tracks.shape[:2], bool)
     for shot in project.shots:
@@ -221,19 +222,19 @@ def _frame_of_shot(project: Project, shot: range, t: int) -> NDArray[np.uint8]:
 
 
 def _made_from(method: str) -> str | None:
-    """The product that a method's tracks are made from; None for pairs of frames that the project's flow lacks."""
+    """Return the product that a method's tracks are made from; None if it matches pairs that the flow does not have."""
     if method in FIT_METHODS:
         return "fit"
     return {"direct": None, "multigap": "hops"}.get(method, "flow")
 
 
 def plain_metrics(metrics: dict[str, float]) -> dict[str, float | None]:
-    """Metrics as JSON has them: an undefined one (NaN) is null."""
+    """Return metrics for JSON: undefined ones (NaN) become null."""
     return {name: None if np.isnan(value) else value for name, value in metrics.items()}
 
 
 def resize_frames(frames: NDArray[np.uint8], size: tuple[int, int] | None) -> NDArray[np.uint8]:
-    """Frames (T, H, W, 3) at `size` (width, height): sides that shrink by area, sides that grow by cubic splines."""
+    """Resize frames (T, H, W, 3) to `size` (width, height): by area where they shrink, bicubic where they grow."""
     height, width = frames.shape[1:3]
     if size is None or size == (width, height):
         return frames
@@ -249,13 +250,13 @@ def _has_frames(project: Project, frames: NDArray[np.uint8]) -> bool:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write plain values to a file that is whole or not there."""
+    """Write plain values to a file atomically."""
     with atomic_path(path) as part:
         part.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """What an earlier run saved; nothing where there is nothing or it cannot be read."""
+    """Return what an earlier run saved; {} if the file is missing or cannot be read."""
     try:
         loaded = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -264,7 +265,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _numbers(saved: object) -> dict[str, float]:
-    """The numbers of a saved table, null as NaN; what is none, as other versions saved, is left out."""
+    """Return the numbers of a saved table, null as NaN; other values, which other versions saved, are left out."""
     table = saved if isinstance(saved, dict) else {}
     return {
         name: math.nan if value is None else float(value)

@@ -1,4 +1,4 @@
-"""`omnitrack export`: tracks of a project in the files of other programs."""
+"""`omnitrack export`: write tracks of a project as files of other programs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ExportReport:
     """What `export_file` wrote.
 
     Attributes:
-        format: Its name.
+        format: Name of the format.
         output: The file; - is standard output.
         tracks: Number of tracks.
         frames: Number of frames.
@@ -44,18 +44,19 @@ class ExportReport:
 def export_file(
     project: Project, tracks: Tracks | Path | None, output: Path | None, name: str | None, options: Mapping[str, object]
 ) -> ExportReport:
-    """Write a file of tracks as another program reads it, its frames numbered as the footage's.
+    """Write a file of tracks as another program reads it, with the frame numbers of the footage.
 
     Args:
-        project: Says which frames of the footage the tracks' frames are.
-        tracks: What to write, or its file; None takes those of the last query.
+        project: Maps the tracks' frames to frames of the footage.
+        tracks: The tracks or their file; None uses those of the last query.
         output: The file; None writes to standard output.
-        name: Of the format; None goes by the suffix of `output`.
-        options: Of `omnitrack.tracks.exporting.ExportOptions`; or, instead of its names, ``labels``, by which tracks
-            are called, see `omnitrack.stages.track_labels.names_of`.
+        name: Name of the format; None chooses it by the suffix of `output`.
+        options: Fields of `omnitrack.tracks.exporting.ExportOptions`; or, instead of its names, ``labels`` to name the
+            tracks by, see `omnitrack.stages.track_labels.names_of`.
 
     Raises:
-        OmnitrackError: No tracks, those of another video, unusable labels, a format nobody knows, or what it cannot do.
+        OmnitrackError: No tracks, tracks of another video, unusable labels, an unknown format, or an option that the
+            format does not support.
         UsageError: Neither a format nor a file, or both names and labels.
     """
     began = time.perf_counter()
@@ -78,7 +79,7 @@ def export_file(
 
 
 def check_tracks_of(project: Project, tracks: Tracks, what: str) -> None:
-    """Raise an `OmnitrackError` that says `what` where tracks are of another video, as far as they tell."""
+    """Raise an `OmnitrackError` that names `what` if tracks are of another video, as far as their metadata shows."""
     size = project.meta.original_size
     if tuple(tracks.size) not in (size, (0, 0)) or tracks.meta.get("frames") not in (None, project.meta.fingerprint):
         raise OmnitrackError(
@@ -89,14 +90,14 @@ def check_tracks_of(project: Project, tracks: Tracks, what: str) -> None:
 
 @dataclass(frozen=True)
 class OfferedFormat:
-    """A format that tracks can be exported in: its name, how its files end, and what it is."""
+    """A format that tracks can be exported in: its name, the suffix of its files, and a description."""
 
     name: str
     suffix: str
     words: str
 
 
-# Of every pixel without asking for anything more, as a menu says it; a sequence is one file, a .zip.
+# Exports of the field that need no further options, as a menu describes them; a sequence is packed into one .zip file.
 OFFERED_DENSE = (
     OfferedFormat("stmap", ".zip", "every pixel: STMap to frame 0, EXR (needs OpenEXR)"),
     OfferedFormat("motion-vectors", ".zip", "every pixel: motion vectors, EXR (needs OpenEXR)"),
@@ -108,7 +109,7 @@ OFFERED_DENSE = (
 
 
 def offered_formats() -> list[OfferedFormat]:
-    """omnitrack's own formats, then those of other programs; without what installed packages cannot load."""
+    """Return omnitrack's own formats, then those of other programs; formats that cannot be loaded are left out."""
     offered = [OfferedFormat(name, f".{name}", f"omnitrack's tracks as .{name}") for name in FORMATS]
     for name in format_names():
         with suppress(OmnitrackError):
@@ -118,7 +119,7 @@ def offered_formats() -> list[OfferedFormat]:
 
 
 def footage_of(project: Project) -> Footage:
-    """Where a project's frames are in the footage that other programs open."""
+    """Return where a project's frames are in the footage that other programs open."""
     meta = project.meta
     positions = np.array(meta.indices, np.int64)
     stride = int(np.median(np.diff(positions))) if len(positions) > 1 else 1
@@ -132,7 +133,7 @@ def footage_of(project: Project) -> Footage:
 
 
 def parse_names(text: str | None) -> tuple[str, ...]:
-    """Names between commas, or one a line of the file that the text names; none of None.
+    """Return names separated by commas, or one per line of the file that the text names; () for None.
 
     Raises:
         OmnitrackError: The file cannot be read.

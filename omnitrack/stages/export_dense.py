@@ -1,4 +1,4 @@
-"""`omnitrack export` of what only a fitted field has: maps of every pixel, carried mattes, the camera's motion."""
+"""`omnitrack export` of what only a fitted field provides: maps of every pixel, propagated mattes, camera motion."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from omnitrack.stages.export import footage_of
 from omnitrack.stages.render_edit import Drawing, carried_drawing
 from omnitrack.video.images import read_pixels
 
-FROM_ZERO = ("flo", "kitti")  # formats of research, which count frames from 0
+FROM_ZERO = ("flo", "kitti")  # research formats, which number frames from 0
 EXR = ".exr"
 # Half floats err by up to 1/4096 of the frame's width.
 USUAL_BITS = {"stmap": FLOAT, "motion-vectors": HALF, "matte": HALF}
@@ -37,12 +37,12 @@ USUAL_BITS = {"stmap": FLOAT, "motion-vectors": HALF, "matte": HALF}
 
 @dataclass(frozen=True)
 class DenseOptions:
-    """What is asked of a dense export.
+    """Options of a dense export.
 
     Attributes:
-        frame: The frame that STMaps fetch from, and from which the camera's motion counts.
-        matte: Image of what a matte marks on that frame.
-        bits: 16 or 32 of an EXR's channels; None for what is usual. A matte is an EXR where they are given.
+        frame: The reference frame, which STMaps fetch from and camera motion starts from; also the frame of the matte.
+        matte: Image that marks the pixels of the matte in that frame.
+        bits: Bits of an EXR channel, 16 or 32; None for the format's default. If given, a matte is written as EXR.
         first_frame: Number of the project's first frame; None as for tracks.
     """
 
@@ -57,9 +57,9 @@ class DenseReport:
     """What `export_dense` wrote.
 
     Attributes:
-        format: Its name.
+        format: Name of the format.
         output: The file, or the pattern of a sequence of files.
-        frames: Number of frames in it.
+        frames: Number of frames written.
         size: (width, height) of the frames in pixels.
         seconds: Wall time.
     """
@@ -72,10 +72,10 @@ class DenseReport:
 
 
 def export_dense_file(project: Project, name: str, output: Path, device: str = "auto") -> None:
-    """As `export_dense`, in one file: those of a sequence are packed into a .zip.
+    """Export as `export_dense` does, but to one file: the files of a sequence are packed into a .zip.
 
     Raises:
-        OmnitrackError: As of `export_dense`.
+        OmnitrackError: As for `export_dense`.
     """
     if output.suffix != ".zip":
         export_dense(project, name, output, DenseOptions(), device)
@@ -101,16 +101,16 @@ def export_dense(
     Args:
         project: Has a fitted field.
         name: One of `omnitrack.export.formats.DENSE`.
-        output: A folder, or a pattern such as ``maps/shot.%04d.exr``, for the formats of a file a frame; else a file.
-        options: What is asked.
+        output: A folder or a pattern such as ``maps/shot.%04d.exr`` for formats with one file per frame; else a file.
+        options: See `DenseOptions`.
         device: Where the field is evaluated.
         progress: Receives one step per frame.
-        field: Is asked instead of the project's own.
+        field: Replaces the project's own field.
 
     Raises:
-        OmnitrackError: No fitted field, no such frame, an unusable matte, OpenEXR that is not installed, or a file that
-            cannot be written.
-        UsageError: A matte is wanted and not given.
+        OmnitrackError: No fitted field, no such frame, an unusable matte, OpenEXR is not installed, or a file cannot be
+            written.
+        UsageError: A matte without its image, an image without a matte, or `bits` for a format other than EXR.
     """
     began = time.perf_counter()
     suffix = _suffix(name, output, options.bits)
@@ -138,7 +138,7 @@ def export_dense(
 
 
 def _suffix(name: str, output: Path, bits: int | None) -> str:
-    """Of the files; a matte is a PNG or an EXR."""
+    """Return the suffix of the files; a matte is a PNG or an EXR."""
     as_exr = name == "matte" and (bits is not None or output.suffix.lower() == EXR)
     return EXR if as_exr else DENSE[name]
 
@@ -152,13 +152,13 @@ def _check(project: Project, name: str, options: DenseOptions, suffix: str) -> N
     if (name == "matte") != (options.matte is not None):
         raise UsageError("--as matte and --matte FILE@T go together", "for example: --matte actor.png@0")
     if suffix == EXR:
-        load_openexr()  # before the work whose result would be lost
+        load_openexr()  # fails before the work whose result would be lost
     elif options.bits is not None:
         raise UsageError(f"--bits is for EXR pictures, not for {name}", "leave it out")
 
 
 def frame_numbers(project: Project, name: str, first: int | None) -> NDArray[np.int64]:
-    """(T,) number of each frame in the names of files and in nodes: the images' own, or that in the video."""
+    """Return (T,) frame numbers for file names and nodes: those of the images, or else positions in the video."""
     footage = footage_of(project)
     numbers = footage.positions + (name not in FROM_ZERO)
     if footage.numbers is not None and name not in FROM_ZERO:
@@ -167,15 +167,15 @@ def frame_numbers(project: Project, name: str, first: int | None) -> NDArray[np.
 
 
 def sequence_pattern(output: Path, name: str, suffix: str) -> str:
-    """The names of a sequence's files, with one ``%04d`` for the number.
+    """Return the pattern of a sequence's file names, with one ``%04d`` for the number.
 
     Args:
         output: A folder, or a pattern of names.
-        name: Of the format.
-        suffix: Of its files.
+        name: Name of the format.
+        suffix: Suffix of its files.
 
     Raises:
-        OmnitrackError: The name of a single file, or of files of another kind.
+        OmnitrackError: `output` names a single file, or files with another suffix.
     """
     hashes = re.sub(r"#+", lambda found: f"%0{len(found[0])}d", output.name)
     is_pattern = re.fullmatch(r"[^%]*%0?\d*d[^%]*", hashes) is not None
@@ -195,10 +195,10 @@ def sequence_pattern(output: Path, name: str, suffix: str) -> str:
 
 
 def parse_matte(text: str) -> tuple[Path, int]:
-    """The image and the frame of ``M.png@T``.
+    """Return the image and the frame of ``M.png@T``.
 
     Raises:
-        UsageError: It is not of that form.
+        UsageError: The text does not have that form.
     """
     name, _, frame = text.rpartition("@")
     if not name or not frame.isdecimal():
@@ -210,7 +210,7 @@ Write = Callable[[Path], None]
 
 
 def _stmaps(maps: DenseMaps, options: DenseOptions) -> Iterator[tuple[int, Write]]:
-    """Fetch from the reference frame; other shots see nothing of it."""
+    """Yield STMaps that fetch from the reference frame; in other shots nothing of it is visible."""
     shot, bits = maps.project.shot(options.frame), options.bits or USUAL_BITS["stmap"]
     for frame in range(maps.project.num_frames):
         moved, seen = maps.motion(frame, options.frame if frame in shot else frame, specks=False)
@@ -219,7 +219,7 @@ def _stmaps(maps: DenseMaps, options: DenseOptions) -> Iterator[tuple[int, Write
 
 
 def _vectors(maps: DenseMaps, options: DenseOptions) -> Iterator[tuple[int, Write]]:
-    """To the next frame and to the one before; none at either end of a shot."""
+    """Yield motion vectors to the next and to the previous frame; zero where a shot ends or begins."""
     bits = options.bits or USUAL_BITS["motion-vectors"]
     for frame in range(maps.project.num_frames):
         shot = maps.project.shot(frame)
@@ -233,7 +233,7 @@ def _vectors(maps: DenseMaps, options: DenseOptions) -> Iterator[tuple[int, Writ
 def _flows(
     maps: DenseMaps, encode: Callable[[NDArray[np.float32], NDArray[np.bool_]], bytes]
 ) -> Iterator[tuple[int, Write]]:
-    """Flow to the next frame of every frame but the last of a shot."""
+    """Yield the flow to the next frame, for every frame but the last of a shot."""
     for frame in range(maps.project.num_frames):
         if frame + 1 in maps.project.shot(frame):
             flow, seen = maps.motion(frame, frame + 1)
@@ -241,7 +241,7 @@ def _flows(
 
 
 def _mattes(maps: DenseMaps, options: DenseOptions) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """The matte in every frame, (H, W) in [0, 1]; soft where it was, and at the edges of what hides it."""
+    """Yield the matte in every frame, (H, W) in [0, 1]; soft where the image was, and at the edges of occluders."""
     carried = carried_drawing(maps.project, maps.field, _read_matte(maps, options), maps.size)
     for frame in range(maps.project.num_frames):
         layer = carried(frame)
@@ -249,7 +249,7 @@ def _mattes(maps: DenseMaps, options: DenseOptions) -> Iterator[tuple[int, NDArr
 
 
 def _png_mattes(maps: DenseMaps, options: DenseOptions) -> Iterator[tuple[int, Write]]:
-    """Grey, of 16 bits."""
+    """Yield mattes as 16-bit grey PNG."""
     for frame, alpha in _mattes(maps, options):
         _, data = cv2.imencode(".png", np.rint(alpha * 65535).astype(np.uint16))
         yield frame, partial(_write, bytes(data))

@@ -32,12 +32,12 @@ class FeatureReport:
     """What `compute_features` did.
 
     Attributes:
-        extractor: Its name; ``none`` where the settings ask for no features.
-        frames: Frames with features.
-        computed: Of these, computed now.
+        extractor: Name of the extractor; ``none`` if the settings ask for no features.
+        frames: Number of frames with features.
+        computed: Number of frames whose features this call computed.
         grid: (h, w) cells of a map.
         channels: Features per cell.
-        threshold: Cosine similarity under which the appearance check rejects.
+        threshold: Cosine similarity below which the appearance check rejects.
         seconds: Wall time.
         bytes: Size of the features on disk.
     """
@@ -53,19 +53,19 @@ class FeatureReport:
 
 
 def features_stamp(project: Project, settings: FeatureSettings, extractor: FeatureExtractor) -> dict[str, Any]:
-    """What the features of a project are made from: its frames, the weights, and the settings that count."""
+    """Return the stamp of a project's features: its frames, the weights, and the settings that affect them."""
     used = as_dict(settings)
-    del used["weights"], used["block"]  # the extractor's identity has their content, and what it takes of it
+    del used["weights"], used["block"]  # the extractor's identity covers both
     if settings.extractor != "onnx":
         del used["onnx"]
     return make_stamp({"frames": project.meta.fingerprint, "weights": extractor.identity}, used)
 
 
 def wanted_features(project: Project, settings: FeatureSettings) -> dict[str, Any] | None:
-    """The stamp of the features that the settings ask for; None where they ask for none.
+    """Return the stamp of the features that the settings ask for; None if they ask for none.
 
     Raises:
-        OmnitrackError: No such extractor, or no file of weights.
+        OmnitrackError: An unknown extractor, or no file of weights.
     """
     if settings.extractor == NONE:
         return None
@@ -76,16 +76,16 @@ def wanted_features(project: Project, settings: FeatureSettings) -> dict[str, An
 def compute_features(
     project: Project, settings: Settings, progress: Progress = SILENT, device: str = "auto"
 ) -> FeatureReport:
-    """Extract the features of every frame, each once; what is there already is kept, and what an interrupted run left.
+    """Extract the features of every frame once; existing ones, also those of an interrupted run, are kept.
 
     Args:
         project: The project.
-        settings: Uses the table ``features``; does nothing where its extractor is none.
-        progress: Hears of it.
+        settings: Uses the table ``features``; does nothing if its extractor is none.
+        progress: Receives progress updates and messages.
         device: For extractors that use torch: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
-        OmnitrackError: No such extractor, an extra or weights that are missing, a failing extractor, or a full disk.
+        OmnitrackError: An unknown extractor, a missing extra or weights, a failing extractor, or a full disk.
     """
     begin = time.perf_counter()
     if settings.features.extractor == NONE:
@@ -113,7 +113,7 @@ def compute_features(
 
 
 def _stored(project: Project, stamp: dict[str, Any], progress: Progress) -> bool:
-    """Whether these very features are there and whole."""
+    """Return whether the features with this stamp are stored and complete."""
     found = features_file(project).stamp()
     if found is None:
         return False
@@ -129,7 +129,7 @@ def _stored(project: Project, stamp: dict[str, Any], progress: Progress) -> bool
 
 
 def _compute_missing(project: Project, extractor: FeatureExtractor, parts: Parts, progress: Progress) -> int:
-    """Features of the frames that have none, one finished file each; their number."""
+    """Write the features of the frames that have none, one file per frame; return their number."""
     done = set(parts.done())
     missing = [frame for frame in range(project.num_frames) if frame not in done]
     first: Features | None = None

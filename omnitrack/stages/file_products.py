@@ -1,4 +1,4 @@
-"""Files of tracks and renders: whether each is of the fit that is there now."""
+"""Files of tracks and renders: whether each was made from the current fit."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ TRACK_SUFFIXES = (".npz", ".csv", ".json", ".h5")
 
 
 def file_products(judge: Judge, fit: Product, fit_stamp: Stamp | None) -> list[Product]:
-    """The tracks and renders of a project, judged by the fit that is there."""
+    """Return the tracks and renders of a project, each checked against the current fit."""
 
     def judged(path: Path, stage: str, stamp: Stamp | None, broken: OmnitrackError | None = None) -> Product:
-        """One file; what does not say what it was made from is taken as ready."""
+        """Return one file as a product; a file without a stamp counts as ready."""
         more = ["--grid", "20@0"] if stage == "query" else _render_flags(path, stamp or {})
         state, reason = _state(broken)
         if stamp is not None:
@@ -42,7 +42,7 @@ def file_products(judge: Judge, fit: Product, fit_stamp: Stamp | None) -> list[P
 
 
 def _state(broken: OmnitrackError | None) -> tuple[str, str]:
-    """The state of a file, and the reason, by the error of reading it."""
+    """Return the state of a file and its reason, from the error when reading it."""
     if broken is None:
         return "ready", ""
     return "in use" if isinstance(broken, UnavailableError) else "damaged", broken.message
@@ -61,7 +61,7 @@ def _tracks_stamp(path: Path) -> tuple[Stamp | None, OmnitrackError | None]:
 
 
 def _drawing_now(stamp: Stamp) -> dict[str, str]:
-    """The drawing of a render as it is now; nothing where there is none any more, which a render survives."""
+    """Return the drawing of a render as it is now; {} if it no longer exists, which does not make a render stale."""
     path = Path(stamp.get("drawing", ""))
     if not path.is_file():
         return {}
@@ -75,7 +75,7 @@ def _drawing_now(stamp: Stamp) -> dict[str, str]:
 
 
 def _files_now(stamp: Stamp) -> dict[str, str]:
-    """The mask and the labels of a render as they are now; without those that are gone, which a render survives."""
+    """Return the mask and labels of a render as they are now; missing files do not make a render stale."""
     try:
         return RenderInputs.of_words(_words(stamp)).fingerprints()
     except OSError:
@@ -83,13 +83,13 @@ def _files_now(stamp: Stamp) -> dict[str, str]:
 
 
 def _words(stamp: Stamp) -> list[str]:
-    """What a render recorded of its command line; empty where that makes no sense."""
+    """Return what a render recorded of its command line; empty if the record is invalid."""
     words = stamp.get("words")
     return words if isinstance(words, list) and all(isinstance(word, str) for word in words) else []
 
 
 def _render_flags(path: Path, stamp: Stamp) -> list[str]:
-    """What makes a render anew; in capitals what nobody has recorded."""
+    """Return the flags that make a render again; values that were not recorded are placeholders in capitals."""
     made = stamp.get("settings", {})
     style, words = made.get("style", path.stem), _words(stamp)
     if style == EDIT_STYLE:

@@ -1,4 +1,4 @@
-"""Filter and chain: of pairwise flow, correspondences over any distance that may be believed."""
+"""Filter and chain: turn pairwise flow into reliable correspondences over any distance."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ from omnitrack.stages.matching import find_matches
 LONG_CLIP_FRAMES = 100
 LONG_CLIP_WINDOW = 50
 TARGET_GROWTH = 1.2  # ratio of the distances of stored targets: T log T pairs
-APPEARANCE_FROM_GAP = 3  # nearer frames look alike, and flow between them is better than a patch comparison
-HALF_TEXTURE = 4.0  # levels of 0 to 255 by which the patch of a place varies whose flow is half its own; noise is 2
+APPEARANCE_FROM_GAP = 3  # nearer frames are similar, and flow between them is better than a patch comparison
+HALF_TEXTURE = 4.0  # texture of a patch, in levels of 0 to 255, at which half of its flow is its own; noise has 2
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,13 @@ class FilterReport:
     """What `filter_flow` did.
 
     Attributes:
-        sources: Source frames.
-        pairs: Ordered pairs of frames with correspondences.
-        correspondences: Believed correspondences.
-        valid_share: Of all grid points and pairs, the share that is believed.
-        occluded_share: Of the believed, the share that is hidden in the target.
-        mean_confidence: Of the believed.
-        appearance_rejected_share: Of the consistent, the share that looked too different.
+        sources: Number of source frames.
+        pairs: Number of ordered pairs of frames with correspondences.
+        correspondences: Number of accepted correspondences.
+        valid_share: Share of all grid points and pairs that is accepted.
+        occluded_share: Share of the accepted correspondences that is occluded in the target.
+        mean_confidence: Mean confidence of the accepted correspondences.
+        appearance_rejected_share: Share of the consistent correspondences that is rejected by appearance.
         seconds: Wall time.
         bytes: Size of ``products/filtered.h5``.
     """
@@ -77,7 +77,7 @@ class FilterReport:
 def filter_stamp(
     flow_stamp: dict[str, Any], settings: FilterSettings, features_stamp: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """What filtered correspondences are made from: the flow, the features if any, and the settings of the filter."""
+    """Return the stamp of filtered correspondences: the flow, the features if any, and the settings of the filter."""
     inputs, used = dict(hops_stamp(flow_stamp)["inputs"]), as_dict(settings)
     if features_stamp is None:
         del used["feature_threshold"]
@@ -90,18 +90,18 @@ def filter_stamp(
 def filter_flow(
     project: Project, settings: Settings, progress: Progress = SILENT, device: str = "auto"
 ) -> FilterReport:
-    """Make all that the stage makes: the judgement of hops, features, filtered correspondences, long-range matches.
+    """Make all products of the stage: judged hops, features, filtered correspondences and long-range matches.
 
-    Features and matches are made where the settings want them (`compute_features`, `find_matches`).
+    Features and matches are made only if the settings ask for them (`compute_features`, `find_matches`).
 
     Args:
         project: Has flow.
         settings: Uses the tables ``features``, ``filter`` and ``matching``.
-        progress: Hears of it.
-        device: For extractors of features.
+        progress: Receives progress updates and messages.
+        device: For feature extractors.
 
     Raises:
-        OmnitrackError: No flow, damaged flow, gaps that lead nowhere, features that cannot be had, or a full disk.
+        OmnitrackError: No flow, damaged flow, gaps below 1, features that cannot be computed, or a full disk.
     """
     begin = time.perf_counter()
     _check_gaps(settings.filter)
@@ -122,25 +122,25 @@ def _check_gaps(settings: FilterSettings) -> None:
 
 @writes("filter")
 def chain_from_everywhere(project: Project, settings: Settings, progress: Progress = SILENT) -> float:
-    """Chain the flow from a grid of points of every frame, and keep what is consistent and looks right.
+    """Chain the flow from a grid of points of every frame, and keep what is consistent and similar in appearance.
 
-    A chain is believed where its hops pass the cycle check and, from three frames on, its end looks like its start:
-    by its patch, or by its features where the settings name an extractor.
-    Its confidence falls with the accumulated squared cycle error (`chain_confidence`), times the similarity of the
-    patches, times the share of the flow that is the place's own: one without texture has that of its surroundings
-    (`omnitrack.correspondence.blank_areas`), and would say the same once more. Points just gone behind something are
-    kept as occluded.
+    A chain is accepted if its hops pass the cycle check and, from three frames on, its end matches the appearance of
+    its start: by their patches, or by their features if the settings name an extractor.
+    Its confidence is `chain_confidence`, which falls with the accumulated squared cycle error, times the similarity of
+    the patches, times the share of the flow that is the point's own: a point without texture has the flow of its
+    surroundings (`omnitrack.correspondence.blank_areas`) and adds no evidence. Points that have just become occluded
+    are kept, marked as occluded.
 
     Args:
-        project: Has flow whose hops are judged, and features where the settings name an extractor.
+        project: Has flow with judged hops, and features if the settings name an extractor.
         settings: Uses the tables ``features`` and ``filter``.
-        progress: Hears of it.
+        progress: Receives progress updates and messages.
 
     Returns:
         Seconds that it took.
 
     Raises:
-        OmnitrackError: No flow, damaged flow, gaps that lead nowhere, features that are missing, or a full disk.
+        OmnitrackError: No flow, damaged flow, gaps below 1, missing features, or a full disk.
     """
     begin = time.perf_counter()
     _check_gaps(settings.filter)
@@ -163,7 +163,7 @@ def chain_from_everywhere(project: Project, settings: Settings, progress: Progre
 
 
 def target_distances(num_frames: int, window: int) -> set[int]:
-    """Distances of the targets that are kept: every one nearby, then ever sparser, up to the window."""
+    """Return the distances of stored targets: every one nearby, then increasingly sparse, up to the window."""
     farthest = window or (num_frames if num_frames <= LONG_CLIP_FRAMES else LONG_CLIP_WINDOW)
     distances = [1]
     while distances[-1] < min(farthest, num_frames - 1):
@@ -248,10 +248,10 @@ class _Chaining:
     def _confidence(
         self, patches: Patches, features: Array | None, gap: int, target: int, state: ChainState
     ) -> tuple[Array, NDArray[np.bool_]]:
-        """Confidence (P,) in [0, 1], and which consistent points (P,) look too different.
+        """Return confidence (P,) in [0, 1], and which consistent points (P,) are rejected by appearance.
 
-        Features decide over patches: patches that must look alike as well cost more right correspondences than
-        they find wrong ones (tests/benchmarks/HISTORY.md). They weigh in the confidence all the same.
+        Features take precedence over patches: also requiring similar patches would reject more correct
+        correspondences than wrong ones (tests/benchmarks/HISTORY.md). Patches still scale the confidence.
         """
         confidence = (state.reliable * chain_confidence(state.variance, self._threshold_px)).astype(np.float32)
         rejected = np.zeros(len(confidence), bool)

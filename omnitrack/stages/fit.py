@@ -1,4 +1,4 @@
-"""Fit a motion field to the filtered correspondences, with checkpoints that a run goes on from exactly."""
+"""Fit a motion field to the filtered correspondences, with checkpoints from which a run resumes exactly."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from omnitrack.settings import FitSettings, Settings
 from omnitrack.stages import fit_pins
 from omnitrack.stages.depth import compute_depth, depth_stamp
 
-WRONG_WAY_ROUND = 0.3  # share of occlusions in the right order under which a depth prior is likely upside down
+WRONG_WAY_ROUND = 0.3  # share of correctly ordered occlusions below which a depth prior is probably inverted
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,13 @@ class FitReport:
     Attributes:
         method: Name of the method.
         steps: Steps of the whole run.
-        resumed_from: Step that an earlier run had reached, 0 where there was none.
+        resumed_from: Step at which this run started; 0 if it did not resume an earlier one.
         seconds: Time of the whole run, earlier parts included.
-        loss: At the end; None where there was nothing left to do.
-        error_px: Mean distance of predictions from correspondences at the end, at 256 x 256; None likewise.
-        rollbacks: How often the fit became infinite and was taken back to its last good state.
+        loss: Loss at the end; None if no steps were left to do.
+        error_px: Mean distance of predictions from correspondences at the end, at 256 x 256; None as for `loss`.
+        rollbacks: How often the fit was no longer finite and was reset to its last good state.
         device: Where it ran.
-        checkpoint: The file of the result.
+        checkpoint: File of the result.
     """
 
     method: str
@@ -84,9 +84,9 @@ def fit_stamp(
     depth: dict[str, Any] | None = None,
     pins: NDArray[np.float32] | None = None,
 ) -> dict[str, Any]:
-    """What a fit is made from: correspondences, matches, depth maps and pins if any, the seed, the settings that count.
+    """Return the stamp of a fit: correspondences, matches, depth maps and pins if any, seed, and effective settings.
 
-    Of the methods' tables, that of its own method does.
+    Of the tables of the methods, it contains only that of its own method.
     """
     inputs = {"filter": fingerprint(filter_stamp), "seed": seed}
     if depth is not None:
@@ -119,16 +119,16 @@ def fit_field(
         settings: Uses the tables ``fit`` and ``depth``, whose maps are computed first.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         seed: Reproduces a run on a CPU.
-        resume: Go on from the last checkpoint where that was made from the same data, settings and seed.
-        progress: Hears of it, with the losses.
-        pins: Pairs of places to fit to strongly, as of `omnitrack.stages.fit_pins.pairs_of_pins`. With `resume` a run
-            without them, or with others, is taken up too: its last part, ``fit.pin_share``, is done again. None goes on
-            with those of the checkpoint.
+        resume: Resume from the last checkpoint, which must have been made from the same data, settings and seed.
+        progress: Receives progress updates and messages, with the losses.
+        pins: Pairs of positions to fit to strongly, as from `omnitrack.stages.fit_pins.pairs_of_pins`. With `resume`, a
+            run with other pins or none is resumed too: its last part, ``fit.pin_share``, is repeated. With `resume`,
+            None keeps the pins of the checkpoint.
 
     Raises:
-        OmnitrackError: Nothing filtered, a checkpoint that does not fit, no such device, or a fit that diverges.
+        OmnitrackError: Nothing filtered, a checkpoint of another run, no such device, or a fit that diverges.
     """
-    if filtered_file(project).path.exists():  # where it is not, the fit says what is missing
+    if filtered_file(project).path.exists():  # if not, `_fit` reports what is missing
         compute_depth(project, settings, progress, device)
     depth = depth_stamp(project, settings)
     where = pick_device(device)
@@ -191,7 +191,7 @@ def _fit(
                     metrics.flush()
                     save()
                     saved_at = time.perf_counter()
-        except (KeyboardInterrupt, OmnitrackError):  # stopped, or not finite for good: what is finished stays
+        except (KeyboardInterrupt, OmnitrackError):  # stopped, or permanently not finite: finished steps are kept
             reached = engine.state_dict()["step"]
             progress.note(
                 f"saved the fit at step {reached}: {save()}" if reached > first else "no step is finished yet"
@@ -212,7 +212,7 @@ def _fit(
 
 
 def _filtered_from_this_flow(project: Project) -> dict[str, Any]:
-    """The stamp of the filtered correspondences; {} where there are none, which reading them will say."""
+    """Return the stamp of the filtered correspondences; {} if there are none: reading them reports it."""
     stamp = filtered_file(project).stamp() or {}
     with FlowStore(project) as flows:
         if stamp and stamp.get("inputs", {}).get("flow") != fingerprint(flows.flow_stamp):
@@ -229,7 +229,7 @@ def _read_prior(project: Project, where: torch.device) -> DepthPrior:
 
 
 def _say_belief(belief: Belief | None, progress: Progress) -> None:
-    """Tell how far the depth prior is believed; it is worth a warning where it is not at all."""
+    """Report how much of the depth prior is used; warn if it is left out."""
     if belief is None:
         return
     found = (
@@ -248,7 +248,7 @@ def _say_belief(belief: Belief | None, progress: Progress) -> None:
 
 
 def load_field(project: Project, device: str = "auto", checkpoint: Checkpoint | None = None) -> MotionField:
-    """The field of a checkpoint, the newest one where none is given.
+    """Load the field of a checkpoint; of the newest one if none is given.
 
     Raises:
         OmnitrackError: No checkpoint, or one that is damaged or belongs to other frames.
@@ -269,14 +269,14 @@ def load_field(project: Project, device: str = "auto", checkpoint: Checkpoint | 
 
 
 def settings_of(stamp: dict[str, Any]) -> FitSettings:
-    """The settings that a fit was made with, from its stamp."""
+    """Return the settings of a fit, from its stamp."""
     from omnitrack.config import load_settings
 
     return load_settings(overrides={f"fit.{key}": value for key, value in stamp["settings"].items()}).fit
 
 
 def _resume(project: Project, engine: Engine, stamp: dict[str, Any], progress: Progress) -> float:
-    """Load the last checkpoint into the engine; the seconds that were spent on it."""
+    """Load the last checkpoint into the engine; return the seconds that were spent on it."""
     if newest_checkpoint(project) is None:
         progress.note("there is no checkpoint to resume from: starting at step 0")
         return 0.0
@@ -303,19 +303,19 @@ def _resume(project: Project, engine: Engine, stamp: dict[str, Any], progress: P
 
 
 def pins_of_fit(project: Project) -> NDArray[np.float32] | None:
-    """The pairs of places that the last checkpoint was fitted to; None where none can be read."""
+    """Return the pairs of positions that the last checkpoint was fitted to; None if none can be read."""
     try:
         there = newest_checkpoint(project) is not None
         return fit_pins.from_stamp(project, load_checkpoint(project).stamp) if there else None
-    except OmnitrackError:  # whoever needs the checkpoint says what is wrong with it
+    except OmnitrackError:  # loading the checkpoint itself reports it
         return None
 
 
 @contextmanager
 def _metrics_file(project: Project, first: int) -> Iterator[TextIO]:
-    """``fit/metrics.jsonl`` open for more lines, without those of steps after `first`.
+    """Open ``fit/metrics.jsonl`` to append lines, after removing those of steps after `first`.
 
-    What is kept takes the place of the old file at once; lines that make no sense are dropped, for a log stops no fit.
+    The kept lines replace the old file atomically. Invalid lines are dropped: a damaged log must not stop a fit.
     """
     path = project.metrics_path
     kept = []
@@ -329,7 +329,7 @@ def _metrics_file(project: Project, first: int) -> Iterator[TextIO]:
 
 
 def _step_of(line: str) -> float:
-    """The step of a line of metrics; infinite where it is none."""
+    """Return the step of a line of metrics; infinity if the line is invalid."""
     try:
         return int(json.loads(line)["step"])
     except (ValueError, TypeError, KeyError):

@@ -1,4 +1,4 @@
-"""Pins as correspondences of a fit: a track that was corrected by hand says where a point is in several frames."""
+"""Pins as correspondences of a fit: a manually corrected track gives the position of a point in several frames."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from omnitrack.stages.query_checks import checked_pins, checked_queries
 from omnitrack.tracks.files import load_tracks
 from omnitrack.tracks.tracks import Tracks
 
-INPUT = "pins"  # what a fit's stamp calls them
+INPUT = "pins"  # their name in a fit's stamp
 PINS_HINT = "pin a point where it goes wrong, and save it: omnitrack query PROJECT --pin TRACK,X,Y@T -o FILE"
 
 
 def read_pins(project: Project, tracks: Tracks | Path) -> NDArray[np.float32]:
-    """The pairs of places that the pins of tracks, or of a file of them, say belong together.
+    """Return the pairs of corresponding positions that the pins of tracks, or of a track file, define.
 
     Raises:
-        OmnitrackError: A file that cannot be read, tracks of another video, or as of `pairs_of_pins`.
+        OmnitrackError: A file that cannot be read, tracks of another video, or as for `pairs_of_pins`.
     """
     where = "the tracks" if isinstance(tracks, Tracks) else str(tracks)
     found = tracks if isinstance(tracks, Tracks) else load_tracks(tracks)
@@ -36,7 +36,7 @@ def read_pins(project: Project, tracks: Tracks | Path) -> NDArray[np.float32]:
 
 
 def pairs_of_pins(project: Project, queries: ArrayLike, pins: ArrayLike, where: str) -> NDArray[np.float32]:
-    """The pairs of places that pins say belong together.
+    """Return the pairs of corresponding positions that pins define.
 
     Convention:
         Pixels are (x, y) of the original video, x right, y down, centres at integers.
@@ -45,14 +45,14 @@ def pairs_of_pins(project: Project, queries: ArrayLike, pins: ArrayLike, where: 
         project: The clip.
         queries: (N, 3) rows (t, x, y).
         pins: (M, 4) rows (track, t, x, y).
-        where: They are from, for messages.
+        where: Origin of the pins, for messages.
 
     Returns:
-        (M, 6) rows frame, x, y, other frame, x, y: of each track from its query to every pin, and from each known
-        place to the next one in time. Those over a cut are left out: nothing is tracked across it.
+        (K, 6) rows frame, x, y, other frame, x, y: for each track from its query to every pin, and from each known
+        position to the next one in time. Pairs across a cut are left out: nothing is tracked across it.
 
     Raises:
-        OmnitrackError: No pins, places outside of the video, or pins only over a cut.
+        OmnitrackError: No pins, positions outside the video, or no pair within one shot.
     """
     if not np.size(pins):
         raise OmnitrackError(f"there are no pins in {where}", PINS_HINT)
@@ -73,19 +73,19 @@ def pairs_of_pins(project: Project, queries: ArrayLike, pins: ArrayLike, where: 
 
 
 def as_matches(project: Project, rows: NDArray[np.float32], device: torch.device) -> LongRangeMatches | None:
-    """Pairs of places as what a fit is given; None where there are none."""
+    """Convert pairs of positions to the matches that a fit uses; None if there are none."""
     places = rows.reshape(-1, 2, 3).copy()
     places[..., 1:] = project.to_working(places[..., 1:].reshape(-1, 2)).reshape(-1, 2, 2)
     return LongRangeMatches.from_rows(places.reshape(-1, 6), device)
 
 
 def as_input(rows: NDArray[np.float32]) -> str:
-    """Pairs of places as a fit's stamp keeps them, from which `from_stamp` has them again."""
+    """Convert pairs of positions to the text in a fit's stamp; `from_stamp` reads it."""
     return json.dumps(rows.tolist())
 
 
 def from_stamp(project: Project, stamp: dict[str, Any]) -> NDArray[np.float32] | None:
-    """The pairs of places that a fit was made from; None where there are none, or they make no sense."""
+    """Return the pairs of positions that a fit was made from; None if there are none, or if they are invalid."""
     try:
         rows = np.array(json.loads(stamp["inputs"][INPUT]), np.float32).reshape(-1, 6)
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
@@ -96,7 +96,7 @@ def from_stamp(project: Project, stamp: dict[str, Any]) -> NDArray[np.float32] |
 
 
 def without_pins(stamp: dict[str, Any]) -> dict[str, Any]:
-    """The stamp of the same fit without pins."""
+    """Return the stamp of the same fit without pins."""
     inputs = {name: value for name, value in stamp["inputs"].items() if name != INPUT}
     settings = {name: value for name, value in stamp["settings"].items() if not name.startswith("pin_")}
     return {**stamp, "inputs": inputs, "settings": settings}

@@ -39,7 +39,7 @@ from omnitrack.stages.features import compute_features, wanted_features
 from omnitrack.stages.flow_jobs import FlowJob, split_into_jobs
 from omnitrack.stages.flow_pairs import keyframes_sentence, pairs_rule, selected_pairs
 
-# Settings that change no flow: of a file its content counts, not what it is called, and memory changes nothing.
+# Settings that do not affect flow: the content of a file counts, not its name, and memory limits change nothing.
 UNSTAMPED = {
     "raft": ("weights", "batch_pairs"),
     "tracks": ("path",),
@@ -52,12 +52,12 @@ class FlowReport:
     """What `compute_flow` did.
 
     Attributes:
-        pairs: Ordered pairs that were asked for.
-        computed: Of these, computed now.
-        skipped: Of these, there already.
+        pairs: Number of requested ordered pairs.
+        computed: Number of pairs computed by this call.
+        skipped: Number of requested pairs that already existed.
         seconds: Wall time.
         bytes: Size of ``products/flow.h5``.
-        bytes_per_pair: That size over all pairs in it.
+        bytes_per_pair: That size divided by the number of pairs in the file.
     """
 
     pairs: int
@@ -69,7 +69,7 @@ class FlowReport:
 
 
 def flow_settings(project: Project, settings: Settings) -> FlowSettings:
-    """The settings of flow, with what ``auto`` stands for in ``flow.descriptors.network``."""
+    """Return the settings of flow, with ``auto`` resolved in ``flow.descriptors.network``."""
     network = descriptor_network(settings.flow, project.size, settings.features.extractor)
     return replace(settings.flow, descriptors=replace(settings.flow.descriptors, network=network))
 
@@ -77,12 +77,12 @@ def flow_settings(project: Project, settings: Settings) -> FlowSettings:
 def flow_stamp(
     project: Project, settings: FlowSettings, features_stamp: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """What the flow of a project is made from: its frames, and the settings that change the result.
+    """Return the stamp of a project's flow: its frames, and the settings that change the result.
 
     Args:
         project: The project.
-        settings: As `flow_settings` gives them.
-        features_stamp: Of the features that the settings ask for; counts where the flow is corrected by them.
+        settings: As returned by `flow_settings`.
+        features_stamp: Stamp of the features that the settings ask for; used only if they correct the flow.
     """
     used = as_dict(settings)
     used["pairs"] = pairs_rule(project, settings.pairs)
@@ -115,16 +115,16 @@ def compute_flow(
     pairs: Iterable[Pair] | None = None,
     device: str = "auto",
 ) -> FlowReport:
-    """Match the selected pairs of frames; what is there already is kept, and an interrupted run is taken up again.
+    """Match the selected pairs of frames; existing flow is kept, and an interrupted run is resumed.
 
-    The flow of a pair depends on the frames and the estimator's settings alone: not on which other pairs are matched,
+    The flow of a pair depends only on the frames and the estimator's settings: not on which other pairs are matched,
     in what order, by how many workers, or in how many runs.
 
     Args:
         project: The project.
-        settings: Uses the table ``flow``; where it is corrected by features, ``features`` too, and makes those.
-        progress: Hears of it.
-        pairs: Further ordered pairs to match, besides those that the settings select.
+        settings: Uses the table ``flow``; if features correct the flow, also ``features``, and computes them first.
+        progress: Receives progress updates and messages.
+        pairs: Further ordered pairs to match, in addition to those that the settings select.
         device: For estimators that use torch: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
@@ -175,12 +175,12 @@ def compute_flow(
 def flow_estimator(
     project: Project, settings: Settings, progress: Progress = SILENT, device: str = "auto"
 ) -> Iterator[PairEstimator]:
-    """The estimator that the settings ask for, while it is needed; the features that it compares are made before.
+    """Yield the estimator that the settings ask for; the features that it compares are computed first.
 
     Args:
         project: The project.
         settings: See `compute_flow`.
-        progress: Hears of features and of downloads.
+        progress: Receives progress updates and messages of features and downloads.
         device: See `compute_flow`.
 
     Raises:
@@ -191,7 +191,7 @@ def flow_estimator(
         yield open_estimator(flow, clip_of(project, device, progress, memory_gb))
         return
     compute_features(project, settings, progress, device)
-    with FeatureStore(project, cache_bytes=0) as store:  # what is made of them is kept
+    with FeatureStore(project, cache_bytes=0) as store:  # maps derived from them are cached instead
         yield open_estimator(flow, clip_of(project, device, progress, memory_gb, store.features))
 
 
@@ -202,7 +202,7 @@ def clip_of(
     memory_gb: float = MemorySettings().max_gb,
     features: Callable[[int], NDArray[np.float32]] | None = None,
 ) -> Clip:
-    """A project as estimators see it, with or without features of its frames."""
+    """Return a project as the clip that estimators work on, with or without features of its frames."""
     where, original = str(pick_device(device)), project.meta.original_size
     return Clip(project.frame, project.num_frames, project.size, original, where, progress, memory_gb, features)
 
@@ -222,9 +222,9 @@ def _checked(pairs: Iterable[Pair], project: Project) -> list[Pair]:
     return checked
 
 
-# --- what is there already --------------------------------------------------------------------------------------
+# --- stored flow ------------------------------------------------------------------------------------------------
 def _without_pairs(stamp: dict[str, Any]) -> dict[str, Any]:
-    """The part of a stamp that decides the flow of each single pair."""
+    """Return the part of a stamp that determines the flow of each single pair."""
     return {**stamp, "settings": {key: value for key, value in stamp["settings"].items() if key != "pairs"}}
 
 
@@ -232,7 +232,7 @@ Have = tuple[set[Pair], dict[str, Any] | None]
 
 
 def _take_up(project: Project, product: ProductFile, parts: Parts, stamp: dict[str, Any], progress: Progress) -> Have:
-    """The pairs that need not be computed again and their stamp, after merging what an interrupted run left."""
+    """Return the pairs that need no recomputing and their stamp, after merging parts of an interrupted run."""
     have = _stored(project, product, stamp, progress)
     left = parts.done()
     if not left:
@@ -284,7 +284,7 @@ def _compute_missing(
             for done in as_completed(jobs):
                 done.result()
                 task.advance(len(jobs[done].pairs))
-        except BaseException:  # an error, or Ctrl-C: finished source frames stay, running ones stop at their next pair
+        except BaseException:  # error or Ctrl-C: finished source frames are kept, running jobs stop at their next batch
             stop.set()
             pool.shutdown(cancel_futures=True)
             raise

@@ -1,4 +1,4 @@
-"""The work of the flow stage: pairs of frames in an order in which each can start from a nearer one."""
+"""The jobs of the flow stage: pairs of frames, in an order in which each can start from the flow of a shorter gap."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.project.flow_codec import decode, encode
 from omnitrack.project.store import group_name, write_flow
 
-FARTHEST_WARM = 64  # frames: the last keyframe but one is nearer
+FARTHEST_WARM = 64  # frames: the next two keyframes on either side are always nearer
 
 
 class Stopped(Exception):
-    """The run was given up while a job was at work."""
+    """The run was stopped while a job was in progress."""
 
 
 def split_into_jobs(missing: Sequence[Pair], batch_pairs: int) -> list[list[Pair]]:
-    """Pairs by source frame, as many source frames together as fill a batch with one gap both ways."""
+    """Group pairs by source frame; a job has as many source frames as fill a batch with one gap in both directions."""
     by_source: dict[int, list[Pair]] = defaultdict(list)
     for pair in missing:
         by_source[pair[0]].append(pair)
@@ -35,21 +35,21 @@ def split_into_jobs(missing: Sequence[Pair], batch_pairs: int) -> list[list[Pair
 
 @dataclass(frozen=True)
 class FlowJob:
-    """The flow of some source frames to some targets.
+    """The flow from some source frames to some targets.
 
-    With warm start, the search for a pair begins at the flow of the same source at the largest power of two below the
-    gap: gap 12 begins at that of gap 8, which begins at that of gap 4. These are computed where they are not among
-    the pairs, so that where a search begins does not depend on what is asked for. Frames farther apart than
-    `FARTHEST_WARM`, whose gap is no power of two, were picked for what they show: on the way to them the view may be
-    lost, and the search begins anew.
+    With warm start, the search for a pair starts from the flow of the same source at the largest power of two below its
+    gap: gap 12 starts from gap 8, which starts from gap 4. Flow of these gaps is computed even if it is not among the
+    pairs, so that the start of a search does not depend on what is requested. Frames farther apart than `FARTHEST_WARM`
+    by a gap that is not a power of two are usually keyframes selected for their content: the view may be lost between
+    them, so their search has no initial guess.
 
     Attributes:
-        pairs: What to compute; all pairs of a source frame that a run computes are in one job.
-        estimator: Computes it.
-        name: What the user calls the estimator.
+        pairs: Pairs to compute; all pairs of a source frame that a run computes are in one job.
+        estimator: Computes the flow.
+        name: Name of the estimator in the settings.
         size: (width, height) of the frames.
         warm_start: See above.
-        stop: Set where the run is given up.
+        stop: Set when the run is stopped.
     """
 
     pairs: Sequence[Pair]
@@ -60,7 +60,7 @@ class FlowJob:
     stop: threading.Event
 
     def write(self, part: h5py.File) -> None:
-        """Compute everything into the part, pair by pair, gap by gap."""
+        """Compute all pairs into the part, from the smallest gap to the largest."""
         wanted = set(self.pairs)
         starts: dict[tuple[int, int], NDArray[np.float32]] = {}  # by source frame and direction
         for gap, pairs in self._by_gap():
@@ -75,7 +75,7 @@ class FlowJob:
                     starts[_side(pair)] = decode(encoded if measured is None else encode(measured))
 
     def _by_gap(self) -> Iterator[tuple[int, list[Pair]]]:
-        """Gaps from the smallest on, with batches of pairs over them, those on the way of others included."""
+        """Yield gaps from the smallest, each with a batch of its pairs, including those that only serve as starts."""
         pairs_of: dict[int, set[Pair]] = defaultdict(set)
         for source, target in self.pairs:
             gap, direction = abs(target - source), 1 if target > source else -1

@@ -1,4 +1,4 @@
-"""Which pairs of a project's frames to match: what `omnitrack.correspondence.pairs` needs to know of its frames."""
+"""Select the frame pairs of a project to match: gives `omnitrack.correspondence.pairs` what it needs of the frames."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from omnitrack.stages.features import compute_features
 
 
 def pairs_rule(project: Project, spec: str) -> str:
-    """What ``flow.pairs`` stands for in this project, as the stamp of its flow says it.
+    """Return what ``flow.pairs`` means in this project, as written in the stamp of its flow.
 
-    ``auto`` is `AUTO_BY_LENGTH` where a shot is long. A project whose flow an earlier version made so keeps its pairs:
-    to that version ``auto`` was ``log`` for clips of every length, and to this one it is where no shot is long.
+    ``auto`` becomes `AUTO_BY_LENGTH` if a shot is long. If an earlier version made the flow with ``auto``, it stays
+    ``auto`` and so keeps its pairs: for that version ``auto`` was ``log`` for clips of any length.
     """
     if spec != AUTO or max(map(len, project.shots)) <= LONG_SHOT:
         return spec
@@ -31,7 +31,7 @@ def pairs_rule(project: Project, spec: str) -> str:
 
 
 def keyframes_sentence(project: Project, rule: str, pairs: int) -> str | None:
-    """What to say of keyframes that nobody asked for; None where there are none."""
+    """Return a message about keyframes chosen by ``auto``; None if there are none."""
     if rule != AUTO_BY_LENGTH:
         return None
     what = f"{project.num_frames} frames" if len(project.shots) == 1 else f"shots of over {LONG_SHOT} frames"
@@ -41,13 +41,13 @@ def keyframes_sentence(project: Project, rule: str, pairs: int) -> str | None:
 def selected_pairs(
     project: Project, settings: Settings, progress: Progress = SILENT, device: str = "auto"
 ) -> list[Pair]:
-    """The ordered pairs that ``flow.pairs`` stands for in each shot, see `pairs_rule`, `select_pairs`.
+    """Return the ordered pairs that ``flow.pairs`` selects in each shot, see `pairs_rule`, `select_pairs`.
 
     Keyframes that show the same place again are found by the features of ``features.extractor``, which are computed
-    where they are not there yet; without an extractor by the thumbnails themselves.
+    if missing; without an extractor, by the thumbnails themselves.
 
     Raises:
-        OmnitrackError: Not a specification, or, for keyframes, a damaged frame or a failing extractor.
+        OmnitrackError: An invalid specification or, for keyframes, a damaged frame or a failing extractor.
     """
 
     def found(shot: range, descriptor: Callable[[int], Array] | None) -> Keyframes:

@@ -1,4 +1,4 @@
-"""One job a source frame, in parallel, each finished for good when it is written."""
+"""One job per source frame, run in parallel; a job whose part is written is not repeated."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from omnitrack.project.store import FlowStore
 Write = Callable[[h5py.File], None]
 
 
-# Of a thread that chains points, by tracemalloc: 2.3 kB for each of 3,072 points in 101 frames and 0.9 as they are
-# stored; of one that judges hops 3.6 kB a point. A flow is unpacked in 16 bytes a pixel, read as pixels in 8 more.
+# Memory of a thread, by tracemalloc: chaining takes 2.3 kB per point, with 3,072 points in 101 frames, and 0.9 kB more
+# to store them; judging hops takes 3.6 kB per point. A flow takes 16 bytes per pixel to unpack, 8 more as float pixels.
 BYTES_PER_POINT, BYTES_PER_PIXEL = 3600.0, 32.0
 
 
 def workers_beside(flows: FlowStore, num_frames: int, points: int, max_gb: float, features_bytes: int = 0) -> int:
-    """How many threads, each with a frame's points, there is memory for beside the flow and the frames that are kept.
+    """Number of threads, each with one frame's points, that fit in memory beside the cached flow and frames.
 
     Args:
         flows: Read through a cache of `cache_bytes`.
         num_frames: T.
-        points: Of each frame.
+        points: Number of points of each frame.
         max_gb: ``memory.max_gb``.
-        features_bytes: Of all frames, where features are kept too.
+        features_bytes: Size of the features of all frames; 0 if they are not cached.
     """
     looks = [min(looks_bytes(max_gb), size) for size in (num_frames * prepared_bytes(flows.size), features_bytes)]
     kept = min(cache_bytes(max_gb), flows.decoded_bytes) + sum(looks)
@@ -41,15 +41,15 @@ def workers_beside(flows: FlowStore, num_frames: int, points: int, max_gb: float
 def write_frames(
     parts: Parts, num_frames: int, writer: Callable[[int], Write], name: str, progress: Progress, workers: int
 ) -> None:
-    """Write the parts of all source frames but those that are done.
+    """Write the parts of all source frames except those that are done.
 
     Args:
-        parts: Of the product; those that are done are kept, and stay where this is interrupted.
+        parts: Parts of the product; finished ones are kept, also if this call is interrupted.
         num_frames: T.
-        writer: Gives the job of a frame, for `Parts.write`; may be called from several threads.
-        name: Of the task.
-        progress: Hears of it.
-        workers: Threads.
+        writer: Returns the job of a frame, for `Parts.write`; may be called from several threads.
+        name: Name of the task.
+        progress: Receives progress updates.
+        workers: Number of threads.
     """
     done = set(parts.done())
     left = [source for source in range(num_frames) if source not in done]
@@ -62,6 +62,6 @@ def write_frames(
             for job in as_completed(jobs):
                 job.result()
                 task.advance()
-        except BaseException:  # finished source frames stay
+        except BaseException:  # finished source frames are kept
             pool.shutdown(cancel_futures=True)
             raise

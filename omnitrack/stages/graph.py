@@ -1,11 +1,11 @@
-r"""What is made of a video's frames, of what, and how: one table, the only place that knows.
+r"""The graph of products: what each is made from and how, in one table that is the only definition of it.
 
     frames --> flow --> hops --> filter --> fit
            \-> features -> flow, filter, matching -> fit
            \-> depth -> fit
 
-`omnitrack.stages.bring_up` makes what a project lacks by it, `omnitrack.stages.status` says what is stale by it. What a
-row needs is loaded when it is asked for, so that a look at a project does not wait for torch.
+`omnitrack.stages.bring_up` uses it to make what a project lacks, `omnitrack.stages.status` to report what is stale. The
+modules of a row are imported when they are used, so that inspecting a project does not wait for torch.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from omnitrack.project.store import FlowStore
 
 Stamp = dict[str, Any]
-Stamps = Mapping[str, Stamp | None]  # by product; None: none is wanted, or none is there
+Stamps = Mapping[str, Stamp | None]  # by product; None: not wanted, or not stored
 
 
 @dataclass(frozen=True)
 class Work:
-    """On what, and how, products are made."""
+    """The project that products are made in, and how they are made."""
 
     project: Project
     settings: Settings
@@ -42,17 +42,17 @@ class Work:
 
 @dataclass(frozen=True)
 class Stored:
-    """What is there of a product.
+    """The stored state of a product.
 
     Attributes:
-        stamp: What it is made from; None where there is none that can be read.
-        damage: What is wrong with its file; empty where nothing is.
-        unavailable: Why it cannot be read now; empty where it can.
-        begun: An interrupted run left a part of it, or of another one, which its maker goes on from.
-        complete: It is whole.
-        seconds: That it took so far.
-        bytes: On disk.
-        step: That a fit has reached.
+        stamp: What the product is made from; None if there is no product that can be read.
+        damage: What is wrong with its file; empty if nothing is.
+        unavailable: Why it cannot be read now; empty if it can.
+        begun: An interrupted run left parts, or an unfinished fit; `Node.make` resumes from those with its stamp.
+        complete: The product is complete.
+        seconds: Time that it took so far.
+        bytes: Size on disk.
+        step: Step that a fit has reached.
     """
 
     stamp: Stamp | None
@@ -70,15 +70,15 @@ class Node:
     """A product: how it is found, what it should be made from, and how it is made.
 
     Attributes:
-        name: Of the product, and of its table of settings where it has one.
-        command: Of the command line, which makes it.
-        timed: The stage whose seconds in an evaluation it adds to.
+        name: Name of the product, and of its table of settings if it has one.
+        command: Command of the command line that makes it.
+        timed: Stage of an evaluation that its seconds are added to.
         made_from: Names of the products that it may be made from.
-        stored: What is there; raises `UnavailableError` where that cannot be read now.
-        wanted: The stamp of what these settings ask for, given those of what it is made from; None: they ask for none.
-        inputs: What the stamp of one that is there should have as inputs, by the stamps that are there.
-        make: Makes it, or goes on with it.
-        drop: Removes one that is not wanted and would be used; None where none would be.
+        stored: Returns its stored state; raises `UnavailableError` if it cannot be read now.
+        wanted: Returns the stamp that the settings ask for, given those of its inputs; None if they ask for none.
+        inputs: Returns the inputs that the stamp of a stored product should have, given the stored stamps.
+        make: Makes the product, or resumes it.
+        drop: Removes a product that is not wanted but would be used; None if it would not be used.
     """
 
     name: str
@@ -106,7 +106,7 @@ def _flow_wanted(work: Work, stamps: Stamps) -> Stamp:
 
 
 def _flow_inputs(work: Work, made: Stamp, stamps: Stamps) -> dict[str, str | None]:
-    """The frames, checksums of the files that it was made from and that omnitrack.toml names, and features likewise."""
+    """Return the frames, features if used or wanted, and checksums of the files used that omnitrack.toml names."""
     inputs: dict[str, str | None] = {"frames": work.project.meta.fingerprint}
     if "features" in made["inputs"] or _compares_features(work):
         inputs["features"] = None if stamps["features"] is None else fingerprint(stamps["features"])
@@ -120,7 +120,7 @@ def _flow_inputs(work: Work, made: Stamp, stamps: Stamps) -> dict[str, str | Non
 
 
 def _compares_features(work: Work) -> bool:
-    """Whether the settings ask for flow that is corrected by features."""
+    """Return whether the settings ask for flow that is corrected by features."""
     from omnitrack.correspondence.descriptors.network import descriptor_network
 
     settings = work.settings
@@ -135,7 +135,7 @@ def _make_flow(work: Work, stored: Stored) -> None:
 
 # --- hops -------------------------------------------------------------------------------------------------------
 def _hops_stored(project: Project) -> Stored:
-    """The judgement; one that does not cover all flow that is there has no stamp."""
+    """Return the state of the judged hops; without a stamp if they do not cover all stored flow."""
     from omnitrack.project.store import FlowStore, hops_file
 
     found = _in_file(hops_file(project))
@@ -211,7 +211,7 @@ def _filter_wanted(work: Work, stamps: Stamps) -> Stamp:
 
 
 def _filter_inputs(work: Work, made: Stamp, stamps: Stamps) -> dict[str, str | None]:
-    """As of hops; and the features, where it was made from some or omnitrack.toml asks for some."""
+    """Return the inputs of hops, and the features if it was made from some or omnitrack.toml asks for some."""
     inputs = _hops_inputs(work, made, stamps)
     if "features" in made["inputs"] or work.settings.features.extractor != "none":
         inputs["features"] = None if stamps["features"] is None else fingerprint(stamps["features"])
@@ -273,7 +273,7 @@ def _depth_wanted(work: Work, stamps: Stamps) -> Stamp | None:
 
 
 def _depth_inputs(work: Work, made: Stamp, stamps: Stamps) -> dict[str, str | None]:
-    """The frames, and what omnitrack.toml names as the source."""
+    """Return the frames, and the source that omnitrack.toml names."""
     inputs = _frames(work, made, stamps)
     wanted = wanted_or_none(NODE_OF["depth"], work, stamps)
     if wanted is not None:
@@ -306,7 +306,7 @@ def _fit_stored(project: Project) -> Stored:
 
 
 def _fit_wanted(work: Work, stamps: Stamps) -> Stamp:
-    """With the pins that the last fit was given: they are no setting, and stay until `fit` begins without them."""
+    """Return the stamp with the last fit's pins: they are not a setting, and stay until `fit` starts without them."""
     from omnitrack.stages.fit import fit_stamp, pins_of_fit
 
     pins = pins_of_fit(work.project)
@@ -314,7 +314,7 @@ def _fit_wanted(work: Work, stamps: Stamps) -> Stamp:
 
 
 def _fit_inputs(work: Work, made: Stamp, stamps: Stamps) -> dict[str, str | None]:
-    """The filtered correspondences; matches and depth maps where it was made from some, or would be now."""
+    """Return the filtered correspondences, and matches and depth maps if it was made from some or would be now."""
     inputs: dict[str, str | None] = {"filter": fingerprint(stamps["filter"])}
     matches, per_step = stamps["matching"], made["settings"].get("matches", work.settings.fit.matches)
     if matches is not None or "matches" in made["inputs"]:
@@ -361,12 +361,12 @@ NODES = (
     Node("depth", "fit", "fit", (), _depth_stored, _depth_wanted, _depth_inputs, _make_depth),
     Node("fit", "fit", "fit", ("filter", "matching", "depth"), _fit_stored, _fit_wanted, _fit_inputs, _make_fit),
 )
-COMMANDS = ("flow", "filter", "fit")  # in turn; features that flow needs are made by it, before filter asks for them
+COMMANDS = ("flow", "filter", "fit")  # in this order; flow makes the features that it needs before filter does
 NODE_OF = {node.name: node for node in NODES}
 
 
 def needed_for(target: str) -> list[Node]:
-    """The products that `target` may be made from, and it itself, each after what it is made from."""
+    """Return `target` and the products that it may be made from, each after its inputs."""
     needed = {target}
     for node in reversed(NODES):
         if node.name in needed:
@@ -375,15 +375,15 @@ def needed_for(target: str) -> list[Node]:
 
 
 def in_turn(nodes: Iterable[Node]) -> list[Node]:
-    """Products in the order in which their commands make them."""
+    """Return products in the order in which their commands make them."""
     return sorted(nodes, key=lambda node: COMMANDS.index(node.command))
 
 
 def wanted_stamps(work: Work, target: str = "fit") -> dict[str, Stamp | None]:
-    """What these settings ask for, of `target` and all that it is made from.
+    """Return the stamps that the settings ask for, of `target` and all products that it is made from.
 
     Raises:
-        OmnitrackError: A file of weights, tracks or depth that is not there.
+        OmnitrackError: A missing file of weights, tracks or depth.
     """
     stamps: dict[str, Stamp | None] = {}
     for node in needed_for(target):
@@ -392,7 +392,7 @@ def wanted_stamps(work: Work, target: str = "fit") -> dict[str, Stamp | None]:
 
 
 def wanted_or_none(node: Node, work: Work, stamps: Stamps) -> Stamp | None:
-    """What these settings ask for; None, too, where they name files that are not there, which the stage will say."""
+    """Return the stamp that the settings ask for; None also if they name missing files, which the stage reports."""
     try:
         return node.wanted(work, stamps)
     except OmnitrackError:
@@ -400,7 +400,7 @@ def wanted_or_none(node: Node, work: Work, stamps: Stamps) -> Stamp | None:
 
 
 def _in_file(product: Any) -> Stored:
-    """What is there of a product in a file of its own."""
+    """Return the state of a product that has its own file."""
     damage = product.damage()
     stamp = None if damage else product.stamp()
     if stamp is not None and not is_stamp(stamp):

@@ -1,4 +1,4 @@
-"""Judging hops: which of a project's flow is wrong, found out once and kept with it."""
+"""Judge hops: estimate where a project's flow is wrong, once, and store the result beside it."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from omnitrack.stages.frame_jobs import Write, workers_beside, write_frames
 
 
 def hops_stamp(flow_stamp: dict[str, Any]) -> dict[str, Any]:
-    """What the judgement of a project's hops is made from: the flow and the regressor."""
+    """Return the stamp of a project's judged hops: the flow and the regressor."""
     return make_stamp({"flow": fingerprint(flow_stamp), "hop_regressor": hop_regressor().identity}, {})
 
 
 @writes("filter")
 def judge_hops(project: Project, settings: Settings, progress: Progress = SILENT) -> float:
-    """Find out how likely each hop of a project's flow is wrong, at every place (`HopEvidence`, `HopRegressor`).
+    """Estimate at every grid place the probability that each hop is wrong (`HopEvidence`, `HopRegressor`).
 
-    What is there already is kept, and what an interrupted run left. The result does not depend on the number of
-    threads or runs.
+    An existing result is kept, and an interrupted run is resumed. The result does not depend on the number of threads
+    or runs.
 
     Args:
         project: Has flow.
-        settings: Reads ``memory.max_gb``.
-        progress: Hears of it.
+        settings: Uses ``memory.max_gb``.
+        progress: Receives progress updates and messages.
 
     Returns:
         Seconds that it took.

@@ -1,4 +1,4 @@
-"""`omnitrack info`: what a project holds, what of it is stale and why, and what to type next."""
+"""`omnitrack info`: what a project holds, which products are stale and why, and what to type next."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class InfoReport:
 
     Attributes:
         project: The directory.
-        source: The video as it was named to `init`.
+        source: The video as given to `init`.
         frames: Number of frames.
         fps: Frames per second.
         size: (width, height) of the working frames in pixels.
         original_size: (width, height) of the video in pixels.
-        cuts: Frames that a new shot begins at.
-        products: In the order of the stages.
+        cuts: First frames of the shots after the first.
+        products: Products in the order of the stages.
         bytes: Size of the whole project on disk.
         next_command: What to type next.
     """
@@ -39,15 +39,15 @@ class InfoReport:
     next_command: str
 
     def state(self, name: str) -> str:
-        """The state of a product; missing where there is none of that name."""
+        """Return the state of a product; "missing" if none has that name."""
         return next((product.state for product in self.products if product.name == name), "missing")
 
 
 def inspect_project(project: Project) -> InfoReport:
-    """Look at every product of a project; a damaged one is reported, not raised.
+    """Inspect every product of a project; a damaged one is reported, not raised.
 
-    A product is stale where its inputs have changed since, where its input is itself stale, or where ``omnitrack.toml``
-    names a setting with another value than it was made with. What flags or a preset set is taken as it is.
+    A product is stale if its inputs have changed since, if an input is itself stale, or if ``omnitrack.toml`` sets
+    another value than it was made with. Values set only by flags or a preset do not make it stale.
     """
     judge = Judge(project)
     stages = StageProducts(judge)

@@ -1,4 +1,4 @@
-"""`omnitrack init`: a video becomes a project directory of losslessly kept working frames and commented settings."""
+"""`omnitrack init`: turn a video into a project directory with lossless working frames and commented settings."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ from omnitrack.video.cuts import CutDetector
 from omnitrack.video.images import write_image
 from omnitrack.video.reading import VideoReader, default_name, open_video
 
-LEAST_SIDE_PX = 8  # of a working frame: a patch
-WRITTEN_BYTES = 9  # a pixel of a frame that waits to be written: itself, filtered for its PNG, and compressed
+LEAST_SIDE_PX = 8  # of a working frame: the side of one patch
+WRITTEN_BYTES = 9  # per pixel of a frame waiting to be written: raw, filtered for its PNG, and compressed
 PARTIAL_NAME = f"{FRAMES_NAME}.partial"
 
 
@@ -47,12 +47,12 @@ class InitReport:
 
     Attributes:
         project: The project directory.
-        source: The video as it was named.
+        source: The video as given.
         frames: Number of frames.
         fps: Frames per second of the project.
         size: (width, height) of the working frames in pixels.
         original_size: (width, height) of the video after its rotation in pixels.
-        cuts: Frames that a new shot begins at.
+        cuts: First frames of the shots after the first.
         seconds: Wall time.
     """
 
@@ -69,14 +69,14 @@ class InitReport:
 def init_project(
     video: str | Path, root: Path | None, settings: Settings, progress: Progress = SILENT, splitting: bool = False
 ) -> InitReport:
-    """Turn a video file, a folder of images, a glob or a pattern of numbers into a project.
+    """Turn a video file, a folder of images, a glob or a number pattern into a project.
 
     Args:
         video: What to read, see `omnitrack.video.reading.open_video`.
-        root: The project directory to make; None takes the video's name without its suffix, in the current directory.
-        settings: `settings.init` says which frames and what size; all of it is written to ``omnitrack.toml``.
-        progress: Receives one step per frame, and warnings where the video is not what it should be.
-        splitting: Each shot becomes a project of its own afterwards: nobody needs to hear of cuts.
+        root: The project directory to make; None uses the video's name without its suffix, in the current directory.
+        settings: `settings.init` selects the frames and their size; all settings are written to ``omnitrack.toml``.
+        progress: Receives one step per frame, notes, and warnings about defects of the video.
+        splitting: Each shot becomes its own project afterwards, so that no message about cuts is needed.
 
     Raises:
         OmnitrackError: An unreadable video, fewer than two frames, a directory that is in use, or a full disk.
@@ -204,13 +204,13 @@ def _keep_frames(
 
 
 def working_size(original: tuple[int, int], max_size: int) -> tuple[int, int]:
-    """(width, height) of the working frames: the longest side at most `max_size` pixels, never enlarged; 0 keeps."""
+    """Return (width, height) of the working frames: longest side at most `max_size`, never enlarged; 0: no limit."""
     scale = min(1.0, max_size / max(original)) if max_size else 1.0
     return max(1, round(original[0] * scale)), max(1, round(original[1] * scale))
 
 
 class _SizeFor:
-    """The working size of a video: what the settings ask for, or as much of it as there is memory for."""
+    """The working size of a video: what the settings ask for, reduced if memory is too small for it."""
 
     def __init__(self, settings: Settings, progress: Progress) -> None:
         self._max_size, self._memory_gb, self._progress = settings.init.max_size, settings.memory.max_gb, progress
@@ -227,7 +227,7 @@ class _SizeFor:
         return fitting
 
     def most_waiting(self, size: tuple[int, int], most: int) -> int:
-        """How many working frames may wait to be written."""
+        """Return how many working frames may wait to be written."""
         return most_workers(most, self._memory_gb, WRITTEN_BYTES * size[0] * size[1], 0.0)
 
 
@@ -274,21 +274,21 @@ def _too_few(source: str, taken: int, total: int, chosen: InitSettings) -> Omnit
     )
 
 
-# --- the directory is made whole or not at all ------------------------------------------------------------------
+# --- the directory is made completely or not at all -------------------------------------------------------------
 def _check_free(root: Path) -> None:
     hint = "name a new directory for the project: omnitrack init VIDEO PROJECT"
     if root.is_dir():
         found = {path.name for path in root.iterdir() if not path.name.startswith(LOCK_NAME)}
-        if found and PARTIAL_NAME not in found:  # which a killed init leaves, or one that is at work
+        if found and PARTIAL_NAME not in found:  # left by a killed init, or made by one in progress
             state = "already a project" if SETTINGS_NAME in found else "not empty"
             raise OmnitrackError(f"{root} is {state}", hint)
-    elif (root.exists() or root.is_symlink()) and not root.is_dir():  # another process may just have made it
+    elif (root.exists() or root.is_symlink()) and not root.is_dir():  # another process may have just made it
         raise OmnitrackError(f"{root} is a file", hint)
 
 
 @contextmanager
 def _held(root: Path) -> Iterator[None]:
-    """Hold the directory, made where it is not there; made by this process, it goes with the project that fails."""
+    """Lock the directory and make it if missing; if this process made it, it is removed when the block fails."""
     made = not root.is_dir()
     try:
         root.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The recursive filter of `blank_areas.py`, to the bit the same."""
+"""The recursive filter of `blank_areas.py`, compiled and bit-identical."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The operations of `descriptors/comparing.py`, to the bit the same."""
+"""The operations of `descriptors/comparing.py`, compiled and bit-identical."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from omnitrack.compiling import exact
 from omnitrack.correspondence.descriptors.comparing import STEPS, Cells, Offers
 
 Array = NDArray[Any]
-BLOCK = 128  # places whose cells are found before any of them is read
+BLOCK = 128  # places whose cells are computed before any cell is read
 _HALF, _SQUARED = np.float32(0.5), np.float32(STEPS**2)
 _ZERO, _NOT_ALIKE = np.float32(0), np.float32(-1)
 
@@ -68,7 +68,7 @@ def _offer(
             n = first + i
             score = _cosine(own[n], target[cells[i]]) - price[i]
             better = score > scores[n]
-            scores[n] = score if better else scores[n]  # without a jump, which the processor would guess wrong
+            scores[n] = score if better else scores[n]  # no branch: the processor would mispredict it
             best[0, n] = displacements[0, n] if better else best[0, n]
             best[1, n] = displacements[1, n] if better else best[1, n]
 
@@ -99,7 +99,7 @@ def _none_more_alike(
 
 
 class CompiledComparing:
-    """The operations on a CPU."""
+    """The operations of `Comparing`, compiled for a CPU."""
 
     def own(self, cells: Cells, source: Tensor, pixels: Tensor) -> Tensor:
         """See `Comparing`; int8."""
@@ -132,5 +132,5 @@ def _raster(cells: Cells) -> tuple[Tensor, Tensor]:
 
 
 def _arrays(*tensors: Tensor) -> list[Array]:
-    """The memory of tensors, laid out as the functions were compiled for."""
+    """Return tensors as contiguous arrays, the layout for which the functions are compiled."""
     return [tensor.contiguous().numpy() for tensor in tensors]

@@ -1,4 +1,4 @@
-"""The comparison of patches of `appearance.py`, to the bit the same."""
+"""The patch comparison of `appearance.py`, compiled and bit-identical."""
 
 from __future__ import annotations
 

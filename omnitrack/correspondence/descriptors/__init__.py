@@ -1,1 +1,1 @@
-"""Descriptors of pixels: patches of colours or a learned network, and the search that corrects flow by them."""
+"""Descriptors of pixels: colour patches or a learned network, and the search that corrects flow by them."""

@@ -19,8 +19,8 @@ from omnitrack.correspondence.tensor_file import mismatch, read_tensors
 from omnitrack.errors import OmnitrackError
 from omnitrack.weights import PublishedFile
 
-SHRINKS = (1, 2, 4, 4)  # of each block's input, by averaging
-MULTIPLE = 32  # of the sides of an image: what all blocks shrink it by
+SHRINKS = (1, 2, 4, 4)  # factors of average pooling before each block
+MULTIPLE = 32  # of the sides of an image: the product of `SHRINKS`
 PUBLISHED = {
     "alike-n": PublishedFile(
         "alike-n.pth",
@@ -33,7 +33,7 @@ PUBLISHED = {
 
 
 class _PlainBlock(nn.Module):
-    """Two convolutions of 3 x 3, each normalised and rectified."""
+    """Two 3 x 3 convolutions, each followed by batch normalisation and a ReLU."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class _PlainBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(outputs)
 
     def convolved(self, image: Tensor) -> Tensor:
-        """All but the last rectifier."""
+        """Apply everything but the last ReLU."""
         return self.bn2(self.conv2(F.relu(self.bn1(self.conv1(image)))))  # type: ignore[no-any-return]
 
     def forward(self, image: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ class _PlainBlock(nn.Module):
 
 
 class _ResidualBlock(_PlainBlock):
-    """The same with its input, brought to as many channels, added before the last rectifier."""
+    """A plain block to which its input, projected to as many channels, is added before the last ReLU."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs)
@@ -64,13 +64,13 @@ class _ResidualBlock(_PlainBlock):
 class AlikeNetwork(nn.Module):
     """The descriptor half of ALIKE. Its parameters have the names of the published files.
 
-    Four blocks see the image at 1, 1/2, 1/8 and 1/32 of its size; a layer over all four, enlarged, gives the
-    descriptors. That layer and the enlarging are both linear, so it is applied before: its channels, and those that a
-    projection leaves of them, are all that has the size of the image.
+    Four blocks process the image at 1, 1/2, 1/8 and 1/32 of its size; a layer over their upsampled outputs yields the
+    descriptors. That layer and the upsampling are both linear, so the layer is applied first: only its channels, or
+    what a projection leaves of them, are upsampled to the size of the image.
 
     Args:
         widths: Channels of the four blocks.
-        channels: Of a descriptor.
+        channels: Channels of a descriptor.
     """
 
     def __init__(self, widths: tuple[int, int, int, int], channels: int) -> None:
@@ -88,12 +88,12 @@ class AlikeNetwork(nn.Module):
         self.convhead2 = nn.Conv2d(channels, channels + 1, 1, bias=False)
 
     def forward(self, image: Tensor, projection: Tensor | None = None, stride: int = 1) -> Tensor:
-        """Descriptors of images (B, 3, H, W), RGB from 0 to 1, H and W multiples of `MULTIPLE`.
+        """Describe images (B, 3, H, W), RGB in [0, 1], with H and W multiples of `MULTIPLE`.
 
         Args:
             image: The images.
-            projection: (C, c): what of the C channels is wanted; None: all.
-            stride: Of the pixels that are described: evenly over the image, its corners among them.
+            projection: (C, c) projection of the C channels; None keeps all channels.
+            stride: Ratio of image size to map size; the described positions are evenly spaced and include the corners.
 
         Returns:
             (B, C or c, H / stride, W / stride), not of unit length.
@@ -116,7 +116,7 @@ class AlikeDescriber:
     """Describes images with a network; a `Describer`.
 
     Args:
-        network: On the images' device.
+        network: The network, on the device of the images.
     """
 
     multiple = MULTIPLE
@@ -125,17 +125,17 @@ class AlikeDescriber:
         self._network = network
 
     def __call__(self, image: Tensor, axes: Tensor | None = None, stride: int = 1) -> Tensor:
-        """Descriptors of images, of unit length in the channels that are wanted; see `Describer`."""
+        """Describe images, with unit length in the channels that are kept; see `Describer`."""
         return F.normalize(self._network(image, axes, stride), dim=1)
 
 
 def load_alike(path: Path) -> AlikeNetwork:
-    """Read a published file of ALIKE-t, -s or -n; the network is ready to describe.
+    """Load ALIKE-t, -s or -n from a published file, ready for inference.
 
-    ALIKE-l has a layer more, and is refused.
+    ALIKE-l has one more layer and is refused.
 
     Raises:
-        OmnitrackError: The file cannot be read, or is not ALIKE's.
+        OmnitrackError: The file cannot be read, or is not a checkpoint of ALIKE.
     """
     entries = read_tensors(path, partial(_not_alike, path))
     network = AlikeNetwork(*_sizes(entries, path))
@@ -147,7 +147,7 @@ def load_alike(path: Path) -> AlikeNetwork:
 
 
 def _sizes(entries: Mapping[str, Tensor], path: Path) -> tuple[tuple[int, int, int, int], int]:
-    """Widths of the blocks and channels of a descriptor, from the shapes of what the file has."""
+    """Return the widths of the blocks and the channels of a descriptor, from the shapes in the file."""
     found = [entries.get(f"block{block}.conv1.weight") for block in (1, 2, 3, 4)]
     head = entries.get("convhead2.weight")
     if head is None or any(weight is None or weight.ndim != 4 for weight in (*found, head)):

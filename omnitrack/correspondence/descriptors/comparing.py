@@ -1,9 +1,9 @@
-"""What the search among descriptors does most: asking how alike descriptors are.
+"""The hot operations of the descriptor search, which compare descriptors.
 
-The operations are written in torch here, and compiled in `compiled/descriptors.py` where numba is installed (the extra
-``fast``). Descriptors are whole numbers, and each operation is rounded likewise: the results are the same to the bit.
+The operations are written in torch here, and compiled in `compiled/descriptors.py` if numba is installed (the extra
+``fast``). Descriptors are integers, and both versions round each operation equally: the results are bit-identical.
 
-Here pixels and displacements are (2, N), all x and then all y: that way torch is a third faster.
+Here pixels and displacements are (2, N), all x and then all y: torch is a third faster in this layout.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from torch import Tensor
 
 from omnitrack.compiled_parts import CompiledPart
 
-STEPS = 127  # of a descriptor's numbers, from 0 to 1: sums of their products are exact in float32
-AROUND_AT_ONCE = 8  # pixels for which one of these places is more alike are not asked for the next
+STEPS = 127  # per unit of a descriptor's values: sums of products of steps are exact in float32
+AROUND_AT_ONCE = 8  # offsets per pass; a pixel with an equal or better match at one of them skips the next passes
 
 
 def in_steps(descriptors: Tensor) -> Tensor:
-    """Descriptors (N, C), of length at most 1, in whole steps of 1 / `STEPS`: int8."""
+    """Quantise descriptors (N, C), of length at most 1, to integer steps of 1 / `STEPS`: int8."""
     return (descriptors * STEPS).round().to(torch.int8).contiguous()
 
 
 class Cells:
-    """The cells of maps of descriptors, which cover frames of one size.
+    """The cells of descriptor maps that cover frames of one size.
 
     Attributes:
-        columns: Of the map.
-        length: (2, 1) of a cell's sides, in pixels.
+        columns: Number of columns of the map.
+        length: (2, 1) width and height of a cell in pixels.
         last: (2, 1) column and row of the last cell.
     """
 
@@ -40,12 +40,12 @@ class Cells:
         self.last = torch.tensor(map_size, device=device)[:, None] - 1.0
 
     def at(self, pixels: Tensor) -> Tensor:
-        """Indices (N,), row by row, of the cells that are nearest to pixels (2, N)."""
+        """Return the indices (N,), row by row, of the cells nearest to pixels (2, N)."""
         x, y = self._nearest(pixels)
         return (y * self.columns + x).long()
 
     def centres(self, pixels: Tensor) -> Tensor:
-        """Centres (2, N) in pixels of the cells that are nearest to pixels (2, N)."""
+        """Return the centres (2, N), in pixels, of the cells nearest to pixels (2, N)."""
         return (self._nearest(pixels) + 0.5) * self.length - 0.5
 
     def _nearest(self, pixels: Tensor) -> Tensor:
@@ -55,15 +55,15 @@ class Cells:
 
 @dataclass(frozen=True)
 class Offers:
-    """Some places that look for a displacement, and the best one of each so far.
+    """Places that search for a displacement, each with its best displacement so far.
 
     Attributes:
-        own: (N, C) descriptors of the places, as `Comparing.own` lays them out.
-        target: (h * w, C) int8 map in which they search.
+        own: (N, C) descriptors of the places, in the layout of `Comparing.own`.
+        target: (h * w, C) int8 map that is searched.
         places: (2, N) pixels.
-        near: (2, N) displacements from which they do not want to go far.
-        displacements: (2, N) the best; `offer` writes here ...
-        scores: (N,) ... and here.
+        near: (2, N) displacements; the distance from them lowers the score.
+        displacements: (2, N) best displacements so far; `offer` updates them.
+        scores: (N,) their scores; `offer` updates them.
     """
 
     own: Tensor
@@ -75,27 +75,27 @@ class Offers:
 
 
 class Comparing(Protocol):
-    """The operations, on N places or pixels (2, N), descriptors (N, C) of such and maps (h * w, C) in steps."""
+    """The operations, on N places or pixels (2, N), their descriptors (N, C), and maps (h * w, C) in steps."""
 
     def own(self, cells: Cells, source: Tensor, pixels: Tensor) -> Tensor:
-        """(N, C) descriptors of the cells of a map at pixels, to be compared many times."""
+        """Return the descriptors (N, C) of a map's cells at pixels, to be compared many times."""
 
     def cosines(self, cells: Cells, own: Tensor, target: Tensor, pixels: Tensor) -> Tensor:
-        """(N,) float32: of descriptors with those of the cells of a map at pixels."""
+        """Return the cosines (N,) float32 of descriptors with the descriptors of a map's cells at pixels."""
 
     def offer(self, cells: Cells, best: Offers, displacements: Tensor, to_near: float, farthest: float) -> None:
-        """Take displacements (2, N) where they score better.
+        """Accept displacements (2, N) where they score better.
 
-        The score is the cosine less `to_near` for each pixel of the distance from the near displacement, which counts
+        The score is the cosine, less `to_near` per pixel of distance from the near displacement; the distance counts
         up to `farthest`.
         """
 
     def none_more_alike(
         self, cells: Cells, own: Tensor, target: Tensor, pixels: Tensor, offsets: Tensor, end: Tensor
     ) -> Tensor:
-        """(N,) bool: whether no cell at the offsets (n, 2, 1) from pixels is as much like `own` as that at the pixels.
+        """(N,) bool: whether no cell at the offsets (n, 2, 1) from a pixel matches `own` as well as the pixel's cell.
 
-        What is not on the frame, which ends at `end` (2, 1), does not count.
+        Positions outside the frame, which ends at `end` (2, 1), do not count.
         """
 
 
@@ -115,7 +115,7 @@ class TorchComparing:
     def offer(self, cells: Cells, best: Offers, displacements: Tensor, to_near: float, farthest: float) -> None:
         """See `Comparing`."""
         x, y = displacements - best.near
-        away = (x * x + y * y).double().sqrt().float()  # torch's root of a float32 is off by a bit on some processors
+        away = (x * x + y * y).double().sqrt().float()  # torch's float32 sqrt is off by one bit on some processors
         scores = self.cosines(cells, best.own, best.target, best.places + displacements)
         scores -= to_near * away.clamp(max=farthest)
         better = scores > best.scores
@@ -142,7 +142,7 @@ class TorchComparing:
 
 
 def agree(first: Comparing, second: Comparing) -> bool:
-    """Whether two implementations give the same, to the bit, on a small map of random descriptors."""
+    """Return whether two implementations agree bit for bit on a small map of random descriptors."""
     found = []
     for comparing in (first, second):
         random = torch.Generator().manual_seed(0)
@@ -166,5 +166,5 @@ COMPARING = CompiledPart[Comparing](
 
 
 def comparing_on(kind: str) -> Comparing:
-    """The operations for a kind of device: on a CPU compiled, where they can be."""
+    """Return the operations for a kind of device: on a CPU the compiled ones, if available."""
     return COMPARING.fastest if kind == "cpu" else COMPARING.reference

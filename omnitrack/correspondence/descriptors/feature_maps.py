@@ -1,10 +1,10 @@
 """Learned features of a clip's frames, as descriptors of every pixel.
 
-The tokens of a transformer tell things from one another, and see coarsely; patches of colours see every pixel, and take
-one thing for another that resembles it. Joined (`maps.py`), the search among them is drawn to the right thing by the
-tokens, and to the right pixel of it by the patch.
+The tokens of a transformer distinguish objects, but are coarse; colour patches resolve every pixel, but confuse objects
+of similar appearance. When both are joined (`maps.py`), the tokens draw the search to the right object, and the patch
+draws it to the right pixel of the object.
 
-What all features of a clip have in common says nothing, and is most of a token: it is taken out.
+The mean of a clip's features distinguishes nothing, and is most of a token: it is subtracted.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from torch.nn import functional
 from omnitrack.correspondence.descriptors.principal_axes import learned_frames, principal_axes
 from omnitrack.correspondence.raster import Array
 
-CHANNELS = 24  # that are kept
+CHANNELS = 24  # kept
 
 
 class FeatureMaps:
-    """Features between the cells of their maps, less what the clip has in common, and cut to its principal axes.
+    """Features interpolated between the cells of their maps, less the clip's mean, on the clip's principal axes.
 
-    Asked by one thread at a time.
+    To be used by one thread at a time.
 
     Args:
-        features: Gives those of frame t, (h, w, C) of unit length or 0.
+        features: Returns the features of frame t, (h, w, C) of unit length or 0.
         num_frames: T.
         device: Device to compute on.
     """
@@ -37,7 +37,7 @@ class FeatureMaps:
         self._features, self._num_frames, self._device = features, num_frames, device
 
     def of(self, frame: int, size: tuple[int, int]) -> Tensor:
-        """(k, H, W) of a frame, enlarged to `size` (H, W): of unit length, or 0 where there are none."""
+        """Return the features (k, H, W) of a frame, enlarged to `size` (H, W): of unit length, or 0 if missing."""
         values = torch.from_numpy(self._features(frame)).to(self._device)
         mean, axes = self._common
         cut = (_less(values.flatten(0, 1), mean) @ axes).T.view(1, -1, *values.shape[:2])
@@ -46,7 +46,7 @@ class FeatureMaps:
 
     @cached_property
     def _common(self) -> tuple[Tensor, Tensor]:
-        """What the clip has in common (C,), and the axes (C, k) of what is left."""
+        """The mean (C,) of the clip's features, and the principal axes (C, k) of the rest."""
         seen = [torch.from_numpy(self._features(t)).flatten(0, 1) for t in learned_frames(self._num_frames)]
         mean = torch.cat(seen).double().mean(0).float()
         axes = principal_axes((_less(values, mean) for values in seen), CHANNELS)
@@ -54,6 +54,6 @@ class FeatureMaps:
 
 
 def _less(features: Tensor, mean: Tensor) -> Tensor:
-    """Features (N, C) without a mean (C,), of unit length again; none stays none."""
+    """Subtract a mean (C,) from features (N, C), and restore unit length; features of 0 stay 0."""
     there = features.any(1, keepdim=True)
     return functional.normalize(features - mean, dim=1, eps=1e-6) * there

@@ -1,7 +1,7 @@
-"""Descriptors of every pixel of a clip's frames, cut down to the channels in which this clip differs.
+"""Descriptors of every pixel of a clip's frames, reduced to the principal axes of the clip.
 
-Descriptors may be joined by learned features of the frames (`feature_maps.py`): the cosine of two joined ones is a mean
-of both cosines.
+Descriptors may be joined with learned features of the frames (`feature_maps.py`): the cosine of two joined descriptors
+is a weighted mean of both cosines.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from omnitrack.correspondence.descriptors.feature_maps import FeatureMaps
 from omnitrack.correspondence.descriptors.principal_axes import learned_frames, principal_axes
 from omnitrack.correspondence.features.network_input import network_input, network_size
 
-CHANNELS = 32  # that are kept: of ALIKE-n's 128 they hold nine tenths of the squared length, of a patch's 75 nearly all
-LEARNED_STRIDE = 8  # which channels is learned at every so many pixels
-FEATURES_SHARE = 0.5  # of features in the cosine of joined descriptors
-MOST_ENLARGED = 2  # times: there is nothing more to be seen
+CHANNELS = 32  # kept: nine tenths of the squared length of ALIKE-n's 128 channels, nearly all of a patch's 75
+LEARNED_STRIDE = 8  # pixels between the samples from which the axes are learned
+FEATURES_SHARE = 0.5  # weight of features in the cosine of joined descriptors
+MOST_ENLARGED = 2  # largest factor by which frames are enlarged: more adds no detail
 
 
 class Describer(Protocol):
-    """What describes every pixel of an image.
+    """Computes a descriptor of every pixel of an image.
 
     Attributes:
         multiple: Sides of the image must be multiples of this.
@@ -37,31 +37,31 @@ class Describer(Protocol):
     multiple: int
 
     def __call__(self, image: Tensor, axes: Tensor | None = None, stride: int = 1) -> Tensor:
-        """Descriptors (1, C or k, H / stride, W / stride), of length at most 1, of an image (1, 3, H, W) from 0 to 1.
+        """Describe an image (1, 3, H, W) in [0, 1]: (1, C or k, H / stride, W / stride), of length at most 1.
 
         Args:
             image: RGB.
-            axes: (C, k) orthonormal axes: what of the C channels is wanted; None: all.
-            stride: Of the pixels that are described.
+            axes: (C, k) orthonormal axes on which the C channels are projected; None keeps all channels.
+            stride: Distance between described pixels.
         """
 
 
 class ClipDescriptors:
-    """Maps of descriptors, made when they are needed; some are kept.
+    """Descriptor maps of a clip's frames, computed on demand and cached.
 
-    The channels are the principal axes of the descriptors of a few frames, evenly over the clip: cosines of what they
-    leave are those of the whole, nearly, for a fraction of the time.
+    The channels are the principal axes of the descriptors of a few frames, evenly spread over the clip: projecting on
+    them nearly preserves cosines, and reduces the time to a fraction.
 
     Args:
         describe: Describes an image on `device`.
-        frame: Gives frame t as (H, W, 3) uint8 RGB.
+        frame: Returns frame t as (H, W, 3) uint8 RGB.
         num_frames: T.
         size: (width, height) of the frames.
-        side: What their shorter side becomes, about, before they are described; small frames become `MOST_ENLARGED`
-            times as large at most.
-        cache_bytes: Memory for maps.
+        side: Approximate shorter side of the frames when they are described; small frames are enlarged at most
+            `MOST_ENLARGED` times.
+        cache_bytes: Memory for cached maps.
         device: Device to compute on.
-        features: Of the frames, to be joined to their descriptors.
+        features: Features of the frames to join to their descriptors; None: no features.
 
     Attributes:
         map_size: (width, height) of a map, which covers the frame.
@@ -86,8 +86,8 @@ class ClipDescriptors:
         self._maps: ByteCache[int, Tensor] = ByteCache(cache_bytes, lambda values: values.nbytes)
 
     def of(self, frame: int) -> Tensor:
-        """(h * w, C) int8 descriptors of a frame, row by row, in steps (`comparing.in_steps`)."""
-        with self._working:  # else two threads would describe the same frame
+        """Return the (h * w, C) int8 descriptors of a frame, row by row, in steps (`comparing.in_steps`)."""
+        with self._working:  # otherwise two threads could describe the same frame
             if self._axes is None:
                 self._axes = self._principal_axes()
             return self._maps.through(frame, lambda: self._described(frame, self._axes))

@@ -1,7 +1,7 @@
-"""Patches of colours as descriptors: what needs no learned weights.
+"""Colour patches as descriptors, which need no learned weights.
 
-A descriptor is a patch of the image, without its mean colour, divided by its length: the cosine of two is how alike
-they are. What is fainter than noise is shorter, and like nothing.
+A descriptor is a patch of the image, less its mean colour, divided by its length: the cosine of two descriptors is the
+similarity of their patches. A patch fainter than the noise has a shorter descriptor, which matches nothing.
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SIDE = 5  # samples of a patch
-SPACING = 2  # pixels between them
-BLUR_PX = 1.0  # standard deviation of the blur before
-NOISE = 3 / 255  # of a sample
+SIDE = 5  # samples per side of a patch
+SPACING = 2  # pixels between samples
+BLUR_PX = 1.0  # standard deviation of the blur before sampling
+NOISE = 3 / 255  # standard deviation of the noise of a sample
 _BLUR_REACH = 3
 
 
 class PatchDescriber:
-    """Describes images; a `Describer`.
+    """Describes images by colour patches; a `Describer`.
 
     Args:
-        device: Of the images.
+        device: Device of the images.
     """
 
     multiple = 1
 
     def __init__(self, device: str | torch.device = "cpu") -> None:
         samples = SIDE * SIDE
-        one = torch.eye(samples, device=device) - 1 / samples  # each sample, less the mean of all
+        one = torch.eye(samples, device=device) - 1 / samples  # each sample minus the mean of all samples
         filters = torch.zeros(samples, 3, 3, samples, device=device)
         for colour in range(3):
             filters[:, colour, colour] = one
@@ -38,7 +38,7 @@ class PatchDescriber:
         self._blur = (blur / blur.sum()).expand(3, 1, -1)
 
     def __call__(self, image: Tensor, axes: Tensor | None = None, stride: int = 1) -> Tensor:
-        """Descriptors of images; see `Describer`."""
+        """Describe images; see `Describer`."""
         image = F.pad(image, (_BLUR_REACH,) * 4, mode="replicate")
         image = F.conv2d(F.conv2d(image, self._blur[:, :, None], groups=3), self._blur[..., None], groups=3)
         image = F.pad(image, (SIDE // 2 * SPACING,) * 4, mode="replicate")

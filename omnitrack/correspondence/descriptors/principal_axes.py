@@ -1,4 +1,4 @@
-"""The channels in which the descriptors of a clip differ, learned from a few of its frames."""
+"""The principal axes of a clip's descriptors, learned from a few of its frames."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ LEARNED_FRAMES = 8
 
 
 def learned_frames(num_frames: int) -> list[int]:
-    """Frames to learn from, evenly over a clip of so many: `LEARNED_FRAMES` at most."""
+    """Return the frames to learn from, evenly spread over a clip: `LEARNED_FRAMES` at most."""
     frames = np.linspace(0, num_frames - 1, LEARNED_FRAMES).round().astype(int)
     return [int(frame) for frame in np.unique(frames)]
 
 
 def principal_axes(seen: Iterable[Tensor], channels: int) -> Tensor:
-    """(C, k) orthonormal float32 axes of descriptors, those of the largest second moments first.
+    """Return (C, k) orthonormal float32 axes of descriptors, by decreasing second moment.
 
     Args:
         seen: (N, C) descriptors of each frame.
-        channels: Axes to keep; k is this or C, whichever is less.
+        channels: Number of axes to keep; k is the smaller of this and C.
     """
     moments = torch.zeros((), dtype=torch.float64)
     for values in seen:

@@ -1,22 +1,22 @@
-"""Flow corrected by what looks alike: a search among descriptors around a flow that is there.
+"""Flow corrected by appearance: a search among descriptors around a given flow.
 
-Every place of a grid looks for the displacement d of the highest
+Every place of a grid searches for the displacement d that maximises
 
     s(d) - TO_FLOW |d - f|
 
-with s the cosine of the descriptors at both ends, f the flow that is there, and the distance in pixels at 256 x 256,
-bounded. It tries the displacements of other places, near and farther away, and random steps from its own, ever smaller
-ones; the places of a finer grid then try what those around them have found. What they find replaces the flow where it
-is more alike by a margin, and where nothing around the place itself looks more like what was found: of things that
-resemble each other, none is believed. Where the flow leads to what nothing can be more alike by that margin, nothing is
-looked for. Nothing makes neighbours agree: where there is nothing to be found, as behind things, what is found differs
-from place to place, and the cycle check sees it.
+with s the cosine of the descriptors at both ends, f the given flow, and the distance in pixels at 256 x 256, bounded.
+It tries the displacements of other places, near and farther away, and ever smaller random steps from its own; the
+places of a finer grid then try the displacements that the coarse places around them have found. A displacement replaces
+the flow if its cosine is higher by a margin, and if no other position around the place matches the target found as well
+as the place does: among similar objects, no match is trusted. Where the cosine of the flow leaves no room for that
+margin, there is no search. Nothing makes neighbours agree: where no match exists, as in occluded regions, results
+differ from place to place, and the cycle check rejects them.
 
-Pixels and displacements are (2, N), as in `comparing.py`, which holds what takes the time.
+Pixels and displacements are (2, N), as in `comparing.py`, which contains the hot operations.
 
 Source:
     Barnes et al., PatchMatch: A Randomized Correspondence Algorithm for Structural Image Editing, SIGGRAPH 2009; with
-    descriptors in place of patches, and all places of the grid at the same time.
+    descriptors instead of patches, and all places of the grid updated at the same time.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ from omnitrack.correspondence.descriptors.comparing import Cells, Offers, compar
 from omnitrack.correspondence.raster import Array
 from omnitrack.units import raster_scale
 
-TO_FLOW = 0.002  # cosine per px at 256 x 256 beside the flow
-FARTHEST = 4.0  # times the reach: farther from the flow costs no more
-COARSER = 2  # times farther apart, along either side, are the places that search first
-ROUNDS = ((2, 8), (1, 4), (2, 8))  # distances of the places that are asked, in cells of their grid
-LEAST_STEP_PX = 0.4  # at 256 x 256: random steps end above this
-FINE_STEPS_PX = (2.0, 1.0)  # likewise: random steps of the finer grid
-BACK_STEP_PX = 2.0  # at 256 x 256: the raster on which the way back is looked for, up to the reach ...
-LEAST_BACK_PX, LEAST_BACK_CELLS = 2.5, 2.0  # ... farther than this, in pixels there and in cells: nearer is the same
-SEED = 0  # of the random steps, which are the same for every pair
+TO_FLOW = 0.002  # cosine per px of distance from the flow, at 256 x 256
+FARTHEST = 4.0  # times the reach: larger distances from the flow cost no more
+COARSER = 2  # spacing of the coarse grid, which searches first, relative to the fine grid
+ROUNDS = ((2, 8), (1, 4), (2, 8))  # distances, in cells of the coarse grid, of the places whose displacements are tried
+LEAST_STEP_PX = 0.4  # at 256 x 256: lower bound on the reach of random steps
+FINE_STEPS_PX = (2.0, 1.0)  # at 256 x 256: reaches of the random steps of the fine grid
+BACK_STEP_PX = 2.0  # at 256 x 256: spacing of the offsets of the backward check, which extend to the reach
+LEAST_BACK_PX, LEAST_BACK_CELLS = 2.5, 2.0  # at 256 x 256, in cells: offsets up to the larger are the same position
+SEED = 0  # seed of the random steps, which are the same for every pair
 
 
 class _Grid:
-    """Places evenly over frames of one size.
+    """Places evenly spread over frames of one size.
 
     Args:
         size: (width, height) of the frames in pixels.
-        points: Places, at most.
-        cells: Of the maps: each place is in the centre of one, for what is looked for is that cell's descriptor.
+        points: Largest number of places.
+        cells: Cells of the maps: each place is at the centre of a cell, whose descriptor it searches for.
 
     Attributes:
-        columns: Of places.
-        rows: Likewise.
+        columns: Number of columns of places.
+        rows: Number of rows of places.
         places: (2, rows * columns) pixels, row by row.
     """
 
@@ -64,19 +64,19 @@ class _Grid:
         self.places = cells.centres(torch.stack(torch.meshgrid(x, y, indexing="xy")).flatten(1))
 
     def sample(self, flow: Array) -> Tensor:
-        """Flow (2, rows * columns) at the pixel that is nearest to each place."""
+        """Return the flow (2, rows * columns) at the pixel nearest to each place."""
         columns, rows = self.places.round().long().cpu().numpy()
         return torch.from_numpy(np.asarray(flow, np.float32)[rows, columns].T.copy()).to(self.places.device)
 
     def around(self, columns: int, rows: int) -> Tensor:
-        """Indices (rows * columns,) of the places that stand for the cells of a finer raster, row by row."""
+        """Return the indices (rows * columns,) of the places that represent the cells of a finer raster, row by row."""
         device = self.places.device
         x = torch.arange(columns, device=device) * self.columns // columns
         y = torch.arange(rows, device=device) * self.rows // rows
         return (y[:, None] * self.columns + x).flatten()
 
     def shifted(self, values: Tensor, rows: int, columns: int) -> Tensor:
-        """Of values (2, R * C) of the places, to each that of the place so many rows and columns before it."""
+        """Give each place the value, of values (2, R * C), of the place `rows` and `columns` before it, cyclically."""
         return torch.roll(values.view(2, self.rows, self.columns), (rows, columns), (1, 2)).view(2, -1)
 
 
@@ -86,15 +86,15 @@ class DescriptorSearch:
     Args:
         size: (width, height) of the frames in pixels.
         map_size: (width, height) of the maps of descriptors, which cover the frames.
-        grid_points: Places that look for a displacement, at most: in larger frames one stands for several pixels.
-        reach_px: Of the first random step, at 256 x 256.
-        margin: Cosine by which another place must be more alike than the one where the flow leads.
-        device: Of the maps.
+        grid_points: Largest number of places that search: in larger frames a place represents several pixels.
+        reach_px: Reach of the first random step, at 256 x 256.
+        margin: Gain in cosine over the position where the flow leads that a correction needs.
+        device: Device of the maps.
 
     Attributes:
-        scale: Pixels of the frames in one at 256 x 256.
-        reach_px: See there.
-        cells: Of the maps.
+        scale: Pixels of the frames per px at 256 x 256.
+        reach_px: Reach of the first random step, at 256 x 256.
+        cells: Cells of the maps.
     """
 
     def __init__(
@@ -123,19 +123,19 @@ class DescriptorSearch:
         around = torch.stack(torch.meshgrid(along, along, indexing="xy")).flatten(1)
         same = max(LEAST_BACK_PX * self.scale, LEAST_BACK_CELLS * float(self.cells.length.max()))
         away = torch.hypot(*around)
-        nearest_first = away.argsort(stable=True)  # they are the likeliest
+        nearest_first = away.argsort(stable=True)  # nearby matches are the likeliest
         self._around = around[:, nearest_first[away[nearest_first] > same]].T[..., None]  # (n, 2, 1)
 
     def correct(self, source: Tensor, target: Tensor, flow: Array) -> Array:
-        """Flow (H, W, 2) with what looks more alike.
+        """Return the flow (H, W, 2), corrected where a better match is found.
 
         Args:
             source: (h * w, C) descriptors of the source frame, row by row, in steps (`comparing.in_steps`).
-            target: Those of the target frame.
+            target: (h * w, C) descriptors of the target frame, in the same form.
             flow: From source to target, in pixels.
 
         Returns:
-            (H, W, 2) float32; where nothing looks better, the values that were given.
+            (H, W, 2) float32; the given values where no better match is found.
         """
         rough = self._searched_coarsely(source, target, self._coarse.sample(flow))
         found, places = self._grid.sample(flow), self._grid.places
@@ -157,7 +157,7 @@ class DescriptorSearch:
         return self._laid_over(flow, found, changed)
 
     def _searched_coarsely(self, source: Tensor, target: Tensor, near: Tensor) -> Tensor:
-        """What the places of the coarse grid find around displacements (2, R * C): such ones."""
+        """Return the displacements (2, R * C) that the coarse grid finds around the displacements `near`."""
         found, places = near.clone(), self._coarse.places
         own = self._comparing.own(self.cells, source, places)
         doubtful = self._doubtful(self._cosines(own, target, places + near))
@@ -173,7 +173,7 @@ class DescriptorSearch:
         return found
 
     def _looking(self, own: Tensor, target: Tensor, places: Tensor, near: Tensor, which: Tensor) -> Offers:
-        """The chosen of some places, which take the displacements that they are near for the best so far."""
+        """Return the offers of the places `which`, with their near displacements as the best so far."""
         own, places, near = own[which], places[:, which], near[:, which]
         return Offers(own, target, places, near, near.clone(), self._cosines(own, target, places + near))
 
@@ -186,11 +186,11 @@ class DescriptorSearch:
         return self._comparing.cosines(self.cells, own, target, pixels)
 
     def _doubtful(self, cosines: Tensor) -> Tensor:
-        """Indices of the places for which something else can be more alike by the margin than what is there."""
+        """Return the indices of the places whose cosine can still rise by the margin."""
         return (cosines < 1 - self._margin).nonzero()[:, 0]
 
     def _between_cells(self, own: Tensor, target: Tensor, places: Tensor, displacements: Tensor) -> Tensor:
-        """Displacements (2, N) to cells of the map, moved to the top of the parabola through their neighbours."""
+        """Refine displacements (2, N) to the vertices of parabolas through the cosines of adjacent cells of the map."""
         moved = self.cells.centres(places + displacements) - places
 
         def alike(step: Tensor) -> Tensor:
@@ -207,12 +207,12 @@ class DescriptorSearch:
         return moved + tops
 
     def _random_step(self, grid: _Grid, reach_px: float, random: torch.Generator) -> Tensor:
-        """A step (2, R * C) in pixels for every place of a grid, in a square of twice the reach."""
+        """Return a random step (2, R * C) in pixels for every place of a grid, in a square of twice the reach."""
         unit = torch.rand(grid.places.shape, generator=random) * 2 - 1
         return (unit * (reach_px * self.scale)).to(grid.places.device)
 
     def _laid_over(self, flow: Array, found: Tensor, changed: Tensor) -> Array:
-        """The flow, with what was found (2, R * C) around the places (N,) that changed."""
+        """Return the flow, with the found displacements (2, R * C) in the cells of the places (N,) that changed."""
         is_changed = torch.zeros(found.shape[1], dtype=torch.bool, device=found.device)
         is_changed[changed] = True
         is_here = is_changed.cpu().numpy()[self._pixels][..., None]

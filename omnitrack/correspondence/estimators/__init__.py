@@ -1,8 +1,8 @@
-"""Optical flow estimators by name: the built-in ones and those that installed packages offer.
+"""Optical flow estimators by name: the built-in ones and those of installed packages.
 
-A package offers one through an entry point of the group ``omnitrack.flow_estimators``: its name is what the user
-types, its object is called with the project's `FlowSettings` and returns a `FlowEstimator`, or a `ClipEstimator` where
-it wants to know which frames of the clip it is given.
+A package offers an estimator through an entry point of the group ``omnitrack.flow_estimators``. The user types the
+entry point's name; its object is called with the project's `FlowSettings` and returns a `FlowEstimator`, or a
+`ClipEstimator` if it needs the indices of the frames.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ BUILT_IN: dict[str, Callable[[FlowSettings], AnyEstimator]] = {
 
 
 def open_estimator(settings: FlowSettings, clip: Clip) -> PairEstimator:
-    """The estimator, or the two for near and far frames, that the settings name, corrected or not, ready for a clip.
+    """Open the estimator that the settings name, or those for near and far frames, with its corrections, for a clip.
 
     Raises:
-        OmnitrackError: No such estimator, one that cannot be loaded, or that is not for this clip.
+        OmnitrackError: No such estimator, or one that cannot be loaded or does not fit this clip.
     """
     estimator = _open(settings.estimator, settings, clip)
     if settings.far_estimator:
@@ -63,7 +63,7 @@ def open_estimator(settings: FlowSettings, clip: Clip) -> PairEstimator:
 
 
 def weights_identity(settings: FlowSettings) -> dict[str, str]:
-    """Checksums of the files, other than the frames, that the estimators in use make the flow from."""
+    """Return checksums of the files, other than the frames, from which the estimators in use compute the flow."""
     used, found = (settings.estimator, settings.far_estimator), {}
     if "raft" in used:
         found["raft_weights"] = identity(settings.raft.weights, PUBLISHED)
@@ -80,7 +80,7 @@ def _open(name: str, settings: FlowSettings, clip: Clip) -> PairEstimator:
 
 
 def get_estimator(name: str, settings: FlowSettings) -> AnyEstimator:
-    """Make the flow estimator of that name.
+    """Create the flow estimator with the given name.
 
     Raises:
         OmnitrackError: No such estimator, or a plug-in that cannot be loaded.

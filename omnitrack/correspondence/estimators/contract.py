@@ -1,4 +1,4 @@
-"""What an estimator of optical flow offers, in its plain and in its full form, and what it may ask of the clip."""
+"""The contract of optical flow estimators, in its plain and its full form, and the clip that they receive."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Clip:
     """The video that flow is estimated in.
 
     Attributes:
-        frame: Gives working frame t as (H, W, 3) uint8 RGB.
+        frame: Returns working frame t as (H, W, 3) uint8 RGB.
         num_frames: T.
         size: (width, height) of the working frames in pixels.
         original_size: (width, height) of the video in pixels.
-        device: Where an estimator that uses torch computes: ``cpu``, ``cuda`` or ``cuda:N``.
-        progress: Hears of downloads.
-        memory_gb: That may be taken in all, `memory.max_gb`; see `omnitrack.memory`.
-        features: Gives the learned features of frame t, (h, w, C) of unit length or 0; None: there are none.
+        device: Device of estimators that use torch: ``cpu``, ``cuda`` or ``cuda:N``.
+        progress: Receives progress updates and messages of downloads.
+        memory_gb: Memory limit of the clip in total, `memory.max_gb`; see `omnitrack.memory`.
+        features: Returns the learned features of frame t, (h, w, C) of unit length or 0; None: no features.
 
     Example:
         >>> frames = np.zeros((3, 48, 64, 3), np.uint8)
@@ -52,10 +52,10 @@ class FlowEstimate:
 
     Attributes:
         flow: (H, W, 2) float32, all finite: source pixel p is at p + flow[p] in the target.
-        confidence: (H, W) in [0, 1], 0 where nothing is known or the point is hidden; None where the estimator cannot
-            tell, and the cycle check alone decides.
-        measured: (H, W, 2) float32, where `flow` says more than was measured: where the search for a farther frame
-            begins. None: `flow` is that.
+        confidence: (H, W) in [0, 1], 0 where nothing is known or the point is occluded; None if the estimator does not
+            estimate it, so that the cycle check alone decides.
+        measured: (H, W, 2) float32, the measured flow if `flow` was altered afterwards; the search for a farther frame
+            starts from it. None: `flow` is the measured flow.
 
     Example:
         >>> FlowEstimate(np.zeros((48, 64, 2), np.float32)).confidence is None
@@ -69,7 +69,7 @@ class FlowEstimate:
 
 @runtime_checkable
 class FlowEstimator(Protocol):
-    """Optical flow of one pair of frames: the plain form. Called from several threads at once.
+    """Optical flow of one pair of frames: the plain contract; several threads may call it at once.
 
     Example:
         >>> class Still:
@@ -90,7 +90,7 @@ class FlowEstimator(Protocol):
         Args:
             source: (H, W, 3) uint8 RGB.
             target: (H, W, 3) uint8 RGB.
-            initial: (H, W, 2) a guess to start from, which an estimator may ignore; it must not be written to.
+            initial: (H, W, 2) initial guess, which an estimator may ignore and must not modify.
 
         Returns:
             (H, W, 2) float32, all finite. The same arguments give the same flow.
@@ -102,16 +102,16 @@ class PairEstimator(Protocol):
 
     @property
     def batch_pairs(self) -> int:
-        """Pairs that it likes to be given at once."""
+        """Preferred number of pairs per call."""
 
     @property
     def concurrent(self) -> bool:
-        """Whether it may be called from several threads at once."""
+        """Whether several threads may call it at once."""
 
     def estimate_pairs(
         self, pairs: Sequence[Pair], initial: Sequence[NDArray[np.float32] | None]
     ) -> Sequence[FlowEstimate]:
-        """The flow of pairs (source, target) of frame indices, each with a guess to start from or None.
+        """Estimate the flow of pairs (source, target) of frame indices, each with an initial guess or None.
 
         The flow of a pair does not depend on the other pairs.
         """
@@ -119,19 +119,19 @@ class PairEstimator(Protocol):
 
 @runtime_checkable
 class ClipEstimator(Protocol):
-    """Optical flow by frame index: the full form, for what encodes each frame once, or knows tracks of the clip."""
+    """Optical flow by frame index: the full contract, for estimators that encode each frame once or use tracks."""
 
     def open(self, clip: Clip) -> PairEstimator:
-        """Get ready for a clip.
+        """Prepare for a clip.
 
         Raises:
-            OmnitrackError: It cannot: a missing file of weights, or tracks of another video.
+            OmnitrackError: A file of weights is missing, or the tracks are of another video.
         """
 
 
 @dataclass(frozen=True)
 class OneByOne:
-    """A `FlowEstimator` as a `PairEstimator`."""
+    """A `FlowEstimator` wrapped as a `PairEstimator`."""
 
     estimator: FlowEstimator
     clip: Clip

@@ -1,4 +1,4 @@
-"""An estimator whose flow is corrected by descriptors: patches of colours, alone or with features, or learned ones."""
+"""An estimator whose flow is corrected by descriptors: colour patches, alone or with features, or learned ones."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from omnitrack.weights import locate
 
 
 class Corrected:
-    """Another estimator's flow with what a search among descriptors finds around it; a `PairEstimator`.
+    """Another estimator's flow, corrected by a search among descriptors around it; a `PairEstimator`.
 
-    Flow of an estimator that gives a confidence of its own, as tracks do, stays: it knows what is hidden. So does that
-    over less than `least_gap` frames.
+    Flow with a confidence of its own, such as flow from tracks, is not corrected: its estimator accounts for occlusion.
+    Nor is flow over less than `least_gap` frames.
 
     Args:
-        estimator: The other one.
-        settings: See there.
+        estimator: The estimator whose flow is corrected.
+        settings: Which descriptors are used, and how they are searched.
         clip: The video.
 
     Raises:
         OmnitrackError: No such weights, a failed download, a file that is not ALIKE's, or a clip without features
-            where these are to be compared.
+            if the settings select features.
     """
 
     def __init__(self, estimator: PairEstimator, settings: DescriptorSettings, clip: Clip) -> None:
@@ -63,7 +63,7 @@ class Corrected:
     def estimate_pairs(
         self, pairs: Sequence[Pair], initial: Sequence[NDArray[np.float32] | None]
     ) -> list[FlowEstimate]:
-        """The flow of pairs of frames; see `PairEstimator`."""
+        """Estimate the flow of pairs of frames; see `PairEstimator`."""
         found = self._estimator.estimate_pairs(pairs, initial)
         return [self._corrected(pair, estimate) for pair, estimate in zip(pairs, found, strict=True)]
 
@@ -73,11 +73,11 @@ class Corrected:
         if near or estimate.confidence is not None or not self._is_sound(estimate.flow):
             return estimate
         source, target = (self._descriptors.of(frame) for frame in pair)
-        with cpu_threads(1):  # callers come in as many threads as there are cores
+        with cpu_threads(1):  # called from as many threads as there are cores
             return FlowEstimate(self._search.correct(source, target, estimate.flow))
 
     def _is_sound(self, flow: NDArray[np.float32]) -> bool:
-        """Whether it is flow at all; where a plug-in's is not, the stage says so."""
+        """Return whether this is valid flow; the stage reports invalid flow of a plug-in."""
         return np.shape(flow) == self._shape and bool(np.isfinite(flow).all())
 
 

@@ -1,4 +1,4 @@
-"""OpenCV's dense inverse search, at every frame size.
+"""OpenCV's dense inverse search, for frames of any size.
 
 Source:
     Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016.
@@ -18,25 +18,25 @@ from omnitrack.correspondence.photometric import has_lower_error
 from omnitrack.errors import OmnitrackError
 from omnitrack.settings import DisSettings
 
-SEARCH = "once from the better of two rough ones"  # flow by another search is made anew
-_MIN_PATCHES = 4  # patches along the shortest side at the finest level; with fewer OpenCV refuses or picks other levels
-_MOST_ENLARGED = 2.0  # beyond, there is nothing more to be seen, and the time grows with the square
-_MAX_PATCH_SPAN_PX = 256  # in pixels of the frame, at the finest level
-_LOOK_SIGMA_PX = 4.0  # of the Gaussian around a pixel over which two flows are compared
+SEARCH = "once from the better of two rough ones"  # part of the stamp: flow of another search is recomputed
+_MIN_PATCHES = 4  # patches along the shortest side at the finest level; with fewer OpenCV fails or picks other levels
+_MOST_ENLARGED = 2.0  # more adds no detail, and the time grows with the square
+_MAX_PATCH_SPAN_PX = 256  # largest side of a patch, in pixels of the frame, at the finest level
+_LOOK_SIGMA_PX = 4.0  # of the Gaussian window in which two flows are compared
 
 
 class DisEstimator:
-    """Dense inverse search: the medium preset of OpenCV with `DisSettings` laid over it.
+    """Dense inverse search: the medium preset of OpenCV, overridden by `DisSettings`.
 
-    A pair that starts from a guess is searched from no motion, too (`two_starts`): a guess leads over long ways that
-    the search alone does not find, and into old mistakes that it would not make. Both are searched roughly, one level
-    coarser and without variational refinement. The search itself starts from what each pixel takes of both: the flow
-    after which the target looks more like the source around it.
+    A pair with an initial guess is also searched from zero motion (`two_starts`): a guess leads to large motions that
+    the search alone does not find, but also repeats earlier errors that it would not make. Both searches are rough, one
+    level coarser and without variational refinement. The final search starts, at each pixel, from the flow with
+    the lower photometric error around it.
 
     The result does not depend on the number of threads (OpenCV cuts the image into a fixed number of stripes).
 
     Raises:
-        OmnitrackError: Patches with gaps between them, or too large.
+        OmnitrackError: The patches leave gaps between them, or are too large.
     """
 
     def __init__(self, settings: DisSettings) -> None:
@@ -54,12 +54,12 @@ class DisEstimator:
             )
         self._settings = settings
         self._rough = replace(settings, finest_scale=settings.finest_scale + 1, variational_iterations=0)
-        self._own = threading.local()  # an OpenCV search holds buffers: one for each thread
+        self._own = threading.local()  # an OpenCV search holds buffers: one search per thread
 
     def estimate(
         self, source: NDArray[np.uint8], target: NDArray[np.uint8], initial: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
-        """(H, W, 2) flow from `source` to `target`; see `FlowEstimator`."""
+        """Estimate the flow (H, W, 2) from `source` to `target`; see `FlowEstimator`."""
         size = source.shape[1::-1]
         larger = self._enlarged(size)
         if larger == size:
@@ -71,7 +71,7 @@ class DisEstimator:
         return np.asarray(flow / scale, np.float32)
 
     def _enlarged(self, size: tuple[int, int]) -> tuple[int, int]:
-        """The size (width, height) at which a frame is searched: patches of 8 px are coarse for a small one."""
+        """Return the size (width, height) at which a frame is searched: patches of 8 px are coarse for a small one."""
         scale = min(max(1.0, self._settings.side / min(size)), _MOST_ENLARGED)
         return round(size[0] * scale), round(size[1] * scale)
 

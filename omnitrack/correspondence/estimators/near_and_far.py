@@ -1,4 +1,4 @@
-"""Two estimators for one clip: one for frames close together, and another that has a say where they are far apart."""
+"""Two estimators for one clip: one for frames close together, and one for frames far apart."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate, Pai
 from omnitrack.correspondence.photometric import has_lower_error
 from omnitrack.units import raster_scale
 
-SIGMA_PX = 2.0  # of the Gaussian around a pixel over which two flows are compared, at 256 x 256
+SIGMA_PX = 2.0  # of the Gaussian window in which two flows are compared, at 256 x 256
 
 
 class NearAndFar:
-    """One estimator for frames close together, another from a gap on: alone, or pixel by pixel where it looks better.
+    """One estimator for small gaps, another for large gaps: alone, or at the pixels where it has the lower error.
 
-    What looks better is the flow after which the target is more like the source around a pixel. A far estimator that
-    gives a confidence of its own, as tracks do, is not judged by looks: it knows what is hidden.
+    The error is the photometric error around a pixel between the source and the target warped by the flow. A far
+    estimator that gives a confidence of its own, as tracks do, is always taken: it accounts for occlusion.
 
     Args:
         near: For gaps below `far_gap`.
         far: For gaps of `far_gap` and more.
-        far_gap: In frames.
-        clip: Whose frames are looked at; None takes the far estimator alone.
+        far_gap: Smallest gap of the far estimator, in frames.
+        clip: The clip whose frames are compared; None takes the far estimator alone.
     """
 
     def __init__(self, near: PairEstimator, far: PairEstimator, far_gap: int, clip: Clip | None = None) -> None:
@@ -51,7 +51,7 @@ class NearAndFar:
         initial: Sequence[NDArray[np.float32] | None],
         rows: Sequence[int],
     ) -> dict[int, FlowEstimate]:
-        """Those of some of the pairs, by row."""
+        """Return an estimator's flow of the pairs in some rows, by row."""
         if not rows:
             return {}
         found = estimator.estimate_pairs([pairs[row] for row in rows], [initial[row] for row in rows])

@@ -1,4 +1,4 @@
-"""RAFT as an estimator of a clip: every frame encoded once, pairs in batches.
+"""RAFT as an estimator of a clip: encoded frames are cached, pairs are computed in batches.
 
 Source:
     Teed and Deng, RAFT: Recurrent All-Pairs Field Transforms for Optical Flow, ECCV 2020.
@@ -27,19 +27,19 @@ from omnitrack.memory import batch_bytes, cache_bytes
 from omnitrack.settings import RaftSettings
 from omnitrack.weights import locate
 
-_GPU_BATCH = 16  # pairs; a CPU is fastest with one, whose arrays stay in its cache
+_GPU_BATCH = 16  # pairs; a CPU is fastest with one pair, whose arrays stay in its cache
 
 Flow = NDArray[np.float32]
 
 
 class RaftEstimator:
-    """RAFT, large or small, as `RaftSettings` say; a `ClipEstimator`."""
+    """RAFT, large or small, as set in `RaftSettings`; a `ClipEstimator`."""
 
     def __init__(self, settings: RaftSettings) -> None:
         self._settings = settings
 
     def open(self, clip: Clip) -> RaftPairs:
-        """Load the network, downloading it where needed.
+        """Load the network, downloading it if needed.
 
         Raises:
             OmnitrackError: No such weights, a failed download, or a file that is not a RAFT checkpoint.
@@ -52,12 +52,12 @@ class RaftEstimator:
 class RaftPairs:
     """RAFT on the frames of one clip; a `PairEstimator`.
 
-    Callers in several threads get a CPU's cores divided among them, as many callers at once as the memory for
-    correlations is enough for; a GPU works for one at a time.
+    Concurrent callers share the cores of a CPU; their number is limited by the memory for correlations. A GPU serves
+    one caller at a time.
 
     Args:
-        network: Prepared, on the clip's device.
-        settings: See there.
+        network: The prepared network, on the clip's device.
+        settings: Size, iterations and batches.
         clip: The video.
     """
 
@@ -81,7 +81,7 @@ class RaftPairs:
 
     @torch.inference_mode()
     def estimate_pairs(self, pairs: Sequence[Pair], initial: Sequence[Flow | None]) -> list[FlowEstimate]:
-        """The flow of pairs of frames; see `PairEstimator`."""
+        """Estimate the flow of pairs of frames; see `PairEstimator`."""
         estimates: list[FlowEstimate] = []
         for first in range(0, len(pairs), self.batch_pairs):
             batch = slice(first, first + self.batch_pairs)
@@ -90,7 +90,7 @@ class RaftPairs:
                 try:
                     estimates += self._batch(pairs[batch], initial[batch], store)
                 finally:
-                    torch.set_num_threads(self._threads)  # what threads that begin later will have, too
+                    torch.set_num_threads(self._threads)  # threads that start later inherit it
         return estimates
 
     def _batch(self, pairs: Sequence[Pair], initial: Sequence[Flow | None], store: Store) -> list[FlowEstimate]:
@@ -110,9 +110,9 @@ class RaftPairs:
         return [FlowEstimate(self._grid.to_frame(flow)) for flow in flows.permute(0, 2, 3, 1).float().cpu().numpy()]
 
     def _frames(self, indices: set[int]) -> dict[int, EncodedFrames]:
-        """Encoded frames, from the cache where they are there."""
+        """Return encoded frames by index, from the cache if they are in it."""
         found = {}
-        with self._encoding:  # else two threads would encode the same frame
+        with self._encoding:  # otherwise two threads could encode the same frame
             for index in sorted(indices):
                 encoded = self._encoded.get(index)
                 if encoded is None:
@@ -124,10 +124,10 @@ class RaftPairs:
 
 
 class Slots:
-    """So many callers at once, each with memory that it uses again.
+    """A limit on concurrent callers, each with memory that is reused.
 
     Args:
-        count: Of callers.
+        count: Largest number of concurrent callers.
     """
 
     def __init__(self, count: int) -> None:
@@ -138,7 +138,7 @@ class Slots:
 
     @contextmanager
     def take(self) -> Iterator[tuple[Store, int]]:
-        """Wait for a slot; gives its memory and how many slots are taken now."""
+        """Wait for a slot; yield its memory and the number of slots in use."""
         store = self._free.get()
         try:
             yield store, self.count - self._free.qsize()
@@ -147,7 +147,7 @@ class Slots:
 
 
 def half_type(settings: RaftSettings, device: str) -> torch.dtype:
-    """The type in which the iterations compute: a half precision where the device is faster in it, else float32."""
+    """Return the type of the iterations: half precision if it is faster on the device, else float32."""
     if not settings.half_precision:
         return torch.float32
     if device != "cpu":
@@ -156,7 +156,7 @@ def half_type(settings: RaftSettings, device: str) -> torch.dtype:
 
 
 def _computes_in_bfloat16() -> bool:
-    """Whether the CPU multiplies bfloat16; only Linux says so. Emulated, it would be slower than float32."""
+    """Return whether the CPU multiplies bfloat16, as only Linux reports; emulation is slower than float32."""
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:

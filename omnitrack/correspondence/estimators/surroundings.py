@@ -1,4 +1,4 @@
-"""An estimator whose flow follows its surroundings where there is nothing to see."""
+"""An estimator whose flow follows its surroundings in areas without texture."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from omnitrack.correspondence.blank_areas import BlankAreas
 from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate, Pair, PairEstimator
 
-KEPT_FRAMES = 4  # callers come in several threads, each with many pairs of one frame
-LEAST_SIDE = 16  # pixels; a smaller frame has no surroundings
+KEPT_FRAMES = 4  # in the cache: several threads call this, each with many pairs of one frame
+LEAST_SIDE = 16  # pixels; in smaller frames flow is unchanged
 
 
 class WithSurroundings:
-    """Another estimator's flow, blank areas as `BlankAreas` has them; a `PairEstimator`.
+    """Another estimator's flow, with that of blank areas replaced by `BlankAreas`; a `PairEstimator`.
 
-    Flow of an estimator that gives a confidence of its own, as tracks do, stays. A search for a farther frame begins at
-    what was measured: where a blank place moves otherwise than its surroundings, it would not find out any more.
+    Flow with a confidence of its own, such as flow from tracks, is unchanged. The search for a farther frame starts
+    from the measured flow: from the replaced flow, it could not find that a blank area moves unlike its surroundings.
 
     Args:
-        estimator: The other one.
+        estimator: The estimator whose flow is changed.
         clip: The video.
     """
 
@@ -35,7 +35,7 @@ class WithSurroundings:
     def estimate_pairs(
         self, pairs: Sequence[Pair], initial: Sequence[NDArray[np.float32] | None]
     ) -> list[FlowEstimate]:
-        """The flow of pairs of frames; see `PairEstimator`."""
+        """Estimate the flow of pairs of frames; see `PairEstimator`."""
         found = self._estimator.estimate_pairs(pairs, initial)
         return [self._followed(pair, estimate) for pair, estimate in zip(pairs, found, strict=True)]
 
@@ -46,5 +46,5 @@ class WithSurroundings:
         return FlowEstimate(self._areas(pair[0]).follow(flow), measured=flow)
 
     def _is_sound(self, flow: NDArray[np.float32]) -> bool:
-        """Whether it is flow at all; where a plug-in's is not, the stage says so."""
+        """Return whether this is valid flow; the stage reports invalid flow of a plug-in."""
         return np.shape(flow) == self._shape and bool(np.isfinite(flow).all())

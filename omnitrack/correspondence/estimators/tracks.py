@@ -1,7 +1,7 @@
-"""Flow from tracks: what CoTracker, TAPIR, Track-On or omnitrack itself tracked, between any two frames.
+"""Flow between any two frames from tracks of CoTracker, TAPIR, Track-On or omnitrack itself.
 
-A tracker looks at many frames at once and follows a point through an occlusion, which flow between two frames cannot.
-The layouts of the files are in `omnitrack.tracks.foreign`, the way from tracks to every pixel in
+A tracker processes many frames at once and follows a point through an occlusion, which flow between two frames cannot.
+The file layouts are described in `omnitrack.tracks.foreign`, the interpolation from tracks to every pixel in
 `omnitrack.correspondence.track_interpolation`.
 """
 
@@ -32,7 +32,7 @@ class TracksEstimator:
     """A `ClipEstimator` that reads files of tracks.
 
     Raises:
-        OmnitrackError: A width of the positions without their height.
+        OmnitrackError: The settings give a width without a height, or a height without a width.
     """
 
     def __init__(self, settings: TracksSettings) -> None:
@@ -47,7 +47,8 @@ class TracksEstimator:
         """Read the tracks of a clip.
 
         Raises:
-            OmnitrackError: No such files, damaged or foreign ones, tracks of another video, or none that is seen twice.
+            OmnitrackError: No such files, damaged or unknown ones, tracks of another video, or no track that is visible
+                in two frames.
         """
         size = (self._settings.width, self._settings.height)
         paths = track_paths(self._settings.path)
@@ -76,12 +77,12 @@ class TracksEstimator:
 
 
 class TrackFlow:
-    """A `PairEstimator` of the flow between the frames of one clip from its tracks.
+    """A `PairEstimator` that interpolates the flow between frames of one clip from its tracks.
 
     Args:
         clip: The clip.
         positions: (N, T, 2) working pixels.
-        confidence: (N, T), 0 where hidden.
+        confidence: (N, T), 0 where occluded.
         settings: How tracks become flow.
     """
 
@@ -93,7 +94,7 @@ class TrackFlow:
         self._positions = positions
         self._confidence = confidence
         self._settings = settings
-        self._own = threading.local()  # a thread works on all pairs of a source frame one after another
+        self._own = threading.local()  # a thread computes all pairs of a source frame in succession
 
     def estimate_pairs(
         self, pairs: Sequence[Pair], initial: Sequence[NDArray[np.float32] | None]
@@ -110,7 +111,7 @@ class TrackFlow:
         return FlowEstimate(*interpolate(prepared, landed, sure, self._settings.reach_px))
 
     def _source(self, source: int) -> tuple[NDArray[np.intp], SourceTracks | None]:
-        """The tracks that are seen in a source frame, by their rows, and what is known of its pixels."""
+        """Return the tracks visible in a source frame, by row, and their `SourceTracks`; None without tracks."""
         last: tuple[int, NDArray[np.intp], SourceTracks | None] | None = getattr(self._own, "last", None)
         if last is None or last[0] != source:
             ids = self._one_a_pixel(source)
@@ -123,7 +124,7 @@ class TrackFlow:
         return last[1], last[2]
 
     def _one_a_pixel(self, source: int) -> NDArray[np.intp]:
-        """The tracks that are seen in a frame; of several in one pixel the one that is seen in the most frames."""
+        """Return the tracks visible in a frame; of several in one pixel, only the one visible in the most frames."""
         ids = np.flatnonzero(self._confidence[:, source] > 0)
         x, y = np.rint(self._positions[ids, source]).astype(int).T
         longest = np.argsort(-(self._confidence[ids] > 0).sum(1), kind="stable")
@@ -132,10 +133,10 @@ class TrackFlow:
 
 
 def track_paths(path: str) -> list[Path]:
-    """The files that ``flow.tracks.path`` names: one file, those of a folder, or those of a glob, by name.
+    """Return the files that ``flow.tracks.path`` names: one file, or those of a folder or glob, sorted by path.
 
     Raises:
-        OmnitrackError: It names none.
+        OmnitrackError: The path is empty or names no file of tracks.
     """
     if not path:
         raise OmnitrackError("the estimator tracks needs tracks, and flow.tracks.path names none", _PATH_HINT)
@@ -151,7 +152,7 @@ def track_paths(path: str) -> list[Path]:
 
 
 def tracks_identity(path: str) -> str:
-    """A checksum of the files' contents; "none" where there are none, so that a stamp can be made without them."""
+    """Return a checksum of the files' contents; "none" if there are none, so that a stamp can be made without them."""
     try:
         paths = track_paths(path)
     except OmnitrackError:
@@ -162,7 +163,7 @@ def tracks_identity(path: str) -> str:
 
 @lru_cache(maxsize=256)
 def _checksum(path: Path, size: int, changed: int) -> str:
-    """Of a file's content; size and time of its last change are for the cache."""
+    """Return the checksum of a file's content; `size` and `changed` (time of change) are only keys of the cache."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_READ_AT_ONCE):

@@ -1,8 +1,8 @@
-"""Extractors of learned features by name: the built-in ones and those that installed packages offer.
+"""Extractors of learned features by name: the built-in ones and those of installed packages.
 
-A package offers one through an entry point of the group ``omnitrack.feature_extractors``: its name is what the user
-types, its object is called with the project's `FeatureSettings`, the device and a `Progress` for downloads, and returns
-a `FeatureExtractor`.
+A package offers an extractor through an entry point of the group ``omnitrack.feature_extractors``. The user types the
+entry point's name; its object is called with the project's `FeatureSettings`, the device and a `Progress` for
+downloads, and returns a `FeatureExtractor`.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ def _vit(settings: FeatureSettings, device: str, progress: Progress) -> FeatureE
 
 
 BUILT_IN: dict[str, Factory] = {"xfeat": _xfeat, "dinov2": _vit, "dino": _vit, "onnx": _onnx}
-# Package and extra; looked for when the extractor is opened, before hours of flow, and imported when it is used.
+# Package and extra; the package is looked up when the extractor is opened, before hours of flow, and imported on use.
 NEEDED = {"xfeat": ("onnxruntime", "onnx"), "onnx": ("onnxruntime", "onnx")}
 NEEDED |= {"dinov2": ("timm", "features"), "dino": ("timm", "features")}
 
 
 def open_extractor(settings: FeatureSettings, device: str = "cpu", progress: Progress = SILENT) -> FeatureExtractor:
-    """The extractor that the settings name; its weights are loaded when it is first used.
+    """Open the extractor that the settings name; its weights are loaded on first use.
 
     Args:
-        settings: Names it.
+        settings: Settings of the extractor, with its name.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
-        progress: Hears of downloads.
+        progress: Receives progress updates and messages of downloads.
 
     Raises:
-        OmnitrackError: No such extractor, a plug-in that cannot be loaded, no file of weights, or a missing extra.
+        OmnitrackError: No such extractor, a plug-in that cannot be loaded, missing weights, or a missing extra.
     """
     name = settings.extractor
     if name in BUILT_IN:

@@ -1,4 +1,4 @@
-"""A network in the ONNX format that takes one image, through onnxruntime: for features and for depth."""
+"""A network in ONNX format that takes one image, run by onnxruntime: for features and for depth."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ INPUT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 @dataclass(frozen=True)
 class NetworkWords:
-    """How errors speak of a network.
+    """How error messages refer to a network.
 
     Attributes:
-        what: What it is called.
-        another: Asks for another one.
-        setting: The setting that names its file.
-        table: The table of settings that says what it is fed.
+        what: Noun for the network.
+        another: Request to name another network.
+        setting: Setting that names its file.
+        table: Table of settings that defines its input.
     """
 
     what: str
@@ -36,12 +36,12 @@ class NetworkWords:
 
 
 class ImageNetwork:
-    """A network that takes one image (1, 3, H, W); loaded when it is first needed.
+    """A network that takes one image (1, 3, H, W); loaded on first use.
 
     Args:
         path: An ONNX file.
-        device: ``cuda`` or ``cuda:N`` where this onnxruntime can, else the CPU.
-        words: For error messages.
+        device: ``cuda`` or ``cuda:N`` if this onnxruntime supports CUDA, else the CPU is used.
+        words: Wording of error messages.
     """
 
     def __init__(self, path: Path, device: str, words: NetworkWords) -> None:
@@ -56,21 +56,21 @@ class ImageNetwork:
         white: float = 1.0,
         output: str = "",
     ) -> tuple[list[NDArray[Any]], tuple[int, int]]:
-        """What the network makes of a frame.
+        """Run the network on a frame.
 
         Args:
             frame: (H, W, 3) uint8 RGB.
-            side: What the shorter side becomes, where the network leaves it open.
+            side: Shorter side of the input, if the network leaves it open.
             fed: Multiple, mean and std of the input.
-            white: What 255 becomes before mean and std.
-            output: The name of the only output that is wanted; empty takes all.
+            white: Value of 255 in the input before mean and std.
+            output: Name of the only output to return; empty returns all.
 
         Returns:
-            The outputs, and the (width, height) that the network saw.
+            The outputs, and the (width, height) of the input.
 
         Raises:
-            OmnitrackError: onnxruntime is not installed, this is not a whole ONNX file that takes one image, or it
-                fails.
+            OmnitrackError: onnxruntime is not installed, the file is not a complete ONNX network that takes one image,
+                or the network fails.
         """
         entry = self._session.get_inputs()[0]
         free = network_size((frame.shape[1], frame.shape[0]), side, fed.multiple)
@@ -110,18 +110,18 @@ class ImageNetwork:
 
 
 def _open_session(path: Path, device: str, setting: str) -> Any:
-    """An `onnxruntime.InferenceSession` of a file."""
+    """Open an `onnxruntime.InferenceSession` of a file."""
     runtime = import_extra("onnxruntime", "onnx")
     providers: list[Any] = ["CPUExecutionProvider"]
     if device.startswith("cuda") and "CUDAExecutionProvider" in runtime.get_available_providers():
         index = int(device.partition(":")[2] or 0)
         providers.insert(0, ("CUDAExecutionProvider", {"device_id": index}))
     options = runtime.SessionOptions()
-    options.log_severity_level = 4  # what goes wrong is raised
+    options.log_severity_level = 4  # errors are raised instead
     try:
         return runtime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime's exceptions share no class but Exception
-        cause = _first_line(error).rpartition("failed:")[2].rstrip(".")  # before it a code and the path again
+        cause = _first_line(error).rpartition("failed:")[2].rstrip(".")  # a code and the path come before it
         raise OmnitrackError(
             f"{path} is not a network in the ONNX format, or is cut short: {cause}",
             f"get the file again, or name another: --set {setting}=FILE",

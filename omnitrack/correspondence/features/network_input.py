@@ -1,4 +1,4 @@
-"""Frames as networks want them: resized to a working size, and normalised."""
+"""Frames as input of networks: resized to a working size, and normalised."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def network_size(size: tuple[int, int], side: int, multiple: int) -> tuple[int, int]:
-    """The size (width, height) at which a network sees frames.
+    """Return the size (width, height) of frames as input of a network.
 
     Args:
         size: (width, height) of the frames.
-        side: What the shorter side becomes.
-        multiple: Both sides become multiples of this, by making them smaller; never less than once.
+        side: Shorter side before rounding.
+        multiple: Both sides are rounded down to multiples of this, but never to 0.
     """
     scale = side / min(size)
     width, height = (max(1, int(round(length * scale, 6) // multiple)) * multiple for length in size)
@@ -32,14 +32,14 @@ def network_input(
     std: Sequence[float] = (1.0, 1.0, 1.0),
     white: float = 1.0,
 ) -> NDArray[np.float32]:
-    """Frames (H, W, 3) uint8 RGB as a batch (B, 3, h, w) float32.
+    """Convert frames (H, W, 3) uint8 RGB to a batch (B, 3, h, w) float32.
 
     Args:
         frames: B frames.
-        size: (w, h) to resize to: by area where both sides shrink, else bilinear.
-        mean: Per channel, taken off.
-        std: Per channel, divided by.
-        white: What 255 becomes before mean and std.
+        size: (w, h) to resize to: by area if both sides shrink, else bilinear.
+        mean: Subtracted, per channel.
+        std: Divided by, per channel.
+        white: Value of 255 before mean and std.
     """
     resized = [resize(frame, size) for frame in frames]
     values = np.stack(resized).astype(np.float32) * np.float32(white / 255)
@@ -48,7 +48,7 @@ def network_input(
 
 
 def resize(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A frame (H, W, 3) at `size` (width, height)."""
+    """Resize a frame (H, W, 3) to `size` (width, height)."""
     height, width = frame.shape[:2]
     if (width, height) == size:
         return frame

@@ -1,7 +1,7 @@
-"""Dense features by any network in the ONNX format, through onnxruntime.
+"""Dense features from any network in ONNX format, run by onnxruntime.
 
-The network takes one image (1, 3, H, W) and gives a map (1, C, h, w) or (1, h, w, C), or tokens (1, N, C) that fill a
-grid of square patches, after up to `MOST_PREFIX` further tokens as vision transformers have them.
+The network takes one image (1, 3, H, W) and returns a map (1, C, h, w) or (1, h, w, C), or tokens (1, N, C) that fill a
+grid of square patches, after up to `MOST_PREFIX` prefix tokens as in vision transformers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from omnitrack.settings import FeatureSettings, OnnxFeatureSettings
 from omnitrack.weights import identity, locate
 
 MOST_PREFIX = 5  # a class token and four registers
-RATIO_TOLERANCE = 0.15  # between the pixels per cell along x and along y, where rounding makes them unequal
+RATIO_TOLERANCE = 0.15  # of the ratio of pixels per cell along y and along x, which rounding makes unequal
 WEIGHTS_SETTING = "features.weights"
 WORDS = NetworkWords("network", "name another", WEIGHTS_SETTING, "features")
 
@@ -29,10 +29,10 @@ class OnnxExtractor:
 
     Args:
         settings: Names the file.
-        device: ``cpu``, or ``cuda``, which is used where this onnxruntime can.
-        name: What the user calls it.
-        fed: What the network is fed; None takes it from the settings.
-        channels: Channels that its features must have; 0 takes any number.
+        device: ``cpu``, ``cuda`` or ``cuda:N``; the CPU is used if this onnxruntime does not support CUDA.
+        name: Name in the settings.
+        fed: Input of the network; None takes it from the settings.
+        channels: Required number of feature channels; 0 accepts any number.
         threshold: See `FeatureExtractor`.
 
     Raises:
@@ -64,7 +64,7 @@ class OnnxExtractor:
         self._output = ""
 
     def extract(self, frames: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
-        """One map (h, w, C) of unit vectors per frame; see `FeatureExtractor`."""
+        """Return one map (h, w, C) of unit vectors per frame; see `FeatureExtractor`."""
         return [unit_length(self._map(frame)) for frame in frames]
 
     def _map(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -73,11 +73,11 @@ class OnnxExtractor:
             self._output = self._choose(outputs, size)
             outputs = [outputs[self._network.output_names.index(self._output)]]
         features = dense_map(outputs[0], size)
-        assert features is not None  # as `_choose` saw
+        assert features is not None  # `_choose` has checked it
         return features
 
     def _choose(self, outputs: Sequence[NDArray[Any]], size: tuple[int, int]) -> str:
-        """The name of the output with the features: the one that is set, or the first that can be."""
+        """Return the name of the output with the features: the one in the settings, or the first that fits."""
         names = self._network.output_names
         wanted = [self._fed.output] if self._fed.output else names
         if not set(wanted) <= set(names):
@@ -99,9 +99,9 @@ class OnnxExtractor:
 
 
 def dense_map(output: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32] | None:
-    """An output of a network as a map (h, w, C) over its input of `size` (width, height); None where it is none.
+    """Return a network's output as a map (h, w, C) over its input of `size` (width, height); None if it is not a map.
 
-    Of two readings of one shape, that with channels first is taken; cells must be about as wide as high.
+    If a shape can be read in two ways, channels come first; cells must be about as wide as high.
     """
     width, height = size
     if output.ndim == 4 and output.shape[0] == 1:

@@ -1,4 +1,4 @@
-"""Features at pixels, read between the cells of a map: never is a map enlarged to the size of its frame."""
+"""Features at pixels, interpolated between the cells of a map, which is never enlarged to the size of its frame."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array = NDArray[np.float32]
 
 
 def cell_positions(pixels: Array, grid: tuple[int, int], size: tuple[int, int]) -> NDArray[np.float64]:
-    """Where pixels lie in a map of features.
+    """Convert pixels to positions in a map of features.
 
     Convention:
         Pixels are (x, y) of the working frames, x right, y down, centres at integers.
@@ -33,14 +33,14 @@ def cell_positions(pixels: Array, grid: tuple[int, int], size: tuple[int, int]) 
 
 
 def sample_features(features: Array, pixels: Array, size: tuple[int, int]) -> Array:
-    """Features at pixels: bilinear between the four nearest cells, and of unit length again.
+    """Sample features at pixels: bilinear between the four nearest cells, with unit length restored.
 
     Convention:
         Pixels are (x, y) of the working frames, x right, y down, centres at integers.
 
     Args:
         features: (h, w, C) map of a frame, see `omnitrack.correspondence.features.contract`.
-        pixels: (P, 2) positions; beyond the outer centres of cells the border's value counts.
+        pixels: (P, 2) positions; beyond the outermost cell centres, the border's value is used.
         size: (width, height) of the frame in pixels.
 
     Returns:
@@ -51,11 +51,11 @@ def sample_features(features: Array, pixels: Array, size: tuple[int, int]) -> Ar
     position = cell_positions(pixels, (height, width), size).clip(0, last)
     first = np.minimum(np.floor(position).astype(np.int64), np.maximum(last - 1, 0))
     x, y = (position - first).astype(np.float32).T
-    right, below = first[:, 0] + (width > 1), first[:, 1] + (height > 1)  # one row or column: its own neighbour
+    right, below = first[:, 0] + (width > 1), first[:, 1] + (height > 1)  # a single row or column is its own neighbour
     rows = np.stack([first[:, 1], below], -1) * width
     corners = np.stack([rows + first[:, :1], rows + right[:, None]], -1).reshape(-1, 4)
     shares = np.stack([(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y], -1)
-    # Sums of four rows each: 5 to 15 times as fast as indexing four times, and exact, unlike cv2.remap.
+    # Weighted sums of four rows: 5 to 15 times as fast as indexing four times, and exact, unlike cv2.remap.
     mixed = functional.embedding_bag(
         torch.from_numpy(corners),
         torch.from_numpy(np.ascontiguousarray(features, np.float32).reshape(-1, channels)),
@@ -66,10 +66,10 @@ def sample_features(features: Array, pixels: Array, size: tuple[int, int]) -> Ar
 
 
 class FrameFeatures:
-    """Features of a clip's frames, to tell whether two places look alike.
+    """Features of a clip's frames, to compare the appearance of two positions.
 
     Args:
-        features: Gives the map (h, w, C) of frame t.
+        features: Returns the map (h, w, C) of frame t.
         size: (width, height) of the frames in pixels.
     """
 
@@ -78,14 +78,14 @@ class FrameFeatures:
         self._size = size
 
     def at(self, frame: int, pixels: Array) -> Array:
-        """Features (P, C) at pixels (P, 2) of a frame."""
+        """Return features (P, C) at pixels (P, 2) of a frame."""
         return sample_features(self._features(frame), pixels, self._size)
 
     def similarity(self, features: Array, frame: int, pixels: Array) -> Array:
-        """Cosine similarity (P,) of features (P, C) with the places `pixels` (P, 2) of a frame."""
+        """Return the cosine similarity (P,) of features (P, C) with those at `pixels` (P, 2) of a frame."""
         return cosine(features, self.at(frame, pixels))
 
 
 def cosine(a: Array, b: Array) -> Array:
-    """Cosine similarity (P,), in [-1, 1], of unit vectors (P, C)."""
+    """Return the cosine similarity (P,), in [-1, 1], of unit vectors (P, C)."""
     return np.asarray(np.einsum("pc,pc->p", a, b).clip(-1, 1), np.float32)

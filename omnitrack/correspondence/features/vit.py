@@ -3,8 +3,8 @@
 Source:
     Caron et al., Emerging Properties in Self-Supervised Vision Transformers, ICCV 2021 (OmniMotion's features);
     Oquab et al., DINOv2, TMLR 2024 (CaDeX++'s). The papers use the tokens of the last block after the final
-    normalisation, without the class token. Of DINOv2 the sixth block is the default: it tells right places from lost
-    ones better (AUC 0.95, the last 0.93, on davis25 at gap 4).
+    normalisation, without the class token. For DINOv2 the sixth block is the default: it separates correct positions
+    from lost ones better (AUC 0.95, the last block 0.93, on davis25 at gap 4).
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ GPU_BATCH = 8
 WEIGHTS_SETTING = "features.weights"
 CHANNELS = 384
 LAST_BLOCK = 11
-OWN_BLOCK = -1  # of the settings: the model's own
+OWN_BLOCK = -1  # value of the setting that selects the model's own block
 
 
 @dataclass(frozen=True)
 class Model:
-    """A transformer as timm knows it.
+    """A transformer that timm provides.
 
     Attributes:
-        timm: Its name there.
+        timm: Its name in timm.
         patch: Side of a patch in pixels.
-        checkpoint: The file that its authors publish.
-        block: Whose tokens are the features where nobody says; the last's are normalised.
-        threshold: Of these tokens, see `FeatureExtractor`.
+        checkpoint: File that its authors publish.
+        block: Block whose tokens are the features by default; the tokens of the last block are normalised.
+        threshold: Threshold of these tokens, see `FeatureExtractor`.
     """
 
     timm: str
@@ -73,10 +73,10 @@ MODELS = {
 
 
 def open_vit(settings: FeatureSettings, device: str, progress: Progress) -> FeatureExtractor:
-    """One of `MODELS`: through timm, or the network in an ONNX file, whose tokens are those of the block it ends with.
+    """Open one of `MODELS`: through timm, or from an ONNX file, which gives the tokens of the block it ends with.
 
     Raises:
-        OmnitrackError: No such file, no such block, or a block of an ONNX file.
+        OmnitrackError: No such file, no such block, or a block is set for an ONNX file.
     """
     if settings.block > LAST_BLOCK:
         raise OmnitrackError(
@@ -98,9 +98,9 @@ class VitExtractor:
     """A `FeatureExtractor` around one of `MODELS`.
 
     Args:
-        settings: Names the model, and a file of weights; without one timm downloads its own.
+        settings: Names the model and a file of weights; without a file, timm downloads its own.
         device: Device to compute on.
-        progress: Hears of the download.
+        progress: Receives a message about the download.
 
     Raises:
         OmnitrackError: No such file.
@@ -118,7 +118,7 @@ class VitExtractor:
         self.identity = weights if self._block == LAST_BLOCK else f"{weights} block {self._block}"
 
     def extract(self, frames: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
-        """One map (h, w, `CHANNELS`) of unit vectors per frame, a cell per patch; see `FeatureExtractor`."""
+        """Return one map (h, w, `CHANNELS`) of unit vectors per frame, one cell per patch; see `FeatureExtractor`."""
         patch = self._model.patch
         width, height = network_size((frames[0].shape[1], frames[0].shape[0]), self._side, patch)
         images = network_input(frames, (width, height), IMAGENET_MEAN, IMAGENET_STD)
@@ -132,7 +132,7 @@ class VitExtractor:
     @cached_property
     def _network(self) -> Any:
         timm = import_extra("timm", EXTRA)
-        # dynamic_img_size: the embeddings of places are interpolated for images of other sizes than in training
+        # dynamic_img_size: position embeddings are interpolated for image sizes other than that of the training
         arguments = {"num_classes": 0, "dynamic_img_size": True}
         if self._path is not None:
             network = timm.create_model(self._model.timm, pretrained=False, **arguments)
@@ -141,12 +141,12 @@ class VitExtractor:
             self._progress.note(f"{self.name}: timm looks for the weights {self._model.timm}, and downloads them")
             try:
                 network = timm.create_model(self._model.timm, pretrained=True, **arguments)
-            except Exception as error:  # of timm, huggingface_hub or the network under it
+            except Exception as error:  # from timm, huggingface_hub or the network
                 raise OmnitrackError(
                     f"timm cannot get the weights {self._model.timm}: {str(error).partition(chr(10))[0]}",
                     f"get {self._model.checkpoint} by hand and name it: --set {WEIGHTS_SETTING}=FILE",
                 ) from error
-        if self._block < LAST_BLOCK:  # what comes after it is not needed
+        if self._block < LAST_BLOCK:  # later blocks are not needed
             network.blocks, network.norm = network.blocks[: self._block + 1], torch.nn.Identity()
         return network.eval().to(self._device)
 
@@ -166,10 +166,10 @@ class VitExtractor:
 
 
 def network_weights(path: Path) -> dict[str, Tensor]:
-    """The weights of a transformer in a checkpoint of its authors or of timm, by timm's names.
+    """Read the weights of a transformer, by timm's names, from a checkpoint of its authors or of timm.
 
     Raises:
-        OmnitrackError: Not a file of weights, or cut short.
+        OmnitrackError: The file is not a file of weights, or is truncated.
     """
     try:
         if path.suffix == ".safetensors":
@@ -181,7 +181,7 @@ def network_weights(path: Path) -> dict[str, Tensor]:
         return _plain_names(state)
     except OmnitrackError:
         raise
-    except Exception as error:  # what is no checkpoint fails in any way, in torch, pickle or safetensors
+    except Exception as error:  # other files fail in any way, in torch, pickle or safetensors
         raise OmnitrackError(
             f"{path} is not a file of weights that torch can read, or is cut short",
             f"get it again, or name another: --set {WEIGHTS_SETTING}=FILE",
@@ -189,7 +189,7 @@ def network_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Without what wraps the network in training, its heads, and the token that stood for masked patches."""
+    """Remove the name prefixes of training wrappers, the weights of the heads, and the mask token."""
     plain = {}
     for name, value in state.items():
         for prefix in ("module.", "backbone."):

@@ -10,10 +10,10 @@ from omnitrack.correspondence.features.onnx_model import OnnxExtractor
 from omnitrack.settings import FeatureSettings, OnnxFeatureSettings
 
 CHANNELS = 64
-# Measured on the development clips at 256 x 256 (tests/benchmarks/filter_precision.py): the best compromise of
-# precision and recall for chains, whether the network sees 480, 768 or 1024 pixels; the more, the better it tells.
+# Measured on the development clips at 256 x 256 (tests/benchmarks/filter_precision.py): the best trade-off
+# between precision and recall for chains at 480, 768 and 1024 pixels; larger inputs separate better.
 THRESHOLD = 0.65
-# It takes grey values of any range, which it normalises itself; its pyramid halves an image five times.
+# XFeat takes grey values of any range and normalises them itself; its pyramid halves an image five times.
 FED = OnnxFeatureSettings(multiple=32, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 

@@ -1,1 +1,1 @@
-"""RAFT, a network for optical flow: its parts, the correlation of all pairs of points, and checkpoints of others."""
+"""RAFT, a network for optical flow: its modules, the all-pairs correlation, and published checkpoints."""

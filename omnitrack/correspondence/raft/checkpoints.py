@@ -1,7 +1,7 @@
 """Checkpoints of RAFT: the published ones by name, and the layouts of the original project and of torchvision.
 
-Both layouts are read into the parameter names of `RaftNetwork`, strictly: every entry of the file is used, every
-parameter is set, every shape is right.
+Both layouts are mapped to the parameter names of `RaftNetwork`, strictly: every entry of the file is used, every
+parameter is set, and every shape matches.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ PUBLISHED = {
         "BSD-3-Clause",
     ),
 }
-_COUNTERS = "num_batches_tracked"  # of batch normalisation; only its training reads them
+_COUNTERS = "num_batches_tracked"  # of batch normalisation; only training uses them
 
 
 def load_network(path: Path) -> RaftNetwork:
-    """Read a checkpoint of RAFT large or small; `RaftNetwork.prepare` comes next.
+    """Load a checkpoint of RAFT large or small; call `RaftNetwork.prepare` next.
 
     Raises:
         OmnitrackError: The file cannot be read, or is not a RAFT checkpoint.
@@ -80,7 +80,7 @@ def _not_raft(path: Path, why: str) -> OmnitrackError:
 
 # --- names ------------------------------------------------------------------------------------------------------
 def original_names(architecture: Architecture) -> Iterator[tuple[str, str]]:
-    """Our name and the original project's, without ``module.``, of every entry of a checkpoint."""
+    """Yield our name and the original project's name, without ``module.``, of every entry of a checkpoint."""
     convs = 3 if architecture.bottleneck else 2
     for encoder, theirs in (("features", "fnet"), ("context", "cnet")):
         norm = encoder == "context" and architecture.context_norm
@@ -114,7 +114,7 @@ def original_names(architecture: Architecture) -> Iterator[tuple[str, str]]:
 
 
 def torchvision_names(architecture: Architecture) -> Iterator[tuple[str, str]]:
-    """Our name and torchvision's of every entry of a checkpoint."""
+    """Yield our name and torchvision's name of every entry of a checkpoint."""
     convs = 3 if architecture.bottleneck else 2
     for encoder, theirs in (("features", "feature_encoder"), ("context", "context_encoder")):
         norm = encoder == "context" and architecture.context_norm

@@ -1,8 +1,8 @@
-"""How much a frame's features look like another's around the present flow: all-pairs correlation, read in windows.
+"""Correlation of the features of two frames around the current flow: all-pairs correlation, read in windows.
 
-Correlation is linear, so that of a coarser level is the correlation with pooled features: one product gives all
-levels. Around a point all offsets are whole cells and share one fraction, so a window of whole cells is read and
-interpolated once along each axis. Zeros beside the image are cells like others, so nothing asks what is inside.
+Correlation is linear, so the correlation at a coarser level is the correlation with pooled features: one product gives
+all levels. All offsets around a point are whole cells and share one fraction, so a window of whole cells is read and
+interpolated once along each axis. Zeros are stored beside the image like other cells, so windows need no masks.
 
 Source:
     Teed and Deng, RAFT: Recurrent All-Pairs Field Transforms for Optical Flow, ECCV 2020, section 3.2.
@@ -16,21 +16,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LEVELS = 4  # of the pyramid, each half the size of the one before
+LEVELS = 4  # of the pyramid, each half the size of the previous level
 
 
 class Correlation:
     """Correlation of every cell of the sources with every cell of the targets, on four levels.
 
-    All of it is held in memory where it fits; else it is computed anew, piece by piece, whenever it is read.
+    The correlations are held in memory if they fit; else they are recomputed, piece by piece, at every read.
 
     Args:
         source: (B, C, h, w) features; h and w are at least 8.
         target: (B, C, h, w) features.
-        radius: Of the windows, in cells.
-        memory_bytes: What the correlations may take.
-        dtype: Type that they are computed and held in.
-        store: Where they are held; an object that lives on saves the time to get fresh memory for each pair.
+        radius: Radius of the windows, in cells.
+        memory_bytes: Memory limit of the correlations.
+        dtype: Type in which they are computed and held.
+        store: Memory that holds them; keeping one store for many pairs saves the time to allocate memory for each.
     """
 
     def __init__(
@@ -48,8 +48,8 @@ class Correlation:
             pyramid.append(F.avg_pool2d(pyramid[-1], 2))
             self._sizes.append((pyramid[-1].shape[2], pyramid[-1].shape[3]))
         self._radius = radius
-        self._side = 2 * radius + 2  # of the window of whole cells
-        # Zeros: first a run for rows above and below the image, then at the end of each row what is read beside it.
+        self._side = 2 * radius + 2  # side of the window of whole cells
+        # Zeros: one run at the start for rows above and below the image, one after each row for cells beside it.
         rows = [F.pad(level, (0, self._side)).flatten(2) for level in pyramid]
         self._target = F.pad(torch.cat(rows, 2), (self._side, 0)).to(dtype)
         self._source = (source.flatten(2).transpose(1, 2) / channels**0.5).to(dtype)
@@ -62,16 +62,16 @@ class Correlation:
         self._cells = torch.stack([x, y], 1).float()
 
     def around(self, flow: Tensor) -> Tensor:
-        """Correlations around where the flow leads.
+        """Return the correlations around the positions where the flow leads.
 
         Args:
             flow: (B, 2, h, w) from source to target, (x, y) in cells.
 
         Returns:
-            (B, LEVELS * S * (S + 1), h, w) in memory format channels_last, with S = 2 radius + 1: level by level,
-            within it row by row, the correlation of the source cell with the target bilinearly interpolated at
-            whole-cell offsets from that point; 0 outside. The last column of each row is finite and means nothing.
-            The next call overwrites them.
+            (B, LEVELS * S * (S + 1), h, w) in memory format channels_last, with S = 2 radius + 1: level by level, and
+            row by row within a level, the correlation of the source cell with the target, bilinearly interpolated at
+            whole-cell offsets from that position; 0 outside. The last column of each row is finite but meaningless.
+            The next call overwrites the result.
         """
         batch, _, height, width = flow.shape
         points = self._cells + flow.permute(0, 2, 3, 1).reshape(batch, -1, 2)
@@ -83,20 +83,20 @@ class Correlation:
         return found.view(batch, height, width, -1).permute(0, 3, 1, 2)
 
     def _values(self, rows: slice) -> Tensor:
-        """(B, R, M) correlations of some source cells with the target's cells of all levels, zeros beside them too."""
+        """Return correlations (B, R, M) of R source cells with the target cells of all levels, padding included."""
         source = self._source[:, rows]
         out = self._store.get("values", (*source.shape[:2], self._target.shape[2]), source)
         return torch.bmm(source, self._target, out=out)
 
     def _windows(self, values: Tensor, points: Tensor) -> Tensor:
-        """(B, R, LEVELS * S * (S + 1)) interpolated correlations of R source cells around one point each."""
+        """Return interpolated correlations (B, R, LEVELS * S * (S + 1)) of R source cells around one point each."""
         batch, count, row = values.shape
         side = self._side
         span = torch.arange(side, device=points.device)
         starts, fractions = [], []
         offset = side
         for level, (height, width) in enumerate(self._sizes):
-            # Any point farther than this from the image reads nothing of it.
+            # The window of a point farther than this from the image contains no cell of it.
             at = (points.nan_to_num() / 2**level).clamp(-side, max(height, width) + side)
             corner = at.floor()
             fractions.append(at - corner)
@@ -107,12 +107,12 @@ class Correlation:
             offset += height * (width + side)
         own = torch.arange(batch * count, device=points.device).view(batch, count, 1, 1) * row
         index = (torch.stack(starts, 2) + own).flatten()
-        runs = values.view(-1).as_strided((batch * count * row - side + 1, side), (1, 1))  # of cells beside each other
+        runs = values.view(-1).as_strided((batch * count * row - side + 1, side), (1, 1))  # of adjacent cells
         found = self._store.get("found", (len(index), side), values)
         window = self._store.get("window", (batch * count * LEVELS, side * side), points)
         window.copy_(torch.index_select(runs, 0, index, out=found).view(window.shape))
         x, y = torch.stack(fractions, 2).view(-1, 2).split(1, 1)
-        # Along y the neighbour is one row on, along x one cell on: for the last cell of a row that is the next row's.
+        # The neighbour along y is one row on, along x one cell on: at the end of a row, the first cell of the next row.
         inner = side * (side - 1)
         between = self._store.get("between", (len(window), inner), points)
         torch.lerp(window[:, :inner], window[:, side:], y, out=between)
@@ -122,13 +122,13 @@ class Correlation:
 
 
 class Store:
-    """Memory that is used again and again: fresh memory costs more time than what is done with it."""
+    """Reused memory: allocating memory takes longer than the operations on it."""
 
     def __init__(self) -> None:
         self._held: dict[str, Tensor] = {}
 
     def get(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        """Memory of a shape, of any finite values, with the type and device of `like`; what the name held is lost."""
+        """Return memory of a shape, with the type and device of `like` and any finite values; old content is lost."""
         size = math.prod(shape)
         held = self._held.get(name)
         if held is None or held.numel() < size or held.dtype != like.dtype or held.device != like.device:
@@ -137,7 +137,7 @@ class Store:
 
 
 def pair_bytes(height: int, width: int, radius: int, dtype: torch.dtype) -> int:
-    """Memory of the correlations of one pair of frames of height x width cells."""
+    """Return the bytes of the correlations of one pair of frames of height x width cells."""
     side = 2 * radius + 2
     cells = side + sum((height >> level) * ((width >> level) + side) for level in range(LEVELS))
     return height * width * cells * dtype.itemsize

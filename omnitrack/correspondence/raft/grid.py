@@ -1,4 +1,4 @@
-"""The raster that the network works on: the frame enlarged where it is small, padded to whole cells."""
+"""The raster on which the network works: small frames are enlarged, and all are padded to whole cells."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 
 from omnitrack.correspondence.raft.network import STRIDE
 
-_LEAST_SIDE = 128  # pixels: below, the coarsest correlations have less than two cells along a side
+_LEAST_SIDE = 128  # pixels; below it the coarsest correlations have fewer than two cells along a side
 
 Flow = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Frames and flow between a clip's size and the network's.
+    """Converts frames and flow between the size of a clip and that of the network.
 
     Attributes:
         frame_size: (width, height) of the frames in pixels.
-        inner_size: (width, height) that they are enlarged to.
-        padded_size: (width, height) with borders, multiples of 8.
+        inner_size: (width, height) to which frames are enlarged.
+        padded_size: (width, height) with borders; multiples of 8.
     """
 
     frame_size: tuple[int, int]
@@ -31,7 +31,7 @@ class Grid:
 
     @staticmethod
     def fit(frame_size: tuple[int, int], side: int) -> Grid:
-        """The grid for frames of a size, with a shorter side of at least `side` pixels."""
+        """Return the grid for frames of a size, enlarged to a shorter side of at least `side` pixels."""
         scale = max(1.0, side / min(frame_size))
         inner = (round(frame_size[0] * scale), round(frame_size[1] * scale))
         width, height = (max(_LEAST_SIDE, -(-length // STRIDE) * STRIDE) for length in inner)
@@ -43,7 +43,7 @@ class Grid:
         return self.padded_size[1] // STRIDE, self.padded_size[0] // STRIDE
 
     def from_frame(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """A frame (H, W, 3) as the network sees it: enlarged, borders repeated."""
+        """Convert a frame (H, W, 3) to the network's input: enlarged, with replicated borders."""
         if self.inner_size != self.frame_size:
             frame = np.asarray(cv2.resize(frame, self.inner_size, interpolation=cv2.INTER_CUBIC), np.uint8)
         (left, top), (width, height) = self._border, self.inner_size
@@ -51,7 +51,7 @@ class Grid:
         return np.pad(frame, [(top, bottom), (left, right), (0, 0)], mode="edge")
 
     def to_frame(self, flow: Flow) -> Flow:
-        """Flow (H, W, 2) of the network's raster, as flow of the frame."""
+        """Convert flow (H, W, 2) on the network's raster to flow of the frame."""
         (left, top), (width, height) = self._border, self.inner_size
         inner = np.ascontiguousarray(flow[top : top + height, left : left + width])
         if self.inner_size == self.frame_size:
@@ -61,7 +61,7 @@ class Grid:
         return flow * scale
 
     def to_cells(self, flow: Flow | None) -> Flow:
-        """(2, h, w) flow of the frame at the cells, in cells; zeros for None."""
+        """Sample the frame's flow at the cells: (2, h, w) in cells; zeros for None."""
         height, width = self.cells
         if flow is None:
             return np.zeros((2, height, width), np.float32)
@@ -74,5 +74,5 @@ class Grid:
 
     @property
     def _border(self) -> tuple[int, int]:
-        """Pixels of border at the left and at the top."""
+        """Width of the border at the left and at the top, in pixels."""
         return (self.padded_size[0] - self.inner_size[0]) // 2, (self.padded_size[1] - self.inner_size[1]) // 2

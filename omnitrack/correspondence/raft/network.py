@@ -1,7 +1,7 @@
 """The networks of RAFT, large and small: encoders of a frame, and the recurrent update of the flow.
 
-What does not change over the iterations is computed once per frame: the context enters every convolution of the
-recurrent unit linearly, so its share of them is a term to add. Flow is computed at 1/8 of the frame's size.
+Whatever is constant over the iterations is computed once per frame: the context enters every convolution of the
+recurrent unit linearly, so its contribution is a term to add. Flow is computed at 1/8 of the frame's size.
 
 Source:
     Teed and Deng, RAFT: Recurrent All-Pairs Field Transforms for Optical Flow, ECCV 2020, and its appendix.
@@ -25,20 +25,20 @@ class Architecture:
     """The sizes in which the published networks differ.
 
     Attributes:
-        name: What users call it.
-        bottleneck: Residual blocks of three convolutions instead of two.
+        name: Name for users.
+        bottleneck: Whether residual blocks have three convolutions instead of two.
         widths: Channels after the encoder's first convolution and after each of its three stages.
         features: Channels of the features that are correlated.
         hidden: Channels of the recurrent state.
         context: Channels of the context.
-        radius: Of the correlations read around a point, in cells.
+        radius: Radius of the correlations read around a point, in cells.
         correlation_widths: Channels of the motion encoder's layers over the correlations.
-        flow_widths: Of its layers over the flow.
-        motion: Channels that it gives, the flow's two included.
-        head: Channels of the layer before the change of the flow.
+        flow_widths: Channels of its layers over the flow.
+        motion: Channels of its output, including the two of the flow.
+        head: Channels of the layer before the flow update.
         kernels: (height, width) of the convolutions of each recurrent unit.
-        context_norm: The context encoder has batch normalisation; the feature encoder always normalises each frame.
-        convex: Flow is upsampled by learned weights instead of bilinearly.
+        context_norm: Whether the context encoder has batch normalisation; the feature encoder normalises each frame.
+        convex: Whether flow is upsampled by learned weights instead of bilinearly.
     """
 
     name: str
@@ -81,12 +81,12 @@ LARGE = Architecture(
 
 @dataclass(frozen=True)
 class EncodedFrames:
-    """What the network keeps of frames (B of them, h x w cells each).
+    """The encoding of B frames, h x w cells each.
 
     Attributes:
-        features: (B, C, h, w), to correlate.
-        hidden: (B, hidden, h, w) state at the start.
-        terms: Of each recurrent unit, (B, 3 hidden, h, w): what the context adds to its gates, biases included.
+        features: (B, C, h, w) features to correlate.
+        hidden: (B, hidden, h, w) initial recurrent state.
+        terms: Per recurrent unit, (B, 3 hidden, h, w): what the context adds to its gates, biases included.
     """
 
     features: Tensor
@@ -98,14 +98,14 @@ class EncodedFrames:
         return sum(part.nbytes for part in (self.features, self.hidden, *self.terms))
 
     def at(self, index: int) -> EncodedFrames:
-        """One of the frames, as a batch of one."""
+        """Return one of the frames, as a batch of one."""
         one = slice(index, index + 1)
         terms = tuple(part[one].clone() for part in self.terms)
         return replace(self, features=self.features[one].clone(), hidden=self.hidden[one].clone(), terms=terms)
 
     @staticmethod
     def join(frames: list[EncodedFrames]) -> EncodedFrames:
-        """Several as one batch, in their order."""
+        """Join the encodings of several frames into one batch, in order."""
         if len(frames) == 1:
             return frames[0]
         terms = zip(*(frame.terms for frame in frames), strict=True)
@@ -117,7 +117,7 @@ class EncodedFrames:
 
 
 class RaftNetwork(nn.Module):
-    """RAFT for inference; `prepare` it once its parameters are in place.
+    """RAFT for inference; call `prepare` once its parameters are set.
 
     Args:
         architecture: `SMALL` or `LARGE`.
@@ -138,14 +138,14 @@ class RaftNetwork(nn.Module):
         self.compute_type = torch.float32
 
     def prepare(self, half: torch.dtype = torch.float32) -> RaftNetwork:
-        """Get ready to run: arrange weights for the iterations.
+        """Prepare for inference: arrange the weights for the iterations.
 
         Args:
-            half: Type in which the iterations compute; the flow itself and the encoders stay float32.
+            half: Type of the iterations; the flow itself and the encoders stay float32.
         """
         self.eval().requires_grad_(False)
         for parameter in self.parameters():
-            if parameter.dim() == 4:  # on a CPU convolutions are faster in this layout
+            if parameter.dim() == 4:  # convolutions on a CPU are faster in this layout
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         self.compute_type = half
         for unit in self._units:
@@ -162,7 +162,7 @@ class RaftNetwork(nn.Module):
         """Encode frames.
 
         Args:
-            frames: (B, 3, H, W) RGB in -1..1; the sides are multiples of 8.
+            frames: (B, 3, H, W) RGB in [-1, 1]; the sides are multiples of 8.
         """
         frames = frames.contiguous(memory_format=torch.channels_last)
         hidden, context = self.context(frames).split([self.architecture.hidden, self.architecture.context], 1)
@@ -171,13 +171,13 @@ class RaftNetwork(nn.Module):
         return EncodedFrames(self.features(frames), hidden.tanh().to(self.compute_type), terms)
 
     def iterate(self, source: EncodedFrames, correlation: Correlation, flow: Tensor, iterations: int) -> Tensor:
-        """Improve flow.
+        """Refine flow.
 
         Args:
-            source: The frames that the flow starts in.
-            correlation: Of their features with those of the targets.
-            flow: (B, 2, h, w) to begin with, in cells.
-            iterations: Number of improvements.
+            source: The source frames of the flow.
+            correlation: Correlation of their features with the features of the target frames.
+            flow: (B, 2, h, w) initial flow, in cells.
+            iterations: Number of iterations.
 
         Returns:
             (B, 2, H, W) flow in pixels.
@@ -204,7 +204,7 @@ class RaftNetwork(nn.Module):
 
 # --- encoders ---------------------------------------------------------------------------------------------------
 class Encoder(nn.Module):
-    """A residual network from a frame to cells of 8 x 8 pixels."""
+    """A residual network that maps a frame to cells of 8 x 8 pixels."""
 
     def __init__(self, architecture: Architecture, channels: int, norm: str) -> None:
         super().__init__()
@@ -226,7 +226,7 @@ class Encoder(nn.Module):
 
 
 class Block(nn.Module):
-    """A residual block; every convolution is followed by a rectifier."""
+    """A residual block; every convolution is followed by a ReLU."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, norm: str, bottleneck: bool) -> None:
         super().__init__()
@@ -248,7 +248,7 @@ class Block(nn.Module):
 
 
 class NormedConv(nn.Module):
-    """A convolution and what normalises it: each frame by itself, batch statistics of the training, or nothing."""
+    """A convolution and its normalisation: per frame (instance), by batch statistics of the training, or none."""
 
     def __init__(self, inputs: int, outputs: int, side: int, stride: int, norm: str) -> None:
         super().__init__()
@@ -265,7 +265,7 @@ class NormedConv(nn.Module):
 
 # --- the update -------------------------------------------------------------------------------------------------
 class MotionEncoder(nn.Module):
-    """What the correlations around the present flow, and the flow itself, say about the motion."""
+    """Encodes the correlations around the current flow, and the flow itself, as features of the motion."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -277,8 +277,8 @@ class MotionEncoder(nn.Module):
         self.out = nn.Conv2d(widths[-1] + flow_widths[1], architecture.motion - 2, 3, padding=1)
 
     def prepare(self, radius: int, half: torch.dtype) -> None:
-        # The published networks number the correlations around a point column by column, `Correlation` row by row
-        # with one more column, which weighs nothing.
+        # The published networks order the correlations around a point column by column, `Correlation` row by row
+        # with an additional column, which gets weight 0.
         side, weight = 2 * radius + 1, self.correlation.weight
         turned = F.pad(weight.view(-1, LEVELS, side, side).transpose(2, 3), (0, 1)).reshape(len(weight), -1, 1, 1)
         self.correlation.weight = nn.Parameter(turned, requires_grad=False)
@@ -295,10 +295,10 @@ class MotionEncoder(nn.Module):
 
 
 class GatedUnit(nn.Module):
-    """A convolutional gated recurrent unit whose gates are one convolution.
+    """A convolutional gated recurrent unit whose gates are computed by one convolution.
 
-    Its parameters are those of the published networks; `prepare` splits them into the context's part, which is needed
-    once per frame, and the rest.
+    Its parameters are those of the published networks; `prepare` splits them into the part of the context, which is
+    applied once per frame, and the rest.
     """
 
     def __init__(self, hidden: int, inputs: int, kernel: tuple[int, int]) -> None:
@@ -323,7 +323,7 @@ class GatedUnit(nn.Module):
         self.candidate_weight = of_rest[2 * self.hidden :].contiguous(memory_format=layout)
 
     def context_terms(self, context: Tensor) -> Tensor:
-        """(B, 3 hidden, h, w): what the context, (B, C, h, w), adds to update gate, reset gate and candidate."""
+        """Return what the context (B, C, h, w) adds to update gate, reset gate and candidate: (B, 3 hidden, h, w)."""
         return F.conv2d(context, self.context_weight, self.context_bias, padding=self.padding)
 
     def forward(self, hidden: Tensor, motion: Tensor, terms: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The tracks of a project's last query, which commands take where nobody names others."""
+"""The tracks of a project's last query, which commands use if no others are named."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from omnitrack.tracks.tracks import Tracks
 
 
 def last_tracks(project: Project) -> Tracks:
-    """The tracks of the last query.
+    """Return the tracks of the last query.
 
     Raises:
-        OmnitrackError: There are none, with the step that is missing first; or a damaged file.
+        OmnitrackError: No tracks yet, with the next missing step as a hint; or a damaged file.
     """
     path = project.tracks_dir / "tracks.npz"
     if not path.exists():
-        from omnitrack.project.checkpoint import newest_checkpoint, step_towards_a_fit  # with torch
+        from omnitrack.project.checkpoint import newest_checkpoint, step_towards_a_fit  # imports torch
 
         fitted = newest_checkpoint(project) is not None
         hint = f"make some: omnitrack query {project.root} --grid 20@0" if fitted else step_towards_a_fit(project)

@@ -1,4 +1,4 @@
-"""Long-range matches: of frames too far apart for flow, what their features say is the same."""
+"""Long-range matches between frames too far apart for flow, found by comparing their features."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from omnitrack.project.stamps import make_stamp
 from omnitrack.settings import MatchSettings, Settings
 from omnitrack.units import raster_scale
 
-STAGE = "matching"  # and the table of its settings
+STAGE = "matching"  # also the name of its table of settings
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class MatchReport:
     """What `find_matches` did.
 
     Attributes:
-        frame_pairs: Pairs of frames that were compared.
-        matched_pairs: Of these, pairs with at least one match.
-        matches: Of all pairs.
-        median_similarity: Of the matches; None where there are none.
+        frame_pairs: Number of frame pairs that were compared.
+        matched_pairs: Number of frame pairs with at least one match.
+        matches: Number of matches of all pairs.
+        median_similarity: Median over all matches; None if there are none.
         seconds: Wall time.
     """
 
@@ -52,9 +52,9 @@ class MatchReport:
 
 
 def match_stamp(features_stamp: dict[str, Any] | None, settings: Settings) -> dict[str, Any] | None:
-    """What the matches of a project with these features are made from; None where the settings want none.
+    """Return what the matches of a project with these features are made from; None if the settings want no matches.
 
-    Limits of 0 are part of it by what they stand for.
+    Limits of 0 are recorded as the values of the extractor that they stand for.
     """
     if not settings.matching.enabled or settings.features.extractor == NONE:
         return None
@@ -67,12 +67,12 @@ def match_stamp(features_stamp: dict[str, Any] | None, settings: Settings) -> di
 def find_matches(
     project: Project, settings: Settings, progress: Progress = SILENT, device: str = "auto"
 ) -> MatchReport:
-    """Match the features of frames that are far apart; what is there already is kept.
+    """Match the features of frames that are far apart; up-to-date matches are kept.
 
     Args:
-        project: Has features, where the settings want matches; where they do not, matches that are there are removed.
+        project: Has features if the settings want matches; if they want none, existing matches are removed.
         settings: Uses the tables ``features`` and ``matching``.
-        progress: Hears of it.
+        progress: Receives progress updates and messages.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
@@ -103,11 +103,11 @@ def _later_in_shots(project: Project, settings: MatchSettings) -> list[list[int]
 
 
 def later_frames(num_frames: int, settings: MatchSettings) -> list[list[int]]:
-    """For every frame of a shot the later ones that it is matched with.
+    """Return the later frames that each frame of a shot is matched with.
 
-    All that are far enough, where there are no more than `pairs_per_frame` for any frame; else as many, at distances
-    that grow by an even factor from the least to the whole clip, so that the pairs of a clip of T frames are at most T
-    times as many.
+    These are all frames that are far enough away, if no frame has more than `pairs_per_frame` of them. Otherwise there
+    are at most `pairs_per_frame`, at distances in geometric progression from the smallest gap to the whole shot. A
+    shot of T frames thus has at most T times `pairs_per_frame` pairs.
     """
     nearest, farthest = settings.least_gap, num_frames - 1
     if farthest - nearest < settings.pairs_per_frame:
@@ -144,15 +144,15 @@ class _Matching:
         self._size = project.size
         self._later = _later_in_shots(project, limits)
         self._patches = FramePatches(project.frame, project.size, frames_bytes)
-        self._distinctive: dict[int, Tensor] = {}  # kept: it costs as much as a pair, and takes little space
+        self._distinctive: dict[int, Tensor] = {}  # cached: costs as much as matching a pair, takes little memory
 
     @property
     def sources(self) -> list[int]:
-        """Frames that have later ones to be matched with."""
+        """Frames with later frames to be matched with."""
         return [source for source, later in enumerate(self._later) if later]
 
     def write(self, file: h5py.File, source: int) -> None:
-        """The job of one source frame, for `Parts.write`."""
+        """Write the matches of one source frame, as a job of `Parts.write`."""
         if self._later[source]:
             here = self._cells(source)
             write_matches(file, source, np.concatenate([self._rows(source, here, t) for t in self._later[source]]))
@@ -165,7 +165,7 @@ class _Matching:
 
     def _rows(self, source: int, here: FrameCells, target: int) -> Rows:
         found = match_cells(here, self._cells(target), self._size, self._limits)
-        every = -(-len(found) // self._limits.matches_per_pair)  # they are in the order of their cells, row by row
+        every = -(-len(found) // self._limits.matches_per_pair)  # matches are in the order of their cells, row by row
         found = found[:: max(1, every)]
         pixels = found.source.cpu().numpy(), found.target.cpu().numpy()
         if self._limits.patch_steps:

@@ -1,4 +1,4 @@
-"""The frames of the video that a project was made from, at their own size, for whatever is drawn over them."""
+"""The frames of the video that a project was made from, at their original size, to draw on."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from omnitrack.project.project import Project
 from omnitrack.video.reader import VideoReader
 from omnitrack.video.reading import open_video
 
-SAME_LEVELS = 12.0  # mean difference, of 255, up to which a shrunken frame is the working frame, by another decoder too
+SAME_LEVELS = 12.0  # largest mean difference, of 255, between a shrunken frame and its working frame, across decoders
 Picture = NDArray[np.uint8]
 
 
 class OriginalFrames:
-    """Frames of the original video where it is still there and they are larger, of the project where not.
+    """Frames of the original video if it still exists and has larger frames, else frames of the project.
 
-    Frames are read one after another; asking for an earlier one reads the video again from its start.
+    Frames are read sequentially; a request for an earlier frame reads the video again from its start.
 
     Args:
         project: The project.
-        progress: Hears why the project's smaller frames are used.
+        progress: Receives the reason if the project's smaller frames are used.
     """
 
     def __init__(self, project: Project, progress: Progress) -> None:
         self._project = project
-        self._at = -1  # of the frame that was read last, in the video
+        self._at = -1  # index in the video of the frame that was read last
         self._frames: Iterator[Picture] | None = None
         self._reader: VideoReader | None = None
         self._read: Picture | None = None
@@ -46,7 +46,7 @@ class OriginalFrames:
             self.size = project.meta.original_size
 
     def frame(self, index: int) -> Picture:
-        """Frame `index` of the project, (H, W, 3), at `size`."""
+        """Return frame `index` of the project, (H, W, 3), at `size`."""
         if self.size == self._project.size:
             return self._project.frame(index)
         return self._original(index)
@@ -57,7 +57,7 @@ class OriginalFrames:
             self._reader.close()
 
     def _why_not(self) -> str:
-        """Why the video is of no use; empty where it is."""
+        """Return why the video cannot be used; empty if it can."""
         source = self._project.meta.source
         try:
             found = self._original(0)

@@ -41,26 +41,25 @@ class PlotReport:
 
 
 def scale_of(per_px: float | None, unit: str | None) -> Scale:
-    """What lengths are told in: pixels where no length of a pixel is given, micrometres where no unit is."""
+    """Return the unit of lengths: pixels if the length of a pixel is not given, micrometres if only its unit is not."""
     return PIXELS if per_px is None else Scale(per_px, unit or MICROMETRES)
 
 
 def plot_tracks(
     tracks: Tracks, plot: str, output: Path, scale: Scale = PIXELS, labels: str | None = None
 ) -> PlotReport:
-    """Draw tracks over time: few of them in one diagram for each quantity, many as a page of small multiples.
+    """Draw tracks over time: a few tracks in one diagram per quantity, many as a page of small multiples.
 
     Args:
-        tracks: What to draw.
+        tracks: The tracks to draw.
         plot: One of `TRACK_PLOTS`.
         output: A .png, .svg or .pdf.
-        scale: What lengths are told in.
-        labels: A table of names or a picture of labels, see `omnitrack.stages.track_labels`; None counts the tracks
+        scale: The unit of lengths.
+        labels: A table of names or an image of labels, see `omnitrack.stages.track_labels`; None numbers the tracks
             from 0.
 
     Raises:
-        OmnitrackError: No tracks, a scale that is none, unusable labels, no matplotlib, or a file that cannot be
-            written.
+        OmnitrackError: No tracks, an invalid scale, unusable labels, no matplotlib, or a file that cannot be written.
     """
     began = time.perf_counter()
     check_plot(output)
@@ -69,7 +68,7 @@ def plot_tracks(
 
 
 def track_diagram(tracks: Tracks, plot: str, scale: float | None, unit: str | None) -> Diagram:
-    """The same as `plot_tracks` draws, for a notebook; for arguments and errors see `Tracks.plot`."""
+    """Draw the same as `plot_tracks`, for a notebook; for arguments and errors see `Tracks.plot`."""
     if plot not in TRACK_PLOTS:
         raise OmnitrackError(f"there is no plot {plot!r} of tracks", f"known: {', '.join(TRACK_PLOTS)}")
     return Diagram(_track_figure(tracks, plot, scale_of(scale, unit)))
@@ -85,7 +84,7 @@ def _track_figure(tracks: Tracks, plot: str, scale: Scale, labels: str | None = 
 
 
 def plot_losses(project: Project, output: Path) -> PlotReport:
-    """Draw the losses of a project's last fit, which may be running.
+    """Draw the losses of a project's last fit, which may still be running.
 
     Raises:
         OmnitrackError: Nothing has been fitted, no matplotlib, or a file that cannot be written.
@@ -94,7 +93,7 @@ def plot_losses(project: Project, output: Path) -> PlotReport:
     check_plot(output)
     reports = list(_reports(project.metrics_path))
     if not reports:
-        from omnitrack.project.checkpoint import step_towards_a_fit  # with torch
+        from omnitrack.project.checkpoint import step_towards_a_fit  # imports torch
 
         raise OmnitrackError(f"project {project.root} has no record of a fit", step_towards_a_fit(project))
     steps, losses, errors = zip(*reports, strict=True)
@@ -103,10 +102,10 @@ def plot_losses(project: Project, output: Path) -> PlotReport:
 
 
 def plot_results(results: Mapping[str, Any], output: Path) -> PlotReport:
-    """Draw an evaluation by threshold and clip by clip.
+    """Draw an evaluation by threshold and by clip.
 
     Args:
-        results: As `omnitrack.evaluation.results.read_results` reads them.
+        results: As returned by `omnitrack.evaluation.results.read_results`.
         output: A .png, .svg or .pdf.
 
     Raises:
@@ -118,7 +117,7 @@ def plot_results(results: Mapping[str, Any], output: Path) -> PlotReport:
 
 
 def _reports(path: Path) -> Iterator[tuple[int, dict[str, float], float]]:
-    """Step, losses and error of each line of a fit's record; one that makes no sense, or is half written, is none."""
+    """Yield step, losses and error of each line of a fit's record; skip invalid and half-written lines."""
     if not path.is_file():
         return
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():

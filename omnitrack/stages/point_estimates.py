@@ -1,4 +1,4 @@
-"""What a field, the flow and looks say of points, from each frame in which the points are known, and all together."""
+"""Estimates of points by field, flow and appearance: from each frame in which the points are known, and combined."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Pixels = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class FrameEstimates:
-    """What is known of R points of one frame.
+    """Estimates for R points that are known in one frame.
 
     Attributes:
         field: Their tracks in the fitted field.
         chained: Their tracks along the measured flow.
-        appearance: Compares places with them.
-        trusted: (R, T) bool, where the field may be followed.
-        measurable: (R, T) bool, where the field sees them and they look like themselves.
+        appearance: Compares positions with the points.
+        trusted: (R, T) bool, where the field is trusted.
+        measurable: (R, T) bool, where the point is visible in the field and matches its appearance.
     """
 
     field: FieldTracks
@@ -41,13 +41,13 @@ class FrameEstimates:
 
 @dataclass(frozen=True)
 class Estimates:
-    """What is known of P points, from whichever frame says it most surely.
+    """Estimates for P points, in each frame from the anchor that serves there (`serving_anchors`).
 
     Attributes:
         field: Their tracks in the fitted field.
         chained: Their tracks along the measured flow.
-        expected: What the fusion begins with.
-        likeness: How far places (P, T, 2) look like the points: (P, T), above zero where alike.
+        expected: Input of the fusion.
+        likeness: Similarity of positions (P, T, 2) to the points in appearance: (P, T), above zero if similar.
     """
 
     field: FieldTracks
@@ -59,16 +59,16 @@ class Estimates:
 def join_estimates(
     anchors: Anchors, of_frames: Sequence[tuple[Rows, FrameEstimates]], size: tuple[int, int]
 ) -> Estimates:
-    """One estimate of each point.
+    """Combine the estimates of all anchors into one estimate per point.
 
     Args:
-        anchors: R places of P points.
-        of_frames: What is known from each frame with anchors; with the rows of these.
+        anchors: R anchors of P points.
+        of_frames: The estimates from each frame with anchors, with the rows of its anchors.
         size: (width, height) of the frames in pixels.
     """
 
     def by_anchor(of: Callable[[FrameEstimates], NDArray[Any]]) -> NDArray[Any]:
-        """(R, T) or (R, T, 2) values of all anchors."""
+        """Return the (R, T) or (R, T, 2) values of all anchors."""
         order = np.argsort(np.concatenate([rows for rows, _ in of_frames]))
         return np.concatenate([of(one) for _, one in of_frames])[order]
 
@@ -86,7 +86,7 @@ def join_estimates(
     frames = np.arange(serving.shape[1])
 
     def served(values: NDArray[Any]) -> NDArray[Any]:
-        """(P, T) or (P, T, 2) of the anchors that serve."""
+        """Return the (P, T) or (P, T, 2) values of the serving anchors."""
         return np.asarray(values[serving, frames])
 
     def likeness(places: Pixels) -> Pixels:
@@ -118,7 +118,7 @@ def join_estimates(
 
 
 def _motion(field_pixels: Pixels, serving: Rows) -> NDArray[np.float64]:
-    """The field's motion (P, T - 1, 2) from frame to frame, as the anchors of both frames have it on average."""
+    """Return the field's motion (P, T - 1, 2) from frame to frame, averaged over the serving anchors of both frames."""
     motion = np.diff(field_pixels.astype(np.float64), axis=1)
     steps = np.arange(motion.shape[1])
     return np.asarray((motion[serving[:, :-1], steps] + motion[serving[:, 1:], steps]) / 2)

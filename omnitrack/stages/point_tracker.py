@@ -1,4 +1,4 @@
-"""Follows points through a fitted project: by its field, its flow, its looks, and all together."""
+"""Tracks points through a fitted project: by its field, its flow, their appearance, and all of them fused."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ from omnitrack.stages.point_estimates import Estimates, FrameEstimates, join_est
 
 
 class ClipFeatures(Protocol):
-    """Features of a clip's frames; `FeatureStore` has those of a project.
+    """Features of a clip's frames; `FeatureStore` provides them for a project.
 
     Attributes:
-        threshold: Least similarity at which they are alike.
+        threshold: Smallest similarity of features that count as similar.
     """
 
     threshold: float
 
     def features(self, frame: int) -> NDArray[np.float32]:
-        """(h, w, C) features of a frame, each of unit length or 0."""
+        """Return the (h, w, C) features of a frame, each of unit length or 0."""
 
 
 @dataclass(frozen=True)
 class Tracked:
-    """Where P points are in T frames, those of the clip or of a shot.
+    """Positions and visibility of P points in T frames, of the clip or of a shot.
 
     Convention:
         Pixels are (x, y) of the working frames, x right, y down, centres at integers.
@@ -55,7 +55,7 @@ class Tracked:
         pixels: (P, T, 2) working pixels.
         visible: (P, T) bool.
         confidence: (P, T) in [0, 1].
-        depth: (P, T) of the field; NaN where there is none.
+        depth: (P, T) depth in the field; NaN without a field.
     """
 
     pixels: NDArray[np.float32]
@@ -65,15 +65,15 @@ class Tracked:
 
 
 class PointTracker:
-    """Answers for points that are known in one frame or in several.
+    """Tracks points that are known in one frame or in several.
 
     Args:
-        project: Gives the frames.
-        field: Fitted to it; None where the flow alone is to answer.
-        flows: Of the project.
+        project: Provides the frames.
+        field: The fitted field; None to track by the flow alone.
+        flows: Flow of the project.
         settings: Uses the tables ``query`` and ``filter``.
-        features: Of the frames, where points are to be compared by them too.
-        find_lost: Find points again that their chain has lost: a second for each source frame of such points.
+        features: Features of the frames, if points are to be compared by features too.
+        find_lost: Find points again that their chain has lost; takes a second per source frame with lost points.
     """
 
     def __init__(
@@ -96,13 +96,13 @@ class PointTracker:
         self._turn_to(range(project.num_frames), flows)
 
     def within(self, shot: range) -> PointTracker:
-        """The same for the frames of a shot, which are counted from the first of them; what is read is shared."""
+        """Return a tracker for the frames of a shot, indexed from the first of them; it shares the data read so far."""
         part = copy.copy(self)
         part._turn_to(shot, FlowsWithin(self._flows, shot))
         return part
 
     def _turn_to(self, frames: range, flows: FlowSource) -> None:
-        """Answer for these frames, by their flow."""
+        """Switch to these frames and their flow."""
         self._frames, self._flows = frames, flows
         self._recovery = Recovery(
             flows,
@@ -114,7 +114,7 @@ class PointTracker:
         )
 
     def track(self, anchors: Anchors, advance: Callable[[int], None] = lambda points: None) -> Tracked:
-        """Points that are known in some frames, in all of them; `advance` hears how many more are nearly there."""
+        """Track points from their anchors to all frames; `advance` is called with the number of points nearly done."""
         known, size = self.estimates(anchors, advance), self._flows.size
         field, chained = known.field, known.chained
         fuse = self._settings.query.fuse
@@ -126,7 +126,7 @@ class PointTracker:
         return Tracked(pixels, visible, calibrated_confidence(self.cues(known, pixels, visible)), field.depth)
 
     def estimates(self, anchors: Anchors, advance: Callable[[int], None] = lambda points: None) -> Estimates:
-        """What is known of points before it is fused; `advance` hears of points as their last frame is done."""
+        """Estimate points before fusion; `advance` is called with the number of points whose last anchor is done."""
         of_frames, last = [], anchors.last_frames()
         for frame, rows in anchors.by_frame():
             of_frames.append((rows, self._estimates_of_frame(frame, anchors.pixels[rows])))
@@ -134,23 +134,23 @@ class PointTracker:
         return join_estimates(anchors, of_frames, self._flows.size)
 
     def fused(self, known: Estimates) -> NDArray[np.float32]:
-        """Positions (P, T, 2) that agree with all that is known."""
+        """Return the positions (P, T, 2) that agree best with all estimates."""
         return fuse_positions(self._flows, known.expected, self._settings.filter.gaps)
 
     def visible(self, known: Estimates, fused: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Whether points are seen (P, T) at their fused positions (P, T, 2)."""
+        """Return whether points are visible (P, T) at their fused positions (P, T, 2)."""
         field, size = known.field, self._flows.size
         seen = fused_visibility(known.chained, field.pixels, field.visible, known.likeness(fused), size)
         return seen & inside(fused, size)
 
     def cues(self, known: Estimates, pixels: NDArray[np.float32], visible: NDArray[np.bool_]) -> Cues:
-        """What says how sure positions (P, T, 2) are, and that they are seen there or not (P, T)."""
+        """Return the cues for the confidence of positions (P, T, 2) and of their visibility (P, T)."""
         agreed = agreement(known.chained, known.field.pixels, self._flows.size)
         texture = self._appearance.texture(pixels, self._frames.start)
         return Cues(known.chained.confidence, agreed, known.likeness(pixels), texture, visible)
 
     def _estimates_of_frame(self, source: int, pixels: NDArray[np.float32]) -> FrameEstimates:
-        """What is known of pixels (P, 2) of frame `source`."""
+        """Return the estimates for pixels (P, 2) of frame `source`."""
         frames = self._frames
         appearance = self._appearance.of(source, pixels, frames.start)
         if self._find_lost:
@@ -174,7 +174,7 @@ class PointTracker:
 
 
 def features_of_fit(project: Project, settings: Settings) -> AbstractContextManager[FeatureStore | None]:
-    """The features that the correspondences were checked with; None where they were not, or nobody asks for looks."""
+    """Open the features that the correspondences were checked with; None if they were not or ``query.fuse`` is off."""
     checked = "features" in (filtered_file(project).stamp() or {}).get("inputs", {})
     looks = looks_bytes(settings.memory.max_gb)
     return FeatureStore(project, looks) if checked and settings.query.fuse else nullcontext()

@@ -1,4 +1,4 @@
-"""One thing that a stage made, and whether it still is what its inputs and settings say."""
+"""A product of a stage, and whether it still matches its inputs and settings."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from omnitrack.config import load_settings, read_toml
 from omnitrack.project.project import Project
 
 Stamp = Mapping[str, Any]
-RESOLVED = {"flow.pairs", "flow.descriptors.network"}  # settings of which stamps hold what "auto" stands for
+RESOLVED = {"flow.pairs", "flow.descriptors.network"}  # settings whose stamps contain what "auto" stands for
 
 
 @dataclass(frozen=True)
 class Product:
-    """One thing that a stage made.
+    """A product of a stage.
 
     Attributes:
-        name: frames, flow, filter or fit, or a file of tracks, renders or scores, relative to the project.
+        name: frames or a product of the graph, or a file of tracks, renders or scores, relative to the project.
         state: ready, missing, unfinished, stale, damaged or in use.
-        reason: Why it is not ready; empty where it is.
+        reason: Why it is not ready; empty if it is.
         bytes: Size on disk.
-        command: Makes it, or makes it anew.
-        note: What else is worth knowing.
+        command: The command that makes it, or makes it again.
+        note: Further information.
     """
 
     name: str
@@ -39,14 +39,14 @@ class Product:
 
 
 class Judge:
-    """Says whether products of a project are fresh, by their stamps.
+    """Decides by their stamps whether products of a project are up to date.
 
     Args:
         project: The project.
 
     Attributes:
         project: The project.
-        settings: Its settings, defaults included.
+        settings: Its settings, including defaults.
     """
 
     def __init__(self, project: Project) -> None:
@@ -57,11 +57,11 @@ class Judge:
     def freshness(
         self, table: str, stamp: Stamp, inputs: Mapping[str, str | None], upstream: Sequence[Product]
     ) -> tuple[str, str]:
-        """Whether a product with this stamp is ready or stale, and why.
+        """Return whether a product with this stamp is ready or stale, and why.
 
         Args:
-            table: Of its settings.
-            stamp: What it says that it was made from.
+            table: The table of its settings.
+            stamp: What the product was made from.
             inputs: What it should have been made from.
             upstream: The products that it was made from.
         """
@@ -94,24 +94,24 @@ def _is(name: str) -> str:
 
 
 def size_on_disk(path: Path) -> int:
-    """Bytes of a file, or of all files below a directory; 0 where there is nothing."""
+    """Return the bytes of a file, or of all files below a directory; 0 if the path does not exist."""
     size = 0
     for file in [path] if path.is_file() else path.rglob("*"):
-        with suppress(OSError):  # another process has removed it meanwhile
+        with suppress(OSError):  # another process has removed it in the meantime
             size += file.stat().st_size if file.is_file() else 0
     return size
 
 
 def files_in(directory: Path) -> list[Path]:
-    """What lies in a directory, by name; hidden files are work in progress."""
+    """Return the content of a directory, sorted by name, without hidden files, which are work in progress."""
     return sorted(path for path in directory.glob("*") if not path.name.startswith("."))
 
 
 def _changes(named: Mapping[str, Any], made: Mapping[str, Any], prefix: str) -> Iterator[str]:
-    """Settings that omnitrack.toml names with another value than a product was made with."""
+    """Describe the settings in omnitrack.toml whose values differ from those that a product was made with."""
     for key, value in named.items():
         if key not in made or (f"{prefix}.{key}" in RESOLVED and value == "auto"):
-            continue  # not a setting that changes the result, or one that says nothing against what it stood for
+            continue  # does not affect the result, or is "auto", which agrees with any value in the stamp
         if isinstance(value, dict) and isinstance(made[key], dict):
             yield from _changes(value, made[key], f"{prefix}.{key}")
         elif value != made[key]:
@@ -119,5 +119,5 @@ def _changes(named: Mapping[str, Any], made: Mapping[str, Any], prefix: str) -> 
 
 
 def command_for(project: Project, stage: str, *more: str) -> str:
-    """What to type to run a stage on a project."""
+    """Return the command line that runs a stage on a project."""
     return shlex.join(["omnitrack", stage, str(project.root), *more])

@@ -24,24 +24,24 @@ def query_tracks(
     progress: Progress = SILENT,
     pins: ArrayLike | None = None,
 ) -> Tracks:
-    """Where query points are in every frame; who asks more than once keeps a `omnitrack.stages.tracker.Tracker`.
+    """Track query points through all frames; for repeated queries keep a `omnitrack.stages.tracker.Tracker`.
 
     Convention:
-        Pixels (x, y) of the original video, centres at integers. A query point is exactly where it was put in its own
-        frame, and so is a pin. Any frame can be the query's; tracks go both ways from it, to the cuts around it. In
-        other shots a point is not visible, see `omnitrack.stages.tracker.Tracker.query`.
+        Pixels (x, y) of the original video, centres at integers. A track passes exactly through its query point and
+        its pins. The query can be in any frame; the track goes both ways from it, to the cuts around it. In other
+        shots a point is not visible, see `omnitrack.stages.tracker.Tracker.query`.
 
     Args:
         project: Has a fitted field; with ``query.fuse`` its flow is used too.
         queries: (N, 3) rows (t, x, y).
         settings: Uses the tables ``query`` and, for the fusion, ``filter``.
-        frames: Frames to answer for; all where None.
+        frames: Frames to return; None for all.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        progress: Hears of it.
+        progress: Receives progress updates and messages.
         pins: (M, 4) rows (track, t, x, y), see `omnitrack.stages.tracker.Tracker.query`.
 
     Returns:
-        The tracks; one point's answer does not depend on the others.
+        The tracks; the track of a point does not depend on the other points.
 
     Raises:
         OmnitrackError: No fitted field, no flow, or queries, pins or frames outside the clip or not finite.

@@ -1,4 +1,4 @@
-"""What a query may ask: points, pins and frames of the clip; anything else is named."""
+"""Validation of queries: points, pins and frames must be in the clip, and errors name the one that is not."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ NO_PINS = np.zeros((0, 4), np.float32)
 
 
 def checked_queries(project: Project, queries: ArrayLike) -> NDArray[np.float32]:
-    """Queries (N, 3), rows (t, x, y) in pixels of the original video.
+    """Return validated queries (N, 3), rows (t, x, y) in pixels of the original video.
 
     Raises:
-        OmnitrackError: Another shape, no query, or one that is not finite or outside of the clip.
+        OmnitrackError: Another shape, no query, or a query that is not finite or is outside the clip.
     """
     rows = np.asarray(queries, np.float32)
     if rows.ndim != 2 or rows.shape[1] != 3 or not len(rows):
@@ -28,16 +28,16 @@ def checked_queries(project: Project, queries: ArrayLike) -> NDArray[np.float32]
 
 
 def checked_pins(project: Project, queries: NDArray[np.float32], pins: ArrayLike | None) -> NDArray[np.float32]:
-    """Pins (M, 4), rows (track, t, x, y), by track and then by frame; what only repeats a query or a pin is left out.
+    """Return validated pins (M, 4), rows (track, t, x, y), sorted by track and frame, without repeated queries or pins.
 
     Args:
         project: The clip.
-        queries: (N, 3), checked.
-        pins: Rows (track, t, x, y) in pixels of the original video; None: no pins.
+        queries: (N, 3), validated.
+        pins: Rows (track, t, x, y) in pixels of the original video; None for no pins.
 
     Raises:
-        OmnitrackError: Another shape, a pin that is not finite or outside of the clip, a track that is not there, or
-            two places of one track in one frame.
+        OmnitrackError: Another shape, a pin that is not finite or is outside the clip, a track that does not exist, or
+            two positions of one track in one frame.
     """
     rows = NO_PINS if pins is None else np.asarray(pins, np.float32)
     if rows.size == 0:
@@ -67,7 +67,7 @@ def checked_pins(project: Project, queries: NDArray[np.float32], pins: ArrayLike
 
 
 def checked_frames(project: Project, frames: range | None) -> NDArray[np.int64]:
-    """The frames to answer for.
+    """Return the requested frames; all frames if None.
 
     Raises:
         OmnitrackError: Frames that the project does not have.
@@ -80,7 +80,7 @@ def checked_frames(project: Project, frames: range | None) -> NDArray[np.int64]:
 
 
 def _check_places(project: Project, rows: NDArray[np.float32], what: str) -> None:
-    """Refuse rows (t, x, y) that are not in the clip."""
+    """Refuse rows (t, x, y) that are not finite or are outside the clip."""
     bad = ~np.isfinite(rows).all(1)
     if bad.any():
         raise OmnitrackError(

@@ -1,10 +1,10 @@
 """Where to start tracks: the command line's --point, --points, --grid, --mask and --dense as rows (t, x, y); and --pin.
 
-SPEC@t    t is a frame of the project, counted from 0; without `@t` it is frame 0.
+SPEC@t    t is a frame of the project, indexed from 0; without `@t` it is frame 0.
 x,y@t     one point.
-n,x,y@t   a pin: track n is there in frame t.
-N@t       a regular grid, N columns across and the same distance down, centred.
-M.png@t   the marked pixels of a mask: its alpha where it has transparency, else every pixel that is not black (in a
+n,x,y@t   a pin: the position of track n in frame t.
+N@t       a regular grid of N columns, with rows at the same spacing, centred.
+M.png@t   the marked pixels of a mask: its alpha if it has transparency, else every pixel that is not black (in a
           JPEG: brighter than half).
 t         every working pixel of a frame, row by row.
 """
@@ -37,27 +37,27 @@ def build_queries(
     dense: Sequence[int | str] = (),
     mask_spacing: int = 1,
 ) -> NDArray[np.float32]:
-    """Gather queries from every way to give them, in the order of the arguments; the same point twice is two tracks.
+    """Gather queries of all kinds, in the order of the arguments; a point that is given twice becomes two tracks.
 
     Convention:
         Pixels are (x, y) of the original video, centres at integers: a frame of width W spans x from -0.5 to W - 0.5.
 
     Args:
-        project: The project that says how many frames there are and how large.
+        project: The project, which defines the number and the size of the frames.
         points: Texts ``x,y@t``.
         points_file: Rows (t, x, y) as a .csv (header with t, x and y in any order, or rows t,x,y), .npy (N, 3) or .npz
             (``queries`` or ``points``), or any file of tracks.
         grids: Texts ``N@t``.
         masks: Texts ``M.png@t``; a mask has the video's size or the working size.
-        dense: Frames of which every working pixel is a query.
-        mask_spacing: Take every n-th marked pixel of a mask, across and down.
+        dense: Frames in which every working pixel is a query.
+        mask_spacing: Take the marked pixels of every n-th column and row of a mask.
 
     Returns:
         (N, 3) float32 rows (t, x, y).
 
     Raises:
-        UsageError: No queries at all, or a text that is not of its form.
-        OmnitrackError: A file that is missing or damaged, or a query outside of the video.
+        UsageError: No queries at all, or a text of the wrong form.
+        OmnitrackError: A missing or damaged file, or a query outside the video.
     """
     parts = [_points(project, text) for text in points]
     if points_file is not None:
@@ -77,21 +77,21 @@ def build_pins(
     points_file: str | Path | None = None,
     pins: Sequence[str] = (),
 ) -> NDArray[np.float32]:
-    """Gather pins: those of a file of points, and those named one by one.
+    """Gather pins from a file of points and from texts.
 
     Args:
-        project: The project that says how many frames there are and how large.
-        points: As for `build_queries`: tracks of the file come after these.
+        project: The project, which defines the number and the size of the frames.
+        points: As for `build_queries`; the tracks of the file come after them.
         points_file: As for `build_queries`; in a .csv with a column ``track`` the second and further rows of a track
             are pins.
-        pins: Texts ``TRACK,x,y@t``, with tracks counted from 0 in the order of the queries.
+        pins: Texts ``TRACK,x,y@t``; tracks are numbered from 0 in the order of the queries.
 
     Returns:
         (M, 4) float32 rows (track, t, x, y).
 
     Raises:
-        UsageError: A text that is not of its form.
-        OmnitrackError: A file that is missing or damaged, or a pin outside of the video.
+        UsageError: A text of the wrong form.
+        OmnitrackError: A missing or damaged file, or a pin outside the video.
     """
     rows = []
     if points_file is not None:
@@ -103,11 +103,11 @@ def build_pins(
 
 
 def parse_frames(text: str, num_frames: int) -> range:
-    """The frames of ``a:b``: from a (default 0) up to but without b (default: all to the end).
+    """Return the frames of ``a:b``: from a (default 0) up to but not including b (default: to the end).
 
     Raises:
-        UsageError: Not of that form.
-        OmnitrackError: No frame in it, or beyond the last of `num_frames`.
+        UsageError: A text of the wrong form.
+        OmnitrackError: An empty range, or one that ends beyond the last of `num_frames`.
     """
     match = re.fullmatch(r"\s*(\d*)\s*:\s*(\d*)\s*", text)
     if not match:
@@ -166,10 +166,10 @@ def _dense(project: Project, text: int | str) -> NDArray[np.float64]:
 
 
 def read_mask(project: Project, text: str) -> tuple[NDArray[np.bool_], int]:
-    """The mask of a text ``M.png@t``: its marked pixels (H, W), at the video's size or the working size, and t.
+    """Read the mask of a text ``M.png@t``: its marked pixels (H, W), at the video's size or the working size, and t.
 
     Raises:
-        OmnitrackError: No such frame, or an image that is missing, damaged, of another size, or marks nothing.
+        OmnitrackError: No such frame, or an image that is missing, damaged, of another size, or without marked pixels.
     """
     body, frame = split_frame(text)
     marked = _read_mask(Path(body), project)
@@ -188,7 +188,7 @@ def _mask(project: Project, text: str, spacing: int) -> NDArray[np.float64]:
         raise UsageError(f"a mask spacing of {spacing} is less than one pixel")
     marked, frame = read_mask(project, text)
     middle = spacing // 2
-    # The kept pixels form a lattice over the whole frame, so that two masks of one frame share it.
+    # The lattice of kept pixels covers the whole frame, so all masks of a frame share it.
     y, x = np.nonzero(marked[middle::spacing, middle::spacing])
     pixels = np.column_stack([x, y]).astype(np.float64) * spacing + middle
     if not len(pixels):
@@ -206,10 +206,10 @@ def _check_mask_size(name: str | Path, size: tuple[int, int], project: Project, 
 
 
 def _read_mask(path: Path, project: Project) -> NDArray[np.bool_]:
-    """The (H, W) marked pixels of an image file of any depth and number of channels."""
+    """Read the (H, W) marked pixels of an image file of any depth and number of channels."""
     if not path.is_file():
         raise OmnitrackError(f"there is no mask at {path}", "--mask is FILE@T, for example --mask cat.png@0")
-    stored = image_size(path.read_bytes())  # maybe turned by its EXIF orientation: only its area is known yet
+    stored = image_size(path.read_bytes())  # EXIF orientation may swap its sides: only its area is known yet
     if stored is not None:
         largest = max(math.prod(project.meta.original_size), math.prod(project.size))
         _check_mask_size(path, stored, project, math.prod(stored) <= largest)
@@ -223,16 +223,16 @@ def _read_mask(path: Path, project: Project) -> NDArray[np.bool_]:
 
 
 def split_frame(text: str) -> tuple[str, int]:
-    """``BODY@t`` as (BODY, t), and (BODY, 0) without.
+    """Split ``BODY@t`` into (BODY, t); without ``@t`` return (BODY, 0).
 
-    An @ that no whole number follows belongs to the body: a mask may be named a@2x.png.
+    An @ that is not followed by a whole number belongs to the body: a mask may be named a@2x.png.
     """
     match = re.fullmatch(r"(.*)@\s*([+-]?\d+)\s*", text, re.DOTALL)
     return (match[1], int(match[2])) if match else (text, 0)
 
 
 def _row_major(x: NDArray, y: NDArray) -> NDArray[np.float64]:
-    """The (len(y) * len(x), 2) pixels of a lattice, x fastest."""
+    """Return the (len(y) * len(x), 2) pixels of a lattice, x fastest."""
     return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2).astype(np.float64)
 
 
@@ -241,7 +241,7 @@ def _rows(frame: int, pixels: NDArray) -> NDArray[np.float64]:
 
 
 def _checked(project: Project, rows: NDArray[np.float64], describe: Callable[[int], str]) -> NDArray[np.float64]:
-    """The rows (t, x, y), or an error that names the first one that is not in the video."""
+    """Return the rows (t, x, y) unchanged, or raise an error that names the first one that is not in the video."""
     width, height = project.meta.original_size
     last = project.num_frames - 1
     t, x, y = rows.T

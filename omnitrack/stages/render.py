@@ -1,4 +1,4 @@
-"""`omnitrack render`: tracks of a project, its fitted field, or a drawing that the field carries, as a video."""
+"""`omnitrack render`: tracks of a project, its fitted field, or a drawing carried by the field, as a video."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class RenderReport:
     Attributes:
         style: One of `omnitrack.stages.render_styles.STYLES`.
         output: The file, or the pattern of a sequence of images.
-        frames: Number of frames in it.
-        size: (width, height) of its frames in pixels.
-        points: Number of tracks drawn; 0 for the styles that draw none.
+        frames: Number of frames.
+        size: (width, height) of the frames in pixels.
+        points: Number of tracks drawn; 0 for styles that draw no tracks.
         seconds: Wall time.
     """
 
@@ -52,7 +52,7 @@ class RenderReport:
     seconds: float
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the video, playing."""
+        """Return HTML that plays the video in a notebook."""
         return as_html(Path(self.output))
 
 
@@ -66,23 +66,23 @@ def render(
     progress: Progress = SILENT,
     inputs: RenderInputs = NOTHING,
 ) -> RenderReport:
-    """Draw a project's tracks, its fitted field or a drawing over its frames and write them as a video.
+    """Draw a project's tracks, its fitted field or a drawing over its frames and write the result as a video.
 
     Args:
         project: The project.
         settings: Uses the table ``render``.
-        tracks: What to draw, in pixels of the original video; None tracks a grid of the frame ``render.frame``. Used
-            by the styles that draw tracks (`TRACK_STYLES`); the others ask the fitted field itself.
+        tracks: The tracks to draw, in pixels of the original video; None tracks a grid of the frame ``render.frame``.
+            Used by the styles that draw tracks (`TRACK_STYLES`); the others use the fitted field itself.
         style: One of `omnitrack.stages.render_styles.STYLES`.
-        output: The file to make, its suffix says what kind; None makes ``renders/STYLE.mp4`` in the project.
+        output: The file to write, in the format of its suffix; None writes ``renders/STYLE.mp4`` in the project.
         device: Where the field is evaluated.
         progress: Receives one step per frame.
-        inputs: What the style needs besides.
+        inputs: Further inputs of the style.
 
     Raises:
-        OmnitrackError: A style nobody knows, tracks of another video, no fitted field where one is needed, one that
-            cannot show the style, inputs that are not usable, or a file that cannot be written.
-        UsageError: A style without the input that it needs, or an input for another style.
+        OmnitrackError: An unknown style, tracks of another video, no fitted field where one is needed, a field that
+            cannot show the style, unusable inputs, or a file that cannot be written.
+        UsageError: A style without its required input, or an input for another style.
     """
     began = time.perf_counter()
     if style not in STYLES:
@@ -120,7 +120,7 @@ def _field_painter(
     device: str,
     progress: Progress,
 ) -> Painter:
-    """What paints a style that draws no tracks."""
+    """Return the painter of a style that draws no tracks."""
     if style == STABILISE_STYLE:
         return stabilise_painter(canvas, settings, inputs, device, progress)
     from omnitrack.stages.fit import load_field
@@ -132,7 +132,7 @@ def _field_painter(
 
 
 def _beside_plain(canvas: Canvas, painter: Painter, frame: int) -> Picture:
-    """What a style paints, with the frame as it is beside it where the settings ask for that."""
+    """Paint a frame, beside the original frame if the settings ask for it."""
     picture = painter(frame)
     return side_by_side(canvas.plain_frame(frame), picture) if canvas.settings.side_by_side else picture
 
@@ -140,10 +140,10 @@ def _beside_plain(canvas: Canvas, painter: Painter, frame: int) -> Picture:
 def _write(
     pictures: Iterator[Picture], path: Path, fps: float, style: str, count: int, progress: Progress
 ) -> tuple[int, int]:
-    """Write pictures (H, W, 3) as a video; their (width, height)."""
+    """Write pictures (H, W, 3) as a video; return their (width, height)."""
     from omnitrack.video.writing import VideoWriter
 
-    first = next(pictures)  # before anything is opened: it tells the size, and whether the style can be painted at all
+    first = next(pictures)  # before the file is opened: gives the size, and fails if the style cannot be painted
     height, width = first.shape[:2]
     with VideoWriter(path, fps, (width, height)) as writer, progress.task(style, count, unit="frames") as task:
         for picture in itertools.chain([first], pictures):
@@ -153,7 +153,7 @@ def _write(
 
 
 def _drawing(project: Project, settings: Settings, inputs: RenderInputs, style: str) -> Drawing | None:
-    """What the styles edit and matte carry; None for the others."""
+    """Return the drawing that the styles edit and matte carry; None for the other styles."""
     if inputs.edit is not None:
         return read_drawing(project, inputs.edit, settings.render.frame)
     return marked_drawing(project, inputs.mask) if inputs.mask is not None and style == MATTE_STYLE else None
@@ -167,7 +167,7 @@ def _stamp(
     drawing: Drawing | None,
     given: RenderInputs,
 ) -> dict[str, Any] | None:
-    """What a render is made from: the fit, be it through tracks, and what is given; None where the fit is unknown."""
+    """Return what a render is made from: the fit, maybe through tracks, and the inputs; None if the fit is unknown."""
     if tracks is None:
         from omnitrack.project.checkpoint import load_checkpoint, newest_checkpoint
 
@@ -191,7 +191,7 @@ def _default_grid(project: Project, settings: Settings, device: str, progress: P
 
 
 def _check_tracks(project: Project, tracks: Tracks) -> None:
-    """Refuse tracks that cannot be of this project; a file that does not say its size is taken at its word."""
+    """Refuse tracks that cannot be of this project; tracks of unknown size are accepted at any size."""
     hint = f"track points of this project: omnitrack query {project.root} --grid 20@0"
     if not len(tracks) or not len(tracks.frames):
         raise OmnitrackError("there are no tracks to draw", hint)

@@ -1,4 +1,4 @@
-"""The frames that every style of `omnitrack render` paints on: those of the original video, at its size."""
+"""The frames that every style of `omnitrack render` paints on: frames of the original video, enlarged if small."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from omnitrack.stages.original_frames import OriginalFrames
 Picture = NDArray[np.uint8]
 Painter = Callable[[int], Picture]
 GAP_PX = 6  # between two pictures side by side
-LARGEST = 1920  # pixels of the longer side that enlarging makes: of a strip of frame, not all becomes `min_side` high
+LARGEST = 1920  # most pixels of the longer side after enlarging, even if the shorter one stays below `min_side`
 
 
 class Canvas(Closing):
@@ -27,8 +27,8 @@ class Canvas(Closing):
 
     Args:
         project: The project.
-        settings: How large and how bright.
-        progress: Hears where the original frames cannot be used.
+        settings: Size and brightness of the frames.
+        progress: Receives the reason if the original frames cannot be used.
     """
 
     def __init__(self, project: Project, settings: RenderSettings, progress: Progress = SILENT) -> None:
@@ -45,34 +45,34 @@ class Canvas(Closing):
         self._frames.close()
 
     def frame(self, index: int) -> Picture:
-        """Frame `index`, as bright as the settings say, (H, W, 3)."""
+        """Return frame `index` at the brightness of the settings, (H, W, 3)."""
         dimmed = cv2.convertScaleAbs(self.plain_frame(index), alpha=min(1.0, self.settings.brightness))
         return np.asarray(dimmed, np.uint8)
 
     def plain_frame(self, index: int) -> Picture:
-        """Frame `index` in its own brightness, (H, W, 3)."""
+        """Return frame `index` at its original brightness, (H, W, 3)."""
         return self.enlarge(self._frames.frame(index))
 
     def explained(self, picture: Picture, entries: Sequence[Entry]) -> Picture:
-        """The picture with a legend, where the settings ask for one."""
+        """Return the picture, with a legend if the settings ask for one."""
         return add_legend(picture, entries) if self.settings.legend else picture
 
     def enlarge(self, picture: Picture) -> Picture:
-        """A picture at the canvas's size."""
+        """Resize a picture to the size of the canvas."""
         if (picture.shape[1], picture.shape[0]) == self.size:
             return picture
         return np.asarray(cv2.resize(picture, self.size, interpolation=cv2.INTER_CUBIC), np.uint8)
 
     def stretch(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Numbers (H, W, ...) of the working frames at the canvas's size, linear between them."""
+        """Resize values (H, W, ...) of the working frames to the size of the canvas by linear interpolation."""
         return np.asarray(cv2.resize(values, self.size, interpolation=cv2.INTER_LINEAR), np.float32)
 
     def place(self, pixels: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Pixels (..., 2) of the original video to pixels of the canvas."""
+        """Convert pixels (..., 2) of the original video to pixels of the canvas."""
         stretch = np.array(self.size) / np.array(self.project.size)
         return (self.project.to_working(pixels) + 0.5) * stretch - 0.5
 
 
 def side_by_side(left: Picture, right: Picture) -> Picture:
-    """Two pictures of one height with a gap between them."""
+    """Join two pictures of the same height with a gap between them."""
     return np.hstack([left, np.full((left.shape[0], GAP_PX, 3), 255, np.uint8), right])

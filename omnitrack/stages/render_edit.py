@@ -19,17 +19,17 @@ from omnitrack.project.project import Project
 from omnitrack.stages.render_canvas import Canvas, Painter, Picture
 from omnitrack.video.images import read_pixels
 
-ROUNDING_PX = 1  # by which one side may miss the video's aspect ratio
-BLOCK_PX = 4  # side of the blocks of pixels that are looked at before the pixels
-INK_PX = 2  # distance of the points of the drawing that are looked for; narrower things `without_specks` takes out
-REACH_PX = JUMP_CELLS + 2  # by which a pixel can show what is beside its place: interpolated, and a pixel each way
-NEEDED_PX = 2  # a pixel's look depends on so many beside it: one for the median, one for the interpolation
-MOST_BLOCKS = 0.5  # where more of a frame can show the drawing, looking for the rest saves nothing
+ROUNDING_PX = 1  # by which one side may deviate from the video's aspect ratio
+BLOCK_PX = 4  # side of the blocks of pixels that are tested before single pixels
+INK_PX = 2  # spacing of the points of the drawing that are tracked; `without_specks` removes what is narrower
+REACH_PX = JUMP_CELLS + 2  # largest offset of a pixel's sample from its own position: interpolation, a pixel each way
+NEEDED_PX = 2  # neighbours on each side that affect a pixel: one for the median, one for the interpolation
+MOST_BLOCKS = 0.5  # share of blocks that can show the drawing, above which excluding the others saves nothing
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """What somebody drew on one frame.
+    """A drawing on one frame.
 
     Attributes:
         pixels: (h, w, 4) RGBA of unsigned integers, over the whole frame.
@@ -41,7 +41,7 @@ class Drawing:
 
     @property
     def fingerprint(self) -> str:
-        """A short stable hash of the pixels; the frame is a setting."""
+        """A short stable hash of the pixels, without the frame, which is a setting."""
         described = f"{self.pixels.shape} {self.pixels.dtype}".encode()
         return hashlib.sha256(described + self.pixels.tobytes()).hexdigest()[:16]
 
@@ -55,8 +55,8 @@ def read_drawing(project: Project, path: Path, frame: int) -> Drawing:
         frame: The frame it was drawn on.
 
     Raises:
-        OmnitrackError: No such frame; or the image cannot be read, has no alpha channel or nothing on it, or is of
-            another shape than the video.
+        OmnitrackError: No such frame; or the image cannot be read, has no alpha channel, is empty, or differs from the
+            video in aspect ratio.
     """
     if not 0 <= frame < project.num_frames:
         raise OmnitrackError(
@@ -90,7 +90,7 @@ def read_drawing(project: Project, path: Path, frame: int) -> Drawing:
 
 
 def edit_painter(canvas: Canvas, field: MotionField, drawing: Drawing) -> Painter:
-    """Paint the drawing where its surface is: moved as that moves, hidden where that is hidden and in other shots."""
+    """Paint the drawing on its surface: it moves with the surface, and is hidden if occluded and in other shots."""
     carried = carried_drawing(canvas.project, field, drawing, canvas.size)
 
     def paint(frame: int) -> Picture:
@@ -103,7 +103,7 @@ def edit_painter(canvas: Canvas, field: MotionField, drawing: Drawing) -> Painte
 def carried_drawing(
     project: Project, field: MotionField, drawing: Drawing, size: tuple[int, int]
 ) -> Callable[[int], Layer | None]:
-    """What the drawing looks like in each frame, at a size (width, height): None in other shots."""
+    """Return a function that gives the drawing in each frame, at a size (width, height): None in other shots."""
     layer = make_layer(drawing.pixels, size)
     shot = project.shot(drawing.frame)
     tracked = _TrackedDrawing(field, layer, drawing.frame, project.size)
@@ -117,14 +117,14 @@ def carried_drawing(
 
 
 class _TrackedDrawing:
-    """Where the pixels of other frames are on a drawing, without tracking those that cannot be on it.
+    """Where the pixels of other frames are on a drawing; pixels that cannot be on it are not tracked.
 
-    Two looks choose the blocks of pixels that are tracked. The middles of all blocks, tracked to the frame of the
-    drawing, tell how far the pixels around them can be from it; what is narrower than a block may lie between them, so
+    Two tests select the blocks of pixels to track. The centres of all blocks, tracked to the frame of the drawing,
+    bound how far the pixels around them can be from it. Anything narrower than a block may lie between the centres, so
     points of the drawing are tracked to the other frame as well.
 
     Args:
-        field: Is asked.
+        field: The field that tracks the pixels.
         layer: The drawing, (H, W, 4).
         frame: The frame it was drawn on.
         size: (width, height) of the working frames.
@@ -141,7 +141,7 @@ class _TrackedDrawing:
         self._ink = ink[self._holds_ink(ink - 0.5, ink + INK_PX - 0.5)]
 
     def displacement(self, frame: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """What `carry_layer` is to be given for a frame; what cannot show the drawing is invisible."""
+        """Return the arguments of `carry_layer` for a frame; pixels that cannot show the drawing are invisible."""
         height, width = self._pixels.shape[:2]
         near = self._blocks(frame).repeat(BLOCK_PX, 0).repeat(BLOCK_PX, 1)[:height, :width]
         needed = _grown(near, NEEDED_PX)
@@ -154,14 +154,14 @@ class _TrackedDrawing:
         return smooth, seen & near
 
     def _blocks(self, frame: int) -> NDArray[np.bool_]:
-        """The blocks of a frame that can show the drawing."""
+        """Return the blocks of a frame that can show the drawing."""
         found = self._blocks_that_reach_it(frame)
         if found.mean() > MOST_BLOCKS:
             return np.ones_like(found)
         return found | self._blocks_it_reaches(frame)
 
     def _blocks_that_reach_it(self, frame: int) -> NDArray[np.bool_]:
-        """Blocks whose pixels can be on the drawing, if they move like the middles around them or not much further."""
+        """Return the blocks whose pixels can be on the drawing, if they move roughly like the centres around them."""
         middles = np.minimum(self._corners + BLOCK_PX // 2, self._last).astype(np.float32)
         found = self._field.track(frame, middles.reshape(-1, 2), [self._frame])
         moved = found.pixels[:, 0].reshape(middles.shape) - middles
@@ -174,7 +174,7 @@ class _TrackedDrawing:
         return self._holds_ink(first, last) | _grown(unknown, 1)
 
     def _blocks_it_reaches(self, frame: int) -> NDArray[np.bool_]:
-        """Blocks on or beside which points of the drawing are found."""
+        """Return the blocks that contain tracked points of the drawing, and their neighbours."""
         found = np.zeros(self._corners.shape[:2], np.bool_)
         landed = self._field.track(self._frame, self._ink, [frame]).pixels[:, 0]
         inside = ((landed > -0.5) & (landed < self._last + 0.5)).all(-1)
@@ -183,7 +183,7 @@ class _TrackedDrawing:
         return _grown(found, 1)
 
     def _holds_ink(self, low: NDArray[np.floating], high: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Whether the drawing is not fully transparent in rectangles of its frame, between pixels (..., 2)."""
+        """Return whether the drawing is not fully transparent in rectangles of its frame, between pixels (..., 2)."""
         rows, columns = self._inked_above_and_left.shape
         limit = (columns - 1, rows - 1)
         first = np.floor((low + 0.5) * self._stretch - 0.5).clip(0, limit).astype(np.int64)
@@ -194,15 +194,15 @@ class _TrackedDrawing:
 
 
 def _lattice(size: tuple[int, int], spacing: int) -> NDArray[np.float32]:
-    """Every so-many-th pixel of a frame, (h, w, 2)."""
+    """Return every `spacing`-th pixel of a frame, (h, w, 2)."""
     return np.stack(np.meshgrid(*(np.arange(0, side, spacing) for side in size)), -1).astype(np.float32)
 
 
 def _grown(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
-    """A mask (h, w) and what is beside it."""
+    """Return a mask (h, w) dilated by `by` pixels."""
     return cv2.dilate(mask.astype(np.uint8), np.ones((2 * by + 1, 2 * by + 1), np.uint8)) > 0
 
 
 def _same_aspect(size: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether one size is the other one scaled, its sides rounded: w / W = h / H but for a pixel of w or h."""
+    """Return whether one size is the other one scaled and rounded: w / W = h / H up to a pixel of w or h."""
     return abs(size[0] * other[1] - size[1] * other[0]) <= ROUNDING_PX * max(other)

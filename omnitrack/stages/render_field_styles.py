@@ -16,14 +16,14 @@ from omnitrack.motion.field import ColoredField, MotionField
 from omnitrack.optimize.methods import colored_method
 from omnitrack.stages.render_canvas import Canvas, Painter, Picture
 
-PROBE_SPACING_PX = 8  # of the points from which the range of a clip's flow is taken
-PROBE_FRAMES = 5  # from which the range of a clip's depth and canonical places is taken
+PROBE_SPACING_PX = 8  # between the points that sample the range of a clip's flow
+PROBE_FRAMES = 5  # that sample the range of a clip's depth and canonical positions
 CANONICAL_WORDS = "each surface keeps its colour: where squares slide over it, the motion is wrong"
-FLOW_QUANTILE, RANGE_QUANTILES = 0.99, (0.02, 0.98)  # a few wild values shall not wash out the rest
+FLOW_QUANTILE, RANGE_QUANTILES = 0.99, (0.02, 0.98)  # so that a few outliers do not wash out the rest
 
 
 def _flow(canvas: Canvas, field: MotionField) -> Painter:
-    """Motion to the next frame; in the last frame of a shot, that of the step into it."""
+    """Motion to the next frame; in the last frame of a shot, the motion from the previous frame."""
     width, height = canvas.project.size
 
     def flow(frame: int, spacing: int) -> NDArray[np.float32]:
@@ -60,7 +60,7 @@ def _depth(canvas: Canvas, field: MotionField) -> Painter:
 
 
 def _canonical(canvas: Canvas, field: MotionField) -> Painter:
-    """Places, and density where the field knows one; they are enlarged, not their colours: squares stay sharp."""
+    """Canonical positions, and opacity if the field has one; enlarged before they are coloured: squares stay sharp."""
     probes = np.stack([field.canonical_map(frame) for frame in _probes(canvas)])
     low, high = np.quantile(probes.reshape(-1, 3), RANGE_QUANTILES, axis=0)
 
@@ -89,7 +89,7 @@ def _rgb(canvas: Canvas, field: MotionField) -> Painter:
 
 
 def _probes(canvas: Canvas) -> list[int]:
-    """A few frames that are spread over the clip."""
+    """Return a few frames that are spread over the clip."""
     return sorted({round(frame) for frame in np.linspace(0, canvas.project.num_frames - 1, PROBE_FRAMES)})
 
 

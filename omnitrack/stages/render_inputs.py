@@ -1,4 +1,4 @@
-"""What a person gives a style of `omnitrack render` besides tracks, and which style takes what."""
+"""Inputs of the styles of `omnitrack render` other than tracks, and which style takes which input."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from omnitrack.stages.render_styles import EDIT_STYLE, MATTE_STYLE, STABILISE_ST
 
 @dataclass(frozen=True)
 class RenderInputs:
-    """Drawings, places and names; None where there are none.
+    """A drawing, a point, a mask and labels; None if not given.
 
     Convention:
         Pixels are (x, y) of the original video, x right, y down, centres at integers.
 
     Attributes:
         edit: For the style edit: an image with transparency, drawn on the frame ``render.frame``.
-        point: For stabilise: a text ``x,y@t``, the point that stands still.
-        mask: For stabilise, the thing that stands still, and for matte, the one that is cut out: a text ``M.png@t``,
-            its marked pixels as `omnitrack.stages.query_points` reads them.
-        labels: For the styles that draw tracks: a table with a label for each, or a picture of labels over a frame, a
-            text ``L.png@t``, see `omnitrack.stages.track_labels`.
+        point: For stabilise: a text ``x,y@t``, the point to hold still.
+        mask: For stabilise, the object to hold still, and for matte, the object to cut out: a text ``M.png@t``, whose
+            marked pixels `omnitrack.stages.query_points` reads.
+        labels: For the styles that draw tracks: a table with one label per track, or an image of labels over a frame,
+            a text ``L.png@t``, see `omnitrack.stages.track_labels`.
     """
 
     edit: Path | None = None
@@ -34,7 +34,7 @@ class RenderInputs:
     labels: str | None = None
 
     def words(self) -> list[str]:
-        """These inputs but `edit` as words of a command line that works in any directory."""
+        """Return these inputs, except `edit`, as words of a command line that works in any directory."""
         words = [] if self.point is None else ["--point", self.point]
         for flag, path in (("--mask", self.mask), ("--labels", self.labels)):
             words += [] if path is None else [flag, str(Path(path).absolute())]
@@ -42,12 +42,12 @@ class RenderInputs:
 
     @classmethod
     def of_words(cls, words: Sequence[str]) -> RenderInputs:
-        """The inputs that `words` told; words of other options have no part in them."""
+        """Return the inputs that `words` describes; words of other options are ignored."""
         given = dict(itertools.pairwise(words))
         return cls(None, given.get("--point"), given.get("--mask"), given.get("--labels"))
 
     def fingerprints(self) -> dict[str, str]:
-        """A short stable hash of each file but `edit`, by what it is; of those that are there."""
+        """Return a short stable hash of each existing file, except `edit`, by the name of the input."""
         named = {"mask": self.mask, "labels": self.labels}
         files = {name: _named_file(text) for name, text in named.items() if text is not None}
         there = {name: path for name, path in files.items() if path.is_file()}
@@ -72,15 +72,15 @@ _EXAMPLES = {
 
 
 def check_inputs(root: Path, style: str, inputs: RenderInputs) -> None:
-    """Refuse a style without what it needs, and what a style has no use for.
+    """Refuse a style without its required input, and inputs that the style does not use.
 
     Args:
-        root: The project, for the examples.
+        root: The project, for the examples in messages.
         style: One of `omnitrack.stages.render_styles.STYLES`.
-        inputs: What is given.
+        inputs: The given inputs.
 
     Raises:
-        UsageError: It names the style and the option.
+        UsageError: An input is missing or does not fit; the message names the style and the option.
     """
     needed = NEEDED_BY.get(style)
     if needed and getattr(inputs, needed) is None:
@@ -95,7 +95,7 @@ def check_inputs(root: Path, style: str, inputs: RenderInputs) -> None:
 
 
 def _named_file(text: str) -> Path:
-    """The file of ``M.png@t`` or ``M.png``."""
+    """Return the file of ``M.png@t`` or ``M.png``."""
     whole = Path(text)
     return whole if whole.is_file() else Path(text.rpartition("@")[0])
 

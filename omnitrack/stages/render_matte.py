@@ -1,4 +1,4 @@
-"""The style matte of `omnitrack render`: what is marked on one frame, carried through the clip, white on black."""
+"""The style matte of `omnitrack render`: a mask of one frame, carried through the clip, white on black."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from omnitrack.stages.render_edit import Drawing, carried_drawing
 
 
 def marked_drawing(project: Project, mask: str) -> Drawing:
-    """What a mask ``M.png@t`` marks, as a white drawing.
+    """Return the marked pixels of a mask ``M.png@t`` as a white drawing.
 
     Raises:
-        OmnitrackError: No such frame, or a mask that is not usable.
+        OmnitrackError: No such frame, or an unusable mask.
     """
     marked, frame = read_mask(project, mask)
     return Drawing(np.repeat(np.uint8(255) * marked[..., None], 4, axis=-1), frame)
 
 
 def matte_painter(canvas: Canvas, field: MotionField, drawing: Drawing) -> Painter:
-    """Paint white where the drawing is to be seen, and black elsewhere and in other shots."""
+    """Paint white where the drawing is visible, and black elsewhere and in other shots."""
     carried = carried_drawing(canvas.project, field, drawing, canvas.size)
     black = np.zeros((canvas.size[1], canvas.size[0], 3), np.uint8)
 

@@ -1,4 +1,4 @@
-"""The style stabilise of `omnitrack render`: the clip with a point, a thing or the camera held still."""
+"""The style stabilise of `omnitrack render`: the clip with a point, an object or the camera held still."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from omnitrack.stages.render_canvas import Canvas, Painter
 from omnitrack.stages.render_inputs import RenderInputs
 from omnitrack.units import raster_scale
 
-THRESHOLD_PX = 1.5  # at 256 x 256: farther than this from the common motion is a motion of its own
-THING_POINTS = 400  # of a mask that are tracked, about
-CAMERA_COLUMNS = 16  # of the grids whose common motion is the camera's
-CAMERA_EVERY = 12  # frames from one such grid to the next, for what a pan brings into view
+THRESHOLD_PX = 1.5  # at 256 x 256: points farther than this from the common motion move independently
+THING_POINTS = 400  # approximate number of tracked points of a mask
+CAMERA_COLUMNS = 16  # of the grids whose common motion is the camera motion
+CAMERA_EVERY = 12  # frames from one grid to the next, to cover what a pan brings into view
 
 
 def stabilise_painter(
     canvas: Canvas, settings: Settings, inputs: RenderInputs, device: str, progress: Progress
 ) -> Painter:
-    """Paint the frames so that what is named in `inputs` stays where it is in its frame; without any, the camera.
+    """Paint the frames with the point or object of `inputs` held where it is in its frame; without either, the camera.
 
-    A thing is held in its own shot, other shots are shown as they are. The camera is held in every shot: in that of
-    the frame ``render.frame`` as it stood there, in the others as in their first frame.
+    An object is held in its own shot; other shots are shown unchanged. The camera is held in every shot: in the shot of
+    the frame ``render.frame`` as it is in that frame, in other shots as in their first frame.
 
     Raises:
-        OmnitrackError: No fitted field, no such frame, or a point or mask that is not usable.
+        OmnitrackError: No fitted field, no such frame, or an unusable point or mask.
     """
     if inputs.point is None and inputs.mask is None:
         maps = _camera(canvas, settings, device, progress)
@@ -45,7 +45,7 @@ def stabilise_painter(
 def _thing(
     canvas: Canvas, settings: Settings, inputs: RenderInputs, device: str, progress: Progress
 ) -> NDArray[np.float64]:
-    """(T, 3, 3) maps that hold a point or a mask."""
+    """Return the (T, 3, 3) maps that hold a point or a mask still."""
     project = canvas.project
     queries = _thing_queries(project, inputs)
     frame = int(queries[0, 0])
@@ -67,12 +67,12 @@ def _thing_queries(project: Project, inputs: RenderInputs) -> NDArray[np.float32
         return whole
     try:
         return build_queries(project, masks=[inputs.mask], mask_spacing=spacing)
-    except OmnitrackError:  # thin things can lie between all points of a lattice
+    except OmnitrackError:  # thin objects can lie between all points of a lattice
         return whole[:: len(whole) // THING_POINTS]
 
 
 def _camera(canvas: Canvas, settings: Settings, device: str, progress: Progress) -> NDArray[np.float64]:
-    """(T, 3, 3) maps that hold the camera."""
+    """Return the (T, 3, 3) maps that hold the camera still."""
     project, wanted = canvas.project, settings.render.frame
     if wanted >= project.num_frames:
         raise OmnitrackError(

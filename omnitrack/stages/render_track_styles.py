@@ -19,17 +19,17 @@ from omnitrack.stages.render_canvas import Canvas, Painter, Picture, side_by_sid
 from omnitrack.tracks.tracks import Tracks
 from omnitrack.units import raster_scale
 
-CAMERA_THRESHOLD_PX = 1.0  # at 256 x 256: farther than this from the common motion is a motion of its own
-SMALLER = 0.6  # radius of points where lines tell more
+CAMERA_THRESHOLD_PX = 1.0  # at 256 x 256: points farther than this from the common motion move independently
+SMALLER = 0.6  # radius of points where lines show more, in usual radii
 
 
 class TrackView:
     """Tracks in pixels of a canvas, each with its colour.
 
     Args:
-        canvas: Where they are drawn.
-        tracks: In pixels of the original video.
-        labels: One for each track, which decides its colour; None colours them by where they start.
+        canvas: The canvas to draw on.
+        tracks: The tracks, in pixels of the original video.
+        labels: One label per track, which sets its colour; None colours tracks by their starting position.
     """
 
     def __init__(self, canvas: Canvas, tracks: Tracks, labels: Sequence[str] | None = None) -> None:
@@ -47,12 +47,12 @@ class TrackView:
             self._take_labels(labels)
 
     def column(self, frame: int) -> int:
-        """Which of the T columns stands for a frame."""
+        """Return which of the T columns belongs to a frame."""
         return self._columns[frame]
 
     @cached_property
     def camera(self) -> NDArray[np.float64]:
-        """(T, 3, 3) the camera's motion, see `camera_motion`."""
+        """The camera motion (T, 3, 3), see `camera_motion`."""
         threshold = CAMERA_THRESHOLD_PX * raster_scale(self.canvas.size)
         return camera_motion(self.pixels, self.visible, threshold)
 
@@ -64,14 +64,14 @@ class TrackView:
         colours: NDArray[np.uint8] | None = None,
         size: float = 1.0,
     ) -> Picture:
-        """The tracks' points of one frame over a picture, with their names.
+        """Draw the tracks' points of one frame over a picture, with their names.
 
         Args:
-            picture: What to draw on.
-            frame: Of the project.
-            rows: Which of the N tracks.
-            colours: (N, 3) instead of their own.
-            size: Of the points, in usual radii.
+            picture: The picture to draw on.
+            frame: Frame of the project.
+            rows: Which of the N tracks to draw.
+            colours: (N, 3) colours instead of the tracks' own.
+            size: Size of the points, in usual radii.
         """
         column, canvas = self.column(frame), self.canvas
         colours = (self.colours if colours is None else colours)[rows]
@@ -84,16 +84,16 @@ class TrackView:
         return draw_names(drawn, pixels, names.tolist(), colours, canvas.radius)
 
     def label_entries(self, picture: Picture) -> list[Entry]:
-        """The colours of labels that several tracks bear, for a legend."""
+        """Return legend entries for the labels that several tracks share."""
         return label_entries(picture, self._legend)
 
     def explained(self, picture: Picture) -> Picture:
-        """The picture with a legend of points and labels."""
+        """Return the picture, with a legend of points and labels if the settings ask for one."""
         points = point_entries(picture, self.canvas.settings.hidden)
         return self.canvas.explained(picture, [*points, *self.label_entries(picture)])
 
     def _take_labels(self, labels: Sequence[str]) -> None:
-        """Colours by label. One that several tracks bear goes into the legend, one of a single track beside it."""
+        """Colour tracks by label. Shared labels go into the legend, a label of a single track beside its point."""
         counts = Counter(label for label in labels if label)
         colours = dict(zip(counts, label_colours(len(counts)), strict=True))
         self.colours = np.array([colours.get(label, UNLABELLED) for label in labels], np.uint8)
@@ -102,7 +102,7 @@ class TrackView:
 
 
 def _in_known_shots(tracks: Tracks, cuts: Sequence[int]) -> NDArray[np.bool_]:
-    """(N, T) whether a track's query or a pin of it is in the shot of a frame; of other shots nothing is known."""
+    """Return (N, T) whether a track has its query or a pin in the shot of a frame; other shots are unknown."""
     known = np.zeros((len(tracks), len(cuts) + 1), bool)
     for rows, frames in (
         (np.arange(len(tracks)), tracks.queries[:, 0]),
@@ -117,7 +117,7 @@ def _points(view: TrackView) -> Painter:
 
 
 def _confidence(view: TrackView) -> Painter:
-    """Points in the colour of their confidence."""
+    """Points coloured by their confidence."""
 
     def paint(frame: int) -> Picture:
         colours = scale_colours(view.confidence[:, view.column(frame)][None])[0]
@@ -170,7 +170,7 @@ def _grid(view: TrackView) -> Painter:
 
 
 def _compare(view: TrackView) -> Painter:
-    """The frame that most points were asked in on the left, the current frame on the right, the same points in both."""
+    """The frame with most queries on the left, the current frame on the right, the same points in both."""
     frames, counts = np.unique(view.queries[:, 0], return_counts=True)
     asked = int(frames[counts.argmax()])
     rows = view.queries[:, 0] == asked

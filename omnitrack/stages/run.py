@@ -1,4 +1,4 @@
-"""`omnitrack run`: from a video to tracks and a render in one go, keeping what an earlier run finished."""
+"""`omnitrack run`: from a video to tracks and a render in one command; keeps what an earlier run finished."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from omnitrack.stages.render import render
 from omnitrack.tracks.files import save_tracks
 
 STAGES = ("init", "flow", "filter", "fit", "query", "render")
-COLOR_STYLE = "rgb"  # of `omnitrack.stages.render_styles.FIELD_STYLES`
+COLOR_STYLE = "rgb"  # one of `omnitrack.stages.render_styles.FIELD_STYLES`
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class RunReport:
         project: The project directory.
         frames: Number of frames.
         kept: Stages that an earlier run had finished.
-        tracks: File of the tracks.
+        tracks: The file of the tracks.
         points: Number of tracks.
         output: The rendered video.
         seconds: Wall time.
@@ -63,19 +63,19 @@ def run_all(
 
     Args:
         video: As for `omnitrack.stages.init.init_project`.
-        root: The project directory, to be made or made by an earlier run of the same video.
-        settings: Of all stages. The new project's ``omnitrack.toml`` gets the table ``init`` only, so that the others
-            stay open to presets and flags.
-        grid: The points to follow, ``N@t``.
-        style: What to draw, one of `omnitrack.stages.render_styles.STYLES`.
+        root: The project directory: a new one, or one made by an earlier run of the same video.
+        settings: Settings of all stages. A new project's ``omnitrack.toml`` gets the table ``init`` only, so that
+            presets and flags still apply to the other tables.
+        grid: The points to track, ``N@t``.
+        style: The style to draw, one of `omnitrack.stages.render_styles.STYLES`.
         output: As for `omnitrack.stages.render.render`.
-        device: Where to fit and query.
-        seed: Of the fit.
-        progress: Hears of every stage.
+        device: Device for fit and query.
+        seed: Seed of the fit.
+        progress: Receives progress updates and messages of every stage.
 
     Raises:
         OmnitrackError: `root` holds another video or other frames of it, or the method cannot show the style; any
-            failure of a stage. What was finished stays, and the same call goes on from there.
+            failure of a stage. Finished work is kept, and the same call continues from it.
     """
     begin = time.perf_counter()
     check_colors(style, settings.fit)
@@ -83,7 +83,7 @@ def run_all(
     progress.plan(STAGES)
     with progress.stage("init"):
         project = video_project(video, root, settings, f"omnitrack run {video} PROJECT", progress)
-    queries = build_queries(project, grids=[grid])  # before the long work, so that a typing error shows at once
+    queries = build_queries(project, grids=[grid])  # before the long work, so that typing errors show at once
     work = Work(project, settings, device, seed, progress)
     announce(work, progress)
     brought = bring_up_to("fit", work)
@@ -110,17 +110,17 @@ def check_colors(style: str, settings: FitSettings) -> None:
 def video_project(
     video: str | Path, root: Path, settings: Settings, again: str, progress: Progress = SILENT
 ) -> Project:
-    """The project of a video: that of an earlier run, or a new one.
+    """Return the project of a video: the one of an earlier run, or a new one.
 
     Args:
         video: As for `omnitrack.stages.init.init_project`.
-        root: Its directory.
-        settings: The table ``init`` says which frames; a new project's ``omnitrack.toml`` gets that table only.
-        again: What to type to name another directory.
-        progress: Hears of the frames.
+        root: The project directory.
+        settings: The table ``init`` selects the frames; a new project's ``omnitrack.toml`` gets that table only.
+        again: The command that names another directory, for messages.
+        progress: Receives progress updates and messages.
 
     Raises:
-        OmnitrackError: `root` holds another video, or other frames than are asked for, or the video is unreadable.
+        OmnitrackError: `root` holds another video, or other frames than requested, or the video is unreadable.
     """
     if not (root / FRAMES_NAME).exists():
         init_project(video, root, replace(Settings(), init=settings.init), progress)
@@ -131,16 +131,16 @@ def video_project(
 
 
 def check_same_project(video: str | Path, project: Project, settings: Settings, again: str) -> None:
-    """Refuse to go on with a project of another video, or of other frames of it.
+    """Refuse to continue with a project of another video, or of other frames of it.
 
     Args:
-        video: As it is named now.
-        project: The project that is there.
-        settings: The table ``init`` says which frames.
-        again: What to type to name another directory.
+        video: The video as it is named now.
+        project: The existing project.
+        settings: The table ``init`` selects the frames.
+        again: The command that names another directory, for messages.
 
     Raises:
-        OmnitrackError: It is one.
+        OmnitrackError: The video or its frames differ.
     """
     root, source = project.root, project.meta.source
     if source != str(video) and Path(source).resolve() != Path(video).resolve():
@@ -153,6 +153,6 @@ def check_same_project(video: str | Path, project: Project, settings: Settings, 
 
 
 def _kept_stages(brought: Brought) -> list[str]:
-    """The commands of which everything was there already."""
+    """Return the commands whose products all existed already."""
     made = {NODE_OF[name].command for name in brought.made}
     return [command for command in dict.fromkeys(NODE_OF[name].command for name in brought.kept) if command not in made]

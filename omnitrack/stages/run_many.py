@@ -1,4 +1,4 @@
-"""`omnitrack run --into`: many videos, each as `omnitrack run` takes it; one that fails leaves the others alone."""
+"""`omnitrack run --into`: many videos, each processed as by `omnitrack run`; a failure does not affect the others."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from omnitrack.workers.contract import Executor, Job
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How each of many videos is taken through all stages; the words of the command line.
+    """How each of many videos is taken through all stages; the options of the command line.
 
     Attributes:
-        overrides: Settings by dotted key, which win over the ``omnitrack.toml`` of a project that is there.
+        overrides: Settings by dotted key, which override the ``omnitrack.toml`` of an existing project.
         preset: See `omnitrack.presets`.
         grid, style, seed: As for `omnitrack.stages.run.run_all`.
         split_at_cuts: Make a project of every shot, as `omnitrack.stages.run_shots.run_shots` does.
@@ -39,13 +39,13 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class ClipReport:
-    """What became of one video.
+    """The result for one video.
 
     Attributes:
-        video: As it was named.
-        project: Its directory; with ``split_at_cuts`` what the shots' projects are called.
-        error, hint: Why it is not done, and what to do about it; empty where it is.
-        runs: What was made, of each shot where it was split.
+        video: The video as it was named.
+        project: Its directory; with ``split_at_cuts`` the common name of the shots' projects.
+        error, hint: Why it failed, and what to do about it; empty if it did not fail.
+        runs: What was made: one report, or one per shot if the video was split.
         seconds: Wall time.
     """
 
@@ -62,9 +62,9 @@ class RunManyReport:
     """What `run_many` made.
 
     Attributes:
-        clips: In the order in which they were named.
+        clips: The clips, in the order in which they were named.
         done: Number of clips that are done.
-        failed: Number of those that are not.
+        failed: Number of clips that failed.
         seconds: Wall time.
     """
 
@@ -74,12 +74,12 @@ class RunManyReport:
     seconds: float
 
     def failed_clips(self) -> list[str]:
-        """What to say of each clip that is not done: its name and why."""
+        """Return a message for each failed clip: its name and the cause."""
         bad = [clip for clip in self.clips if clip.error]
         return [clip.error if clip.video in clip.error else f"{clip.video}: {clip.error}" for clip in bad]
 
     def failure(self) -> OmnitrackError | None:
-        """What there is to say where a clip failed."""
+        """Return one error for all failed clips; None if there are none."""
         told = self.failed_clips()
         if not told:
             return None
@@ -91,16 +91,16 @@ class RunManyReport:
 def run_many(
     clips: Sequence[Clip], options: RunOptions, executor: Executor, progress: Progress = SILENT
 ) -> RunManyReport:
-    """Take videos through all stages; what is done already is kept.
+    """Take videos through all stages; finished work is kept.
 
     Args:
         clips: See `omnitrack.stages.clips.find_clips`.
-        options: The same for all.
-        executor: Does it.
-        progress: Hears of all of them.
+        options: The options for all clips.
+        executor: Runs the jobs.
+        progress: Receives progress updates and messages of all clips.
 
     Raises:
-        OmnitrackError: The options are wrong. What goes wrong with a clip is in the report.
+        OmnitrackError: Invalid options. Failures of single clips are in the report.
     """
     begin = time.perf_counter()
     check_colors(options.style, load_settings(overrides=options.overrides, preset=options.preset).fit)
@@ -121,14 +121,14 @@ def run_many(
 def run_clip(
     video: str, root: Path, options: RunOptions, device: str = "auto", progress: Progress = SILENT
 ) -> list[RunReport]:
-    """Take one video through all stages, as `omnitrack run` does; what was made of it, or of each of its shots.
+    """Take one video through all stages, as `omnitrack run` does; return one report, or one per shot if it is split.
 
     Args:
         video: As for `omnitrack.stages.run.run_all`.
         root: Its project.
         options: See `RunOptions`.
         device: Device to compute on.
-        progress: Hears of every stage.
+        progress: Receives progress updates and messages of every stage.
 
     Raises:
         OmnitrackError: As for `run_all`.

@@ -1,4 +1,4 @@
-"""`omnitrack run --split-at-cuts`: every shot of a video to its own tracks and render."""
+"""`omnitrack run --split-at-cuts`: tracks and a render for every shot of a video."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RunShotsReport:
 
     Attributes:
         projects: The shots' projects.
-        runs: What `run_all` made of each.
+        runs: The report of `run_all` for each project.
         seconds: Wall time.
     """
 
@@ -41,13 +41,13 @@ def run_shots(
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> RunShotsReport:
-    """Make a project of every shot of a video and take each through all stages; what is done already is kept.
+    """Make a project of every shot of a video and take each through all stages; finished work is kept.
 
     Args: as for `omnitrack.stages.run.run_all`, with `root` as for `omnitrack.stages.shots.init_shots`.
 
     Raises:
-        UsageError: One output for all shots.
-        OmnitrackError: As for `run_all`, of any shot.
+        UsageError: `output` is one file, and every shot has its own.
+        OmnitrackError: As for `run_all`, for any shot.
     """
     begin = time.perf_counter()
     if output is not None:
@@ -60,7 +60,7 @@ def run_shots(
         init_shots(video, root, replace(Settings(), init=settings.init), progress)
         projects = shot_projects(root)
     first = projects[0]
-    if int(first.name.rpartition("-")[2]) != 1:  # an `init` that was killed at its end, or a user, left but some
+    if int(first.name.rpartition("-")[2]) != 1:  # an `init` killed at its end, or a user, left only some of them
         raise OmnitrackError(
             f"{first} is there, and not the projects of the shots before it", "name others, or remove what is left"
         )

@@ -1,7 +1,7 @@
-"""`omnitrack init --split-at-cuts`: one project of each shot, from one pass over the video.
+"""`omnitrack init --split-at-cuts`: one project per shot, from one pass over the video.
 
-The video becomes one project in a hidden directory, whose frames are then dealt out. The project of a shot is made
-there too, and renamed when it is complete.
+The video becomes one project in a hidden directory, whose frames are then distributed. The projects of the shots are
+made in the hidden directory too, and renamed when all are complete.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class ShotsReport:
     Attributes:
         source: The video as it was named.
         shots: Number of projects.
-        frames: Of all of them.
-        projects: Their directories, in the order of the shots.
-        skipped: Shots with too few frames for a project.
+        frames: Total number of frames of all projects.
+        projects: Directories of the projects, in the order of the shots.
+        skipped: Number of shots with too few frames for a project.
         seconds: Wall time.
     """
 
@@ -53,16 +53,16 @@ class ShotsReport:
 
 
 def init_shots(video: str | Path, root: Path | None, settings: Settings, progress: Progress = SILENT) -> ShotsReport:
-    """Turn every shot of a video into a project of its own, as `init_project` with its ``--start`` and ``--end`` would.
+    """Turn every shot of a video into its own project, as `init_project` would with its ``--start`` and ``--end``.
 
     Args:
         video: As for `omnitrack.stages.init.init_project`.
-        root: What the projects are called: ``root-01``, ``root-02`` and so on, with more digits from 100 shots on.
+        root: Common name of the projects: ``root-01``, ``root-02`` and so on, with more digits from 100 shots on.
         settings: As for `init_project`.
-        progress: As for `init_project`; hears of shots that are too short.
+        progress: As for `init_project`; also receives a warning of shots that are too short.
 
     Raises:
-        OmnitrackError: As for `init_project`; a project of such a name is there already; every shot is too short.
+        OmnitrackError: As for `init_project`; a project with one of these names exists; every shot is too short.
     """
     began = time.perf_counter()
     root = Path(default_name(video)) if root is None else root
@@ -82,14 +82,14 @@ def init_shots(video: str | Path, root: Path | None, settings: Settings, progres
             progress.warn(f"{skipped} of {len(whole.shots)} shots have a single frame: no projects of them")
         names = [_name(root, number, len(shots)) for number in range(1, len(shots) + 1)]
         made = [_part(whole, shot, settings, hidden / name.name) for shot, name in zip(shots, names, strict=True)]
-        for part, name in reversed(list(zip(made, names, strict=True))):  # where the first one is, all are
+        for part, name in reversed(list(zip(made, names, strict=True))):  # if the first one exists, all do
             part.rename(name)
     frames = sum(map(len, shots))
     return ShotsReport(str(video), len(shots), frames, [*map(str, names)], skipped, time.perf_counter() - began)
 
 
 def shot_projects(root: Path) -> list[Path]:
-    """What there is with the name of a shot's project, in the order of the shots."""
+    """Return all paths that are named like a shot's project, in the order of the shots."""
     numbered = re.compile(re.escape(root.name) + rf"-(\d{{{LEAST_DIGITS},}})")
     beside = root.parent.iterdir() if root.parent.is_dir() else []
     found = [(int(match[1]), path) for path in beside if (match := numbered.fullmatch(path.name))]
@@ -101,7 +101,7 @@ def _name(root: Path, number: int, count: int) -> Path:
 
 
 def _part(whole: Project, shot: range, settings: Settings, part: Path) -> Path:
-    """Make the project of a shot of its frames' files, which go with it."""
+    """Make the project of a shot; the files of its frames are moved there."""
     frames = part / FRAMES_NAME
     frames.mkdir(parents=True)
     digest = hashlib.sha256()
@@ -120,7 +120,7 @@ def _part(whole: Project, shot: range, settings: Settings, part: Path) -> Path:
 
 @contextmanager
 def _hidden_directory(root: Path) -> Iterator[Path]:
-    """A directory beside the projects that vanishes in the end; those that killed processes left vanish too."""
+    """A directory beside the projects that is removed at the end, along with the ones that killed processes left."""
     for left in root.parent.glob(f".{root.name}.*.part"):
         number = left.name.removeprefix(f".{root.name}.").removesuffix(".part")
         if number.isdecimal() and not process_lives(int(number)):

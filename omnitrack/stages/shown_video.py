@@ -1,4 +1,4 @@
-"""A video or picture that a notebook plays, again and again: an .mp4 cannot say that it loops, a page can."""
+"""A video or image that a notebook plays in a loop: an .mp4 cannot request looping, a page can."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from base64 import b64encode
 from html import escape
 from pathlib import Path
 
-MOST_BYTES = 32 << 20  # inside a notebook, which keeps it
-WIDTH = 720  # css pixels at most
+MOST_BYTES = 32 << 20  # embedded in a notebook, which stores it
+WIDTH = 720  # CSS pixels, at most
 VIDEOS, PICTURES = {".mp4": "video/mp4", ".webm": "video/webm"}, {".gif": "image/gif", ".webp": "image/webp"}
 
 
 def as_html(path: Path) -> str:
-    """The file, playing; only its name where a browser does not play it, it is large, or it is not there any more."""
+    """Return HTML that plays the file; only its name if no browser can play it, it is large, or it no longer exists."""
     kind = {**VIDEOS, **PICTURES}.get(path.suffix.lower())
     if kind is None or not path.is_file() or path.stat().st_size > MOST_BYTES:
         return f"<code>{escape(str(path))}</code>"

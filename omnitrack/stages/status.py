@@ -1,4 +1,4 @@
-"""What a project holds, by the table of products: what is there, and whether it still fits what it was made from."""
+"""The products of a project, by the table of products: which exist, and whether they still match their inputs."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from omnitrack.stages.fit_pins import from_stamp
 from omnitrack.stages.graph import NODES, Node, Stamp, Stored, Work, in_turn, wanted_or_none
 from omnitrack.stages.products import Judge, Product, command_for, size_on_disk
 
-BROKEN_ONLY = {"hops"}  # listed where it cannot be read; otherwise filtered correspondences say whether it is stale
-INPUT_OF = {"matching": "matches"}  # what a stamp calls it
-OPTIONAL = {"features", "matching", "depth"}  # listed where they are there, begun, or asked for
+BROKEN_ONLY = {"hops"}  # listed if it cannot be read; if it is stale, the filtered correspondences are listed as stale
+INPUT_OF = {"matching": "matches"}  # its name in stamps
+OPTIONAL = {"features", "matching", "depth"}  # listed if they exist, were begun, or are requested
 
 
 class StageProducts:
-    """The products of the stages, judged one after the other: each needs to know of the ones before it.
+    """The products of the stages, examined in order: the state of each depends on the ones before it.
 
     Attributes:
-        products: Frames and the products of the graph that are there or asked for, in the order of the commands.
-        fit: The fit among them.
-        fit_stamp: What it was made from; None where there is none.
+        products: Frames and the products of the graph that exist or are requested, in the order of the commands.
+        fit: The fit among the products.
+        fit_stamp: What the fit was made from; None if there is no fit.
     """
 
     def __init__(self, judge: Judge) -> None:
@@ -54,7 +54,7 @@ class StageProducts:
             return bool(stored.damage) or stored.unavailable not in ("", all_stored["flow"].unavailable)
         if node.name not in OPTIONAL or stored != Stored(None):
             return True
-        if node.name == "features":  # asked for by name, whether or not their weights are there
+        if node.name == "features":  # requested by name, whether or not their weights exist
             return self._judge.settings.features.extractor != "none" or any(
                 "features" in self._inputs_of(name) for name in ("flow", "filter")
             )
@@ -90,7 +90,7 @@ class StageProducts:
         return state, reason
 
     def _upstream(self, node: Node, inputs: Mapping[str, str | None], judged: Mapping[str, Product]) -> list[Product]:
-        """What a product is made from: of the optional ones those that are among its inputs; else the frames."""
+        """Return what a product is made from, optional products only if they are its inputs; if nothing, the frames."""
         used = [name for name in node.made_from if name not in OPTIONAL or INPUT_OF.get(name, name) in inputs]
         return [judged[name] for name in used if name in judged] or [judged["frames"]]
 
@@ -100,7 +100,7 @@ class StageProducts:
         return "not made yet"
 
     def _resume_command(self, made: Stamp) -> str:
-        """Going on needs the settings that a fit began with, which flags or a preset may have set."""
+        """Return the command that resumes a fit with its original settings, which flags or a preset may have set."""
         now, seed = as_dict(self._judge.settings)["fit"], made["inputs"].get("seed", 0)
         changed = _leaves(made["settings"], now, "fit")
         flags = [word for key, value in changed for word in ("--set", f"{key}={json.dumps(value)}")]
@@ -109,7 +109,7 @@ class StageProducts:
 
 
 def _frames_state(project: Project) -> tuple[str, str]:
-    """Whether all frames are there, and why not; their pixels are not read."""
+    """Return whether all frames exist and are intact, and why not; their pixels are not read."""
     paths = [project.frame_path(i) for i in range(project.num_frames)]
     lost = [i for i, path in enumerate(paths) if not path.is_file()]
     if lost:
@@ -129,7 +129,7 @@ def _stored(node: Node, project: Project) -> Stored:
 
 
 def _leaves(made: Mapping[str, Any], now: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    """The dotted settings of `made` that differ from `now`."""
+    """Yield the settings of `made` that differ from `now`, by dotted key."""
     for key, value in made.items():
         if isinstance(value, dict) and isinstance(now.get(key), dict):
             yield from _leaves(value, now[key], f"{prefix}.{key}")

@@ -1,4 +1,4 @@
-"""What ``--labels`` names: a table with a label for each track, or a picture of labels over one of the frames."""
+"""The files of ``--labels``: a table with one label per track, or an image of labels over one of the frames."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from omnitrack.tracks.labels import read_labels
 from omnitrack.tracks.tracks import Tracks
 from omnitrack.video.label_image import LABEL_SUFFIXES, read_label_image
 
-ASPECT_TOLERANCE = 0.02  # of a picture's shape from the frame's: a smaller copy has whole pixels
+ASPECT_TOLERANCE = 0.02  # of an image's aspect ratio from the frame's: the sides of a smaller copy are rounded
 
 
 def labels_of(text: str, tracks: Tracks) -> list[str]:
-    """The label of each track; empty where it has none.
+    """Return the label of each track; empty if it has none.
 
     Args:
-        text: A table, see `omnitrack.tracks.labels`; or ``LABELS.png@t``, a picture over the whole frame t of the
-            project (0 without ``@t``), see `omnitrack.video.label_image`: a track has the label that lies under it
-            there, where it is seen or where its query was put.
-        tracks: To be labelled.
+        text: A table, see `omnitrack.tracks.labels`; or ``LABELS.png@t``, an image over the whole frame t of the
+            project (0 without ``@t``), see `omnitrack.video.label_image`: a track has the label at its position in
+            frame t, if it is visible in that frame or its query is there.
+        tracks: The tracks to label.
 
     Raises:
-        OmnitrackError: The file cannot be read, is not of these tracks or of this video, or labels none of them.
+        OmnitrackError: The file cannot be read, is not of these tracks or of this video, or labels no track.
     """
     path, frame = label_file(text)
     if path.suffix.lower() not in LABEL_SUFFIXES:
@@ -47,14 +47,14 @@ def labels_of(text: str, tracks: Tracks) -> list[str]:
 
 
 def names_of(text: str | None, tracks: Tracks) -> list[str]:
-    """What each track is called: its label, and its number where the label alone does not tell.
+    """Return the name of each track: its label, with its number if the label is not unique.
 
     Args:
-        text: As for `labels_of`; None numbers all.
-        tracks: To be named.
+        text: As for `labels_of`; None numbers all tracks.
+        tracks: The tracks to name.
 
     Raises:
-        OmnitrackError: As `labels_of`.
+        OmnitrackError: As for `labels_of`.
     """
     given = [""] * len(tracks) if text is None else labels_of(text, tracks)
     bearers = Counter(given)
@@ -64,7 +64,7 @@ def names_of(text: str | None, tracks: Tracks) -> list[str]:
 
 
 def label_file(text: str) -> tuple[Path, int]:
-    """The file of ``FILE@t`` or ``FILE``, and t."""
+    """Return the file of ``FILE@t`` or ``FILE``, and t."""
     if Path(text).is_file():
         return Path(text), 0
     name, frame = split_frame(text)
@@ -78,9 +78,9 @@ def _under(
     there: NDArray[np.bool_],
     size: tuple[int, int],
 ) -> NDArray[np.int64]:
-    """(N,) labels under pixels (N, 2) of the video; 0 for points that are not `there`, and outside."""
+    """Return the (N,) labels at pixels (N, 2) of the video; 0 for points that are not `there`, and outside."""
     height, width = image.shape
-    whole = size if min(size) > 0 else (width, height)  # a table of tracks may not know it
+    whole = size if min(size) > 0 else (width, height)  # a table of tracks may lack the size
     if abs(width * whole[1] / (height * whole[0]) - 1) > ASPECT_TOLERANCE:
         raise OmnitrackError(
             f"labels {path} are {width}x{height}, the video is {whole[0]}x{whole[1]}", "label the whole frame"

@@ -1,4 +1,4 @@
-"""A project that is kept open to answer queries: field, flow, features and frames are read once."""
+"""A project that stays open to answer queries: field, flow, features and frames are read once."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ Opened = TypeVar("Opened")
 
 
 def query_stamp(fit_stamp: dict[str, Any], settings: QuerySettings) -> dict[str, Any]:
-    """What tracks are made from: the fit, and the settings of the query."""
+    """Return what tracks are made from: the fit, and the settings of the query."""
     return make_stamp({"fit": fingerprint(fit_stamp)}, settings)
 
 
 class Tracker(Closing):
-    """Answers queries of one project again and again; a context manager; may be used from several threads.
+    """Answers repeated queries of one project; a context manager; may be used from several threads.
 
-    What the project holds may change meanwhile: before each answer the tracker looks whether there is a newer
-    checkpoint, flow or judgement of it, and reads only what is new. Before there is a fit, the flow alone answers.
+    The project may change in the meantime: before each answer the tracker checks for a newer checkpoint, newer flow or
+    newer reliability of its hops, and reads only what is new. Without a fit, it answers by the flow alone.
 
     Memory: decoded flow up to `cache_bytes`; features and blurred frames up to `omnitrack.memory.looks_bytes` each, and
     no more than 512 and 384 MB; the field.
@@ -54,16 +54,16 @@ class Tracker(Closing):
         project: Has flow.
         settings: Uses the tables ``query`` and ``filter``, and ``fit.threads``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        progress: Hears of the work, and of what is stale.
-        cache_bytes: Decoded flow to keep; None: as ``memory.max_gb`` leaves.
+        progress: Receives progress updates, and warnings of stale products.
+        cache_bytes: Decoded flow to cache; None: as much as ``memory.max_gb`` allows.
         fitted: Refuse to answer without a fit.
-        find_lost: Find points again that are lost: see `PointTracker`.
+        find_lost: Find lost points again, see `PointTracker`.
 
     Attributes:
-        version: Grows whenever something new was read: answers of an earlier version may be asked again.
+        version: Increases whenever something new is read: earlier answers may then be out of date.
 
     Raises:
-        OmnitrackError: No flow, or no fit where one is asked for, or files that are damaged.
+        OmnitrackError: No flow, no fit if `fitted`, or damaged files.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Tracker(Closing):
             raise
 
     def close(self) -> None:
-        """Close all files and forget what was read."""
+        """Close all files and discard what was read."""
         with self._lock:
             self._closed = True
             for part in (self._fit, self._flows, self._features):
@@ -101,11 +101,11 @@ class Tracker(Closing):
 
     @property
     def state(self) -> str:
-        """ "fused" where a fitted field and the flow answer together, "chained" where the flow answers alone."""
+        """ "fused" if a fitted field and the flow answer together, "chained" if the flow answers alone."""
         return CHAINED if self._fit.value is None else FUSED
 
     def refresh(self) -> bool:
-        """Read what is new in the project; whether there was anything, so that earlier answers may be asked again.
+        """Read what is new in the project; return whether anything was: earlier answers may then be out of date.
 
         Raises:
             OmnitrackError: As for the class, or the tracker is closed.
@@ -113,7 +113,7 @@ class Tracker(Closing):
         with self._lock:
             if self._closed:
                 raise OmnitrackError("the tracker is closed", "open another one: clip.tracker()")
-            changed = [part.renew() for part in (self._fit, self._flows, self._features)]  # all of them
+            changed = [part.renew() for part in (self._fit, self._flows, self._features)]  # a list: all are renewed
             if not any(changed):
                 return False
             field = None if self._fit.value is None else self._fit.value.field
@@ -126,22 +126,22 @@ class Tracker(Closing):
             return True
 
     def query(self, queries: ArrayLike, frames: range | None = None, pins: ArrayLike | None = None) -> Tracks:
-        """Where query points are in every frame, whether they are seen there, and how sure that is.
+        """Track query points through all frames: their positions, visibility and confidence.
 
         Convention:
-            Pixels (x, y) of the original video, centres at integers. A query point is exactly where it was put in its
-            own frame, and so is a pin. Any frame can be the query's; tracks go both ways from it, to the cuts around
-            it. In shots without a query or pin a point is not visible, its confidence is 0, and it is held where it
-            was at the last cut before or, where there is none, where it will be at the first one after.
+            Pixels (x, y) of the original video, centres at integers. A track passes exactly through its query point
+            and its pins. The query can be in any frame; the track goes both ways from it, to the cuts around it. In
+            shots without a query or pin a point is not visible, its confidence is 0, and it stays where it is at the
+            last cut before or, if there is none, at the first cut after.
 
         Args:
             queries: (N, 3) rows (t, x, y).
-            frames: Frames to answer for; all where None.
-            pins: (M, 4) rows (track, t, x, y): where tracks are in further frames, by hand. They are seen there, and
-                all between is answered anew.
+            frames: Frames to return; None for all.
+            pins: (M, 4) rows (track, t, x, y): manual positions of tracks in further frames. The points are visible
+                there, and all frames in between are recomputed.
 
         Returns:
-            The tracks; one point's answer does not depend on the others.
+            The tracks; the track of a point does not depend on the other points.
 
         Raises:
             OmnitrackError: Queries, pins or frames outside the clip or not finite, or as for `refresh`.
@@ -213,11 +213,11 @@ class Fit:
 
 
 class _Current(Generic[Opened]):
-    """What is read from some files, as they are now.
+    """The current content of some files.
 
     Args:
-        files: Names them; those that are None or not there count as missing.
-        opened: Reads them.
+        files: Returns their paths; a path that is None or does not exist counts as missing.
+        opened: Reads the files.
     """
 
     value: Opened
@@ -230,7 +230,7 @@ class _Current(Generic[Opened]):
         self._stack = ExitStack()
 
     def renew(self) -> bool:
-        """Read the files again if they have changed; whether they had. What was read stays where reading fails."""
+        """Read the files again if they have changed; return whether they had. If this fails, the old content stays."""
         version = [_version(path) for path in self._files()]
         if version == self._version:
             return False
@@ -249,7 +249,7 @@ def _products(project: Project, *names: str) -> list[Path | None]:
 
 
 def _version(path: Path | None) -> tuple[str, int, int] | None:
-    """Tells one content of a path from another: files are replaced, never written into."""
+    """Identify the content of a path: files are replaced, never modified in place."""
     if path is None:
         return None
     try:

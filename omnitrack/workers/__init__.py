@@ -1,1 +1,1 @@
-"""Many clips side by side: one interface (`contract`), carried out here, by processes of this machine or by Ray."""
+"""Many clips in parallel: one interface (`contract`), run in this process, by local processes, or by Ray."""

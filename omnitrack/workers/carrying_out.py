@@ -1,4 +1,4 @@
-"""A job in the process that carries it out: its share of the machine, its errors caught, its progress sent off."""
+"""A job in the process that runs it: limited to its share of the machine, errors caught, progress sent on."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Answer:
-    """What comes back of a job: what it returned, or why it failed; neither where it was stopped."""
+    """The result of a job: its return value, or why it failed; neither if it was stopped."""
 
     seconds: float
     result: Any = None
@@ -39,12 +39,12 @@ class Answer:
 
 
 def carry_out(job: Job, share: Share, send: Send) -> Answer:
-    """Do a job in this process.
+    """Run a job in this process.
 
     Args:
-        job: What to do.
-        share: What may be used for it.
-        send: Takes what there is to say meanwhile.
+        job: The job to run.
+        share: What the job may use.
+        send: Receives progress and messages during the job.
     """
     begin = time.perf_counter()
     try:
@@ -56,7 +56,7 @@ def carry_out(job: Job, share: Share, send: Send) -> Answer:
         result = job.function(*job.arguments, device=share.device, progress=SentProgress(send))
     except KeyboardInterrupt:
         return Answer(time.perf_counter() - begin, stopped=True)
-    except Exception as error:  # of whatever kind: the other clips are not to suffer
+    except Exception as error:  # of any kind: the other clips must not be affected
         if not isinstance(error, OmnitrackError):
             send(Said("".join(traceback.format_exception(error)).rstrip(), is_warning=False))
         return Answer(time.perf_counter() - begin, error=diagnose(error))
@@ -64,7 +64,7 @@ def carry_out(job: Job, share: Share, send: Send) -> Answer:
 
 
 def _enter(directory: str) -> None:
-    """Go where relative paths begin, as the user who typed them sees them."""
+    """Change to the directory that relative paths refer to where the user typed them."""
     if not directory:
         return
     try:
@@ -77,7 +77,7 @@ def _enter(directory: str) -> None:
 
 
 class SentProgress(Progress):
-    """Progress that is sent to another process: which stage a job is in, and how far."""
+    """Progress that is sent to another process: the stage of a job, and how far it is."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -87,11 +87,11 @@ class SentProgress(Progress):
         return _SentTask(self._send, ClipState(self._stage or name, done, total))
 
     def plan(self, stages: Sequence[str]) -> None:
-        """Which stages follow is the same for all clips: nothing to send."""
+        """Send nothing: the stages are the same for all clips."""
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        outer, self._stage = self._stage, self._stage or name  # a stage of a stage is the outer one's work
+        outer, self._stage = self._stage, self._stage or name  # a nested stage counts as the outer one
         self._send(ClipState(self._stage))
         try:
             yield

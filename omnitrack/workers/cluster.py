@@ -1,7 +1,8 @@
-"""Jobs on Ray: one task a clip, placed, retried and cancelled by Ray, on this machine or on many.
+"""Jobs on Ray: one task per clip, placed, retried and cancelled by Ray, on this machine or on many.
 
-Products are in the clips' projects, which all machines see; nothing else is shared. A task whose worker or machine dies
-is tried again by Ray, and goes on from what is finished. Progress comes by a mailbox, an actor that may die unheeded.
+Products are in the clips' projects, which all machines see; nothing else is shared. If a worker or machine dies, Ray
+retries its task, which continues from what is finished. Progress comes through a mailbox, an actor that may die without
+harm.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from omnitrack.workers.carrying_out import Answer, Said, carry_out
 from omnitrack.workers.contract import TRIES, WORKER_HINT, Job, Outcome, Share
 
 LOCAL, CLIENT = "local", "ray://"
-LOOK_SECONDS = 0.5  # between two looks at the mailbox
-SAVING_SECONDS = 60.0  # that jobs which are told to stop have for saving what they have
-KNOCK_SECONDS = 10.0  # for an answer of a cluster's machine
+LOOK_SECONDS = 0.5  # between two checks of the mailbox
+SAVING_SECONDS = 60.0  # for stopped jobs to save their work
+KNOCK_SECONDS = 10.0  # to wait for an answer from the cluster
 BEGIN = "begin one with: ray start --head; or --cluster local"
 TOKEN = "if it asks for a token, which new versions of Ray do: RAY_AUTH_MODE=token RAY_AUTH_TOKEN=$(ray get-auth-token)"
 INSTALL = 'pip install "omnitrack-video[cluster]"'
@@ -35,7 +36,7 @@ INSTALL = 'pip install "omnitrack-video[cluster]"'
 
 @dataclass(frozen=True)
 class _Began:
-    """A worker has taken up a job."""
+    """A worker has started a job."""
 
     where: str
 
@@ -44,13 +45,15 @@ class Cluster:
     """An executor on Ray; see `omnitrack.workers.contract.Executor`.
 
     Args:
-        address: ``local`` begins a cluster of this machine alone; else that of one that runs, ``ray://HOST:PORT``.
-        jobs: At once; None: one a GPU where GPUs are asked for, else one a machine.
-        device: auto, cpu or cuda. Each job gets a GPU of its own for cuda, and for auto where there are any.
-        memory_bytes: That Ray sets aside for each job; 0: it does not count memory.
+        address: ``local`` starts a cluster of this machine alone; else the address of a running one, such as
+            ``ray://HOST:PORT``.
+        jobs: Number of jobs at once; None: one per GPU if GPUs are used, else one per machine.
+        device: auto, cpu or cuda. Jobs use GPUs for cuda, and for auto if the cluster has any: one GPU per job, or an
+            equal share of one if there are more jobs than GPUs.
+        memory_bytes: Memory that Ray reserves for each job; 0: none.
 
     Raises:
-        OmnitrackError: Ray is not installed, or one GPU was named.
+        OmnitrackError: Ray is not installed, or a single GPU is named.
     """
 
     def __init__(self, address: str, jobs: int | None, device: str, memory_bytes: int = 0) -> None:
@@ -66,8 +69,8 @@ class Cluster:
         self._device, self._memory_bytes = device, memory_bytes
 
     def run(self, jobs: Iterable[Job], progress: Progress, total: int | None = None) -> Iterator[Outcome]:
-        """Carry jobs out, and give their outcomes as they end."""
-        with redirect_stdout(sys.stderr), self._connected(), progress.board(total) as board:  # Ray speaks of deaths
+        """Run jobs, and yield their outcomes as they end."""
+        with redirect_stdout(sys.stderr), self._connected(), progress.board(total) as board:  # Ray prints to stdout
             plan = self._plan(total)
             running = _Running(self._ray, plan, board)
             waiting = enumerate(jobs)
@@ -93,14 +96,14 @@ class Cluster:
 
             quiet |= {"include_dashboard": False, "num_cpus": usable_cores()}
         _knock(self._address)
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray will do anyway; else it says so
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's future default; else it warns
         try:
             self._sigterm = _Sigterm()
             ray.init(self._address, **quiet)
             self._sigterm.take_back()
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-            cause = str(error).strip().splitlines()[-1]  # above may be the traceback of a machine of the cluster
-            hint = TOKEN if self._address.startswith(CLIENT) else BEGIN  # a port where somebody answers: see _knock
+            cause = str(error).strip().splitlines()[-1]  # the lines above may be a remote traceback
+            hint = TOKEN if self._address.startswith(CLIENT) else BEGIN  # the port answers: see `_knock`
             raise OmnitrackError(f"there is no cluster at {self._address}: {cause}", hint) from error
         try:
             yield
@@ -109,11 +112,11 @@ class Cluster:
                 f"the cluster at {self._address} is gone: {error}", "what is finished is kept: type the same again"
             ) from error
         finally:
-            with suppress(Exception):  # a cluster that is gone cannot be left
+            with suppress(Exception):  # fails if the cluster is gone
                 ray.shutdown()
 
     def _plan(self, total: int | None) -> _Plan:
-        """How many at once, and what each may use of the machines that there are."""
+        """Return how many jobs run at once, and what each may use of the cluster's machines."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         cpus, gpus = (sum(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
         if self._device == "cuda" and not gpus:
@@ -130,14 +133,14 @@ class Cluster:
 
 
 def _show_token() -> None:
-    """Have the token shown that there is, unless somebody has decided: Ray's clients do not by themselves."""
+    """Have Ray's client send an existing token, unless configured otherwise: by default it does not."""
     known = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     if known or (Path.home() / ".ray" / "auth_token").exists():
         os.environ.setdefault("RAY_AUTH_MODE", "token")  # read when Ray is imported
 
 
 def _knock(address: str) -> None:
-    """Refuse an address where nobody answers; Ray would try it for minutes."""
+    """Refuse an address that does not answer; Ray would retry it for minutes."""
     host, colon, port = address.removeprefix(CLIENT).rpartition(":")
     if not colon:
         return
@@ -148,19 +151,19 @@ def _knock(address: str) -> None:
 
 
 class _Sigterm:
-    """What SIGTERM did before Ray took it, which would abort the process, and makes every stop a Ctrl-C."""
+    """Restores the SIGTERM handler that Ray replaces with one that aborts; Ray also turns every stop into Ctrl-C."""
 
     def __init__(self) -> None:
         self._handler = signal.getsignal(signal.SIGTERM)
         self._came = False
 
     def take_back(self) -> None:
-        """Let SIGTERM do what it did before."""
+        """Restore the effect that SIGTERM had before."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._handle if callable(self._handler) else self._handler)
 
     def raise_again(self) -> None:
-        """Raise what the handler raised, where it was SIGTERM that stopped the work."""
+        """Raise again what the handler raised, if it was SIGTERM that stopped the work."""
         if self._came:
             self._handle(signal.SIGTERM, None)
 
@@ -179,32 +182,32 @@ class _Plan:
 
 
 class _Mailbox:
-    """What workers have to say, until somebody takes it; an actor."""
+    """The messages of workers, kept until they are taken; an actor."""
 
     def __init__(self) -> None:
         self._letters: list[tuple[int, Any]] = []
 
     def put(self, number: int, told: Any) -> None:
-        """Add what the job of a number says."""
+        """Add a message of the job with this number."""
         self._letters.append((number, told))
 
     def take(self) -> list[tuple[int, Any]]:
-        """What came since the last time."""
+        """Return the messages since the last call."""
         letters, self._letters = self._letters, []
         return letters
 
 
 def _carry_out(number: int, job: Job, share: Share, mailbox: Any) -> Answer:
-    """A task of Ray."""
+    """Run a job as a task of Ray."""
     import ray
 
-    with suppress(ray.exceptions.RayError):  # waited for, so that it is known who died
+    with suppress(ray.exceptions.RayError):  # wait for delivery, so that the worker is known if it dies
         ray.get(mailbox.put.remote(number, _Began(f"process {os.getpid()} on {socket.gethostname()}")))
     return carry_out(job, share, lambda told: mailbox.put.remote(number, told))
 
 
 class _Running:
-    """The tasks that are at work."""
+    """The running tasks."""
 
     def __init__(self, ray: Any, plan: _Plan, board: Board) -> None:
         self._ray, self._plan, self._board = ray, plan, board
@@ -227,7 +230,7 @@ class _Running:
         self._jobs[reference] = number, job
 
     def ended(self) -> Iterator[Outcome]:
-        """Wait a little, and give the outcomes of those that ended meanwhile."""
+        """Wait briefly, and yield the outcomes of the tasks that have ended."""
         done, _ = self._ray.wait(list(self._jobs), num_returns=len(self._jobs), timeout=LOOK_SECONDS)
         self._read_mail()
         for reference in done:
@@ -235,8 +238,8 @@ class _Running:
             yield self._outcome(reference, number, job)
 
     def stop(self) -> None:
-        """Tell all to save what they have, and wait for them."""
-        with suppress(Exception):  # of a cluster that is gone
+        """Tell all tasks to save their work, and wait for them."""
+        with suppress(Exception):  # the cluster may be gone
             for reference in self._jobs:
                 self._ray.cancel(reference, force=False)
             self._ray.wait(list(self._jobs), num_returns=len(self._jobs), timeout=SAVING_SECONDS)
@@ -257,7 +260,7 @@ class _Running:
 
     def _read_mail(self) -> None:
         letters: list[tuple[int, Any]] = []
-        with suppress(self._ray.exceptions.RayError):  # it is begun again by Ray, and the work goes on
+        with suppress(self._ray.exceptions.RayError):  # Ray restarts the mailbox, and the work continues
             letters = self._ray.get(self._mailbox.take.remote())
         for number, told in letters:
             name, tries = self._names[number], self._tries[number]

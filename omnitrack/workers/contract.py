@@ -1,4 +1,4 @@
-"""What all executors share: jobs in, outcomes out, and what a worker may use of its machine."""
+"""What all executors share: jobs, their outcomes, and the part of a machine that a worker may use."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any, Protocol
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import Progress
 
-TRIES = 3  # of a job whose worker dies; each goes on from what the last one finished
+TRIES = 3  # per job whose worker dies; each try continues from what the last one finished
 WORKER_HINT = "was the machine out of memory? Type the same again, with fewer --jobs or a smaller --max-size"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One clip's work, which any worker can do: it leaves its products in a project, and goes on from what is there.
+    """The work for one clip, which any worker can do: it writes products to a project and continues from existing ones.
 
     Attributes:
-        name: What the user calls the clip.
+        name: The clip as the user named it.
         function: Called as ``function(*arguments, device=..., progress=...)``. Another process imports it by its name.
         arguments: Plain values that can be pickled.
     """
@@ -33,12 +33,12 @@ class Outcome:
     """How a job ended.
 
     Attributes:
-        number: Of the job, in the order in which they were given, from 0.
-        name: The job's.
-        result: What its function returned; None where it failed.
-        error: Why it failed; None where it did not.
-        seconds: That it took.
-        tries: Workers that it took: one more than died over it.
+        number: Number of the job, from 0 in the order in which the jobs were given.
+        name: Name of the job.
+        result: What its function returned; None if it failed.
+        error: Why it failed; None if it did not fail.
+        seconds: Wall time.
+        tries: Number of workers that tried it; more than one if some died.
     """
 
     number: int
@@ -56,7 +56,7 @@ class Share:
     Attributes:
         cores: CPU cores; 0: all that its process may run on.
         device: As for `omnitrack.device.pick_device`.
-        directory: Where relative paths begin.
+        directory: The directory that relative paths refer to.
     """
 
     cores: int = 0
@@ -65,20 +65,20 @@ class Share:
 
 
 class Executor(Protocol):
-    """Carries jobs out. A job that fails, or whose worker dies, leaves the others alone."""
+    """Runs jobs. A job that fails, or whose worker dies, does not affect the others."""
 
     def run(self, jobs: Iterable[Job], progress: Progress, total: int | None = None) -> Iterator[Outcome]:
-        """Carry jobs out, and give their outcomes as they end.
+        """Run jobs, and yield their outcomes as they end.
 
-        Jobs are taken from the iterable when there is room for them. Where the caller is stopped (`KeyboardInterrupt`)
-        or gives up, the jobs at work are told to save what they have, and waited for.
+        Jobs are taken from the iterable when a worker is free. If the caller is stopped (`KeyboardInterrupt`) or
+        abandons the iteration, running jobs are told to save their work, and waited for.
 
         Args:
-            jobs: What to do.
-            progress: Hears of all of them.
-            total: How many there are, where that is known.
+            jobs: The jobs to run.
+            progress: Receives progress updates and messages of all jobs.
+            total: Number of jobs, if known.
 
         Raises:
-            OmnitrackError: Nothing can be carried out at all.
+            OmnitrackError: No job can be run at all.
         """
         ...

@@ -1,4 +1,4 @@
-"""Which executor does what a command line asks for, and how it shares the machine out."""
+"""The executor for the options of a command line, and how it divides the machine."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def choose_executor(
     cluster: str | None = None,
     progress: Progress = SILENT,
 ) -> Executor:
-    """The executor for so many jobs at once.
+    """Return the executor for a number of jobs at once.
 
     Args:
-        jobs: At once; None: one, or as many as a cluster has room for.
+        jobs: Number of jobs at once; None: one, or as many as a cluster has room for.
         device: As for `omnitrack.device.pick_device`.
-        memory_gb: That each may take.
-        total: How many there are in all, where that is known.
-        cluster: Where Ray is to do them, see `omnitrack.workers.cluster.Cluster`; None: this machine, without Ray.
-        progress: Hears of it where there is memory for fewer.
+        memory_gb: Memory that each job may take.
+        total: Total number of jobs, if known.
+        cluster: Address for Ray, see `omnitrack.workers.cluster.Cluster`; None: this machine, without Ray.
+        progress: Receives a note if memory allows fewer jobs.
 
     Raises:
-        OmnitrackError: All are to use one GPU, or Ray is not installed.
+        OmnitrackError: All jobs are to use one GPU, or Ray is not installed.
     """
     if cluster is not None:
         from omnitrack.workers.cluster import Cluster
@@ -43,10 +43,10 @@ def choose_executor(
 
 
 def local_shares(count: int, device: str) -> list[Share]:
-    """This machine in so many parts: cores evenly, GPUs in turn.
+    """Divide this machine into `count` parts: cores evenly, GPUs in turn.
 
     Raises:
-        UsageError: All are to use one GPU.
+        UsageError: All parts are to use one GPU.
     """
     from omnitrack.device import pick_device, usable_cores
 

@@ -21,14 +21,14 @@ class Here:
         self._device = device
 
     def run(self, jobs: Iterable[Job], progress: Progress, total: int | None = None) -> Iterator[Outcome]:
-        """Carry jobs out, and give their outcomes as they end."""
+        """Run jobs, and yield their outcomes as they end."""
         for number, job in enumerate(jobs):
             if total is not None and total > 1:
                 progress.note(f"clip {number + 1} of {total}: {job.name}")
             begin = time.perf_counter()
             try:
                 result = job.function(*job.arguments, device=self._device, progress=progress)
-            except Exception as error:  # of whatever kind: the other clips are not to suffer
+            except Exception as error:  # of any kind: the other clips must not be affected
                 failure = diagnose(error)
                 if total is not None and number + 1 < total:
                     progress.warn(f"{job.name} failed, the others continue: {failure.message}")

@@ -1,4 +1,4 @@
-"""The life of a local worker process: from its start to the end of the process that started it."""
+"""The life of a local worker process: from its start to the end of its parent process."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from typing import Any
 from omnitrack.workers.carrying_out import Answer, carry_out
 from omnitrack.workers.contract import Job, Share
 
-SIGTERM_STATUS = 143  # 128 + the signal, as shells say it
+SIGTERM_STATUS = 143  # 128 + the signal, as in shells
 _told: Connection
 _share: Share
 _telling = threading.Lock()
-_busy = threading.Lock()  # held while a job is at work
+_busy = threading.Lock()  # held while a job is running
 _orphaned = threading.Event()
 
 
 class Stopped(KeyboardInterrupt):
-    """The process that started this one wants the job to save what it has, and to end."""
+    """The parent process wants the job to save its work, and to end."""
 
 
 def begin(pipe: Connection, share: Share) -> None:
     """Prepare this process.
 
     Args:
-        pipe: Takes what there is to say of a job.
-        share: What may be used.
+        pipe: Receives progress and messages of jobs.
+        share: What this process may use.
     """
     global _told, _share
     _told, _share = pipe, share
     if hasattr(os, "setpgrp"):
-        os.setpgrp()  # Ctrl-C is for the process that started this one, which tells; ffmpeg is not to hear it either
+        os.setpgrp()  # Ctrl-C must reach only the parent, which then signals this process; not ffmpeg either
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def carry_out_job(job: Job) -> Answer:
-    """Do a job."""
+    """Run a job in this worker process."""
     with _busy:
         answer = carry_out(job, _share, partial(_tell, job.name))
     if _orphaned.is_set():
@@ -53,7 +53,7 @@ def _tell(name: str, words: Any) -> None:
     try:
         with _telling:
             _told.send((name, words))
-    except OSError:  # nobody listens any more
+    except OSError:  # the parent is gone
         _orphaned.set()
 
 
@@ -64,7 +64,7 @@ def _stop(*_: object) -> None:
 
 
 def _end_with_parent() -> None:
-    """Save and end where the process that started this one was killed: idle workers would wait for ever."""
+    """Save and end if the parent process has ended: idle workers would wait forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

@@ -1,8 +1,8 @@
-"""Jobs in processes of this machine, each a pool of one of `concurrent.futures`.
+"""Jobs in processes of this machine, each process in its own pool of `concurrent.futures`.
 
-A process that is killed breaks its own pool only: it is known whose work it had, and a new one goes on with it. The
-processes are a process group of their own each, so that Ctrl-C at a terminal reaches this process alone, which tells
-them; and each ends with this one, however that ends.
+A process that is killed breaks only its own pool: the job it had is known, and a new process continues it. Each process
+has its own process group, so that Ctrl-C at a terminal reaches this process alone, which then signals the others. Each
+process ends with this one, however this one ends.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from omnitrack.workers import in_process
 from omnitrack.workers.carrying_out import Answer, Said
 from omnitrack.workers.contract import TRIES, WORKER_HINT, Job, Outcome, Share
 
-LISTENING_SECONDS = 5.0  # for the last words of a process that has ended
-ENDING_SECONDS = 5.0  # that the status of a process whose pipe has broken may take
-SAVING_SECONDS = 60.0  # that jobs which are told to stop have for saving what they have
+LISTENING_SECONDS = 5.0  # to wait for the last messages of a process that has ended
+ENDING_SECONDS = 5.0  # to wait for the exit status of a process whose pool has broken
+SAVING_SECONDS = 60.0  # for stopped jobs to save their work
 
 
 class Processes:
     """An executor of local processes; see `omnitrack.workers.contract.Executor`.
 
     Args:
-        shares: What each of them may use: as many processes as shares.
+        shares: What each process may use; one process per share.
     """
 
     def __init__(self, shares: Iterable[Share]) -> None:
         self._shares = list(shares)
 
     def run(self, jobs: Iterable[Job], progress: Progress, total: int | None = None) -> Iterator[Outcome]:
-        """Carry jobs out, and give their outcomes as they end."""
+        """Run jobs, and yield their outcomes as they end."""
         waiting, running = enumerate(jobs), set[Future[Outcome]]()
         with progress.board(total) as board, ThreadPoolExecutor(len(self._shares)) as threads:
             workers = [_Worker(share, board) for share in self._shares]
@@ -69,18 +69,18 @@ class Processes:
 
 
 def _end(workers: list[_Worker], running: set[Future[Outcome]]) -> None:
-    """Let the processes end: those at work, because this one was stopped, after they have saved what they have."""
+    """End the processes; if this one was stopped while jobs are running, let them save their work first."""
     try:
         for worker in workers:
             worker.tell(signal.SIGTERM)
         wait(running, SAVING_SECONDS)
-    finally:  # also where Ctrl-C is pressed again
+    finally:  # also if Ctrl-C is pressed again
         for worker in workers:
             worker.close()
 
 
 class _Worker:
-    """A process that does one job after another; another one takes its place where it dies."""
+    """A process that runs one job after another; if it dies, a new process replaces it."""
 
     def __init__(self, share: Share, board: Board) -> None:
         self._share, self._board = share, board
@@ -90,7 +90,7 @@ class _Worker:
         self._listener: threading.Thread | None = None
 
     def do(self, number: int, job: Job) -> Outcome:
-        """Carry out a job, with a new process where one dies over it."""
+        """Run a job, with a new process each time one dies during it."""
         how = ""
         for tries in range(1, TRIES + 1):
             try:
@@ -114,14 +114,14 @@ class _Worker:
         return Outcome(number, job.name, error=error, tries=TRIES)
 
     def tell(self, sign: int) -> None:
-        """Send the process a signal, if there is one; no other takes its place."""
+        """Send the process a signal, if there is one; it is not replaced."""
         self._stopping = True
         if self._process is not None and self._process.pid is not None and self._process.is_alive():
             with suppress(ProcessLookupError):
                 os.kill(self._process.pid, sign)
 
     def close(self) -> None:
-        """End the process, whatever it does."""
+        """End the process, whatever it is doing."""
         pool, self._pool = self._pool, None
         if pool is not None:
             if self._process is not None and self._process.is_alive():
@@ -135,23 +135,23 @@ class _Worker:
         return (self._process.pid if self._process else None) or 0
 
     def _ready(self) -> ProcessPoolExecutor:
-        """The process, started where there is none, and the thread that listens to it."""
+        """Return the pool; start its process and the thread that listens to it if there is none."""
         if self._pool is None:
-            spawning = multiprocessing.get_context("spawn")  # a fork would copy threads' locks as they happen to be
+            spawning = multiprocessing.get_context("spawn")  # a fork would copy threads' locks in any state
             listening, speaking = spawning.Pipe(duplex=False)
             pool = ProcessPoolExecutor(1, spawning, in_process.begin, (speaking, self._share))
             self._pool, self._process = pool, None
             pid = pool.submit(os.getpid).result()
-            speaking.close()  # of this process: what is read ends where the other end is closed there
+            speaking.close()  # this process's copy: reading ends when the worker closes its own
             self._process = next(p for p in multiprocessing.active_children() if p.pid == pid)
             self._listener = threading.Thread(target=self._listen, args=(listening,), daemon=True)
             self._listener.start()
         if self._stopping:
-            raise BrokenProcessPool  # it was told before there was a process to tell
+            raise BrokenProcessPool  # stopped before there was a process to signal
         return self._pool
 
     def _listen(self, pipe: Connection) -> None:
-        with pipe, suppress(EOFError, OSError, UnpicklingError):  # of a process that ended, or was killed in mid-word
+        with pipe, suppress(EOFError, OSError, UnpicklingError):  # the process ended, or was killed in mid-message
             while True:
                 name, told = pipe.recv()
                 if isinstance(told, Said):
@@ -165,7 +165,7 @@ def _how_it_ended(process: multiprocessing.process.BaseProcess | None) -> str:
         return "could not be started"
     end = time.monotonic() + ENDING_SECONDS
     while (code := process.exitcode) is None and time.monotonic() < end:
-        time.sleep(0.01)  # the pool's thread waits for it too: only one of the two learns its status at once
+        time.sleep(0.01)  # the pool's thread waits for it too: only one of the two gets its status at once
     if code is not None and code < 0:
         with suppress(ValueError):
             return f"was killed by {signal.Signals(-code).name}"

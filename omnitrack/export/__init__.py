@@ -1,1 +1,1 @@
-"""Tracks in the files of other programs: a pure function a format, and the table of them (`formats.py`)."""
+"""Tracks in the file formats of other programs: one pure function per format, and their table (`formats.py`)."""

@@ -1,9 +1,9 @@
-"""After Effects: a script that makes nulls, and keyframe data for the clipboard.
+"""After Effects: a script that creates nulls, and keyframe data for the clipboard.
 
 Convention:
     Composition space: (0, 0) is the top left corner of the frame, y down, so that the first pixel's centre is
-    (0.5, 0.5). Key times are seconds from the start of the footage; the clipboard has frames, from 0. Pixels are square
-    (pixel aspect ratio 1).
+    (0.5, 0.5). Key times are seconds from the start of the footage; the clipboard data has frames, from 0. Pixels are
+    square (pixel aspect ratio 1).
 
 Source:
     Adobe, After Effects scripting guide, https://ae-scripting.docsforadobe.dev: LayerCollection.addNull,
@@ -59,7 +59,7 @@ KEYFRAMES_END = "\nEnd of Keyframe Data\n"
 
 
 def script(found: Trajectories) -> Iterator[str]:
-    """A null a track with keys of its position; opacity 0 marks hidden points."""
+    """Yield a script that creates one null per track with position keys; opacity 0 marks occluded points."""
     width, height = found.size
     duration = (found.numbers[-1] + 1) / found.fps
     yield SCRIPT_HEAD.format(count=len(found), width=width, height=height, fps=found.fps, duration=duration)
@@ -77,7 +77,7 @@ def script(found: Trajectories) -> Iterator[str]:
 
 
 def keyframes(found: Trajectories) -> Iterator[str]:
-    """A block of position keys a track, each to be copied and pasted onto a layer."""
+    """Yield one block of position keys per track, each to be copied and pasted onto a layer."""
     width, height = found.size
     for row in range(len(found)):
         written = found.written[row]

@@ -1,14 +1,14 @@
-"""Blender: a script that fills the markers of the movie clip that is open.
+"""Blender: a script that sets the markers of the open movie clip.
 
 Convention:
     A marker's `co` is a fraction of the frame, (0, 0) at its bottom left corner, y up; pixel centres are at half
-    pixels. Clip frames count from 1, whatever numbers the images have. Pixels are square. Blender moves a marker that
-    is outside of the frame to its edge; such points are hidden, and disabled.
+    pixels. Clip frames count from 1, whatever the numbers of the images. Pixels are square. Blender moves a marker
+    outside of the frame to the frame's edge; points outside are occluded, so their markers are disabled.
 
 Source:
     Blender manual, Movie Clip > Tracking > Track; Python API, bpy.types.MovieTrackingMarker.co, .mute and
     MovieTrackingMarkers.insert_frame, https://docs.blender.org/api/current/. Half pixels: blenkernel, function
-    tracking_get_marker_coords_for_tracking, which takes 0.5 off for libmv, whose pixel centres are integers.
+    tracking_get_marker_coords_for_tracking, which subtracts 0.5 for libmv, whose pixel centres are integers.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ if clip is None:
 
 
 def script(found: Trajectories) -> Iterator[str]:
-    """A track a point; hidden points are disabled markers, and where they are left out one disabled marker ends them.
+    """Yield a script that creates one track per point; markers of occluded points are disabled.
 
-    Without it Blender would keep a point where it was seen last.
+    Where occluded points are left out, one disabled marker ends each run: Blender would hold the last position.
     """
     width, height = found.size
     yield HEAD.format(width=width, height=height)
@@ -63,6 +63,6 @@ def script(found: Trajectories) -> Iterator[str]:
 
 
 def _with_ends(written: NDArray[np.bool_], visible: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which frames get a marker and which of these are disabled: also the first after each run of written ones."""
+    """Return the frames with a marker and those with a disabled one; the first frame after a written run is in both."""
     ends = np.append(False, written[:-1] & ~written[1:])
     return written | ends, ~visible | ends

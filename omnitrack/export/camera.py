@@ -1,12 +1,12 @@
-"""The camera's motion in the picture: an affine map a frame, from a reference frame.
+"""The camera motion in the image: one affine map per frame, from a reference frame.
 
 Convention:
-    JSON: maps take pixels (x, y) of the reference frame, y down, centres at integers, to those of the frame. Nuke:
-    (0, 0) is the bottom left corner of the frame, y up, pixel centres at half pixels. Frames are numbered as the images
-    of the series, those of a video from 1. Pixels are square.
+    JSON: maps take pixels (x, y) of the reference frame, y down, centres at integers, to pixels of the frame. Nuke:
+    (0, 0) is the bottom left corner of the frame, y up, pixel centres at half pixels. Frames have the numbers of the
+    image series; frames of a video count from 1. Pixels are square.
 
 Source:
-    Foundry, Nuke reference guide, CornerPin2D: an affine map is one of its corner pins; `invert` stabilises.
+    Foundry, Nuke reference guide, CornerPin2D: an affine map is a special corner pin; `invert` stabilises.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ FORMAT = "omnitrack-camera-1"
 
 @dataclass(frozen=True)
 class CameraMotion:
-    """The dominant motion of the picture.
+    """The dominant motion of the image.
 
     Attributes:
-        maps: (T, 3, 3) from pixels of the reference frame to those of each frame, y down, centres at integers.
-        numbers: (T,) of the frames.
+        maps: (T, 3, 3) from pixels of the reference frame to pixels of each frame, y down, centres at integers.
+        numbers: (T,) frame numbers.
         reference: Number of the reference frame.
         size: (width, height) in pixels.
         fps: Frames per second.
@@ -42,7 +42,7 @@ class CameraMotion:
 
 
 def camera_json(camera: CameraMotion) -> str:
-    """One object: format, size, fps, reference frame, and a 2 x 3 matrix a frame."""
+    """Return one object: format, size, fps, reference frame, and one 2 x 3 matrix per frame."""
     rows = zip(camera.numbers.tolist(), camera.maps[:, :2].tolist(), strict=True)
     frames = ",\n".join(json.dumps({"frame": number, "matrix": matrix}) for number, matrix in rows)
     head = {"format": FORMAT, "size": camera.size, "fps": camera.fps, "reference_frame": camera.reference}
@@ -50,7 +50,7 @@ def camera_json(camera: CameraMotion) -> str:
 
 
 def camera_nuke(camera: CameraMotion) -> str:
-    """A CornerPin2D that moves what is drawn on the reference frame along with the camera."""
+    """Return a CornerPin2D that moves anything drawn on the reference frame with the camera."""
     width, height = camera.size
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)  # from the bottom left, y up
     down = np.column_stack([corners[:, 0] - 0.5, height - corners[:, 1] - 0.5, np.ones(4)])

@@ -1,12 +1,12 @@
 """COLMAP: a database of keypoints and matches, as if they had been extracted and matched.
 
 Convention:
-    (0, 0) is the top left corner of the frame, y down, so that the first pixel's centre is (0.5, 0.5). Images are named
-    as the project's frames, ``000000.png``, but are of the video's own size. Pixels are square.
+    (0, 0) is the top left corner of the frame, y down, so that the first pixel's centre is (0.5, 0.5). Images have the
+    names of the project's frames, ``000000.png``, but the size of the original video. Pixels are square.
 
 Source:
-    COLMAP, Database Format, https://colmap.github.io/database.html; its tables as version 3.8 makes them, which later
-    ones bring up to date when they open it. "The upper left pixel's centre is (0.5, 0.5)": the same site, FAQ.
+    COLMAP, Database Format, https://colmap.github.io/database.html; its tables as version 3.8 creates them; later
+    versions upgrade them on opening. "The upper left pixel's centre is (0.5, 0.5)": the same site, FAQ.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from omnitrack.export.contract import Trajectories
 VERSION = 3800
 LARGEST_ID = 2147483647
 SIMPLE_RADIAL = 2
-FOCAL_FACTOR = 1.2  # of the longer side: COLMAP's own first guess
+FOCAL_FACTOR = 1.2  # of the longer side: COLMAP's default initial focal length
 TABLES = """
 CREATE TABLE cameras (camera_id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, model INTEGER NOT NULL,
   width INTEGER NOT NULL, height INTEGER NOT NULL, params BLOB, prior_focal_length INTEGER NOT NULL);
@@ -45,7 +45,7 @@ CREATE UNIQUE INDEX index_name ON images(name);
 
 
 def database(found: Trajectories) -> Iterator[bytes]:
-    """Keypoints of the points seen in each frame, and matches at gaps of 1, 2, 4, 8 ... frames; verify these next."""
+    """Yield a database of visible points and their matches at gaps of 1, 2, 4, 8 ... frames, for COLMAP to verify."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "database.db"
         with closing(sqlite3.connect(path)) as file, file:
@@ -61,7 +61,7 @@ def _write(file: sqlite3.Connection, found: Trajectories) -> None:
     camera = np.array([FOCAL_FACTOR * max(width, height), width / 2, height / 2, 0.0])
     file.execute("INSERT INTO cameras VALUES (1, ?, ?, ?, ?, 0)", (SIMPLE_RADIAL, width, height, camera.tobytes()))
     points = found.from_corner
-    index = np.cumsum(found.written, 0) - 1  # of a track among the keypoints of each frame
+    index = np.cumsum(found.written, 0) - 1  # of a track's keypoint in each frame
     length = found.written.shape[1]
     for column in range(length):
         file.execute(

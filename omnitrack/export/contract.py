@@ -1,4 +1,4 @@
-"""What a format of `omnitrack export` is, and what its function is given."""
+"""The interface of a format of `omnitrack export`, and the input of its function."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ HIDDEN = (DROP, HOLD, MARK)
 
 @dataclass(frozen=True)
 class Trajectories:
-    """N tracks over T frames as a format's function writes them: hidden points are dealt with, frames are numbered.
+    """N tracks over T frames, prepared for a format's function: occluded points are handled, frames are numbered.
 
     Convention:
-        Pixels (x, y) of the original video, x right, y down, centres at integers; pixels are square. Where the unit is
-        not ``px``, `points` are those pixels times `scale`.
+        Pixels (x, y) of the original video, x right, y down, centres at integers; pixels are square. If the unit is
+        not ``px``, `points` are these pixels times `scale`.
 
     Attributes:
         points: (N, T, 2) float64.
-        written: (N, T) bool: there is something to write; false where hidden points are dropped.
-        visible: (N, T) bool: seen, and sure enough.
+        written: (N, T) bool: whether the point is written; false where an occluded point is dropped.
+        visible: (N, T) bool: whether the point is visible, with at least the requested confidence.
         confidence: (N, T) float in [0, 1]; 0 where not visible.
-        queries: (N, 3) rows (t, x, y), t a column from 0, pixels.
-        frames: (T,) int64: the frames of the project, from 0.
-        numbers: (T,) int64: the frames as the format counts them.
-        seconds: (T,) float64 since the first frame of the footage; NaN where the rate is not known.
-        names: One a track, all different.
+        queries: (N, 3) rows (t, x, y): t is a column index from 0, x and y are pixels.
+        frames: (T,) int64: frame indices of the project, from 0.
+        numbers: (T,) int64: frame numbers as the format counts them.
+        seconds: (T,) float64 since the first frame of the footage; NaN if the frame rate is unknown.
+        names: One per track, all different.
         size: (width, height) of the frame in pixels.
         fps: Frames per second of the footage.
         scale: Units per pixel.
         unit: ``px``, ``um`` ...
-        images: Of each frame a PNG file's content, in any size of the aspect ratio; empty where they are not known.
+        images: Content of one PNG file per frame, of any size with the same aspect ratio; empty if not available.
 
     Example: see `ExportFormat`.
     """
@@ -76,24 +76,24 @@ class Trajectories:
 class ExportFormat:
     """A format that tracks can be exported to.
 
-    A package offers one through an entry point of the group ``omnitrack.export_formats``.
+    A package provides a format through an entry point of the group ``omnitrack.export_formats``.
 
     Attributes:
-        name: What the user types after ``--as``.
-        suffix: Of its files, ``.nk``; it chooses the format where it is the first with it.
-        text: What it is, in a line.
-        write: Makes the file's content, in pieces, of a `Trajectories`; or where it is found, ``module:function``.
+        name: Name of the format, the value of ``--as``.
+        suffix: File suffix, such as ``.nk``; it selects the first format that has it.
+        text: One-line description.
+        write: Yields the file's content, in pieces, for a `Trajectories`; or its location, ``module:function``.
         first_frame: Number of the footage's first frame.
-        series_numbers: Images of a series keep their numbers (1001 of ``shot.1001.exr``); without, it counts from
-            `first_frame` on.
-        hidden: What can be done with hidden points, the usual first: ``drop`` leaves them out, ``hold`` leaves them
-            where they were seen last, ``mark`` writes them with a mark.
-        units: Can be in other units than pixels.
-        count: How many tracks it takes; None for any number.
-        needs: What must be known: ``size``, ``fps``.
-        images: Wants `Trajectories.images`.
+        series_numbers: Whether frames keep the numbers of an image series (1001 of ``shot.1001.exr``); if not, frames
+            count from `first_frame`.
+        hidden: Supported treatments of occluded points, the default first: ``drop`` leaves them out, ``hold`` keeps
+            them at their last visible position, ``mark`` writes them with a mark.
+        units: Whether other units than pixels are supported.
+        count: Required number of tracks; None for any number.
+        needs: Required properties of the video: ``size``, ``fps``.
+        images: Whether it uses `Trajectories.images`.
 
-    Example: a list of places, one format more.
+    Example: a further format, a list of positions.
         >>> def lines(found):
         ...     for name, points in zip(found.names, found.points):
         ...         yield f"{name} {points.tolist()}"

@@ -1,6 +1,6 @@
-"""The table of formats: the built-in ones and those that installed packages offer.
+"""The table of export formats: the built-in formats and those of installed packages.
 
-Loads nothing, so that help and completion know the names; a format's module is imported when it is used.
+Help and completion get the names without loading a format; a format's module is imported when it is used.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from omnitrack.export.contract import DROP, HOLD, MARK, ExportFormat, Trajectori
 
 ENTRY_POINTS = "omnitrack.export_formats"
 EVERY = (MARK, DROP, HOLD)
-ALL_THERE = (MARK, HOLD)  # an array with a place for every point
+ALL_THERE = (MARK, HOLD)  # for arrays with an entry for every point and frame
 PICTURE = ("size",)
 FILM = ("size", "fps")
 
@@ -100,7 +100,7 @@ _BUILT_IN = (
     ),
     ExportFormat("rerun", ".rrd", "rerun recording (needs rerun-sdk)", "research:rerun", hidden=EVERY, needs=PICTURE),
 )
-# What only a field has: of every pixel, in a file a frame but for the camera.
+# Exports that need a field: dense maps in one file per frame; the camera is a single file.
 DENSE = {
     "stmap": ".exr",
     "motion-vectors": ".exr",
@@ -114,10 +114,10 @@ BUILT_IN = {format.name: replace(format, write=f"omnitrack.export.{format.write}
 
 
 def get_format(name: str) -> ExportFormat:
-    """The format of that name.
+    """Return the format called `name`.
 
     Raises:
-        OmnitrackError: No such format, or a plug-in that cannot be loaded.
+        OmnitrackError: There is no such format, or it is a plug-in that cannot be loaded.
     """
     if name in BUILT_IN:
         return BUILT_IN[name]
@@ -128,14 +128,14 @@ def get_format(name: str) -> ExportFormat:
 
 
 def format_names() -> list[str]:
-    """All names, those of installed packages last."""
+    """Return all names, those of installed packages last."""
     return [*BUILT_IN, *_plug_ins()]
 
 
 def format_by_suffix(suffix: str) -> ExportFormat | None:
-    """The first format whose files end so; None where there is none."""
+    """Return the first format whose files have this suffix; None if there is none."""
     for name in format_names():
-        with suppress(OmnitrackError):  # a plug-in that cannot be loaded is in nobody's way
+        with suppress(OmnitrackError):  # a plug-in that cannot be loaded is skipped
             found = get_format(name)
             if found.suffix == suffix.lower():
                 return found
@@ -143,7 +143,7 @@ def format_by_suffix(suffix: str) -> ExportFormat | None:
 
 
 def writer(format: ExportFormat) -> Callable[[Trajectories], Iterable[str | bytes]]:
-    """The function that makes a format's file."""
+    """Return the function that yields the content of a format's file."""
     if callable(format.write):
         return format.write
     module, _, name = format.write.partition(":")
@@ -159,7 +159,7 @@ def _load(entry: EntryPoint) -> ExportFormat:
     hint = "repair or remove the package that offers it"
     try:
         found = entry.load()
-    except Exception as error:  # a plug-in can fail in any way; its name is what the user needs
+    except Exception as error:  # a plug-in can fail in any way; the user needs its name
         raise OmnitrackError(
             f"the export format {entry.name!r} ({entry.value}) cannot be loaded: {error}", hint
         ) from error

@@ -1,8 +1,8 @@
 """MATLAB: matrices in a .mat file of level 5.
 
 Convention:
-    As MATLAB counts: frames from 1, and the first pixel's centre is (1, 1) (intrinsic coordinates, as `imshow` and
-    `insertMarker` have them), y down. In other units than pixels the first pixel's centre is (0, 0). Pixels are square.
+    As in MATLAB, frames count from 1, and the first pixel's centre is (1, 1) (intrinsic coordinates, as in `imshow` and
+    `insertMarker`), y down. In other units than pixels the first pixel's centre is (0, 0). Pixels are square.
 
 Source:
     MathWorks, MAT-File Format; Image Coordinate Systems, https://www.mathworks.com/help/images.
@@ -20,9 +20,10 @@ from omnitrack.export.contract import Trajectories
 
 
 def matrices(found: Trajectories) -> Iterator[bytes]:
-    """`x`, `y`, `visible`, `confidence`, N x T; `frame` and `seconds`, 1 x T; `name`, `size`, `fps`, `scale`, `unit`.
+    """Yield a file of named matrices.
 
-    What is left out is NaN.
+    `x`, `y`, `visible`, `confidence`, N x T; `frame` and `seconds`, 1 x T; `name`, `size`, `fps`, `scale`, `unit`.
+    Points that are left out are NaN.
 
     Raises:
         OmnitrackError: scipy is not installed.
@@ -50,5 +51,5 @@ def matrices(found: Trajectories) -> Iterator[bytes]:
         "scale": found.scale,
         "unit": found.unit,
     }
-    savemat(memory, values)  # to compress it takes ten times as long and halves it
+    savemat(memory, values)  # compression would halve the file and take ten times as long
     yield memory.getvalue()

@@ -1,13 +1,13 @@
-"""napari and TrackMate: spots of microscopy.
+"""napari and TrackMate: tracks of spots in microscopy.
 
 Convention:
-    y down, (0, 0) at the centre of the first pixel, frames from 0 as in the stack; lengths in pixels, or in a unit of
-    `Trajectories.scale` per pixel. Pixels are square.
+    y down, (0, 0) at the centre of the first pixel, frames from 0 as in the stack; lengths in pixels, or in a unit with
+    `Trajectories.scale` units per pixel. Pixels are square.
 
 Source:
-    napari, tracks layer: rows (track_id, t, y, x), https://napari.org/stable/howtos/layers/tracks.html; its pixels have
-    their centres at integers. TrackMate: "How TrackMate XML files are structured", class TmXmlReader; its spots are in
-    physical units, (0, 0) at the centre of the first pixel (as ImageJ calibrates).
+    napari, tracks layer: rows (track_id, t, y, x), https://napari.org/stable/howtos/layers/tracks.html; pixel
+    centres are at integers. TrackMate: "How TrackMate XML files are structured", class TmXmlReader; spots are in
+    physical units, (0, 0) at the centre of the first pixel (ImageJ's calibration).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SPOT = (
     ' POSITION_Z="0.0" RADIUS="%.6f" VISIBILITY="1"/>\n'
 )
 EDGE = '      <Edge SPOT_SOURCE_ID="%d" SPOT_TARGET_ID="%d" LINK_COST="-1.0"/>\n'
-RADIUS_PX = 2.5  # a spot needs one; that of TrackMate's own default, 5 pixels across
+RADIUS_PX = 2.5  # a spot needs a radius; this is TrackMate's default, 5 pixels across
 _SPOT_FEATURES = (
     ("QUALITY", "Quality", "QUALITY", "false"),
     ("POSITION_X", "X", "POSITION", "false"),
@@ -45,7 +45,7 @@ _TRACK_FEATURES = (("TRACK_ID", "Track ID", "NONE", "true"), ("NUMBER_SPOTS", "N
 
 
 def napari(found: Trajectories) -> Iterator[str]:
-    """A row a point, track by track: the first four columns are what `viewer.add_tracks` takes."""
+    """Yield one row per track and frame, track by track; the first four columns fit `viewer.add_tracks`."""
     yield NAPARI_COLUMNS + "\n"
     for row in range(len(found)):
         written = found.written[row]
@@ -62,7 +62,7 @@ def napari(found: Trajectories) -> Iterator[str]:
 
 
 def trackmate(found: Trajectories) -> Iterator[str]:
-    """A model of spots and tracks; the quality is the confidence, 0 of a hidden point. Links cross what is left out."""
+    """Yield a model of spots and tracks; quality is confidence, 0 if occluded; edges bridge omitted frames."""
     ids = np.cumsum(found.written).reshape(found.written.shape) - 1
     physical = bool(found.fps)
     spatial, times = ("pixel" if found.unit == "px" else found.unit), ("sec" if physical else "frame")
@@ -101,7 +101,7 @@ def trackmate(found: Trajectories) -> Iterator[str]:
 
 def _tracks(found: Trajectories, ids: np.ndarray) -> Iterator[str]:
     yield "    </AllSpots>\n    <AllTracks>\n"
-    linked = np.flatnonzero(found.written.sum(1) > 1)  # a track has an edge at least
+    linked = np.flatnonzero(found.written.sum(1) > 1)  # a track has at least one edge
     for row in linked.tolist():
         own = ids[row, found.written[row]]
         words = f'name={quoteattr(found.names[row])} TRACK_ID="{row}" NUMBER_SPOTS="{len(own)}"'

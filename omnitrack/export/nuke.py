@@ -2,12 +2,12 @@
 
 Convention:
     (0, 0) is the bottom left corner of the frame, y up, so that the top left pixel's centre is (0.5, height - 0.5).
-    Frames are numbered as the images of the series, those of a video from 1 (the first frame of a Read of a movie).
+    Frames have the numbers of the image series; frames of a video count from 1 (the first frame of a Read of a movie).
     Pixels are square.
 
 Source:
     Foundry, Nuke reference guide, https://learn.foundry.com/nuke/content/reference_guide/transform_nodes/: Tracker,
-    CornerPin2D, Transform. The columns of a Tracker4's knob `tracks` are those that Nuke 12 writes.
+    CornerPin2D, Transform. The columns of a Tracker4's knob `tracks` are as Nuke 12 writes them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.export.contract import Trajectories
 from omnitrack.export.similarity import similarities
 
-# The columns of a track: the knob's own codes for a column's kind, and its name.
+# The columns of a track: the knob's codes for the kind of a column, and its name.
 COLUMNS = (
     *("5 1 20 enable e", "3 1 75 name name", "2 1 58 track_x track_x", "2 1 58 track_y track_y"),
     *("2 1 63 offset_x offset_x", "2 1 63 offset_y offset_y", "4 1 27 T T", "4 1 27 R R", "4 1 27 S S"),
@@ -32,12 +32,12 @@ COLUMNS = (
     *(f"2 1 0 {name} {name}" for name in ("key_search_t", "key_track_x", "key_track_y", "key_track_r")),
     *(f"2 1 0 {name} {name}" for name in ("key_track_t", "key_centre_offset_x", "key_centre_offset_y")),
 )
-# After the places: no offset; the first two tracks give T, R and S; no error; boxes of pattern and search; no keys.
+# After the position: no offset; the first two tracks give T, R and S; no error; pattern and search boxes; no keys.
 REST = "{} {} %d %d %d {} 1 0 -32 -32 32 32 -22 -22 22 22" + " {}" * 11
 
 
 def tracker(found: Trajectories) -> Iterator[str]:
-    """A Tracker4 with all tracks; hidden points are marked by their track's `enable`."""
+    """Yield a Tracker4 with all tracks; `enable` is 0 where a point is occluded."""
     points = found.upward
     yield f"Tracker4 {{\ntracks {{ {{ 1 {len(COLUMNS)} {len(found)} }}\n{{ "
     yield "\n".join(f"{{ {column} 1 }}" for column in COLUMNS)
@@ -53,10 +53,10 @@ def tracker(found: Trajectories) -> Iterator[str]:
 
 
 def corner_pin(found: Trajectories) -> Iterator[str]:
-    """A CornerPin2D: what is drawn on the reference frame follows the four points.
+    """Yield a CornerPin2D with which anything drawn on the reference frame follows the four points.
 
-    They are taken round from the bottom left one, counter-clockwise, as Nuke has them; the reference frame is the first
-    in which all are seen.
+    The points are ordered counter-clockwise from the bottom left, as Nuke orders corners; the reference frame is the
+    first frame in which all four are written.
     """
     points = found.upward
     column = _common_column(found)
@@ -65,7 +65,7 @@ def corner_pin(found: Trajectories) -> Iterator[str]:
     start = points[:, column]
     middle = start.mean(0)
     angles = np.arctan2(*(start - middle)[:, ::-1].T)
-    order = np.argsort((angles + np.pi) % (2 * np.pi), kind="stable")  # bottom left is -135 degrees: first
+    order = np.argsort((angles + np.pi) % (2 * np.pi), kind="stable")  # bottom left, at -135 degrees, comes first
     yield "CornerPin2D {\n"
     for place, row in enumerate(order, 1):
         written = found.written[row]
@@ -77,9 +77,10 @@ def corner_pin(found: Trajectories) -> Iterator[str]:
 
 
 def transform(found: Trajectories) -> Iterator[str]:
-    """A Transform that carries the reference frame along with the tracks: translation, and from two on turn and scale.
+    """Yield a Transform that moves the reference frame with the tracks.
 
-    Fitted to the points that are seen in both frames; where there are none there is no key.
+    It has translation, and with two or more tracks also rotation and scale. It is fitted to the points that are written
+    in both frames; a frame without common points has no key.
     """
     points = found.upward
     column = _common_column(found)
@@ -98,14 +99,14 @@ def transform(found: Trajectories) -> Iterator[str]:
 
 
 def _common_column(found: Trajectories) -> int:
-    """The first frame in which most tracks are seen, at best all."""
+    """Return the first frame in which the most tracks are written, ideally all."""
     if not found.written.any():
         raise OmnitrackError("none of the tracks is seen", "follow points that are, or lower --min-confidence")
     return int(found.written.sum(0).argmax())
 
 
 def curve(numbers: NDArray[np.int64], values: NDArray[np.floating], decimals: int = 4) -> str:
-    """An animation curve as a knob has it, ``{curve x1 2.5 x2 3.5}``; empty braces without keys."""
+    """Return an animation curve in a knob's syntax, ``{curve x1 2.5 x2 3.5}``; empty braces without keys."""
     return f"{{curve {_keys(numbers, values, f'%.{decimals}f')}}}" if len(numbers) else "{}"
 
 
@@ -115,7 +116,7 @@ def _keys(numbers: NDArray[np.int64], values: NDArray[np.generic], form: str) ->
 
 
 def _quoted(name: str) -> str:
-    """A name as Tcl reads it back."""
+    """Return a name quoted for Tcl."""
     for character in ("\\", '"', "[", "]", "$", "{", "}"):
         name = name.replace(character, "\\" + character)
     return f'"{name}"'

@@ -1,13 +1,13 @@
-"""DeepLabCut and SLEAP: poses of animals. Each track is a body part of one animal, or an animal of one body part.
+"""DeepLabCut and SLEAP: poses of animals. Each track is a body part of one animal, or an animal with one body part.
 
 Convention:
-    y down, (0, 0) at the centre of the first pixel, frames from 0 as in the video, lengths in square pixels.
+    y down, (0, 0) at the centre of the first pixel, frames from 0 as in the video, lengths in pixels, which are square.
 
 Source:
-    DeepLabCut, the table of `analyze_videos(save_as_csv=True)`: three rows of header (scorer, bodyparts, coords), then
-    a row a frame, https://deeplabcut.github.io/DeepLabCut/docs/standardDeepLabCut_UserGuide.html.
-    SLEAP, analysis files, https://docs.sleap.ai (sleap.io.convert, sleap.info.write_tracking_h5): arrays as MATLAB has
-    them, that is with their axes turned round; since format 1.1 the first pixel's centre is (0, 0).
+    DeepLabCut, the table of `analyze_videos(save_as_csv=True)`: three header rows (scorer, bodyparts, coords), then
+    one row per frame, https://deeplabcut.github.io/DeepLabCut/docs/standardDeepLabCut_UserGuide.html.
+    SLEAP, analysis files, https://docs.sleap.ai (sleap.io.convert, sleap.info.write_tracking_h5): arrays in MATLAB's
+    order, with reversed axes; since format 1.1 the first pixel's centre is (0, 0).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SCORER = "omnitrack"
 
 
 def deeplabcut(found: Trajectories) -> Iterator[str]:
-    """The table of a single animal; likelihoods are confidences, 0 of a hidden point. What is left out is empty."""
+    """Yield the table of one animal; likelihood is confidence, 0 if occluded; points that are left out are empty."""
     header = io.StringIO()
     lines = csv.writer(header, lineterminator="\n")
     lines.writerow(["scorer", *[SCORER] * (3 * len(found))])
@@ -39,9 +39,9 @@ def deeplabcut(found: Trajectories) -> Iterator[str]:
 
 
 def sleap(found: Trajectories) -> Iterator[bytes]:
-    """Every track an instance with one node; scores are confidences, 0 of a hidden point. What is left out is NaN.
+    """Yield tracks as instances with one node; scores are confidences, 0 if occluded, and NaN for points left out.
 
-    Rows are all frames from 0 to the last: SLEAP has no column that numbers them.
+    Arrays cover all frames from 0 to the last: SLEAP does not store frame numbers.
     """
     import h5py
 

@@ -1,9 +1,9 @@
-"""TAP-Vid, CoTracker and rerun: what research on point tracking reads.
+"""TAP-Vid, CoTracker and rerun: formats of research on point tracking.
 
 Convention:
     TAP-Vid: fractions of the frame, (0, 0) its top left corner, y down. CoTracker: pixels, (0, 0) the centre of the
-    first one. rerun: pixels, (0, 0) the top left corner. Frames are rows, counted from the first that was tracked; in
-    rerun as in the video, from 0. Pixels are square.
+    first pixel. rerun: pixels, (0, 0) the top left corner. Frames are indexed from the first tracked frame; in rerun
+    as in the video, from 0. Pixels are square.
 
 Source:
     TAP-Vid: Doersch et al., NeurIPS 2022, and https://github.com/google-deepmind/tapnet, tapvid/README.md.
@@ -30,7 +30,7 @@ SEEN_GREEN = (60, 220, 120)
 
 
 def tapvid(found: Trajectories) -> Iterator[bytes]:
-    """One video, ``{"video": {"points", "occluded"}}``, with its frames as ``video`` where they are known."""
+    """Yield one video, ``{"video": {"points", "occluded"}}``, with its frames as ``video`` if they are available."""
     entry: dict[str, Any] = {
         "points": (found.from_corner / found.size).astype(np.float32),
         "occluded": ~found.visible,
@@ -54,7 +54,7 @@ def cotracker(found: Trajectories) -> Iterator[bytes]:
 
 
 def rerun(found: Trajectories) -> Iterator[bytes]:
-    """Points2D `tracks` on a timeline `frame`, green where seen and grey where hidden, with the tracks as labels' ids.
+    """Yield Points2D `tracks` on a timeline `frame`: green is visible, grey occluded; keypoint ids are track indices.
 
     Raises:
         OmnitrackError: rerun-sdk is not installed.

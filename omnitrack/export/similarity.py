@@ -1,7 +1,7 @@
-"""The similarity between the places of a set of points in two frames, by least squares.
+"""The least-squares similarity transform between the positions of a set of points in two frames.
 
 Source:
-    Umeyama, Least-squares estimation of transformation parameters between two point patterns, PAMI 1991; in the plane
+    Umeyama, Least-squares estimation of transformation parameters between two point patterns, PAMI 1991; in 2D
     it is one division of complex numbers.
 """
 
@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 
 
 def similarities(points: NDArray[np.float64], known: NDArray[np.bool_], column: int) -> NDArray[np.float64]:
-    """How the points have moved since one frame.
+    """Fit the motion of the points from one frame to every other.
 
     Args:
         points: (N, T, 2).
-        known: (N, T) bool: which of them count.
-        column: The frame that the maps are from.
+        known: (N, T) bool: which points are used.
+        column: The frame from which the maps start.
 
     Returns:
-        (T, 4) rows (scale, angle in radians from x to y, x, y): p -> scale * turn(angle) p + (x, y). Of one common
-        point only the translation; NaN where there is none.
+        (T, 4) rows (scale, angle in radians from x to y, x, y): p -> scale * turn(angle) p + (x, y). With one common
+        point only the translation; NaN without common points.
     """
     found = np.full((points.shape[1], 4), np.nan)
     complex_points = points[..., 0] + 1j * points[..., 1]

@@ -1,8 +1,8 @@
 """USD: one `Points` prim with time samples, in the plane z = 0.
 
 Convention:
-    A unit is a pixel; (0, 0) is the bottom left corner of the frame, y up (upAxis Y). Time codes are the frames,
-    numbered as the images of the series, those of a video from 1. Pixels are square.
+    A unit is a pixel; (0, 0) is the bottom left corner of the frame, y up (upAxis Y). Time codes are the
+    numbers of the image series; frames of a video count from 1. Pixels are square.
 
 Source:
     OpenUSD, UsdGeomPoints and UsdGeomPrimvar, https://openusd.org/release/api/class_usd_geom_points.html.
@@ -19,7 +19,7 @@ from omnitrack.export.contract import Trajectories
 
 
 def points(found: Trajectories) -> Iterator[str]:
-    """Points with `ids`; the primvar `visible` marks hidden ones. Where they are left out, the number varies."""
+    """Yield Points with `ids`; the primvar `visible` is false if occluded; leaving points out varies their number."""
     numbers = found.numbers.tolist()
     yield (
         '#usda 1.0\n(\n    defaultPrim = "tracks"\n'

@@ -1,1 +1,1 @@
-"""Tracks: their structure, and the files that they are written to and read from."""
+"""Tracks: their data structure, and reading and writing their files."""

@@ -1,4 +1,4 @@
-"""Named arrays from files that other programs wrote with numpy (.npz) or torch (.pt)."""
+"""Named arrays from files that other programs wrote with numpy (.npz) or torch (.pt, .pth)."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class Mismatch(Exception):
-    """What is wrong with a file; the caller says with which."""
+    """What is wrong with a file; the caller adds the name of the file."""
 
 
 def read_arrays(path: Path, keys: Collection[str], in_order: tuple[str, ...] = ()) -> Arrays:
-    """Those of the named arrays that a file holds.
+    """Read those of the named arrays that a file contains.
 
     No code in the file is run, and the size of every array is known before it is read.
 
     Args:
-        path: A .npz, or a .pt or .pth of a dictionary of tensors.
-        keys: The names wanted; what else is in the file is not read.
-        in_order: Names for the tensors of a .pt that holds a plain list of them.
+        path: A .npz file, or a .pt or .pth file with a dictionary of tensors.
+        keys: Names of the arrays to read; other arrays in the file are not read.
+        in_order: Names for the tensors of a .pt file that contains a plain list.
 
     Raises:
-        Mismatch: An unreadable, truncated or foreign file, or one whose arrays are no numbers.
-        OmnitrackError: It would take more memory than `omnitrack.limits` allows.
+        Mismatch: The file is unreadable, truncated or foreign, or its arrays are not numeric.
+        OmnitrackError: The content would take more memory than `omnitrack.limits` allows.
     """
     if path.suffix.lower() in TORCH_SUFFIXES:
         arrays = _read_torch(path, keys, in_order)
@@ -66,8 +66,8 @@ def _as_array(key: str, value: Any) -> NDArray[Any]:
 
     if isinstance(value, torch.Tensor):
         value = value.detach()
-        return (value.float() if value.is_floating_point() else value).numpy()  # numpy knows no bfloat16
+        return (value.float() if value.is_floating_point() else value).numpy()  # numpy has no bfloat16
     try:
-        return np.asarray(value)  # plain numbers, or lists of them
+        return np.asarray(value)  # plain numbers, or lists of numbers
     except (ValueError, TypeError, OverflowError, RecursionError):
         raise Mismatch(f"has {key} that is no array of numbers") from None

@@ -1,4 +1,4 @@
-"""From `Tracks` to the files of other programs: frames are numbered, hidden points dealt with, then a format writes."""
+"""From `Tracks` to files of other programs: number the frames, treat occluded points, then write with a format."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from omnitrack.tracks.tracks import Tracks
 
 @dataclass(frozen=True)
 class Footage:
-    """Where the frames of a project are in the footage that other programs open.
+    """The frames of a project within the footage that other programs open.
 
     Attributes:
-        positions: Of each frame of the project, counted from 0 in the whole video.
-        numbers: Of each frame's image in its series; None of a video file.
+        positions: Index of each project frame in the whole video, from 0.
+        numbers: Number of each frame's image in its series; None for a video file.
         size: (width, height) in pixels.
         fps: Frames per second of the whole video.
-        images: A PNG file of each frame; empty where there are none.
+        images: One PNG file per frame; empty if there are none.
     """
 
     positions: NDArray[np.int64]
@@ -38,17 +38,17 @@ class Footage:
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What is asked of an export.
+    """Options of an export.
 
     Attributes:
-        first_frame: Number of the first frame of the project, the others following at their distances; None for the
-            numbers of a series or, where there are none, the format's own count of the whole video.
-        hidden: ``drop``, ``hold`` or ``mark``; None for what the format does usually.
-        min_confidence: Points with less confidence than this count as hidden.
-        names: One a track; () for ``track_0000`` and so on.
+        first_frame: Number of the project's first frame; the other frames keep their distances from it. None for the
+            numbers of an image series, if the format uses them, else the format's numbering of the whole video.
+        hidden: ``drop``, ``hold`` or ``mark``, for occluded points; None for the format's default.
+        min_confidence: Points with a lower confidence count as occluded.
+        names: One per track; () for ``track_0000`` and so on.
         scale: Units per pixel.
-        unit: Of lengths.
-        footage: Where the frames are in the video; None where frame t is the video's.
+        unit: Unit of lengths.
+        footage: Positions of the project's frames in the video; None if both have the same indices.
     """
 
     first_frame: int | None = None
@@ -63,16 +63,16 @@ class ExportOptions:
 def export_tracks(
     tracks: Tracks, path: Path | None, format: ExportFormat, options: ExportOptions | None = None
 ) -> None:
-    """Write tracks as another program reads them, to a file that is either whole or not there, or to standard output.
+    """Write tracks in the format of another program, to standard output or to a file that is complete or absent.
 
     Args:
         tracks: N tracks over T frames.
-        path: The file; missing parents are made. None writes to standard output.
+        path: The file; missing parents are created. None writes to standard output.
         format: From `omnitrack.export.formats.get_format`.
-        options: What is asked.
+        options: Options of the export; None for the defaults.
 
     Raises:
-        OmnitrackError: What the format cannot do, or needs and is not known, or a file that cannot be written.
+        OmnitrackError: An option is unsupported, the video's size or rate is unknown, or the file cannot be written.
     """
     pieces = writer(format)(trajectories(tracks, format, options or ExportOptions()))
     if path is None:
@@ -92,10 +92,10 @@ def export_tracks(
 
 
 def trajectories(tracks: Tracks, format: ExportFormat, options: ExportOptions | None = None) -> Trajectories:
-    """What a format's function is given.
+    """Prepare tracks as the input of a format's function.
 
     Raises:
-        OmnitrackError: As `export_tracks`.
+        OmnitrackError: As in `export_tracks`.
     """
     asked = options or ExportOptions()
     check_tracks(tracks, "the tracks to export")
@@ -167,7 +167,7 @@ def _check(tracks: Tracks, format: ExportFormat, asked: ExportOptions) -> None:
 
 
 def _numbers(tracks: Tracks, format: ExportFormat, asked: ExportOptions) -> NDArray[np.int64]:
-    """(T,) the number that the format gives each frame."""
+    """Return (T,) frame numbers of the format."""
     footage = asked.footage
     if footage is None:
         first = format.first_frame if asked.first_frame is None else asked.first_frame
@@ -180,7 +180,10 @@ def _numbers(tracks: Tracks, format: ExportFormat, asked: ExportOptions) -> NDAr
 
 
 def _held(points: NDArray[np.float64], visible: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Points (N, T, 2) where they were seen last, before that where they are seen first; as they are if never seen."""
+    """Hold occluded points (N, T, 2) at their last visible position.
+
+    Before its first visible frame a point has its position in that frame; a point that is never visible is unchanged.
+    """
     columns = np.arange(visible.shape[1])
     last = np.maximum.accumulate(np.where(visible, columns, -1), axis=1)
     held = np.where(last < 0, visible.argmax(1)[:, None], last) if visible.size else last

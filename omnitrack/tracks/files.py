@@ -1,13 +1,13 @@
-"""Tracks to files and back: .npz, .csv, .json and .h5, all with the same names inside.
+"""Reading and writing tracks as .npz, .csv, .json and .h5, all with the same names inside.
 
 npz    arrays `queries`, `tracks`, `visible`, `confidence`, `depth`, `frames`, `pins`, `size`, `fps`, and `meta` as JSON
        text.
 h5     the same arrays as chunked, compressed datasets; `format`, `size`, `fps` and `meta` are attributes of the file.
-json   one object with the same names, arrays as nested lists, one track a line; an unknown depth is null.
+json   one object with the same names, arrays as nested lists, one track per line; an unknown depth is null.
 csv    columns `track,frame,x,y,visible,confidence,query_frame,query_x,query_y,time_s,pinned`, one row per track and
-       frame, four decimals; `pinned` is 1 where the track was put by hand. Only the first six are required: without
-       the others the query is the first visible row. It has no room for the depth (read back as NaN), the size and
-       the fps (read back as 0), and for pins in frames that are left out.
+       frame, four decimals; `pinned` is 1 if the track was placed manually. Only the first six are required:
+       without the others the query is the first visible row. The format does not store the depth (read back as NaN),
+       the size and the fps (read back as 0), and pins in frames that are left out.
 
 npz, json and h5 keep every float32 exactly.
 """
@@ -36,21 +36,21 @@ from omnitrack.unavailable import unavailable
 H5_FORMAT = "omnitrack-tracks-1"
 ARRAYS = ("queries", "tracks", "visible", "confidence", "depth", "frames", "pins")
 FACTS = ("size", "fps", "meta")
-# One compressed chunk of an .h5 holds about this many elements: whole tracks, so that a slab of tracks is one read.
+# Approximate number of elements in a compressed chunk of an .h5: whole tracks, so that a block of tracks is one read.
 H5_CHUNK_ELEMENTS = 1 << 18
-LARGEST = 1 << 31  # of a frame's number and of a side in pixels
+LARGEST = 1 << 31  # of a frame's index, and of a side in pixels
 
 
 def save_tracks(tracks: Tracks, path: Path | None, format: str | None = None) -> None:
-    """Write tracks to a file that is either whole or not there, or to standard output.
+    """Write tracks to a file that is either complete or absent, or to standard output.
 
     Args:
         tracks: N tracks over T frames.
-        path: The file; missing parents are made. None writes to standard output.
-        format: npz, csv, json or h5; where None, the suffix of `path` decides, and csv on standard output.
+        path: The file; missing parents are created. None writes to standard output.
+        format: npz, csv, json or h5; None for the suffix of `path`, or csv on standard output.
 
     Raises:
-        OmnitrackError: A format nobody knows, arrays that do not fit together, or a file that cannot be written.
+        OmnitrackError: The format is unknown, the arrays do not fit together, or the file cannot be written.
 
     Example:
         >>> import tempfile
@@ -77,14 +77,14 @@ def save_tracks(tracks: Tracks, path: Path | None, format: str | None = None) ->
 
 
 def output_format(path: Path | None, format: str | None = None) -> str:
-    """Which format `save_tracks` will write there; asked before the work whose result a typing error would lose.
+    """Return the format that `save_tracks` will write, to detect a wrong name before the work is done.
 
     Args:
         path: As for `save_tracks`.
         format: As for `save_tracks`.
 
     Raises:
-        OmnitrackError: A format nobody knows, or one that cannot go to standard output, or a directory.
+        OmnitrackError: The format is unknown or cannot go to standard output, or the path is a directory.
 
     Example:
         >>> output_format(Path("tracks.h5"))
@@ -101,19 +101,18 @@ def output_format(path: Path | None, format: str | None = None) -> str:
 
 
 def load_tracks(path: str | Path) -> Tracks:
-    """Read tracks that `save_tracks` or another tracker wrote.
+    """Read tracks that were written by `save_tracks` or another tracker.
 
-    Only `queries`, `tracks` and `visible` are required of an npz, json or h5: without `confidence` the visibility
-    stands in (0 or 1), without `depth` it is NaN, without `frames` they are 0..T-1, without `pins` there are none, and
-    an absent `size` or `fps` is 0.
+    Only `queries`, `tracks` and `visible` are required in an npz, json or h5. The defaults: `confidence` is the
+    visibility (0 or 1), `depth` is NaN, `frames` are 0..T-1, `pins` are empty, and `size` and `fps` are 0.
 
     Args:
         path: A .npz, .csv, .json or .h5 file.
 
     Raises:
-        OmnitrackError: A missing, truncated, damaged or foreign file, wrong shapes, or numbers that are not finite.
+        OmnitrackError: The file is missing, truncated, damaged or foreign, or has wrong shapes or non-finite numbers.
 
-    Example: see `save_tracks`; also a file of arrays that another program wrote.
+    Example: see `save_tracks`; here with a file of arrays from another program.
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "mine.npz"
         >>> np.savez(path, queries=np.zeros((1, 3)), tracks=np.zeros((1, 2, 2)), visible=np.ones((1, 2), bool))
@@ -124,16 +123,16 @@ def load_tracks(path: str | Path) -> Tracks:
 
 
 def load_meta(path: Path) -> dict[str, object]:
-    """What the tracks of a file were made from (`Tracks.meta`); of .npz and .h5 without reading the tracks themselves.
+    """Read the provenance of a file's tracks (`Tracks.meta`); for .npz and .h5 without reading the tracks.
 
     Raises:
-        OmnitrackError: Not a file of tracks, or a damaged one.
+        OmnitrackError: The file is damaged, or not a file of tracks.
     """
     return _meta(_read(path, ("meta",)), str(path))
 
 
 def check_tracks(tracks: Tracks, where: str) -> None:
-    """Raise an `OmnitrackError` that names `where` unless all shapes agree and all numbers (but a depth) are finite."""
+    """Raise an `OmnitrackError` that names `where` unless all shapes agree and all numbers except depths are finite."""
     count, length = len(tracks.queries), len(tracks.frames)
     expected = {
         "queries": (count, 3),
@@ -176,7 +175,7 @@ def _format_of(path: Path | None, format: str | None) -> str:
 
 
 def _read(path: Path, keys: tuple[str, ...] = (*ARRAYS, *FACTS)) -> dict[str, object]:
-    """Those of the named arrays and facts that a file has, and maybe more of them."""
+    """Read those of the named arrays and facts that a file has; the result may contain others."""
     name = _format_of(path, None)
     if not path.is_file():
         raise OmnitrackError(
@@ -186,7 +185,7 @@ def _read(path: Path, keys: tuple[str, ...] = (*ARRAYS, *FACTS)) -> dict[str, ob
         return _READERS[name](path, keys)
     except OmnitrackError:
         raise
-    except Exception as error:  # numpy, HDF5 and json fail in their own ways on what is damaged
+    except Exception as error:  # numpy, HDF5 and json raise different errors for damaged files
         raise unavailable(path, error) or OmnitrackError(
             f"{path} is not a readable {name} file of tracks, or is truncated: {error or type(error).__name__}",
             f"make it again: omnitrack query PROJECT --grid 20@0 -o {path}",
@@ -204,7 +203,7 @@ def _meta(raw: Mapping[str, object], where: str) -> dict[str, object]:
 
 
 def _build(raw: Mapping[str, object], where: str) -> Tracks:
-    """Typed and checked tracks from the arrays of a file, with the documented stand-ins for what it lacks."""
+    """Build typed and checked tracks from the arrays of a file, with the documented defaults for missing ones."""
     missing = [key for key in ("queries", "tracks", "visible") if key not in raw]
     if missing:
         raise OmnitrackError(f"{where} holds no tracks: it lacks {', '.join(missing)}", "give a file that query wrote")
@@ -234,7 +233,7 @@ def _build(raw: Mapping[str, object], where: str) -> Tracks:
 
 
 def _numbers(values: object, key: str) -> NDArray[Any]:
-    # Lists become numbers at once, null NaN: of a list with one long text numpy would make as many as long ones.
+    # Lists become float64 directly, null becomes NaN: one long string would make numpy pad all entries to its length.
     array = values if isinstance(values, (np.ndarray, np.generic)) else np.asarray(values, np.float64)
     array = np.asarray(array)
     if array.dtype.kind not in "biuf":
@@ -257,7 +256,7 @@ def _size(values: object) -> tuple[int, int]:
 
 
 def _write_npz(tracks: Tracks, file: BinaryIO) -> None:
-    # Uncompressed: deflate gains a tenth on such numbers and takes twenty times as long.
+    # Uncompressed: deflate saves a tenth on these numbers and takes twenty times as long.
     np.savez(
         file,
         queries=tracks.queries,
@@ -314,4 +313,4 @@ _READERS: dict[str, Callable[[Path, tuple[str, ...]], dict[str, object]]] = {
     "json": lambda path, keys: read_json(path),
     "h5": _read_h5,
 }
-FORMATS = tuple(_READERS)  # that tracks can be written to and read from
+FORMATS = tuple(_READERS)  # for writing and reading tracks

@@ -1,34 +1,34 @@
-"""Tracks that other trackers saved, and our own, in one form: where points are in each frame, and whether seen.
+"""Tracks saved by other trackers or by omnitrack, in one form: positions and visibility in each frame.
 
-A file is a .npz, or a .pt of a dictionary of tensors (``torch.save({"pred_tracks": ..., ...})``; read with
-``weights_only=True``), with the names, axes and coordinates that the tracker's own code uses. N points, T frames; a
-leading batch axis of one is dropped, and so is a last axis of one of a visibility.
+A file is a .npz, or a .pt with a dictionary of tensors (``torch.save({"pred_tracks": ..., ...})``; read with
+``weights_only=True``), with the names, axes and coordinates of the tracker's own code. N points, T frames; a leading
+batch axis of length one is dropped, and so is a last axis of length one of the visibility.
 
 layout      names in the file                                   axes        coordinates
 cotracker   pred_tracks, pred_visibility [, pred_confidence]    (T, N, 2)   (x, y), pixel centres at integers
-tapir       tracks, visibles or occlusion [+ expected_dist]     (N, T, 2)   (x, y), raster: (0, 0) is a corner
+tapir       tracks, visibles or occlusion [+ expected_dist]     (N, T, 2)   (x, y), raster: (0, 0) at top left corner
 tapnext     tracks, visible_logits                              (T, N, 2)   (y, x), raster
 trackon     pred_trajectory, pred_visibility (first version:    (T, N, 2)   (x, y), raster
             points, visibility)
 omnitrack   tracks, visible (or visibility, or occluded)        (N, T, 2)   (x, y), pixel centres at integers; raster
-            [, confidence, frames, size, raster]                            where `raster` is there and true
+            [, confidence, frames, size, raster]                            if `raster` is present and true
 
-cotracker   CoTracker 1, 2 and 3. `pred_visibility` is true or false, or the probability before the predictor's
-            threshold; then it counts times `pred_confidence`, and over 0.6 is visible, as in CoTracker 3.
+cotracker   CoTracker 1, 2 and 3. `pred_visibility` is boolean, or the probability before the predictor's threshold.
+            It is multiplied by `pred_confidence`, if present; over 0.6 is visible, as in CoTracker 3.
 tapir       TAPIR, BootsTAPIR and the JAX models after ``postprocess_occlusions``. `occlusion` and `expected_dist` are
             logits: visible where (1 - sigmoid(occlusion)) (1 - sigmoid(expected_dist)) is over 0.5.
-tapnext     what TAPNext's PyTorch model itself returns: (y, x), logits of visibility. Once its demo has turned the axes
-            and the coordinates round, `tracks` and `visibles` are `tapir`.
-trackon     Track-On (frames before a query are zeros that are not visible); a probability over 0.8 is visible.
-omnitrack   what ``omnitrack query -o`` writes (.npz, .h5, .json, .csv), and what anybody writes with these names;
-            axes (T, N, 2) are understood where N is not T. `frames` are the frame indices of the T columns.
+tapnext     the output of TAPNext's PyTorch model: (y, x), logits of visibility. Its demo swaps the axes and the
+            coordinates; the resulting `tracks` and `visibles` are `tapir`.
+trackon     Track-On (frames before a query are zeros and not visible); a probability over 0.8 is visible.
+omnitrack   files of ``omnitrack query -o`` (.npz, .h5, .json, .csv), and any file with these names; axes (T, N, 2)
+            are recognised if N is not T. `frames` are the frame indices of the T columns.
 
-``auto`` goes by the names. It refuses names that several trackers could have written without saying in which pixels
-(`tracks` and `visible` without `size`), and, in files of others, as many tracks as frames, where nobody can tell the
-axes apart: the setting ``flow.tracks.layout`` says which it is then. Any other layout takes any of the names.
+``auto`` decides by the names. It refuses names that several trackers use with different pixel coordinates (`tracks`
+and `visible` without `size`). In files of other programs it also refuses as many tracks as frames, because the axes
+are ambiguous. In both cases set ``flow.tracks.layout``. Every layout other than ``auto`` accepts any of the names.
 
-Positions belong to a frame of the file's `size` (width, height), or of ``flow.tracks.width`` and ``height``, or of the
-video. TAPIR's and TAPNext's raw logits come from a model that saw a resized video: then one of the first two is needed.
+Positions refer to a frame of the file's `size` (width, height), else of ``flow.tracks.width`` and ``height``, else of
+the video. Raw logits of TAPIR and TAPNext come from a resized video, so they need one of the first two.
 
 Source:
     facebookresearch/co-tracker, cotracker/predictor.py (scales by (W - 1) / (w - 1): centres at integers);
@@ -62,19 +62,19 @@ from omnitrack.tracks.layouts import (
 
 OUR_SUFFIXES = (".csv", ".json", ".h5")
 SUFFIXES = (".npz", *TORCH_SUFFIXES, *OUR_SUFFIXES)
-OUTSIDE_SHARE = 0.2  # of the visible positions; more of them outside the frame belong to a frame of another size
+OUTSIDE_SHARE = 0.2  # of the visible positions; a larger share outside the frame means a frame of another size
 HINT = "what a file of tracks holds: python -m pydoc omnitrack.tracks.foreign"
 _SIZE_HINT = "say it: --set flow.tracks.width=256 --set flow.tracks.height=256"
 
 
 @dataclass(frozen=True)
 class ForeignTracks:
-    """Where N points are in the T frames of a video, whoever tracked them.
+    """Positions of N points in the T frames of a video, from any tracker.
 
     Attributes:
         positions: (N, T, 2) float32 (x, y), pixels of the original video, centres at integers; finite where visible.
         visible: (N, T) bool.
-        confidence: (N, T) float32: 0 where hidden; where visible from 0.5, the tracker's own threshold, to 1.
+        confidence: (N, T) float32: 0 where occluded; where visible from 0.5 (the tracker's own threshold) to 1.
     """
 
     positions: NDArray[np.float32]
@@ -89,17 +89,17 @@ def load_foreign_tracks(
     layout: str = "auto",
     size: tuple[int, int] | None = None,
 ) -> ForeignTracks:
-    """Read tracks of a video from another tracker's file, or from our own.
+    """Read tracks of a video from a file of another tracker or of omnitrack.
 
     Args:
-        path: A file of one of `SUFFIXES`.
-        num_frames: T of the video.
+        path: A file with one of `SUFFIXES`.
+        num_frames: T, the number of frames of the video.
         video_size: (width, height) of the original video.
         layout: One of `omnitrack.settings.TRACK_LAYOUTS`.
-        size: (width, height) of the frame that positions belong to, where the file does not say it.
+        size: (width, height) of the frame that positions refer to, if the file does not contain it.
 
     Raises:
-        OmnitrackError: A missing, damaged or foreign file, a layout that cannot be told, or tracks of another video.
+        OmnitrackError: The file is missing, damaged or foreign, its layout is ambiguous, or it is of another video.
     """
     if not path.is_file():
         raise OmnitrackError(f"there are no tracks at {path}", f"a file of one of {', '.join(SUFFIXES)}")
@@ -120,7 +120,7 @@ def load_foreign_tracks(
 
 # --- the file ---------------------------------------------------------------------------------------------------
 def _arrays(path: Path, layout: str) -> tuple[Arrays, bool]:
-    """The known arrays of a file, and whether omnitrack wrote it."""
+    """Return the known arrays of a file, and whether omnitrack wrote it."""
     if path.suffix.lower() not in SUFFIXES:
         raise Mismatch("is no file of tracks by its name", f"one of {', '.join(SUFFIXES)}")
     if path.suffix.lower() in OUR_SUFFIXES:
@@ -145,7 +145,7 @@ def _refuse_square(arrays: Arrays, num_frames: int, layout: str) -> None:
 
 
 def _columns(arrays: Arrays, num_frames: int) -> tuple[int, NDArray[np.intp]]:
-    """How many columns the tracks have, and of which frames."""
+    """Return the number of columns of the tracks, and their frames."""
     if "frames" not in arrays:
         return num_frames, np.arange(num_frames)
     frames = numbers(arrays, "frames").ravel()
@@ -163,7 +163,7 @@ def _frame_of(
     video_size: tuple[int, int],
     ours: bool,
 ) -> tuple[int, int]:
-    """(width, height) of the frame that the positions belong to."""
+    """Return (width, height) of the frame that the positions refer to."""
     if stated is None:
         if given is None and has_logits(arrays):
             raise Mismatch("holds the logits of a model that saw a resized video, and not its size", _SIZE_HINT)
@@ -187,7 +187,7 @@ def _placed(
     size: tuple[int, int],
     video_size: tuple[int, int],
 ) -> ForeignTracks:
-    """The reading in pixels of the video, over all its frames; what lies outside the frame is not visible."""
+    """Return the tracks in pixels of the video, over all its frames; points outside the frame are not visible."""
     scale = (np.array(video_size) / size).astype(reading.positions.dtype)
     positions = (reading.positions + 0.5) * scale - 0.5
     with np.errstate(invalid="ignore"):

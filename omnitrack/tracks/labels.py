@@ -1,4 +1,4 @@
-"""Labels of tracks: what each is called, from a table of text."""
+"""Labels of tracks: the name of each track, from a text table."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ EXAMPLE = "its first line is track,label, or label alone with a line for each tr
 
 
 def read_labels(path: Path, count: int) -> list[str]:
-    """The label of each of `count` tracks; empty where the table has none.
+    """Read the label of each of `count` tracks; empty if the table has none.
 
-    Several tracks may bear one label. Of a table with more rows for a track, as a .csv of tracks has them, the rows
+    Several tracks may have the same label. If a table has several rows per track, as a .csv of tracks has, these rows
     must agree.
 
     Args:
-        path: A table with a column ``label`` (or ``name``) and perhaps ``track``, counted from 0; without it the rows
-            are those of the tracks in order.
+        path: A table with a column ``label`` (or ``name``) and optionally ``track``, indexed from 0; without ``track``
+            there is one row per track, in order.
         count: Number of tracks.
 
     Raises:
-        OmnitrackError: The file cannot be read, has no such column, or its tracks are not those.
+        OmnitrackError: The file cannot be read, has no such column, or its tracks do not match.
     """
     if not path.is_file():
         raise OmnitrackError(f"there are no labels at {path}", f"write a table: {EXAMPLE}")
     lines = [text.strip().strip('"') for _, text in read_lines(path).lines]
-    if lines and lines[0].lower() in LABEL_COLUMNS:  # a list, whose labels may have spaces
+    if lines and lines[0].lower() in LABEL_COLUMNS:  # a plain list; its labels may contain spaces
         labels = lines[1:]
         _check_count(path, len(labels), count)
     else:
@@ -57,7 +57,7 @@ def _by_track(table: TextTable, count: int) -> list[str]:
 
 
 def _rows(table: TextTable, count: int) -> Iterator[tuple[int, int]]:
-    """Each row and its track."""
+    """Yield each row and its track."""
     if TRACK_COLUMN not in table.header:
         _check_count(table.path, len(table.rows), count)
         yield from ((row, row) for row in range(count))

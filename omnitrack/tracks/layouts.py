@@ -1,4 +1,4 @@
-"""What the arrays of a tracker's file mean; the layouts by name are in `omnitrack.tracks.foreign`."""
+"""The meaning of the arrays in a tracker's file; `omnitrack.tracks.foreign` describes each layout."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from omnitrack.settings import TRACK_LAYOUTS
 from omnitrack.tracks.array_files import Mismatch
 
 POSITIONS = ("pred_tracks", "pred_trajectory", "tracks", "points")
-LOGITS = ("occlusion", "visible_logits")  # as a model gives them, at the size that it works at
+LOGITS = ("occlusion", "visible_logits")  # the output of a model, at the model's resolution
 SEEN = ("visible", "visibility", "occluded", "visibles", "pred_visibility", *LOGITS)
 KEYS = (
     *POSITIONS,
@@ -30,13 +30,13 @@ _SHAPE_HINT = (
 
 @dataclass(frozen=True)
 class Reading:
-    """What a file says, in the frame that it says it of.
+    """The tracks in a file, in pixels of the frame that the file refers to.
 
     Attributes:
-        positions: (N, T, 2) (x, y), centres at integers, maybe NaN where not visible.
+        positions: (N, T, 2) (x, y), centres at integers; may be NaN where not visible.
         visible: (N, T) bool.
-        confidence: (N, T) as in `ForeignTracks`.
-        corner: What was subtracted from the file's coordinates: 0.5 for raster pixels, else 0.
+        confidence: (N, T), as in `ForeignTracks`.
+        corner: Offset subtracted from the file's coordinates: 0.5 for raster pixels, else 0.
     """
 
     positions: NDArray[np.floating]
@@ -63,16 +63,16 @@ _BY_NAME = {
 
 
 def interpret(arrays: Mapping[str, NDArray[Any]], layout: str, num_frames: int, count: int | None = None) -> Reading:
-    """The tracks among a file's arrays.
+    """Interpret a file's arrays as tracks.
 
     Args:
-        arrays: By name.
-        layout: One of `omnitrack.settings.TRACK_LAYOUTS`, but not ``auto``.
-        num_frames: T that they must have.
-        count: N that they must have; None for any.
+        arrays: The arrays by name.
+        layout: One of `omnitrack.settings.TRACK_LAYOUTS`, except ``auto``.
+        num_frames: Required T.
+        count: Required N; None for any.
 
     Raises:
-        Mismatch: Arrays that are missing, of other shapes, or not numbers.
+        Mismatch: Arrays are missing, have other shapes, or are not numeric.
     """
     rule = _BY_NAME[layout]
     key = position_key(arrays)
@@ -100,10 +100,10 @@ def interpret(arrays: Mapping[str, NDArray[Any]], layout: str, num_frames: int, 
 
 
 def recognised(arrays: Mapping[str, NDArray[Any]]) -> str:
-    """The layout that the names of a file's arrays tell.
+    """Return the layout that the names of a file's arrays imply.
 
     Raises:
-        Mismatch: They do not tell.
+        Mismatch: The names are ambiguous.
     """
     if "pred_trajectory" in arrays or {"points", "visibility"} <= set(arrays):
         return "trackon"
@@ -119,7 +119,7 @@ def recognised(arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def position_key(arrays: Mapping[str, NDArray[Any]]) -> str:
-    """The name of a file's positions."""
+    """Return the name of the array of positions."""
     for name in POSITIONS:
         if name in arrays:
             return name
@@ -127,7 +127,7 @@ def position_key(arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def seen_key(arrays: Mapping[str, NDArray[Any]]) -> str:
-    """The name of what says which points are seen."""
+    """Return the name of the array of visibilities."""
     for name in SEEN:
         if name in arrays:
             return name
@@ -135,13 +135,13 @@ def seen_key(arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def has_logits(arrays: Mapping[str, NDArray[Any]]) -> bool:
-    """Whether what says which points are seen is as a model gives it, before any threshold."""
+    """Whether the visibilities are raw logits of a model, before any threshold."""
     key = seen_key(arrays)
     return key in LOGITS and arrays[key].dtype.kind == "f"
 
 
 def size_of(arrays: Mapping[str, NDArray[Any]]) -> tuple[int, int]:
-    """(width, height) of the frame that a file's positions belong to."""
+    """Return (width, height) of the frame that a file's positions refer to."""
     size = arrays["size"]
     whole = size.shape == (2,) and bool(((size >= 1) & (size <= LARGEST_SIDE) & (size == np.floor(size))).all())
     if not whole:
@@ -150,12 +150,12 @@ def size_of(arrays: Mapping[str, NDArray[Any]]) -> tuple[int, int]:
 
 
 def one(array: NDArray[Any], dimensions: int) -> NDArray[Any]:
-    """The array without a leading batch of one."""
+    """Return the array without a leading batch axis of length one."""
     return array[0] if array.ndim == dimensions + 1 and len(array) == 1 else array
 
 
 def numbers(arrays: Mapping[str, NDArray[Any]], key: str, finite: bool = True) -> NDArray[np.floating]:
-    """An array of numbers, all finite where that is asked."""
+    """Return an array as floats; with `finite`, refuse NaN and infinity."""
     array = arrays[key]
     if array.dtype.kind not in "biuf":
         raise Mismatch(f"has {key} of type {array.dtype}")
@@ -164,9 +164,9 @@ def numbers(arrays: Mapping[str, NDArray[Any]], key: str, finite: bool = True) -
     return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)  # dense tracks are large
 
 
-# --- what is seen -----------------------------------------------------------------------------------------------
+# --- visibility -------------------------------------------------------------------------------------------------
 def _visible_share(arrays: Mapping[str, NDArray[Any]], rule: _Layout) -> tuple[NDArray[np.floating], float]:
-    """The probability of being visible as the tracker counts it, and over what it calls a point visible."""
+    """Return the tracker's probability of being visible, and the threshold above which a point is visible."""
     key = seen_key(arrays)
     share = numbers(arrays, key)
     if has_logits(arrays):

@@ -1,4 +1,4 @@
-"""Tracks in a notebook: as a drawing with a table, and as a pandas DataFrame."""
+"""Tracks in a notebook: a drawing with a table, and a pandas DataFrame."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 EXTRA = "notebook"
-WIDTH = 360  # of the drawing, css pixels
+WIDTH = 360  # of the drawing, in CSS pixels
 DRAWN_TRACKS = 200
 TABLE_ROWS = 8
 HIDDEN = ' stroke-dasharray="2 4"'
-GOLDEN_ANGLE = 137.508  # degrees of hue from one track to the next: neighbours differ
-# What draws tracks is in rooms above this one, which import it; a notebook's user looks for them among the methods.
+GOLDEN_ANGLE = 137.508  # degrees of hue between consecutive tracks, so that neighbours differ
+# Functions that draw tracks are in packages that import this one; notebook users expect them as methods of `Tracks`.
 ABOVE = {"plot": "omnitrack.stages.plot:track_diagram", "show": "omnitrack.view.widget:show_tracks"}
 KINDS = {"track": int, "frame": int, "visible": bool, "query_frame": int, "pinned": bool}
 
 
 def from_above(name: str) -> Callable[..., Any]:
-    """The function of a higher room that a method of `Tracks` is."""
+    """Return the function of a higher package that implements a method of `Tracks`."""
     module, function = ABOVE[name].split(":")
     found: Callable[..., Any] = getattr(import_module(module), function)
     return found
 
 
 def as_pandas(tracks: Tracks) -> DataFrame:
-    """One row a track and frame, with the columns of the CSV; for errors see `Tracks.to_pandas`."""
+    """Return one row per track and frame, with the columns of the CSV; for errors see `Tracks.to_pandas`."""
     pandas = import_extra("pandas", EXTRA)
     names = CSV_COLUMNS + CSV_MORE
     rows = np.concatenate([np.empty((0, len(names))), *csv_blocks(tracks)])
@@ -46,7 +46,7 @@ def as_pandas(tracks: Tracks) -> DataFrame:
 
 
 def as_html(tracks: Tracks) -> str:
-    """The trajectories as SVG, hidden parts dashed, beside a table of the first points."""
+    """Return the trajectories as SVG, occluded parts dashed, beside a table of the first points."""
     shown = _evenly(len(tracks), DRAWN_TRACKS)
     more = f" ({len(shown)} drawn)" if len(shown) < len(tracks) else ""
     width, height = tracks.size
@@ -60,7 +60,7 @@ def as_html(tracks: Tracks) -> str:
 
 
 def _evenly(count: int, most: int) -> list[int]:
-    """Rows over all of them, at most `most`."""
+    """Return at most `most` row indices, evenly spread over `count` rows."""
     return sorted(set(np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()))
 
 
@@ -78,7 +78,7 @@ def _drawn(tracks: Tracks, row: int) -> str:
 
 
 def _pieces(visible: NDArray[np.bool_]) -> Iterator[tuple[bool, slice]]:
-    """Steps between frames, as long as both ends are seen, or not: slices over their ends."""
+    """Yield runs of steps between frames: whether both ends of each step are visible, and the slice of its frames."""
     start, steps = 0, (visible[1:] & visible[:-1]).tolist()
     for seen, group in groupby(steps):
         length = len(list(group))

@@ -1,7 +1,7 @@
-"""Query points in files: rows (t, x, y) as a table of text, .npy or .npz, and tracks, asked again with their pins.
+"""Query points in files: rows (t, x, y) as a text table, .npy or .npz; or tracks, whose queries and pins are reused.
 
-In a table with a column ``track`` the first row of a track is its query and every further one a pin: where the track is
-in another frame.
+In a table with a column ``track`` the first row of a track is its query, and every further row is a pin: the position
+of the track in another frame.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from omnitrack.tracks.text_tables import SHOWN, TextTable, read_text_table
 
 COLUMNS = ("t", "x", "y")
 TRACK = "track"
-ALIASES = {"frame": "t"}  # as files of tracks call it
+ALIASES = {"frame": "t"}  # the name in files of tracks
 TABLES = (".csv", ".tsv", ".txt")
 SUFFIXES = (*TABLES, ".npy", ".npz", ".json", ".h5")
 Numbers = NDArray[np.float64]
@@ -28,13 +28,13 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class PointFile:
-    """What a file asks for.
+    """The queries and pins of a file.
 
     Attributes:
         queries: (N, 3) rows (t, x, y), N > 0.
-        pins: (M, 4) rows (track, t, x, y), track one of the N rows.
-        place: Names the place of a query in the file.
-        pin_place: Names the place of a pin in the file.
+        pins: (M, 4) rows (track, t, x, y); track is an index of the N rows.
+        place: Returns the location of a query in the file, for messages.
+        pin_place: Returns the location of a pin in the file, for messages.
     """
 
     queries: Numbers
@@ -47,13 +47,13 @@ def read_points(path: Path) -> PointFile:
     """Read query points, and pins if there are any.
 
     Args:
-        path: A .csv, .tsv or .txt whose first line names the columns t (or frame), x and y in any order, and perhaps
-            track, or that has rows t,x,y at once, see `read_text_table`; a .npy of shape (N, 3); a .npz with an array
-            of that shape under ``queries`` or ``points``, and perhaps ``pins`` (M, 4); or tracks as `save_tracks`
-            wrote them.
+        path: A .csv, .tsv or .txt whose first line names the columns t (or frame), x and y in any order, and optionally
+            track, or that has rows t,x,y without a header, see `read_text_table`; a .npy of shape (N, 3); a .npz with
+            an array of that shape called ``queries`` or ``points``, and optionally ``pins`` (M, 4); or tracks written
+            by `save_tracks`.
 
     Raises:
-        OmnitrackError: A missing, empty or damaged file, with the line in a table.
+        OmnitrackError: The file is missing, empty or damaged; for a table, the message names the line.
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -76,7 +76,7 @@ def _in_rows(path: Path, queries: Numbers, pins: Numbers) -> PointFile:
 
 
 def _of_tracks(path: Path) -> PointFile:
-    """The queries and pins of a file of tracks."""
+    """Read the queries and pins of a file of tracks."""
     tracks = load_tracks(path)
     queries, pins = tracks.queries.astype(np.float64), tracks.pins.astype(np.float64)
     return PointFile(queries, pins, lambda row: f"{path} track {row}", lambda row: f"{path} track {pins[row, 0]:g}")
@@ -100,7 +100,7 @@ def _read_table(path: Path) -> PointFile:
 
 
 def _columns(table: TextTable) -> list[int]:
-    """Where a table has t, x, y and perhaps the track."""
+    """Return the columns of t, x, y and, if present, the track."""
     if not table.header:
         wide = len(table.rows[0]) if table.rows else len(COLUMNS)
         if wide != len(COLUMNS):
@@ -119,7 +119,7 @@ def _not_points(table: TextTable, where: str, fields: list[str]) -> OmnitrackErr
 
 
 def _read_arrays(path: Path) -> tuple[Numbers, Numbers]:
-    """Queries (N, 3) and pins (M, 4)."""
+    """Read queries (N, 3) and pins (M, 4)."""
     pins: NDArray = np.zeros((0, 4))
     try:
         if path.suffix.lower() == ".npy":

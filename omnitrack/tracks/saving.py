@@ -1,4 +1,4 @@
-"""One name or suffix for every file that tracks can be written to: omnitrack's own formats and other programs'."""
+"""Writing tracks in any format by its name or suffix: omnitrack's own formats and those of other programs."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def save_as(tracks: Tracks, path: Path | None, format: str | None, options: Mapp
     """Write tracks in any format.
 
     Args:
-        tracks: What to write.
+        tracks: The tracks to write.
         path: The file; None writes to standard output.
-        format: A name; None goes by the suffix.
-        options: Fields of `ExportOptions`; omnitrack's own formats keep everything and take none.
+        format: Name of the format; None for the suffix of `path`.
+        options: Fields of `ExportOptions`; omnitrack's own formats accept only `footage`, which they ignore.
 
     Raises:
-        OmnitrackError: A format nobody knows, what a format cannot do, or a file that cannot be written.
+        OmnitrackError: The format is unknown or does not support an option, or the file cannot be written.
     """
     found = find_format(path, format)
     try:
@@ -44,10 +44,10 @@ def save_as(tracks: Tracks, path: Path | None, format: str | None, options: Mapp
 
 
 def find_format(path: Path | None, name: str | None) -> ExportFormat | str:
-    """The export format, or the name of one of omnitrack's own, that a name or else a suffix says.
+    """Return the export format, or the name of an omnitrack format, for a name or else a suffix.
 
     Raises:
-        OmnitrackError: Nobody knows it.
+        OmnitrackError: The format is unknown.
     """
     if name is not None:
         return name if name in FORMATS else get_format(name)

@@ -16,12 +16,12 @@ from omnitrack.limits import check_content
 from omnitrack.tracks.text_tables import read_lines, split_fields
 from omnitrack.tracks.tracks import Tracks
 
-CSV_COLUMNS = ("track", "frame", "x", "y", "visible", "confidence")  # these every file has
+CSV_COLUMNS = ("track", "frame", "x", "y", "visible", "confidence")  # required in every file
 CSV_MORE = ("query_frame", "query_x", "query_y", "time_s", "pinned")
 CSV_QUERY = CSV_MORE[:3]
 CSV_ROW = "%d,%d,%.4f,%.4f,%d,%.4f,%d,%.4f,%.4f,%.6f,%d\n"
 CSV_ROWS_AT_ONCE = 1 << 16
-LIST_BYTES, NUMBER_BYTES = 96, 32  # what Python takes for a short list, and for a number in one
+LIST_BYTES, NUMBER_BYTES = 96, 32  # memory that Python takes for a short list, and for a number in a list
 JSON_FORMAT = "omnitrack-tracks-1"
 
 
@@ -34,7 +34,7 @@ def write_csv(tracks: Tracks, file: BinaryIO) -> None:
 
 
 def csv_blocks(tracks: Tracks) -> Iterator[NDArray[np.float64]]:
-    """The rows of a CSV, track by track: blocks (R, 11) of `CSV_COLUMNS` and `CSV_MORE`."""
+    """Yield the rows of a CSV, track by track: blocks (R, 11) of `CSV_COLUMNS` and `CSV_MORE`."""
     count, length = tracks.visible.shape
     pinned = _pinned(tracks)
     seconds = tracks.frames / tracks.fps if tracks.fps else np.full(length, np.nan)
@@ -55,10 +55,10 @@ def csv_blocks(tracks: Tracks) -> Iterator[NDArray[np.float64]]:
 
 
 def read_csv(path: Path) -> dict[str, object]:
-    """The arrays of a CSV of tracks, its rows and columns in any order.
+    """Read the arrays of a CSV of tracks, with rows and columns in any order.
 
-    Where a file does not say what a track's query was, it is its first visible row; and where not what was pinned,
-    nothing was.
+    Without columns for the query, the query of a track is its first visible row; without the column ``pinned`` there
+    are no pins.
     """
     columns = _columns(path)
     names = list(columns)
@@ -87,12 +87,12 @@ def read_csv(path: Path) -> dict[str, object]:
 
 
 def _columns(path: Path) -> dict[str, NDArray[np.float64]]:
-    """The columns that are read, by name, the required ones first."""
+    """Read the columns in use, by name, the required columns first."""
     text = read_lines(path)
     fields = [split_fields(path, line, text.separator) for _, line in text.lines[:2]]
     header = [field.lower() for field in fields[0]] if fields else []
     if len(fields) > 1 and len(fields[1]) == len(header) + 1:
-        header = ["", *header]  # R leaves out the name of its row names
+        header = ["", *header]  # R omits the name of the column of row names
     missing = [name for name in CSV_COLUMNS if name not in header]
     if missing:
         raise OmnitrackError(
@@ -118,14 +118,14 @@ def _columns(path: Path) -> dict[str, NDArray[np.float64]]:
 
 
 def _numbers(lines: Iterable[str], separator: str, columns: list[int]) -> NDArray[np.float64]:
-    """(rows, len(columns)) numbers; a decimal comma is one where it does not separate."""
+    """Return (rows, len(columns)) numbers; a comma is a decimal comma unless it is the separator."""
     plain = lines if separator == "," else (line.replace(",", ".") for line in lines)
     between = None if separator == " " else separator
     return np.loadtxt(plain, delimiter=between, ndmin=2, usecols=columns, quotechar='"')
 
 
 def _queries(named: NDArray[np.float64], path: Path) -> NDArray[np.float64]:
-    """The query (N, 3) of each track, of what every row (N, T, 3) says that it is."""
+    """Return the query (N, 3) of each track from the queries in its rows (N, T, 3), which must agree."""
     different = (named != named[:, :1]).any((1, 2))
     if different.any():
         raise OmnitrackError(
@@ -136,7 +136,7 @@ def _queries(named: NDArray[np.float64], path: Path) -> NDArray[np.float64]:
 
 
 def _pinned(tracks: Tracks) -> NDArray[np.bool_]:
-    """(N, T) bool: where there is a pin; one in a frame that is left out has no row."""
+    """Return (N, T) bool: whether there is a pin; a pin in a frame that is left out has no entry."""
     pinned = np.zeros(tracks.visible.shape, bool)
     columns = np.searchsorted(tracks.frames, tracks.pins[:, 1])
     there = np.append(tracks.frames, -1)[columns] == tracks.pins[:, 1]
@@ -157,14 +157,14 @@ def write_json(tracks: Tracks, file: BinaryIO) -> None:
     for key in ("queries", "pins", "tracks", "visible", "confidence", "depth"):
         file.write(f',\n"{key}": ['.encode())
         for index, values in enumerate(getattr(tracks, key)):
-            # Track by track: the nested lists of a whole dense query would take many times its memory.
+            # Track by track: nested lists of a whole dense query would take many times its memory.
             file.write(((",\n" if index else "\n") + json.dumps(_plain(values))).encode())
         file.write(b"]")
     file.write(b"}\n")
 
 
 def read_json(path: Path) -> dict[str, object]:
-    """The arrays of a JSON file of tracks; its null depths become NaN."""
+    """Read the arrays of a JSON file of tracks; null depths stay None, which the caller turns into NaN."""
     data = path.read_bytes()
     lists, values = data.count(b"[") + data.count(b"{"), data.count(b",")
     check_content(str(path), lists * LIST_BYTES + values * NUMBER_BYTES + 5 * len(data), len(data))
@@ -183,7 +183,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _plain(values: NDArray) -> list[object]:
-    """Nested lists with null for NaN and infinity, which JSON has no word for."""
+    """Return nested lists with null for NaN and infinity, which JSON cannot represent."""
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         known = np.isfinite(values)
         values = values.astype(object)

@@ -1,4 +1,4 @@
-"""Tables in text files as spreadsheets, R and people write them: what separates, quotes and encodes is found out."""
+"""Text tables as written by spreadsheets, R and people; separators, quotes and the encoding are detected."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.limits import check_content
 from omnitrack.unavailable import unavailable
 
-SEPARATORS = ("\t", ";", ",")  # the first that a table has; before a comma, which may be a decimal one
-LINE_BYTES, FIELD_BYTES = 160, 72  # what Python takes for a short line with its number, and for a field of it
+SEPARATORS = ("\t", ";", ",")  # in order of precedence; the comma is last, because it may be a decimal comma
+LINE_BYTES, FIELD_BYTES = 160, 72  # memory that Python takes for a short line with its number, and for a field
 SHOWN = 80  # characters of a line in a message
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
@@ -25,14 +25,14 @@ _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table of text.
+    """A text table.
 
     Attributes:
         path: Its file.
-        header: Names of the columns in lower case; empty where the first row is numbers already.
+        header: Names of the columns in lower case; empty if the first row is numeric.
         rows: The fields of each row.
-        lines: Number of the line of each row in the file.
-        first_line: That of the header, or of the first row.
+        lines: Line number of each row in the file.
+        first_line: Line number of the header or, without a header, of the first row.
     """
 
     path: Path
@@ -42,10 +42,10 @@ class TextTable:
     first_line: int = 1
 
     def numbers(self, columns: Sequence[int]) -> NDArray[np.float64]:
-        """(rows, len(columns)) numbers of some columns; a decimal comma is one where it does not separate.
+        """Return (rows, len(columns)) numbers of some columns; a comma in a field is a decimal comma.
 
         Raises:
-            OmnitrackError: A field is no number, or is missing.
+            OmnitrackError: A field is missing or not a number.
         """
         values = np.empty((len(self.rows), len(columns)))
         for row, fields in enumerate(self.rows):
@@ -59,18 +59,18 @@ class TextTable:
         return values
 
     def place(self, row: int) -> str:
-        """Where a row is, for messages."""
+        """Return the location of a row, for messages."""
         return f"{self.path} line {self.lines[row]}"
 
 
 def read_text_table(path: Path) -> TextTable:
     """Read a table whose columns are separated by tabs, semicolons, commas or spaces, quoted or not.
 
-    Blank lines and lines that begin with # do not count. UTF-8 and UTF-16 (by its mark) are read, and Windows' Latin.
-    A column of row names without a name in the header, as R writes it, is taken for one without a name.
+    Blank lines and lines that begin with # are skipped. Encodings are UTF-8, UTF-16 (with a byte order mark) and
+    Windows-1252. A column of row names that is missing from the header, as R writes it, gets an empty name.
 
     Raises:
-        OmnitrackError: The file cannot be read, is no text, or is larger than `omnitrack.limits` allows.
+        OmnitrackError: The file cannot be read, is not text, or is larger than `omnitrack.limits` allows.
     """
     found = read_lines(path)
     separator = found.separator
@@ -87,12 +87,12 @@ def read_text_table(path: Path) -> TextTable:
 
 @dataclass(frozen=True)
 class TextLines:
-    """The lines of a table that count, not yet taken apart.
+    """The lines of a table, not yet split; without blank lines and comments.
 
     Attributes:
-        separator: Between columns.
+        separator: Separator of the columns.
         lines: Number and text of each line.
-        is_whole: Whether the last line has an end.
+        is_whole: Whether the last line ends with a line break.
     """
 
     separator: str
@@ -101,10 +101,10 @@ class TextLines:
 
 
 def read_lines(path: Path) -> TextLines:
-    """The lines of a table, see `read_text_table`.
+    """Read the lines of a table, see `read_text_table`.
 
     Raises:
-        OmnitrackError: As `read_text_table`.
+        OmnitrackError: As in `read_text_table`.
     """
     text = _text(path)
     count = text.count("\n") + text.count("\r") + 1
@@ -114,10 +114,10 @@ def read_lines(path: Path) -> TextLines:
 
 
 def split_fields(path: Path, line: str, separator: str) -> list[str]:
-    """The fields of a line of a table, without quotes and without empty ones at its end.
+    """Split a line of a table into fields, without quotes and without empty fields at its end.
 
     Raises:
-        OmnitrackError: A quote or a field has no end.
+        OmnitrackError: A field is longer than Python's csv module allows.
     """
     if separator == " ":
         line = " ".join(line.split())
@@ -125,7 +125,7 @@ def split_fields(path: Path, line: str, separator: str) -> list[str]:
         fields = [field.strip() for field in next(csv.reader([line], delimiter=separator, skipinitialspace=True))]
     except csv.Error as error:
         raise OmnitrackError(f"{path} is not a table: {error}", "separate its columns by commas") from error
-    while fields and not fields[-1]:  # a separator at the end
+    while fields and not fields[-1]:  # the line ends with a separator
         fields.pop()
     return fields
 
@@ -148,7 +148,7 @@ def _text(path: Path) -> str:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """The lines that count, each with its number."""
+    """Yield each line that is not blank or a comment, with its number."""
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip() and not line.lstrip().startswith("#"):
             yield number, line

@@ -1,4 +1,4 @@
-"""The answer to a query: where N points are in T frames, in one structure that every room shares."""
+"""The result of a query: positions of N points in T frames, in one structure that all packages share."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Tracks:
         visible: (N, T) bool.
         confidence: (N, T) float32 in [0, 1].
         depth: (N, T) float32, the field's depth of the point in each frame (arbitrary unit, smaller is nearer).
-        frames: (T,) int64 frame indices of the project that the T columns stand for.
+        frames: (T,) int64 frame indices of the project for the T columns.
         size: (width, height) of the original video in pixels.
         fps: Frames per second of the project.
-        meta: What the tracks were made from (plain JSON values).
-        pins: (M, 4) float32 rows (track, t, x, y): where tracks were put by hand in further frames.
+        meta: Provenance of the tracks (plain JSON values).
+        pins: (M, 4) float32 rows (track, t, x, y): manual positions of tracks in further frames.
 
     Example:
         >>> visible = np.array([[True, False]])
@@ -63,22 +63,22 @@ class Tracks:
         return len(self.queries)
 
     def save(self, path: str | Path, format: str | None = None, **options: Any) -> None:
-        """Write the tracks to a file, in omnitrack's formats or in those of `omnitrack export`.
+        """Write the tracks to a file, in a format of omnitrack or of `omnitrack export`.
 
         Args:
-            path: The file; missing parents are made.
-            format: A name; None goes by the suffix: .npz, .csv, .json and .h5 are omnitrack's own, .nk is Nuke's ...
-            options: Of an export: `omnitrack.tracks.exporting.ExportOptions`.
+            path: The file; missing parents are created.
+            format: Name of the format; None for the suffix: .npz, .csv, .json and .h5 (omnitrack's own), .nk (Nuke) ...
+            options: Options of an export, see `omnitrack.tracks.exporting.ExportOptions`.
 
         Raises:
-            OmnitrackError: A format nobody knows, what a format cannot do, or a file that cannot be written.
+            OmnitrackError: The format is unknown or does not support an option, or the file cannot be written.
         """
         from omnitrack.tracks.saving import save_as
 
         save_as(self, Path(path), format, options)
 
     def to_pandas(self) -> DataFrame:
-        """The columns of the CSV, one row a track and frame, as a pandas DataFrame.
+        """Return the columns of the CSV, one row per track and frame, as a pandas DataFrame.
 
         Raises:
             OmnitrackError: pandas is not installed.
@@ -91,38 +91,38 @@ class Tracks:
         """Draw the tracks over time; needs matplotlib (the extra ``plot``).
 
         Args:
-            plot: tracks (x, y, speed and confidence), speed or confidence.
-            scale: Length of a pixel, for lengths and speeds in units; None tells them in pixels.
-            unit: Its name; None says micrometres.
+            plot: ``tracks`` (x, y, speed and confidence), ``speed`` or ``confidence``.
+            scale: Length of a pixel, for lengths and speeds in `unit`; None for pixels.
+            unit: Name of the unit; None for micrometres.
 
         Returns:
-            `omnitrack.plotting.diagram.Diagram`: a notebook shows it, `save` writes it, `figure` is matplotlib's.
+            `omnitrack.plotting.diagram.Diagram`: notebooks display it, `save` writes it, `figure` is matplotlib's.
 
         Raises:
-            OmnitrackError: A plot nobody knows, no tracks, a scale that is none, or no matplotlib.
+            OmnitrackError: The plot is unknown, there are no tracks, the scale is invalid, or matplotlib is missing.
         """
         from omnitrack.tracks.notebook import from_above
 
         return from_above("plot")(self, plot, scale, unit)
 
     def show(self, project: Any = None) -> Any:
-        """Show the tracks in a notebook: play, zoom, trails, a timeline a point, export (the extra ``notebook``).
+        """Show the tracks in a notebook: play, zoom, trails, one timeline per point, export (the extra ``notebook``).
 
         Args:
-            project: Has the frames below them: what `omnitrack.open` returned, or its directory; None for plain grey.
+            project: The project whose frames to show, from `omnitrack.open`, or its directory; None for plain grey.
 
         Returns:
-            `omnitrack.view.widget.PageWidget`: the page, until its `close`.
+            `omnitrack.view.widget.PageWidget`: the page, which runs until its `close`.
 
         Raises:
-            OmnitrackError: Not in a notebook, packages are missing, no tracks, or those of another project.
+            OmnitrackError: Not in a notebook, packages or tracks are missing, or the tracks are of another project.
         """
         from omnitrack.tracks.notebook import from_above
 
         return from_above("show")(self, project)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the trajectories, and a table of the first points."""
+        """Return what a notebook displays: the trajectories, and a table of the first points."""
         from omnitrack.tracks.notebook import as_html
 
         return as_html(self)

@@ -1,1 +1,1 @@
-"""Videos and images: reading and writing them."""
+"""Reading and writing videos and images."""

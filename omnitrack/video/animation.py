@@ -1,4 +1,4 @@
-"""Animated PNG and WebP, which imageio reads: OpenCV takes an animation for its first picture."""
+"""Animated PNG and WebP, read by imageio: OpenCV reads only the first image of an animation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ANIMATED_SUFFIXES = (".png", ".apng", ".webp")
 
 
 def count_pictures(path: Path) -> int:
-    """How many pictures a PNG or WebP holds; 1 of other files, and where nobody can tell."""
+    """Return the number of images in a PNG or WebP; 1 for other files, or if the number cannot be determined."""
     if path.suffix.lower() not in ANIMATED_SUFFIXES:
         return 1
     import imageio.v3 as imageio
@@ -26,19 +26,19 @@ def count_pictures(path: Path) -> int:
     try:
         about = imageio.improps(path, index=..., plugin="pillow")  # type: ignore[arg-type]
         return about.n_images or 1
-    except Exception:  # damaged, or no image: the reader of single pictures says what is wrong
+    except Exception:  # damaged, or not an image: the reader of single images reports the cause
         return 1
 
 
 class AnimatedImage(VideoReader):
-    """The pictures of one file as a video; its rate is the mean of their delays.
+    """The images of one file as a video; the frame rate is that of their mean delay.
 
     Args:
         path: The file.
         levels: See `omnitrack.video.levels.find_levels`.
 
     Raises:
-        OmnitrackError: A picture in it cannot be decoded, or is larger than `omnitrack.limits` allows.
+        OmnitrackError: An image in the file cannot be decoded, or is larger than `omnitrack.limits` allows.
     """
 
     def __init__(self, path: Path, levels: str = AUTO_LEVELS) -> None:
@@ -59,7 +59,7 @@ class AnimatedImage(VideoReader):
             yield to_rgb8(picture, self._levels)
 
     def _pictures(self) -> Iterator[tuple[NDArray[Any], float]]:
-        """Each picture (H, W, C), and its delay in milliseconds, 0 where there is none."""
+        """Yield each image (H, W, C), and its delay in milliseconds, 0 if there is none."""
         import imageio.v3 as imageio
 
         try:
@@ -70,7 +70,7 @@ class AnimatedImage(VideoReader):
                     yield (picture[..., None] if picture.ndim == 2 else picture), float(delay)
         except OmnitrackError:
             raise
-        except Exception as error:  # Pillow has no one name for what is damaged
+        except Exception as error:  # Pillow raises different errors for damaged files
             raise OmnitrackError(
                 f"{self.path} cannot be read: {error}", "it is damaged or incomplete: copy or export it again"
             ) from error

@@ -1,4 +1,4 @@
-"""Which planes of a stack are the frames of a video, where it has more axes than time."""
+"""The planes that become the frames of a video, for stacks with more axes than time."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _NAMES = {_TIME: "time points", _DEPTH: "planes", _COLOUR: "channels"}
 
 @dataclass(frozen=True)
 class FramePlan:
-    """How to take a frame out of a stack.
+    """How to extract a frame from a stack.
 
     Attributes:
         frames: Number of frames.
-        time: Place of the axis that frames lie along, None for a single picture.
-        colours: Place of the axis whose two or three entries become red, green and blue, None where there is none.
-        picks: The entry that is taken of every other axis, by its place.
-        notes: What was decided, one line each.
+        time: Index of the axis along which frames lie; None for a single image.
+        colours: Index of the axis whose two or three entries become red, green and blue; None if there is none.
+        picks: The entry that is taken from every other axis, by the axis's index.
+        notes: The decisions, one line each.
     """
 
     frames: int
@@ -30,14 +30,15 @@ class FramePlan:
 
 
 def plan_frames(axes: str, shape: tuple[int, ...]) -> FramePlan:
-    """Decide by the names of a stack's axes.
+    """Choose the frames by the names of a stack's axes.
 
-    Frames lie along T; without one along an axis of no name, then along Z, then along more than three channels. Two or
-    three channels become red, green and blue; of more the first is taken. Of Z beside time the middle plane is taken.
+    Frames lie along T, else along an axis other than Z and C, else along Z, else along more than three channels. Two or
+    three channels become red, green and blue; of more channels, the first is taken. If frames do not lie along Z, its
+    middle plane is taken.
 
     Args:
-        axes: One letter an axis, as OME and tifffile name them: ``TZCYX``.
-        shape: Their lengths.
+        axes: One letter per axis, as OME and tifffile name them: ``TZCYX``.
+        shape: Lengths of the axes.
 
     Example:
         >>> plan_frames("TZCYX", (9, 5, 2, 64, 96)).picks
@@ -52,7 +53,7 @@ def plan_frames(axes: str, shape: tuple[int, ...]) -> FramePlan:
     colours = known.get(_COLOUR)
     has_samples = "S" in axes and length[axes.index("S")] > 1
     if time is not None and time == colours and length[time] <= 3:
-        time = None  # one picture in colour
+        time = None  # a single colour image
     if colours is not None and (colours == time or length[colours] > 3 or has_samples):
         colours = None
     notes = []
@@ -72,7 +73,7 @@ def plan_frames(axes: str, shape: tuple[int, ...]) -> FramePlan:
 
 
 def plane_index(plan: FramePlan, axes: str, frame: int, channel: int = 0) -> tuple[int | slice, ...]:
-    """Where the plane of a frame and of a channel of `plan.colours` lies in the stack, one entry an axis."""
+    """Return the index in the stack of a frame's plane, for one channel of `plan.colours`: one entry per axis."""
     chosen: dict[int, int] = {place: 0 for place, axis in enumerate(axes) if axis not in PICTURE_AXES} | plan.picks
     if plan.time is not None:
         chosen[plan.time] = frame
@@ -82,5 +83,5 @@ def plane_index(plan: FramePlan, axes: str, frame: int, channel: int = 0) -> tup
 
 
 def count_planes(lengths: dict[str, int]) -> int:
-    """How many planes axes of these lengths have."""
+    """Return the number of planes of axes with these lengths."""
     return prod(lengths.values())

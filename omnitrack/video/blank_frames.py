@@ -1,4 +1,4 @@
-"""Frames of one colour within a clip: nothing can be followed through them."""
+"""Frames of uniform colour in a clip: nothing can be tracked through them."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from numpy.typing import NDArray
 
 from omnitrack.video.numbers import ranges
 
-BLANK_DEVIATION = 1.0  # of 255, in every channel: an encoded black frame has less, the dimmest scene more
+BLANK_DEVIATION = 1.0  # of 255, in every channel: an encoded black frame has less, even the dimmest scene has more
 
 
 class BlankFrames:
-    """Finds them, frame by frame, and says which they were."""
+    """Finds the blank frames of a clip, frame by frame, and reports their indices."""
 
     def __init__(self) -> None:
         self.indices: list[int] = []
 
     def look(self, index: int, frame: NDArray[np.uint8]) -> None:
-        """Take note of a frame (H, W, 3) where it is blank; `index` is its name in the message."""
+        """Record a frame (H, W, 3) if it is blank; `index` is its number in the message."""
         import cv2
 
         if cv2.meanStdDev(frame)[1].max() < BLANK_DEVIATION:
             self.indices.append(index)
 
     def warning(self, source: str) -> str | None:
-        """One line that names the blank frames of `source`, None where there are none."""
+        """Return one line that names the blank frames of `source`; None if there are none."""
         if not self.indices:
             return None
         which = "frame" if len(self.indices) == 1 else "frames"

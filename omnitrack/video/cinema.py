@@ -1,4 +1,4 @@
-"""Stills of film work: EXR in linear light, by OpenEXR, and DPX in 8 bits as it is stored, by ffmpeg."""
+"""Image formats of film production: EXR in linear light, by OpenEXR, and DPX as stored, in 8 bits, by ffmpeg."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _LUMINANCE = "Y"
 
 
 def read_cinema(path: Path) -> NDArray[Any]:
-    """Read an EXR as (H, W, 1 or 3) floats in linear light, or a DPX as (H, W, 3) uint8 RGB as it is stored.
+    """Read an EXR as (H, W, 1 or 3) floats in linear light, or a DPX as (H, W, 3) uint8 RGB without colour conversion.
 
-    Of an EXR's images the first one with colours is read, those of no layer before those of one, else the luminance or
-    the only channel. Its colours are premultiplied: over black they stand as they are.
+    The first image with colours in an EXR is read, images without a layer name first, else the luminance or the only
+    channel. EXR colours are premultiplied, so over black they are unchanged.
 
     Raises:
-        OmnitrackError: The file is missing, damaged or no such image, or OpenEXR is not installed.
+        OmnitrackError: The file is missing, damaged or not such an image, or OpenEXR is not installed.
     """
     if path.suffix.lower() in LIGHT_SUFFIXES:
         return read_exr(path, lambda parts: _picture(path, parts))
@@ -35,9 +35,9 @@ def read_cinema(path: Path) -> NDArray[Any]:
 
 
 def _picture(path: Path, parts: Sequence[ExrPart]) -> Choice:
-    """The channels that are shown."""
+    """Choose the channels to show."""
     layers = [(index, layer) for index, part in enumerate(parts) for layer in _layers(part)]
-    layers.sort(key=lambda place: bool(place[1]))  # those of no layer first, else as they are in the file
+    layers.sort(key=lambda place: bool(place[1]))  # images without a layer first, else in the file's order
     for wanted in (_COLOURS, (_LUMINANCE,)):
         for index, layer in layers:
             names = [layer + name for name in wanted]
@@ -51,7 +51,7 @@ def _picture(path: Path, parts: Sequence[ExrPart]) -> Choice:
 
 
 def _layers(part: ExrPart) -> list[str]:
-    """What stands before the names of channels, with its dot."""
+    """Return the layer prefixes of the channel names, with their dots."""
     return list(dict.fromkeys(name[: name.rfind(".") + 1] for name in part.channels))
 
 

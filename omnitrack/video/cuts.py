@@ -1,11 +1,11 @@
-"""Hard cuts, found while frames stream by.
+"""Detection of hard cuts in a stream of frames.
 
-At a hard cut the picture changes from one frame to the next, while the frames before are alike among themselves and so
-are those after. What of a frame is lost, and how many of its colours change (`likeness.py`), is held against the
-same of the frames next to the cut, so that a clip of fast motion is measured by its own motion.
+At a hard cut the image changes from one frame to the next, while the frames before it are similar to each other, and so
+are the frames after it. Two measures of `likeness.py`, the share of the image that is lost and the share of colours
+that change, are compared with the same measures beside the cut, so that fast motion is judged by the clip's own motion.
 
-A frame or a few that show far less detail than what surrounds them (a flash, a black frame, a covered lens) do not end
-a shot to which the clip returns. What changes gradually, as in a fade, is no hard cut.
+A few frames with far less detail than the frames around them (a flash, a black frame, a covered lens) do not end a shot
+to which the clip returns. A gradual change, as in a fade, is not a hard cut.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from omnitrack.video.likeness import COARSE, SAME_SCENE, Likeness, View, compare, found_in
 
-BLANK = 0.03  # share of patches that show something, below which a frame is blank
-FLOOR = 0.05  # added to the shares that are compared
-LEAST_SCORE = 0.75  # log of both losses: 995 of 1,000 cuts are above it (tests/benchmarks/cuts.py)
-ALWAYS_ALIKE_LEVELS = 2.5  # mean difference of two thumbnails, below which they are not compared
-BLANK_LEVELS = 25.0  # ... and the same where one of them is blank, as the last step of a fade is
-FAINT = 0.4  # share of the detail around it below which a frame is an interruption
+BLANK = 0.03  # share of patches with contrast, below which a frame is blank
+FLOOR = 0.05  # added to shares before their ratio is taken
+LEAST_SCORE = 0.75  # sum of the log ratios of both measures: 995 of 1,000 cuts exceed it (tests/benchmarks/cuts.py)
+ALWAYS_ALIKE_LEVELS = 2.5  # mean difference of two thumbnails, below which they always count as similar
+BLANK_LEVELS = 25.0  # the same threshold if one of the two is blank, as in the last step of a fade
+FAINT = 0.4  # share of the surrounding detail, below which a frame is an interruption
 LONGEST_INTERRUPTION = 6  # frames
 LEAST_SHOT = 2  # frames: a single odd frame belongs to the shot before it
 
@@ -30,7 +30,7 @@ Image = NDArray[np.uint8]
 class CutDetector:
     """Finds the cuts of a stream of frames.
 
-    Memory: a few thumbnails, whatever the number of frames. Time: one or two milliseconds a frame.
+    Memory: a few thumbnails, whatever the number of frames. Time: one or two milliseconds per frame.
 
     Example:
         >>> import numpy as np
@@ -47,18 +47,18 @@ class CutDetector:
         self._likeness: dict[tuple[int, int], Likeness] = {}
         self._plain: dict[tuple[int, int], bool] = {}
         self._count = 0
-        self._next = 1  # the first frame of which it is open whether a shot begins there
+        self._next = 1  # the first frame that is not yet decided
         self._cuts: list[int] = []
 
     def push(self, frame: Image) -> None:
-        """Take the next frame, (H, W, 3) uint8 RGB."""
+        """Add the next frame, (H, W, 3) uint8 RGB."""
         self._views[self._count] = View(frame)
         self._count += 1
         while self._next + LONGEST_INTERRUPTION + 1 < self._count:
             self._decide()
 
     def finish(self) -> list[int]:
-        """The frames, counted from 0, that a new shot begins at, in order."""
+        """Return the frames at which a new shot begins, indexed from 0, in order."""
         while self._next < self._count:
             self._decide()
         return self._cuts
@@ -76,9 +76,9 @@ class CutDetector:
             for pair in [pair for pair in known if pair[0] <= oldest]:
                 del known[pair]
 
-    # --- what makes a cut -----------------------------------------------------------------------------------------
+    # --- decisions ------------------------------------------------------------------------------------------------
     def _cut(self, frame: int) -> bool:
-        """Whether a shot begins at `frame` and the one before ends just before it."""
+        """Whether a shot begins at `frame`, and the shot before it ends with the previous frame."""
         if self._plainly_alike(frame - 1, frame):
             return False
         across = [(frame - 1, frame), (frame - 2, frame), (frame - 1, frame + 1)]
@@ -86,7 +86,7 @@ class CutDetector:
         return self._apart(across, within) and not self._interruption(frame)
 
     def _cut_through(self, frame: int) -> bool:
-        """Whether a shot begins at `frame`, and the frame before is an odd one between it and the shot before."""
+        """Whether a shot begins at `frame`, and the previous frame belongs to neither shot."""
         odd = [(frame - 2, frame - 1)], [(frame - 1, frame)]
         across = [(frame - 2, frame), (frame - 3, frame), (frame - 2, frame + 1)]
         within = [(frame - 3, frame - 2), (frame, frame + 1)]
@@ -100,7 +100,7 @@ class CutDetector:
         return all(self._apart(pairs, within) for pairs in (*odd, across))
 
     def _plainly_alike(self, first: int, second: int) -> bool:
-        """Whether a quick look tells that there is no cut between two frames."""
+        """Whether a quick test rules out a cut between two frames."""
         pair = first, second
         if pair not in self._plain:
             sides = self._views[first], self._views[second]
@@ -113,7 +113,7 @@ class CutDetector:
         return self._plain[pair]
 
     def _apart(self, across: list[tuple[int, int]], within: list[tuple[int, int]]) -> bool:
-        """Whether frames on both sides are unlike, and unlike beside what the sides are themselves."""
+        """Whether frames `across` a position differ, and differ clearly more than frames `within` each side."""
         crossing = [self._likeness_of(*pair) for pair in across if self._has(pair)]
         beside = [self._likeness_of(*pair) for pair in within if self._has(pair)]
         found, recolored = max(pair.share for pair in crossing), min(pair.recolored for pair in crossing)
@@ -124,7 +124,7 @@ class CutDetector:
         return bool(np.log(lost) + np.log(changed) > LEAST_SCORE)
 
     def _interruption(self, frame: int) -> bool:
-        """Whether an interruption of the same scene begins at `frame`, or has just ended before it."""
+        """Whether an interruption of the same scene begins at `frame`, or ends just before it."""
         for before, step in ((frame - 1, 1), (frame, -1)):
             other = before + step
             while abs(other - before) <= LONGEST_INTERRUPTION and other in self._views:
@@ -140,7 +140,7 @@ class CutDetector:
     def _odd(self, frame: int, beside: int) -> bool:
         return self._views[frame].detail < FAINT * self._views[beside].detail
 
-    # --- what is known of pairs -----------------------------------------------------------------------------------
+    # --- pairs of frames ------------------------------------------------------------------------------------------
     def _has(self, pair: tuple[int, int]) -> bool:
         return pair[0] in self._views and pair[1] in self._views
 

@@ -1,7 +1,7 @@
-"""Reading OpenEXR files, by the package of that name: every compression, tiles, several parts, half and whole floats.
+"""Reading OpenEXR files with the package OpenEXR: all compressions, tiles, multiple parts, 16-bit and 32-bit floats.
 
-It reads in a process of its own (`omnitrack.video.exr_process`), after the header has said how much memory that takes:
-what a hostile file does to it is an error like any other, and what it prints reaches no terminal.
+The package runs in its own process (`omnitrack.video.exr_process`), and reads pixels only after the header has shown
+how much memory they need. A crash by a hostile file becomes an ordinary error, and no output reaches the terminal.
 
 Source:
     OpenEXR technical introduction, https://openexr.com/en/latest/TechnicalIntroduction.html: windows, layers, parts.
@@ -30,9 +30,9 @@ from omnitrack.limits import check_content
 from omnitrack.weights import DISTRIBUTION, import_extra
 
 EXTRA = "exr"
-LEAST_VERSION = [3, 4]  # which tells part and channels of a header without their pixels
+LEAST_VERSION = [3, 4]  # reads the parts and channels of a header without their pixels
 MAGIC = b"\x76\x2f\x31\x01"
-VALUE_BYTES = 4  # of a float; half ones take less
+VALUE_BYTES = 4  # of a 32-bit float; 16-bit floats take less
 _PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1])\nfrom omnitrack.video.exr_process import serve; serve()"
 )
@@ -55,15 +55,15 @@ class Window:
 
 @dataclass(frozen=True)
 class ExrPart:
-    """What the header says of one of a file's images.
+    """One image of a file, according to the header.
 
     Attributes:
-        name: Empty in most files of one part.
-        channels: Their names; what is before the last dot is the layer's.
-        data: Where there are pixels.
-        display: The frame.
-        is_deep: Pixels hold several samples each.
-        sampled: Channels that are not there in every pixel.
+        name: Name of the part; empty in most files with one part.
+        channels: Names of the channels; the text before the last dot is the layer.
+        data: Window with pixels.
+        display: Window of the frame.
+        is_deep: Whether pixels have several samples each.
+        sampled: Channels that are subsampled.
     """
 
     name: str
@@ -74,17 +74,17 @@ class ExrPart:
     sampled: frozenset[str]
 
 
-Choice = tuple[int, Sequence[str]]  # index of a part, and the names of its channels
+Choice = tuple[int, Sequence[str]]  # index of a part, and names of its channels to read
 
 
 def need_openexr(what: str) -> None:
-    """Make sure that the package OpenEXR is there.
+    """Make sure that the package OpenEXR is installed.
 
     Args:
-        what: Needs it, as the subject of a sentence.
+        what: What needs the package, as the subject of a sentence.
 
     Raises:
-        OmnitrackError: It is not installed, or too old.
+        OmnitrackError: OpenEXR is not installed, or too old.
     """
     version = str(getattr(import_extra("OpenEXR", EXTRA, what), "__version__", ""))
     if [int(number) for number in re.findall(r"\d+", version)] < LEAST_VERSION:
@@ -96,15 +96,15 @@ def need_openexr(what: str) -> None:
 
 
 def read_exr(path: Path, choose: Callable[[Sequence[ExrPart]], Choice]) -> NDArray[np.float32]:
-    """Channels of an EXR file over its display window, (height, width, channels) float32; 0 where it has no pixels.
+    """Read channels of an EXR file over its display window: (height, width, channels) float32, 0 without pixels.
 
     Args:
         path: The file.
-        choose: Picks a part and channels by what the header says; may raise.
+        choose: Chooses a part and channels by the headers of the parts; may raise.
 
     Raises:
-        OmnitrackError: OpenEXR is not installed; the file is missing, damaged, cut short, none, or larger than
-            `omnitrack.limits` allows; or what was chosen is deep or not in every pixel.
+        OmnitrackError: OpenEXR is not installed; the file is missing, damaged, truncated, not an EXR, or larger than
+            `omnitrack.limits` allows; or the chosen part is deep or a chosen channel is subsampled.
     """
     need_openexr(str(path))
     stored_bytes = _checked_size(path)
@@ -127,7 +127,7 @@ def read_exr(path: Path, choose: Callable[[Sequence[ExrPart]], Choice]) -> NDArr
 
 
 def _checked_size(path: Path) -> int:
-    """Bytes of the file."""
+    """Check the first bytes of the file, and return its size in bytes."""
     try:
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
@@ -144,7 +144,7 @@ def _damaged(path: Path) -> OmnitrackError:
 def _asked(path: Path, request: Mapping[str, Any]) -> tuple[dict[str, Any], list[NDArray[np.float32]]]:
     try:
         answer, planes = _PROCESS.ask(request)
-    except (OSError, ValueError, EOFError) as error:  # it has ended
+    except (OSError, ValueError, EOFError) as error:  # the process has ended
         raise _damaged(path) from error
     if "error" in answer:
         raise _damaged(path)
@@ -169,7 +169,7 @@ def _area(window: Window) -> int:
 
 
 def _in_display(part: ExrPart, planes: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """What lies in the frame; pixels beyond it are left out, and those that are not stored are 0."""
+    """Return the pixels of the frame; pixels outside it are left out, and pixels that are not stored are 0."""
     data, display = part.data, part.display
     top, bottom = max(data.top, display.top), min(data.bottom, display.bottom) + 1
     left, right = max(data.left, display.left), min(data.right, display.right) + 1
@@ -182,7 +182,7 @@ def _in_display(part: ExrPart, planes: Sequence[NDArray[np.float32]]) -> NDArray
 
 
 class _ReadingProcess:
-    """The process that reads; it is started when it is first asked, and again after it has broken."""
+    """The process that reads EXR files; started on the first request, and again after it has failed."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -190,11 +190,11 @@ class _ReadingProcess:
         self._owner = 0
 
     def ask(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], list[NDArray[np.float32]]]:
-        """The answer and its pixels.
+        """Return the answer to a request, and its pixels.
 
         Raises:
-            EOFError: It has ended before it had answered.
-            OSError: It cannot be started, or has ended.
+            EOFError: The process ended before it answered.
+            OSError: The process cannot be started, or has ended.
         """
         with self._lock:
             process = self._running()
@@ -207,12 +207,12 @@ class _ReadingProcess:
                     raise EOFError
                 answer: dict[str, Any] = json.loads(line)
                 return answer, [_plane(process, shape) for shape in answer.get("shapes", ())]
-            except BaseException:  # half an answer may be left in the pipe
+            except BaseException:  # the pipe may contain the rest of an answer
                 self.end()
                 raise
 
     def end(self) -> None:
-        """End it, if it runs."""
+        """End the process if it is running."""
         process, self._process = self._process, None
         if process is not None and self._owner == os.getpid():
             process.kill()

@@ -1,7 +1,7 @@
-"""What runs in the process that reads EXR files: it answers questions on its standard input until that ends.
+"""The program of the process that reads EXR files: it answers requests on standard input until the input ends.
 
-The package OpenEXR is compiled, writes to the terminal past Python, and a file made to break it may end the process:
-so that is a process of its own, which knows files, headers and numbers only. `omnitrack.video.exr` asks it.
+The package OpenEXR is compiled, writes to the terminal past Python, and can crash on a hostile file. It therefore runs
+in its own process, which handles only files, headers and numbers. `omnitrack.video.exr` sends the requests.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 
 def serve() -> None:
-    """Answer each line of JSON by one, and the pixels in bytes after it, until there are no more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: whoever asks ends this one
+    """Answer each line of JSON with one line of JSON and the bytes of the pixels, until the input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in the terminal: the caller ends this process
     with os.fdopen(os.dup(1), "wb") as answers:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (1, 2):
@@ -37,12 +37,12 @@ def _answered(asked: Mapping[str, Any]) -> tuple[dict[str, Any], Sequence[NDArra
             return {"parts": _parts(asked["path"])}, []
         planes = _planes(asked["path"], asked["part"], asked["channels"])
         return {"shapes": [plane.shape for plane in planes]}, planes
-    except Exception as error:  # of any kind: the library's own, or of numbers that lead nowhere
+    except Exception as error:  # of any kind: from the library, or from invalid numbers
         return {"error": f"{type(error).__name__}: {error}"}, []
 
 
 def _parts(path: str) -> list[dict[str, Any]]:
-    """What the header says of each part; no pixel is read."""
+    """Return the header of each part; no pixels are read."""
     import OpenEXR
 
     found = []
@@ -61,7 +61,7 @@ def _parts(path: str) -> list[dict[str, Any]]:
 
 
 def _planes(path: str, wanted: int, names: Sequence[str]) -> list[NDArray[np.float32]]:
-    """Channels of a part; the package leaves out a part that is damaged."""
+    """Read channels of a part; the package leaves out damaged parts."""
     import OpenEXR
 
     with OpenEXR.File(path, separate_channels=True) as file:

@@ -1,4 +1,4 @@
-"""The ffmpeg program that comes with imageio: how it is started, ended, and what it complains about."""
+"""The ffmpeg program that comes with imageio: starting it, ending it, and reading its errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.image_header import PIXEL_BYTES
 from omnitrack.limits import content_limit
 
-# ffmpeg's names of containers and streams of pictures, and of sound, so that a file of sound alone is called that.
+# ffmpeg's names of video containers and streams; also of audio, so that an audio-only file is reported as one.
 FORMATS = (
     *("mov", "matroska", "avi", "mpeg", "mpegts", "mpegvideo", "asf", "flv", "ogg", "mxf", "gxf", "dv", "rm", "wtv"),
     *("gif", "apng", "webp_anim", "jpegxl_anim", "nut", "yuv4mpegpipe", "ivf", "obu", "av1", "h264", "hevc", "vvc"),
@@ -22,7 +22,7 @@ FORMATS = (
     *("png_pipe", "jpeg_pipe", "tiff_pipe", "webp_pipe", "bmp_pipe", "j2k_pipe", "dpx_pipe"),
     *("mp3", "wav", "w64", "aac", "ac3", "flac", "aiff", "au", "caf", "amr"),
 )
-LEAST_VERSION = "5.1"  # which has -fps_mode
+LEAST_VERSION = "5.1"  # the first with -fps_mode
 INSTALL = "pip install --upgrade imageio-ffmpeg, and unset IMAGEIO_FFMPEG_EXE if that is set"
 _OWN_FAULT = re.compile(r"Unrecognized option|Option .*not found|Unknown (?:input|output) format")
 _FILE = "file:"  # ffmpeg's own protocol
@@ -31,17 +31,17 @@ _COMPLAINT = re.compile(r"^(?:\[[^\]]* @ 0x[0-9a-f]+\] )*\[(?:error|fatal|panic)
 
 
 class Ffmpeg:
-    """A running ffmpeg whose messages stay off the terminal; a context manager that ends it, done or not.
+    """A running ffmpeg without output to the terminal; a context manager that ends it, finished or not.
 
     Attributes:
-        stdin: What it reads, to write to.
-        stdout: What it writes, to read from.
+        stdin: Input of ffmpeg, for writing.
+        stdout: Output of ffmpeg, for reading.
 
     Args:
-        arguments: What follows the program's name.
+        arguments: Arguments of the program.
 
     Raises:
-        OmnitrackError: There is no ffmpeg, or it cannot be started.
+        OmnitrackError: ffmpeg is missing, or cannot be started.
     """
 
     stdin: IO[bytes]
@@ -63,13 +63,13 @@ class Ffmpeg:
         self.stdin, self.stdout = self._process.stdin, self._process.stdout
 
     def wait(self) -> int:
-        """Let it finish with the input it has; returns its exit status."""
-        with suppress(BrokenPipeError):  # it ended early: the status tells
+        """Close the input, wait until ffmpeg ends, and return its exit status."""
+        with suppress(BrokenPipeError):  # it ended early: see the exit status
             self.stdin.close()
         return self._process.wait()
 
     def log(self) -> str:
-        """Everything it said so far, without the names of files, which could read like its own lines."""
+        """Return all messages so far, without file names, which could look like messages."""
         self._log.seek(0)
         said = self._log.read().decode("utf-8", "replace")
         for file in self._files:
@@ -77,14 +77,14 @@ class Ffmpeg:
         return said
 
     def video_streams(self) -> list[str]:
-        """What it said of each stream of pictures; a title in the file may read like that, but for its beginning."""
+        """Return the log line of each video stream; a title in the file can look similar, except for its beginning."""
         return _STREAM.findall(self.log())
 
     def complaints(self) -> list[str]:
-        """The errors in its log when it has ended, first to last, without their prefixes.
+        """Return the errors in the log of a finished ffmpeg, first to last, without their prefixes.
 
         Raises:
-            OmnitrackError: It is this ffmpeg that is at fault: too old, or none.
+            OmnitrackError: The program itself is the cause: it is too old, or not an ffmpeg.
         """
         log = self.log()
         found = [line[1].strip(" .") for text in log.splitlines() if (line := _COMPLAINT.match(text))]
@@ -96,7 +96,7 @@ class Ffmpeg:
         return found
 
     def stop(self) -> None:
-        """End it now."""
+        """Kill ffmpeg."""
         self._stopped = True
         self._process.kill()
 
@@ -113,10 +113,10 @@ class Ffmpeg:
 
 
 def find_program() -> str:
-    """Where ffmpeg is.
+    """Return the path of ffmpeg.
 
     Raises:
-        OmnitrackError: There is none.
+        OmnitrackError: ffmpeg is not available.
     """
     try:
         import imageio_ffmpeg
@@ -128,12 +128,12 @@ def find_program() -> str:
 
 
 def describe_program() -> str:
-    """The version of ffmpeg, and what is wrong with it, if anything is."""
+    """Return the version of ffmpeg, and any problem with it."""
     import imageio_ffmpeg
 
     try:
         version = str(imageio_ffmpeg.get_ffmpeg_version())
-    except Exception as error:  # not there, not executable, no ffmpeg: whatever starting a program can meet
+    except Exception as error:  # missing, not executable, not an ffmpeg: any error of starting a program
         return f"broken ({type(error).__name__})"
     known = re.match(r"n?(\d+)\.(\d+)", version)
     if known and (int(known[1]), int(known[2])) < tuple(map(int, LEAST_VERSION.split("."))):
@@ -146,15 +146,15 @@ def _unusable(program: str, cause: str) -> OmnitrackError:
 
 
 def local_file(path: Path) -> str:
-    """A path as ffmpeg takes it: never read as an option, a URL or one of its own protocols."""
+    """Return a path for ffmpeg that it never takes for an option, a URL or another of its protocols."""
     return f"{_FILE}{path}"
 
 
 def input_file(path: Path) -> list[str]:
-    """The options that let ffmpeg read a file, as a video that holds its own frames.
+    """Return the options that make ffmpeg read a file, restricted to videos that contain their own frames.
 
-    Lists of other files (concat, HLS, SDP) are none, whatever the file is called; nor are texts, which ffmpeg would
-    draw.
+    Lists of other files (concat, HLS, SDP) are refused, whatever the name of the file. Text files, which ffmpeg would
+    render, are also refused.
     """
     most_pixels = str(min(content_limit() // PIXEL_BYTES, 2**31 - 1))
     return ["-format_whitelist", ",".join(FORMATS), "-max_pixels", most_pixels, "-i", local_file(path)]

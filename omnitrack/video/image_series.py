@@ -1,4 +1,4 @@
-"""Image files as a video: a folder, a glob or a pattern of numbers, or one still."""
+"""Image files as a video: a folder, a glob, a number pattern, or a single image."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".webm", ".gif", ".mkv", ".m4v", ".mpg
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The images of a folder in natural order.
+    """Return the images of a folder in natural order.
 
     Raises:
-        OmnitrackError: There is none, or one of them is a link that leads nowhere.
+        OmnitrackError: There are no images, or one of them is a broken link.
     """
     files = [path for path in folder.iterdir() if not path.name.startswith(".")]
     images = _images(files)
@@ -40,10 +40,10 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def match_images(pattern: str) -> list[Path]:
-    """The images that a glob or a pattern of numbers (``shot.%04d.png``, ``shot.####.png``) matches.
+    """Return the images that match a glob or a number pattern (``shot.%04d.png``, ``shot.####.png``).
 
     Raises:
-        OmnitrackError: There is none, or one of them is a link that leads nowhere.
+        OmnitrackError: No image matches, or one of them is a broken link.
     """
     path = Path(pattern)
     if is_number_pattern(path.name):
@@ -72,11 +72,11 @@ class ImageSequence(VideoReader):
 
     Args:
         paths: The files, in order.
-        name: What to call them in messages.
+        name: Name of the series in messages.
         levels: See `omnitrack.video.levels.find_levels`.
 
     Raises:
-        OmnitrackError: An image cannot be read, has another size than the first, or is itself a video.
+        OmnitrackError: An image cannot be read, differs in size from the first, or is itself a video.
     """
 
     def __init__(self, paths: list[Path], name: str, levels: str = AUTO_LEVELS) -> None:
@@ -107,7 +107,7 @@ class ImageSequence(VideoReader):
 
 
 def _read_still(path: Path) -> NDArray[Any]:
-    """The one picture of a file as (H, W, C) in the depth that it is stored in."""
+    """Read the single image of a file as (H, W, C) in its stored bit depth."""
     suffix = path.suffix.lower()
     if suffix in CINEMA_SUFFIXES:
         return read_cinema(path)

@@ -1,4 +1,4 @@
-"""One image file in or out: read in the depth and channels that it has, written losslessly as PNG."""
+"""Single image files: read in their stored bit depth and channels, written losslessly as PNG."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.image_header import JPEG, PNG, check_image
 
 _JPEG_END = b"\xff\xd9"
-_TRAILER_BYTES = 1 << 16  # what cameras may append after the end of a JPEG
+_TRAILER_BYTES = 1 << 16  # data that cameras may append after the end of a JPEG
 
 
 def read_pixels(path: Path) -> NDArray[Any]:
-    """Read an image as it is displayed: (H, W, 1) grey, (H, W, 3) RGB or (H, W, 4) RGBA of the depth it is stored in.
+    """Read an image in display orientation: (H, W, 1) grey, (H, W, 3) RGB or (H, W, 4) RGBA in its stored bit depth.
 
-    An orientation that the file names (EXIF) is applied, in every format.
+    The EXIF orientation of the file is applied, in every format.
 
     Raises:
-        OmnitrackError: The file is missing, damaged, no image, or larger than `omnitrack.limits` allows.
+        OmnitrackError: The file is missing, damaged, not an image, or larger than `omnitrack.limits` allows.
     """
     import cv2
 
@@ -40,7 +40,7 @@ def read_pixels(path: Path) -> NDArray[Any]:
     if not _is_whole(data):
         raise OmnitrackError(f"image {path} is damaged or truncated", hint)
     buffer = np.frombuffer(data, np.uint8)
-    is_jpeg = data.startswith(JPEG)  # it has no alpha, and OpenCV turns it upright
+    is_jpeg = data.startswith(JPEG)  # JPEG has no alpha, and OpenCV applies its orientation
     with quiet_opencv():
         try:
             image = cv2.imdecode(buffer, cv2.IMREAD_COLOR if is_jpeg else cv2.IMREAD_UNCHANGED)
@@ -56,7 +56,7 @@ def read_pixels(path: Path) -> NDArray[Any]:
 
 @contextmanager
 def quiet_opencv() -> Iterator[None]:
-    """Keep what OpenCV complains of off the terminal."""
+    """Keep OpenCV's messages off the terminal."""
     import cv2
 
     level = cv2.utils.logging.getLogLevel()
@@ -68,7 +68,7 @@ def quiet_opencv() -> Iterator[None]:
 
 
 def _orientation(data: bytes) -> int:
-    """The EXIF orientation of a PNG or WebP, 1 where it has none; OpenCV turns JPEG and TIFF itself."""
+    """Return the EXIF orientation of a PNG or WebP, else 1; OpenCV applies the orientation of JPEG and TIFF itself."""
     named = (data.startswith(PNG) and b"eXIf" in data) or (data[8:12] == b"WEBP" and b"EXIF" in data)
     if not named:
         return 1
@@ -81,7 +81,7 @@ def _orientation(data: bytes) -> int:
 
 
 def upright(stored: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Pixels (H, W, ...) as they are stored, turned and mirrored as an EXIF orientation from 1 to 8 says."""
+    """Rotate and mirror stored pixels (H, W, ...) according to an EXIF orientation from 1 to 8."""
     if orientation in (5, 6, 7, 8):
         stored = stored.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -94,7 +94,7 @@ def upright(stored: NDArray[Any], orientation: int) -> NDArray[Any]:
 def _is_whole(data: bytes) -> bool:
     """Whether a PNG or JPEG is complete; True for other formats.
 
-    OpenCV, depending on its version, fills what is missing with grey, or complains past us on the terminal.
+    OpenCV, depending on its version, fills missing parts with grey, or prints messages directly to the terminal.
     """
     if data.startswith(JPEG):
         return _JPEG_END in data[-_TRAILER_BYTES:]
@@ -119,5 +119,5 @@ def write_image(path: Path, frame: NDArray[np.uint8]) -> None:
     """
     import cv2
 
-    _, data = cv2.imencode(".png", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))  # OpenCV's default is its fast setting
-    path.write_bytes(data.tobytes())  # not imwrite: that one hides why it failed
+    _, data = cv2.imencode(".png", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))  # OpenCV's default compression is a fast one
+    path.write_bytes(data.tobytes())  # not imwrite, which hides the cause of a failure

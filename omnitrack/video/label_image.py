@@ -1,4 +1,4 @@
-"""Pictures whose values are labels: what a segmentation or a painted mask of several things saves."""
+"""Images whose values are labels, as saved by a segmentation or a painted mask of several objects."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from omnitrack.video.images import read_pixels
 from omnitrack.video.tiff import TIFF_SUFFIXES, read_tiff_picture
 
 LABEL_SUFFIXES = (".png", *TIFF_SUFFIXES)
-_COLOUR_TYPE, _PALETTE = 25, 3  # its place in a PNG, and the one whose pixels are places in a palette
+_COLOUR_TYPE, _PALETTE = 25, 3  # byte offset of the colour type in a PNG, and the type with a palette
 
 
 def read_label_image(path: Path) -> NDArray[np.int64]:
-    """The label of each pixel, (H, W); 0 is none. Grey values are the labels, or the places of colours in a palette.
+    """Read the label of each pixel, (H, W); 0 is none. Labels are grey values, or palette indices of colours.
 
     Raises:
-        OmnitrackError: The file cannot be read, is in colour, or holds numbers that count nothing.
+        OmnitrackError: The file cannot be read, is in colour, or contains values that are not labels.
     """
     pixels = read_tiff_picture(path) if path.suffix.lower() in TIFF_SUFFIXES else _read_png(path)
     grey = pixels[..., 0]
@@ -36,8 +36,8 @@ def read_label_image(path: Path) -> NDArray[np.int64]:
 
 
 def _read_png(path: Path) -> NDArray[Any]:
-    """(H, W, C); (H, W, 1) places of a palette where it has one, which OpenCV would turn into colours."""
-    pixels = read_pixels(path)  # refuses what is damaged, or too large
+    """Return (H, W, C); with a palette, (H, W, 1) palette indices, which OpenCV would convert to colours."""
+    pixels = read_pixels(path)  # refuses damaged and too large files
     data = path.read_bytes()
     if not (data.startswith(PNG) and data[_COLOUR_TYPE] == _PALETTE):
         return pixels

@@ -1,4 +1,4 @@
-"""Stored values to 8 bits: which of them become black and white, for all frames of a clip alike."""
+"""Stored values to 8 bits: which values become black and white, the same for all frames of a clip."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from omnitrack.errors import OmnitrackError
 
 AUTO_LEVELS = "auto"
-SAMPLED_FRAMES = 16  # of a clip, evenly spread, whose values are looked at
-_DEPTHS = (8, 10, 12, 14, 16)  # bits of cameras; all but the first are kept in 16
+SAMPLED_FRAMES = 16  # of a clip, evenly spread, whose values are examined
+_DEPTHS = (8, 10, 12, 14, 16)  # bit depths of cameras; all above 8 are stored in 16 bits
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Levels:
     Attributes:
         low: The stored value that becomes 0.
         high: The stored value that becomes 255.
-        is_light: Values are linear light, which the sRGB curve makes fit for display.
-        is_chosen: By the user; such levels hold for every depth, those that were measured not for 8 bits.
+        is_light: Whether values are linear light, which the sRGB curve converts for display.
+        is_chosen: Whether the user chose them: they then apply to every bit depth, else not to 8 bits.
     """
 
     low: float
@@ -35,7 +35,7 @@ class Levels:
 
 
 def notes_on(levels: Levels | None, dtype: np.dtype[Any]) -> tuple[str, ...]:
-    """One line on what becomes of stored values; none for the plain conversion of 8 or 16 bits."""
+    """Return one line on the conversion of stored values; nothing for the full range of an unsigned type."""
     if levels is None or (dtype.kind == "u" and levels == Levels(0, np.iinfo(dtype).max)):
         return ()
     curve = ", as linear light with the sRGB curve" if levels.is_light else ""
@@ -44,10 +44,10 @@ def notes_on(levels: Levels | None, dtype: np.dtype[Any]) -> tuple[str, ...]:
 
 
 def parse_levels(text: str) -> tuple[float, float] | None:
-    """``LOW,HIGH`` as two numbers, None for ``auto``.
+    """Parse ``LOW,HIGH`` as two numbers; None for ``auto``.
 
     Raises:
-        OmnitrackError: Neither.
+        OmnitrackError: The text is neither.
     """
     if text == AUTO_LEVELS:
         return None
@@ -61,18 +61,19 @@ def parse_levels(text: str) -> tuple[float, float] | None:
 
 
 def find_levels(asked: str, pictures: Iterable[NDArray[Any]], is_light: bool = False) -> Levels | None:
-    """The levels of a clip: those asked for, else by the values of some of its pictures.
+    """Return the levels of a clip: those asked for, or else levels measured on some of its images.
 
-    Unsigned values: from 0 to the top of the fewest bits (8, 10, 12, 14, 16, or any number above) that hold the
-    highest one. Signed and floating-point values: 0 to 1 where all lie in it, else from the lowest to the highest.
+    Unsigned values: from 0 to the maximum of the fewest bits (8, 10, 12, 14, 16, or any number above) that hold the
+    highest value. Signed and floating-point values: 0 to 1 if all are in this range, else from the lowest to the
+    highest.
 
     Args:
         asked: ``auto`` or ``LOW,HIGH``.
-        pictures: (H, W, C) pictures that stand for the clip; not looked at where they need not be.
-        is_light: They hold linear light, whose display ends at 1.
+        pictures: (H, W, C) images that represent the clip; read only if the levels depend on them.
+        is_light: Whether they are linear light, which is displayed up to 1.
 
     Returns:
-        None where all pictures are of 8 bits, which stay as they are.
+        None if all images have 8 bits, which stay unchanged.
     """
     chosen = parse_levels(asked)
     if chosen:
@@ -90,7 +91,7 @@ def find_levels(asked: str, pictures: Iterable[NDArray[Any]], is_light: bool = F
 
 
 def _extent(picture: NDArray[Any]) -> tuple[float, float, bool]:
-    """Lowest and highest finite colour of a picture, and whether it counts upwards from 0."""
+    """Return the lowest and highest finite colour of an image, and whether its type is unsigned."""
     colour = picture[..., :3] if picture.shape[2] == 4 else picture
     is_count = colour.dtype.kind == "u"
     finite = colour if colour.dtype.kind != "f" else colour[np.isfinite(colour)]
@@ -98,11 +99,11 @@ def _extent(picture: NDArray[Any]) -> tuple[float, float, bool]:
 
 
 def to_rgb8(pixels: NDArray[Any], levels: Levels | None = None) -> NDArray[np.uint8]:
-    """Bring grey (H, W, 1), RGB (H, W, 3) or RGBA (H, W, 4) of any depth to RGB (H, W, 3) uint8, alpha over black.
+    """Convert grey (H, W, 1), RGB (H, W, 3) or RGBA (H, W, 4) of any depth to RGB (H, W, 3) uint8, alpha over black.
 
     Args:
-        pixels: Stored values; alpha goes to the top of its depth, or to 1.
-        levels: Which become black and white; None takes the whole range of 8 or 16 bits.
+        pixels: Stored values; alpha is opaque at the maximum of its type, or at 1 for floats.
+        levels: The values that become black and white; None for 0 to the maximum of the type, or to 1 for floats.
     """
     is_deep = pixels.dtype != np.uint8
     top = 1.0 if pixels.dtype.kind in "fb" else float(np.iinfo(pixels.dtype).max)
@@ -111,7 +112,7 @@ def to_rgb8(pixels: NDArray[Any], levels: Levels | None = None) -> NDArray[np.ui
     colour, has_alpha = pixels[..., :3], pixels.shape[2] == 4
     if is_deep or has_alpha or levels != Levels(0, top):
         exact = np.float64 if pixels.dtype.itemsize > 2 else np.float32
-        with np.errstate(over="ignore", invalid="ignore"):  # what has no value is black
+        with np.errstate(over="ignore", invalid="ignore"):  # NaN becomes black
             display = (colour.astype(exact) - exact(levels.low)) / exact(levels.high - levels.low)
         display = np.clip(np.nan_to_num(display), 0, 1)
         if levels.is_light:
@@ -122,7 +123,7 @@ def to_rgb8(pixels: NDArray[Any], levels: Levels | None = None) -> NDArray[np.ui
 
 
 def _srgb(light: NDArray[Any]) -> NDArray[Any]:
-    """Linear light from 0 to 1 for display.
+    """Convert linear light from 0 to 1 for display.
 
     Source:
         IEC 61966-2-1.
@@ -131,5 +132,5 @@ def _srgb(light: NDArray[Any]) -> NDArray[Any]:
 
 
 def sample_indices(count: int) -> list[int]:
-    """The frames of a clip whose values are looked at, the first and the last among them."""
+    """Return the frames of a clip whose values are examined, including the first and the last."""
     return sorted({round(index) for index in np.linspace(0, count - 1, min(count, SAMPLED_FRAMES))})

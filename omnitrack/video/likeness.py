@@ -1,7 +1,7 @@
-"""How alike two frames are, on thumbnails: how much of the one is found in the other, and how many colours changed.
+"""Similarity of two thumbnails: the share of one that is found in the other, and the share of changed colours.
 
-Patches of the one are looked for anywhere in the other, whatever their brightness and contrast, and count where their
-neighbours moved alike.
+Patches of one thumbnail are searched for everywhere in the other, whatever their brightness and contrast. A match
+counts if neighbouring patches have similar displacements.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from numpy.typing import NDArray
 
 THUMBNAIL_SIDE = 64  # longest side: a patch is an eighth of it
 PATCH = 8  # side in pixels of the thumbnail
-STRIDE = 4  # distance in pixels of the patches that are looked for
-FINE, COARSE = 1, 2  # distance in pixels of the places that they are looked for at
-CONTRAST = 3.0  # standard deviation of a patch, in levels, from which it shows something
-NOISE = 1.0  # levels: a patch of less contrast is like no other
+STRIDE = 4  # distance in pixels between the patches that are searched for
+FINE, COARSE = 1, 2  # distance in pixels between the positions that are searched
+CONTRAST = 3.0  # standard deviation of a patch, in levels, above which it has contrast
+NOISE = 1.0  # levels: a patch with less contrast is similar to no other
 BLUR_PX = 0.7
-ALIKE = 0.75  # correlation of a patch with the place it is found at
-TOGETHER_PX = 2  # neighbours whose displacements differ by at most this much have moved alike
-SUPPORT = 2  # neighbours that must have
-LEAST_SHOWN = 0.2  # of all patches: a thumbnail in which fewer show something is judged as if so many did
+ALIKE = 0.75  # correlation of a patch and its match, above which it is found
+TOGETHER_PX = 2  # largest difference between the displacements of neighbours that move together
+SUPPORT = 2  # least number of neighbours that move together with a patch
+LEAST_SHOWN = 0.2  # of all patches: lower bound of the number of patches with contrast, the denominator of a share
 BINS = 8  # of each colour channel
-SAME_SCENE = 0.45  # share of patches found again from which two frames show the same place, whatever the colours
+SAME_SCENE = 0.45  # share of patches that are found, from which two frames show the same scene, whatever the colours
 
 Image = NDArray[np.uint8]
 Array = NDArray[np.float32]
 
 
 def thumbnail(frame: Image) -> Image:
-    """A frame (H, W, 3) with its longest side at `THUMBNAIL_SIDE` pixels, no side shorter than a patch."""
+    """Resize a frame (H, W, 3) to a longest side of `THUMBNAIL_SIDE` pixels, with no side shorter than a patch."""
     height, width = frame.shape[:2]
     scale = THUMBNAIL_SIDE / max(height, width)
     size = max(PATCH, round(width * scale)), max(PATCH, round(height * scale))
@@ -42,7 +42,7 @@ def thumbnail(frame: Image) -> Image:
 
 @dataclass(frozen=True)
 class Likeness:
-    """Of two frames: the share of what one shows that is found in the other, and the share of colours that differ."""
+    """The similarity of two frames: the share of one that is found in the other, and the share of differing colours."""
 
     share: float
     recolored: float
@@ -53,10 +53,10 @@ class _Patches:
     """Patches of a thumbnail, row by row.
 
     Attributes:
-        values: (N, 3 * PATCH * PATCH), each of unit length unless it shows nothing.
-        columns: How many a row has.
-        probes: (h, w) indices of those that are looked for.
-        showing: (h, w) whether these show something.
+        values: (N, 3 * PATCH * PATCH), zero mean per channel, almost unit length if the patch has contrast.
+        columns: Number of patches in a row.
+        probes: (h, w) indices of the patches that are searched for.
+        showing: (h, w) whether these patches have contrast.
     """
 
     values: Array
@@ -66,7 +66,7 @@ class _Patches:
 
 
 def _cut_out(image: Image, step: int) -> _Patches:
-    """The patches at places `step` pixels apart."""
+    """Cut out the patches at positions `step` pixels apart."""
     smooth = cv2.GaussianBlur(image.astype(np.float32), (0, 0), BLUR_PX)
     windows = np.lib.stride_tricks.sliding_window_view(smooth, (PATCH, PATCH), axis=(0, 1))[::step, ::step]
     values = windows.reshape(-1, 3, PATCH * PATCH)
@@ -79,25 +79,25 @@ def _cut_out(image: Image, step: int) -> _Patches:
 
 
 class View:
-    """The thumbnail of a frame (H, W, 3) uint8 RGB, and what is computed of it when it is asked for."""
+    """The thumbnail of a frame (H, W, 3) uint8 RGB, with features that are computed on demand."""
 
     def __init__(self, frame: Image) -> None:
         self.image = thumbnail(frame)
         self._patches: dict[int, _Patches] = {}
 
     def difference(self, other: View) -> float:
-        """Mean difference of the levels of two thumbnails."""
+        """Return the mean absolute difference of two thumbnails, in levels."""
         return float(cv2.absdiff(self.image, other.image).mean())
 
     @cached_property
     def colors(self) -> Array:
-        """(BINS ** 3,) share of the pixels of each colour."""
+        """(BINS ** 3,) share of the pixels with each colour."""
         image: Any = cv2.blur(self.image, (3, 3))
         histogram = cv2.calcHist([image], [0, 1, 2], None, [BINS] * 3, [0, 256] * 3)
         return np.asarray(histogram.ravel() / histogram.sum(), np.float32)
 
     def patches(self, step: int = FINE) -> _Patches:
-        """The patches at all places that are `step` pixels apart."""
+        """Return the patches at positions `step` pixels apart."""
         if step not in self._patches:
             self._patches[step] = _cut_out(self.image, step)
         return self._patches[step]
@@ -110,12 +110,12 @@ class View:
 
     @property
     def shown(self) -> float:
-        """Share of the patches that show something."""
+        """Share of the patches with contrast."""
         return float(self.patches(COARSE).showing.mean())
 
 
 def compare(first: View, second: View) -> Likeness:
-    """How alike two frames are, whichever comes first."""
+    """Return the similarity of two frames, in either order."""
     if np.array_equal(first.image, second.image):
         return Likeness(1.0, 0.0)
     recolored = 1 - float(np.minimum(first.colors, second.colors).sum())
@@ -124,7 +124,7 @@ def compare(first: View, second: View) -> Likeness:
 
 
 def found_in(view: View, other: View, step: int) -> float:
-    """The share of what a frame shows that is in another one, looked for at places `step` pixels apart."""
+    """Return the share of a frame's patches with contrast that another contains, at positions `step` pixels apart."""
     sought, places = view.patches(step), other.patches(step)
     likeness = sought.values[sought.probes.ravel()] @ places.values.T
     place = likeness.argmax(1)
@@ -142,7 +142,7 @@ def found_in(view: View, other: View, step: int) -> float:
 
 
 def _overlap(dy: int, dx: int, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """The places that have a neighbour at (dy, dx), and these neighbours."""
+    """Return the slices of the positions that have a neighbour at (dy, dx), and of these neighbours."""
     rows, columns = (
         (slice(max(0, -d), n - max(0, d)), slice(max(0, d), n + min(0, d)))
         for d, n in zip((dy, dx), shape, strict=True)

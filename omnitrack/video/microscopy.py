@@ -1,4 +1,4 @@
-"""TIFF stacks by tifffile: every layout, depth and compression, with the axes that ImageJ and OME name."""
+"""TIFF stacks read by tifffile: all layouts, depths and compressions, with the axis names of ImageJ and OME."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from omnitrack.video.levels import AUTO_LEVELS, find_levels, notes_on, sample_in
 from omnitrack.video.reader import DEFAULT_FPS, VideoReader
 
 ORIENTATION = 274
-_WHITE_IS_ZERO, _RGB, _PALETTE, _CMYK = 0, 2, 3, 5  # of PhotometricInterpretation
+_WHITE_IS_ZERO, _RGB, _PALETTE, _CMYK = 0, 2, 3, 5  # values of PhotometricInterpretation
 INSTALL = 'pip install "omnitrack-video[science]"'
 
 
@@ -32,14 +32,14 @@ def can_read_any_tiff() -> bool:
 
 
 class MicroscopeStack(VideoReader):
-    """The largest series of pictures in a TIFF as a video: no thumbnails, no smaller levels of a pyramid.
+    """The largest image series in a TIFF as a video, without thumbnails and smaller levels of a pyramid.
 
     Args:
         path: The file.
         levels: See `omnitrack.video.levels.find_levels`.
 
     Raises:
-        OmnitrackError: It cannot be decoded, or its pictures are none that can be shown.
+        OmnitrackError: The file cannot be decoded, or its images cannot be displayed.
     """
 
     def __init__(self, path: Path, levels: str = AUTO_LEVELS) -> None:
@@ -63,17 +63,17 @@ class MicroscopeStack(VideoReader):
             self.damage = "its list of pages breaks off"
 
     def pictures(self) -> Iterator[NDArray[Any]]:
-        """The frames (H, W, C) in the depth that they are stored in."""
+        """Yield the frames (H, W, C) in their stored bit depth."""
         with self._opened() as (series, planes):
             for index in range(self.count or 0):
                 yield self._frame(series, planes, index)
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[Any, NDArray[Any] | None]]:
-        """The series, and its values where they lie in the file as they are."""
+        """Yield the series, and a memory map of its values if the file stores them contiguously."""
         import tifffile
 
-        logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)  # it raises what matters
+        logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)  # errors that matter are raised
         try:
             with tifffile.TiffFile(self.path, _multifile=False) as file:
                 series = max(file.series, key=lambda one: math.prod(one.shape))
@@ -118,7 +118,7 @@ class MicroscopeStack(VideoReader):
         return np.asarray(page.asarray())[index[lead:]]
 
     def _shown(self, pixels: NDArray[Any], page: Any) -> NDArray[Any]:
-        """Stored samples (H, W, S) as a picture of one, three or four channels, upright."""
+        """Return stored samples (H, W, S) as an upright image of one, three or four channels."""
         if page.photometric == _CMYK:
             raise OmnitrackError(f"{self.path} holds CMYK pictures", "convert it to RGB")
         if pixels.dtype.kind not in "uifb":

@@ -1,4 +1,4 @@
-"""Numbers in the names of a series of images: their order, patterns that stand for them, and what is missing."""
+"""Numbers in the names of an image series: their order, number patterns, and missing numbers."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import mode
 
-MOST_RANGES = 8  # that a message names
+MOST_RANGES = 8  # in a message
 _DIGITS = re.compile(r"([0-9]+)")
 _PATTERN = re.compile(r"%0?(\d*)d|#+")
 
 
 def natural_order(paths: Iterable[Path]) -> list[Path]:
-    """Paths sorted so that 2 comes before 10; where numbers are equal, by name."""
+    """Sort paths so that 2 comes before 10; paths with equal numbers are sorted by name."""
 
     def key(path: Path) -> tuple[list[tuple[int, str]], str]:
         return [(int(part), "") if part.isdigit() else (0, part) for part in _DIGITS.split(str(path))], str(path)
@@ -24,12 +24,12 @@ def natural_order(paths: Iterable[Path]) -> list[Path]:
 
 
 def is_number_pattern(name: str) -> bool:
-    """Whether a file name has a place for a number: ``shot.%04d.png``, ``shot.%d.png`` or ``shot.####.png``."""
+    """Whether a file name has one placeholder for a number: ``shot.%04d.png``, ``shot.%d.png`` or ``shot.####.png``."""
     return len(_PATTERN.findall(name)) == 1
 
 
 def pattern_files(pattern: Path) -> list[Path]:
-    """The files that a pattern of numbers stands for, in order; their numbers may have more digits than it asks for."""
+    """Return the files that match a number pattern, in order; numbers may have more digits than the pattern."""
     found = _PATTERN.search(pattern.name)
     assert found is not None
     before, after = pattern.name[: found.start()], pattern.name[found.end() :]
@@ -39,24 +39,24 @@ def pattern_files(pattern: Path) -> list[Path]:
 
 
 def numbered_name(name: str, number: int) -> str:
-    """The file name that a pattern stands for at `number`."""
+    """Return the file name of a pattern for `number`."""
     return _PATTERN.sub(lambda found: f"{number:0{_digits(found)}d}", name)
 
 
 def _digits(found: re.Match[str]) -> int:
-    """The fewest digits that a pattern gives to a number."""
+    """Return the least number of digits of a pattern."""
     return len(found[0]) if found[0].startswith("#") else int(found[1] or 1)
 
 
 def pattern_name(name: str) -> str:
-    """What a pattern calls its series: ``shot`` of ``shot.%04d.png``, empty where the number is all."""
+    """Return the name of a pattern's series: ``shot`` for ``shot.%04d.png``, empty if there is only the number."""
     return _PATTERN.sub("", Path(name).stem).strip(" ._-")
 
 
 def frame_numbers(paths: list[Path]) -> list[int] | None:
-    """The number in each name of a series; None where names are of several kinds or hold none that counts.
+    """Return the frame number in each name of a series; None if names are of several kinds or have no such number.
 
-    It is the last number that is not the same in all names, if all names agree in what stands around it.
+    It is the only number that differs between names, or the last one if none differs; all other text must be equal.
     """
     parts = [_DIGITS.split(path.stem) for path in paths]
     if len({tuple(part[::2]) for part in parts}) != 1:
@@ -64,12 +64,12 @@ def frame_numbers(paths: list[Path]) -> list[int] | None:
     columns = [[part[place] for part in parts] for place in range(1, len(parts[0]), 2)]
     varying = [column for column in columns if len({int(digits) for digits in column}) > 1]
     if len(varying) > 1 or not columns:
-        return None  # a date, or a shot and a frame: no count of frames
+        return None  # a date, or a shot and a frame: not a frame number
     return [int(digits) for digits in (varying or columns)[-1]]
 
 
 def irregularities(paths: list[Path], numbers: list[int] | None, name: str) -> list[str]:
-    """What may be wrong with a series, one line each: numbers that are missing or there twice, names of two kinds."""
+    """Return possible problems of a series, one line each: missing or duplicate numbers, names of several kinds."""
     if numbers is None:
         kinds = Counter("#".join(_DIGITS.split(path.stem)[::2]) for path in paths)
         if len(kinds) == 1 or len(kinds) == len(paths):
@@ -89,7 +89,7 @@ def irregularities(paths: list[Path], numbers: list[int] | None, name: str) -> l
 
 
 def _missing(numbers: list[int]) -> list[int]:
-    """What a series leaves out of its step; nothing where it has no steady step, as time stamps have none."""
+    """Return the numbers missing from a series with a steady step; none without one, as for time stamps."""
     steps = [after - before for before, after in pairwise(numbers)]
     if not steps:
         return []
@@ -100,7 +100,7 @@ def _missing(numbers: list[int]) -> list[int]:
 
 
 def ranges(numbers: list[int]) -> str:
-    """Ascending numbers in few words: ``3, 1005-1006``."""
+    """Abbreviate ascending numbers: ``3, 1005-1006``."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:

@@ -1,4 +1,4 @@
-"""What every reader of a video is: a stream of (H, W, 3) uint8 RGB frames."""
+"""The interface of all video readers: a stream of (H, W, 3) uint8 RGB frames."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 
 from omnitrack.closing import Closing
 
-DEFAULT_FPS = 24.0  # of images, which carry no rate
+DEFAULT_FPS = 24.0  # for images, which have no frame rate
 
 
 class VideoReader(Closing):
-    """A stream of frames and what is known about it; a context manager, and iterable more than once.
+    """A stream of frames and its properties; a context manager, and iterable more than once.
 
     Attributes:
         size: (width, height) of the frames in pixels, after the video's rotation.
-        fps: Frames per second; the mean where the rate varies.
-        count: Number of frames: exact for images, an estimate for video files, None where the file does not tell.
-        damage: What was wrong with the file, once an iteration reached its end; None where nothing was.
-        notes: What was decided in reading it, one line each.
-        warnings: What may be wrong with it although it can be read, one line each.
-        numbers: The number that each frame has in its file's name; None where it has none, as in a video file.
+        fps: Frames per second; the mean if the rate varies.
+        count: Number of frames: exact for images, an estimate for video files, None if the file does not give it.
+        damage: What is wrong with the file, known once an iteration has reached its end; None if nothing is.
+        notes: Decisions made in reading, one line each.
+        warnings: Possible problems of a readable video, one line each.
+        numbers: The number of each frame in its file's name; None without such numbers, as in a video file.
     """
 
     size: tuple[int, int]
@@ -42,4 +42,4 @@ class VideoReader(Closing):
         return self.count or 0
 
     def close(self) -> None:
-        """Stop reading; most readers hold nothing open."""
+        """Stop reading; most readers keep nothing open."""

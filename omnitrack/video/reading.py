@@ -1,6 +1,6 @@
-"""Videos in: a file, a folder of images, a glob or a pattern becomes a stream of (H, W, 3) uint8 RGB frames.
+"""Reading videos: a file, a folder of images, a glob or a number pattern as a stream of (H, W, 3) uint8 RGB frames.
 
-`VideoWriter`, the way out, is in its own file and can be had from here.
+`VideoWriter`, the counterpart, has its own module and is also exported here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from omnitrack.video.writing import VideoWriter
 
 __all__ = ["VideoReader", "VideoWriter", "default_name", "open_video"]
 
-SHORT_OF_ANNOUNCED = 0.9  # fewer frames than this share of what the file announces are worth a warning
+SHORT_OF_ANNOUNCED = 0.9  # share of the announced frames, below which the file counts as damaged
 _ALPHA_FORMATS = ("yuva", "gbrap", "rgba", "bgra", "argb", "abgr", "ya8", "ya16")  # ffmpeg's pixel formats
 
 
@@ -36,16 +36,16 @@ def open_video(source: str | Path, levels: str = AUTO_LEVELS) -> VideoReader:
     """Open a video for reading, frame by frame.
 
     Rotation metadata is applied. Alpha is blended over black, grey becomes RGB, deeper pixels are scaled to 8 bits.
-    Every stored frame is given once, also where the rate varies. Images are taken in natural order (2 before 10).
+    Every stored frame is returned once, even if the rate varies. Images are in natural order (2 before 10).
 
     Args:
         source: A video file (anything ffmpeg reads), an animated PNG or WebP, a TIFF stack, a folder of images, a glob
-            that matches images, or a pattern of their numbers (``shot.%04d.png``, ``shot.####.png``).
+            that matches images, or a number pattern (``shot.%04d.png``, ``shot.####.png``).
         levels: Which stored values become black and white: ``auto`` or ``LOW,HIGH``, see
-            `omnitrack.video.levels.find_levels`. Of video files whose format names their depth these are of 8 bits.
+            `omnitrack.video.levels.find_levels`. If a video's pixel format gives its depth, these are 8-bit values.
 
     Raises:
-        OmnitrackError: Nothing there, nothing that holds frames, or levels that are none.
+        OmnitrackError: There is nothing at `source`, it contains no frames, or the levels are invalid.
     """
     path = Path(source)
     if path.is_dir():
@@ -68,7 +68,7 @@ def _open_file(path: Path, levels: str) -> VideoReader:
 
 
 def default_name(source: str | Path) -> str:
-    """What to call a project of this video: its file, folder or series without suffix and number."""
+    """Return the default name of a video's project: its file, folder or series, without suffix and number."""
     path = Path(source)
     if path.is_dir():
         return path.resolve().name
@@ -89,7 +89,7 @@ class VideoFile(VideoReader):
         levels: See `omnitrack.video.levels.find_levels`.
 
     Raises:
-        OmnitrackError: It is empty, no video, only sound, or has no frame that can be decoded.
+        OmnitrackError: The file is empty, not a video, audio only, or has no frame that can be decoded.
     """
 
     def __init__(self, path: Path, levels: str = AUTO_LEVELS) -> None:
@@ -100,7 +100,7 @@ class VideoFile(VideoReader):
         stream, seconds = self._probe()
         self.fps = stream_rate(stream)
         self.count = round(seconds * self.fps) if seconds else None
-        if not re.search(r"[\d.]k? fps", stream):  # recorded by a browser: what is left is the unit of the time stamps
+        if not re.search(r"[\d.]k? fps", stream):  # recorded by a browser: the only rate is the time stamps' unit
             times = self._stored_times()
             self.count = len(times) or None
             self.fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else DEFAULT_FPS
@@ -128,12 +128,12 @@ class VideoFile(VideoReader):
             self.damage = f"it announces about {self.count} frames and has {decoded}"
 
     def close(self) -> None:
-        """Stop ffmpeg where an iteration was left unfinished."""
+        """Stop ffmpeg if an iteration was left unfinished."""
         if self._running:
             self._running.stop()
 
     def _probe(self) -> tuple[str, float | None]:
-        """What ffmpeg says of the video stream, and the duration in seconds where the file tells it."""
+        """Return ffmpeg's log line of the video stream, and the duration in seconds; None if the file has none."""
         with Ffmpeg(*input_file(self.path)) as probe:
             probe.wait()
             about, complaints, streams = probe.log(), probe.complaints(), probe.video_streams()
@@ -145,14 +145,14 @@ class VideoFile(VideoReader):
         return streams[0], _duration(about)
 
     def _count_stored(self) -> int | None:
-        """Number of frames in the file, from a pass that decodes none."""
+        """Return the number of frames in the file, from a pass without decoding."""
         with Ffmpeg(*input_file(self.path), "-map", "0:V:0", "-c", "copy", "-f", "null", "-") as reading:
             reading.wait()
             counts = re.findall(r"frame= *(\d+)", reading.log())
         return int(counts[-1]) if counts else None
 
     def _stored_times(self) -> list[float]:
-        """Time stamps of the stored frames in seconds, in order, from a pass that decodes none."""
+        """Return the time stamps of the stored frames in seconds, in order, from a pass without decoding."""
         copied = ("-map", "0:V:0", "-c", "copy", "-f", "framecrc", "pipe:1")
         with Ffmpeg(*input_file(self.path), *copied) as reading:
             lines = reading.stdout.read().decode("ascii", "replace").splitlines()
@@ -161,7 +161,7 @@ class VideoFile(VideoReader):
         return [stamp * int(unit[0]) / int(unit[1]) for stamp in sorted(stamps)]
 
     def _sound_is_longer(self, seconds: float) -> bool:
-        """Whether the file's sound goes on after its pictures have ended; then its duration is that of the sound."""
+        """Whether the audio continues after the last frame; the file's duration is then that of the audio."""
         with Ffmpeg(*input_file(self.path), "-map", "0:a:0?", "-c", "copy", "-f", "null", "-") as reading:
             reading.wait()
             found = re.findall(r"time=(\d+):(\d+):([\d.]+)", reading.log())
@@ -174,12 +174,12 @@ class VideoFile(VideoReader):
         )
 
     def _sample(self) -> Iterator[NDArray[Any]]:
-        """Frames that stand for the clip, evenly spread."""
+        """Return frames that represent the clip, evenly spread."""
         step = max(1, (self.count or 0) // SAMPLED_FRAMES)
         return self._decode("-vf", f"select=not(mod(n\\,{step}))")
 
     def _decode(self, *options: str) -> Generator[NDArray[Any], None, None]:
-        """Yield pictures (H, W, C) until ffmpeg ends, then keep its first complaint as `damage`."""
+        """Yield images (H, W, C) until ffmpeg ends, then store its first error in `damage`."""
         stream = [*input_file(self.path), "-map", "0:V:0", "-fps_mode", "passthrough", *options]
         formats = ("rgba64be", "rgb48be") if self._is_deep else ("rgba", "rgb24")
         images = ["-f", "image2pipe", "-c:v", "pam", "-pix_fmt", formats[0 if self._has_alpha else 1], "pipe:1"]
@@ -192,7 +192,7 @@ class VideoFile(VideoReader):
 
 
 def _read_pam(stream: IO[bytes]) -> NDArray[Any] | None:
-    """The next image (H, W, 3 or 4) of 8 or 16 bits of a stream of PAM images, None at its end."""
+    """Read the next image (H, W, 3 or 4) with 8 or 16 bits from a stream of PAM images; None at its end."""
     if stream.readline() != b"P7\n":
         return None
     header = {}
@@ -211,6 +211,6 @@ def _read_pam(stream: IO[bytes]) -> NDArray[Any] | None:
 
 
 def _duration(about: str) -> float | None:
-    """Seconds, None where the file does not tell."""
+    """Return the duration in seconds; None if the file has none."""
     found = re.search(r"^\[info\] +Duration: (\d+):(\d+):([\d.]+)", about, re.MULTILINE)
     return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3]) if found else None

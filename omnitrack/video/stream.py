@@ -1,4 +1,4 @@
-"""What ffmpeg's line on a video stream says: its rate, its depth, and what the eye would notice."""
+"""Properties of a video stream from ffmpeg's log line: rate, bit depth, and warnings."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _TONE_MAP = "zscale=t=linear:npl=100,format=gbrpf32le,tonemap=hable,zscale=t=bt7
 
 
 def stream_warnings(stream: str, path: Path) -> tuple[str, ...]:
-    """What may go wrong with a stream although it can be read, with the command that mends it.
+    """Return possible problems of a readable stream, each with the command that fixes it.
 
     Args:
-        stream: ffmpeg's line on it.
+        stream: ffmpeg's log line of the stream.
         path: The file.
     """
     found = []
@@ -36,18 +36,18 @@ def stream_warnings(stream: str, path: Path) -> tuple[str, ...]:
 
 
 def pixel_format(stream: str) -> str:
-    """ffmpeg's name of a stream's pixels, empty where it names none."""
+    """Return ffmpeg's pixel format of a stream; empty if there is none."""
     found = re.search(r": Video: [^,]*, (\w+)", stream)
     return found[1] if found else ""
 
 
 def has_open_depth(stream: str) -> bool:
-    """Whether pixels have 16 bits, which cameras of fewer bits are stored in too."""
+    """Whether pixels have 16 bits, which may also store values of cameras with fewer bits."""
     return bool(_OPEN_DEPTH.match(pixel_format(stream)))
 
 
 def stream_rate(stream: str) -> float:
-    """Frames per second: a stream's mean rate, else its nominal one."""
+    """Return frames per second: a stream's mean rate, else its nominal rate."""
     found = re.search(r"([\d.]+)(k?) fps", stream) or re.search(r"([\d.]+)(k?) tbr", stream)
     if not found:
         return DEFAULT_FPS

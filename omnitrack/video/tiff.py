@@ -1,7 +1,7 @@
-"""TIFF stacks: read by tifffile where it is installed, else by OpenCV, as far as OpenCV reads them right.
+"""TIFF stacks: read by tifffile if it is installed, else by OpenCV, if OpenCV reads the layout correctly.
 
-Of 37 layouts of known values tifffile reads all, OpenCV 28: it knows no axes, no planes behind a single page and no
-thumbnails, and it mistakes 16-bit white-is-zero and planar colour.
+Of 37 layouts with known values tifffile reads all, OpenCV 28: it supports no axes, no planes behind a single page and
+no thumbnails, and it misreads 16-bit white-is-zero and planar colour.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from omnitrack.video.levels import AUTO_LEVELS, find_levels, notes_on, sample_in
 from omnitrack.video.microscopy import INSTALL, MicroscopeStack, can_read_any_tiff
 from omnitrack.video.reader import DEFAULT_FPS, VideoReader
 
-TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk")  # the latter four are of microscopes
-PAGES_AT_ONCE = 16  # OpenCV walks to the first of them from the start of the file
+TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk")  # the last four are of microscopes
+PAGES_AT_ONCE = 16  # in one call: OpenCV walks to the first page of a call from the start of the file
 _PERHAPS = f"where it is not damaged, tifffile may read it: {INSTALL}"
 
 
 def open_tiff(path: Path, levels: str = AUTO_LEVELS) -> VideoReader:
-    """The pictures of a TIFF as a video.
+    """Open the images of a TIFF as a video.
 
     Raises:
-        OmnitrackError: It cannot be decoded, or only tifffile reads it right, which is not installed.
+        OmnitrackError: The file cannot be decoded, or only tifffile reads it correctly and is not installed.
     """
     directory = read_directory(path)
     if can_read_any_tiff():
@@ -56,10 +56,10 @@ def open_tiff(path: Path, levels: str = AUTO_LEVELS) -> VideoReader:
 
 
 def read_tiff_picture(path: Path) -> NDArray[Any]:
-    """The only picture of a TIFF as (H, W, C) in the depth that it is stored in.
+    """Read the only image of a TIFF as (H, W, C) in its stored bit depth.
 
     Raises:
-        OmnitrackError: It holds several, cannot be decoded, or only tifffile reads it right, which is not installed.
+        OmnitrackError: The file has several images, cannot be decoded, or needs tifffile, which is not installed.
     """
     directory = read_directory(path)
     if len(directory.sizes) == 1 and not _cause_of_trouble(directory):
@@ -85,7 +85,7 @@ def _check_plain(path: Path, directory: TiffDirectory) -> None:
 
 
 def _cause_of_trouble(directory: TiffDirectory) -> str | None:
-    """Why OpenCV would read a file wrong, None where it would not."""
+    """Return why OpenCV would misread a file; None if it would not."""
     lengths, first = directory.lengths, directory.first
     if sum(length > 1 for length in lengths.values()) > 1 or lengths.get("C", 1) > len(directory.sizes):
         return f"has several axes ({', '.join(f'{axis} {length}' for axis, length in lengths.items())})"
@@ -101,11 +101,11 @@ def _cause_of_trouble(directory: TiffDirectory) -> str | None:
 
 
 class TiffStack(VideoReader):
-    """The pages of a TIFF, which are of one kind, as a video.
+    """The pages of a TIFF, all of the same kind, as a video.
 
     Args:
         path: The file.
-        directory: What it says of its pages.
+        directory: Description of its pages.
         levels: See `omnitrack.video.levels.find_levels`.
 
     Raises:
@@ -133,7 +133,7 @@ class TiffStack(VideoReader):
             self.damage = "its list of pages breaks off"
 
     def pictures(self, first: int = 0) -> Iterator[NDArray[Any]]:
-        """The pages (H, W, C) from `first` in the depth that they are stored in."""
+        """Yield the pages (H, W, C) from `first` on in their stored bit depth."""
         import cv2
 
         for start in range(first, self.count or 0, self._at_once):

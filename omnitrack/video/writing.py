@@ -1,4 +1,4 @@
-"""Videos out: frames become an .mp4, .webm, .gif or .webp, or numbered .png files; whole, or not there at all."""
+"""Writing videos: .mp4, .webm, .gif, .webp, or numbered .png files, which are either complete or absent."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from omnitrack.video.numbers import is_number_pattern, numbered_name
 
 Sink = Callable[[NDArray[np.uint8]], None]
 
-_GIF_MAX_FPS = 50.0  # a delay is a whole number of 1/100 s, and browsers slow down whatever is below two of them
+_GIF_MAX_FPS = 50.0  # a delay is a whole number of 1/100 s, and browsers slow down any delay below two such units
 _TAGS = "range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"  # so that no player has to guess the colours
 _YUV = ["-vf", f"scale=out_color_matrix=bt709:out_range=tv,format=yuv420p,setparams={_TAGS}"]
 _H264 = ["-c:v", "libx264", "-crf", "18", "-movflags", "+faststart"]
 _VP9 = ["-c:v", "libvpx-vp9", "-crf", "24", "-b:v", "0", "-cpu-used", "4", "-row-mt", "1"]
-# One palette a frame: better colours than one for the clip, and ffmpeg need not hold all frames to find it.
+# One palette per frame: better colours than one per clip, and ffmpeg does not have to keep all frames to compute it.
 _PALETTE = "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1:dither=sierra2_4a"
 _ENCODERS = {
     ".mp4": [*_YUV, *_H264, "-f", "mp4"],
@@ -34,20 +34,20 @@ _ENCODERS = {
     ".webp": ["-c:v", "libwebp_anim", "-loop", "0", "-quality", "75", "-f", "webp"],
     ".gif": ["-filter_complex", f"fps={{fps}},{_PALETTE}", "-f", "gif"],
 }
-_LOOPS = (".gif", ".webp")  # played again and again, in colours of every pixel
+_LOOPS = (".gif", ".webp")  # these loop, and need no even size
 
 
 class VideoWriter:
     """Writes frames to a video file or to numbered images; a context manager.
 
-    What `path` ends in chooses the format: ``.mp4`` (H.264, plays in browsers), ``.webm`` (VP9), ``.gif`` (at most 50
+    The suffix of `path` selects the format: ``.mp4`` (H.264, plays in browsers), ``.webm`` (VP9), ``.gif`` (at most 50
     frames per second) and ``.webp``, which loop, or a PNG sequence: a directory ``out`` or ``out/`` becomes
     ``out/000000.png``..., a pattern ``out_%04d.png`` or ``out_####.png`` becomes ``out_0000.png``..., and
     ``out.png`` becomes ``out_000000.png``..., or just ``out.png`` for a single frame. Odd sizes gain one repeated row
     or column in .mp4 and .webm, whose colour is subsampled by two.
 
-    Nothing is at `path` until the block ends without an error, and a failed block leaves what was there before.
-    A sequence never overwrites one.
+    Nothing is at `path` until the block ends without an error; a failed block leaves existing files unchanged.
+    A sequence never overwrites an existing one.
 
     Args:
         path: The file, directory or pattern to write.
@@ -55,7 +55,7 @@ class VideoWriter:
         size: (width, height) of every frame in pixels.
 
     Raises:
-        OmnitrackError: An unknown suffix, a sequence that exists, no frame written, a full disk, or a failing ffmpeg.
+        OmnitrackError: Unknown suffix, existing sequence, no frame written, full disk, or a failure of ffmpeg.
     """
 
     def __init__(self, path: Path, fps: float, size: tuple[int, int]) -> None:
@@ -163,7 +163,7 @@ def _number_images(path: Path) -> Iterator[Sink]:
 
 
 def _numbered(path: Path, index: int) -> Path:
-    """Where frame `index` of the sequence `path` lies."""
+    """Return the file of frame `index` of the sequence `path`."""
     if is_number_pattern(path.name):
         return path.with_name(numbered_name(path.name, index))
     if path.suffix.lower() == ".png":

@@ -1,1 +1,1 @@
-"""Which frames to match, how, and which of the matches to believe."""
+"""Which frames to match, how, and which of the matches to trust."""

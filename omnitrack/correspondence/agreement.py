@@ -1,7 +1,7 @@
 """Where a fitted field and the chained flow agree, and what follows: trust, confidence, visibility.
 
-Hops add up their errors and a field does not: the farther from where a point is known, the farther may a chain be off
-that is no reason to doubt the field (`chain_drift`).
+The errors of hops accumulate, those of a field do not: the farther a frame is from the one in which the point is known,
+the farther the chain may be from the field before the field is doubted (`chain_drift`).
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ from omnitrack.correspondence.chained_tracks import ChainedTrack
 from omnitrack.correspondence.raster import Array, lengths
 from omnitrack.units import raster_scale
 
-AGREEMENT_PX = 4.0  # distance of field and chain, at 256 x 256, at which their agreement is half
-AGREEMENT_FRAMES = 4.0  # reach of an agreement in time
-REACH_FRAMES = 64  # ... beyond which it is nothing
+AGREEMENT_PX = 4.0  # distance between field and chain, at 256 x 256, at which their agreement is 1/2
+AGREEMENT_FRAMES = 4.0  # over which the influence of an agreement falls to 1/e
+REACH_FRAMES = 64  # ... and beyond which it is zero
 TRUST_THRESHOLD = 0.5
-NEAR_FRAMES = 32  # a chain does not drift within these: a few hops span them
-DRIFT = 3.0  # times as far off, for every so many frames beyond
-PRIOR_TRUST = 0.5  # confidence in the field without asking the chain, for every so many frames beyond
-POSITION_PX = 1.0  # distance of field and chain around a frame at which the field's position counts half
-FARTHEST_PX = 20.0  # distances beyond say nothing more
-SEEN_EVIDENCE = 1.5  # more than one cue says, and less than two
+NEAR_FRAMES = 32  # within which a chain does not drift: a few hops span them
+DRIFT = 3.0  # increase of `chain_drift` for every `NEAR_FRAMES` beyond
+PRIOR_TRUST = 0.5  # weight of trusting the field without regard to the chain, for every `NEAR_FRAMES` beyond
+POSITION_PX = 1.0  # distance between field and chain around a frame at which the field's position has half its weight
+FARTHEST_PX = 20.0  # larger distances count as this one
+SEEN_EVIDENCE = 1.5  # more than one cue can give, and less than two can
 
 
 def agreement(chained: ChainedTrack, field_pixels: Array, size: tuple[int, int]) -> Array:
-    """How near the field is to the chain: (P, T), 1 in the same place, 1/2 at `AGREEMENT_PX`."""
+    """Agreement (P, T) of field and chain: 1 at the same position, 1/2 at a distance of `AGREEMENT_PX`."""
     return np.asarray(_half_at(AGREEMENT_PX, _distance(chained, field_pixels, size)), np.float32)
 
 
 def trusted_field(
     chained: ChainedTrack, field_pixels: Array, away: NDArray[np.int64], size: tuple[int, int]
 ) -> NDArray[np.bool_]:
-    """Where the field may be followed: (P, T) bool, by its agreement with what the chain saw around each frame.
+    """Where the field may be followed: (P, T) bool, by its agreement with the visible chain around each frame.
 
-    Where a point was found again elsewhere, the field has lost it.
+    The field has lost a point that was found again elsewhere.
 
     Args:
         chained: Tracks of P points.
-        field_pixels: (P, T, 2) the field's.
-        away: (P, T) or (T,) frames to the one in which a point is known.
+        field_pixels: (P, T, 2) the field's tracks.
+        away: (P, T) or (T,) distance, in frames, to the frame in which a point is known.
         size: (width, height) of the frames in pixels.
     """
     within = _half_at(AGREEMENT_PX * chain_drift(away), _distance(chained, field_pixels, size))
@@ -53,22 +53,22 @@ def trusted_field(
 def position_weight(
     chained: ChainedTrack, field_pixels: Array, away: NDArray[np.int64], size: tuple[int, int]
 ) -> NDArray[np.float64]:
-    """How much the field's positions count, (P, T), where it may be followed: 1 where it agrees with a near chain.
+    """Weight (P, T) of the field's positions where it may be followed: 1 if it agrees with a chain that does not drift.
 
     Args:
         chained: Tracks of P points.
-        field_pixels: (P, T, 2) the field's.
-        away: (P, T) frames to the one in which a point is known.
+        field_pixels: (P, T, 2) the field's tracks.
+        away: (P, T) distance, in frames, to the frame in which a point is known.
         size: (width, height) of the frames in pixels.
     """
     drift = chain_drift(away)
     nearer = FARTHEST_PX - np.minimum(_distance(chained, field_pixels, size), FARTHEST_PX)
-    off = FARTHEST_PX - _around(nearer, chained)  # where the chain sees nothing: as far as can be
+    off = FARTHEST_PX - _around(nearer, chained)  # where the chain is not visible: the largest distance
     return np.asarray(drift / (1 + (off / (POSITION_PX * drift)) ** 2))
 
 
 def chain_drift(away: NDArray[np.int64]) -> NDArray[np.float64]:
-    """How many times farther off a chain may be so many frames from where a point is known, than near there."""
+    """Error of a chain `away` frames from where the point is known, relative to its error near that frame."""
     return np.asarray(1 + DRIFT * _beyond(away))
 
 
@@ -77,7 +77,7 @@ def _beyond(away: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _distance(chained: ChainedTrack, field_pixels: Array, size: tuple[int, int]) -> Array:
-    """(P, T) of field and chain, in px at 256 x 256."""
+    """Distance (P, T) between field and chain, in px at 256 x 256."""
     return np.asarray(lengths(chained.pixels - field_pixels) / raster_scale(size), np.float32)
 
 
@@ -89,13 +89,13 @@ def _half_at(px: NDArray[np.float64] | float, distance: NDArray[np.floating]) ->
 def _around(
     values: NDArray[np.floating], chained: ChainedTrack, prior: NDArray[np.floating] | float = 0.0
 ) -> NDArray[np.float64]:
-    """The mean of values (P, T) around each frame by the chain's confidence, and 1 with that of the prior (P, T)."""
+    """The mean of values (P, T) around each frame, weighted by the chain's confidence, and of 1 with weight `prior`."""
     sure = _spread(chained.confidence)
     return np.asarray((_spread(chained.confidence * values) + prior) / np.maximum(sure + prior, 1e-3))
 
 
 def _spread(values: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(P, T), each frame's value carried to those around it, e times less for every `AGREEMENT_FRAMES`."""
+    """Spread each frame's value (P, T) to the frames around it, falling by a factor e per `AGREEMENT_FRAMES`."""
     away = np.arange(-REACH_FRAMES, REACH_FRAMES + 1)
     fall, alone = np.exp(-np.abs(away) / AGREEMENT_FRAMES), np.ones(1)
     spread = cv2.sepFilter2D(values.astype(np.float64), cv2.CV_64F, fall, alone, borderType=cv2.BORDER_CONSTANT)
@@ -114,12 +114,12 @@ def fused_visibility(
     likeness: Array,
     size: tuple[int, int],
 ) -> NDArray[np.bool_]:
-    """Where points are seen, (P, T) bool, by what four cues say together.
+    """Where points are visible, (P, T) bool, by the sum of four cues.
 
-    The field's depth and the chained flow say 0 or 1, their agreement on the place from 0 to 1, and appearance 0 where
-    a point is just alike, less where it is not (`omnitrack.correspondence.track_appearance.PointAppearance.likeness`).
-    Where a point was found again its looks have been asked, and the field, fitted to what had lost it, is not.
-    Where another thing is seen in its place it is hidden, whatever they say.
+    The field's depth and the chained flow give 0 or 1, their agreement gives 0 to 1, and appearance gives 0 where it
+    just matches, less where it does not (`omnitrack.correspondence.track_appearance.PointAppearance.likeness`).
+    A point that was found again is visible: its appearance has been checked, and the field was fitted to chains that
+    had lost it. A point is occluded, whatever the cues, where another object is visible at its position.
     """
     evidence = field_visible + chained.visible.astype(np.float32) + agreement(chained, field_pixels, size) + likeness
     return np.asarray((evidence > SEEN_EVIDENCE) & ~chained.covered | chained.found_again)

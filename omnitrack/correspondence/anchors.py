@@ -1,13 +1,13 @@
-"""Points that are known in several frames: where the query is, and where somebody put the point by hand.
+"""Points that are known in several frames: at the query, and where a user has placed them manually.
 
-Every anchor of a point says where it is in all other frames, and less surely with every frame. Between two anchors the
-earlier one serves up to some frame and the later one from there on. The frame is the one at which that costs least:
+Every anchor of a point predicts its position in all other frames, with less confidence the farther they are. Between
+two anchors, the earlier one serves up to some frame and the later one after it. That frame has the lowest cost:
 
     sum_{t <= switch} u_a(t)  +  sum_{t > switch} u_b(t)  +  |x_a - x_b| / AGREEMENT_PX  at the switch
 
-with u how unsure an anchor is of the point, from 0 to 1. Where a chain slid onto something else, the way from the other
-side comes close to it only before it did, however sure of itself it is. Before the first anchor and after the last one,
-these serve.
+with u the uncertainty of an anchor about the point, from 0 to 1. Where a chain has slid onto another object, the chain
+from the other anchor is close to it only before the slide, however confident either is. The first anchor serves all
+frames before it, and the last anchor all frames after it.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Anchors:
-    """R known places of P points, at least one of each, by point and then by frame.
+    """R known positions of P points, at least one per point, ordered by point and then by frame.
 
     Convention:
         Pixels are (x, y) of the working frames, x right, y down, centres at integers.
 
     Attributes:
-        points: (R,) which point it is, 0 to P - 1.
-        frames: (R,) in which frame.
-        pixels: (R, 2) float32 where.
+        points: (R,) index of the point, 0 to P - 1.
+        frames: (R,) index of the frame.
+        pixels: (R, 2) float32 position.
     """
 
     points: Rows
@@ -44,15 +44,15 @@ class Anchors:
 
     @staticmethod
     def of(frame: int, pixels: Array) -> Anchors:
-        """Points (P, 2) that are known in one frame."""
+        """The anchors of points (P, 2) that are known in one frame."""
         return Anchors(np.arange(len(pixels)), np.full(len(pixels), frame), np.asarray(pixels, np.float32))
 
     def __len__(self) -> int:
-        """P."""
+        """The number of points P."""
         return int(self.points[-1]) + 1 if len(self.points) else 0
 
     def by_frame(self) -> Iterator[tuple[int, Rows]]:
-        """Each frame with anchors, and their rows."""
+        """Each frame with anchors, and the rows of its anchors."""
         for frame in np.unique(self.frames).tolist():
             yield frame, np.flatnonzero(self.frames == frame)
 
@@ -68,16 +68,16 @@ class Anchors:
 
 
 def serving_anchors(anchors: Anchors, places: Array, confidence: Array, size: tuple[int, int]) -> Rows:
-    """Which anchor to go by for each point in each frame.
+    """Choose the anchor that serves each point in each frame.
 
     Args:
         anchors: R anchors of P points.
-        places: (R, T, 2) where each anchor says that its point is.
-        confidence: (R, T) in [0, 1], how sure it is of that.
+        places: (R, T, 2) the position of the point according to each anchor.
+        confidence: (R, T) in [0, 1], the confidence of that position.
         size: (width, height) of the frames in pixels.
 
     Returns:
-        (P, T) rows of anchors.
+        (P, T) rows of the anchors.
     """
     num_frames = places.shape[1]
     serving = np.repeat(np.unique(anchors.points, return_index=True)[1][:, None], num_frames, axis=1)
@@ -97,5 +97,5 @@ def _last_of_earlier(frames: Rows, places: Array, unsure: NDArray[np.float64], l
     afterwards = np.cumsum(unsure[later, last:first:-1])[::-1]
     cost = earlier + afterwards + jump
     middle = (len(cost) - 1) / 2
-    nearest_to_middle = np.argsort(np.abs(np.arange(len(cost)) - middle), kind="stable")  # of equals
+    nearest_to_middle = np.argsort(np.abs(np.arange(len(cost)) - middle), kind="stable")  # among equals
     return first + int(nearest_to_middle[cost[nearest_to_middle].argmin()])

@@ -1,10 +1,10 @@
-"""Whether two places look alike, without learned weights: patches compared after removing their mean colour.
+"""Similarity in appearance of two positions, without learned weights: patches compared after subtracting their means.
 
     s = 1 - sum (a - b)^2 / (sum a^2 + sum b^2 + n)
       = (2 sum a b + n) / (sum a^2 + sum b^2 + n),    a, b: patches less their means, n: noise floor
 
-s is 1 for equal patches, near 0 for unrelated ones, and stays near 1 for two patches without texture, of which nothing
-can be said. Unlike a plain correlation it also tells a contrast that has changed.
+s is 1 for equal patches, near 0 for unrelated ones, and stays near 1 for two patches without texture, about which
+nothing can be said. Unlike a plain correlation, it also detects a change of contrast.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from omnitrack.units import raster_scale
 
 PATCH_SIDE = 5  # samples per side
 SPACING_PX = 1.5  # between samples, at 256 x 256
-CACHE_BYTES = 384 * 2**20  # 320 frames of 480p: a chain's window and what the threads are at
-NOISE = 2.0  # standard deviation of blurred colours that are the same, 0 to 255
-NOISE_LENGTH = 2 * NOISE**2  # n, for each number of a patch
+CACHE_BYTES = 384 * 2**20  # 320 frames of 480p: a chain's window and the frames that the threads work on
+NOISE = 2.0  # standard deviation of blurred colours of the same point, 0 to 255
+NOISE_LENGTH = 2 * NOISE**2  # n, per number of a patch
 COLOURS = 3
 
 
 @dataclass(frozen=True)
 class Patches:
-    """Patches around P places of a frame.
+    """Patches around P positions of a frame.
 
     Attributes:
-        samples: (P, n) float32, whole numbers, the colours of each sample side by side.
-        sums: (P, 3) float64, of the samples of each colour.
-        lengths: (P,) float64, squared, of the patches less their means.
+        samples: (P, n) float32, whole numbers, the channels of each sample side by side.
+        sums: (P, 3) float64, sum of the samples per channel.
+        lengths: (P,) float64, squared lengths of the patches less their means.
     """
 
     samples: Array
@@ -46,26 +46,26 @@ class Patches:
 
     @staticmethod
     def of(samples: NDArray[np.uint8]) -> Patches:
-        """Those with samples (P, n)."""
+        """The patches with samples (P, n)."""
         values = samples.astype(np.float32)
         return Patches(values, *_sums_and_lengths(values))
 
     def __getitem__(self, rows: slice | NDArray[np.int64]) -> Patches:
-        """Some of them."""
+        """The patches in some of the rows."""
         if isinstance(rows, slice):
             return Patches(self.samples[rows], self.sums[rows], self.lengths[rows])
-        take = partial(np.take, indices=rows, axis=0)  # several times as fast as an index
+        take = partial(np.take, indices=rows, axis=0)  # several times faster than indexing
         return Patches(take(self.samples), take(self.sums), take(self.lengths))
 
     def contrast(self) -> Array:
-        """(P,) standard deviation about their mean colours, 0 to 255."""
+        """Standard deviation (P,) of each patch about its mean colour, in levels of 0 to 255."""
         return np.sqrt(self.lengths / self.samples.shape[1]).astype(np.float32)
 
     def texture(self) -> Array:
-        """How much they vary along the direction in which they vary least: (P,), in levels of 0 to 255.
+        """Variation (P,) of each patch along the direction in which it varies least, in levels of 0 to 255.
 
-        The root of the smaller eigenvalue of their mean structure tensor: near `NOISE` on a blank wall, and along an
-        edge, where nothing tells places from one another.
+        The root of the smaller eigenvalue of the mean structure tensor: near `NOISE` on a blank wall and along an edge,
+        where nothing distinguishes one position from the next.
         """
         grid = self.samples.reshape(-1, PATCH_SIDE, PATCH_SIDE, COLOURS)
         across, down = np.diff(grid, axis=2)[:, :-1], np.diff(grid, axis=1)[:, :, :-1]
@@ -88,19 +88,19 @@ class PatchSimilarity:
         self._blur = spacing / 2
 
     def prepare(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """A frame (H, W, 3) as `samples` wants it: blurred to the spacing of the samples."""
+        """Prepare a frame (H, W, 3) for `samples`: blur it to the spacing of the samples."""
         return np.asarray(cv2.GaussianBlur(frame, (0, 0), max(self._blur, 0.3)), np.uint8)
 
     def samples(self, prepared: NDArray[np.uint8], pixels: Array) -> NDArray[np.uint8]:
-        """Samples of patches around pixels (P, 2): (P, n), n the samples times 3."""
+        """Samples (P, n) of patches around pixels (P, 2); n is the number of samples times 3."""
         x, y = (pixels[:, axis, None] + self._offsets[axis] for axis in (0, 1))
         return read(prepared, x, y).reshape(len(pixels), COLOURS * PATCH_SIDE**2)
 
 
 def similarity(patches: Patches, samples: NDArray[np.uint8]) -> Array:
-    """Similarity (P,), in [-1, 1], of patches with others, of which there are the samples (P, n).
+    """Similarity (P,), in [-1, 1], of patches to other patches, given by their samples (P, n).
 
-    Samples are whole numbers, and so their sums and the sums of their products are exact, in whatever order.
+    Samples are whole numbers, so their sums and the sums of their products are exact in any order.
     """
     values, noise = samples.astype(np.float32), NOISE_LENGTH * samples.shape[1]
     sums, lengths = _sums_and_lengths(values)
@@ -120,7 +120,7 @@ def _products(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
 
 
 def _of_colours(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Likewise of vectors (P, 3)."""
+    """Inner products of vectors (P, 3): (P,)."""
     return np.asarray(a[:, 0] * b[:, 0] + a[:, 1] * b[:, 1] + a[:, 2] * b[:, 2])
 
 
@@ -138,17 +138,17 @@ SIMILARITY = CompiledPart[Compare](similarity, "omnitrack.correspondence.compile
 
 
 def prepared_bytes(size: tuple[int, int]) -> int:
-    """What a frame of `size` (width, height) takes as `FramePatches` keeps it."""
+    """Memory, in bytes, of a frame of `size` (width, height) as cached by `FramePatches`."""
     return 3 * size[0] * size[1]
 
 
 class FramePatches:
-    """Patches of a clip's frames, which are read when they are needed; some are kept.
+    """Patches of a clip's frames, which are read on demand; some frames are cached.
 
     Args:
-        frame: Gives frame t as (H, W, 3) uint8.
+        frame: Returns frame t as (H, W, 3) uint8.
         size: (width, height) of the frames in pixels.
-        cache_bytes: Prepared frames to keep, `CACHE_BYTES` at most; one is always kept.
+        cache_bytes: Memory for prepared frames, at most `CACHE_BYTES`; one frame is always cached.
     """
 
     def __init__(
@@ -159,9 +159,9 @@ class FramePatches:
         self._prepared = lru_cache(frames)(lambda t: self._similarity.prepare(frame(t)))
 
     def patches(self, frame: int, pixels: Array) -> Patches:
-        """Those around pixels (P, 2) of a frame."""
+        """Patches around pixels (P, 2) of a frame."""
         return Patches.of(self._similarity.samples(self._prepared(frame), pixels))
 
     def similarity(self, patches: Patches, frame: int, pixels: Array) -> Array:
-        """Similarity (P,), in [-1, 1], of patches with the places `pixels` (P, 2) of a frame."""
+        """Similarity (P,), in [-1, 1], of patches to those around pixels (P, 2) of a frame."""
         return SIMILARITY.fastest(patches, self._similarity.samples(self._prepared(frame), pixels))

@@ -1,18 +1,18 @@
-"""Flow where there is nothing to see: it follows the motion around it.
+"""Flow in areas without texture: it follows the motion of the surroundings.
 
-What is measured of a place is as certain as its texture: the variance of the flow is at least the inverse of the
-structure tensor, times the variance of the noise (the bound of Cramer and Rao). So an edge is certain across and not
-along, and a blank wall is not certain at all: there flow follows noise, compression and the light. Here each place
-takes, as far as it is uncertain itself, the motion of the texture around it:
+Measured flow is as certain as the texture is strong: its variance is at least the inverse of the structure tensor,
+times the variance of the noise (the bound of Cramer and Rao). So flow at an edge is certain across the edge and not
+along it, and on a blank wall it is not certain at all: it follows noise, compression and changes of light. Here each
+pixel takes the motion of the texture around it, to the extent that its own flow is uncertain:
 
-    u = v + (O + k)^-1 O (f - v),    v: mean of f around, weighted by certainty
+    u = v + (O + k)^-1 O (f - v),    v: mean of f in the surroundings, weighted by certainty
 
-f the measured flow, O its certainty in the patch around the place, k that of the surroundings: the inverse variance of
-their flow, so that they say little where they do not agree. Means are taken over wide areas first and over nearer ones
-as far as these hold enough texture, and they end at edges, because a thing and what is behind it move apart. Spots that
-a median takes away are an area's own texture. Its outline is its own too, or that of what is in front of it: it counts
-for next to nothing, which is enough where there is nothing else. So a wall moves with its marks, whatever passes in
-front of it, and the inside of a blank thing with its outline.
+f is the measured flow, O its certainty in the patch around the pixel, k the certainty of the surroundings: the inverse
+variance of their flow, so that they count little where they disagree. Means are taken over wide areas first, then over
+smaller ones as far as these contain enough texture. They end at edges, because an object and its background move apart.
+Spots that a median removes are an area's own texture. An outline belongs to the area itself or to an object in front of
+it: it counts next to nothing, which is enough where there is no other texture. So a wall moves with its marks, whatever
+passes in front of it, and the inside of a blank object moves with its outline.
 
 Source:
     Areas that end at edges: the recursive filter of Gastal and Oliveira, Domain Transform for Edge-Aware Image and
@@ -32,27 +32,27 @@ from omnitrack.correspondence.raster import Array
 from omnitrack.units import raster_scale
 
 # All lengths at 256 x 256, brightness in levels of 0 to 255.
-SPOT_PX = 8.0  # what is smaller is texture of what it is on
-MOST_MEDIAN = 127  # pixels of the frame either way that OpenCV takes medians over
-BLUR_PX = 0.8  # before gradients are taken
-LEAST_GRADIENT = 0.8  # levels per px: rounding, compression and noise have this much
-LEAST_VARIANCE_PX2 = 0.25  # of a pixel's flow, however strong its gradient is: models are wrong, too
-PATCH_PX = 8.0  # side of the patch that flow is measured with
-OUTLINE_SHARE = 1e-3  # of its certainty that an outline has for what is on either side of it
-OUTLINE = 0.25  # certainty from which on an edge is one, in 1 / px^2
-LEAST_SPREAD_PX2 = 0.03  # variance of flow around the mean of its surroundings, where these agree
-MOST_VARIANCE_PX2 = 25.0  # ... and what is larger says nothing more
-ENOUGH = 300.0  # certainty, in 1 / px^2, that says how far surroundings agree
+SPOT_PX = 8.0  # smaller spots are texture of the surface that they are on
+MOST_MEDIAN = 127  # largest radius of OpenCV's median, in pixels of the frame
+BLUR_PX = 0.8  # blur before gradients are computed
+LEAST_GRADIENT = 0.8  # levels per px: rounding, compression and noise reach this
+LEAST_VARIANCE_PX2 = 0.25  # of a pixel's flow, however strong its gradient: models have errors, too
+PATCH_PX = 8.0  # side of the patch that flow is estimated from
+OUTLINE_SHARE = 1e-3  # share of an outline's certainty that counts for the areas on either side of it
+OUTLINE = 0.25  # certainty from which an edge counts as an outline, in 1 / px^2
+LEAST_SPREAD_PX2 = 0.03  # least variance of flow about the mean of its surroundings, where these agree
+MOST_VARIANCE_PX2 = 25.0  # largest such variance; larger ones count as this
+ENOUGH = 300.0  # certainty, in 1 / px^2, from which the variance within an area outweighs that within the wider one
 REACHES_PX = (128.0, 32.0, 8.0)
-SPACING_PX = 2.0  # of the grid on which means are taken; never finer than the frame
-EDGE_LEVELS = 20.0  # a step in colour, summed over the channels, that is as far as an area reaches ...
-SHADE_LEVELS = 6.0  # ... beyond what shading changes from one place of the grid to the next
-ODD_PX = 2.0  # distance from the mean at which flow counts a quarter
-PASSES = 2  # of the filter, along both axes
+SPACING_PX = 2.0  # spacing of the grid on which means are taken; never finer than the frame
+EDGE_LEVELS = 20.0  # step in colour, summed over the channels, that counts as much as the reach of an area ...
+SHADE_LEVELS = 6.0  # ... beyond the change by shading from one place of the grid to the next
+ODD_PX = 2.0  # distance from the mean at which flow has a quarter of its weight
+PASSES = 2  # passes of the filter along both axes
 
 
 class BlankAreas:
-    """The areas of one frame.
+    """The blank and textured areas of one frame.
 
     Convention:
         Flow is a displacement (x, y) in pixels of the frame, x right, y down.
@@ -75,19 +75,19 @@ class BlankAreas:
         self._passes = {reach: _passes(edges, reach / self._spacing) for reach in REACHES_PX}
 
     def follow(self, flow: Array) -> Array:
-        """The flow (H, W, 2) of the frame, where it is blank that of its surroundings."""
+        """Return the flow (H, W, 2) of the frame, replaced by that of the surroundings where the frame is blank."""
         found = self._surroundings(flow)
         around = np.asarray(cv2.resize(found, flow.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32)
         held = _times(self._own, flow - around[..., :2])
         return np.asarray(around[..., :2] + _solve(self._own, held, around[..., 2]), np.float32)
 
     def _surroundings(self, flow: Array) -> Array:
-        """Means and how certain they are, on the coarse grid: (h, w, 3)."""
+        """Mean flow of the surroundings and its certainty, on the coarse grid: (h, w, 3)."""
         data = np.concatenate([self._averaged(self._texture), self._averaged(_times(self._texture, flow))], -1)
         coarse, mass = self._averaged(flow), data[..., 0] + data[..., 2]
         mean, known = np.zeros_like(coarse), 1e-6 * np.ones_like(mass)
         share, variance = np.ones_like(mass), np.full_like(mass, MOST_VARIANCE_PX2)
-        for reach in (REACHES_PX[0], *REACHES_PX):  # the widest once more, without what is odd
+        for reach in (REACHES_PX[0], *REACHES_PX):  # the widest once more, without outliers
             area = np.float32(2 * np.pi * reach**2)
             held = area * _smooth(data * share[..., None], self._passes[reach])
             mean = _solve(held[..., :3], held[..., 3:] + known[..., None] * mean, known)
@@ -103,21 +103,21 @@ class BlankAreas:
 
 
 def _texture(frame: NDArray[np.uint8], areas: NDArray[np.uint8], scale: float) -> Array:
-    """Certainty (H, W, 3) of a frame's spots, and next to none of the outlines of what they are on."""
+    """Certainty (H, W, 3) of a frame's spots, and a very small one beside the outlines of its areas."""
     outlines = _certainty(areas.astype(np.float32), scale)
     texture = _certainty(frame.astype(np.float32) - areas, scale)
     texture *= _clear_of(outlines, scale)
     beside = _in_patches(outlines, scale)
-    beside *= np.exp(-_trace(outlines) / OUTLINE)  # not on them: there sides mix
+    beside *= np.exp(-_trace(outlines) / OUTLINE)  # not on the outlines: there both sides mix
     beside *= OUTLINE_SHARE
     texture += beside
     return texture
 
 
 def _certainty(image: Array, scale: float) -> Array:
-    """Inverse covariance of the flow by each pixel alone: (H, W, 3) its elements xx, xy and yy, in 1 / px^2.
+    """Inverse covariance (H, W, 3) of the flow from each pixel alone: its elements xx, xy and yy, in 1 / px^2.
 
-    In place and colour by colour: frames of 4K are worked on, and a thread of flow has 330 bytes for each pixel.
+    It is computed in place and channel by channel: frames may be 4K, and a flow thread has 330 bytes per pixel.
     """
     blurred = cv2.GaussianBlur(image, (0, 0), BLUR_PX * scale)
     x, y = (cv2.Sobel(blurred, cv2.CV_32F, dx, 1 - dx, ksize=3, scale=scale / 8) for dx in (1, 0))
@@ -137,17 +137,17 @@ def _certainty(image: Array, scale: float) -> Array:
 
 
 def _in_patches(certainty: Array, scale: float) -> Array:
-    """Means (H, W, 3) over the patches that flow is measured with."""
+    """Means (H, W, 3) over the patches that flow is estimated from."""
     return np.asarray(cv2.GaussianBlur(certainty, (0, 0), PATCH_PX / 4 * scale), np.float32)
 
 
 def _trace(certainty: Array) -> Array:
-    """(H, W, 1), the sum over both axes."""
+    """Trace (H, W, 1): the sum over both axes."""
     return certainty[..., :1] + certainty[..., 2:]
 
 
 def _clear_of(outlines: Array, scale: float) -> Array:
-    """How far (H, W, 1) spots are on one area alone: at outlines, corners of one are taken for spots of the other."""
+    """Weight (H, W, 1) of spots, small near outlines: there, corners of one area pass for spots of the other."""
     side = 2 * max(1, round(SPOT_PX * scale)) + 1
     nearest = cv2.dilate(_trace(outlines)[..., 0], np.ones((side, side), np.uint8))
     return np.asarray(np.maximum(np.exp(-nearest / OUTLINE), OUTLINE_SHARE)[..., None], np.float32)
@@ -168,7 +168,7 @@ def _solve(tensor: Array, vectors: Array, more: NDArray[np.floating]) -> Array:
 
 
 def _edges(areas: Array) -> tuple[Array, Array]:
-    """How much of an edge is between each place (h, w) of the grid and its left and its upper neighbour."""
+    """Strength of the edge between each place (h, w) of the grid and its left and its upper neighbour."""
     found = []
     for axis in (1, 0):
         levels = np.abs(np.diff(areas, axis=axis)).sum(-1)
@@ -181,7 +181,7 @@ Passes = list[tuple[int, Array]]
 
 
 def _passes(edges: tuple[Array, Array], reach: float) -> Passes:
-    """The passes over areas with a standard deviation of `reach` places: axis, and what is kept along it (h, w, 1)."""
+    """Filter passes for areas with a standard deviation of `reach` places: axis and `kept` (h, w, 1) of `recursive`."""
     found: Passes = []
     for index in range(PASSES):
         sigma = reach * np.sqrt(3) * 2 ** (PASSES - 1 - index) / np.sqrt(4**PASSES - 1)
@@ -191,7 +191,7 @@ def _passes(edges: tuple[Array, Array], reach: float) -> Passes:
 
 
 def _smooth(data: Array, passes: Passes) -> Array:
-    """Weighted means of data (h, w, C) over areas that edges end."""
+    """Weighted means of data (h, w, C) over areas that end at edges."""
     along = RECURSIVE.fastest
     for axis, kept in passes:
         data = along(data.swapaxes(0, axis), kept.swapaxes(0, axis)).swapaxes(0, axis)
@@ -199,7 +199,7 @@ def _smooth(data: Array, passes: Passes) -> Array:
 
 
 def recursive(data: Array, kept: Array) -> Array:
-    """Along the first axis there and back: of the neighbour's value each place keeps its share `kept` (h, w, 1)."""
+    """Filter along the first axis in both directions: a place mixes in the share `kept` (h, w, 1) of its neighbour."""
     data, kept = np.array(data, order="C"), np.ascontiguousarray(kept)
     for row in range(1, len(data)):
         data[row] += kept[row] * (data[row - 1] - data[row])

@@ -1,4 +1,4 @@
-"""Points of one frame chained to all frames: what the measured flow alone says of their tracks."""
+"""Points of one frame chained to all frames: their tracks according to the measured flow alone."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from omnitrack.correspondence.chaining import (
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.raster import Array
 
-LEAST_BELIEF = 0.3  # in a chain of consistent hops, however doubtful: they lie together, so their doubts do not add up
+LEAST_BELIEF = 0.3  # in a chain of consistent hops: errors of hops are correlated, so their doubts do not add up
 
 
 @dataclass(frozen=True)
 class ChainedTrack:
-    """What the measured flow alone says of P points in all T frames.
+    """Tracks of P points in all T frames according to the measured flow alone.
 
     Convention:
         Pixels are (x, y) of the working frames, x right, y down, centres at integers.
@@ -36,9 +36,9 @@ class ChainedTrack:
         pixels: (P, T, 2) positions.
         visible: (P, T) bool.
         confidence: (P, T) in [0, 1], 0 where not visible (`omnitrack.correspondence.chaining.chain_confidence`).
-        found_again: (P, T) bool, seen and known by its looks in every frame since it was lost
+        found_again: (P, T) bool, visible, and matching its appearance in every frame since it was found again
             (`omnitrack.correspondence.recovery`).
-        covered: (P, T) bool, hidden where another thing is seen (likewise).
+        covered: (P, T) bool, occluded: another object is visible at its position (`omnitrack.correspondence.recovery`).
     """
 
     pixels: Array
@@ -58,7 +58,7 @@ def chain_everywhere(
     similarity: Similarity | None = None,
     prices: HopPrices = CAUTIOUS,
 ) -> ChainedTrack:
-    """Chain points (P, 2) of one frame to all frames, see `omnitrack.correspondence.chaining.chain`."""
+    """Chain points (P, 2) of one frame to all frames; see `omnitrack.correspondence.chaining.chain`."""
     states = chained_states(flows, source, pixels, range(num_frames), gaps, threshold_px, similarity, prices)
     return chained_track(states, threshold_px)
 
@@ -83,7 +83,7 @@ def chained_states(
 
 
 def chained_track(states: Sequence[ChainState], threshold_px: float) -> ChainedTrack:
-    """Chained states (P,) of all T frames, in order, as tracks; `threshold_px` is that of the chain."""
+    """Convert chained states (P,) of all T frames, in order, to tracks; `threshold_px` is the threshold of `chain`."""
     visible = np.stack([s.visible for s in states], 1)
     variance, doubt = (np.stack([getattr(s, name) for s in states], 1) for name in ("variance", "doubt"))
     pixels = np.stack([s.pixels for s in states], 1)

@@ -1,16 +1,17 @@
 """Flow over any distance as the best of many compositions: chaining over several gaps.
 
 Going outward from a source frame, every point reaches frame j by the cheapest of several last hops: from frame
-j - 1, j - 2, j - 4, ... so a point that drifts or is covered in one composition is carried by another, and a long hop
-can jump over an occlusion. A way costs
+j - 1, j - 2, j - 4, ... So a point that drifts or is occluded in one composition is carried by another, and a long hop
+can jump over an occlusion. A path costs
 
     sum_hops  e^2 - log (1 - P) + h
 
-with e the forward-backward error of a hop, which adds up as drift, P the probability that the hop is wrong
-(`hop_reliability.py`), and h a little per hop: the sum of log (1 - P) is the log-likelihood that all hops are right.
+with e the forward-backward error of a hop, which accumulates as drift, P the probability that the hop is wrong
+(`hop_reliability.py`), and h a small cost per hop. The sum of log (1 - P) is the log-likelihood that all hops are
+right.
 
 Source:
-    MFT (Neoral et al., WACV 2024), with these prices in place of a learned uncertainty.
+    MFT (Neoral et al., WACV 2024), with these costs in place of a learned uncertainty.
 """
 
 from __future__ import annotations
@@ -27,28 +28,28 @@ from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.raster import Array
 from omnitrack.units import raster_scale
 
-UNLIKE_COST = 0.7  # for landing where nothing looks like the start: halfway between alike (0) and opposite (twice this)
-MAX_ERROR_PX = 20.0  # errors above this (at 256 x 256) say nothing more
-LEAST_CONFIDENCE = 0.5  # of the estimator itself in a hop; below, the point counts as hidden
-UNSURE_PX2 = 1.0  # variance of a hop, at 256 x 256, of which the estimator is half sure; none where it is sure
-MAX_RELIABLE_GAP = 2  # flow into occlusion is believed over this many frames
+UNLIKE_COST = 0.7  # of landing on an unrelated appearance: halfway between equal (0) and opposite (twice this)
+MAX_ERROR_PX = 20.0  # larger errors (at 256 x 256) count as this one
+LEAST_CONFIDENCE = 0.5  # of the estimator itself in a hop; below, the point counts as occluded
+UNSURE_PX2 = 1.0  # variance of a hop, at 256 x 256, at a confidence of 1/2 by the estimator; 0 at a confidence of 1
+MAX_RELIABLE_GAP = 2  # flow into an occlusion is trusted over this many frames
 
 Rows = NDArray[np.int64] | slice  # some of the points that are followed
-# Likeness (n,), at most 1, of such points with pixels (n, 2) of a frame.
+# Similarity (n,), at most 1, of the points in the given rows to pixels (n, 2) of a frame.
 Similarity = Callable[[int, Array, Rows], Array]
-Amend = Callable[[int, "ChainState"], "ChainState"]  # of a target frame and the state there
+Amend = Callable[[int, "ChainState"], "ChainState"]  # from a target frame and its state to the amended state
 
 
 @dataclass(frozen=True)
 class HopPrices:
-    """What hops cost, in squared pixels at 256 x 256.
+    """Costs of hops, in squared pixels at 256 x 256.
 
     Attributes:
-        hop: Each: of two equally good ways the one with fewer hops is taken.
-        doubt: Per nat of - log (1 - P), P the probability that it is wrong.
-        inconsistent: Where its cycle error is over the threshold.
-        hidden: Where the point is hidden in the frame that it leaves from.
-        most_wrong: A hop with a larger P does not show a point.
+        hop: Per hop: of two equally good paths, the one with fewer hops is taken.
+        doubt: Per nat of - log (1 - P), P the probability that the hop is wrong.
+        inconsistent: If the cycle error is above the threshold, or the confidence below `LEAST_CONFIDENCE`.
+        hidden: If the point is occluded in the frame that the hop starts in.
+        most_wrong: A point is not visible after a hop with a larger P.
     """
 
     hop: float = 0.005
@@ -59,13 +60,13 @@ class HopPrices:
 
 
 PRICES = HopPrices()
-CAUTIOUS = HopPrices(most_wrong=0.9)  # where a chain alone says whether a point is seen
-LEAST_RIGHT = 1e-3  # probability that a hop is right, at least: bounds its price
+CAUTIOUS = HopPrices(most_wrong=0.9)  # where the chain alone decides whether a point is visible
+LEAST_RIGHT = 1e-3  # lower bound of the probability that a hop is right: bounds its cost
 
 
 @dataclass(frozen=True)
 class ChainState:
-    """Where P points of the source frame are in one frame.
+    """State of P points of the source frame in one frame.
 
     Convention:
         Pixels are (x, y) of the working frames, x right, y down, centres at integers.
@@ -73,12 +74,12 @@ class ChainState:
     Attributes:
         pixels: (P, 2) positions.
         visible: (P,) bool, the chain reached the point by consistent hops.
-        reliable: (P,) bool, the position may be believed: visible, or just gone behind something that is matched well.
-        cost: (P,) accumulated cost of the way.
-        variance: (P,) accumulated squared cycle error of the way, in squared pixels at 256 x 256.
-        doubt: (P,) accumulated - log (1 - P) of the way; exp (- doubt): the probability that all of its hops are right.
-        found_again: (P,) bool, the way begins where the lost point was found again (`recovery.py`).
-        covered: (P,) bool, hidden where another thing is seen (likewise).
+        reliable: (P,) bool, the position is trusted: visible, or just occluded by a surface that is matched well.
+        cost: (P,) accumulated cost of the path.
+        variance: (P,) accumulated squared cycle error of the path, in squared pixels at 256 x 256.
+        doubt: (P,) accumulated - log (1 - P) of the path; exp (- doubt) is the probability that all its hops are right.
+        found_again: (P,) bool, the path begins where the lost point was found again (`recovery.py`).
+        covered: (P,) bool, occluded: another object is visible at the position (`recovery.py`).
     """
 
     pixels: Array
@@ -92,18 +93,18 @@ class ChainState:
 
 
 def chain_confidence(variance: Array, threshold_px: float) -> Array:
-    """How far a chain of accumulated squared cycle error v is believed: 1 / (1 + v / (threshold / 2)^2)."""
+    """Confidence in a chain of accumulated squared cycle error v: 1 / (1 + v / (threshold / 2)^2)."""
     return np.asarray(1 / (1 + variance / (threshold_px / 2) ** 2), np.float32)
 
 
 def start_state(pixels: Array) -> ChainState:
-    """Points (P, 2) in their own frame."""
+    """The state of points (P, 2) in their own frame."""
     yes, zero = np.ones(len(pixels), bool), np.zeros(len(pixels), np.float32)
     return ChainState(np.asarray(pixels, np.float32), yes, yes, zero, zero, zero, ~yes, ~yes)
 
 
 def outward(source: int, frames: range, window: int = 0) -> list[list[int]]:
-    """The later and the earlier ones of `frames` to visit from `source`, up to a distance (0: no limit)."""
+    """Lists of the later and the earlier `frames` to visit from `source`, up to a distance `window` (0: no limit)."""
     reach = window or len(frames)
     later = list(range(source + 1, min(frames.stop, source + reach + 1)))
     earlier = list(range(source - 1, max(frames.start - 1, source - reach - 1), -1))
@@ -123,24 +124,24 @@ def chain(
 ) -> Iterator[tuple[int, ChainState]]:
     """Follow points from a source frame outward in one direction.
 
-    Besides hops of the given lengths those between partners (`FlowSource.partners`) are tried. States are kept only
-    while a later target needs them: the last `max(gaps)` and those of frames with partners ahead.
+    Hops between partners (`FlowSource.partners`) are tried in addition to those of the given lengths. States are kept
+    only while a later target needs them: the last `max(gaps)` states, and those of frames with partners ahead.
 
     Convention:
         Pixels are (x, y) of the working frames, x right, y down, centres at integers.
 
     Args:
-        flows: Pairwise flow; hops whose pair it does not have are not tried.
+        flows: Pairwise flow; hops of missing pairs are not tried.
         source: Frame of the points.
         pixels: (P, 2) float32 positions in the source frame.
-        targets: Consecutive frames going away from `source`, as `outward` gives them.
+        targets: Consecutive frames going away from `source`, as returned by `outward`.
         gaps: Lengths of the hops to try.
         threshold_px: Largest cycle error of a visible point, at 256 x 256.
-        similarity: Likeness of the points with where they land. Where it is given, a hop is also chosen by what it
-            leads to: flow that slid onto something else is consistent, but looks different.
-        prices: Of the hops.
-        amend: What becomes of each state before the chain goes on from it. Its arrays are read when a hop starts
-            there: who keeps them can hide points in them until then.
+        similarity: Similarity of the points to the positions where they land. If given, hops are also chosen by
+            appearance: flow that slid onto another object is consistent, but the appearance differs.
+        prices: Costs of the hops.
+        amend: Changes each state before the chain continues from it. Its arrays are read only when a hop starts there:
+            a caller that keeps them can mark points in them as occluded until then.
 
     Yields:
         (target, state), in the order of `targets`.
@@ -159,7 +160,7 @@ def chain(
         ]
         if candidates:
             best = cheapest(candidates, target, similarity)
-        else:  # no measured way: the point is kept where it was, as lost
+        else:  # no measured hop: the point stays where it was, as lost
             last = states[target - direction]
             no = np.zeros(count, bool)
             lost = last.variance + MAX_ERROR_PX**2, last.doubt - np.log(LEAST_RIGHT, dtype=np.float32)
@@ -172,7 +173,7 @@ def chain(
 
 
 def _last_use(flows: FlowSource, targets: Sequence[int]) -> dict[int, int]:
-    """Of each frame with partners among the targets, the one that is visited last."""
+    """For each partner of the targets, the last target that needs it."""
     return {partner: target for target in targets for partner in flows.partners(target)}
 
 
@@ -184,7 +185,7 @@ def extend(
     threshold_px: float,
     prices: HopPrices = PRICES,
 ) -> ChainState:
-    """The state of points in frame `target`, one hop on from that in frame `start`."""
+    """Extend the state of points in frame `start` by one hop, to frame `target`."""
     scale = raster_scale(flows.size)
     hop = take_hop(flows, start, target, state.pixels)
     error = np.minimum(hop.cycle_error / scale, MAX_ERROR_PX)
@@ -204,15 +205,15 @@ def extend(
 
 
 def cheapest(candidates: Sequence[ChainState], target: int, similarity: Similarity | None = None) -> ChainState:
-    """Of each point the candidate with the lowest price, the first of equals.
+    """Choose for each point the candidate with the lowest price, the first of equals.
 
-    The price is the cost, and where there is a similarity what an unlike look adds to it. As it adds at least nothing,
-    looks are compared in the order of the costs, and only while a cost is below the best price: the same choice as by
-    comparing them all, in half of the work.
+    The price is the cost, plus a penalty for a different appearance if a similarity is given. The penalty is never
+    negative, so appearances are compared in the order of the costs, and only while a cost is at most the best price:
+    the same choice as by comparing them all, with half of the work.
 
     Args:
         candidates: States of the same P points in the frame `target`.
-        target: That frame.
+        target: The frame of the states.
         similarity: See `chain`.
     """
     cost = np.stack([candidate.cost for candidate in candidates])  # (K, P)
@@ -233,7 +234,7 @@ def cheapest(candidates: Sequence[ChainState], target: int, similarity: Similari
 
 
 def choose(first: NDArray[np.bool_], a: ChainState, b: ChainState) -> ChainState:
-    """Of each point the state in `a` where `first` (P,) says so, else that in `b`."""
+    """For each point, the state in `a` if `first` (P,) is true, else the state in `b`."""
 
     def of(name: str) -> NDArray[Any]:
         values = getattr(a, name), getattr(b, name)

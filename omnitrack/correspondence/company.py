@@ -1,7 +1,7 @@
-"""Which grid places of a frame moved with a point of it: most likely they are of the same thing.
+"""The company of a point: grid places of its frame that moved with it, and so probably belong to the same object.
 
-Frames near the source count more than farther ones: two things part at once, and what is carried off by something
-that passes in front parts later.
+Frames near the source count more than distant ones: two objects part at once, whereas a track that is carried off by an
+occluder parts later.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from omnitrack.correspondence.raster import Array, CoarseGrid, lengths
 from omnitrack.units import raster_scale
 
-REACH = 9  # steps of the grid to either side in which company is looked for: 54 px at 256 x 256
-NEAR = 25  # places that are nearest: what says how a point that is seen has turned
-WIDE = (2 * REACH + 1) ** 2  # all of them
-COMPARED_FRAMES = 6  # before and after, in which motions are compared
-STILL_PX = 1.0  # difference of motion, at 256 x 256, of what moves together ...
-PER_PX = 0.05  # ... and per frame and px between the points: a thing may turn by 0.05 radians a frame
-LEAST_SHARE = 0.8  # of the frames that show both, each weighed by 1 / its distance from the source
+REACH = 9  # steps of the grid to either side in which company is searched for: 54 px at 256 x 256
+NEAR = 25  # nearest places, which give how the surroundings of a visible point have turned
+WIDE = (2 * REACH + 1) ** 2  # all places within reach
+COMPARED_FRAMES = 6  # before and after the source, in which motions are compared
+STILL_PX = 1.0  # largest difference of motion, at 256 x 256, of points that move together ...
+PER_PX = 0.05  # ... plus this per frame and px between the points: an object may turn by 0.05 radians per frame
+LEAST_SHARE = 0.8  # of the frames in which both are visible, each weighted by 1 / its distance from the source
 NONE = -1
 
 Indices = NDArray[np.int64]
@@ -28,7 +28,7 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Seen:
-    """Where P points are in T frames, and whether they are seen there.
+    """Positions of P points in T frames, and whether they are visible.
 
     Convention:
         Pixels are (x, y) of the working frames, x right, y down, centres at integers.
@@ -43,9 +43,9 @@ class Seen:
 
 
 def around(pixels: Array, size: tuple[int, int], count: int) -> Indices:
-    """(P, count) the grid places (`CoarseGrid`) around pixels (P, 2), nearest first; `NONE` beyond the frame.
+    """The grid places (P, count) (`CoarseGrid`) around pixels (P, 2), nearest first; `NONE` beyond the frame.
 
-    A place where a point stands itself is left out: it would vouch for itself.
+    A place exactly at the point is left out: the point would support itself.
     """
     grid = CoarseGrid.of(size)
     rows, columns = grid.shape
@@ -61,13 +61,13 @@ def around(pixels: Array, size: tuple[int, int], count: int) -> Indices:
 
 
 def company(source: int, points: Seen, grid: Seen, count: int, size: tuple[int, int]) -> Indices:
-    """(P, count) the grid places around points that moved with them, `NONE` for others; at most those nearest.
+    """The grid places (P, count) that moved with each point, out of the `count` nearest; `NONE` for the others.
 
     Args:
         source: Frame of the points and of the grid.
-        points: P of them.
-        grid: All of the frame's grid places.
-        count: How many are looked at.
+        points: Tracks of the P points.
+        grid: Tracks of all grid places of the frame.
+        count: Number of places to compare per point.
         size: (width, height) of the frames in pixels.
     """
     index = around(points.pixels[:, source], size, count)

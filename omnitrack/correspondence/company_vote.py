@@ -1,8 +1,8 @@
-"""Where the company of a point says that it is: an affine map that most of it agrees with.
+"""The position that a point's company predicts: an affine map that most of it agrees with.
 
-The grid places that moved with a point around its source frame (`company.py`) are followed frame by frame by whoever
-asks; those that are seen, and look like themselves, may speak. They say how the point's surroundings have turned, and
-where a point must be that is not seen. Company that had parted from a point before that was lost says nothing.
+Company: the grid places that moved with the point around its source frame (`company.py`). The caller follows them frame
+by frame; those that are visible and match their appearance may vote. They give how the point's surroundings have
+turned, and where an occluded point must be. Company that had parted from a point before it was lost has no vote.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from omnitrack.correspondence.raster import Array, CoarseGrid, inside, lengths
 from omnitrack.units import raster_scale
 
 # All lengths at 256 x 256.
-LEAST_COMPANY, MOST_COMPANY = 6, 64  # grid places that speak for a point
-LEAST_NEAR = 3  # ... for how it has turned
-AGREED_PX = 1.5  # distance of a place from where the common map takes it
-LEAST_AGREED = 0.7  # share of them
-PARTED_PX = 3.0  # from where a point was seen last, company has left it
+LEAST_COMPANY, MOST_COMPANY = 6, 64  # grid places that vote on a point
+LEAST_NEAR = 3  # ... on how its surroundings have turned
+AGREED_PX = 1.5  # a place agrees if it is nearer than this to where the common map takes it
+LEAST_AGREED = 0.7  # share of the voting places that agree
+PARTED_PX = 3.0  # company has left a point if its prediction is this far from where the point was last visible
 
 Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What company is sure of.
+    """Predictions for n points whose company agrees.
 
     Attributes:
-        rows: (n,) of the points.
-        maps: (n, 2, 2) from an offset in the source frame to that in this one.
-        places: (n, 2) pixels of the points.
-        company: (n, K) grid places, and which of them have spoken.
+        rows: (n,) indices of the points.
+        maps: (n, 2, 2) from an offset in the source frame to the offset in the current frame.
+        places: (n, 2) predicted pixels of the points.
+        company: (n, K) grid places, and (n, K) which of them have voted.
     """
 
     rows: Indices
@@ -44,26 +44,26 @@ class Verdict:
     company: tuple[Indices, Bools]
 
     def of(self, which: Bools) -> Verdict:
-        """Of some of the points (n,)."""
+        """The verdict on some of the points, by a mask (n,)."""
         index, there = self.company
         return Verdict(self.rows[which], self.maps[which], self.places[which], (index[which], there[which]))
 
 
 class CompanyVote:
-    """What their company says of P points of a source frame, going outward from it.
+    """Predicts P points of a source frame by their company, frame by frame, going outward from it.
 
     Convention:
         Pixels are (x, y) of the working frames, x right, y down, centres at integers.
 
     Args:
-        source: Frame of the points, counted in those of `points`.
-        points: They, by the flow alone.
-        grid: The source frame's grid places (`CoarseGrid`) likewise.
+        source: Frame of the points, an index into the frames of `points`.
+        points: Tracks of the points according to the flow alone.
+        grid: Tracks of the source frame's grid places (`CoarseGrid`) according to the flow alone.
         size: (width, height) of the frames in pixels.
 
     Attributes:
-        unturned: (P, 2, 2) the maps in the source frame.
-        last_seen: (P,) frames from the source to where each point was seen last.
+        unturned: (P, 2, 2) the maps in the source frame: identity.
+        last_seen: (P,) number of frames from the source to the one in which each point was last visible.
     """
 
     def __init__(self, source: int, points: Seen, grid: Seen, size: tuple[int, int]) -> None:
@@ -75,20 +75,20 @@ class CompanyVote:
         self.set_out()
 
     def set_out(self) -> None:
-        """Begin in the source frame, where every point was seen and everything may speak."""
+        """Begin in the source frame, where every point is visible and every grid place may vote."""
         self._heard = [(self._grid_pixels, np.ones(len(self._grid_pixels), bool))]
         self.last_seen, self._last_pixels = np.zeros(len(self._pixels), int), self._pixels.copy()
 
     def hear(self, places: Array, may_speak: Bools) -> None:
-        """Go on to the next frame: the grid's places (G, 2) there, and which of them may speak (G,)."""
+        """Advance to the next frame, with the grid's places (G, 2) in it, and which of them may vote (G,)."""
         self._heard.append((places, may_speak))
 
     def saw(self, which: Bools, pixels: Array) -> None:
-        """Which of the points (P,) are seen in this frame, of pixels (P, 2)."""
+        """Record which points (P,) are visible in the current frame, at pixels (P, 2)."""
         self.last_seen[which], self._last_pixels[which] = len(self._heard) - 1, pixels[which]
 
     def turned(self, before: Array) -> Array:
-        """(P, 2, 2) the maps of the nearest company, or those before where there is too little of it."""
+        """The maps (P, 2, 2) of the nearest company; those in `before` where it is too small or its map is not sane."""
         places, may_speak = self._heard[-1]
         there = (self._near != NONE) & may_speak[self._near]
         fitted = self._fitted(slice(None), self._near, places[self._near], there, before, rounds=2)
@@ -96,7 +96,7 @@ class CompanyVote:
         return np.where(known[:, None, None], fitted.maps, before)
 
     def verdict(self, rows: Indices, before: Array) -> Verdict:
-        """Where some of the points must be, of which there is enough company that agrees; `before` (n, 2, 2) maps."""
+        """Predict some of the points, if enough of their company agrees; `before`: their previous maps (n, 2, 2)."""
         places, may_speak = self._heard[-1]
         index, there = self._speaking(rows, may_speak)
         enough = there.sum(1) >= LEAST_COMPANY
@@ -110,7 +110,7 @@ class CompanyVote:
         return Verdict(rows, fitted.maps, fitted.places, (index, there)).of(sure)
 
     def parted(self, verdict: Verdict) -> Bools:
-        """Whether the company had left the points (n,) of a verdict where they were last seen: then it says nothing."""
+        """Whether the company of each point (n,) of a verdict had left it when last visible, and so has no vote."""
         rows, (index, there) = verdict.rows, verdict.company
         places, spoke, last = np.empty((*index.shape, 2), np.float32), np.zeros(index.shape, bool), self.last_seen[rows]
         for nth in np.unique(last).tolist():
@@ -122,9 +122,10 @@ class CompanyVote:
         return np.asarray((off >= PARTED_PX) & (both.sum(1) >= LEAST_NEAR))
 
     def occupied(self, verdict: Verdict) -> Bools:
-        """Whether another thing of the source frame is seen at the places (n,) of a verdict.
+        """Whether another object of the source frame is visible at the places (n,) of a verdict.
 
-        A grid place that may speak, a step of the grid from there at most, which their map takes farther away.
+        It is if a grid place that may vote is within a step of the grid from there, and the point's map takes that
+        grid place to a position more than a step away from its own.
         """
         places, may_speak = self._heard[-1]
         there, came_from = places[may_speak], self._grid_pixels[may_speak]
@@ -139,12 +140,12 @@ class CompanyVote:
     def _fitted(
         self, rows: Indices | slice, index: Indices, places: Array, there: Bools, before: Array, rounds: int = 4
     ) -> LocalMaps:
-        """Maps of some points by their company (n, K) at places (n, K, 2)."""
+        """Fit the maps of some points to their company (n, K) at pixels (n, K, 2)."""
         offsets = self._grid_pixels[index] - self._pixels[rows, None]
         return fit_local_maps(offsets, places, there.astype(np.float32), before, self._size, rounds)
 
     def _speaking(self, rows: Indices, may_speak: Bools) -> tuple[Indices, Bools]:
-        """Of some points the company that may speak, nearest first, and which entries are any."""
+        """Company of some points, places that may vote first, then by distance; and which of the entries may vote."""
         new = [row for row in rows.tolist() if row not in self._wide]
         if new:
             part = Seen(self._points.pixels[new], self._points.visible[new])

@@ -1,9 +1,10 @@
-"""How sure a fused track is: calibrated, so that of places with confidence c a share c is right.
+"""Confidence of a fused track, calibrated: of the positions with confidence c, a share c is right.
 
-Right is: the point is seen there in truth, and within 4 px at 256 x 256. A logistic function of what is known, fitted
-to the truth of nine development clips of DAVIS, the demo, and a wall and a plate without texture, all weighing alike
-(`tests/benchmarks/confidence.py`, 2026-11-28; its HISTORY.md says which fits). Mean difference of confidence and share
-in ten bins, all places pooled, each clip by weights fitted to the others: 0.023.
+A position is right if the point is visible in the ground truth, within 4 px at 256 x 256. The confidence is a logistic
+function of several cues, fitted to the ground truth of nine development clips of DAVIS, the demo, and a wall and a
+plate without texture, all weighted equally (`tests/benchmarks/confidence.py`, 2026-11-28; HISTORY.md there lists the
+fits). Mean difference between confidence and share in ten bins, with all positions pooled and each clip evaluated by
+weights fitted to the others: 0.023.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ from omnitrack.correspondence.raster import Array
 
 WEIGHTS = {"base": -3.329, "chain": 2.838, "agreement": 1.193, "likeness": 1.220, "texture": 0.431, "seen": 0.900}
 LIKENESS_RANGE = (-1.0, 0.75)
-MOST_HIDDEN = 0.5  # more would say that the point is seen after all
+MOST_HIDDEN = 0.5  # a higher confidence would mean that the point is visible after all
 
 
 @dataclass(frozen=True)
 class Cues:
-    """What is known of P points in T frames.
+    """Cues for P points in T frames.
 
     Attributes:
         chain: (P, T) confidence of the chained flow.
         agreement: (P, T) of field and chain (`omnitrack.correspondence.agreement.agreement`).
         likeness: (P, T) of appearance (`omnitrack.correspondence.track_appearance.PointAppearance.likeness`).
-        texture: (P, T) of the places that the points are said to be in
-            (`omnitrack.correspondence.appearance.Patches.texture`): where there is none, nothing tells whether
-            a track slides.
-        visible: (P, T) whether the points are called seen.
+        texture: (P, T) at the estimated positions of the points
+            (`omnitrack.correspondence.appearance.Patches.texture`): without texture, nothing shows whether a track
+            slides.
+        visible: (P, T) whether the points are estimated to be visible.
     """
 
     chain: Array
@@ -47,10 +48,10 @@ class Cues:
 
 
 def calibrated_confidence(cues: Cues) -> Array:
-    """The probability (P, T) that points are seen and in their place.
+    """The probability (P, T) that points are visible and their positions right.
 
-    It agrees with what is called seen: the weights leave a seen point no less than 0.02, whatever else is known, and a
-    hidden one has at most `MOST_HIDDEN`.
+    It is consistent with the estimated visibility: the weights give a visible point at least 0.02, whatever the other
+    cues, and an occluded point has at most `MOST_HIDDEN`.
     """
     odds = sum(weight * term for weight, term in zip(WEIGHTS.values(), cues.terms(), strict=True))
     most = np.where(cues.visible, 1, MOST_HIDDEN)

@@ -1,4 +1,4 @@
-"""Whether a flow vector may be believed: there and back again, and there, back and there again."""
+"""Whether a flow vector can be trusted: cycle errors after going there and back, and there, back and there again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from omnitrack.correspondence.raster import Array, CoarseGrid, inside, lengths
 
 @dataclass(frozen=True)
 class Hop:
-    """One measured step of P points from a frame to another.
+    """One measured step of P points from one frame to another.
 
     Convention:
         Pixels are (x, y) of the working frames, x right, y down, centres at integers.
@@ -21,11 +21,11 @@ class Hop:
     Attributes:
         pixels: (P, 2) where the points land.
         cycle_error: (P,) distance from the start after going there and back, in pixels of the frame.
-        returned: (P, 2) where they are after going there and back.
+        returned: (P, 2) where the points are after going there and back.
         inside: (P,) bool, whether the landing point is on the frame.
-        confidence: (P,) in [0, 1], what the estimator itself says; 1 where it does not say.
-        wrong: (P,) in [0, 1], probability that it leads elsewhere, or that the point is hidden there, by what the
-            clip's other hops say (`omnitrack.correspondence.hop_reliability`); 0 where nobody has judged it.
+        confidence: (P,) in [0, 1], the estimator's own confidence; 1 if it gives none.
+        wrong: (P,) in [0, 1], probability that the hop leads elsewhere, or that the point is occluded in the target,
+            according to the clip's other hops (`omnitrack.correspondence.hop_reliability`); 0 if not judged.
     """
 
     pixels: Array
@@ -45,7 +45,7 @@ def take_hop(flows: FlowSource, source: int, target: int, pixels: Array) -> Hop:
         Pixels are (x, y), x right, y down, centres at integers.
 
     Args:
-        flows: Has both directions of the pair.
+        flows: Contains both directions of the pair.
         source: Frame of `pixels`.
         target: Frame to go to.
         pixels: (P, 2) positions in `source`.
@@ -80,18 +80,18 @@ def _probability(log_odds: Array, pixels: Array, size: tuple[int, int]) -> Array
 
 
 def double_cycle_error(flows: FlowSource, source: int, target: int, hop: Hop) -> Array:
-    """Distance (P,) in pixels of the points of a hop from where they land when they go there, back and there again.
+    """Distance (P,), in pixels, between the landing points of a hop and those after going there, back and there again.
 
-    e2 = |x' + F(x') - (x + F(x))| with x' = x + F(x) + B(x + F(x)) (F there, B back): small where the surface that lies
-    there now is itself matched well.
+    e2 = |x' + F(x') - (x + F(x))| with x' = x + F(x) + B(x + F(x)) (F there, B back): small where the surface that is
+    there in the target frame is itself matched well.
     """
     return lengths(hop.returned + flows.flow_at(source, target, hop.returned) - hop.pixels)
 
 
 def reliable_occlusion(hop: Hop, double_cycle: Array, threshold_px: float) -> NDArray[np.bool_]:
-    """Points whose flow leads behind something but is believable: (P,) bool.
+    """Points whose flow leads behind another surface but can be trusted: (P,) bool.
 
-    The landing place is covered (going back leads elsewhere: e1 > 1.5 threshold) by a surface that is itself
+    The landing position is occluded (going back leads elsewhere: e1 > 1.5 threshold) by a surface that is itself
     matched well (e2 < threshold).
 
     Source:

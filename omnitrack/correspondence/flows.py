@@ -1,4 +1,4 @@
-"""Where pairwise flow comes from."""
+"""Sources of pairwise flow."""
 
 from __future__ import annotations
 
@@ -34,35 +34,35 @@ class FlowSource(Protocol):
     size: tuple[int, int]
 
     def has(self, source: int, target: int) -> bool:
-        """Whether the flow from `source` to `target` can be had."""
+        """Whether the flow from `source` to `target` is available."""
 
     def flow(self, source: int, target: int) -> Array:
         """(H, W, 2) float32 displacement in pixels from `source` to `target`."""
 
     def confidence(self, source: int, target: int) -> Array | None:
-        """(H, W) float32 in [0, 1]: what the estimator says of that flow; None where it does not say."""
+        """(H, W) float32 in [0, 1]: the estimator's confidence in that flow; None if it gives none."""
         return None
 
     def flow_at(self, source: int, target: int, pixels: Array) -> Array:
-        """(P, 2) the flow from `source` to `target` at pixels (P, 2), see `omnitrack.correspondence.raster.sample`.
+        """(P, 2) the flow from `source` to `target` at pixels (P, 2); see `omnitrack.correspondence.raster.sample`.
 
-        The same as sampling `flow`; a source that keeps flow in another form decodes less of it for few pixels.
+        The same as sampling `flow`; a source that stores flow in another form decodes less of it for a few pixels.
         """
         return sample(self.flow(source, target), pixels)
 
     def confidence_at(self, source: int, target: int, pixels: Array) -> Array | None:
-        """(P,) likewise what the estimator says of it."""
+        """(P,) the estimator's confidence in that flow at pixels (P, 2); None if it gives none."""
         confidence = self.confidence(source, target)
         return None if confidence is None else sample(confidence, pixels)
 
     def doubt(self, source: int, target: int) -> Array | None:
-        """(rows, columns) float32 log-odds that this flow is wrong, at a `CoarseGrid`; None: not judged."""
+        """(rows, columns) float32 log-odds that this flow is wrong, on a `CoarseGrid`; None if not judged."""
         return None
 
     def partners(self, frame: int) -> Sequence[int]:
-        """Frames that were picked as partners of this one, both ways, whatever their distance: keyframes have some.
+        """Frames chosen as partners of this one, in both directions and at any distance, in order; keyframes have some.
 
-        In order. Chains use them beside the hops of the lengths that they are told to try.
+        Chains use hops between partners in addition to hops of the given lengths.
         """
         return ()
 
@@ -71,8 +71,8 @@ class FlowsWithin(FlowSource):
     """The flow of some consecutive frames as if they were a clip of their own: the first of them is frame 0.
 
     Args:
-        flows: Of the whole clip.
-        frames: The frames, such as those of a shot.
+        flows: Flow of the whole clip.
+        frames: The frames, for example those of a shot.
     """
 
     def __init__(self, flows: FlowSource, frames: range) -> None:
@@ -105,7 +105,7 @@ class FlowsWithin(FlowSource):
 
 
 class OnDemandFlows(FlowSource):
-    """Flow for any pair of frames, computed when it is asked for; the `direct` baseline's supply.
+    """Flow for any pair of frames, computed on demand; used by the `direct` baseline.
 
     Args:
         estimator: Computes the flow of a pair.
@@ -121,7 +121,7 @@ class OnDemandFlows(FlowSource):
         return source != target
 
     def flow(self, source: int, target: int) -> Array:
-        """(H, W, 2) flow, started from the last flow asked for with this source and direction (going outward)."""
+        """(H, W, 2) flow, initialised with the last flow of this source and direction if it is of a nearer target."""
         return self._estimate(source, target).flow
 
     def confidence(self, source: int, target: int) -> Array | None:

@@ -1,16 +1,16 @@
-"""A fitted field and the measured flow around a track, fused: the field's order and reach, the flow's precision.
+"""Fusion of a fitted field and the measured flow around a track: the field's order and reach, the flow's precision.
 
-Where the field agrees with the chained flow around a frame it is trusted: it carries the point through frames that the
-chain does not reach. Elsewhere the chain stands. Per point, the positions x_t in all T frames then minimise
+Where the field agrees with the chained flow around a frame, it is trusted: it carries the point through frames that the
+chain does not reach. Elsewhere the chain is used. For each point, the positions x_t in all T frames then minimise
 
     sum_hops w |x_j - x_k - F_kj(x_k)|^2  +  sum_trusted v |x_{t+1} - x_t - (f_{t+1} - f_t)|^2 + u_t |x_t - f_t|^2
       + sum_untrusted p_t |x_t - c_t|^2  +  a sum_t |x_{t-1} - 2 x_t + x_{t+1}|^2
 
-over all measured hops k -> j between frames in which the point is seen, with f the field's track, c the chain's, and
-x fixed at the query and at pins (`anchors.py`); u is larger where field and chain are near each other, and where chains
-drift (`agreement.position_weight`), p where a lost point was found again by its looks. A hop weighs w = 1 / (s^2 +
-e^2), e its cycle error, less where it disagrees with the track (Cauchy). Hops are measured again at the new positions a
-few times; each time is one solve per point (`normal_equations.py`).
+over all measured hops k -> j between frames in which the point is visible, with f the field's track, c the chain's
+track, and x fixed at the query and at pins (`anchors.py`). u is larger where field and chain are close to each other,
+and where chains drift (`agreement.position_weight`); p is larger where a lost point was found again by its appearance.
+The weight of a hop is w = 1 / (s^2 + e^2), e its cycle error, and less where the hop disagrees with the track (Cauchy).
+Hops are measured again at the new positions a few times, each time with one solve per point (`normal_equations.py`).
 """
 
 from __future__ import annotations
@@ -30,36 +30,36 @@ from omnitrack.units import raster_scale
 
 # All lengths at 256 x 256, all weights in 1 / px^2 there.
 MEASURED_PX = 0.2  # standard deviation of a hop without cycle error
-CAUCHY_PX = 0.5  # disagreement of a hop with the track at which it counts half
+CAUCHY_PX = 0.5  # disagreement of a hop with the track at which the hop has half its weight
 FIELD_WEIGHT = 5.0  # of the field's motion from frame to frame
-POSITION_WEIGHT = 1.0  # ... and of its position, by how far it counts
+POSITION_WEIGHT = 1.0  # ... and of its position, times `Expected.field_weight`
 CHAIN_WEIGHT = 0.02  # of the chain's position
-FOUND_WEIGHT = 1.0  # ... where the point was found again: known to a pixel, as no hop from before its loss is right
+FOUND_WEIGHT = 1.0  # ... where the point was found again: known to a pixel, and no hop from before its loss is right
 SMOOTHNESS = 0.04  # of the acceleration
-KNOWN_WEIGHT = 1e6  # keeps queries and pins where they are
+KNOWN_WEIGHT = 1e6  # keeps queries and pins fixed
 MAX_ERROR_PX = 20.0
 ROUNDS = 3
-SOLVE_FLOATS = 1 << 24  # of the matrices solved at once: bounds the memory
-DENSE_FRAMES = 256  # in longer clips only a band of the matrix is kept
-WIDEST_BAND = 32  # frames: hops over more pull at both ends
+SOLVE_FLOATS = 1 << 24  # elements of the matrices solved at once: bounds the memory
+DENSE_FRAMES = 256  # longer clips keep only a band of the matrix
+WIDEST_BAND = 32  # frames: longer hops pull at each end separately (`BandedEquations`)
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What is known of P points in T frames before the hops are measured.
+    """Estimates for P points in T frames before the hops are measured.
 
     Convention:
         Pixels are (x, y) of the working frames, x right, y down, centres at integers.
 
     Attributes:
-        pixels: (P, T, 2) float32, where the chain or the field has them.
-        field_pixels: (P, T, 2) where the field has them.
-        field_weight: (P, T) how much that counts, where the field is trusted.
+        pixels: (P, T, 2) float32, positions according to the chain or the field.
+        field_pixels: (P, T, 2) positions according to the field.
+        field_weight: (P, T) weight of the field's positions, where the field is trusted.
         motion: (P, T - 1, 2) the field's motion from each frame to the next.
         trusted: (P, T) bool, where the field may be followed.
         seen: (P, T) bool, where flow is measured.
-        known: (P, T) bool, where positions stay as they are: queries and pins.
-        found_again: (P, T) bool, where the chain's positions are known by looks.
+        known: (P, T) bool, where positions are fixed: queries and pins.
+        found_again: (P, T) bool, where appearance confirms the chain's positions.
     """
 
     pixels: Array
@@ -81,7 +81,7 @@ class Expected:
         measurable: NDArray[np.bool_],
         known: NDArray[np.bool_],
     ) -> Expected:
-        """Of a chain and a field.
+        """Combine a chain and a field.
 
         Args:
             chained: The measured tracks of P points.
@@ -89,7 +89,7 @@ class Expected:
             field_weight: See the attribute.
             motion: See the attribute.
             trusted: See the attribute.
-            measurable: (P, T) bool, where flow is measured if the field is trusted, though the chain sees nothing.
+            measurable: (P, T) bool, where flow is measured if the field is trusted, even if the chain is not visible.
             known: See the attribute.
         """
         places = likely_places(chained, field_pixels, trusted)
@@ -97,12 +97,12 @@ class Expected:
         return Expected(places, field_pixels, field_weight, motion, trusted, seen, known, chained.found_again)
 
     def part(self, rows: slice) -> Expected:
-        """Of some of the points."""
+        """The estimates for some of the points."""
         return Expected(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 def likely_places(chained: ChainedTrack, field_pixels: Array, trusted: NDArray[np.bool_]) -> Array:
-    """Where points are likely to be, (P, T, 2): where the chain is, or the field where only that may be followed."""
+    """Likely positions (P, T, 2) of points: those of the chain, or of the field where only that may be followed."""
     by_chain = chained.visible | ~trusted
     return np.asarray(np.where(by_chain[..., None], chained.pixels, field_pixels), np.float32)
 
@@ -112,7 +112,7 @@ def fuse_positions(flows: FlowSource, expected: Expected, gaps: Sequence[int]) -
 
     Args:
         flows: Pairwise flow.
-        expected: Of P points.
+        expected: Estimates for P points.
         gaps: Lengths of the hops.
 
     Returns:

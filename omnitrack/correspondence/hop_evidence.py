@@ -1,15 +1,15 @@
-"""What speaks for and against a measured hop, without truth: its own consistency, and other ways to the same frame.
+"""Evidence for and against a measured hop, without ground truth: its own consistency, and detours to the same frame.
 
-A false hop can pass its own cycle check: both directions make the same mistake. It hardly agrees by chance with a hop
-that was measured between other frames. So each hop k -> t over g frames is held against three detours:
+A false hop can pass its own cycle check: both directions make the same mistake. It rarely agrees by chance with a hop
+that was measured between other frames. So each hop k -> t over g frames is compared with three detours:
 
     steps    k -> k + 1 -> ... -> t         the chain of adjacent hops
     halves   k -> k + g/2 -> t              two hops of half the length
     beyond   k -> k + 2g -> t               one of twice the length, and back
 
-None of them is always right. Which one is believed is learned from scenes with truth (`hop_reliability.py`), from all
-of the numbers below together: how far the landing places are apart, which of them looks like the start, and how
-consistent each way is.
+None of them is always right. Which one to trust is learned from scenes with ground truth (`hop_reliability.py`), from
+all of the numbers below together: how far apart the landing positions are, which of them matches the start in
+appearance, and how consistent each path is.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from omnitrack.correspondence.raster import Array, CoarseGrid, lengths, sample
 from omnitrack.units import raster_scale
 
 # All lengths at 256 x 256.
-CONSISTENT_PX = 2.0  # cycle error of a hop that may be held against another
+CONSISTENT_PX = 2.0  # cycle error below which a hop may be compared with another
 STEP_CONSISTENT_PX = 1.0  # ... of each adjacent hop of a chain
-DISAGREEMENT_PX = 3.0  # distance of a hop from the chain of adjacent ones that convicts one of them
-MOST_ERROR_PX, MOST_DISTANCE_PX = 20.0, 50.0  # larger ones say nothing more
-NEIGHBOUR_PX = 4.0  # where the flow's change is measured
+DISAGREEMENT_PX = 3.0  # distance between a hop and the chain of adjacent hops above which one of the two is wrong
+MOST_ERROR_PX, MOST_DISTANCE_PX = 20.0, 50.0  # larger values count as these
+NEIGHBOUR_PX = 4.0  # distance over which the flow's change is measured
 POOL_PX = 12.0  # standard deviation of the neighbourhood whose hops are counted
-PRIOR_COUNT = 4.0  # comparisons that the share of the whole clip counts as
-LONGEST_CHAIN = 16  # adjacent hops: over more, they have drifted too far to say anything
-PROBES = 8  # source frames that say what the clip is like
+PRIOR_COUNT = 4.0  # weight of the whole clip's share, in comparisons
+LONGEST_CHAIN = 16  # adjacent hops: longer chains have drifted too far to be evidence
+PROBES = 8  # source frames from which the clip's shares are estimated
 
-Shares = Mapping[int, tuple[float, float]]  # of each gap: hops that the chain contradicts, hops that are inconsistent
+Shares = Mapping[int, tuple[float, float]]  # by gap: share of hops that chains contradict, share of inconsistent hops
 OWN = ("gap", "cycle", "double_cycle", "speed", "displacement", "likeness", "texture", "unlike_first_step",
        "unlike_last_step", "gradient_here", "gradient_there", "border")  # fmt: skip
 DETOURS = ("steps", "halves", "beyond")
@@ -49,12 +49,12 @@ NAMES = (*OWN, *(f"{detour}_{name}" for detour in DETOURS for name in OF_DETOUR)
 
 @dataclass(frozen=True)
 class Detour:
-    """Another way to where a hop leads.
+    """Another path to the target of a hop.
 
     Attributes:
         pixels: (P, 2) where it ends.
-        there: (P,) bool: all of its hops are consistent.
-        error: (P,) of the way, in pixels at 256 x 256.
+        there: (P,) bool, whether all of its hops are consistent.
+        error: (P,) cycle error of the path, in pixels at 256 x 256.
     """
 
     pixels: Array
@@ -68,13 +68,13 @@ def log_px(values: NDArray[np.floating], floor: float) -> Array:
 
 
 class HopEvidence:
-    """Collects what is known of the hops from one frame at a time; frames do not depend on each other.
+    """Collects the evidence on the hops from one frame at a time; frames do not depend on each other.
 
     Args:
         flows: Pairwise flow.
         num_frames: T.
-        frame: Gives frame t as (H, W, 3) uint8 RGB.
-        cache_bytes: Blurred frames to keep, see `FramePatches`.
+        frame: Returns frame t as (H, W, 3) uint8 RGB.
+        cache_bytes: Memory for blurred frames, see `FramePatches`.
     """
 
     def __init__(
@@ -89,13 +89,13 @@ class HopEvidence:
         self._patches = FramePatches(frame, flows.size, cache_bytes)
         self._scale = raster_scale(flows.size)
         self.grid = CoarseGrid.of(flows.size)
-        self._probed: dict[int, dict[int, _Judged]] = {}  # what `shares` has found, for `of` to take
+        self._probed: dict[int, dict[int, _Judged]] = {}  # results of `shares`, reused by `of`
 
     def shares(self, targets: Callable[[int], list[int]]) -> dict[int, tuple[float, float]]:
-        """What the clip is like, by a few of its frames: for each gap the shares of `Shares`.
+        """Estimate the clip's `Shares` for each gap from a few of its frames.
 
         Args:
-            targets: Frames that there are hops to, from a frame.
+            targets: Returns the frames that a given frame has hops to.
         """
         counts: dict[int, list[Array]] = {}
         for source in np.unique(np.linspace(0, self._num_frames - 1, PROBES).astype(int)):
@@ -107,7 +107,7 @@ class HopEvidence:
         return {gap: (float(a / max(b, 1)), float(c / max(d, 1))) for gap, (a, b, c, d) in sums.items()}
 
     def of(self, source: int, targets: list[int], shares: Shares) -> dict[int, Array]:
-        """Evidence (P, F) on the hops from each of the places of frame `source`, by target; columns as in `NAMES`."""
+        """Evidence (P, F) on the hops from each grid place of frame `source`, by target; columns as in `NAMES`."""
         found = {}
         judged = self._probed.pop(source, None)
         if judged is None or judged.keys() != set(targets):
@@ -159,7 +159,7 @@ class HopEvidence:
         return found
 
     def _own(self, source: int, target: int, hop: Hop, first: Hop | None) -> dict[str, Array]:
-        """What the hop says of itself: (P,) each."""
+        """Evidence from the hop itself: columns (P,) by name."""
         at, (width, height) = self.grid.pixels, self._flows.size
         gap, moved = abs(target - source), hop.pixels - at
         length = self._px(lengths(moved))
@@ -186,14 +186,14 @@ class HopEvidence:
         }
 
     def _gradient(self, flow: Array, pixels: Array) -> Array:
-        """Largest change of the flow around pixels (P, 2): (P,), in pixels at 256 x 256."""
+        """Largest change (P,) of the flow around pixels (P, 2), in pixels at 256 x 256."""
         here, step = sample(flow, pixels), NEIGHBOUR_PX * self._scale
         around = [pixels + np.array(o, np.float32) for o in ((step, 0), (-step, 0), (0, step), (0, -step))]
         return self._px(np.max([lengths(sample(flow, p) - here) for p in around], axis=0))
 
     # --- detours --------------------------------------------------------------------------------------------------
     def _chains(self, source: int, direction: int, gaps: set[int]) -> dict[int, Detour]:
-        """The chains of adjacent hops over those of `gaps` that are neither one nor too long."""
+        """Chains of adjacent hops over each of `gaps`, except gaps of 1 and above `LONGEST_CHAIN`."""
         pixels, there = self.grid.pixels, np.ones(len(self.grid.pixels), bool)
         variance, chains = np.zeros(len(pixels), np.float32), {}
         for gap in range(1, max((g for g in gaps if g <= LONGEST_CHAIN), default=0) + 1):
@@ -209,7 +209,7 @@ class HopEvidence:
         return chains
 
     def _by_way_of(self, between: int, target: int, hops: Mapping[int, Hop]) -> Detour | None:
-        """Two hops, with a frame between them; None where that is no frame, or the hops are not measured."""
+        """Two hops by way of the frame `between`; None if that is not a frame, or the hops are not measured."""
         if between == target or between not in hops or not self._both_ways(between, target):
             return None
         first = hops[between]
@@ -220,7 +220,7 @@ class HopEvidence:
     def _held_against(
         self, hop: Hop, detour: Detour | None, patches: Patches, likeness: Array, target: int
     ) -> tuple[Array, Array, Array, Array]:
-        """The columns `OF_DETOUR`; zero but the error where the detour does not lead there."""
+        """The columns `OF_DETOUR`; where the detour is not consistent, all but the error are zero."""
         if detour is None:
             nothing = np.zeros(len(likeness), np.float32)
             return nothing, nothing, nothing, nothing
@@ -235,28 +235,28 @@ class HopEvidence:
         return inside and self._flows.has(source, target) and self._flows.has(target, source)
 
     def _px(self, lengths: NDArray[np.floating]) -> Array:
-        """Lengths in pixels of the frame, in pixels at 256 x 256."""
+        """Convert lengths in pixels of the frame to pixels at 256 x 256."""
         return np.asarray(lengths / self._scale, np.float32)
 
     def _most(self, errors: Array) -> Array:
         return np.minimum(self._px(errors), MOST_ERROR_PX)
 
     def _pooled(self, marks: NDArray[np.bool_]) -> Array:
-        """How many places (P,) around each are marked, by a Gaussian window."""
+        """Number (P,) of marked grid places around each, in a Gaussian window."""
         sigma = POOL_PX * self._scale / self.grid.stride
         image = marks.reshape(self.grid.shape).astype(np.float32)
         blurred = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
         return np.asarray(blurred.ravel() * (2 * np.pi * sigma**2), np.float32)
 
 
-# Columns (P,) by name, and bool (P,): hops held against their chains, of these contradicted, and consistent hops.
+# Columns (P,) by name, and bool (P,): hops compared with their chains; those contradicted by them; consistent hops.
 _Judged = tuple[dict[str, Array], NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]
 
 
 def _contradicted(
     hop: Hop, chain: Detour | None, consistent: NDArray[np.bool_], scale: float
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Places (P,) whose hop is held against the chain of adjacent ones, both being consistent; those that disagree."""
+    """Places (P,) whose hop is compared with the chain of adjacent hops: both consistent; and places that disagree."""
     if chain is None:
         return np.zeros_like(consistent), np.zeros_like(consistent)
     compared = chain.there & consistent

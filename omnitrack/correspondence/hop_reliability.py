@@ -1,12 +1,12 @@
-"""Which of a clip's hops are wrong: a probability for every measured pair of frames and every place.
+"""Which of a clip's hops are wrong: a probability for every measured pair of frames and every grid place.
 
-A small network reads the evidence on a hop (`hop_evidence.py`), which the clip gives of itself without truth, and says
+A small network maps the evidence on a hop (`hop_evidence.py`), which needs no ground truth, to
 
-    log (P / (1 - P)),   P: the hop leads over `WRONG_PX` px (at 256 x 256) astray, or to where the point is hidden
+    log (P / (1 - P)),   P: the hop is off by over `WRONG_PX` px (at 256 x 256), or the point is occluded in the target
 
-It was trained on synthetic scenes with exact truth and real flow by `tests/benchmarks/hop_reliability.py`, on nothing
-else; `hop_reliability.npz` are its weights. Log-odds are kept within `MOST_LOG_ODDS`: what no training scene showed is
-never certain.
+It was trained only on synthetic scenes, with exact ground truth and estimated flow, by
+`tests/benchmarks/hop_reliability.py`; `hop_reliability.npz` contains its weights. Log-odds are kept within
+`MOST_LOG_ODDS`: a case that no training scene showed is never certain.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from omnitrack.correspondence.raster import Array
 
 WRONG_PX = 4.0
 MOST_LOG_ODDS = 5.0
-STEPS_PER_UNIT = 24  # of log-odds, as they are stored
-MOST_STANDARD = 5.0  # deviations from the mean of the training scenes; evidence beyond counts as this much
+STEPS_PER_UNIT = 24  # of log-odds, in storage
+MOST_STANDARD = 5.0  # deviations from the mean of the training scenes; evidence beyond counts as this
 WEIGHTS_FILE = "hop_reliability.npz"
 
 
@@ -35,10 +35,10 @@ class HopRegressor:
     """A perceptron with two hidden layers.
 
     Attributes:
-        mean: (F,) of the evidence in the training scenes.
-        deviation: (F,) of the evidence there.
+        mean: (F,) mean of the evidence in the training scenes.
+        deviation: (F,) standard deviation of the evidence in the training scenes.
         layers: Weights (out, in) and biases (out,) of each layer.
-        identity: Tells weights apart.
+        identity: Identifies the weights.
     """
 
     mean: Array
@@ -48,7 +48,7 @@ class HopRegressor:
 
     @staticmethod
     def from_arrays(arrays: Mapping[str, NDArray[np.floating]]) -> HopRegressor:
-        """Of the arrays ``mean``, ``deviation``, ``weight0``, ``bias0``, ``weight1``, ..."""
+        """Build the regressor from the arrays ``mean``, ``deviation``, ``weight0``, ``bias0``, ``weight1``, ..."""
         values = {name: np.asarray(array, np.float32) for name, array in arrays.items()}
         count = sum(name.startswith("weight") for name in values)
         layers = tuple((values[f"weight{i}"], values[f"bias{i}"]) for i in range(count))
@@ -66,7 +66,7 @@ class HopRegressor:
 
 @lru_cache(1)
 def hop_regressor() -> HopRegressor:
-    """The one that comes with the package."""
+    """Load the regressor that comes with the package."""
     with resources.files(__package__).joinpath(WEIGHTS_FILE).open("rb") as file:
         regressor = HopRegressor.from_arrays(np.load(file))
     assert len(regressor.mean) == len(NAMES), f"{WEIGHTS_FILE} was trained on other evidence"
@@ -74,10 +74,10 @@ def hop_regressor() -> HopRegressor:
 
 
 def encode_log_odds(log_odds: Array) -> NDArray[np.int8]:
-    """As they are stored."""
+    """Convert log-odds to the integers that are stored."""
     return np.rint(log_odds * STEPS_PER_UNIT).astype(np.int8)
 
 
 def decode_log_odds(stored: NDArray[np.int8]) -> Array:
-    """What `encode_log_odds` stored, within half a step."""
+    """Convert integers from `encode_log_odds` back to log-odds, within half a step."""
     return np.asarray(stored, np.float32) / np.float32(STEPS_PER_UNIT)

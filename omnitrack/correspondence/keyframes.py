@@ -1,12 +1,11 @@
 """Keyframes of a clip: where enough has changed to begin a new one, and which of them show the same place.
 
-Everything here works on thumbnails, so that it costs little beside the flow that it saves:
+Everything here works on thumbnails, so it costs little compared with the flow that it saves:
 
-- A keyframe lasts until the motion since it, or the share of it that cannot be found again, passes a threshold. Both
-  are measured from the keyframe itself: a camera that shakes moves much in sum, and stays where it is.
-- Keyframes 4, 8, 16, ... keyframes apart, and those farther apart whose descriptors are alike
-  (`place_recognition.py`), are candidates for a link. A candidate is kept where enough of the one is found in the
-  other.
+- A keyframe lasts until the motion since it, or the share of it that cannot be found again, reaches a threshold. Both
+  are measured from the keyframe itself: a shaking camera moves much in sum, but stays where it is.
+- Keyframes 4, 8, 16, ... keyframes apart, and those farther apart whose descriptors are similar
+  (`place_recognition.py`), are candidates for a link. A candidate is kept if enough of one is found in the other.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ from omnitrack.units import RASTER_PX
 
 THUMBNAIL_SIDE = 128  # longest side
 MOTION_PX = 16.0  # median motion since the keyframe, at 256 x 256, at which a new one begins
-LOST_SHARE = 0.3  # ... and share of it that left the view or is not found again
+LOST_SHARE = 0.3  # ... or share of the keyframe that left the view or is not found again
 GAPS = (3, 8)  # fewest and most frames from a keyframe to the next: keeps the pairs within T log T
-FINEST_SCALE = 1  # of the search: flow of half the size of the thumbnails takes a third of the time
-CYCLE_PX = 4.0  # error of going there and back, at 256 x 256, of what is found again: twice `filter.cycle_threshold_px`
-ALIKE = 0.4  # patch similarity of what is found again: surer than `query.alike_threshold`
-PROBE_STRIDE = 3  # thumbnail pixels between the points that are looked for
-NEAR_PLACES = 2  # keyframes so few places apart are paired unseen; farther ones where they share enough
-LINK_SHARE = 0.25  # of the points of two keyframes, found again in the other: enough to match them
+FINEST_SCALE = 1  # of the search: flow at half the size of the thumbnails takes a third of the time
+CYCLE_PX = 4.0  # cycle error, at 256 x 256, below which a point is found again: twice `filter.cycle_threshold_px`
+ALIKE = 0.4  # patch similarity above which a point is found again: stricter than `query.alike_threshold`
+PROBE_STRIDE = 3  # thumbnail pixels between the points that are searched for
+NEAR_PLACES = 2  # keyframes at most this far apart in the list are always paired; farther ones if they share enough
+LINK_SHARE = 0.25  # of the points of one keyframe found again in the other: enough to match the two
 
 Image = NDArray[np.uint8]
 Pair = tuple[int, int]
@@ -45,9 +44,9 @@ class Keyframes:
     """Keyframes of a clip.
 
     Attributes:
-        frames: Their indices in order; the first and the last frame are among them.
-        links: Pairs (earlier, later) of keyframes more than `NEAR_PLACES` places apart that show the same place, the
-            most useful first: those of keyframes that have few, and of these those that share most.
+        frames: Indices of the keyframes in order, including the first and the last frame.
+        links: Pairs (earlier, later) of keyframes more than `NEAR_PLACES` apart in the list that show the same place,
+            the most useful first: pairs of keyframes with few links, and among these the pairs that share most.
     """
 
     frames: list[int]
@@ -60,16 +59,16 @@ def find_keyframes(
     descriptor: Callable[[int], Array] | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> Keyframes:
-    """Keyframes of a clip and the links between them.
+    """Find the keyframes of a clip and the links between them.
 
-    Memory: the thumbnails and descriptors of the keyframes, 13 kB each (128 x 96), and of every other frame nothing.
+    Memory: the thumbnails and descriptors of the keyframes, 39 kB each (128 x 96), and nothing of other frames.
 
     Args:
-        frame: Gives frame t as (H, W, 3) uint8 RGB; each is asked for once, in order.
+        frame: Returns frame t as (H, W, 3) uint8 RGB; each frame is requested once, in order.
         num_frames: T.
-        descriptor: Gives what frame t shows as (D,) numbers, alike where the same place is seen; None computes it
-            from the thumbnail (`global_descriptor`).
-        advance: Is called after each frame.
+        descriptor: Returns a descriptor (D,) of frame t, similar for frames that show the same place; None computes
+            it from the thumbnail (`global_descriptor`).
+        advance: Called after each frame.
     """
     kept: dict[int, Image] = {}
     descriptors: list[Array] = []
@@ -91,7 +90,7 @@ def find_keyframes(
 
 
 def thumbnail(frame: Image) -> Image:
-    """A frame (H, W, 3) with its longest side at `THUMBNAIL_SIDE` pixels; smaller frames stay as they are."""
+    """Scale a frame (H, W, 3) to a longest side of `THUMBNAIL_SIDE` pixels; smaller frames stay unchanged."""
     height, width = frame.shape[:2]
     scale = min(1.0, THUMBNAIL_SIDE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -99,7 +98,7 @@ def thumbnail(frame: Image) -> Image:
 
 
 def _links(frames: list[int], kept: dict[int, Image], descriptors: Sequence[Array], views: _Views) -> list[Pair]:
-    """Candidates that share enough, by how many links their ends have before them, and by how much they share."""
+    """Candidates that share enough, ordered by how many links their ends already have, then by how much they share."""
     candidates = set(alike_frames(np.stack(descriptors))) if descriptors else set()
     places = 2 * NEAR_PLACES
     while places < len(frames):
@@ -122,7 +121,7 @@ def _links(frames: list[int], kept: dict[int, Image], descriptors: Sequence[Arra
 
 @dataclass(frozen=True)
 class _View:
-    """What of one thumbnail is found in another: the share of its points, and how far all have moved (at 256)."""
+    """One thumbnail found in another: the share of its points that is found, and the median motion of all (at 256)."""
 
     share: float
     motion_px: float
@@ -135,7 +134,7 @@ class _Views:
         self._search = DisEstimator(DisSettings(side=0, finest_scale=FINEST_SCALE))
 
     def compare(self, first: Image, second: Image, initial: Array | None) -> tuple[_View, Array]:
-        """What of `first` is found in `second`, and the flow there, begun at `initial` (H, W, 2) where it is given."""
+        """Find `first` in `second`; return the view and the flow, initialised with `initial` (H, W, 2) if given."""
         size = (first.shape[1], first.shape[0])
         there = self._search.estimate(first, second, initial)
         back = self._search.estimate(second, first, None if initial is None else -initial)
@@ -152,7 +151,7 @@ class _Views:
 
     @staticmethod
     def shift(first: Image, second: Image) -> Array:
-        """The flow (H, W, 2) of the one translation that fits two thumbnails best, by phase correlation."""
+        """The flow (H, W, 2) of the single translation that fits two thumbnails best, by phase correlation."""
         greys = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float64) for image in (first, second)]
         window = cv2.createHanningWindow(first.shape[1::-1], cv2.CV_64F) if min(first.shape[:2]) > 1 else None
         (x, y), _ = cv2.phaseCorrelate(greys[0], greys[1], window)

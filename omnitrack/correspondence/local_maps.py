@@ -1,4 +1,4 @@
-"""How the surroundings of a point have moved: the affine map that most of the places around it agree with."""
+"""Motion of the surroundings of a point: the affine map that most of the places around it agree with."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from omnitrack.correspondence.raster import Array, lengths
 from omnitrack.units import raster_scale
 
 # All lengths at 256 x 256.
-UNIT_PX = 10.0  # of the offsets, so that both halves of the equations are of one size
-PRIOR_WEIGHT = 0.3  # of the map before, in places at `UNIT_PX`: decides where few places say little
-FIRST_TOLERANCE_PX, LAST_TOLERANCE_PX = 4.0, 1.0  # disagreement at which a place counts half: shrinks round by round
+UNIT_PX = 10.0  # unit of the offsets, so that both parts of the equations have similar magnitudes
+PRIOR_WEIGHT = 0.3  # of the prior map, in places at `UNIT_PX`: decides where there are too few places
+FIRST_TOLERANCE_PX, LAST_TOLERANCE_PX = 4.0, 1.0  # disagreement that halves a place's weight: shrinks per round
 
 
 @dataclass(frozen=True)
 class LocalMaps:
-    """What the places around P points say of them.
+    """Affine maps of the surroundings of P points.
 
     Convention:
         Pixels are (x, y) of the working frames, x right, y down, centres at integers.
 
     Attributes:
-        maps: (P, 2, 2) from an offset in the one frame to that in the other.
-        places: (P, 2) pixels of the points in the other frame.
+        maps: (P, 2, 2) from an offset in one frame to the offset in the other.
+        places: (P, 2) predicted pixels of the points in the other frame.
         residual: (P, K) distance of each place from where the map takes it, at 256 x 256.
     """
 
@@ -34,7 +34,7 @@ class LocalMaps:
 
     @property
     def sane(self) -> np.ndarray:
-        """(P,) bool: the map neither turns the surroundings over, nor shrinks or blows them up beyond belief."""
+        """(P,) bool: the map neither flips the surroundings, nor shrinks or enlarges them implausibly."""
         area = np.linalg.det(self.maps)
         return np.asarray((area > 0.3) & (area < 3))
 
@@ -42,15 +42,15 @@ class LocalMaps:
 def fit_local_maps(
     offsets: Array, places: Array, weights: Array, prior: Array, size: tuple[int, int], rounds: int = 4
 ) -> LocalMaps:
-    """Affine maps by least squares, reweighted so that what disagrees counts little.
+    """Fit affine maps by least squares, reweighted so that outliers count little.
 
     Args:
-        offsets: (P, K, 2) pixels of the places around each point in the one frame, less those of the point.
+        offsets: (P, K, 2) pixels of the places around each point in one frame, less those of the point.
         places: (P, K, 2) pixels of the same places in the other frame.
-        weights: (P, K) of the places; 0 for those that are not there.
-        prior: (P, 2, 2) maps that are believed where the places say nothing.
+        weights: (P, K) of the places; 0 for missing places.
+        prior: (P, 2, 2) maps that are used where places are missing.
         size: (width, height) of the frames in pixels.
-        rounds: Of reweighting.
+        rounds: Number of rounds of reweighting.
     """
     scale = np.float32(raster_scale(size))
     ones = np.ones((*offsets.shape[:2], 1), np.float32)

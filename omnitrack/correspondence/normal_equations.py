@@ -2,8 +2,8 @@
 
     sum_i w_i |x_i - a_i|^2  +  sum_ij w_ij |x_j - x_i - m_ij|^2  +  s sum_i |x_{i-1} - 2 x_i + x_{i+1}|^2
 
-as normal equations in x_0 ... x_{T-1}, x and y alike: a matrix of T x T, or, for long clips, the band of it that is
-not zero: T^2 numbers per point are 8 MB at a thousand frames, a band of 17 is 136 kB.
+as normal equations in x_0 ... x_{T-1}, the same for x and y: a T x T matrix or, for long clips, its non-zero band.
+T^2 numbers per point are 8 MB at a thousand frames, a band of 17 is 136 kB.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ class Equations(Protocol):
     def pull(
         self, frame: int | NDArray[np.int64], weight: NDArray[np.floating] | float, place: NDArray[np.floating]
     ) -> None:
-        """Ask for x_frame = place; weight (P,) or (P, frames), place (P, 2) or (P, frames, 2)."""
+        """Add the term x_frame = place, with weight (P,) or (P, frames) and place (P, 2) or (P, frames, 2)."""
 
     def tie(
         self, k: int, j: int, weight: NDArray[np.floating], motion: NDArray[np.floating], now: NDArray[np.floating]
     ) -> None:
-        """Ask for x_j - x_k = motion (P, 2) with weight (P,); `now` (P, T, 2) are positions near the solution."""
+        """Add the term x_j - x_k = motion (P, 2), with weight (P,); `now` (P, T, 2) are positions near the solution."""
 
     def divided(self, number: float) -> Equations:
-        """The same with all weights divided."""
+        """The same equations with all weights divided by a number."""
 
     def copy(self) -> Equations:
-        """The same, to be changed."""
+        """A copy that can be changed independently."""
 
     def solve(self) -> Numbers:
-        """(P, T, 2) positions."""
+        """Solve for the positions (P, T, 2)."""
 
 
 class DenseEquations:
-    """All of the matrix.
+    """Equations that store the whole matrix.
 
     Args:
         matrix: (P, T, T).
@@ -52,7 +52,7 @@ class DenseEquations:
 
     @classmethod
     def smooth(cls, count: int, num_frames: int, weight: float) -> DenseEquations:
-        """Only the smoothness, of that weight."""
+        """The smoothness term alone, with weight `weight`."""
         second = np.diff(np.eye(num_frames), n=2, axis=0)  # rows 1, -2, 1
         return cls(np.repeat((weight * second.T @ second)[None], count, axis=0), np.zeros((count, num_frames, 2)))
 
@@ -84,13 +84,13 @@ class DenseEquations:
 
 
 class BandedEquations:
-    """The band of the matrix around its diagonal.
+    """Equations that store the band of the matrix around its diagonal.
 
-    What ties frames farther apart than the band is wide pulls each of them to where the other one is now: the solution
-    is that of the whole matrix once it no longer changes from round to round.
+    A tie between frames farther apart than the width of the band pulls each frame towards its position relative to the
+    other one now: once the solution no longer changes from round to round, it is that of the whole matrix.
 
     Args:
-        bands: (P, T, b + 1): element [:, i, d] is that of row i + d and column i.
+        bands: (P, T, b + 1): element [:, i, d] is the one in row i + d and column i.
         right: (P, T, 2).
     """
 
@@ -99,7 +99,7 @@ class BandedEquations:
 
     @classmethod
     def smooth(cls, count: int, num_frames: int, weight: float, width: int) -> BandedEquations:
-        """Only the smoothness, of that weight; `width` is b, at least 2."""
+        """The smoothness term alone, with weight `weight`; `width` is b, at least 2."""
         bands = np.zeros((count, num_frames, width + 1))
         for row in range(num_frames - 2):  # each row 1, -2, 1 of the second differences, squared
             bands[:, row : row + 3, 0] += weight * np.array([1, 4, 1])
@@ -134,10 +134,10 @@ class BandedEquations:
         return BandedEquations(self._bands.copy(), self._right.copy())
 
     def solve(self) -> Numbers:
-        """Cholesky's decomposition along the band, one column after the other, of all points at once."""
+        """Solve by Cholesky decomposition along the band, column by column, for all points at once."""
         count, num_frames, wide = self._bands.shape
         width = wide - 1
-        columns = np.concatenate([self._bands, np.zeros((count, width, wide))], 1)  # of L, in place of those of A
+        columns = np.concatenate([self._bands, np.zeros((count, width, wide))], 1)  # of A, overwritten by those of L
         columns[:, num_frames:, 0] = 1
         right = np.concatenate([self._right, np.zeros((count, width, 2))], 1)
         for j in range(num_frames):

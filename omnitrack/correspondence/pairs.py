@@ -1,7 +1,7 @@
-"""Which frames to match with which.
+"""Selection of the pairs of frames to match.
 
-Frames 1, 2, 4, 8, ... apart are 2 T log2 T pairs, of which chains hardly use those that are far apart. In a long shot
-keyframes are fewer pairs, and among them those that lead back to a place seen before.
+Frames 1, 2, 4, 8, ... apart are 2 T log2 T pairs, of which chains rarely use those that are far apart. In a long shot,
+keyframes give fewer pairs, including pairs that lead back to a place that was visible before.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from omnitrack.errors import OmnitrackError
 
 Pair = tuple[int, int]
 AUTO, LOG, EXHAUSTIVE, KEYFRAME = "auto", "log", "exhaustive", "keyframe"
-LONG_SHOT = 200  # frames: above, keyframes are less than half as many pairs, and chains over them drift less
+LONG_SHOT = 200  # frames: above, keyframes give less than half as many pairs, and chains over them drift less
 AUTO_BY_LENGTH = f"auto, keyframe above {LONG_SHOT} frames"
 
 
 def select_pairs(spec: str, num_frames: int, keyframes: Callable[[], Keyframes] | None = None) -> list[Pair]:
-    """The ordered pairs (source, target) that a specification stands for; with a pair always comes its reverse.
+    """The ordered pairs (source, target) of a specification; each pair comes with its reverse.
 
     Args:
         spec: ``auto`` (= ``log``), ``log`` (gaps 1, 2, 4, 8, ...), ``exhaustive``, ``window:N`` (gaps up to N),
             ``keyframe`` (adjacent frames; each frame with the keyframe before and after it; each keyframe with the
-            next two; farther keyframes where they show the same place), or `AUTO_BY_LENGTH` (one of these two).
+            next two; farther keyframes that show the same place), or `AUTO_BY_LENGTH` (``keyframe`` or ``auto``).
         num_frames: Number of frames T.
-        keyframes: Gives the keyframes, where they are asked for. Without it they are evenly spaced, and linked at 4,
-            8, 16, ... keyframes.
+        keyframes: Returns the keyframes; called only if they are needed. Without it, they are evenly spaced, and
+            linked at 4, 8, 16, ... keyframes.
 
     Returns:
-        Distinct pairs, by source and then by target. Of ``keyframe`` at most T log2 T from 54 frames on, and 5.75 T of
-        fewer.
+        Distinct pairs, ordered by source and then by target. For ``keyframe``, at most T log2 T from 54 frames on, and
+        5.75 T for fewer.
 
     Raises:
-        OmnitrackError: Not a specification.
+        OmnitrackError: The specification is invalid.
     """
     pairs: set[Pair]
     if has_keyframes(spec, num_frames):
@@ -51,7 +51,7 @@ def select_pairs(spec: str, num_frames: int, keyframes: Callable[[], Keyframes] 
 
 
 def has_keyframes(spec: str, num_frames: int) -> bool:
-    """Whether a shot of so many frames is matched by keyframes."""
+    """Whether a shot of `num_frames` frames is matched by keyframes."""
     return spec == KEYFRAME or (spec == AUTO_BY_LENGTH and num_frames > LONG_SHOT)
 
 
@@ -88,7 +88,7 @@ def _even_keyframes(num_frames: int) -> Keyframes:
 
 
 def _keyframe_pairs(num_frames: int, keyframes: Keyframes) -> set[Pair]:
-    """The pairs that always are, and as many links as there is room for below T log2 T, one per keyframe at least."""
+    """The pairs that are always included, and as many links as fit below T log2 T, but at least one per keyframe."""
     frames = keyframes.frames
     pairs = {(t, t + 1) for t in range(num_frames - 1)}
     for before, after in pairwise(frames):

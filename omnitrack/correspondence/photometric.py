@@ -1,4 +1,4 @@
-"""How well the colours of two frames agree after a flow."""
+"""Agreement in colour of two frames after alignment by a flow."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_SUM = np.ones((1, 3), np.float32)  # over colours: numpy takes twenty times as long along so short an axis
+_SUM = np.ones((1, 3), np.float32)  # over channels: numpy is twenty times slower along an axis this short
 
 
 def photometric_error(
     source: NDArray[np.uint8], target: NDArray[np.uint8], flow: NDArray[np.float32], sigma_px: float
 ) -> NDArray[np.float32]:
-    """How unlike two frames are after a flow: the mean squared difference of colours around each pixel.
+    """Difference of two frames after alignment by a flow: the mean squared difference of colours around each pixel.
 
     Args:
         source: (H, W, 3) RGB.
         target: (H, W, 3) RGB.
         flow: (H, W, 2) from `source` to `target`, in pixels.
-        sigma_px: Of the Gaussian around a pixel.
+        sigma_px: Standard deviation of the Gaussian around a pixel.
 
     Returns:
-        (H, W), 0 where they are equal.
+        (H, W), 0 where the frames are equal.
     """
     height, width = source.shape[:2]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
@@ -39,5 +39,5 @@ def has_lower_error(
     other: NDArray[np.float32],
     sigma_px: float,
 ) -> NDArray[np.bool_]:
-    """Where (H, W) the target is more like the source after `flow` than after `other`; see `photometric_error`."""
+    """Where (H, W) the target is closer to the source after `flow` than after `other`; see `photometric_error`."""
     return photometric_error(source, target, flow, sigma_px) < photometric_error(source, target, other, sigma_px)

@@ -10,22 +10,22 @@ from numpy.typing import NDArray
 
 from omnitrack.correspondence.raster import Array
 
-CELLS = 4  # per side, of the histograms of gradients
+CELLS = 4  # per side, of the gradient histograms
 ORIENTATIONS = 8
-TINY_SIDE = 12  # of the tiny picture
-NEIGHBOURS = 4  # of each frame that may become its partners
-LEAST_PLACES = 8  # frames nearer than this in the list are no candidates: they follow one another anyway
-LEAST_SIMILARITY = 0.2  # of partners, after the clip's mean is taken out: unrelated frames are at 0 on average
-BLOCK_ROWS = 256  # of the table of similarities that is looked at at once: bounds the memory
+TINY_SIDE = 12  # of the tiny image
+NEIGHBOURS = 4  # of each frame that can become its partners
+LEAST_PLACES = 8  # frames nearer than this in the list are not candidates: they follow one another anyway
+LEAST_SIMILARITY = 0.2  # of partners, after subtracting the clip's mean: unrelated frames are at 0 on average
+BLOCK_ROWS = 256  # of the similarity table computed at once: bounds the memory
 
 Image = NDArray[np.uint8]
 
 
 def global_descriptor(image: Image) -> Array:
-    """What a frame shows, without learned weights: (D,) numbers of a small image (h, w, 3) uint8.
+    """Descriptor (D,) of what a small image (h, w, 3) uint8 shows, without learned weights.
 
-    Two halves of equal weight: square roots of histograms of gradient orientations in 4 x 4 cells, which bear a small
-    shift and a change of light, and a tiny picture less its mean, which tells places of like texture apart.
+    Two halves of equal weight: square roots of histograms of gradient orientations in 4 x 4 cells, which tolerate a
+    small shift and a change of light, and a tiny image less its mean, which distinguishes places of similar texture.
 
     Source:
         Dalal and Triggs, Histograms of Oriented Gradients for Human Detection, CVPR 2005; Torralba et al., 80 Million
@@ -49,15 +49,15 @@ def global_descriptor(image: Image) -> Array:
 
 
 def pooled(features: Array) -> Array:
-    """What a frame shows by its features (h, w, C) of unit length: their mean, as a unit vector (C,)."""
+    """Descriptor (C,) of a frame: the mean of its features (h, w, C) of unit length, as a unit vector."""
     return _unit(features.reshape(-1, features.shape[-1]).mean(0))
 
 
 def alike_frames(descriptors: Array) -> list[tuple[int, int]]:
     """Pairs (a, b), a < b, of rows that are among the nearest neighbours of each other.
 
-    Descriptors are compared by their cosine after the mean of all is taken out, which is what all frames of a clip
-    have in common. Rows nearer than `LEAST_PLACES` in the list do not count. At most 2 n pairs of n rows.
+    Descriptors are compared by their cosine after subtracting the mean of all, which is what all frames of a clip have
+    in common. Rows nearer than `LEAST_PLACES` in the list do not count. At most 2 n pairs for n rows.
 
     Args:
         descriptors: (n, D).
@@ -69,7 +69,7 @@ def alike_frames(descriptors: Array) -> list[tuple[int, int]]:
 
 
 def _nearest(unit: Array) -> Iterator[NDArray[np.int64]]:
-    """Of each row the rows that are most like it, `NEIGHBOURS` at most."""
+    """For each row, the rows most similar to it, at most `NEIGHBOURS`."""
     rows = np.arange(len(unit))
     for first in range(0, len(unit), BLOCK_ROWS):
         block = rows[first : first + BLOCK_ROWS]

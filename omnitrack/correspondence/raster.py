@@ -1,4 +1,4 @@
-"""Pixels of a frame: grids of them, and reading between them."""
+"""Pixels of a frame: regular grids of them, and interpolation between them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from omnitrack.units import raster_scale
 Array = NDArray[np.float32]
 _LONGEST_MAP = 1 << 14  # cv2.remap refuses maps longer than 32767 along one side
 _REMAP_COLUMNS = _PATCH_COLUMNS = 512
-_PLACES_PER_PX = 32  # that OpenCV tells apart in images of several channels
+_PLACES_PER_PX = 32  # positions that OpenCV distinguishes in multi-channel images
 
 
 def sample(image: NDArray[Any], pixels: Array) -> NDArray[Any]:
@@ -41,7 +41,7 @@ def sample(image: NDArray[Any], pixels: Array) -> NDArray[Any]:
 
 
 def read(image: NDArray[Any], x: Array, y: Array) -> NDArray[Any]:
-    """As `sample`, at maps x and y (P, n) with n at most 32767: (P, n) or (P, n, C) values."""
+    """Like `sample`, at maps x and y (P, n) with n at most 32767: (P, n) or (P, n, C) values."""
     values = np.empty((*x.shape, *image.shape[2:]), image.dtype)
     for first in range(0, len(x), _LONGEST_MAP):
         part = slice(first, first + _LONGEST_MAP)
@@ -51,10 +51,10 @@ def read(image: NDArray[Any], x: Array, y: Array) -> NDArray[Any]:
 
 
 def crop_around(image: NDArray[Any], pixels: Array) -> tuple[NDArray[Any], Array]:
-    """The part of an image that `sample` reads at pixels, and those pixels in it.
+    """The part of an image that `sample` reads at pixels, and those pixels relative to it.
 
-    An image that is stored in another form need be decoded there only. Corners are whole numbers, so that the pixels
-    lose no bit, and `sample` gives what it gives of the whole image.
+    An image that is stored in another form has to be decoded only in that part. Corners are whole numbers, so the
+    pixels lose no bit, and `sample` returns the same values as for the whole image.
 
     Args:
         image: (H, W) or (H, W, C), of any type; a view of it is returned.
@@ -70,9 +70,9 @@ def crop_around(image: NDArray[Any], pixels: Array) -> tuple[NDArray[Any], Array
 
 
 def patches_around(image: NDArray[Any], pixels: Array) -> tuple[NDArray[Any], Array]:
-    """As `crop_around`, of an image of two channels or more: the four values around each pixel side by side.
+    """Like `crop_around`, for an image of two channels or more: the four values around each pixel side by side.
 
-    OpenCV reads such images at the nearest 1/32 of a pixel. Places here are those, so that no bit is lost in them.
+    OpenCV reads these images at the nearest 1/32 of a pixel. Pixels are rounded to that here, so that no bit is lost.
     """
     count, (height, width) = len(pixels), image.shape[:2]
     places = np.rint(pixels * np.float32(_PLACES_PER_PX)).astype(np.int64)
@@ -91,12 +91,12 @@ def patches_around(image: NDArray[Any], pixels: Array) -> tuple[NDArray[Any], Ar
 
 
 def lengths(vectors: NDArray[np.floating]) -> NDArray[Any]:
-    """Of vectors (..., 2): (...,), those of numpy's norm, which takes thirty times as long along so short an axis."""
+    """Lengths (...,) of vectors (..., 2), as by numpy's norm, which is thirty times slower along an axis this short."""
     return np.asarray(np.sqrt(vectors[..., 0] ** 2 + vectors[..., 1] ** 2))
 
 
 def inside(pixels: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Whether pixels (..., 2) lie on the frame of `size` (width, height): within half a pixel of a centre."""
+    """Whether pixels (..., 2) are on the frame of `size` (width, height): within half a pixel of a centre."""
     return np.asarray(
         (pixels[..., 0] >= -0.5)
         & (pixels[..., 0] <= size[0] - 0.5)
@@ -109,7 +109,7 @@ def pixel_grid(size: tuple[int, int], stride: int = 1) -> Array:
     """The centres of a regular grid of pixels, row by row.
 
     Returns:
-        (rows * columns, 2) float32 pixels; `grid_shape` gives (rows, columns).
+        (rows * columns, 2) float32 pixels; `grid_shape` returns (rows, columns).
     """
     rows, columns = grid_shape(size, stride)
     offset = (stride - 1) // 2
@@ -128,7 +128,7 @@ COARSE_SPACING_PX = 6.0  # at 256 x 256
 
 @dataclass(frozen=True)
 class CoarseGrid:
-    """A coarse regular grid of pixels of a frame, with values in between: `COARSE_SPACING_PX` apart.
+    """A coarse regular grid of pixels of a frame, `COARSE_SPACING_PX` apart, with interpolation between them.
 
     Convention:
         Pixels are (x, y) of the working frames, x right, y down, centres at integers.
@@ -136,7 +136,7 @@ class CoarseGrid:
     Attributes:
         pixels: (P, 2) row by row.
         shape: (rows, columns), P = rows * columns.
-        stride: Pixels between them.
+        stride: Distance between grid places, in pixels.
     """
 
     pixels: Array
@@ -146,10 +146,10 @@ class CoarseGrid:
     @staticmethod
     @lru_cache(8)
     def of(size: tuple[int, int]) -> CoarseGrid:
-        """Those of frames of `size` (width, height)."""
+        """The grid of frames of `size` (width, height)."""
         stride = max(1, round(COARSE_SPACING_PX * raster_scale(size)))
         return CoarseGrid(pixel_grid(size, stride), grid_shape(size, stride), stride)
 
     def read(self, values: Array, pixels: Array) -> Array:
-        """Values (rows, columns) of the places at any pixels (P, 2): (P,), bilinear, beyond the outermost constant."""
+        """Read values (rows, columns) of the grid at any pixels (P, 2): (P,), bilinear, constant beyond the border."""
         return np.asarray(sample(values, (pixels - self.pixels[0]) / np.float32(self.stride)), np.float32)

@@ -1,17 +1,18 @@
-"""Points that a chain has lost, found again by what moved with them.
+"""Points that a chain has lost, found again by their company: grid places that moved with them.
 
-Going outward from a source frame, a regular grid of its places is followed along with the points that are asked for.
-Where one of them is lost, or where nothing looks like it, those grid places that moved with it before and that are
-seen now say by an affine map where it must be (`company.py`, `company_vote.py`), unless they had parted from it before
-it was lost. It is taken up from there if it looks alike there under that map, and still does in the next frame, one hop
-on; from then on the chain goes on as any other, as long as it looks alike. Else it is there, hidden: also where the
-chain sees it elsewhere and that looks like something else, as it has slid onto what covers the point. Where grid places
-of another thing are seen there, it is certainly covered. A grid place that was found again speaks for others in its
-turn: so what passes behind something narrower than itself is carried across, the side that comes out by the side that
-still has to go in.
+Going outward from a source frame, a regular grid of its places is followed along with the queried points. Where a point
+is lost, or its appearance does not match, its company predicts its position by an affine map (`company.py`,
+`company_vote.py`): the grid places that moved with it before and are visible now, unless they had parted from it before
+it was lost. The chain resumes from the predicted position if the point's appearance matches there under that map, and
+still matches one hop later, in the next frame. It then continues like any other chain, as long as the appearance
+matches. Otherwise the point is at the predicted position, but occluded. It is also occluded there if the chain sees it
+elsewhere with an appearance that does not match: the chain has slid onto the occluder. Where grid places of another
+object are visible at that position, the point is certainly covered. A grid place that was found again votes for others
+in turn. So an object that passes behind something narrower than itself is carried across: the side that has emerged is
+found by the side that is still to go in.
 
-Points are found by grid places only, so that no answer depends on what else is asked. The grid is followed for
-`REACH_FRAMES`, which bounds memory and time in long clips; beyond, chains go on by themselves.
+Points are found by grid places only, so results do not depend on other queries. The grid is followed for
+`REACH_FRAMES`, which bounds memory and time in long clips; beyond, chains continue by themselves.
 
 Source:
     The vote of features for an affine pose: Lowe, Distinctive Image Features, IJCV 2004, section 7; here the features
@@ -37,31 +38,31 @@ from omnitrack.correspondence.raster import Array, CoarseGrid, lengths
 from omnitrack.correspondence.warped_patches import WarpedPatches
 from omnitrack.units import raster_scale
 
-REACH_FRAMES = 128  # before and after the source frame: of what is farther, its grid has lost the most
+REACH_FRAMES = 128  # before and after the source frame: farther away, most of its grid is lost
 # All lengths at 256 x 256.
-ALIKE = 0.5  # similarity of a place that speaks for others
-FOUND_ALIKE = 0.8  # ... of a place where a point is found again
+ALIKE = 0.5  # least similarity of a place that votes for others
+FOUND_ALIKE = 0.8  # ... of a position where a point is found again
 NEXT_ALIKE = 0.7  # ... one frame later
-STILL_ALIKE = 0.6  # ... in all others: less, and it is lost again
-LEAST_ALIKE = 0.2  # ... of a place that is seen though its company contradicts
-LEAST_CONTRAST = 6.0  # levels of 0 to 255: of less, nothing tells places from one another
-OFF_PX = 3.0  # a chain that sees a point farther away than this is contradicted
-LIKE_MARGIN = 0.2  # by which the place found must be more alike then
-FOUND_COST, FOUND_VARIANCE_PX2, FOUND_DOUBT = 5.0, 0.25, 0.3  # of the state that is taken up
-AROUND = np.array([(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1)], np.float32)  # places tried, px
+STILL_ALIKE = 0.6  # ... in all later frames: below, it is lost again
+LEAST_ALIKE = 0.2  # ... of a position that stays visible although its company contradicts it
+LEAST_CONTRAST = 6.0  # levels of 0 to 255: with less, nothing distinguishes positions
+OFF_PX = 3.0  # a visible point farther than this from its prediction is contradicted
+LIKE_MARGIN = 0.2  # by which the predicted position must then be more similar
+FOUND_COST, FOUND_VARIANCE_PX2, FOUND_DOUBT = 5.0, 0.25, 0.3  # of the state that a chain resumes from
+AROUND = np.array([(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1)], np.float32)  # offsets tried, px
 
 
 class Recovery:
-    """Follows points of a clip's frames, and finds again what is lost.
+    """Follows points of a clip's frames, and finds lost points again.
 
     Args:
         flows: Pairwise flow.
-        frame: Gives frame t as (H, W, 3) uint8 RGB.
+        frame: Returns frame t as (H, W, 3) uint8 RGB.
         num_frames: T.
         gaps: Lengths of the hops.
         threshold_px: Largest cycle error of a visible point, at 256 x 256.
-        prices: Of the hops.
-        cache_bytes: Of frames to keep, see `WarpedPatches`.
+        prices: Costs of the hops.
+        cache_bytes: Memory for frames, see `WarpedPatches`.
     """
 
     def __init__(
@@ -77,20 +78,20 @@ class Recovery:
         self.flows, self.num_frames, self.gaps = flows, num_frames, gaps
         self.threshold_px, self.prices = threshold_px, prices
         self.patches = WarpedPatches(frame, flows.size, cache_bytes)
-        self._grid: tuple[int, _Grid] | None = None  # of the source frame that was asked for last
+        self._grid: tuple[int, _Grid] | None = None  # of the last source frame
 
     def follow(self, source: int, pixels: Array, similarity: Similarity | None = None) -> list[ChainState]:
         """States in all T frames of points (P, 2) of a frame; `similarity` as in `chaining.chain`.
 
-        A point that the chain sees in all frames within reach, where it looks alike, stays as it is: where there are
-        no others, no grid is followed.
+        Points that are visible with a matching appearance in all frames within reach stay unchanged. If there are no
+        other points, no grid is followed.
         """
         frames = range(self.num_frames)
         plain = self.chain(source, pixels, frames, similarity)
         lost = np.flatnonzero(self._lost(source, pixels, plain))
         if not len(lost):
             return plain
-        kept = self._grid  # of one call, whatever other threads ask for
+        kept = self._grid  # local to this call: other threads may replace it
         if kept is None or kept[0] != source:
             self._grid = kept = source, self._followed_grid(source)
         grid, of_lost = kept[1], None if similarity is None else _for_rows(similarity, lost)
@@ -102,17 +103,17 @@ class Recovery:
     def chain(
         self, source: int, pixels: Array, frames: range, similarity: Similarity | None, amend: Amend | None = None
     ) -> list[ChainState]:
-        """States in frames around the source, each as `amend` makes it before the chain goes on."""
+        """States in frames around the source, each changed by `amend` before the chain continues."""
         return chained_states(
             self.flows, source, pixels, frames, self.gaps, self.threshold_px, similarity, self.prices, amend
         )
 
     def reach(self, source: int) -> range:
-        """The frames in which points of a source frame are looked for."""
+        """The frames in which points of a source frame are searched for."""
         return range(max(0, source - REACH_FRAMES), min(self.num_frames, source + REACH_FRAMES + 1))
 
     def _lost(self, source: int, pixels: Array, plain: Sequence[ChainState]) -> NDArray[np.bool_]:
-        """Which points the chain does not see in some frame within reach, or sees where nothing looks like them."""
+        """Which points are not visible, or do not match their appearance, in some frame within reach."""
         look = self.patches.patches(source, pixels)
         lost, rough = np.zeros(len(pixels), bool), self.patches.contrast(look) > LEAST_CONTRAST
         for t in self.reach(source):
@@ -130,7 +131,7 @@ class Recovery:
 
 @dataclass(frozen=True)
 class _Grid:
-    """A source frame's grid within its reach: by the flow alone; with what was found again; and which places speak."""
+    """A source frame's grid within reach: by the flow alone; with places found again; and which places may vote."""
 
     plain: Seen
     pixels: dict[int, Array]
@@ -141,7 +142,7 @@ Speakers = Callable[[int, ChainState, NDArray[np.bool_]], tuple[Array, NDArray[n
 
 
 class _Points:
-    """Points of a source frame, `plain` by the flow alone within reach; `grid` None: they are the grid themselves."""
+    """Points of a source frame; `plain`: states within reach by the flow alone; `grid` None: they are the grid."""
 
     def __init__(
         self,
@@ -164,10 +165,10 @@ class _Points:
     def follow(
         self, frames: range, speakers: Speakers, speaks: dict[int, NDArray[np.bool_]] | None = None
     ) -> list[ChainState]:
-        """States in frames; `speakers` gives the grid's places in one within reach, and which of them may speak."""
+        """States in frames; `speakers` returns the grid's places in a frame within reach, and which may vote."""
 
         def amend(t: int, state: ChainState) -> ChainState:
-            if t not in self._frames:  # nothing vouches for what was found any more
+            if t not in self._frames:  # no company supports points found again any more
                 return replace(state, found_again=np.zeros_like(state.found_again))
             if abs(t - self._source) == 1:
                 self._vote.set_out()
@@ -191,9 +192,9 @@ class _Points:
         return self._clip.chain(self._source, self._pixels, frames, self._similarity, amend)
 
     def _seen(self, states: Sequence[ChainState]) -> Seen:
-        """What the states in the frames within reach show; near the source only what looks alike there.
+        """Tracks from the states within reach; near the source, only matching appearances count as visible.
 
-        A place that slid onto what covers it would say that its company has left it.
+        Otherwise a point that slid onto its occluder would seem to have parted from its company.
         """
         pixels, visible = np.stack([s.pixels for s in states], 1), np.stack([s.visible for s in states], 1)
         for nth, t in enumerate(self._frames):
@@ -206,7 +207,7 @@ class _Points:
         return patches.compare(self._look[rows], patches.patches(t, places, maps))
 
     def _corrected(self, t: int, state: ChainState, alike: Array) -> tuple[ChainState, Array, Indices]:
-        """The state with points found again or hidden by their company; how alike all are; and which are found."""
+        """Resume points from, or mark them occluded at, predictions: the state, all similarities, which are found."""
         flows, scale = self._clip.flows, raster_scale(self._size)
         onward = 1 if t > self._source else -1
         beside = t + onward if 0 <= t + onward < self._clip.num_frames else t - onward
@@ -237,24 +238,24 @@ class _Points:
         return _taken_up(state, rows[found], best[found]), alike, rows[found]
 
     def _take_back(self, found: Indices) -> None:
-        """Hide points that are found in the frames since they were last seen as they look: there they had slid."""
+        """Mark points that were found again as occluded since their appearance last matched: there they had slid."""
         for passed, state in enumerate(self._passed, 1):
             slid = found[self._vote.last_seen[found] < passed]
             state.visible[slid] = False
             state.cost[slid] += self._clip.prices.hidden
 
     def _best_around(self, t: int, places: Array, maps: Array, rows: Indices) -> tuple[Array, Array]:
-        """Of the places on and beside those given (n, 2) the most alike, and how alike they are (n,)."""
+        """The most similar of the positions at and around `places` (n, 2), and its similarity (n,)."""
         tried = places + AROUND[:, None] * np.float32(raster_scale(self._size))
         likeness = np.stack([self._alike(t, at, maps, rows) for at in tried])
-        handicap = 0.01 * lengths(AROUND).astype(np.float32)  # of equals the middle
+        handicap = 0.01 * lengths(AROUND).astype(np.float32)  # among equals, prefer the middle
         best = (likeness - handicap[:, None]).argmax(0)
         which = np.arange(len(places))
         return tried[best, which], likeness[best, which]
 
 
 def _for_rows(similarity: Similarity, rows: Indices) -> Similarity:
-    """The similarity of some of the points."""
+    """The similarity function restricted to some of the points."""
     return lambda t, pixels, part: similarity(t, pixels, rows[part])
 
 
@@ -264,7 +265,7 @@ def _rows_of(state: ChainState, rows: Indices) -> ChainState:
 
 
 def _with_rows(state: ChainState, rows: Indices, part: ChainState) -> ChainState:
-    """The state with that of some of the points instead."""
+    """The state with that of some of the points replaced by `part`."""
     values = {field.name: getattr(state, field.name).copy() for field in fields(ChainState)}
     for name, value in values.items():
         value[rows] = getattr(part, name)
@@ -272,7 +273,7 @@ def _with_rows(state: ChainState, rows: Indices, part: ChainState) -> ChainState
 
 
 def _hidden(state: ChainState, rows: Indices, places: Array, covered: NDArray[np.bool_], price: float) -> ChainState:
-    """The state with some points hidden at places (n, 2): for a price, where they were seen."""
+    """The state with some points occluded at places (n, 2); for points that were visible, the cost rises by `price`."""
     no, cost = np.zeros(len(rows), bool), state.cost[rows] + np.float32(price) * state.visible[rows]
     variance, doubt = state.variance[rows], state.doubt[rows]
     return _with_rows(state, rows, ChainState(places, no, no, cost, variance, doubt, no, covered))

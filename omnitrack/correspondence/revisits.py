@@ -1,7 +1,7 @@
 """Frames far from a source that show the same place again: one hop from the frames around the source.
 
-A chain goes outward up to a window, and loses what leaves the view. Where a frame within the window has a partner
-beyond it (`FlowSource.partners`), that one hop leads on.
+A chain goes outward up to a window, and loses points that leave the view. If a frame within the window has a partner
+beyond it (`FlowSource.partners`), the hop between these two continues the chain.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import numpy as np
 from omnitrack.correspondence.chaining import ChainState, choose, extend
 from omnitrack.correspondence.flows import FlowSource
 
-MOST_TARGETS = 6  # far frames per source: a sixth more targets than within the window of a long clip
-MOST_STARTS = 2  # frames from which each of them is reached
-SPACING = 16  # frames between them, and from the window to them: nearer ones say the same
+MOST_TARGETS = 6  # far frames per source: a sixth more targets than within the window alone in a long clip
+MOST_STARTS = 2  # frames from which each far frame is reached
+SPACING = 16  # frames between far frames, and from the window to them: nearer ones add nothing
 
 
 class Revisits:
@@ -26,8 +26,8 @@ class Revisits:
     Args:
         flows: Pairwise flow.
         source: The frame that chains start from.
-        frames: That may be visited: those of the source's shot.
-        window: Farthest frame, in frames from the source, that the chains visit; far frames are beyond.
+        frames: Frames that may be visited: those of the source's shot.
+        window: Largest distance from the source, in frames, that the chains visit; far frames are beyond.
         threshold_px: Largest cycle error of a visible point, at 256 x 256.
     """
 
@@ -35,7 +35,7 @@ class Revisits:
         self._flows = flows
         self._threshold_px = threshold_px
         self._best: dict[int, ChainState] = {}
-        self.targets: dict[int, list[int]] = {}  # far frame to the frames it is reached from, the nearest first
+        self.targets: dict[int, list[int]] = {}  # from each far frame to the frames it is reached from, nearest first
         visited = range(max(frames.start, source - window), min(frames.stop, source + window + 1))
         for start in sorted(visited, key=lambda t: (abs(t - source), t)):
             for target in flows.partners(start):

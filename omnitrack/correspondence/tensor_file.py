@@ -1,4 +1,4 @@
-"""Files that hold a dictionary of tensors, as networks are published."""
+"""Files that contain a dictionary of tensors, the usual format of published networks."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from omnitrack.torch_file import load_torch
 
 
 def read_tensors(path: Path, failure: Callable[[str], OmnitrackError]) -> Mapping[str, Tensor]:
-    """The tensors of a file by name, on the CPU.
+    """Read the tensors of a file by name, on the CPU.
 
     Args:
         path: The file.
-        failure: Makes the error of what is wrong with it.
+        failure: Makes the error from a description of the problem.
 
     Raises:
-        OmnitrackError: The file cannot be read, holds something else, or would take too much memory.
+        OmnitrackError: The file cannot be read, contains something else, or would take too much memory.
     """
     try:
         found = load_torch(path)
@@ -34,15 +34,15 @@ def read_tensors(path: Path, failure: Callable[[str], OmnitrackError]) -> Mappin
 
 
 def mismatch(entries: Mapping[str, Tensor], expected: Mapping[str, Tensor], optional: Iterable[str] = ()) -> str:
-    """What is wrong with the entries of a file beside those of a network.
+    """Describe how the entries of a file differ from the tensors of a network.
 
     Args:
-        entries: Of the file.
+        entries: The file's tensors.
         expected: The network's tensors by the file's names.
-        optional: Of these, what the file may lack.
+        optional: Names of expected tensors that the file may lack.
 
     Returns:
-        The first thing, and how many more there are; empty where all are there, of the right shapes, and finite.
+        The first problem, and the number of others; empty if there is none: names and shapes match, values are finite.
     """
     problems = [f"{name} is missing" for name in sorted(expected.keys() - entries.keys() - set(optional))]
     problems += [f"{name} is unknown" for name in sorted(entries.keys() - expected.keys())]

@@ -1,7 +1,7 @@
-"""Whether points still look like themselves in other frames: by patches and, where there are any, by learned features.
+"""Whether points keep their appearance in other frames: by patches and, if available, by learned features.
 
-Patches tell small differences, and are easily misled by turning and shading; features are not, but see coarsely. So a
-point looks like its query where its patch does, or where its features are sure of it (tests/benchmarks/HISTORY.md).
+Patches show small differences, but are easily misled by rotation and shading; features are not, but are coarse. So a
+point matches its query if its patch does, or if its features do with a margin (tests/benchmarks/HISTORY.md).
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from omnitrack.correspondence.chaining import Similarity
 from omnitrack.correspondence.features.sampling import FrameFeatures
 from omnitrack.correspondence.raster import Array
 
-Cue = tuple[Similarity, float]  # a similarity, and the least one that is alike
+Cue = tuple[Similarity, float]  # a similarity, and the least one that is a match
 
-SURE_MARGIN = 0.1  # cosine similarity above the one at which `filter` believes features
+SURE_MARGIN = 0.1  # cosine similarity above the one at which `filter` trusts features
 
 
 class TrackAppearance:
-    """Compares places of a clip's frames.
+    """Compares the appearance of positions in a clip's frames.
 
     Args:
-        patches: Of the frames.
-        patch_threshold: Least similarity of patches that are alike.
-        features: Of the frames, where there are any.
-        feature_threshold: Least similarity at which `filter` believes features.
+        patches: Patches of the frames.
+        patch_threshold: Least similarity of patches that match.
+        features: Features of the frames, if available.
+        feature_threshold: Least similarity at which `filter` trusts features.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class TrackAppearance:
         self._feature_threshold = feature_threshold + SURE_MARGIN
 
     def of(self, frame: int, pixels: Array, first: int = 0) -> PointAppearance:
-        """What points (P, 2) of a frame look like there; this and all other frames are counted from frame `first`."""
+        """The appearance of points (P, 2) in a frame; this and all other frames are indexed from frame `first`."""
         patches = self._patches.patches(first + frame, pixels)
         cues: list[Cue] = [
             (lambda t, places, rows: self._patches.similarity(patches[rows], first + t, places), self._patch_threshold)
@@ -54,7 +54,7 @@ class TrackAppearance:
         return PointAppearance(cues)
 
     def texture(self, places: Array, first: int = 0) -> Array:
-        """How much the frames vary at places (P, T, 2) of T frames from frame `first` on: (P, T).
+        """Texture (P, T) at places (P, T, 2) in T frames from frame `first` on.
 
         See `omnitrack.correspondence.appearance.Patches.texture`.
         """
@@ -63,13 +63,13 @@ class TrackAppearance:
 
 
 class PointAppearance:
-    """What P points look like in one frame, to compare other places with.
+    """The appearance of P points in one frame, to compare other positions with.
 
     Args:
-        cues: The first is that of patches.
+        cues: Similarities with their thresholds; the first one is of patches.
 
     Attributes:
-        patch_similarity: Of the patches around other places with those around the points.
+        patch_similarity: Similarity of the patches around other positions to those around the points.
     """
 
     def __init__(self, cues: list[Cue]) -> None:
@@ -77,9 +77,9 @@ class PointAppearance:
         self.patch_similarity = cues[0][0]
 
     def likeness(self, places: Array) -> Array:
-        """How far places (P, T, 2) in frames 0 to T - 1 look like the points: (P, T), above zero where alike.
+        """How well places (P, T, 2) in frames 0 to T - 1 match the points: (P, T), above zero where they match.
 
-        By how much the similarity is over the least one that is alike, of the cue that says the most.
+        The margin of the similarity over its threshold, for the cue with the largest margin.
         """
         frames = range(places.shape[1])
         margins = [

@@ -1,9 +1,9 @@
-"""Dense flow between two frames from the tracks that are seen in both.
+"""Dense flow between two frames from the tracks that are visible in both.
 
-Every pixel looks at the k nearest tracks of its frame, weighted by nearness and likeness of colour. A track predicts
-the pixel's motion by its own motion and an affine map fitted to the tracks around it, so that turning and zooming cost
-nothing between the tracks. Where the predictions disagree, the pixel follows the largest group of them, not their mean:
-at the edge of something that moves, the mean is the motion of neither side.
+Every pixel uses the k nearest tracks of its frame, weighted by nearness and similarity in colour. A track predicts the
+pixel's motion by its own motion and an affine map fitted to the tracks around it, so rotation and zoom cause no error
+between the tracks. Where the predictions disagree, the pixel follows the largest group of them, not their mean: at the
+edge of a moving object, the mean is the motion of neither side.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from omnitrack.correspondence.raster import Array, inside, lengths, pixel_grid
 from omnitrack.units import raster_scale
 
 KD_TREE_SINGLE = 4  # FLANN's exact k-d tree: the same points give the same neighbours
-# The next three by trial on the exact tracks of two synthetic scenes, 4 to 16 px apart.
-COLOUR_SCALE = 0.05  # difference of colours, of the whole range, at which a track counts half
-NEAREST_SHARE = 0.1  # of the distance to the farthest neighbour: nearer than this is as good as there
-SEEN_POWER = 2  # of the share of tracks that are seen in the target: where three in ten are hidden, half is believed
-BLUR_PX = 0.7  # of the colours that are compared, at 256 x 256
-AGREE_PX = 1.0  # difference of two predictions, at 256 x 256, at which they support each other half
-ONE_GROUP = 0.9  # share of the weight that agrees with the mean, from which the mean is taken
+# The next three are tuned on exact tracks of two synthetic scenes, 4 to 16 px apart.
+COLOUR_SCALE = 0.05  # difference of colours, as a share of the whole range, at which a track has half its weight
+NEAREST_SHARE = 0.1  # of the distance to the farthest neighbour, at which a track has half its weight
+SEEN_POWER = 2  # of the share of tracks that are visible in the target: with three in ten occluded, confidence halves
+BLUR_PX = 0.7  # blur of the colours that are compared, at 256 x 256
+AGREE_PX = 1.0  # difference of two predictions, at 256 x 256, at which their support for each other is 1/2
+ONE_GROUP = 0.9  # share of the weight that agrees with the mean, from which the mean is used
 MOST_STRAIN = 0.5  # tracks whose motions differ by more than this share of their distance are on different surfaces
-SLACK_PX = 0.5  # ... and by more than this, at 256 x 256, for the tracker's own errors
-STIFFNESS_PX = 2.0  # the affine map gives way to a plain shift where tracks are closer together than this, at 256 x 256
-NEAR_POWER = 4  # of distance / reach: flat where the affine maps hold, steep about the reach
-DENSE_SHARE = 0.25  # tracks per pixel from which there is nothing to extend: each pixel has a track of its own about it
-GONE_REACH = 2.0  # times the reach: farther from every track nothing is known
-CHUNK = 1 << 15  # pixels at once, which bounds the memory
+SLACK_PX = 0.5  # ... plus this, at 256 x 256, for the tracker's own errors
+STIFFNESS_PX = 2.0  # the affine map gives way to a translation where tracks are closer together than this, at 256 x 256
+NEAR_POWER = 4  # of distance / reach: flat where the affine maps hold, steep near the reach
+DENSE_SHARE = 0.25  # tracks per pixel above which nothing needs extrapolation: each pixel has a track close to it
+GONE_REACH = 2.0  # times the reach: farther from every track, confidence is 0
+CHUNK = 1 << 15  # pixels processed at once: bounds the memory
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The k nearest tracks of Q places.
+    """The k nearest tracks of Q positions.
 
     Attributes:
-        rows: (k, Q) which tracks.
+        rows: (k, Q) indices of the tracks.
         distance: (k, Q) in pixels of the frame, nearest first; infinite where there are fewer tracks than k.
     """
 
@@ -50,14 +50,14 @@ class Neighbours:
 
 @dataclass(frozen=True)
 class SourceTracks:
-    """The M tracks that are seen in a source frame, and by which of them each of its P pixels goes.
+    """The M tracks that are visible in a source frame, and their weights for each of its P pixels.
 
     Attributes:
         positions: (M, 2) pixels of the frame.
-        around: The tracks around each track, itself among them.
-        alike: (k, M) how like these are in colour, 0 to 1.
+        around: The tracks around each track, itself included.
+        alike: (k, M) similarity in colour of the tracks around each track to it, 0 to 1.
         near: The tracks near each pixel of the frame, row by row.
-        weight: (k, P) of these, by nearness and colour; they add up to 1.
+        weight: (k, P) of the tracks near each pixel, by nearness and colour; the weights of a pixel add up to 1.
         size: (width, height) of the frame.
     """
 
@@ -72,7 +72,7 @@ class SourceTracks:
 def nearest(points: Array, places: Array, count: int) -> Neighbours:
     """The `count` points (M, 2) nearest to each of the places (Q, 2); M is at least 1."""
     k = min(count, len(points))
-    flann: Any = cv2  # OpenCV's type stubs do not know it
+    flann: Any = cv2  # missing in OpenCV's type stubs
     tree = flann.flann_Index(np.ascontiguousarray(points, np.float32), {"algorithm": KD_TREE_SINGLE})
     found, squared = tree.knnSearch(np.ascontiguousarray(places, np.float32), k, params={"checks": -1, "eps": 0.0})
     rows = np.zeros((count, len(places)), np.int32)
@@ -82,12 +82,12 @@ def nearest(points: Array, places: Array, count: int) -> Neighbours:
 
 
 def prepare_source(frame: NDArray[np.uint8], positions: Array, count: int) -> SourceTracks:
-    """Look up what all pairs of a source frame share.
+    """Compute what all pairs of a source frame share.
 
     Args:
         frame: (H, W, 3) uint8.
-        positions: (M, 2) the tracks that are seen in it, in its pixels; M is at least 1.
-        count: k.
+        positions: (M, 2) the tracks that are visible in the frame, in its pixels; M is at least 1.
+        count: Number of neighbours k.
     """
     height, width = frame.shape[:2]
     scale = raster_scale((width, height))
@@ -99,7 +99,7 @@ def prepare_source(frame: NDArray[np.uint8], positions: Array, count: int) -> So
     for first in range(0, width * height, CHUNK):
         part = np.s_[:, first : first + CHUNK]
         farthest = np.where(np.isfinite(near.distance[part]), near.distance[part], 0).max(0)
-        share = near.distance[part] / np.maximum(farthest, scale)  # whatever the spacing of the tracks
+        share = near.distance[part] / np.maximum(farthest, scale)  # independent of the spacing of the tracks
         alike = _likeness(own[first : first + CHUNK], theirs[near.rows[part]])
         weight[part] = alike / (NEAREST_SHARE**2 + share**2)
     weight /= weight.sum(0)
@@ -109,25 +109,25 @@ def prepare_source(frame: NDArray[np.uint8], positions: Array, count: int) -> So
 
 
 def _likeness(colours: Array, others: Array) -> Array:
-    """1 for the same colour, a half at `COLOUR_SCALE`: (k, Q) of (Q, 3) and (k, Q, 3)."""
+    """Similarity (k, Q) of colours (Q, 3) and (k, Q, 3): 1 for the same colour, 1/2 at `COLOUR_SCALE`."""
     return np.asarray(1 / (1 + ((colours - others) ** 2).mean(-1) / COLOUR_SCALE**2), np.float32)
 
 
 def interpolate(source: SourceTracks, landed: Array, sure: Array, reach_px: float) -> tuple[Array, Array]:
-    """The flow of every pixel and the confidence in it.
+    """Interpolate the flow of every pixel, with a confidence.
 
-    The confidence is the product of: how near the closest track is (1 at a track, a half at the reach, 0 from twice
-    the reach on), the squared share of the weight whose tracks are seen in the target, the share of these that agree,
-    and how sure the tracker was of them. It is 0 where the flow leads out of the frame.
+    The confidence is the product of the nearness of the closest track (1 at a track, 1/2 at the reach, 0 from twice the
+    reach on), the squared share of the weight whose tracks are visible in the target, the share of these tracks that
+    agree, and the tracker's confidence in them. It is 0 where the flow leads out of the frame.
 
     Args:
-        source: What `prepare_source` found.
-        landed: (M, 2) where the tracks are in the target, in its pixels; anything where they are hidden.
-        sure: (M,) confidence of each track in both frames, 0 where hidden in the target.
-        reach_px: At 256 x 256.
+        source: The result of `prepare_source`.
+        landed: (M, 2) positions of the tracks in the target, in its pixels; arbitrary where they are occluded.
+        sure: (M,) confidence of each track in both frames, 0 if occluded in the target.
+        reach_px: Reach of a track, at 256 x 256.
 
     Returns:
-        flow (H, W, 2), 0 where no track near a pixel is seen in both frames, and confidence (H, W).
+        flow (H, W, 2), 0 where no track near a pixel is visible in both frames, and confidence (H, W).
     """
     width, height = source.size
     scale = raster_scale(source.size)
@@ -152,16 +152,16 @@ def interpolate(source: SourceTracks, landed: Array, sure: Array, reach_px: floa
 
 
 def local_affine(source: SourceTracks, motion: NDArray[np.floating], seen: NDArray[np.bool_]) -> Array:
-    """What each track says of the motion at any pixel (x, y): a x + b y + c, (2, 3, M) for both coordinates.
+    """The motion that each track predicts at any pixel (x, y): a x + b y + c, (2, 3, M) for both coordinates.
 
-    Least squares over the tracks around it, by likeness of colour, a and b held towards 0. Tracks whose motion differs
-    by more than a surface stretches are left out, and those that do not fit the others' map count less, in two rounds.
-    Where nearly every pixel has a track, a and b are 0.
+    Least squares over the tracks around it, weighted by similarity in colour, with a and b regularised towards 0.
+    Tracks whose motion differs by more than a surface can stretch are left out, and those that do not fit the others'
+    map count less, in two rounds. With more than `DENSE_SHARE` tracks per pixel, a and b are 0.
 
     Args:
         source: The tracks.
         motion: (M, 2) in pixels.
-        seen: (M,) in the target; the others are left out.
+        seen: (M,) bool, visible in the target; other tracks are left out.
     """
     scale = raster_scale(source.size)
     if len(motion) > DENSE_SHARE * source.size[0] * source.size[1]:
@@ -183,21 +183,21 @@ def local_affine(source: SourceTracks, motion: NDArray[np.floating], seen: NDArr
 
 
 def _rows(strain: NDArray[np.floating], constant: NDArray[np.floating]) -> Array:
-    """(2, 3, M) of (M, 2, 2) and (M, 2)."""
+    """Arrange (M, 2, 2) and (M, 2) as (2, 3, M)."""
     return np.ascontiguousarray(np.concatenate([strain, constant[..., None]], -1).transpose(1, 2, 0), np.float32)
 
 
 def follow_the_most(x: Array, y: Array, weight: Array, agree_px: float) -> tuple[Array, Array]:
-    """Of k weighted predictions, the weighted mean of the largest group that agrees, and the group's share.
+    """The weighted mean of the largest agreeing group among k weighted predictions, and the group's share.
 
-    Where they lie close together that is the plain weighted mean. Elsewhere the prediction with the most support,
-    sum_j w_j / (1 + (sqrt(2) - 1) |v_i - v_j|^2 / agree^2)^2, leads, and the others count by how they support it.
+    Where the predictions are close together, it is their weighted mean. Elsewhere the prediction with the most support,
+    sum_j w_j / (1 + (sqrt(2) - 1) |v_i - v_j|^2 / agree^2)^2, leads, and the others count by their support for it.
 
     Args:
         x: (k, P) predictions.
         y: (k, P).
         weight: (k, P).
-        agree_px: Distance at which two predictions support each other half.
+        agree_px: Distance at which the support of two predictions for each other is 1/2.
 
     Returns:
         (P, 2), 0 where all weights are 0, and (P,) in [0, 1].

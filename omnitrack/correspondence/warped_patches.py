@@ -1,7 +1,7 @@
-"""Whether places look alike once the one is laid over the other: patches under the map of their surroundings.
+"""Similarity in appearance of two positions after alignment: patches warped by the map of their surroundings.
 
-The similarity is that of `appearance.py`, of patches that are larger, weigh their middle most, turn and stretch with
-what they are of, and must agree in their mean colour, too.
+The similarity is that of `appearance.py`, but the patches are larger, have the largest weights in the middle, rotate
+and stretch with their object, and must also agree in their mean colour.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from omnitrack.units import raster_scale
 
 SIDE = 7  # samples per side
 SPACING_PX, DEVIATION_PX = 1.5, 3.5  # between samples, and of their weights, at 256 x 256
-MOST_OTHER = 24.0  # difference of mean colours, 0 to 255, of what may still be the same
+MOST_OTHER = 24.0  # largest difference of mean colours, 0 to 255, of patches that can match
 UNLIKE = -1.0
 
 
 class WarpedPatches:
-    """Patches of a clip's frames, which are read when they are needed; some are kept.
+    """Patches of a clip's frames, which are read on demand; some frames are cached.
 
     Args:
-        frame: Gives frame t as (H, W, 3) uint8.
+        frame: Returns frame t as (H, W, 3) uint8.
         size: (width, height) of the frames in pixels.
-        cache_bytes: Prepared frames to keep, at three bytes per pixel; one is always kept.
+        cache_bytes: Memory for prepared frames, at three bytes per pixel; one frame is always cached.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class WarpedPatches:
         )
 
     def patches(self, frame: int, pixels: Array, maps: Array | None = None) -> Array:
-        """Patches (P, n, 3) around pixels (P, 2) of a frame, laid out by maps (P, 2, 2) where they are given."""
+        """Patches (P, n, 3) around pixels (P, 2) of a frame, warped by maps (P, 2, 2) if given."""
         offsets = self._offsets[None] if maps is None else self._offsets @ np.swapaxes(maps, 1, 2)
         at = (pixels[:, None] + offsets).astype(np.float32)
         x, y = (np.ascontiguousarray(at[..., axis]) for axis in (0, 1))
         return read(self._prepared(frame), x, y).astype(np.float32)
 
     def compare(self, first: Array, second: Array) -> Array:
-        """Similarity (P,), in [-1, 1], of patches (P, n, 3)."""
+        """Similarity (P,), in [-1, 1], of two sets of patches (P, n, 3)."""
         mean, other = self._weights @ first, self._weights @ second
 
         def product(a: Array, b: Array) -> Array:
@@ -67,6 +67,6 @@ class WarpedPatches:
         return np.where(np.abs(mean - other).max(1) > MOST_OTHER, np.float32(UNLIKE), found)
 
     def contrast(self, patches: Array) -> Array:
-        """(P,) standard deviation of patches (P, n, 3) about their mean colours, 0 to 255."""
+        """Standard deviation (P,) of patches (P, n, 3) about their mean colours, in levels of 0 to 255."""
         about = patches - patches.mean(1, keepdims=True)
         return np.sqrt((about**2).mean((1, 2)))

@@ -4,7 +4,7 @@ import omnitrack
 tracks = omnitrack.open("my-project").query([(0, 120.0, 64.0)])  # rows (t, x, y), pixels of the video
 tracks.tracks  # (1, T, 2)
 
-What `__all__` names is all that a program needs; other modules may change. Each name is loaded when it is first used.
+`__all__` is the public API; other modules may change. Names that need numpy, torch or OpenCV are loaded on first use.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ __all__ = [
     "synthetic",
 ]
 
-_HOME = {  # of what is loaded when it is first used: numpy, torch and OpenCV come with it
+_HOME = {  # modules of the names that are loaded on first use, with numpy, torch and OpenCV
     "Clip": "omnitrack.correspondence.estimators.contract",
     "ExportFormat": "omnitrack.export.contract",
     "FlowEstimate": "omnitrack.correspondence.estimators.contract",

@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line and leave with its exit status."""
+    """Run the command line and exit with its status."""
     from omnitrack.cli.failures import explain, stop_on_sigterm
 
     arguments = sys.argv[1:]
@@ -15,7 +15,7 @@ def main() -> None:
         from omnitrack.cli.app import execute
 
         status = execute(arguments)
-    except KeyboardInterrupt as stopped:  # while the program itself was being loaded
+    except KeyboardInterrupt as stopped:  # during the imports
         failure = explain(stopped, arguments)
         status = failure.exit_status
         sys.stderr.write(f"error: {failure.message}\n\nhint: {failure.hint}\n")

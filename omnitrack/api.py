@@ -1,4 +1,4 @@
-"""A project as one object: a method per stage, each documented with shapes.
+"""A project as one object: one method per stage, documented with shapes.
 
 import omnitrack
 
@@ -40,21 +40,21 @@ if TYPE_CHECKING:
 
 
 class OpenProject:
-    """An existing project and the settings to work on it with.
+    """An existing project, with the settings that its stages run with.
 
     Args:
         project: The project directory.
-        settings: Dotted settings that win over the project's ``omnitrack.toml``: ``{"fit.steps": 500}``.
-        device: Where to fit and query: auto, cpu, cuda or cuda:n.
-        seed: Random seed.
-        progress: Hears of the work; silent by default.
+        settings: Dotted settings that override the project's ``omnitrack.toml``: ``{"fit.steps": 500}``.
+        device: Device of all stages: auto, cpu, cuda or cuda:n.
+        seed: Random seed of the fit.
+        progress: Receives progress updates and messages; silent by default.
 
     Attributes:
-        project: Where things are (`omnitrack.project.project.Project`).
+        project: The project directory (`omnitrack.project.project.Project`).
         settings: All settings (`omnitrack.settings.Settings`).
 
     Raises:
-        OmnitrackError: Not a project, or a setting that nobody knows.
+        OmnitrackError: Not a project, or an unknown setting.
 
     Example:
         >>> import tempfile, cv2
@@ -84,13 +84,13 @@ class OpenProject:
         self._device, self._seed, self._progress = device, seed, progress
 
     def flow(self) -> FlowReport:
-        """Compute the optical flow of the selected pairs of frames, skipping those that are there."""
+        """Compute the optical flow of the selected pairs of frames, except pairs that are already computed."""
         from omnitrack.stages.flow import compute_flow
 
         return compute_flow(self.project, self.settings, self._progress, device=self._device)
 
     def filter(self) -> FilterReport:
-        """Decide which flow to believe, and chain it over any distance."""
+        """Decide which flow is reliable, and chain it over any number of frames."""
         from omnitrack.stages.filter import filter_flow
 
         return filter_flow(self.project, self.settings, self._progress, self._device)
@@ -99,11 +99,11 @@ class OpenProject:
         """Fit the motion field.
 
         Args:
-            resume: Go on from the last checkpoint; with pins that it was not fitted to, its last part is done again.
-            pins: Tracks that were corrected by hand, or their file: the field is fitted to the pins, too.
+            resume: Resume from the last checkpoint; for pins that it was not fitted to, repeat the end of the run.
+            pins: Manually corrected tracks, or their file: the field is also fitted to their pins.
 
         Raises:
-            OmnitrackError: Nothing filtered, a checkpoint of other settings, no pins in the tracks, or those of another
+            OmnitrackError: Nothing filtered, a checkpoint with other settings, or tracks without pins or of another
                 video.
         """
         from omnitrack.stages.fit import fit_field
@@ -122,7 +122,7 @@ class OpenProject:
         dense: Sequence[int | str] = (),
         mask_spacing: int = 1,
     ) -> NDArray[np.float32]:
-        """Gather the points to follow as the command line names them, for `query`.
+        """Gather points to track with `query`, in the notation of the command line.
 
         Convention:
             Pixels are (x, y) of the original video, x right, y down, centres at integers.
@@ -132,14 +132,14 @@ class OpenProject:
             points_file: Rows (t, x, y) as .csv, .tsv, .txt, .npy or .npz, or a file of tracks.
             grids: Texts ``N@t``: N columns over frame t.
             masks: Texts ``M.png@t``: the marked pixels of an image.
-            dense: Frames of which every working pixel is a query.
-            mask_spacing: Take every n-th marked pixel of a mask, across and down.
+            dense: Frames in which every working pixel is a query.
+            mask_spacing: Use every n-th pixel of a mask, along x and y.
 
         Returns:
             (N, 3) float32 rows (t, x, y).
 
         Raises:
-            OmnitrackError: Nothing asked for, a text or file that is wrong, or a point outside of the video.
+            OmnitrackError: No points given, an invalid text or file, or a point outside the video.
         """
         from omnitrack.stages.query_points import build_queries
 
@@ -148,42 +148,42 @@ class OpenProject:
     def pins(
         self, points: Sequence[str] = (), points_file: str | Path | None = None, pins: Sequence[str] = ()
     ) -> NDArray[np.float32]:
-        """Gather corrections as the command line names them, for `query`.
+        """Gather corrections for `query`, in the notation of the command line.
 
         Args:
-            points: As for `queries`: the tracks of `points_file` come after these.
-            points_file: As for `queries`. Tracks that `query` made keep their pins; in a .csv with a column ``track``
-                the second and further rows of a track are pins.
-            pins: Texts ``TRACK,x,y@t``, tracks counted from 0.
+            points: As for `queries`: the tracks of `points_file` are numbered after these points.
+            points_file: As for `queries`. Tracks from `query` keep their pins; in a .csv with a column ``track``, the
+                second and further rows of a track are pins.
+            pins: Texts ``TRACK,x,y@t``, with tracks numbered from 0.
 
         Returns:
             (M, 4) float32 rows (track, t, x, y).
 
         Raises:
-            OmnitrackError: A text or file that is wrong, or a pin outside of the video.
+            OmnitrackError: An invalid text or file, or a pin outside the video.
         """
         from omnitrack.stages.query_points import build_pins
 
         return build_pins(self.project, points, points_file, pins)
 
     def query(self, queries: ArrayLike, frames: range | None = None, pins: ArrayLike | None = None) -> Tracks:
-        """Follow points through the clip.
+        """Track points through the clip.
 
         Convention:
-            Pixels are (x, y) of the original video, x right, y down, centres at integers; a point is exactly where it
-            was put in its own frame.
+            Pixels are (x, y) of the original video, x right, y down, centres at integers; in the frame of its query, a
+            track is exactly at the query point.
 
         Args:
-            queries: (N, 3) rows (t, x, y), t a frame of the project counted from 0.
+            queries: (N, 3) rows (t, x, y), t a frame index of the project, from 0.
             frames: The T frames to track through; None for all.
-            pins: (M, 4) rows (track, t, x, y), corrections by hand: track number `track` of the queries is exactly
-                there in frame t, and what lies between is solved again.
+            pins: (M, 4) rows (track, t, x, y), manual corrections: the track of query number `track` is exactly at
+                (x, y) in frame t, and the frames between are solved again.
 
         Returns:
             `tracks` (N, T, 2) float32 pixels, `visible` (N, T) bool, `confidence` (N, T) in [0, 1], `depth` (N, T).
 
         Raises:
-            OmnitrackError: Queries or pins of another shape or outside of the video, or no fitted field.
+            OmnitrackError: Queries or pins of another shape or outside the video, or no fitted field.
         """
         import numpy as np
 
@@ -195,14 +195,14 @@ class OpenProject:
         return query_tracks(self.project, rows, self.settings, frames, self._device, self._progress, pins)
 
     def tracker(self) -> Tracker:
-        """Keep the project open, for one query after another: each is answered in tenths of a second.
+        """Keep the project open for a series of queries, each of which takes tenths of a second.
 
-        Works as soon as there is flow. While there is no fit, the flow alone answers; a checkpoint that is written
-        meanwhile is noticed at the next query.
+        Needs only flow. Without a fit, tracks come from the flow alone; a checkpoint that is written meanwhile is used
+        from the next query on.
 
         Returns:
-            A context manager with `query`, which takes what `query` here takes and answers the same; `refresh`, which
-            says whether the project has something new; and `state`, "chained" or "fused".
+            A context manager with `query`, which takes and returns the same as `query` here; `refresh`, which reads
+            what is new in the project and returns whether there was anything; and `state`, "chained" or "fused".
 
         Raises:
             OmnitrackError: No flow yet, or a damaged file.
@@ -239,21 +239,21 @@ class OpenProject:
         mask: str | None = None,
         labels: str | Path | None = None,
     ) -> RenderReport:
-        """Draw tracks, the fitted field or a drawing of your own as a video.
+        """Render tracks, the fitted field or your own drawing as a video.
 
         Args:
             style: points, trails, grid, compare or confidence, which draw tracks; flow, depth, canonical or rgb, which
                 show the fitted field; stabilise, which holds the camera, a point or a mask still; edit, a drawing
-                that moves with the surface it is on; or matte, a mask that does.
+                that moves with the surface under it; or matte, a mask that moves with it.
             tracks: What to draw, as `query` returned it; None tracks a grid of points of `frame`.
             output: A .mp4, .webm, .gif or .webp file, or a folder for PNG; None makes ``renders/STYLE.mp4``.
-            edit: For the style edit: an image with transparency over the whole of `frame`, at any size of the video's
-                aspect ratio.
+            edit: For the style edit: an image with transparency that covers the whole of `frame`, at any size with the
+                video's aspect ratio.
             frame: The frame of the grid or of the drawing; None takes the setting ``render.frame``.
             point: For the style stabilise: a text ``x,y@t``.
             mask: For the styles stabilise and matte: a text ``M.png@t``.
-            labels: For the styles that draw tracks: a table with a label for each (``track,label``), or a picture of
-                labels over a frame, ``labels.png@t``.
+            labels: For the styles that draw tracks: a table with one label per track (``track,label``), or a label
+                image of a frame, ``labels.png@t``.
 
         Raises:
             OmnitrackError: As for `omnitrack.stages.render.render`.
@@ -278,18 +278,18 @@ class OpenProject:
         unit: str | None = None,
         labels: str | Path | None = None,
     ) -> PlotReport:
-        """Draw tracks over time, or how the fit went, as diagrams; needs matplotlib (the extra ``plot``).
+        """Plot tracks over time, or the losses of the fit; needs matplotlib (the extra ``plot``).
 
         Args:
             plot: tracks (x, y, speed and confidence), speed, confidence or losses.
             tracks: What to draw, as `query` returned it; None takes the last query of the command line.
             output: A .png, .svg or .pdf; None makes ``plots/PLOT.png`` in the project.
-            scale: Length of a pixel, for lengths and speeds in units; None tells them in pixels.
-            unit: Its name; None says micrometres.
-            labels: A table with a name for each track (``track,label``), or a picture of labels, ``labels.png@t``.
+            scale: Length of a pixel in `unit`, for lengths and speeds in that unit; None plots them in pixels.
+            unit: Name of the unit; None means micrometres.
+            labels: A table with one name per track (``track,label``), or a label image, ``labels.png@t``.
 
         Raises:
-            OmnitrackError: A plot nobody knows, no tracks, no fit, or no matplotlib.
+            OmnitrackError: An unknown plot, no tracks, no fit, or no matplotlib.
         """
         from omnitrack.stages.last_tracks import last_tracks
         from omnitrack.stages.plot import plot_losses, plot_tracks, scale_of
@@ -306,17 +306,17 @@ class OpenProject:
     def export(
         self, output: str | Path, format: str | None = None, tracks: Tracks | None = None, **options: Any
     ) -> ExportReport | DenseReport:
-        """Write tracks, or the field's motion of every pixel, as other programs read them.
+        """Write tracks, or the field's motion of every pixel, in the format of another program.
 
         Args:
-            output: The file; of the formats of a file a frame a folder, or a pattern such as ``maps/shot.%04d.exr``.
-            format: As ``omnitrack export --as`` has it: nuke, napari, stmap ...; None goes by the suffix.
-            tracks: What `query` returned; None takes the tracks of the last query on the command line.
-            options: ``first_frame``, ``hidden``, ``min_confidence``, ``names`` or ``labels``, ``scale``, ``unit`` of
-                tracks; of every pixel ``frame``, ``matte``, ``bits``, ``first_frame``.
+            output: The file; for formats of one file per frame a folder, or a pattern such as ``maps/shot.%04d.exr``.
+            format: Name as for ``omnitrack export --as``: nuke, napari, stmap ...; None chooses by the suffix.
+            tracks: Tracks from `query`; None takes the tracks of the last query on the command line.
+            options: For tracks ``first_frame``, ``hidden``, ``min_confidence``, ``names`` or ``labels``, ``scale`` and
+                ``unit``; for every pixel ``frame``, ``matte``, ``bits`` and ``first_frame``.
 
         Raises:
-            OmnitrackError: A format nobody knows, what it cannot do, no fitted field, or a file that cannot be written.
+            OmnitrackError: An unknown or unsuitable format, no fitted field, or a file that cannot be written.
         """
         from omnitrack.export.formats import DENSE
 
@@ -332,16 +332,16 @@ class OpenProject:
         return export_dense(self.project, format, Path(output), asked, self._device, self._progress)
 
     def show(self, browser: bool | None = None) -> PageWidget | ShownPage:
-        """Show the page of `omnitrack view`: click on anything and see where it goes.
+        """Show the page of `omnitrack view`: click on a point and see its track.
 
-        Works as soon as there is flow; a checkpoint that is written meanwhile is noticed. In a notebook the page is in
-        the cell, which needs the extra ``notebook``; elsewhere it opens in the browser, which needs ``view``.
+        Needs only flow; a checkpoint that is written meanwhile is used. In a notebook the page is in the cell, which
+        needs the extra ``notebook``; elsewhere it opens in the browser, which needs ``view``.
 
         Args:
-            browser: Open it in the browser, or with False show only its address; None: in the cell, where that can be.
+            browser: True opens the browser, False shows only the address, None uses the notebook's cell if possible.
 
         Returns:
-            The page, until its `close`.
+            The page, which is shown until its `close`.
 
         Raises:
             OmnitrackError: Packages are missing, or the project cannot be read.
@@ -356,7 +356,7 @@ class OpenProject:
         return ShownPage(self.project, self.settings, self._device, browser is not False, advice)
 
     def info(self) -> InfoReport:
-        """Say what the project holds, what of it is stale, and what to do next."""
+        """Report what the project contains, which products are stale, and what to do next."""
         from omnitrack.stages.info import inspect_project
 
         return inspect_project(self.project)
@@ -370,12 +370,12 @@ def make_project(
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> OpenProject:
-    """Make a project of a video and open it.
+    """Make a project from a video and open it.
 
     Args:
         video: A video file, a folder of images, a glob, a pattern (``shot.%04d.png``) or a TIFF stack.
         project: The directory to make; None takes the video's name.
-        settings: As for `OpenProject`; those of the table ``init`` say which frames, ``{"init.stride": 2}``.
+        settings: As for `OpenProject`; the table ``init`` selects the frames, ``{"init.stride": 2}``.
         device: As for `OpenProject`.
         seed: As for `OpenProject`.
         progress: As for `OpenProject`.

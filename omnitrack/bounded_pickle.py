@@ -1,8 +1,8 @@
-"""Reading a pickle as data: it calls nothing but what its reader offers, and takes no more memory than is allowed.
+"""Reading a pickle as data: it calls only functions that its reader offers, within a limit of memory.
 
-A pickle is a program, and a few bytes of it can ask for any amount of memory or time. This reader knows the opcodes of
-plain data, checks every length that is announced beside what is left of the file, and pays for every opcode and every
-call from one account. Python's own unpickler in C cannot be held to that: it has no hooks there.
+A pickle is a program, and a few bytes of it can request any amount of memory or time. This reader accepts only the
+opcodes of plain data, checks every announced length against the rest of the file, and charges every opcode to one
+budget. Python's C unpickler has no hooks for these checks.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, BinaryIO, ClassVar
 from omnitrack.errors import OmnitrackError
 from omnitrack.limits import check_content, content_limit
 
-OPCODE_BYTES = 128  # a container of its own and its places in a list and in the memo
-LARGEST_KEY = 2**31  # integers beyond can be made to share one hash
+OPCODE_BYTES = 128  # one container, and its entries in a list and in the memo
+LARGEST_KEY = 2**31  # larger integers can be chosen to share one hash
 _OPCODES = (
     *("PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK", "MEMOIZE", "NONE", "NEWTRUE", "NEWFALSE"),
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
@@ -29,10 +29,10 @@ _OPCODES = (
 
 
 class StandIn:
-    """What a pickle may build in place of an object: it gets the object's state, checks it, and keeps what is good."""
+    """Stand-in that a pickle may build for an object: it receives the object's state, checks it and keeps it."""
 
     def restore(self, state: Any) -> None:
-        """Take the state of the object."""
+        """Receive the state of the object."""
         raise ValueError(f"{type(self).__name__} has no state")
 
 
@@ -42,13 +42,13 @@ class BoundedUnpickler(pickle._Unpickler):  # type: ignore[misc, name-defined, u
     Args:
         file: Open where the pickle begins.
         what: The file's name, for messages.
-        size: Of the whole file, in bytes.
-        known: What the pickle may name, by ``module.name`` as Python 3 and numpy 1 call it. Functions are called with
-            what the pickle says, and check it. To read none of the names is not an error until one comes.
+        size: Size of the whole file in bytes.
+        known: The globals that the pickle may use, by ``module.name`` as in Python 3 and numpy 1. Functions are called
+            with the pickle's arguments, and check them. A missing name is an error only if the pickle uses it.
 
     Raises:
-        OmnitrackError: From `load`: it names something else, or takes too much.
-        Exception: From `load`: any other, of a damaged file.
+        OmnitrackError: From `load`: the pickle uses another global, or takes too much memory.
+        Exception: From `load`: any other exception, for a damaged file.
     """
 
     dispatch: ClassVar[dict[int, Any]] = {}  # filled below
@@ -62,13 +62,13 @@ class BoundedUnpickler(pickle._Unpickler):  # type: ignore[misc, name-defined, u
         self._spent, self._limit = 0, content_limit(size)
 
     def spend(self, count: int) -> None:
-        """Count bytes that are about to be taken; what is too much is refused."""
+        """Charge bytes that are about to be allocated; raise an error if they exceed the budget."""
         self._spent += count
         if self._spent > self._limit:
             check_content(self._what, self._spent, self._size)
 
     def find_class(self, module: str, name: str) -> Any:
-        """What stands for a global."""
+        """Return the object or function that stands for a global."""
         wanted = f"{module}.{name}".replace("numpy._core.", "numpy.core.").replace("__builtin__.", "builtins.")
         if wanted == "collections.OrderedDict":
             return self._ordered
@@ -83,7 +83,7 @@ class BoundedUnpickler(pickle._Unpickler):  # type: ignore[misc, name-defined, u
             made[_key(key)] = value
         return made
 
-    # --- opcodes that would do as they are told -----------------------------------------------------------------
+    # --- opcodes that Python's unpickler does not check ---------------------------------------------------------
     def _load_reduce(self) -> None:
         arguments, function = self.stack.pop(), self.stack[-1]
         if not isinstance(arguments, tuple) or not callable(function):
@@ -94,7 +94,7 @@ class BoundedUnpickler(pickle._Unpickler):  # type: ignore[misc, name-defined, u
         state, made = self.stack.pop(), self.stack[-1]
         if isinstance(made, StandIn):
             made.restore(state)
-        elif not isinstance(made, collections.OrderedDict):  # torch hangs `_metadata` on one; nobody asks for it
+        elif not isinstance(made, collections.OrderedDict):  # torch attaches `_metadata` to one; it is not needed
             raise ValueError(f"sets the state of a {type(made).__name__}")
 
     def _load_setitem(self) -> None:
@@ -134,7 +134,7 @@ class BoundedUnpickler(pickle._Unpickler):  # type: ignore[misc, name-defined, u
 
 
 class _Announced:
-    """A file of which nothing is read that is not there; lengths in a pickle are taken on trust otherwise."""
+    """A file that refuses reads beyond its end; the unpickler itself trusts the lengths in a pickle."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self._size = file, size
@@ -152,7 +152,7 @@ class _Announced:
 
 
 def _key(key: Any) -> Any:
-    """A key of a dictionary whose hash takes no time and is the file's choice in no way that matters."""
+    """Return a dictionary key of a type that hashes fast and that a file cannot choose to collide."""
     if isinstance(key, (str, bytes)) or (isinstance(key, int) and abs(key) < LARGEST_KEY):
         return key
     raise ValueError(f"has a {type(key).__name__} for the key of a dictionary")

@@ -1,4 +1,4 @@
-"""A cache that is bounded by the memory of what it holds."""
+"""A cache bounded by the memory of its values."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ Value = TypeVar("Value")
 
 
 class ByteCache(Generic[Key, Value]):
-    """Keeps the values that were asked for last; may be used by several threads.
+    """Keeps the most recently used values; may be used by several threads.
 
     Args:
-        most_bytes: What they may take together.
-        bytes_of: What one takes.
-        least: So many are kept however large they are.
+        most_bytes: Largest total size of the values.
+        bytes_of: Returns the size of a value in bytes.
+        least: Number of values that are kept however large they are.
     """
 
     def __init__(self, most_bytes: float, bytes_of: Callable[[Value], int], least: int = 0) -> None:
         self._most_bytes, self._bytes_of, self._least = most_bytes, bytes_of, least
-        self._values: OrderedDict[Key, Value] = OrderedDict()  # youngest last
+        self._values: OrderedDict[Key, Value] = OrderedDict()  # most recent last
         self._bytes = 0
         self._lock = threading.Lock()
 
     def get(self, key: Key) -> Value | None:
-        """The value that was put here, while it is kept."""
+        """Return the cached value of a key; None if there is none."""
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)
             return self._values.get(key)
 
     def put(self, key: Key, value: Value) -> None:
-        """Keep a value; one of that key stays."""
+        """Cache a value; an existing value of that key stays."""
         with self._lock:
             if key not in self._values:
                 self._values[key] = value
@@ -43,7 +43,7 @@ class ByteCache(Generic[Key, Value]):
                 self._bytes -= self._bytes_of(self._values.popitem(last=False)[1])
 
     def through(self, key: Key, make: Callable[[], Value]) -> Value:
-        """The value of a key, made where it is not here; several threads make values at the same time."""
+        """Return the value of a key, made if it is not cached; several threads may make values at the same time."""
         value = self.get(key)
         if value is None:
             value = make()
@@ -51,7 +51,7 @@ class ByteCache(Generic[Key, Value]):
         return value
 
     def clear(self) -> None:
-        """Keep nothing."""
+        """Remove all values."""
         with self._lock:
             self._values.clear()
             self._bytes = 0

@@ -1,4 +1,4 @@
-"""What is closed at the end of a `with` block."""
+"""Objects that are closed at the end of a `with` block."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ Itself = TypeVar("Itself", bound="Closing")
 
 
 class Closing(ABC):
-    """Base of what holds files or threads until it is closed; a context manager."""
+    """Base of objects that hold files or threads until they are closed; a context manager."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give up what is held; a second time does nothing."""
+        """Release all files and threads; a second call does nothing."""
 
     def __enter__(self: Itself) -> Itself:
         return self

@@ -1,4 +1,4 @@
-"""Where a compiled part may take the place of its reference."""
+"""When a compiled implementation may replace its reference."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Part = TypeVar("Part")
 
 @dataclass(frozen=True)
 class CompiledPart(Generic[Part]):
-    """A part of the work that exists twice: as a reference, and compiled by numba, the extra ``fast``.
+    """A part with two implementations: a reference, and one compiled by numba (the extra ``fast``).
 
     Attributes:
-        reference: Does the work anywhere.
-        module: Has the compiled one; importing it needs numba.
-        name: Of that one in the module, a function or a class without arguments.
-        agree: Whether the compiled one, then the reference, give the same on a small input. The first call compiles:
-            seconds.
+        reference: The implementation that runs everywhere.
+        module: Module of the compiled implementation; importing it needs numba.
+        name: Its name in the module: a function, or a class without arguments.
+        agree: Called with the compiled implementation and the reference; returns whether their results on a small input
+            are the same. The first call compiles, which takes seconds.
     """
 
     reference: Part
@@ -31,12 +31,12 @@ class CompiledPart(Generic[Part]):
 
     @property
     def fastest(self) -> Part:
-        """The compiled one where it can be had and agrees; else the reference, as slow as it is."""
+        """The compiled implementation if it is available and agrees; else the slower reference."""
         return self._tried[0]
 
     @property
     def trouble(self) -> str:
-        """Why the compiled one is not used though numba is installed; empty where it is, or where numba is not."""
+        """Why the compiled implementation is not used although numba is installed; empty otherwise."""
         return self._tried[1]
 
     @cached_property

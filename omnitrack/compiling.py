@@ -1,6 +1,6 @@
-"""How functions over arrays are compiled, where numba is installed: the extra ``fast``.
+"""Compilation of array functions with numba, the extra ``fast``.
 
-No rule may be bent that says what becomes of numbers which are not finite: a fit looks for them to go back.
+No fast-math flag may change the handling of non-finite numbers: a fit detects them in order to roll back.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ CONTRACT = {"contract", "arcp"}  # a x + b in one instruction, and a / b as a (1
 
 
 def exact(function: Function) -> Function:
-    """Compile a function at its first call, and keep it on the disk: each operation is rounded as numpy rounds it."""
+    """Compile a function at its first call and cache it on disk; each operation is rounded as in numpy."""
     return _kept(function)
 
 
 def compiled(function: Function) -> Function:
-    """As `exact`, but that neighbouring operations may be rounded together."""
+    """As `exact`, but neighbouring operations may be rounded together."""
     return _kept(function, fastmath=CONTRACT)
 
 
 def summing(function: Function) -> Function:
-    """As `compiled`, for long sums: their order is the compiler's, so that several run at the same time."""
+    """As `compiled`, for long sums: the compiler may reorder them to compute several additions at a time."""
     return _kept(function, fastmath={*CONTRACT, "reassoc"})
 
 
 def inlined(function: Function) -> Function:
-    """As `compiled`, as a part of whatever calls it."""
+    """As `compiled`, but inlined into the caller, and without reciprocals for divisions."""
     return _kept(function, fastmath={"contract"}, inline="always")
 
 
@@ -40,5 +40,5 @@ def _kept(function: Function, **options: Any) -> Function:
     options |= COMMON
     try:
         return njit(cache=True, **options)(function)
-    except RuntimeError:  # no place where it could be kept: neither beside the source nor in the user's cache
+    except RuntimeError:  # nowhere to cache it: neither beside the source nor in the user's cache directory
         return njit(**options)(function)

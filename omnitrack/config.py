@@ -23,7 +23,7 @@ except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
 T = TypeVar("T")
-MOST_BYTES = 1 << 20  # of a file of settings; ours have 20,000
+MOST_BYTES = 1 << 20  # of a settings file; ours have 20,000
 
 
 def load_settings(
@@ -37,13 +37,13 @@ def load_settings(
     Args:
         path: An ``omnitrack.toml``; None or a missing file gives the defaults.
         overrides: Dotted keys from the command line, ``{"fit.steps": 500}``; None values are ignored. A value given
-            as text is read as TOML where that is possible (``"true"``, ``"0.5"``, ``"[1, 2]"``).
-        base: What the file and the overrides are laid over; where None, `preset`.
-        preset: Name of a preset (`omnitrack.presets`) of the method that the file and the overrides choose; where None,
-            that method's defaults.
+            as text is read as TOML if possible (``"true"``, ``"0.5"``, ``"[1, 2]"``).
+        base: Settings that the file and the overrides are applied to; None: those of `preset`.
+        preset: Name of a preset (`omnitrack.presets`) of the method that the file and the overrides choose; None: the
+            defaults of that method.
 
     Raises:
-        OmnitrackError: An unreadable file, an unknown key, or a value of the wrong type or range; no such preset.
+        OmnitrackError: An unreadable file, an unknown key or preset, or a value of the wrong type or range.
     """
     if base is None:
         base = preset_settings(preset, _layered(Settings(), path, overrides).fit.method)
@@ -63,14 +63,14 @@ def _layered(settings: Settings, path: Path | None, overrides: Mapping[str, obje
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Parse a TOML file; an unreadable one is an `OmnitrackError` that names the line."""
+    """Parse a TOML file; an invalid file raises an `OmnitrackError` that names the line."""
     try:
         if not path.is_file() or path.stat().st_size > MOST_BYTES:
             raise OmnitrackError(f"{path} is not a file of settings", "remove it: without one the defaults hold")
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except RecursionError as error:
         raise OmnitrackError(f"{path} is nested too deeply", "no setting is a list of lists") from error
-    except ValueError as error:  # of TOML, of UTF-8, or a number of thousands of digits
+    except ValueError as error:  # invalid TOML or UTF-8, or a number with thousands of digits
         raise OmnitrackError(f"{path} is not valid TOML: {error}", "correct that line") from error
     except OSError as error:
         raise OmnitrackError(f"{path} cannot be read: {error.strerror}", "check its permissions") from error
@@ -79,7 +79,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 def dump_settings(settings: Settings) -> str:
     """Write settings as commented TOML, every key with its explanation; `load_settings` reads it back.
 
-    A setting at its default is written commented out, so that the file overrides a preset only where somebody meant it.
+    A setting at its default is written commented out, so that the file overrides a preset only on purpose.
     """
     lines = [
         "# omnitrack settings. A line like #key = value shows the default (for cadex): remove the # to change it.",
@@ -90,13 +90,13 @@ def dump_settings(settings: Settings) -> str:
 
 
 def as_dict(settings: Any) -> dict[str, Any]:
-    """A dataclass of settings as plain JSON values (tuples become lists)."""
+    """Convert a dataclass of settings to plain JSON values (tuples become lists)."""
     plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(settings)))
     return plain
 
 
 def fingerprint(*parts: object) -> str:
-    """A short stable hash of plain values: what a product was made from."""
+    """Return a short stable hash of plain values, such as those that a product was made from."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -113,7 +113,7 @@ def parse_assignments(assignments: list[str]) -> dict[str, str]:
 
 
 def _merge(settings: T, values: Any, prefix: str, path: str) -> T:
-    """Lay nested `values` over `settings`; `prefix` is where in the tree, `path` the file they come from, if any."""
+    """Apply nested `values` to `settings`; `prefix` is the position in the tree, `path` their file, if any."""
     if not isinstance(values, Mapping):
         raise _wrong(path, f"{prefix.rstrip('.') or 'the file'} must be a table of settings, not {values!r}")
     hints = typing.get_type_hints(type(settings))
@@ -141,7 +141,7 @@ def _wrong(path: str, message: str, hint: str | None = None) -> OmnitrackError:
 def _convert(value: Any, kind: Any, metadata: Mapping[str, Any], key: str, path: str) -> Any:
     """Check one value against its declared type, choices and lowest value; text is read as TOML first."""
     if isinstance(value, str) and kind is not str:
-        with contextlib.suppress(ValueError, RecursionError):  # stays text: the check below names what was expected
+        with contextlib.suppress(ValueError, RecursionError):  # stays text: the check below names the expected type
             value = tomllib.loads(f"value = {value}")["value"]
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if kind is float and is_number:

@@ -1,4 +1,4 @@
-"""Where to compute, and on how much of it."""
+"""The device to compute on, and the number of its cores to use."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import torch
 from omnitrack.errors import OmnitrackError
 
 _threads = 0  # of compiled kernels; 0: all cores
-_most_cores = 0  # that this process leaves to itself; 0: all
+_most_cores = 0  # that this process may use; 0: all
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of that name: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+    """Return the device of that name: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
         OmnitrackError: No such device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):  # torch knows more, on which not all that is used here works
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):  # torch has more, which lack some operations used here
         raise OmnitrackError(f"there is no device called {name!r}", "use auto, cpu, cuda or cuda:N")
     device = torch.device(name)
     if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
@@ -36,9 +36,9 @@ def pick_device(name: str) -> torch.device:
 
 @contextmanager
 def cpu_threads(count: int) -> Iterator[None]:
-    """Let compiled kernels use `count` CPU threads in the block, 0: all cores; and torch as many, 0: one.
+    """Let compiled kernels use `count` CPU threads in the block (0: all cores), and torch as many (0: one).
 
-    Torch's own operations on what a step computes are small: they take longer on more threads.
+    Torch's own operations in an optimisation step are small: they are slower on more threads.
     """
     global _threads
     before = torch.get_num_threads(), _threads
@@ -52,18 +52,18 @@ def cpu_threads(count: int) -> Iterator[None]:
 
 
 def kernel_threads() -> int:
-    """How many threads a compiled kernel may use now."""
+    """Return the number of threads that a compiled kernel may use now."""
     return _threads or usable_cores()
 
 
 def usable_cores() -> int:
-    """The cores that this process may use: those that it may run on, or as many of them as `limit_cores` leaves."""
+    """Return the number of cores that this process may use: those of its affinity, limited by `limit_cores`."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, _most_cores) if _most_cores else cores
 
 
 def limit_cores(count: int) -> None:
-    """Use at most so many cores from now on, because others need the rest; 0: all."""
+    """Use at most `count` cores from now on, because other processes need the rest; 0: all."""
     import cv2
 
     global _most_cores

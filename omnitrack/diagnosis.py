@@ -1,4 +1,4 @@
-"""What an exception means to the person who typed the command: its cause, and what to type next."""
+"""Explanation of exceptions to the user of the command line: the cause, and what to type next."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from omnitrack.errors import OmnitrackError
 
 
 def diagnose(error: BaseException) -> OmnitrackError:
-    """The known failure that an exception stands for; one that nobody foresaw says that it is a fault of omnitrack."""
+    """Return the known failure behind an exception; an unexpected exception is reported as a fault of omnitrack."""
     if isinstance(error, OmnitrackError):
         return error
     return _system_error(error) or _out_of_memory(error) or _unexpected(error)
@@ -20,7 +20,7 @@ def _system_error(error: BaseException) -> OmnitrackError | None:
     if not isinstance(error, OSError):
         return None
     named = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, (str, bytes)) else ""
-    # HDF5 reports a full disk in its text, without an errno
+    # HDF5 reports a full disk in its message, without an errno
     if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
         return OmnitrackError(f"the disk is full{named}", "free some space and type the same command again")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and named:
@@ -37,7 +37,7 @@ def _out_of_memory(error: BaseException) -> OmnitrackError | None:
             "the GPU is out of memory",
             "use less of it with a smaller --set fit.anchors=N, or the processor with --device cpu",
         )
-    # torch's allocator and OpenCV have no exception class of their own for a full main memory
+    # torch's CPU allocator and OpenCV have no exception class for running out of memory
     told = any(text in str(error) for text in ("DefaultCPUAllocator", "Insufficient memory"))
     if told or isinstance(error, MemoryError):
         return OmnitrackError(

@@ -28,20 +28,20 @@ class OmnitrackError(Exception):
 
 
 class UnavailableError(OmnitrackError):
-    """Something that is there, and not damaged, cannot be used now: another program has it, or it is not permitted."""
+    """An existing file or project cannot be used now, without being damaged: it is in use, or access is denied."""
 
 
 class DamagedError(OmnitrackError):
-    """A file is there and may be read, and what it holds is not what was written: proven damage, not bad luck."""
+    """A file can be read, but its content is not what was written: proven damage, not a temporary failure."""
 
 
 def closest_hint(name: str, known: Iterable[str], otherwise: str) -> str:
-    """The hint for a name that nobody knows: the known one that is nearest to it, or else all of them.
+    """Return the hint for an unknown name: the most similar known name, or else all known names.
 
     Args:
-        name: What was asked for.
-        known: What there is.
-        otherwise: Begins the list where nothing is near: ``there is``.
+        name: The unknown name.
+        known: The known names.
+        otherwise: Beginning of the list if no name is similar: ``there is``.
     """
     names = list(known)
     close = difflib.get_close_matches(name, names, n=1)

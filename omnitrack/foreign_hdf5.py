@@ -1,4 +1,4 @@
-"""Arrays in HDF5 files that others may have made: what they take is known before they are read."""
+"""Arrays in HDF5 files of unknown origin: their memory is checked before they are read."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _PIECE = 1 << 16
 
 
 def foreign_array(group: h5py.Group, name: str, most_bytes: int) -> h5py.Dataset:
-    """A dataset of numbers that is all in its own file and no larger than it says; nothing of it is read for long.
+    """Return a numeric dataset that is stored entirely in its own file and is no larger than its header states.
 
     HDF5 follows links, external storage and virtual datasets into any file that the process may read, and inflates a
-    chunk for as long as its stream goes on, whatever the chunk's shape.
+    chunk to the end of its stream, whatever the chunk's shape. So each chunk is checked, with little memory.
 
     Args:
-        group: Where it is.
-        name: Of a member of the group, not a path.
-        most_bytes: That it may take.
+        group: The group that contains it.
+        name: Name of a member of the group, not a path.
+        most_bytes: Largest size in memory that is allowed.
 
     Raises:
-        ValueError: There is none, or it is not so.
+        ValueError: There is no such dataset, or it fails a check.
     """
     dataset = plain_member(group, name)
     if not isinstance(dataset, h5py.Dataset):
@@ -62,7 +62,7 @@ def _check_chunks(dataset: h5py.Dataset, most_bytes: int) -> None:
 
 
 def _inflates_to(stored: bytes, most_bytes: int) -> bool:
-    """Whether a zlib stream ends within so many bytes."""
+    """Return whether a zlib stream ends within `most_bytes` bytes."""
     stream = zlib.decompressobj()
     left, rest = most_bytes, stored
     try:

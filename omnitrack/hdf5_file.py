@@ -1,4 +1,4 @@
-"""Making an HDF5 file on a disk that may be full, and keeping what HDF5 remembers of a file small."""
+"""Writing HDF5 files to a disk that may be full, and limiting HDF5's metadata cache."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import h5py
 
 from omnitrack.unavailable import unavailable
 
-LAYOUT = "v108"  # from 1.10 on a file stays marked as being written where a program that has it open is killed
-METADATA_BYTES = 2 * 2**20  # of headers and indices; HDF5 lets it grow to 32 MB, 45 MB with what it takes to hold them
+LAYOUT = "v108"  # from 1.10 on, a file stays marked as being written if a program that has it open is killed
+METADATA_BYTES = 2 * 2**20  # of headers and indices; HDF5 itself allows 32 MB, 45 MB with its overhead
 
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what a file system without locks says (NFS, Lustre)
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # errors of a file system without locks (NFS, Lustre)
 
 
 def bound_metadata(file: h5py.File) -> h5py.File:
-    """Keep the headers of few groups in memory: a long clip has ten thousand, and each is read about once."""
+    """Limit the cached headers: a long clip has ten thousand groups, and each header is read about once."""
     config = file.id.get_mdc_config()
     config.set_initial_size = True
     config.initial_size = config.min_size = METADATA_BYTES // 2
@@ -32,13 +32,13 @@ def bound_metadata(file: h5py.File) -> h5py.File:
 def open_hdf5(path: Path) -> h5py.File:
     """Open a file for reading.
 
-    A file system without locks is no obstacle: a file of ours is never changed in place.
+    Without locks in the file system, it is opened unlocked: omnitrack never changes a file in place.
 
     Raises:
-        UnavailableError: Another program holds it, or it may not be read.
-        OSError: There is none, or it is damaged, or no file but a directory, device or pipe.
+        UnavailableError: Another program holds the file, or access is denied.
+        OSError: The file is missing or damaged, or is a directory, device or pipe.
     """
-    if path.exists() and not path.is_file():  # of which HDF5 would wait for the first byte
+    if path.exists() and not path.is_file():  # HDF5 would wait for the first byte of a pipe
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
     try:
         return bound_metadata(h5py.File(path, "r"))
@@ -51,10 +51,10 @@ def open_hdf5(path: Path) -> h5py.File:
 
 
 def plain_member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
-    """What lies in a group of this very file under a name; links are not followed.
+    """Return the member of that name if the group's own file contains it; links are not followed.
 
     Raises:
-        ValueError: There is nothing of that name, or a link that may lead to elsewhere.
+        ValueError: There is no such member, or it is a link, which may lead to another file.
     """
     if not group.id.links.exists(name.encode()):
         raise ValueError(f"{name} is missing")
@@ -64,10 +64,10 @@ def plain_member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
 
 
 def check_plain(dataset: h5py.Dataset) -> None:
-    """Refuse a dataset whose values lie in other files.
+    """Refuse a dataset whose values are stored in other files.
 
     Raises:
-        ValueError: It is virtual, or its storage is external.
+        ValueError: The dataset is virtual, or its storage is external.
     """
     if dataset.is_virtual or dataset.external:
         raise ValueError(f"{dataset.name} keeps its values in other files")
@@ -75,15 +75,15 @@ def check_plain(dataset: h5py.Dataset) -> None:
 
 @contextmanager
 def create_hdf5(path: Path) -> Iterator[h5py.File]:
-    """A new HDF5 file, open for the block to fill.
+    """Yield a new HDF5 file, open for the block to fill.
 
-    HDF5 cannot let go of a file whose last bytes it cannot write: it brings the process down, at its end if not
-    before. So HDF5 hears that every write went well, and the first one that did not is raised when the file is closed.
+    HDF5 cannot close a file whose last bytes it cannot write: it crashes the process, at exit if not before. So every
+    write is reported to HDF5 as successful, and the first error is raised when the file is closed.
 
-    Headers are of the layout of HDF5 1.8, which has checksums: a bit that flips in them is an error.
+    Headers have the layout of HDF5 1.8, which has checksums: a flipped bit in a header is an error.
 
     Args:
-        path: The file to make.
+        path: The file to create.
 
     Raises:
         OSError: The file cannot be written.
@@ -94,13 +94,13 @@ def create_hdf5(path: Path) -> Iterator[h5py.File]:
                 yield bound_metadata(file)
         except (OSError, RuntimeError, KeyError):
             if sink.error is None:
-                raise  # otherwise HDF5 misses what it believes to have written
+                raise  # otherwise HDF5 fails on data that were discarded
     if sink.error is not None:
         raise sink.error
 
 
 class _Sink(io.FileIO):
-    """A file whose writes never fail: after the first error they lead nowhere."""
+    """A file whose writes never fail: after the first error, they are discarded."""
 
     error: OSError | None = None
 

@@ -1,6 +1,6 @@
-"""How large an image is, by its header: known before a decoder takes memory for its pixels.
+"""The size of an image from its header, known before a decoder allocates memory for the pixels.
 
-The seven formats that are read here, by their first bytes, whatever a file is called.
+Reads the seven supported formats, which are recognised by their content, not by the file name.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ PIXEL_BYTES = 8  # RGBA of 16 bits
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNM = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{1,9})\s")
-_SIZ_BYTES = 20  # of its SIZ segment, up to the near corner
-_JP2 = b"\xff\x4f\xff\x51"  # start of a JPEG 2000 codestream, which says its size next
+_SIZ_BYTES = 20  # of the SIZ segment in JPEG 2000, up to the near corner
+_JP2 = b"\xff\x4f\xff\x51"  # start of a JPEG 2000 codestream; its size follows
 
 Size = tuple[int, int]
 
 
 def image_size(data: bytes) -> Size | None:
-    """(width, height) as an image is stored, of its largest picture where it has several.
+    """Return (width, height) of an image as stored; of the largest one if the file has several.
 
     Args:
-        data: A whole file.
+        data: Bytes of the whole file.
 
     Returns:
-        None where the header is of no format that is known here, or damaged.
+        None if the format is unknown or the header is damaged.
     """
     if data.startswith(PNG):
         return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
@@ -41,7 +41,7 @@ def image_size(data: bytes) -> Size | None:
     if data.startswith(b"BM"):
         wide = 2 if data[14:15] == b"\x0c" else 4  # the header of OS/2 is shorter
         sides = [int.from_bytes(data[18 + at * wide :][:wide], "little", signed=wide == 4) for at in (0, 1)]
-        return abs(sides[0]), abs(sides[1])  # a negative height: from the top down
+        return abs(sides[0]), abs(sides[1])  # a negative height: rows from the top down
     if found := _PNM.match(data[:4096]):
         return int(found[1]), int(found[2])
     segments = [data[match.end() : match.end() + _SIZ_BYTES] for match in re.finditer(re.escape(_JP2), data)]
@@ -49,14 +49,14 @@ def image_size(data: bytes) -> Size | None:
 
 
 def check_image(what: str, data: bytes) -> Size | None:
-    """The size of an image, which is refused where its pixels would take more than `omnitrack.limits` allows.
+    """Return the size of an image; refuse it if its pixels would take more memory than `omnitrack.limits` allows.
 
     Args:
-        what: Names it.
-        data: A whole file.
+        what: Name of the image, for the message.
+        data: Bytes of the whole file.
 
     Raises:
-        OmnitrackError: It is too large.
+        OmnitrackError: The image is too large.
     """
     size = image_size(data)
     if size is not None:
@@ -65,7 +65,7 @@ def check_image(what: str, data: bytes) -> Size | None:
 
 
 def _jpeg_size(data: bytes) -> Size | None:
-    """From the frame header (SOF), after any number of other segments."""
+    """Size from the frame header (SOF), after any number of other segments."""
     at = 2
     while at + 9 <= len(data):
         if data[at] != 0xFF:
@@ -73,13 +73,13 @@ def _jpeg_size(data: bytes) -> Size | None:
         marker = data[at + 1]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             return int.from_bytes(data[at + 7 : at + 9], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
-        alone = marker in (0xFF, 0x01) or 0xD0 <= marker <= 0xD8  # filling, and markers without a segment
+        alone = marker in (0xFF, 0x01) or 0xD0 <= marker <= 0xD8  # fill bytes, and markers without a segment
         at += (1 if marker == 0xFF else 2) if alone else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return None
 
 
 def _webp_size(data: bytes) -> Size | None:
-    """From the first chunk: extended, lossless or lossy."""
+    """Size from the first chunk: extended, lossless or lossy."""
     kind = data[12:16]
     if kind == b"VP8X":
         return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
@@ -92,7 +92,7 @@ def _webp_size(data: bytes) -> Size | None:
 
 
 def _codestream_size(fields: bytes) -> Size:
-    """From the SIZ segment: length and capabilities, then the far corner and the near one."""
+    """Size from the SIZ segment: length and capabilities, then the far corner and the near corner."""
     right, bottom, left, top = (int.from_bytes(fields[at : at + 4], "big") for at in (4, 8, 12, 16))
     return right - left, bottom - top
 

@@ -1,4 +1,4 @@
-"""How much memory a file from outside may ask for: known before any of it is taken, and raised by one variable."""
+"""The memory limit for files from outside: checked before allocation, and raised by one environment variable."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import os
 from omnitrack.errors import OmnitrackError
 
 LIMIT_VARIABLE = "OMNITRACK_LIMIT_GIB"
-DEFAULT_GIB = 1.0  # an image of 134 megapixels, 16 bits of RGBA; dense tracks of 640 x 480 over 200 frames
-EXPANSION = 8  # of a large file: tracks, networks and videos of TAP-Vid take less than this times their size
+DEFAULT_GIB = 1.0  # an image of 134 megapixels in 16-bit RGBA; dense tracks of 640 x 480 over 200 frames
+EXPANSION = 8  # of a large file: tracks, networks and TAP-Vid videos take less than this times their size
 _GIB = 2**30
 
 
 def content_limit(stored_bytes: int = 0) -> int:
-    """How many bytes the content of a file may take in memory.
+    """Return the number of bytes that the content of a file may take in memory.
 
-    It is ``$OMNITRACK_LIMIT_GIB``, 1 where that is not set, or eight times the file's size on disk if that is more.
+    It is ``$OMNITRACK_LIMIT_GIB`` (1 if unset), or eight times the file's size on disk if that is more.
 
     Args:
         stored_bytes: Size of the file.
 
     Raises:
-        OmnitrackError: The variable is no positive number.
+        OmnitrackError: The variable is not a positive number.
     """
     text = os.environ.get(LIMIT_VARIABLE) or str(DEFAULT_GIB)
     try:
@@ -35,15 +35,15 @@ def content_limit(stored_bytes: int = 0) -> int:
 
 
 def check_content(what: str, needed_bytes: int, stored_bytes: int = 0) -> None:
-    """Refuse what would take more memory than `content_limit` allows.
+    """Refuse content that would take more memory than `content_limit` allows.
 
     Args:
-        what: Names it, as the subject of a sentence.
-        needed_bytes: What it would take in memory.
-        stored_bytes: What it takes on disk.
+        what: Name of the content, as the subject of a sentence.
+        needed_bytes: Its size in memory.
+        stored_bytes: Its size on disk.
 
     Raises:
-        OmnitrackError: It is too large.
+        OmnitrackError: The content is too large.
     """
     limit = content_limit(stored_bytes)
     if needed_bytes > limit:

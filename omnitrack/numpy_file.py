@@ -1,4 +1,4 @@
-"""Reading .npy and .npz of other programs: the header of an array says what it takes before any of it is read."""
+"""Reading .npy and .npz files of other programs: an array's size is checked in its header before it is read."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 from omnitrack.errors import OmnitrackError
 from omnitrack.limits import check_content
 
-_KINDS = "biufcSU"  # numbers and text; complex ones are for the caller to refuse by name
+_KINDS = "biufcSU"  # numbers and text; the caller refuses complex arrays by name
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what numpy writes
 _PIECE = 1 << 20
 
 
 def read_npy(path: Path) -> NDArray[Any]:
-    """The array of a .npy.
+    """Read the array of a .npy file.
 
     Raises:
-        ValueError: The file is damaged, cut short, or holds objects or records.
-        OmnitrackError: It would take more memory than `omnitrack.limits` allows.
-        OSError: It cannot be read.
+        ValueError: The file is damaged or truncated, or contains objects or records.
+        OmnitrackError: The array would take more memory than `omnitrack.limits` allows.
+        OSError: The file cannot be read.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -33,17 +33,17 @@ def read_npy(path: Path) -> NDArray[Any]:
 
 
 def read_npz(path: Path, choose: Callable[[list[str]], Iterable[str]]) -> dict[str, NDArray[Any]]:
-    """Some arrays of a .npz.
+    """Read some arrays of a .npz file.
 
     Args:
         path: The file.
-        choose: Is given the names of all, and returns those that are read.
+        choose: Called with the names of all arrays; returns the names of the arrays to read.
 
     Raises:
-        ValueError: The file is damaged, cut short or no .npz, or an array of it holds objects or records.
-        OmnitrackError: The arrays would together take more memory than `omnitrack.limits` allows; or what `choose`
-            raises.
-        OSError: It cannot be read.
+        ValueError: The file is damaged, truncated or not a .npz, or one of the arrays contains objects or records.
+        OmnitrackError: The arrays together would take more memory than `omnitrack.limits` allows; or an error of
+            `choose`.
+        OSError: The file cannot be read.
     """
     stored = path.stat().st_size
     with path.open("rb") as file:
@@ -68,14 +68,14 @@ def _arrays(archive: zipfile.ZipFile, names: Iterable[str], what: str, stored: i
 
 
 def _array(file: IO[bytes], size: int, what: str, stored: int, taken: int = 0) -> tuple[NDArray[Any], int]:
-    """The array at the place where `file` is, and what it takes in memory.
+    """Read the array at the current position of `file`; return it and its size in memory.
 
     Args:
-        file: Open.
-        size: How many bytes there are, header included.
-        what: Names the whole file.
+        file: The open file.
+        size: Bytes of the array, header included.
+        what: Name of the whole file.
         stored: Size of the whole file on disk.
-        taken: What arrays before took.
+        taken: Memory that the arrays before it took.
     """
     version = np.lib.format.read_magic(file)
     read_header = np.lib.format.read_array_header_1_0 if version[0] == 1 else np.lib.format.read_array_header_2_0
@@ -84,7 +84,7 @@ def _array(file: IO[bytes], size: int, what: str, stored: int, taken: int = 0) -
         raise ValueError(f"holds {'objects' if dtype.hasobject else dtype}, not numbers")
     if not all(side >= 0 for side in shape):
         raise ValueError(f"holds an array of the shape {shape}")
-    # An axis may be empty and another one beyond all measure: what is made beside such an array is not empty.
+    # One axis may be empty and another one huge: arrays made from the shape of this one may not be empty.
     check_content(what, taken + math.prod(max(side, 1) for side in shape) * dtype.itemsize, stored)
     count = math.prod(shape) * dtype.itemsize
     if file.tell() + count != size:
@@ -97,13 +97,13 @@ def _array(file: IO[bytes], size: int, what: str, stored: int, taken: int = 0) -
             raise ValueError("it is cut short")
         place[: len(piece)] = piece
         place = place[len(piece) :]
-    if file.read(1):  # in a zip, this is where its checksum is looked at
+    if file.read(1):  # in a zip, this read verifies its checksum
         raise ValueError("it is longer than it says")
     return data.view(dtype).reshape(shape, order="F" if in_columns else "C"), count
 
 
 def _known(read: Callable[[], Any]) -> Any:
-    """What `read` returns; numpy, zip and zlib fail in their own ways on what is damaged."""
+    """Return the result of `read`; any error of numpy, zip or zlib on damaged data becomes a ValueError."""
     try:
         return read()
     except (OmnitrackError, OSError, ValueError):

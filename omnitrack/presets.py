@@ -1,4 +1,4 @@
-"""Settings of a fit by method and preset: what they trade, in one place."""
+"""Settings of a fit by method and preset, with their trade-offs."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from omnitrack.errors import OmnitrackError, closest_hint
 from omnitrack.settings import EXPONENTIAL, CadexSettings, FitSettings, OmniMotionSettings, Plain2dSettings, Settings
 
 CADEX = FitSettings()
-# By tests/benchmarks/HISTORY.md, "What do more steps bring?": after 1,200 steps the field alone is within 1 AJ of the
-# fused tracks. After 300 it is not within 5, and these are 1 AJ below, for a third of the time. After 2,400 they have
-# gained nothing, but the field of fast motion is as good as they are.
+# From tests/benchmarks/HISTORY.md, "What do more steps bring?": after 1,200 steps the field alone is within 1 AJ of the
+# fused tracks. After 300 it is not within 5 AJ, and the fused tracks are 1 AJ worse, in a third of the time. After
+# 2,400 the fused tracks have gained nothing, but the field of a clip with fast motion is as good as they are.
 CADEX_FAST = FitSettings(steps=300)
 CADEX_ACCURATE = FitSettings(steps=2400)
 
-# Source: the published configuration, in this program's units. 96 pairs of 1,024 points a step; a depth unit is half a
-# frame instead of a metre, and losses are in pixels at 256 x 256, so that the published depth weight of 100 is near 1.
+# Source: the published configuration, in this program's units. 96 pairs of 1,024 points per step; a depth unit is half
+# a frame instead of a metre, and losses are in px at 256 x 256, so the published depth weight of 100 becomes about 1.
 CADEX_PAPER = FitSettings(
     steps=22_000,
     anchors=48 * 1024,  # and as many neighbours
@@ -53,8 +53,8 @@ OMNIMOTION = FitSettings(
 OMNIMOTION_FAST = replace(OMNIMOTION, steps=400)
 OMNIMOTION_ACCURATE = replace(OMNIMOTION, steps=3000)
 
-# Source: the published configuration for TAP-Vid: 8 pairs of 256 points, 32 samples a ray, no affine maps. Half of the
-# points are the neighbours of the others. Identity at the start and true neighbours are ours.
+# Source: the published configuration for TAP-Vid: 8 pairs of 256 points, 32 samples per ray, no affine maps. Half of
+# the points are neighbours of the others. Ours are the identity at the start and true neighbours.
 OMNIMOTION_PAPER = FitSettings(
     method="omnimotion",
     steps=200_000,
@@ -88,7 +88,7 @@ OMNIMOTION_PAPER = FitSettings(
     ),
 )
 
-# The ablation of OmniMotion's volume: as many steps and points.
+# The ablation of OmniMotion's volume, with the same numbers of steps and points.
 PLAIN_2D = replace(OMNIMOTION, method="plain_2d")
 PLAIN_2D_PAPER = replace(
     OMNIMOTION_PAPER,
@@ -109,11 +109,11 @@ PRESETS: dict[str, dict[str, FitSettings]] = {
 
 
 def preset_settings(name: str | None, method: str) -> Settings:
-    """The settings that a preset stands for; the file and the flags are laid over them.
+    """Return the settings of a preset, which the settings file and the flags override.
 
     Args:
         name: ``fast``, ``accurate`` or ``paper``; None for the method's defaults.
-        method: The method to fit. One that is not known here has the defaults of `FitSettings`.
+        method: The method to fit. An unknown method gets the defaults of `FitSettings`.
 
     Raises:
         OmnitrackError: There is no such preset.

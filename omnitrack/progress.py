@@ -1,4 +1,4 @@
-"""How a stage tells its caller how far it is; the silent default is the base class itself."""
+"""Progress reports of a stage to its caller; the base class is the silent default."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Task:
     """
 
     def advance(self, steps: int = 1, **values: float | str) -> None:
-        """Report `steps` more steps done, with values worth showing beside the bar (``loss=0.3``)."""
+        """Report `steps` more finished steps, with values to show beside the bar (``loss=0.3``)."""
 
     def __enter__(self) -> Task:
         return self
@@ -25,12 +25,12 @@ class Task:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the task, done or not."""
+        """End the task, finished or not."""
 
 
 @dataclass(frozen=True)
 class ClipState:
-    """How far one of several clips is: the stage that it is in, and its steps; `total` is 0 where nobody knows."""
+    """Progress of one of several clips: its stage, and the steps of that stage; `total` is 0 if unknown."""
 
     stage: str
     done: int = 0
@@ -38,19 +38,19 @@ class ClipState:
 
 
 class Board:
-    """Several clips at work side by side, each named; a context manager. Several threads may call it."""
+    """Progress of several named clips in parallel; a context manager. Several threads may call it."""
 
     def began(self, name: str, worker: str) -> None:
-        """A worker has taken up a clip."""
+        """Report that a worker has started on a clip."""
 
     def state(self, name: str, state: ClipState) -> None:
-        """A clip is so far now."""
+        """Report the progress of a clip."""
 
     def say(self, name: str, text: str, is_warning: bool = False) -> None:
-        """A clip has something to say that is worth knowing."""
+        """Report a message about a clip."""
 
     def ended(self, name: str, seconds: float, failure: str = "") -> None:
-        """A clip has ended; `failure` says why it is not done."""
+        """Report that a clip has ended; `failure` is the reason if it did not finish."""
 
     def __enter__(self) -> Board:
         return self
@@ -58,11 +58,11 @@ class Board:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the board; clips that are still at work were stopped."""
+        """End the board; clips still in progress were stopped."""
 
 
 class Progress:
-    """Receives what a stage has to say while it works. Stages never print; the command line overrides this.
+    """Receives progress updates and messages of a stage. Stages never print; the command line overrides this.
 
     Example:
         >>> class Loud(Progress):
@@ -73,25 +73,25 @@ class Progress:
     """
 
     def task(self, name: str, total: int, done: int = 0, unit: str = "steps") -> Task:
-        """Begin a task of `total` steps of which `done` were finished by an earlier run."""
+        """Begin a task of `total` steps, of which an earlier run finished `done`."""
         return Task()
 
     def plan(self, stages: Sequence[str]) -> None:
-        """Say which stages will follow, in their order, so that each can be numbered."""
+        """Announce the stages that will follow, in order, so that each can be numbered."""
 
     def stage(self, name: str) -> AbstractContextManager[object]:
-        """Begin a stage; its tasks follow one another within, and between them it is at work, too."""
+        """Begin a stage; its tasks follow one another, and the stage also works between them."""
         return nullcontext()
 
     def board(self, total: int | None) -> Board:
-        """Begin to show several clips side by side, so many in all; None: nobody knows."""
+        """Begin to show several clips in parallel, `total` in all; None if the number is unknown."""
         return Board()
 
     def note(self, text: str) -> None:
-        """Say something worth knowing in one line."""
+        """Report a message of one line."""
 
     def warn(self, text: str) -> None:
-        """Say something that may be wrong but does not stop the work."""
+        """Report a possible problem that does not stop the work."""
 
 
 SILENT = Progress()

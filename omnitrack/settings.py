@@ -1,7 +1,7 @@
 """Every setting of every stage: one frozen dataclass per stage, one TOML table each.
 
-A length "at 256 x 256" is in pixels of TAP-Vid's raster, 256 x 256 pixels laid over the whole frame, so that one value
-serves every frame size. On a frame of W x H pixels it is sqrt(W H) / 256 times as many; `omnitrack.units` converts.
+A length "at 256 x 256" is in pixels of TAP-Vid's raster, 256 x 256 pixels over the whole frame, so that one value suits
+every frame size. In a frame of W x H pixels, it is sqrt(W H) / 256 times as many pixels; `omnitrack.units` converts it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class DisSettings:
 
 @dataclass(frozen=True)
 class RaftSettings:
-    """The RAFT network. How many pairs are computed at once changes no result beyond rounding."""
+    """The RAFT network. The number of pairs per batch changes results only by rounding."""
 
     weights: str = setting("small", "small or large (downloaded once), or a file in either published layout")
     iterations: int = setting(12, "refinement iterations per pair", low=1)
@@ -105,7 +105,7 @@ class TracksSettings:
 
 @dataclass(frozen=True)
 class FlowSettings:
-    """Pairwise optical flow: what an estimator is made with.
+    """Pairwise optical flow: the settings that an estimator is built with.
 
     Example:
         >>> FlowSettings(estimator="raft").dis.finest_scale
@@ -134,7 +134,7 @@ class FlowSettings:
 
 @dataclass(frozen=True)
 class OnnxFeatureSettings:
-    """What a dense-feature network in the ONNX format is fed, and which of its outputs are features."""
+    """Input of a dense-feature network in ONNX format, and which of its outputs are features."""
 
     output: str = setting("", "name of the output that holds the features; empty: the first that fits")
     multiple: int = setting(14, "sides of the input are multiples of this many pixels", low=1)
@@ -156,7 +156,7 @@ class FeatureSettings:
 
 @dataclass(frozen=True)
 class FilterSettings:
-    """Which flow to believe, and chaining it over any distance."""
+    """Which flow is reliable, and how it is chained over any number of frames."""
 
     cycle_threshold_px: float = setting(2.0, "largest forward-backward error of a believed hop, at 256 x 256", low=0.1)
     gaps: tuple[int, ...] = setting((1, 2, 4, 8, 16), "lengths of the hops that chains are composed of, in frames")
@@ -172,7 +172,7 @@ class FilterSettings:
 
 @dataclass(frozen=True)
 class MatchSettings:
-    """Long-range matches by features. A limit on cosines of 0 is what suits the extractor."""
+    """Long-range matches by features. A cosine limit of 0 selects the extractor's own value."""
 
     enabled: bool = setting(False, "find long-range matches where there are features, and fit to them")
     least_gap: int = setting(10, "smallest gap, in frames", low=1)
@@ -197,7 +197,7 @@ DEPTH_KINDS = ("auto", "depth", "inverse")
 
 @dataclass(frozen=True)
 class OnnxDepthSettings:
-    """What a depth network in the ONNX format is fed, where it leaves that open."""
+    """Input of a depth network in ONNX format, for whatever the file leaves unspecified."""
 
     multiple: int = setting(14, "sides of the input are multiples of this many pixels", low=1)
     mean: tuple[float, ...] = setting((0.485, 0.456, 0.406), "subtracted from red, green and blue, 0 to 1")
@@ -206,7 +206,7 @@ class OnnxDepthSettings:
 
 @dataclass(frozen=True)
 class DepthSettings:
-    """A depth prior: depth of every frame from elsewhere, believed as far as the clip bears it out."""
+    """A depth prior: depth of every frame from another source, trusted as far as the clip supports it."""
 
     source: str = setting("none", "where depth maps come from; none: depth from motion alone", choices=DEPTH_SOURCES)
     path: str = setting("", "the folder of maps, the ONNX file, or the name or folder of a transformers model")
@@ -254,7 +254,7 @@ class CadexSettings:
 
 @dataclass(frozen=True)
 class OmniMotionSettings:
-    """The OmniMotion field and its losses. Weights with a schedule are those that it ends with."""
+    """The OmniMotion field and its losses. A weight with a schedule is its largest value."""
 
     mapping: str = setting(
         "invertible",
@@ -320,7 +320,7 @@ LINEAR, EXPONENTIAL = DECAYS = ("linear", "exponential")
 
 @dataclass(frozen=True)
 class FitSettings:
-    """The optimisation. Each method has a table of its own, named like the method."""
+    """The optimisation. Each method has its own table, named after the method."""
 
     method: str = setting("cadex", "motion field to fit: cadex, omnimotion, or the ablation plain_2d")
     steps: int = setting(1200, "optimisation steps", low=1)
@@ -367,7 +367,7 @@ class QuerySettings:
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """Pictures of tracks, of the fitted field and of drawings that it carries."""
+    """Renders of tracks, of the fitted field and of drawings that move with it."""
 
     min_side: int = setting(
         0, "enlarge small frames until the shorter side has this many pixels (or the longer 1920); 0: never", low=0
@@ -388,14 +388,14 @@ class RenderSettings:
 
 @dataclass(frozen=True)
 class MemorySettings:
-    """What a clip at work may take; the stages divide it. It changes no result but the working size of large frames."""
+    """Memory of a clip in progress, divided among the stages. It affects no result but the size of large frames."""
 
     max_gb: float = setting(4.0, "memory of a clip at work, in GB, of the machine and of a GPU each", low=1)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings of a project, as `omnitrack.toml` holds them."""
+    """All settings of a project, as `omnitrack.toml` contains them."""
 
     init: InitSettings = table(InitSettings, "which frames of the video become the project")
     flow: FlowSettings = table(FlowSettings, "pairwise optical flow")
@@ -409,7 +409,7 @@ class Settings:
     memory: MemorySettings = table(MemorySettings, "what a clip at work may take")
 
 
-MOVED = {  # what settings were called in earlier versions, and are called now
+MOVED = {  # names of settings in earlier versions, and their present names
     "fit.learning_rate": "fit.cadex.learning_rate",
     "fit.depth_learning_rate": "fit.cadex.depth_learning_rate",
     "fit.depth_clip": "fit.cadex.depth_clip",

@@ -1,4 +1,4 @@
-"""What a TIFF says of its pages, without decoding one: sizes, depth, and the axes and rates of microscopes.
+"""Metadata of a TIFF's pages without decoding them: sizes, bit depth, and the axes and frame rates of microscopes.
 
 Source:
     TIFF 6.0, section 2, and BigTIFF, whose offsets have eight bytes; ImageJ's `TiffEncoder`; OME-XML 2016-06.
@@ -26,11 +26,11 @@ _SECONDS = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "msec": 1e-3, "us": 1e-6, "µs": 1
 
 @dataclass
 class TiffDirectory:
-    """The chain of a TIFF's pages.
+    """The chain of pages of a TIFF.
 
     Attributes:
         sizes: (width, height) of each page in pixels.
-        is_whole: Whether the chain ends as it should.
+        is_whole: Whether the chain is complete.
         first: Tags of the first page: numbers, and its description as text.
     """
 
@@ -40,7 +40,7 @@ class TiffDirectory:
 
     @property
     def lengths(self) -> dict[str, int]:
-        """Axes that the description names, with their lengths: T, Z and C; empty where it names none."""
+        """Lengths of the axes T, Z and C, or of ImageJ's images I, in the description; empty if it has none."""
         text = str(self.first.get(DESCRIPTION, ""))
         if text.startswith("ImageJ="):
             known = {"T": "frames", "Z": "slices", "C": "channels"}
@@ -54,7 +54,7 @@ class TiffDirectory:
 
     @property
     def fps(self) -> float | None:
-        """Frames per second that the description names (finterval, TimeIncrement), None where it names none."""
+        """Frames per second in the description (finterval, TimeIncrement); None if it has none."""
         text = str(self.first.get(DESCRIPTION, ""))
         if text.startswith("ImageJ="):
             step, unit = _line(text, "finterval"), _line(text, "tunit")
@@ -66,13 +66,13 @@ class TiffDirectory:
 
 
 def read_directory(path: Path) -> TiffDirectory:
-    """Walk through the pages of a file; one that is no TIFF has none."""
+    """Walk through the pages of a file; a file that is not a TIFF has none."""
     with path.open("rb") as file:
         return walk_directory(file)
 
 
 def walk_directory(file: BinaryIO) -> TiffDirectory:
-    """Walk through the pages of an open file; one that is no TIFF has none."""
+    """Walk through the pages of an open file; a file that is not a TIFF has none."""
     found, seen = TiffDirectory(), set()
     head = file.read(16)
     order = "<" if head[:2] == b"II" else ">"
@@ -88,7 +88,7 @@ def walk_directory(file: BinaryIO) -> TiffDirectory:
         counted = file.read(struct.calcsize(counter))
         is_counted = len(counted) == struct.calcsize(counter)
         length = entry * struct.unpack(order + counter, counted)[0] if is_counted else 0
-        left -= length  # directories that lie over each other would be read for ever
+        left -= length  # otherwise overlapping directories would be read almost endlessly
         block = file.read(min(length, _MOST_TEXT_BYTES)) if left >= 0 else b""
         following = file.read(struct.calcsize(pointer))
         if len(block) < length or not length or len(following) < struct.calcsize(pointer):
@@ -130,7 +130,7 @@ def _line(text: str, key: str) -> str | None:
 
 
 def _ome_pixels(text: str) -> str:
-    """The opening tag of the first image's pixels; XML is not parsed further."""
+    """Return the opening tag ``Pixels`` of the first image; the XML is not parsed further."""
     found = re.search(r"<(?:\w+:)?Pixels\s[^>]*>", text) if "<OME" in text or ":OME" in text else None
     return found[0] if found else ""
 

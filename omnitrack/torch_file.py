@@ -1,7 +1,7 @@
-"""Reading what `torch.save` wrote: looked through as data first, so that torch is only given what is plain and there.
+"""Reading files of `torch.save`: scanned as data first, so that torch loads only plain and complete tensors.
 
-`torch.load(weights_only=True)` runs no code, but it takes a file's word for how large tensors are, follows compressed
-entries wherever they lead, and gives back tensors of kinds that no reader here expects.
+`torch.load(weights_only=True)` runs no code, but it trusts the sizes of tensors in a file, inflates compressed entries
+without a limit, and returns kinds of tensors that no reader here expects.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from omnitrack.bounded_pickle import BoundedUnpickler, StandIn
 from omnitrack.errors import OmnitrackError
 from omnitrack.limits import check_content
 
-# Bytes of an element, by the last word of a storage's type; what is not here is complex, quantised or of the future.
+# Bytes of an element, by the last word of a storage's type; types that are missing are complex, quantised or newer.
 _ITEM_BYTES = {
     **{"DoubleStorage": 8, "FloatStorage": 4, "HalfStorage": 2, "BFloat16Storage": 2, "BoolStorage": 1},
     **{"LongStorage": 8, "IntStorage": 4, "ShortStorage": 2, "CharStorage": 1, "ByteStorage": 1, "UntypedStorage": 1},
 }
 _STORAGES = {f"torch.{name}": name for name in _ITEM_BYTES} | {"torch.storage.UntypedStorage": "UntypedStorage"}
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-_LEGACY_HEADER = 3  # pickles in front of the content of a file from before the zip format: magic, protocol, system
+_LEGACY_HEADER = 3  # pickles before the content in files older than the zip format: magic, protocol, system
 _MOST_AXES = 16
 
 
 def load_torch(path: Path) -> Any:
-    """The content of a file of tensors, on the CPU: containers, numbers, text, and dense tensors that own their memory.
+    """Load a file of tensors to the CPU: containers, numbers, text, and dense tensors that own their memory.
 
     Raises:
-        ValueError: The file is damaged, cut short, or holds something else.
-        OmnitrackError: It would take more memory than `omnitrack.limits` allows.
-        OSError: It cannot be read.
+        ValueError: The file is damaged or truncated, or contains something else.
+        OmnitrackError: The content would take more memory than `omnitrack.limits` allows.
+        OSError: The file cannot be read.
     """
     import torch
 
@@ -41,13 +41,13 @@ def load_torch(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (OmnitrackError, OSError, ValueError):
         raise
-    except Exception as error:  # torch, zip and pickle each fail in their own ways on what is damaged
+    except Exception as error:  # torch, zip and pickle each fail in their own ways on a damaged file
         cause = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise ValueError(cause) from error
 
 
 def _look_through(path: Path) -> None:
-    """Refuse what torch should not be given."""
+    """Refuse a file that torch should not load."""
     size = path.stat().st_size
     with path.open("rb") as file:
         if zipfile.is_zipfile(file):
@@ -60,7 +60,7 @@ def _look_through(path: Path) -> None:
             magic, *_ = (reader.load() for reader in readers)
         except OmnitrackError:
             raise
-        except Exception:  # what is no pickle fails in as many ways as there are opcodes
+        except Exception:  # a file that is not a pickle fails in as many ways as there are opcodes
             magic = None
         if magic != _LEGACY_MAGIC:
             raise ValueError("it is cut short, or nothing that torch wrote")
@@ -88,19 +88,19 @@ def _look_through_zip(archive: zipfile.ZipFile, what: str, size: int) -> None:
 
 
 def _check_stored(needed: int, there: int) -> None:
-    """Refuse what says that it holds more than the file has."""
+    """Refuse a file that announces more bytes than it has."""
     if needed > there:
         raise ValueError(f"it announces {needed} bytes of tensors, and {there} are there: it is cut short")
 
 
 class _Looking(BoundedUnpickler):
-    """Goes through the pickle of a file of tensors without making any.
+    """Scans the pickle of a file of tensors without making any tensor.
 
     Args:
         file: Open where the pickle begins.
         what: The file's name.
-        size: Of the file that `file` reads.
-        length: Bytes that are stored under a key.
+        size: Size of the file that `file` reads.
+        length: Returns the number of bytes stored under a key.
     """
 
     def __init__(self, file: BinaryIO, what: str, size: int, length: Callable[[str], int]) -> None:
@@ -113,14 +113,14 @@ class _Looking(BoundedUnpickler):
         self.storages: dict[str, int] = {}  # bytes, by key
 
     def find_class(self, module: str, name: str) -> Any:
-        """What stands for a global; sparse, quantised, ragged and unstored tensors have names of their own."""
+        """Return the stand-in of a global; refuse sparse, quantised, nested and meta tensors by their names."""
         try:
             return super().find_class(module, name)
         except OmnitrackError:
             raise ValueError("it is damaged, or holds more than tensors, numbers and text") from None
 
     def persistent_load(self, pid: Any) -> _Storage:
-        """What stands for a block of numbers: ``("storage", type, key, location, count[, view])``."""
+        """Return the stand-in of a block of numbers: ``("storage", type, key, location, count[, view])``."""
         word, kind, key, _, count = pid[:5]
         if word != "storage" or not isinstance(kind, _StorageType) or not isinstance(key, str) or any(pid[5:]):
             raise ValueError("it refers to something that is no storage")
@@ -139,7 +139,7 @@ class _Looking(BoundedUnpickler):
             count, extent = count * side, extent * max(side, 1)
         if count and (last + 1) * storage.item_bytes > storage.bytes:
             raise ValueError(f"it has a tensor of the shape {tuple(sides)} that reaches beyond its numbers")
-        # Strides of zero repeat numbers that are stored once; whoever copies the tensor takes all of them.
+        # Strides of zero repeat numbers that are stored once; a copy of the tensor takes memory for all of them.
         check_content(self._what, extent * storage.item_bytes, self._size)
         return _Tensor()
 
@@ -155,7 +155,7 @@ class _Storage:
 
 
 class _Tensor(StandIn):
-    """A tensor that was looked at."""
+    """Stand-in of a tensor that passed the checks."""
 
 
 def _first(tensor: Any, *_: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What a system says of a file that may be whole: it is not damaged, and not to be made anew."""
+"""System errors of files that may be whole: these files do not count as damaged, and are not made again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OUT_OF_REACH = {
 
 
 def unavailable(path: Path, error: BaseException) -> UnavailableError | None:
-    """The error of a file that cannot be read now; None where what was raised says nothing of the kind."""
+    """Return the error for a file that cannot be read now; None if the exception has another cause."""
     number = error.errno if isinstance(error, OSError) else None
     if number in BUSY:
         hint = "let it finish, or stop it, and type the same again"

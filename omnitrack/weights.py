@@ -1,4 +1,4 @@
-"""Files of network weights: from a path, from the cache, or downloaded and checked; and the packages that read them."""
+"""Files of network weights: from a path, from the cache, or downloaded and checked; and import of optional packages."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from urllib.request import urlopen
 from omnitrack.errors import OmnitrackError, closest_hint
 from omnitrack.progress import SILENT, Progress
 
-DISTRIBUTION = "omnitrack-video"  # what pip calls the package
+DISTRIBUTION = "omnitrack-video"  # name of the package for pip
 CACHE_VARIABLE = "OMNITRACK_CACHE"
 MISSING = "missing"
 _CHUNK_BYTES = 1 << 18
 _TIMEOUT_SECONDS = 30.0  # without a byte from the server
 _MEGABYTE = 1_000_000
 
-_known_sums: dict[tuple[str, int, int], str] = {}  # by path, time of change and size
+_known_sums: dict[tuple[str, int, int], str] = {}  # by path, modification time and size
 
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """A file that others publish.
+    """A file published by others.
 
     Attributes:
-        name: What it is called in the cache.
-        url: Where it is.
-        sha256: Its checksum in hex, or the first 8 digits or more where only these are published.
+        name: Its name in the cache.
+        url: Its address.
+        sha256: Its checksum in hex, or the first 8 or more digits if only these are published.
         megabytes: Its size.
-        licence: Under which it may be used.
+        licence: The licence of its use.
     """
 
     name: str
@@ -50,7 +50,7 @@ class PublishedFile:
 
 
 def cache_directory() -> Path:
-    """Where downloads are kept: ``$OMNITRACK_CACHE``, else omnitrack's own place in the user's cache directory."""
+    """Return the folder of downloads: ``$OMNITRACK_CACHE``, else omnitrack's folder in the user's cache directory."""
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
         return Path(chosen).expanduser()
@@ -66,17 +66,17 @@ def cache_directory() -> Path:
 def locate(
     name_or_path: str, published: Mapping[str, PublishedFile], progress: Progress = SILENT, *, setting: str = ""
 ) -> Path:
-    """The local file that a setting names, downloaded into the cache where it is not there yet.
+    """Return the local file that a setting names, downloaded to the cache if it is not there yet.
 
     Args:
-        name_or_path: A name in `published`, or the path of a file. A published name comes first, wherever the program
-            runs; a file of the same name in the current directory is ``./name``.
-        published: What can be had by name.
-        progress: Hears of the download.
-        setting: The setting that was given, for error messages: ``flow.raft.weights``.
+        name_or_path: A name in `published`, or the path of a file. A published name comes first in every directory; a
+            file of the same name in the current directory is ``./name``.
+        published: The files that are available by name.
+        progress: Receives progress updates and messages of the download.
+        setting: Name of the setting, for error messages: ``flow.raft.weights``.
 
     Returns:
-        A file that exists; one that was published has the right checksum.
+        A file that exists; a published file has the right checksum.
 
     Raises:
         OmnitrackError: No such file or name, no way to download it, a wrong checksum, or a full disk.
@@ -94,7 +94,7 @@ def locate(
 
 
 def identity(name_or_path: str, published: Mapping[str, PublishedFile]) -> str:
-    """What a stamp records of a file: its sha256, ``missing`` where there is none. Nothing is downloaded."""
+    """Return what a stamp records of a file: its sha256, or ``missing``. Nothing is downloaded."""
     file = published.get(name_or_path)
     if file is not None:
         return file.sha256
@@ -109,12 +109,12 @@ def import_extra(module: str, extra: str, what: str = "this") -> ModuleType:
     """Import a package that only an extra of omnitrack installs.
 
     Args:
-        module: Its name.
-        extra: That of the extra.
-        what: Needs it, as the subject of a sentence.
+        module: Name of the package.
+        extra: Name of the extra.
+        what: What needs the package, as the subject of a sentence.
 
     Raises:
-        OmnitrackError: It is not installed, or cannot be imported.
+        OmnitrackError: The package is not installed, or cannot be imported.
     """
     try:
         return importlib.import_module(module)
@@ -153,7 +153,7 @@ def _sha256(path: Path) -> str:
 
 # --- downloading ------------------------------------------------------------------------------------------------
 def _download(file: PublishedFile, target: Path, progress: Progress, setting: str) -> None:
-    """Get the file, under another name until it is whole and its checksum is right."""
+    """Download the file, under another name until it is complete and its checksum is right."""
     progress.note(f"downloading {file.url} ({file.megabytes:g} MB, {file.licence}) to {target}")
     by_hand = f"download {file.url} by hand and save it as {target}"
     if setting:
@@ -179,7 +179,7 @@ def _download(file: PublishedFile, target: Path, progress: Progress, setting: st
             f"free some space ({file.megabytes:g} MB are needed), or set {CACHE_VARIABLE} to another directory",
         ) from error
     finally:
-        with suppress(OSError):  # it is not there: it was renamed, or could not be made
+        with suppress(OSError):  # missing: it was renamed, or could not be created
             part.unlink()
 
 
@@ -189,14 +189,14 @@ def _opened(file: PublishedFile, by_hand: str) -> Iterator[HTTPResponse]:
         response = urlopen(file.url, timeout=_TIMEOUT_SECONDS)
     except HTTPError as error:
         raise OmnitrackError(f"cannot download {file.url}: {error.code} {error.reason}", by_hand) from error
-    except (OSError, HTTPException) as error:  # an URLError is an OSError
+    except (OSError, HTTPException) as error:  # a URLError is an OSError
         raise OmnitrackError(f"cannot download {file.url}: {getattr(error, 'reason', error)}", by_hand) from error
     with response:
         yield response
 
 
 def _chunks(file: PublishedFile, response: HTTPResponse, progress: Progress, by_hand: str) -> Iterator[bytes]:
-    """The body piece by piece, reported in megabytes."""
+    """Yield the body piece by piece, with progress in megabytes."""
     length = int(response.headers.get("Content-Length") or 0)
     got = 0
     total = math.ceil((length or file.megabytes * _MEGABYTE) / _MEGABYTE)

@@ -1,1 +1,1 @@
-"""Where a project lives on disk: frames, correspondences, checkpoints, tracks, and video in and out."""
+"""A project on disk: frames, products, checkpoints, the index of renders, and the lock."""

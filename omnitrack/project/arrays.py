@@ -1,7 +1,7 @@
-"""Arrays of a product: stored with a checksum, and read only where they are what they have to be.
+"""Arrays of a product: stored with a checksum, and read only if they have the expected form.
 
-What a file says of an array is compared with what the project asks for before any of it is read: its shape, its type,
-and the size and place of each chunk. A file of a few bytes cannot ask for the whole memory.
+The shape and type of an array, and the size and position of each chunk, are compared with what the project expects
+before the array is read. So a file of a few bytes cannot request all memory.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from numpy.typing import DTypeLike, NDArray
 from omnitrack.hdf5_file import check_plain, plain_member
 
 Shape = tuple[int | range, ...]  # a range: any length in it
-# What stands for a chunk that is not there; values of which a whole chunk never consists.
+# Fill values, which HDF5 returns for a missing chunk: a whole chunk of data never consists of them.
 _NOTHING: dict[np.dtype[Any], float] = {
     **{np.dtype(name): math.nan for name in ("float16", "float32", "float64")},
     **{np.dtype(name): int(np.iinfo(name).min) for name in ("int8", "int16", "int32", "int64")},
     **{np.dtype(name): 0xA5 for name in ("uint8", "uint16")},
 }
-SLACK_SHARE, SLACK_BYTES = 1000, 64  # that deflate and a checksum add to what they cannot compress, at most
+SLACK_SHARE, SLACK_BYTES = 1000, 64  # that deflate and a checksum add to incompressible data, at most
 
 
 def put_array(group: h5py.Group, name: str, values: NDArray[Any]) -> None:
-    """Store a small array as it is, with a checksum."""
+    """Store a small array uncompressed, with a checksum."""
     if values.size:
         put_chunks(group, name, values, chunks=values.shape, fletcher32=True)
     else:
@@ -36,9 +36,9 @@ def put_array(group: h5py.Group, name: str, values: NDArray[Any]) -> None:
 
 
 def put_chunks(group: h5py.Group, name: str, values: NDArray[Any], **options: Any) -> None:
-    """Store an array in chunks that have a checksum: as `h5py.Group.create_dataset`, whose options these are.
+    """Store an array in chunks with a checksum; the options are those of `h5py.Group.create_dataset`.
 
-    What HDF5 shows where it does not find a chunk is no data: NaN, or a number that no whole chunk consists of.
+    A chunk that HDF5 does not find is distinct from data: it reads as NaN, or as a number that fills no whole chunk.
     """
     group.create_dataset(name, data=values, fillvalue=_NOTHING.get(values.dtype), **options)
 
@@ -51,19 +51,19 @@ def read_array(
     low: float | None = None,
     high: float | None = None,
 ) -> NDArray[Any]:
-    """Read an array that has to be of a shape, a type and a range.
+    """Read an array that must have a given shape, type and range.
 
     Args:
-        group: Where it lies.
-        name: Of the dataset.
+        group: The group that contains it.
+        name: Name of the dataset.
         shape: Its length along every axis, or a range of lengths.
-        dtype: Of its elements; those that are floating-point have to be finite.
-        low: Least value; None: any.
-        high: Greatest value; None: any.
+        dtype: Type of its elements; floating-point values must be finite.
+        low: Smallest allowed value; None: any.
+        high: Largest allowed value; None: any.
 
     Raises:
-        ValueError: There is no such dataset, or it is something else.
-        OSError: It is damaged.
+        ValueError: There is no such dataset, or it has another form.
+        OSError: The dataset is damaged.
     """
     dataset = open_array(group, name, shape, dtype)
     values: NDArray[Any] = dataset[()]
@@ -73,7 +73,7 @@ def read_array(
 
 
 def open_array(group: h5py.Group, name: str, shape: Shape, dtype: DTypeLike) -> h5py.Dataset:
-    """The dataset of an array of that shape and type, see `read_array`; its values are still to be checked."""
+    """Return the dataset of an array of that shape and type, as in `read_array`; its values are not checked yet."""
     dataset = plain_member(group, name)
     if not isinstance(dataset, h5py.Dataset):
         raise ValueError(f"{name} is no array")
@@ -90,9 +90,9 @@ def open_array(group: h5py.Group, name: str, shape: Shape, dtype: DTypeLike) -> 
 
 
 def check_found(dataset: h5py.Dataset, values: NDArray[Any]) -> None:
-    """Raise a ValueError where HDF5 did not find a chunk of the values, which are the dataset's first ones."""
+    """Raise a ValueError if HDF5 did not find a chunk of the values, which begin at a chunk of the dataset."""
     nothing = _NOTHING.get(dataset.dtype)
-    if dataset.chunks is None or nothing is None or not values.size or dataset.fillvalue == 0:  # 0: of earlier versions
+    if dataset.chunks is None or nothing is None or not values.size or dataset.fillvalue == 0:  # 0: earlier versions
         return
     empty = np.isnan(values) if nothing != nothing else values == nothing
     if empty.any() and any(empty[chunk].all() for chunk in _chunks_of(dataset, values.shape)):
@@ -100,14 +100,14 @@ def check_found(dataset: h5py.Dataset, values: NDArray[Any]) -> None:
 
 
 def _chunks_of(dataset: h5py.Dataset, shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """The chunks of the first values (...) of a dataset."""
+    """Yield the chunks of values (...) that begin at a chunk of the dataset, as slices of the values."""
     steps = [range(0, length, side) for length, side in zip(shape, dataset.chunks, strict=True)]
     for first in product(*steps):
         yield tuple(slice(begin, begin + side) for begin, side in zip(first, dataset.chunks, strict=True))
 
 
 def check_values(values: NDArray[Any], name: str, low: float | None = None, high: float | None = None) -> None:
-    """Raise a ValueError where a value is not finite or out of its range."""
+    """Raise a ValueError if a value is not finite or out of range."""
     if not values.size:
         return
     if values.dtype.kind == "f" and not np.isfinite(values).all():
@@ -117,12 +117,12 @@ def check_values(values: NDArray[Any], name: str, low: float | None = None, high
 
 
 def read_number(attributes: h5py.AttributeManager, name: str, above: float = 0.0) -> float:
-    """A finite number among the attributes of a group.
+    """Read a finite number from the attributes of a group.
 
     Raises:
-        KeyError: It is not there.
-        ValueError: It is none, or not above the given one.
-        TypeError: Likewise.
+        KeyError: The attribute is missing.
+        ValueError: It is not a finite number, or not above `above`.
+        TypeError: It is not a number.
     """
     number = float(attributes[name])
     if not above < number < math.inf:
@@ -131,10 +131,10 @@ def read_number(attributes: h5py.AttributeManager, name: str, above: float = 0.0
 
 
 def _check_chunks(dataset: h5py.Dataset, name: str) -> None:
-    """Raise a ValueError unless the chunks of a dataset make up its array, each of about the size that it may have.
+    """Raise a ValueError unless the chunks of a dataset make up its array, each of a plausible size.
 
-    Their index is the one part of a file that has no checksum. HDF5 reads zeros where it does not find a chunk, and
-    leaves out the checksum of one whose filters are said to be off.
+    Their index is the only part of a file without a checksum. HDF5 reads fill values where it does not find a chunk,
+    and skips the checksum of a chunk whose filters are marked as off.
     """
     sides, shape = dataset.chunks, dataset.shape
     if any(side > max(length, 1) for side, length in zip(sides, shape, strict=True)):
@@ -147,7 +147,7 @@ def _check_chunks(dataset: h5py.Dataset, name: str) -> None:
     most = math.prod(sides) * dataset.dtype.itemsize
     if max((chunk.size for chunk in found), default=0) > most + most // SLACK_SHARE + SLACK_BYTES:
         raise ValueError(f"{name} is stored in more bytes than it has")
-    for chunk in found:  # listing them does not look at the upper bounds in the index, by which reading finds them
+    for chunk in found:  # listing ignores the upper bounds in the index, by which reading finds them
         dataset.id.read_direct_chunk(chunk.chunk_offset)
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a fit: written whole or not at all, read without running anything."""
+"""Checkpoints of a fit: written whole or not at all, and read without running any code."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from omnitrack.project.stamps import is_stamp
 from omnitrack.project.torch_file import NOT_PLAIN, read_torch_file
 from omnitrack.unavailable import unavailable
 
-FORMAT = 3  # 2: couplings are made of parts; 3: each method has its settings to itself
+FORMAT = 3  # 2: couplings consist of parts; 3: each method has its own settings
 KEEP = 2
-ASIDE_NAME = "damaged.pt"  # of one that is kept though it cannot be read
+ASIDE_NAME = "damaged.pt"  # of an unreadable checkpoint that is kept
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Checkpoint:
     Attributes:
         path: Its file.
         stamp: What the fit is made from (`omnitrack.project.stamps`).
-        seconds: Time spent on it so far.
+        seconds: Time spent on the fit so far.
         state: `omnitrack.optimize.engine.Engine.state_dict`.
     """
 
@@ -66,21 +66,21 @@ def save_checkpoint(project: Project, stamp: dict[str, Any], seconds: float, sta
 
 
 def checkpoint_paths(project: Project) -> list[Path]:
-    """The project's checkpoints, by step."""
+    """Return the project's checkpoints, ordered by step."""
     return sorted(project.checkpoints_dir.glob("step_*.pt"))
 
 
 def newest_checkpoint(project: Project) -> Path | None:
-    """The checkpoint written last."""
+    """Return the checkpoint written last; None if there is none."""
     written: list[tuple[int, Path]] = []
     for path in checkpoint_paths(project):
-        with suppress(FileNotFoundError):  # a fit that runs meanwhile has removed it
+        with suppress(FileNotFoundError):  # a running fit has removed it
             written.append((path.stat().st_mtime_ns, path))
     return max(written, default=(0, None))[1]
 
 
 def step_towards_a_fit(project: Project) -> str:
-    """The first step to a fitted field that is missing, which works now."""
+    """Return the first missing step towards a fitted field, with the command for it."""
     for product, hint in (("flow", "first comes its flow: omnitrack flow"), ("filtered", "next: omnitrack filter")):
         if not project.product_path(product).exists():
             return f"{hint} {project.root}"
@@ -88,12 +88,12 @@ def step_towards_a_fit(project: Project) -> str:
 
 
 def load_checkpoint(project: Project, path: Path | None = None) -> Checkpoint:
-    """Read a checkpoint, the newest one unless another is named.
+    """Load a checkpoint, the newest one unless another is named.
 
     Raises:
-        DamagedError: It is damaged or foreign.
-        UnavailableError: It may not be read, or cannot be now.
-        OmnitrackError: There is none, or it belongs to other frames or another version.
+        DamagedError: The checkpoint is damaged or foreign.
+        UnavailableError: It cannot be read now, or access is denied.
+        OmnitrackError: There is no checkpoint, or it belongs to other frames or another version.
     """
     if path is not None:
         return _load(project, path)
@@ -102,7 +102,7 @@ def load_checkpoint(project: Project, path: Path | None = None) -> Checkpoint:
             return _load(project, newest)
         except DamagedError:
             if newest.exists():
-                raise  # otherwise a fit that runs meanwhile has written a newer one, and removed this
+                raise  # otherwise a running fit has written a newer one and removed this one
     raise OmnitrackError(f"project {project.root} has no fitted field yet", step_towards_a_fit(project))
 
 
@@ -128,7 +128,7 @@ def _load(project: Project, path: Path) -> Checkpoint:
 
 
 def set_damaged_aside(project: Project, progress: Progress) -> None:
-    """Before a fit that starts anew: keep the newest checkpoint that is damaged under another name, and say so."""
+    """Keep the newest damaged checkpoint under another name before a fit starts again, and report it."""
     for path in reversed(checkpoint_paths(project)):
         try:
             load_checkpoint(project, path)
@@ -156,9 +156,9 @@ def _checked(path: Path, content: dict[str, Any]) -> Checkpoint:
 
 
 def _rename(settings: dict[str, Any]) -> None:
-    """Call the settings of an earlier version's fit as they are called now."""
-    megabytes = settings.get("data_mb")  # of `fit.correspondences`, which takes 6 bytes each
-    if isinstance(megabytes, (int, float)) and 0 < megabytes < 2**40:  # nonsense is refused as an unknown setting
+    """Rename the settings of an earlier version's fit to their present names."""
+    megabytes = settings.get("data_mb")  # now `fit.correspondences`, of 6 bytes each
+    if isinstance(megabytes, (int, float)) and 0 < megabytes < 2**40:  # anything else is refused as an unknown setting
         settings["correspondences"] = int(settings.pop("data_mb") * 10**6) // 6
 
 

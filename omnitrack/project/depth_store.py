@@ -1,6 +1,6 @@
 """Depth maps of frames in ``products/depth.h5``.
 
-Layout of the groups (`omnitrack.project.product_file` has that of every product)::
+Layout of the groups (`omnitrack.project.product_file` describes the layout of every product)::
 
     /000003              attribute kind: depth or inverse
         values           (h, w) float32, over the whole frame
@@ -18,22 +18,22 @@ from omnitrack.project.product_file import ProductFile
 from omnitrack.project.project import Project
 
 COMPRESSION = 4
-MOST_SIDE = 320  # of a map: twice as fine as the grid of a fit by default, of 16,384 points
+MOST_SIDE = 320  # of a map: twice as fine as the default grid of a fit, which has 16,384 points
 KINDS = {"depth", "inverse"}
 
 
 def write_depth(file: h5py.File, frame: int, values: NDArray[np.float32], kind: str) -> None:
-    """Put one frame's map (h, w) into a group of its own."""
+    """Write one frame's map (h, w) to its own group."""
     group = file.create_group(frame_name(frame))
     put_chunks(group, "values", values, shuffle=True, compression="gzip", compression_opts=COMPRESSION)
     group.attrs["kind"] = kind
 
 
 def read_depth(project: Project) -> tuple[NDArray[np.float32], str]:
-    """The depth maps of all frames, (T, h, w) float32, and their kind.
+    """Read the depth maps of all frames, (T, h, w) float32, and their kind.
 
     Raises:
-        OmnitrackError: They are not there, or damaged.
+        OmnitrackError: The maps are missing or damaged.
     """
     product = depth_file(project)
     try:
@@ -52,5 +52,5 @@ def read_depth(project: Project) -> tuple[NDArray[np.float32], str]:
 
 
 def depth_file(project: Project) -> ProductFile:
-    """Where a project keeps its depth maps."""
+    """Return the file of a project's depth maps."""
     return ProductFile(project, "depth", "fit")

@@ -1,6 +1,6 @@
 """Features of frames in ``products/features.h5``.
 
-Layout of the groups (`omnitrack.project.product_file` has that of every product)::
+Layout of the groups (`omnitrack.project.product_file` describes the layout of every product)::
 
     /                    attribute threshold
     /000003
@@ -25,7 +25,7 @@ from omnitrack.project.project import Project
 
 THRESHOLD = "threshold"
 CACHE_BYTES = 512 * 2**20
-MOST_CHANNELS = 1 << 14  # the largest transformers have some thousand
+MOST_CHANNELS = 1 << 14  # the largest transformers have a few thousand
 Features = NDArray[np.float32]
 
 
@@ -34,14 +34,14 @@ class FeatureStore(Closing):
 
     Args:
         project: The project.
-        cache_bytes: Features to keep in memory, `CACHE_BYTES` at most.
+        cache_bytes: Memory for cached features, `CACHE_BYTES` at most.
 
     Attributes:
         size: (width, height) of the frames in pixels.
         grid: (h, w) cells of every map.
         channels: C.
         stamp: What the features are made from.
-        threshold: Least similarity at which they are alike, by the extractor
+        threshold: The extractor's smallest similarity of matching features
             (`omnitrack.correspondence.features.contract.FeatureExtractor`).
 
     Raises:
@@ -75,16 +75,16 @@ class FeatureStore(Closing):
 
     @property
     def decoded_bytes(self) -> int:
-        """What the features of all frames take as they are cached."""
+        """Memory of the cached features of all frames."""
         return self._num_frames * self.grid[0] * self.grid[1] * self.channels * np.dtype(np.float32).itemsize
 
     def close(self) -> None:
-        """Close the file; cached features go too."""
+        """Close the file and drop the cached features."""
         self._cache.clear()
         self._file.close()
 
     def features(self, frame: int) -> Features:
-        """(h, w, C) float32 features of a frame, each of unit length or 0; shared, not to be written to.
+        """Return the features of a frame, (h, w, C) float32, each of unit length or 0; shared, so do not change them.
 
         Raises:
             OmnitrackError: No such frame, or its data are damaged.
@@ -116,11 +116,11 @@ class FeatureStore(Closing):
 
 
 def write_features(file: h5py.File, frame: int, features: Features) -> None:
-    """Put one frame's features (h, w, C) into a group of its own."""
+    """Write one frame's features (h, w, C) to its own group."""
     group = file.create_group(frame_name(frame))
     put_array(group, "values", features.astype(np.float16))
 
 
 def features_file(project: Project) -> ProductFile:
-    """Where a project keeps the features of its frames."""
+    """Return the file of the features of a project's frames."""
     return ProductFile(project, "features", "filter")

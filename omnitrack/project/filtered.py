@@ -1,13 +1,13 @@
-"""``products/filtered.h5``: believed correspondences of a grid of points of every frame.
+"""``products/filtered.h5``: trusted correspondences of a grid of points of every frame.
 
-Layout of the groups (`omnitrack.project.product_file` has that of every product)::
+Layout of the groups (`omnitrack.project.product_file` describes the layout of every product)::
 
     /000003              one per source frame; attributes grid_stride, grid_shape, steps_per_px
         targets          (K,) int32 target frames
-        displacement     (K, P, 2) int16 fixed point, from each grid point to its place in the target
-        confidence       (K, P) uint8, 255 the surest, 0 not believed
-        occluded         (K, P) bool: believed to be hidden there
-        count            (P,) uint16: in how many targets a point is believed
+        displacement     (K, P, 2) int16 fixed point, from each grid point to its position in the target
+        confidence       (K, P) uint8, 255 the highest, 0 not trusted
+        occluded         (K, P) bool: trusted, but occluded in the target
+        count            (P,) uint16: number of targets in which a point is trusted
         statistics       (K,) records: points valid, occluded, rejected by appearance; mean_confidence;
                          median_error_px (at 256 x 256)
 """
@@ -47,14 +47,14 @@ STATISTICS = np.dtype(
 
 @dataclass(frozen=True)
 class SourceCorrespondences:
-    """What is believed of the grid points of one source frame.
+    """Correspondences of the grid points of one source frame.
 
     Attributes:
         source: The frame.
         targets: (K,) frames.
         grid_stride: Distance of the grid points in pixels.
         displacement: (K, P, 2) float32 pixels.
-        confidence: (K, P) in [0, 1]; 0 is not believed.
+        confidence: (K, P) in [0, 1]; 0 is not trusted.
         occluded: (K, P) bool.
         statistics: (K,) of `STATISTICS`.
     """
@@ -69,7 +69,7 @@ class SourceCorrespondences:
 
 
 def write_source(file: h5py.File, found: SourceCorrespondences, size: tuple[int, int]) -> None:
-    """Put one source frame's correspondences into a group of its own."""
+    """Write one source frame's correspondences to its own group."""
     group = file.create_group(frame_name(found.source))
     confidence = np.ceil(found.confidence * 255).astype(np.uint8)
     displacement = np.where(confidence[..., None] > 0, found.displacement, 0)
@@ -83,7 +83,7 @@ def write_source(file: h5py.File, found: SourceCorrespondences, size: tuple[int,
     }
     for name, array in packed.items():
         chunks, growing = (1, *array.shape[1:]), (None, *array.shape[1:])
-        most = None if len(array) else growing  # a shot of one frame has no targets, and HDF5 no chunk longer than data
+        most = None if len(array) else growing  # a shot of one frame has no targets; HDF5 bars chunks beyond the data
         options: dict[str, Any] = {"shuffle": True, "compression": "gzip", "compression_opts": 1}
         put_chunks(group, name, array, chunks=chunks, maxshape=most, **options)
     put_array(group, "targets", np.array(found.targets, np.int32))
@@ -95,16 +95,16 @@ def write_source(file: h5py.File, found: SourceCorrespondences, size: tuple[int,
 
 
 def read_correspondences(project: Project, device: torch.device, most: int) -> Correspondences:
-    """All believed correspondences of a project as one compact array on a device.
+    """Read all trusted correspondences of a project as one compact array on a device.
 
-    Of a file with more entries than `most` every source frame is kept, with fewer targets, then with fewer points
+    If the file has more entries than `most`, every source frame is kept, with fewer targets, then with fewer points
     (`thinning`). A frame that is left out would have no depth of its own and no measured step to its neighbours, from
-    which the camera's motion is accumulated; a point less is still surrounded by others that move alike.
+    which the camera's motion is accumulated; a point that is left out is still surrounded by points that move like it.
 
     Args:
-        project: Has been filtered.
-        device: Where to.
-        most: Entries to keep at most, of 6 bytes each.
+        project: A project that has been filtered.
+        device: The device of the result.
+        most: Largest number of entries, of 6 bytes each.
 
     Raises:
         OmnitrackError: Nothing filtered yet, or damaged data.
@@ -123,20 +123,20 @@ def read_correspondences(project: Project, device: torch.device, most: int) -> C
 
 
 def filtered_file(project: Project) -> ProductFile:
-    """Where a project keeps its filtered correspondences."""
+    """Return the file of a project's filtered correspondences."""
     return ProductFile(project, "filtered", "filter")
 
 
 class _StoredSource:
-    """What is stored of one source frame; its arrays are what they have to be, and are read when they are asked for.
+    """The stored correspondences of one source frame; its arrays are checked when they are read, on demand.
 
     Args:
         file: The product.
-        name: Of the frame's group.
+        name: Name of the frame's group.
         project: The project.
 
     Raises:
-        ValueError: Something in it makes no sense, or others of `groups.UNREADABLE`.
+        ValueError: The data are invalid; or another error of `groups.UNREADABLE`.
     """
 
     def __init__(self, file: h5py.File, name: str, project: Project) -> None:
@@ -155,7 +155,7 @@ class _StoredSource:
             raise ValueError(f"the targets of frame {self.source} are not other frames, each once")
 
     def believed(self) -> tuple[NDArray[np.int16], NDArray[np.uint8], NDArray[np.bool_]]:
-        """Displacement (K, P, 2), confidence (K, P) and which are occluded (K, P), as they are stored."""
+        """Read displacement (K, P, 2), confidence (K, P) and occlusion (K, P), as stored."""
         shape = len(self.targets), self.points
         displacement = read_array(self._group, "displacement", (*shape, 2), np.int16)
         confidence = read_array(self._group, "confidence", shape, np.uint8)
@@ -212,7 +212,7 @@ def _gather(sources: list[_StoredSource], project: Project, device: torch.device
 
 
 def read_statistics(project: Project) -> tuple[NDArray[np.void], int, int]:
-    """Of a project that has been filtered: statistics (N,) of all pairs of frames, source frames, and grid points.
+    """Read statistics (N,) of all filtered pairs of frames, and the numbers of source frames and of grid points.
 
     Raises:
         OmnitrackError: Nothing filtered yet, or damaged data.

@@ -1,4 +1,4 @@
-"""Flow as small integers: fixed point, coded so that it compresses well."""
+"""Flow as fixed-point integers, coded so that it compresses well."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-STEPS_PER_PX = 32.0  # finer than any estimator is right
-COMPRESSION = 4  # of zlib: against 1 it takes a quarter more time and a twelfth less space
+STEPS_PER_PX = 32.0  # finer than the error of any estimator
+COMPRESSION = 4  # level of zlib: takes a quarter more time and a twelfth less space than 1
 INTEGER = np.dtype("<i2")
 _LARGEST = 32767
 
 
 @dataclass(frozen=True)
 class EncodedFlow:
-    """One flow as it is stored.
+    """One flow as stored.
 
     Attributes:
         deltas: (2, H, W) little-endian int16: x displacements, then y, in steps; the first row holds values, the rows
@@ -31,7 +31,7 @@ class EncodedFlow:
 
 
 def encode(flow: NDArray[np.float32]) -> EncodedFlow:
-    """Round a flow (H, W, 2) in finite pixels to fixed point; steps are coarser where displacements are too long."""
+    """Round a finite flow (H, W, 2) in pixels to fixed point; steps are coarser if displacements are too long."""
     largest = float(np.abs(flow).max(initial=0.0))
     steps_per_px = STEPS_PER_PX
     while largest * steps_per_px > _LARGEST:
@@ -43,36 +43,36 @@ def encode(flow: NDArray[np.float32]) -> EncodedFlow:
 
 
 def decode(encoded: EncodedFlow) -> NDArray[np.float32]:
-    """The rounded flow (H, W, 2) float32 in pixels; encoding it again changes nothing."""
+    """Return the rounded flow (H, W, 2) float32 in pixels; encoding it again changes nothing."""
     return steps_to_pixels(decode_steps(encoded), encoded.steps_per_px)
 
 
 def decode_steps(encoded: EncodedFlow) -> NDArray[np.int16]:
-    """The flow (H, W, 2) in integer steps: half the memory of pixels."""
+    """Return the flow (H, W, 2) in integer steps, which take half the memory of pixels."""
     return np.asarray(cv2.merge(list(np.cumsum(encoded.deltas, axis=1, dtype=np.int16))))
 
 
 def steps_to_pixels(steps: NDArray[np.int16], steps_per_px: float) -> NDArray[np.float32]:
-    """Flow in steps as flow in pixels."""
+    """Convert flow in steps to flow in pixels."""
     return np.multiply(steps, np.float32(1 / steps_per_px), dtype=np.float32)
 
 
 def pack(deltas: NDArray[np.int16]) -> bytes:
-    """What HDF5's filters shuffle and gzip make of the array, but outside the lock that serialises all HDF5 calls."""
+    """Compress an array as HDF5's filters shuffle and gzip do, but outside the lock that serialises all HDF5 calls."""
     shuffled = np.ascontiguousarray(deltas, INTEGER).view(np.uint8).reshape(-1, INTEGER.itemsize).T
     return zlib.compress(shuffled.tobytes(), COMPRESSION)
 
 
 def unpack(data: bytes, shape: tuple[int, ...]) -> NDArray[np.int16]:
-    """The array that `pack` was given.
+    """Restore the array that `pack` compressed.
 
     Raises:
-        ValueError: Not data of that shape, or damaged.
+        ValueError: The data do not have that shape, or are damaged.
     """
     expected = math.prod(shape) * INTEGER.itemsize
     unpacking = zlib.decompressobj()
     try:
-        content = unpacking.decompress(data, expected + 1)  # and no more, whatever is in it
+        content = unpacking.decompress(data, expected + 1)  # at most, whatever the data contain
     except zlib.error as error:
         raise ValueError(str(error)) from error
     if len(content) != expected or not unpacking.eof:

@@ -1,4 +1,4 @@
-"""``frames/frames.json``: what the frames beside it are."""
+"""``frames/frames.json``: metadata of the frames beside it."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from omnitrack.errors import DamagedError, OmnitrackError
 from omnitrack.unavailable import unavailable
 
 FORMAT = 1
-CHECKSUM = "checksum"  # of all else in the file; one that an earlier version wrote has none
+CHECKSUM = "checksum"  # of all else in the file; files of earlier versions have none
 MOST_BYTES = 2**28  # of the file: ten million frames
 MOST_SIDE = 2**20  # pixels, far above any video
 
 
 @dataclass(frozen=True)
 class FramesMeta:
-    """What ``frames/frames.json`` says about the frames beside it.
+    """Metadata of a project's frames, as in ``frames/frames.json``.
 
     Attributes:
-        source: The video as it was named to `init`.
+        source: The video as given to `init`.
         count: Number of frames T.
         fps: Frames per second of the project.
         size: (width, height) of the working frames in pixels.
-        original_size: (width, height) of the video, after its rotation, in pixels: the unit of every track.
+        original_size: (width, height) of the video in pixels, after its rotation; tracks are in these pixels.
         indices: The video's own frame index of each project frame.
-        fingerprint: Hash over all pixels: what later products record as their input.
+        fingerprint: Hash over all pixels, which later products record as their input.
         format: Version of this layout.
-        numbers: The number that each project frame has in the name of its image (1001 of ``shot.1001.png``), for
-            exports that count frames as the series does; None where it has none, as in a video file.
-        cuts: Project frames that a new shot begins at, in order; across them nothing is tracked.
+        numbers: The number of each project frame in the name of its image (1001 of ``shot.1001.png``), for exports that
+            number frames like the image sequence; None if there are no numbers, as in a video file.
+        cuts: Project frames at which a new shot begins, in order; nothing is tracked across them.
     """
 
     source: str
@@ -49,7 +49,7 @@ class FramesMeta:
 
 
 def write_meta(frames_dir: Path, meta: FramesMeta) -> None:
-    """Finish a project's frames: a directory without this file is not a project, so it is written last."""
+    """Write the metadata of a project's frames, after the frames: a directory without this file is not a project."""
     plain = {name: value for name, value in asdict(meta).items() if value is not None}
     if not meta.cuts:
         del plain["cuts"]  # most clips have none
@@ -58,12 +58,12 @@ def write_meta(frames_dir: Path, meta: FramesMeta) -> None:
 
 
 def read_meta(path: Path) -> FramesMeta:
-    """What a file says of the frames beside it.
+    """Read a file with the metadata of the frames beside it.
 
     Raises:
-        DamagedError: It makes no sense.
-        UnavailableError: It cannot be read now.
-        OmnitrackError: It is of another format.
+        DamagedError: The file is missing or its content is invalid.
+        UnavailableError: The file cannot be read now.
+        OmnitrackError: The file has another format.
     """
     hint = "make the project again: omnitrack init VIDEO PROJECT"
     try:
@@ -91,7 +91,7 @@ def _checksum(plain: dict[str, Any]) -> int:
 
 
 def _check_names(found: set[str]) -> None:
-    """Raise a ValueError that says which names are missing, or are of nothing."""
+    """Raise a ValueError that lists missing or unknown names."""
     parts = fields(FramesMeta)
     missing = {part.name for part in parts if part.default is MISSING and part.default_factory is MISSING} - found
     if missing:
@@ -102,14 +102,14 @@ def _check_names(found: set[str]) -> None:
 
 
 def _pair(value: Any, name: str) -> tuple[int, int]:
-    """A size in pixels, checked."""
+    """Return a size in pixels, checked."""
     if not isinstance(value, list) or len(value) != 2 or not all(_is_count(n) and n <= MOST_SIDE for n in value):
         raise ValueError(f"{name} is {value}")
     return value[0], value[1]
 
 
 def _check(meta: FramesMeta) -> None:
-    """Raise a ValueError that names what cannot be."""
+    """Raise a ValueError that names an invalid value."""
     if not _is_count(meta.count) or not isinstance(meta.indices, list) or len(meta.indices) != meta.count:
         raise ValueError(f"count is {meta.count}, not the number of its indices")
     last = -1

@@ -1,4 +1,4 @@
-"""The groups of a product: their names, whether they were written to their end, their checksums, and the stamp."""
+"""The groups of a product: their names, their completeness, their checksums, and the product's stamp."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from omnitrack.hdf5_file import plain_member
 
 COMPLETE, CHECKSUM, MEMBERS = "complete", "checksum", "members"
 Stamp = dict[str, Any]
-UNREADABLE = (OSError, RuntimeError, AttributeError, KeyError, ValueError, TypeError)  # what h5py says of damaged files
+UNREADABLE = (OSError, RuntimeError, AttributeError, KeyError, ValueError, TypeError)  # of h5py, for damaged files
 
 
 def stamp_of(file: h5py.File) -> Stamp:
-    """The stamp of an open product.
+    """Return the stamp of an open product.
 
     Raises:
-        KeyError: It has none.
-        ValueError: It makes no sense.
-        TypeError: Likewise.
+        KeyError: The product has no stamp.
+        ValueError: The stamp is malformed.
+        TypeError: The stamp is not text.
     """
     stamp = json.loads(file.attrs["stamp"])
     if not isinstance(stamp, dict) or not all(isinstance(stamp.get(key, {}), dict) for key in ("inputs", "settings")):
@@ -31,21 +31,21 @@ def stamp_of(file: h5py.File) -> Stamp:
 
 
 def complete_groups(file: h5py.Group) -> list[str]:
-    """Names of the groups that were written to their end, sorted.
+    """Return the names of the groups that were written completely, sorted.
 
-    Names first: h5py iterates under its lock, and an error half way through would keep the lock while the error lives.
+    Names are listed first: h5py iterates under its lock, and an error in the loop would hold the lock while it exists.
 
     Raises:
-        ValueError: One of them is a link to elsewhere.
+        ValueError: One of the members is a link.
     """
     return [name for name in list(file) if plain_member(file, name).attrs.get(COMPLETE)]
 
 
 def members_of(file: h5py.File) -> list[str]:
-    """Names of the groups of an open product, sorted.
+    """Return the names of the groups of an open product, sorted.
 
     Raises:
-        ValueError: One of them is a link, no group, or was not written to its end, which no product was stored with.
+        ValueError: One of the members is a link, not a group, or incomplete: the product is damaged.
     """
     names, complete = list(file), complete_groups(file)
     if len(complete) < len(names) or not all(isinstance(file[name], h5py.Group) for name in names):
@@ -54,15 +54,15 @@ def members_of(file: h5py.File) -> list[str]:
 
 
 def frame_name(frame: int) -> str:
-    """Name of a frame's group, which sorts like the frame."""
+    """Return the name of a frame's group; names sort like frames."""
     return f"{frame:06d}"
 
 
 def frame_of(name: str, num_frames: int) -> int:
-    """The frame that `frame_name` gave this name.
+    """Return the frame of a name from `frame_name`.
 
     Raises:
-        ValueError: None of the clip's frames.
+        ValueError: The name is not of a frame of the clip.
     """
     frame = int(name)
     if not 0 <= frame < num_frames or frame_name(frame) != name:
@@ -71,10 +71,10 @@ def frame_of(name: str, num_frames: int) -> int:
 
 
 def checked_attributes(group: h5py.Group) -> h5py.AttributeManager:
-    """The attributes of a group; those of projects that an earlier version made may be without a checksum.
+    """Return the attributes of a group, verified; attributes from earlier versions may have no checksum.
 
     Raises:
-        ValueError: They are not those that were written.
+        ValueError: The attributes do not match their checksum.
     """
     if CHECKSUM in group.attrs and group.attrs[CHECKSUM] != checksum_of(group):
         raise ValueError(f"the attributes of {group.name} do not match their checksum")
@@ -82,7 +82,7 @@ def checked_attributes(group: h5py.Group) -> h5py.AttributeManager:
 
 
 def checksum_of(group: h5py.Group) -> int:
-    """Of all attributes but the two that every group has."""
+    """Return the checksum of a group's attributes, except the two that every group has."""
     total = 0
     for name in sorted(set(group.attrs) - {COMPLETE, CHECKSUM}):
         value = np.asarray(group.attrs[name])
@@ -92,7 +92,7 @@ def checksum_of(group: h5py.Group) -> int:
 
 
 def copy_complete(source: h5py.Group, target: h5py.Group) -> None:
-    """Copy the complete members of a group without decoding them; what the target has already stays."""
+    """Copy the complete members of a group without decoding them; existing members of the target stay."""
     for name in complete_groups(source):
         if name not in target:
             source.copy(source[name], target, name)

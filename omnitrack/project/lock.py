@@ -1,8 +1,8 @@
-"""One writer a project: whoever comes second hears who is at work, and touches nothing.
+"""One writer per project: a second process reports the owner of the lock, and changes nothing.
 
-The lock is that of the operating system on ``.lock`` in the project, which ends with its process however that ends.
-Where the file system has no locks (NFS, Lustre), a process is named by a file of its own, ``.lock.HOST.PID``, which
-counts as long as the process lives.
+The lock is an operating-system lock on ``.lock`` in the project, which ends with its process however that ends. If the
+file system has no locks (NFS, Lustre), each process writes its own file, ``.lock.HOST.PID``, which is valid while the
+process runs.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ P = ParamSpec("P")
 R = TypeVar("R")
 SIGNING_TRIES = 10
 NAMING_TRIES = 6
-_held: dict[str, int] = {}  # by directory: how many blocks of this process hold it, one inside another
+_held: dict[str, int] = {}  # by directory: number of nested blocks of this process that hold it
 _guard = threading.Lock()
 
 
 @contextmanager
 def locked(root: Path, work: str) -> Iterator[None]:
-    """Hold a project while it is written to; a block inside another one of the same process holds it too.
+    """Hold the lock of a project while writing to it; blocks of the same process may be nested.
 
     Args:
-        root: Its directory, which exists.
-        work: What is done, as the other one will read it: the name of a command.
+        root: The project directory, which exists.
+        work: Name of the command, for the message of other processes.
 
     Raises:
         UnavailableError: Another process is writing.
@@ -63,7 +63,7 @@ def locked(root: Path, work: str) -> Iterator[None]:
 
 
 def writes(work: str) -> Callable[[Callable[Concatenate[Project, P], R]], Callable[Concatenate[Project, P], R]]:
-    """A decorator of functions that write products of the project they are given first: they hold it meanwhile."""
+    """Decorate a function that writes products of its first argument, a project, to hold the project's lock."""
 
     def decorate(function: Callable[Concatenate[Project, P], R]) -> Callable[Concatenate[Project, P], R]:
         @wraps(function)
@@ -78,7 +78,7 @@ def writes(work: str) -> Callable[[Callable[Concatenate[Project, P], R]], Callab
 
 # --- where the file system has locks ----------------------------------------------------------------------------
 def _hold(root: Path, work: str) -> Callable[[], None]:
-    """Take the project; how to let go of it."""
+    """Take the lock of the project; return the function that releases it."""
     owner = Owner.here(work)
     path = root / LOCK_NAME
     while True:
@@ -93,7 +93,7 @@ def _hold(root: Path, work: str) -> Callable[[], None]:
         except BaseException:
             os.close(file)
             raise
-        os.close(file)  # its owner removed it between our opening and our locking it
+        os.close(file)  # its owner removed the file after we opened it, before we locked it
     os.close(file)
     return _hold_by_names(root, owner)
 
@@ -105,10 +105,10 @@ def _let_go(file: int, path: Path) -> None:
 
 
 def _has_locks(file: int, root: Path) -> bool:
-    """Lock a file; False where the file system has no locks.
+    """Lock a file; return False if the file system has no locks.
 
     Raises:
-        UnavailableError: Another process holds it.
+        UnavailableError: Another process holds the lock.
     """
     if fcntl is None:
         return False
@@ -129,7 +129,7 @@ def _is_at(file: int, path: Path) -> bool:
 
 
 def _signature(file: int) -> Owner | None:
-    """Who holds the lock; it may have been taken this very moment, and not be signed yet."""
+    """Return the owner of the lock; waits for a lock that has just been taken to be signed."""
     for _ in range(SIGNING_TRIES):
         if owner := Owner.read(os.pread(file, 4096, 0)):
             return owner
@@ -137,12 +137,12 @@ def _signature(file: int) -> Owner | None:
     return None
 
 
-# --- where it has none ------------------------------------------------------------------------------------------
+# --- where the file system has no locks -------------------------------------------------------------------------
 def _hold_by_names(root: Path, owner: Owner) -> Callable[[], None]:
-    """Take the project by a file of our own that names us, where no other names a process that lives.
+    """Take the project with a file that names this process, unless another file names a running process.
 
-    Who comes at the same time sees the other's file, for each writes its own before it looks: then both withdraw, and
-    try again after a while of random length.
+    Two processes that come at the same time see each other's file, because each writes its own before it looks: both
+    withdraw, and try again after a random delay.
     """
     own = root / f"{LOCK_NAME}.{owner.host}.{owner.pid}"
     for _ in range(NAMING_TRIES):
@@ -159,9 +159,9 @@ def _hold_by_names(root: Path, owner: Owner) -> Callable[[], None]:
 
 
 def _rival(root: Path, own: Path) -> Owner | None:
-    """Another process that lives and is named in the project; the names of dead ones are removed."""
+    """Return another running process that is named in the project; files of ended processes are removed."""
     for path in sorted(set(root.glob(f"{LOCK_NAME}*")) - {own}):
-        with suppress(FileNotFoundError):  # it let go this very moment
+        with suppress(FileNotFoundError):  # its process has just released it
             owner = Owner.read(path.read_bytes())
             if owner is not None and owner.lives():
                 return owner

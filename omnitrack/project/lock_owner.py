@@ -1,4 +1,4 @@
-"""The process that holds a project: how a file names it, and whether it is still there."""
+"""The process that holds a project: its description in a file, and whether it still runs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Owner:
     """A process that works on a project.
 
     Attributes:
-        work: What it does, a command's name.
-        pid: Its number.
-        born: When it began, in its system's words: a number is used again.
-        host: The machine it runs on.
-        since: Since when it holds the project.
+        work: Name of its command.
+        pid: Its process ID.
+        born: Its start time in the system's format, because process IDs are reused.
+        host: The machine that it runs on.
+        since: Time at which it took the project.
     """
 
     work: str
@@ -33,13 +33,13 @@ class Owner:
 
     @classmethod
     def here(cls, work: str) -> Owner:
-        """This process, now."""
+        """Describe this process, as an owner from now on."""
         pid = os.getpid()
         return cls(work, pid, born(pid), socket.gethostname(), time.strftime("%Y-%m-%d %H:%M:%S"))
 
     @classmethod
     def read(cls, text: bytes) -> Owner | None:
-        """Whom the text of a file names; None where it makes no sense."""
+        """Parse the text of a file; None if it is malformed."""
         try:
             found = json.loads(text)
             owner = cls(**found)
@@ -48,15 +48,15 @@ class Owner:
         return owner if isinstance(owner.pid, int) and owner.pid > 0 else None
 
     def text(self) -> bytes:
-        """What a file says that names this process."""
+        """Return the text of the file that names this process."""
         return json.dumps(asdict(self)).encode()
 
     def is_here(self) -> bool:
-        """Whether it runs on this machine."""
+        """Return whether the process runs on this machine."""
         return self.host == socket.gethostname()
 
     def lives(self) -> bool:
-        """Whether it is still there; of another machine nobody can tell."""
+        """Return whether the process still runs; True if it is on another machine, where this is unknown."""
         if not self.is_here():
             return True
         return bool(born(self.pid)) and born(self.pid) == self.born
@@ -66,7 +66,7 @@ class Owner:
 
 
 def born(pid: int) -> str:
-    """When a process began, in the system's words; empty: there is none, "unknown": nobody can tell."""
+    """Return the start time of a process in the system's format; empty if there is none, "unknown" if unknown."""
     with suppress(OSError, IndexError):
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
     return "" if Path("/proc/self").is_dir() or not process_lives(pid) else "unknown"

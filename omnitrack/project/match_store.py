@@ -1,9 +1,9 @@
 """Long-range matches in ``products/matches.h5``.
 
-Layout of the groups (`omnitrack.project.product_file` has that of every product)::
+Layout of the groups (`omnitrack.project.product_file` describes the layout of every product)::
 
     /000003              one per earlier frame
-        rows             (M, 7) float32: its frame, x, y, the later frame, x, y, cosine of the features
+        rows             (M, 7) float32: this frame, x, y, the later frame, x, y, cosine of the features
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ Rows = NDArray[np.float32]
 
 
 def write_matches(file: h5py.File, source: int, rows: Rows) -> None:
-    """Put the matches (M, 7) of one frame with later ones into a group of its own; columns as in `COLUMNS`."""
+    """Write the matches (M, 7) of one frame with later frames to its own group; columns as in `COLUMNS`."""
     group = file.create_group(frame_name(source))
     put_array(group, "rows", rows)
 
 
 def read_matches(project: Project) -> Rows:
-    """All matches (M, 7) of a project, by earlier and then by later frame; none where none have been looked for.
+    """Read all matches (M, 7) of a project, by earlier and then by later frame; none if none have been computed.
 
     Raises:
         OmnitrackError: The file is damaged.
@@ -48,7 +48,7 @@ def read_matches(project: Project) -> Rows:
 
 
 def _rows(group: h5py.Group, project: Project) -> Rows:
-    """The matches (M, 7) of one frame, which are what they have to be; refined, they may leave the frame a little."""
+    """Read and check the matches (M, 7) of one frame; refinement may have moved them slightly out of the frame."""
     width, height = project.size
     source = frame_of(str(group.name).rpartition("/")[2], project.num_frames)
     most = project.num_frames * width * height
@@ -63,10 +63,10 @@ def _rows(group: h5py.Group, project: Project) -> Rows:
 
 
 def matches_of_fit(stamp: dict[str, Any] | None, per_step: int) -> str | None:
-    """What a fit's stamp says of the matches it is made from; None where there are none, or it draws none in a step."""
+    """Return what a fit's stamp records of its matches; None if there are no matches, or a step draws none."""
     return fingerprint(stamp) if stamp is not None and per_step > 0 else None
 
 
 def matches_file(project: Project) -> ProductFile:
-    """Where a project keeps its long-range matches."""
+    """Return the file of a project's long-range matches."""
     return ProductFile(project, "matches", "filter")

@@ -1,4 +1,4 @@
-"""What version 0.1 left: all products in one ``correspondences.h5``, each a group with its stamp beside it."""
+"""Products of version 0.1: all in one ``correspondences.h5``, each a group with its stamp beside it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from omnitrack.project.project import Project
 from omnitrack.project.store import flow_file
 
 FORMAT = 1
-EVERY_FRAME = {"features", "depth"}  # products that have a group for each
+EVERY_FRAME = {"features", "depth"}  # products with one group per frame
 
 
 def take_over_old_products(project: Project) -> list[str]:
-    """Move flow, features, matches and depth maps of version 0.1 into files of their own, then remove the old file.
+    """Move flow, features, matches and depth maps of version 0.1 to their own files, then remove the old file.
 
-    Filtered correspondences are not moved: hops were not judged then. What is there in a file of its own stays.
+    Filtered correspondences are not moved: version 0.1 did not judge hops. A product with its own file stays.
 
     Returns:
-        Names of the products that were moved; none where there is no such file, or it cannot be read.
+        Names of the products that were moved; none if there is no old file, or it cannot be read.
 
     Raises:
         OmnitrackError: The files cannot be written; the old one stays.
@@ -42,7 +42,7 @@ def take_over_old_products(project: Project) -> list[str]:
                 if name not in old or stamp is None or product.path.exists():
                     continue
                 if name in EVERY_FRAME and not frames <= set(complete_groups(old[name])):
-                    continue  # an interrupted run left it
+                    continue  # left by an interrupted run
                 with product.replaced() as new:
                     copy_complete(old[name], new)
                     new.attrs["stamp"], new.attrs["seconds"] = np.bytes_(str(stamp)), 0.0
@@ -50,6 +50,6 @@ def take_over_old_products(project: Project) -> list[str]:
                         new.attrs[THRESHOLD] = float(old.attrs["features_threshold"])
                 moved.append(name)
     except UNREADABLE:
-        return moved  # damaged: what it held is made anew
+        return moved  # damaged: the products in it are made again
     path.unlink()
     return moved

@@ -1,4 +1,4 @@
-"""The finished jobs of a product that is being made: one file each, which an interrupted run leaves to the next."""
+"""The finished jobs of an incomplete product: one file per job, which an interrupted run leaves for the next run."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 
 class Parts:
-    """The finished jobs of a product that is being made, one file per job.
+    """The finished jobs of an incomplete product, one file per job.
 
     Args:
-        product: What they will become. One that is there and damaged is set aside.
-        stamp: What they are made from; parts with another stamp count as not there and are removed.
-        progress: Hears of what is set aside.
+        product: The product that they will become. An existing file of it that is damaged is set aside.
+        stamp: What they are made from; parts with another stamp are ignored and removed.
+        progress: Receives a warning if a damaged file is set aside.
 
     Raises:
         UnavailableError: The product cannot be read now.
@@ -50,10 +50,10 @@ class Parts:
         self._dir = product.parts_dir
 
     def done(self) -> list[int]:
-        """Indices of the finished jobs of this stamp; anything else that lies there is removed.
+        """Return the indices of the finished jobs with this stamp; anything else in their folder is removed.
 
         Raises:
-            UnavailableError: One of them cannot be read now, and may be whole.
+            UnavailableError: A part cannot be read now, and may be whole.
         """
         indices = []
         for path in sorted(self._dir.glob("*")):
@@ -64,11 +64,11 @@ class Parts:
         return indices
 
     def write(self, index: int, fill: Callable[[h5py.File], None]) -> None:
-        """Run one job and keep its result: all that `fill` puts into the file, or nothing where it fails.
+        """Run one job and keep its result: everything that `fill` writes to the file, or nothing if it fails.
 
         Args:
             index: Number of the job.
-            fill: Writes top-level groups, which merging will copy; called with an empty file.
+            fill: Called with an empty file; writes top-level groups, which `merge` copies.
 
         Raises:
             OmnitrackError: The file cannot be written, on a full disk for example.
@@ -91,18 +91,18 @@ class Parts:
         keep: bool = False,
         attrs: Mapping[str, object] = {},
     ) -> None:
-        """Make the product of the parts, in the place of an earlier one, then remove the parts.
+        """Merge the parts into the product, which replaces an earlier one, then remove the parts.
 
         Args:
             stamp: What the product is made from.
-            members: Names of the groups that it has to have: nothing is stamped that lacks one of them.
-            seconds: That its making took; those of an earlier one that is kept are added.
-            keep: Keep the groups of the earlier product that have no new ones of the same name.
+            members: Names of the groups that it must have; if one is missing, the product is not made.
+            seconds: Time that it took; with `keep`, the time of the earlier product is added.
+            keep: Keep groups of the earlier product for which there is no new group of the same name.
             attrs: Further attributes of the product.
 
         Raises:
-            OmnitrackError: The new file cannot be written, or would not be complete; the old one and the parts stay as
-                they are.
+            OmnitrackError: The new file cannot be written, or would be incomplete; the old one and the parts stay
+                unchanged.
         """
         with self._product.replaced() as merged:
             for index in self.done():
@@ -114,7 +114,7 @@ class Parts:
                     seconds += float(old.attrs.get("seconds", 0.0))
             self._check_complete(merged, sorted(members))
             merged.attrs.update(attrs)
-            merged.attrs["stamp"] = np.bytes_(json.dumps(stamp))  # of fixed length: within reach of the checksums
+            merged.attrs["stamp"] = np.bytes_(json.dumps(stamp))  # of fixed length, so that checksums cover it
             merged.attrs["seconds"] = float(seconds)
         shutil.rmtree(self._dir, ignore_errors=True)
 
@@ -126,7 +126,7 @@ class Parts:
             with open_hdf5(path) as part:
                 whole = len(complete_groups(part)) == len(part) == part.attrs.get(MEMBERS)
                 return whole and path.stem.isdecimal() and bool(part.attrs.get("stamp") == self._stamp)
-        except UNREADABLE:  # not HDF5, or cut short; one that is whole and cannot be had is an error of another kind
+        except UNREADABLE:  # not HDF5, or truncated; a whole file that cannot be read now raises another error
             return False
 
     def _check_complete(self, merged: h5py.File, members: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Whether a PNG is whole, and how large it is, before it is unpacked: OpenCV makes do with half a picture."""
+"""Whether a PNG is whole, and how large it is, before it is decoded: OpenCV accepts half an image."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 from omnitrack.image_header import PNG
 
-AROUND = 12  # bytes of a chunk besides its data: length, name, checksum
-FIRST = len(PNG) + AROUND + 13  # bytes, with the header
+AROUND = 12  # bytes of a chunk in addition to its data: length, name, checksum
+FIRST = len(PNG) + AROUND + 13  # bytes, up to the end of the header chunk
 LAST = b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def png_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) in pixels that a PNG says it has; None where a byte of it is missing, or another one.
+    """Return (width, height) in pixels from the header of a PNG; None if the file is truncated or damaged.
 
     Source:
         Portable Network Graphics (W3C), 5.3: chunks have a length, a name, data and the CRC-32 of name and data.
@@ -38,10 +38,10 @@ def png_size(data: bytes) -> tuple[int, int] | None:
 
 
 def begins_and_ends(path: Path, size: tuple[int, int]) -> bool:
-    """Whether a file has the first and the last bytes of a PNG of that size: a look at it without reading it.
+    """Return whether a file begins and ends like a PNG of that size: a quick check without reading all of it.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     with path.open("rb") as file:
         first = file.read(FIRST)

@@ -1,18 +1,18 @@
-"""One product of a project in one file, ``products/NAME.h5``: whole or not there, with its stamp.
+"""One product of a project in one file, ``products/NAME.h5``: whole or missing, with its stamp.
 
 Layout of every product::
 
     /            attributes product (its name), format, size (width, height), num_frames, stamp (JSON text: what it is
-                 made from), members (how many groups it has), seconds (that it took); others are the product's own
-    /000003      one group per frame or pair of frames; attributes complete, and checksum, of the others
+                 made from), members (number of its groups), seconds (time it took); others are the product's own
+    /000003      one group per frame or pair of frames; attributes complete, and checksum (of the other attributes)
 
-Every array has a checksum, that of its compression or Fletcher's: what a disk has damaged is not read as if it were
-right.
+Every array has a checksum, from its compression or Fletcher's, so that data damaged on disk are not read as if they
+were intact.
 
-HDF5 files do not survive a process that dies while writing. So no file is ever changed in place: a job writes a file of
-its own into ``products/NAME.parts`` (`omnitrack.project.parts`) under a temporary name and renames it, and merging
-writes a new product and renames that. A file that is proven to be damaged is kept as ``products/NAME.damaged.h5`` when
-it is made anew.
+HDF5 files do not survive a process that dies while writing. So no file is ever changed in place: a job writes its own
+file in ``products/NAME.parts`` (`omnitrack.project.parts`) under a temporary name and renames it, and merging writes a
+new product and renames it. A file that is proven to be damaged is kept as ``products/NAME.damaged.h5`` when it is made
+again.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ FORMAT = 2  # 1: all products in one correspondences.h5
 
 
 class ProductFile:
-    """Where one product of a project is kept.
+    """The file of one product of a project.
 
     Args:
         project: The project.
-        name: Of the product and of its file.
+        name: Name of the product and of its file.
         stage: The command that makes it.
 
     Attributes:
         name: As given.
         path: The file.
-        command: What to type to make it.
+        command: The command line that makes it.
     """
 
     def __init__(self, project: Project, name: str, stage: str) -> None:
@@ -57,11 +57,11 @@ class ProductFile:
 
     # --- reading ------------------------------------------------------------------------------------------------
     def open(self) -> h5py.File:
-        """The file, open for reading.
+        """Open the file for reading.
 
         Raises:
-            OmnitrackError: There is none, it is damaged or foreign, or of another format.
-            UnavailableError: Another program holds it, or it may not be read.
+            OmnitrackError: The file is missing, damaged or foreign, or has another format.
+            UnavailableError: Another program holds it, or access is denied.
         """
         if not self.path.exists():
             raise OmnitrackError(f"there is no {self.name} yet: {self.path} is missing", f"compute it: {self.command}")
@@ -77,10 +77,10 @@ class ProductFile:
         return file
 
     def stamp(self) -> Stamp | None:
-        """What the product is made from; None where there is none, or its file is damaged.
+        """Return what the product is made from; None if its file is missing or damaged.
 
         Raises:
-            UnavailableError: Another program holds the file, or it may not be read.
+            UnavailableError: Another program holds the file, or access is denied.
         """
         try:
             with self.open() as file:
@@ -91,10 +91,10 @@ class ProductFile:
             return None
 
     def damage(self) -> str:
-        """What is wrong with the file; empty where nothing is, or where there is none.
+        """Return what is wrong with the file; empty if it is intact or missing.
 
         Raises:
-            UnavailableError: Another program holds the file, or it may not be read.
+            UnavailableError: Another program holds the file, or access is denied.
         """
         if not self.path.exists():
             return ""
@@ -110,7 +110,7 @@ class ProductFile:
         return ""
 
     def seconds(self) -> float:
-        """How long the product took to make; 0 where nobody knows."""
+        """Return the time that the product took to make; 0 if unknown."""
         try:
             with self.open() as file:
                 return float(file.attrs.get("seconds", 0.0))
@@ -118,15 +118,15 @@ class ProductFile:
             return 0.0
 
     def bytes(self) -> int:
-        """Size of the file; 0 where there is none."""
+        """Return the size of the file; 0 if it is missing."""
         return self.path.stat().st_size if self.path.is_file() else 0
 
     def damaged(self, cause: object) -> DamagedError:
-        """The error of a file that cannot be read."""
+        """Return the error for a file that cannot be read."""
         return DamagedError(f"{self.path} cannot be read: {cause}", f"compute the {self.name} again: {self.command}")
 
     def damaged_data(self, what: str, cause: object) -> DamagedError:
-        """The error of data of which only reading them says that they are damaged: the stage itself does not look."""
+        """Return the error for data whose damage shows only when they are read: the stage does not check them."""
         hint = f"delete that file, then compute it again: {self.command}"
         return DamagedError(f"{what} in {self.path} cannot be read: {cause}", hint)
 
@@ -149,22 +149,22 @@ class ProductFile:
 
     # --- writing ------------------------------------------------------------------------------------------------
     def parts(self, stamp: Mapping[str, object], progress: Progress = SILENT) -> Parts:
-        """The finished jobs of a product that is being made from what the stamp says; see `Parts`."""
+        """Return the finished jobs of the incomplete product with that stamp; see `Parts`."""
         return Parts(self, stamp, progress)
 
     def has_parts(self) -> bool:
-        """Whether an interrupted run left finished jobs behind."""
+        """Return whether an interrupted run left finished jobs."""
         return any(self.parts_dir.glob("*"))
 
     def set_aside(self, cause: str, progress: Progress = SILENT) -> None:
-        """Keep a file that is proven to be damaged under another name, one for each product, and say so.
+        """Keep a file that is proven to be damaged under another name, one per product, and report it.
 
         Args:
-            cause: What is wrong with it.
-            progress: Hears of it.
+            cause: What is wrong with the file.
+            progress: Receives the warning.
 
         Raises:
-            OmnitrackError: It cannot be renamed.
+            OmnitrackError: The file cannot be renamed.
         """
         with writing_to(self.path, self.command):
             remove_any(self.aside_path)
@@ -181,10 +181,10 @@ class ProductFile:
 
     @contextmanager
     def replaced(self) -> Iterator[h5py.File]:
-        """A new file that takes the place of the product when the block ends well; the block sets its stamp.
+        """Yield a new file that replaces the product if the block succeeds; the block sets its stamp.
 
         Raises:
-            OmnitrackError: The file cannot be written; the old one stays as it is.
+            OmnitrackError: The file cannot be written; the old one stays unchanged.
         """
         if damage := self.damage():
             self.set_aside(damage)
@@ -198,6 +198,6 @@ class ProductFile:
         keep(self.path)
 
     def remove(self) -> None:
-        """Remove the product and what was begun of it."""
+        """Remove the product and its unfinished parts."""
         remove_any(self.path)
         shutil.rmtree(self.parts_dir, ignore_errors=True)

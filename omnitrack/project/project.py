@@ -1,4 +1,4 @@
-"""A project directory: the only place that spells a file name."""
+"""A project directory: the only module that spells out its file names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOCK_NAME = ".lock"
 
 
 def frame_name(index: int) -> str:
-    """File name of working frame `index` in the frames directory."""
+    """Return the file name of working frame `index` in the frames directory."""
     return f"{index:06d}.png"
 
 
@@ -44,7 +44,7 @@ class Project:
             )
         self.meta = read_meta(self.meta_path)
 
-    # --- where things are ---------------------------------------------------------------------------------------
+    # --- paths --------------------------------------------------------------------------------------------------
     @property
     def settings_path(self) -> Path:
         return self.root / SETTINGS_NAME
@@ -63,16 +63,16 @@ class Project:
 
     @property
     def lock_path(self) -> Path:
-        """Held by the process that writes products."""
+        """The file that is locked by the process that writes products."""
         return self.root / LOCK_NAME
 
     def product_path(self, name: str) -> Path:
-        """The file of a product: flow, hops, features, filtered, matches or depth."""
+        """Return the file of a product: flow, hops, features, filtered, matches or depth."""
         return self.products_dir / f"{name}.h5"
 
     @property
     def old_correspondences_path(self) -> Path:
-        """Where version 0.1 kept all products together."""
+        """The file in which version 0.1 kept all products."""
         return self.root / "correspondences.h5"
 
     @property
@@ -101,7 +101,7 @@ class Project:
 
     @property
     def renders_index_path(self) -> Path:
-        """What each file in `renders_dir` was made from."""
+        """The index of what each file in `renders_dir` was made from."""
         return self.renders_dir / "renders.json"
 
     @property
@@ -109,22 +109,22 @@ class Project:
         return self.root / "eval"
 
     def frame_path(self, index: int) -> Path:
-        """The file of working frame `index`."""
+        """Return the file of working frame `index`."""
         return self.frames_dir / frame_name(index)
 
-    # --- what they hold -----------------------------------------------------------------------------------------
+    # --- contents -----------------------------------------------------------------------------------------------
     @property
     def num_frames(self) -> int:
         return self.meta.count
 
     @property
     def shots(self) -> list[range]:
-        """The frames of each shot: what lies between two cuts."""
+        """The frames of each shot, from one cut to the next."""
         bounds = [0, *self.meta.cuts, self.num_frames]
         return [range(first, stop) for first, stop in pairwise(bounds)]
 
     def shot(self, frame: int) -> range:
-        """The frames of the shot that a frame is in."""
+        """Return the frames of the shot that contains a frame."""
         return next(shot for shot in self.shots if frame in shot)
 
     @property
@@ -138,15 +138,15 @@ class Project:
         return np.array(self.meta.original_size, np.float64) / np.array(self.meta.size, np.float64)
 
     def to_original(self, pixels: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Working pixels (..., 2) to pixels of the original video, both with centres at integers."""
+        """Convert working pixels (..., 2) to pixels of the original video, both with centres at integers."""
         return (np.asarray(pixels, np.float64) + 0.5) * self.scale - 0.5
 
     def to_working(self, pixels: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Pixels (..., 2) of the original video to working pixels, both with centres at integers."""
+        """Convert pixels (..., 2) of the original video to working pixels, both with centres at integers."""
         return (np.asarray(pixels, np.float64) + 0.5) / self.scale - 0.5
 
     def frame(self, index: int) -> NDArray[np.uint8]:
-        """Working frame `index` as (H, W, 3) uint8 RGB."""
+        """Read working frame `index` as (H, W, 3) uint8 RGB."""
         import cv2
 
         path = self.frame_path(index)
@@ -156,7 +156,7 @@ class Project:
         except OSError as error:
             raise unavailable(path, error) or DamagedError(f"{path} cannot be read: {error}", hint) from error
         size = png_size(data)
-        if size is not None and size != self.size:  # known before it is unpacked
+        if size is not None and size != self.size:  # known before it is decoded
             found, wanted = (f"{width}x{height}" for width, height in (size, self.size))
             raise DamagedError(f"{path} is {found}, the project's frames are {wanted}", hint)
         image = None if size is None else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)

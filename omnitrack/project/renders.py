@@ -1,4 +1,4 @@
-"""What each file among a project's renders was made from: pictures have no room to say it themselves."""
+"""The index of what each of a project's renders was made from, which the files themselves cannot store."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def record_render(
     drawing: Path | None = None,
     words: Sequence[str] = (),
 ) -> None:
-    """Keep the stamp of a render; None where it is unknown. A file outside of the project's renders is the user's own.
+    """Record the stamp of a render. Files outside the project's folder of renders are the user's own: not recorded.
 
     Args:
         project: The project.
         path: The render.
-        stamp: What it was made from.
-        drawing: Where the drawing lay that is on it. It is kept beside the stamp as ``drawing``, and not among its
-            inputs: these know the drawing by its pixels, wherever it lies.
-        words: Of the command line that made it, besides the style and settings; kept as ``words``.
+        stamp: What it was made from; None if unknown.
+        drawing: Path of the drawing in it. It is stored beside the stamp as ``drawing``, not among its inputs, which
+            identify a drawing by its pixels, whatever its path.
+        words: Words of the command line that made it, except style and settings; stored as ``words``.
 
     Raises:
         OmnitrackError: The index cannot be written.
@@ -48,7 +48,7 @@ def record_render(
 
 
 def read_renders(project: Project) -> dict[str, Any]:
-    """What `record_render` kept, by file name; empty where the index is missing or damaged (`index_damage`)."""
+    """Return records of `record_render` by file name; empty if the index is missing or damaged (`index_damage`)."""
     try:
         return _read_index(project)
     except (OSError, ValueError, RecursionError):
@@ -56,7 +56,7 @@ def read_renders(project: Project) -> dict[str, Any]:
 
 
 def index_damage(project: Project) -> OmnitrackError | None:
-    """What is wrong with the index, be it that it cannot be read now; None: nothing, or there is none."""
+    """Return what is wrong with the index, even if it only cannot be read now; None if it is intact or missing."""
     path = project.renders_index_path
     try:
         _read_index(project)

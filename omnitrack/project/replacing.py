@@ -1,4 +1,4 @@
-"""A new file in the place of an old one, which stays whole until then."""
+"""Replacing a file by a new one; the old file stays whole until then."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from omnitrack.errors import OmnitrackError
 
 @contextmanager
 def replacing(path: Path, command: str) -> Iterator[Path]:
-    """A temporary file that takes the place of `path` when the block ends well."""
+    """Yield a temporary file that replaces `path` if the block succeeds."""
     temporary = path.with_name(path.name + ".tmp")
     try:
         with writing_to(path, command):
@@ -26,10 +26,10 @@ def replacing(path: Path, command: str) -> Iterator[Path]:
 
 @contextmanager
 def writing_to(path: Path, command: str) -> Iterator[None]:
-    """Turn a failure to write a file into the error that names it."""
+    """Turn a failure to write a file into an error that names the file."""
     try:
         yield
-    except (OSError, RuntimeError) as error:  # h5py raises either where a file that it reads is damaged
+    except (OSError, RuntimeError) as error:  # h5py raises either if a file that it reads is damaged
         cause = str(getattr(error, "strerror", None) or error).partition("\n")[0].lower()
         raise OmnitrackError(
             f"cannot write {path}: {cause}",
@@ -38,7 +38,7 @@ def writing_to(path: Path, command: str) -> Iterator[None]:
 
 
 def remove_any(path: Path) -> None:
-    """Remove a file, or a directory in its place."""
+    """Remove a file, or a directory at its path."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -1,4 +1,4 @@
-"""What a product was made from, in the form that every product records and staleness is decided on."""
+"""Stamps: what a product was made from, as recorded in every product; they decide whether it is stale."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ FORMAT = 1
 
 
 def is_stamp(value: object) -> TypeGuard[dict[str, Any]]:
-    """Whether something that was read is of the form of a stamp."""
+    """Return whether a value from a file has the form of a stamp."""
     return isinstance(value, dict) and all(isinstance(value.get(key), dict) for key in ("inputs", "settings"))
 
 
 def make_stamp(inputs: Mapping[str, object], settings: Any) -> dict[str, Any]:
-    """Describe the making of a product; two stamps are equal where the product would come out the same.
+    """Describe what a product is made from; two stamps are equal if the product would be the same.
 
     Args:
         inputs: Name of each input and its fingerprint (`FramesMeta.fingerprint`, or `config.fingerprint` of its stamp).
-        settings: The dataclass of settings it was made with, or a plain dict of those that change the result.
+        settings: The dataclass of its settings, or a plain dict of the settings that change the result.
 
     Returns:
         Plain JSON values ``{"format", "inputs", "settings"}``.

@@ -1,13 +1,13 @@
-"""Reading ``products/flow.h5``, the flow of pairs of frames, and ``products/hops.h5``, what of it is wrong.
+"""Reading ``products/flow.h5``, the flow of pairs of frames, and ``products/hops.h5``, where it is wrong.
 
-Layout of the groups (`omnitrack.project.product_file` has that of every product)::
+Layout of the groups (`omnitrack.project.product_file` describes the layout of every product)::
 
     flow  /000003_000007  attribute steps_per_px
               deltas      (2, H, W) int16, one chunk; see `omnitrack.project.flow_codec`
-              confidence  (H, W) uint8, 255 the surest; only where the estimator says how sure it is
-    hops  /000003         which hops from a frame are wrong
+              confidence  (H, W) uint8, 255 the highest; only if the estimator gives a confidence
+    hops  /000003         where hops from a frame are wrong
               targets     (K,) int32 frames that they lead to
-              log_odds    (K, rows, columns) int8, one chunk a target; see `omnitrack.correspondence.hop_reliability`
+              log_odds    (K, rows, columns) int8, one chunk per target; see `omnitrack.correspondence.hop_reliability`
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from omnitrack.project.product_file import ProductFile
 from omnitrack.project.project import Project
 
 CACHE_BYTES = 512 * 2**20
-PATCHES_FROM = 400  # numbers in the part of a flow for each pixel that is asked for: then each by itself is quicker
+PATCHES_FROM = 400  # numbers per queried pixel in the crop of a flow, above which a patch per pixel is faster
 Pair = tuple[int, int]
-Steps = tuple[NDArray[Any], float]  # as it is cached, and steps per unit: a flow takes half the memory of pixels
+Steps = tuple[NDArray[Any], float]  # as cached, and steps per unit: flow takes half the memory of pixels
 
 
 class FlowStore(FlowSource, Closing):
@@ -45,9 +45,9 @@ class FlowStore(FlowSource, Closing):
 
     Args:
         project: The project.
-        cache_bytes: Decoded flow to keep in memory.
-        any_frames: Accept flow that was made from other frames than the project has now.
-        judged: Open the judgement of this flow, where there is one, too.
+        cache_bytes: Memory for cached flow.
+        any_frames: Accept flow that was computed from other frames than the project has now.
+        judged: Also open the estimated reliability of the hops, if there is one of this flow.
 
     Raises:
         OmnitrackError: No flow yet, a damaged or foreign file, another format version, or flow of other frames.
@@ -90,7 +90,7 @@ class FlowStore(FlowSource, Closing):
                 raise
 
     def close(self) -> None:
-        """Close the file; cached flow goes too."""
+        """Close the files and drop the cached flow."""
         self._cache.clear()
         self._file.close()
         if self._hops is not None:
@@ -98,29 +98,29 @@ class FlowStore(FlowSource, Closing):
 
     @property
     def decoded_bytes(self) -> int:
-        """What all of the flow takes as it is cached."""
+        """Memory of all flow as cached."""
         return len(self._pairs) * 2 * INTEGER.itemsize * self.size[0] * self.size[1]
 
     def pairs(self) -> list[Pair]:
-        """The ordered pairs (source, target) whose flow is there, by source and then by target."""
+        """Return the ordered pairs (source, target) that have flow, by source and then by target."""
         return sorted(self._pairs)
 
     def has(self, source: int, target: int) -> bool:
-        """Whether the flow from `source` to `target` is there."""
+        """Return whether there is flow from `source` to `target`."""
         return (source, target) in self._pairs
 
     def partners(self, frame: int) -> Sequence[int]:
-        """Frames whose flow is there both ways, where the pairs were picked for what they show (``keyframe``).
+        """Return the frames with flow both to and from a frame, if its shot is matched by keyframes.
 
-        None otherwise: the pairs of the other choices are used by the distances in ``filter.gaps``.
+        Otherwise no frames: the pairs of other selections are used by the gaps in ``filter.gaps``.
         """
         return self._partners.get(frame, ())
 
     def flow(self, source: int, target: int) -> NDArray[np.float32]:
-        """(H, W, 2) float32 displacement in working pixels from `source` to `target`.
+        """Return the (H, W, 2) float32 displacement in working pixels from `source` to `target`.
 
         Raises:
-            OmnitrackError: The pair was not matched, or its data are damaged.
+            OmnitrackError: The flow of the pair was not computed, or its data are damaged.
         """
         return steps_to_pixels(*self._steps((source, target)))
 
@@ -133,7 +133,7 @@ class FlowStore(FlowSource, Closing):
         return sample(steps_to_pixels(near, steps_per_px), places)
 
     def confidence(self, source: int, target: int) -> NDArray[np.float32] | None:
-        """(H, W) float32 in [0, 1]: what the estimator says of the flow from `source` to `target`; None: nothing.
+        """Return the estimator's confidence, (H, W) float32 in [0, 1], in a flow; None if it gave none.
 
         Raises:
             OmnitrackError: The data are damaged.
@@ -150,7 +150,7 @@ class FlowStore(FlowSource, Closing):
         return sample(near / np.float32(scale), places)
 
     def doubt(self, source: int, target: int) -> NDArray[np.float32] | None:
-        """(rows, columns) float32 log-odds that the flow from `source` to `target` is wrong; None: not judged.
+        """Return (rows, columns) float32 log-odds that the flow from `source` to `target` is wrong; None: not judged.
 
         Raises:
             OmnitrackError: The data are damaged.
@@ -162,10 +162,10 @@ class FlowStore(FlowSource, Closing):
         return decode_log_odds(stored)
 
     def open_hops(self, project: Project) -> None:
-        """Open the judgement of this very flow, where there is one.
+        """Open the estimated reliability of the hops of this flow, if there is one.
 
         Raises:
-            OmnitrackError: It is damaged; the flow itself can still be read.
+            OmnitrackError: Its file is damaged; the flow itself can still be read.
         """
         product = self._hops_product
         if not product.path.exists():
@@ -183,12 +183,12 @@ class FlowStore(FlowSource, Closing):
             raise product.damaged(error) from error
         self._hops = hops
         judged = {(source, int(target)): row for source, found in targets.items() for row, target in enumerate(found)}
-        if judged.keys() == self._pairs:  # otherwise there is more flow now, and every hop is held against all others
+        if judged.keys() == self._pairs:  # otherwise there is more flow now, and each hop is judged against all others
             self.hops_stamp, self._judged = stamp, judged
 
     # --- the files ----------------------------------------------------------------------------------------------
     def _judged_targets(self, group: h5py.Group) -> NDArray[np.int32]:
-        """Frames (K,) that the judged hops from a frame lead to; their log-odds (K, rows, columns) are there."""
+        """Read the frames (K,) that the judged hops from a frame lead to; check that their log-odds are stored."""
         targets = read_array(group, "targets", (range(self._num_frames),), np.int32, 0, self._num_frames - 1)
         if len(targets):
             open_array(group, "log_odds", (len(targets), *CoarseGrid.of(self.size).shape), np.int8)
@@ -213,7 +213,7 @@ class FlowStore(FlowSource, Closing):
         try:
             assert self._hops is not None, "pairs are judged in a file"
             group = plain_member(self._hops, frame_name(pair[0]))
-            dataset = group["log_odds"]  # what it is, was checked when it was opened
+            dataset = group["log_odds"]  # its form was checked when the file was opened
             doubts = dataset[row : row + 1]
             check_found(dataset, doubts)
             return doubts[0], 1.0
@@ -238,7 +238,7 @@ class FlowStore(FlowSource, Closing):
             raise self._damaged_pair(pair, error) from error
 
     def _read_confidence(self, pair: Pair) -> Steps:
-        """Confidence (H, W) as it is stored and its value of the surest; without any element where there is none."""
+        """Read confidence (H, W) as stored, and its highest possible value; an empty array if there is none."""
         try:
             group = plain_member(self._file, group_name(pair))
             if "confidence" not in group:
@@ -252,24 +252,24 @@ class FlowStore(FlowSource, Closing):
 
 
 def _checked(pair: Pair, num_frames: int) -> Pair:
-    """The pair, which is of two frames of the clip."""
+    """Return the pair, checked: two different frames of the clip."""
     if pair[0] == pair[1] or not all(0 <= frame < num_frames for frame in pair):
         raise ValueError(f"there is no pair of frames {pair}")
     return pair
 
 
 def flow_file(project: Project) -> ProductFile:
-    """Where a project keeps its flow."""
+    """Return the file of a project's flow."""
     return ProductFile(project, "flow", "flow")
 
 
 def hops_file(project: Project) -> ProductFile:
-    """Where a project keeps which hops of its flow are wrong."""
+    """Return the file of the estimated reliability of a project's hops."""
     return ProductFile(project, "hops", "filter")
 
 
 def write_flow(group: h5py.Group, encoded: EncodedFlow, confidence: NDArray[np.float32] | None = None) -> None:
-    """Put one flow, and the estimator's confidence (H, W) in [0, 1] in it, into the empty group of its pair."""
+    """Write one flow, and the estimator's confidence (H, W) in [0, 1] in it, to the empty group of its pair."""
     shape = encoded.deltas.shape
     deltas = group.create_dataset(
         "deltas", shape, INTEGER, chunks=shape, shuffle=True, compression="gzip", compression_opts=COMPRESSION
@@ -282,7 +282,7 @@ def write_flow(group: h5py.Group, encoded: EncodedFlow, confidence: NDArray[np.f
 
 
 def write_doubts(file: h5py.File, source: int, log_odds: Mapping[int, NDArray[np.float32]]) -> None:
-    """Put the log-odds (rows, columns) that hops are wrong, by target, into a group of their source frame."""
+    """Write the log-odds (rows, columns) that hops are wrong, by target, to a group of their source frame."""
     group = file.create_group(frame_name(source))
     put_array(group, "targets", np.array(list(log_odds), np.int32))
     if log_odds:
@@ -292,12 +292,12 @@ def write_doubts(file: h5py.File, source: int, log_odds: Mapping[int, NDArray[np
 
 
 def group_name(pair: Pair) -> str:
-    """Name of a pair's group, which sorts like the pair."""
+    """Return the name of a pair's group; names sort like pairs."""
     return f"{pair[0]:06d}_{pair[1]:06d}"
 
 
 def pair_of(name: str) -> Pair:
-    """The pair that `group_name` gave this name."""
+    """Return the pair of a name from `group_name`."""
     source, target = name.split("_")
     pair = int(source), int(target)
     if group_name(pair) != name:

@@ -1,4 +1,4 @@
-"""Reading a file of a project that torch wrote: whole by its checksums, and plain tensors of finite numbers only."""
+"""Reading a project's torch files: verified by their checksums, and only plain tensors of finite numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from omnitrack.errors import OmnitrackError
 from omnitrack.torch_file import load_torch
 
-# What reading raises where a file is not what it has to be.
+# Errors of reading a file that is damaged or has another form.
 NOT_PLAIN = (
     *(OSError, RuntimeError, EOFError, TypeError, ValueError, KeyError, IndexError, AttributeError),
     *(zipfile.BadZipFile, zlib.error, NotImplementedError),
@@ -22,12 +22,12 @@ NOT_PLAIN = (
 
 
 def read_torch_file(path: Path) -> dict[str, Any]:
-    """The dictionary in a file, on the processor. Nothing in it is run.
+    """Read the dictionary in a file to the CPU, without running any code in it.
 
-    Torch itself does not look at the checksums in its files.
+    Torch itself does not verify the checksums in its files.
 
     Raises:
-        OSError: It cannot be read; or others of `NOT_PLAIN`: it is no such file, or damaged.
+        OSError: The file cannot be read; or another error of `NOT_PLAIN`: it has another form, or is damaged.
     """
     with zipfile.ZipFile(path) as archive:
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
@@ -37,7 +37,7 @@ def read_torch_file(path: Path) -> dict[str, Any]:
             raise zipfile.BadZipFile(f"{damaged} in it is damaged")
     try:
         content = load_torch(path)
-    except OmnitrackError as error:  # larger than a file of its size may be
+    except OmnitrackError as error:  # its content is too large for a file of its size
         raise ValueError(error.message) from error
     if not isinstance(content, dict):
         raise ValueError(f"it holds a {type(content).__name__}")
@@ -48,7 +48,7 @@ def read_torch_file(path: Path) -> dict[str, Any]:
 
 
 def _tensors_in(content: object, name: str, seen: set[int]) -> Iterator[tuple[str, Tensor]]:
-    """The tensors in nested dictionaries and lists, with where they are; what is shared is looked at once."""
+    """Yield the tensors in nested dictionaries and lists, with their paths; a shared container is visited once."""
     if isinstance(content, Tensor):
         yield name, content
     elif isinstance(content, (dict, list, tuple)) and id(content) not in seen:

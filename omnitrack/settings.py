@@ -29,10 +29,10 @@ class InitSettings:
     stride: int = setting(1, "take every n-th frame", low=1)
     max_size: int = setting(854, "longest side of the working frames in pixels; 0 keeps the video's size", low=0)
     fps: float = setting(0.0, "frames per second; 0 keeps the video's (24 for images), divided by the stride", low=0)
-    levels: str = setting("auto", "stored values LOW,HIGH that become black and white; auto: by the depth in use")
+    levels: str = setting("auto", "stored values LOW,HIGH that become black and white; auto: the range in use")
     cuts: str = setting(
         "auto",
-        "where new shots begin: auto (hard cuts that are found), none, or frames of the project such as 120,340",
+        "where new shots begin: auto (detected hard cuts), none, or frames of the project such as 120,340",
     )
 
 
@@ -47,7 +47,7 @@ class DisSettings:
     gradient_descent_iterations: int = setting(25, "inverse-search steps per patch", low=1)
     variational_iterations: int = setting(5, "variational refinement steps per level", low=0)
     two_starts: bool = setting(
-        True, "start from the better, at each pixel, of rough searches from a nearer flow and from none"
+        True, "search roughly from a nearer flow and from no motion, and start from the better at each pixel"
     )
 
 
@@ -58,7 +58,7 @@ class RaftSettings:
     weights: str = setting("small", "small or large (downloaded once), or a file in either published layout")
     iterations: int = setting(12, "refinement iterations per pair", low=1)
     side: int = setting(480, "shorter side, in pixels, that smaller frames are enlarged to", low=128)
-    half_precision: bool = setting(True, "iterate in half precision on a GPU, and on a CPU that multiplies bfloat16")
+    half_precision: bool = setting(True, "iterate in half precision on a GPU, and on a CPU with bfloat16 arithmetic")
     batch_pairs: int = setting(0, "pairs at once; 0 takes 16 on a GPU, 1 on a CPU", low=0)
 
 
@@ -71,20 +71,20 @@ class DescriptorSettings:
 
     network: str = setting(
         AUTO_DESCRIPTORS,
-        "what corrects the flow: colour patches, these and the features of features.extractor, or ALIKE; auto: of dis"
-        " flow features where they are dinov2's, else patches in small frames",
+        "what corrects the flow: colour patches, patches and the features of features.extractor, or ALIKE; auto: for"
+        " dis, features if they are dinov2's, else patches in small frames",
         choices=(AUTO_DESCRIPTORS, NO_DESCRIPTORS, PATCHES, FEATURES, ALIKE),
     )
     weights: str = setting(
         "alike-n", "ALIKE's weights: alike-n (downloaded once), or a file of its authors (t, s or n)"
     )
     side: int = setting(
-        480, "approximate shorter side, in pixels, of the frames that are described; at most twice their own", low=32
+        480, "approximate shorter side, in pixels, at which frames are described; at most twice their own", low=32
     )
     reach_px: float = setting(8.0, "initial search radius around the flow, at 256 x 256", low=1)
     margin: float = setting(0.1, "gain in cosine similarity that a correction needs", low=0)
     least_gap: int = setting(1, "smallest gap, in frames, whose flow is corrected", low=1)
-    grid_points: int = setting(131072, "largest number of pixels that are searched for per frame", low=64)
+    grid_points: int = setting(131072, "largest number of pixels per frame that are matched", low=64)
 
 
 LOOKS = "looks"
@@ -97,7 +97,7 @@ class TracksSettings:
 
     path: str = setting("", "file of tracks (npz, pt, h5, json, csv), or a folder or glob of several")
     layout: str = setting("auto", "the tracker whose layout the file has", choices=TRACK_LAYOUTS)
-    width: int = setting(0, "width of the frames that were tracked, where the file does not say; 0: the video's", low=0)
+    width: int = setting(0, "width of the tracked frames, if the file does not say; 0: the video's", low=0)
     height: int = setting(0, "their height", low=0)
     reach_px: float = setting(12.0, "distance from the nearest track, at 256 x 256, of half confidence", low=0.1)
     neighbours: int = setting(8, "nearest tracks that each pixel is interpolated from", low=1)
@@ -113,18 +113,18 @@ class FlowSettings:
     """
 
     estimator: str = setting("dis", "flow estimator: dis, raft, tracks, or the name of an installed plug-in")
-    far_estimator: str = setting("", "estimator for frames far apart; empty: the same one")
-    far_gap: int = setting(8, "smallest gap, in frames, that counts as far apart", low=2)
+    far_estimator: str = setting("", "estimator for distant frames; empty: the same one")
+    far_gap: int = setting(8, "smallest gap, in frames, that counts as distant", low=2)
     far_choice: str = setting(
         LOOKS,
-        "frames far apart: per pixel the estimator of lower photometric error (looks), or far_estimator (far)",
+        "for distant frames: per pixel the estimator of lower photometric error (looks), or far_estimator (far)",
         choices=(LOOKS, "far"),
     )
     pairs: str = setting(
         "auto", "pairs to match: log, exhaustive, window:N or keyframe; auto: log, keyframe in shots of over 200 frames"
     )
     warm_start: bool = setting(True, "start each pair from the flow of the same frame over a shorter gap")
-    surroundings: bool = setting(True, "places without texture follow the motion around them")
+    surroundings: bool = setting(True, "textureless places follow the motion around them")
     workers: int = setting(0, "parallel workers; 0 uses every core", low=0)
     dis: DisSettings = table(DisSettings, "OpenCV's dense inverse search")
     raft: RaftSettings = table(RaftSettings, "the RAFT network")
@@ -149,7 +149,7 @@ class FeatureSettings:
 
     extractor: str = setting("none", "none, xfeat, dinov2, dino, onnx, or the name of an installed plug-in")
     weights: str = setting("", "file of its weights; empty: the published ones, where there are any")
-    block: int = setting(-1, "of dinov2, dino: whose tokens are used, 0 to 11; -1: 5 of dinov2, 11 of dino", low=-1)
+    block: int = setting(-1, "dinov2, dino: transformer block whose tokens are used, 0 to 11; -1: 5 and 11", low=-1)
     side: int = setting(480, "approximate shorter side, in pixels, of the frames that the network sees", low=1)
     onnx: OnnxFeatureSettings = table(OnnxFeatureSettings, "extractor onnx: any dense-feature network")
 
@@ -158,15 +158,15 @@ class FeatureSettings:
 class FilterSettings:
     """Which flow is reliable, and how it is chained over any number of frames."""
 
-    cycle_threshold_px: float = setting(2.0, "largest forward-backward error of a believed hop, at 256 x 256", low=0.1)
+    cycle_threshold_px: float = setting(2.0, "largest forward-backward error of a trusted hop, at 256 x 256", low=0.1)
     gaps: tuple[int, ...] = setting((1, 2, 4, 8, 16), "lengths of the hops that chains are composed of, in frames")
     window: int = setting(0, "farthest target of a chain, in frames; 0 sets no limit below 100 frames, 50 above", low=0)
     grid_points: int = setting(16384, "largest number of grid points per source frame", low=64)
     appearance_threshold: float = setting(
-        0.25, "smallest patch similarity, -1 to 1, of a believed chain where there are no features; -1: no check"
+        0.25, "smallest patch similarity, -1 to 1, of a trusted chain without features; -1: no check"
     )
     feature_threshold: float = setting(
-        0.0, "smallest cosine similarity of a believed chain's features; 0: the extractor's own threshold"
+        0.0, "smallest cosine similarity of a trusted chain's features; 0: the extractor's own threshold"
     )
 
 
@@ -174,13 +174,15 @@ class FilterSettings:
 class MatchSettings:
     """Long-range matches by features. A cosine limit of 0 selects the extractor's own value."""
 
-    enabled: bool = setting(False, "find long-range matches where there are features, and fit to them")
+    enabled: bool = setting(False, "find long-range matches by features, and fit to them")
     least_gap: int = setting(10, "smallest gap, in frames", low=1)
-    pairs_per_frame: int = setting(24, "most later frames that a frame is matched with, sparser with distance", low=1)
+    pairs_per_frame: int = setting(
+        24, "largest number of later frames to match a frame with, sparser with distance", low=1
+    )
     matches_per_pair: int = setting(256, "largest number of matches per pair, spread evenly over the frame", low=4)
     similarity: float = setting(0.0, "smallest cosine similarity of a match", low=0)
     self_similarity: float = setting(
-        0.0, "cosine similarity to a cell of its own frame that makes one ambiguous", low=0
+        0.0, "cosine similarity to another cell of its frame that makes a match ambiguous", low=0
     )
     local_least: float = setting(0.0, "smallest mean cosine similarity to neighbouring cells; -1: no limit", low=-1)
     local_most: float = setting(0.0, "largest mean cosine similarity to neighbouring cells; 2: no limit", low=0)
@@ -210,10 +212,10 @@ class DepthSettings:
 
     source: str = setting("none", "where depth maps come from; none: depth from motion alone", choices=DEPTH_SOURCES)
     path: str = setting("", "the folder of maps, the ONNX file, or the name or folder of a transformers model")
-    channel: str = setting("", "of EXR maps; empty: Z, else depth, V, Y or R in any layer, else the only one")
+    channel: str = setting("", "channel of EXR maps; empty: Z, else depth, V, Y or R in any layer, else the only one")
     kind: str = setting(
         "auto",
-        "larger values are farther (depth) or nearer (inverse); auto: known of the model",
+        "larger values are farther (depth) or nearer (inverse); auto: as known for the model",
         choices=DEPTH_KINDS,
     )
     side: int = setting(
@@ -241,7 +243,7 @@ class CadexSettings:
     time_channels: int = setting(16, "features per time grid", low=1)
     hidden: tuple[int, ...] = setting((32, 16), "widths of each coupling layer's network")
     depth_weight: float = setting(0.2, "weight: a point's depth equals that of the surface it lands on", low=0)
-    depth_prior_weight: float = setting(0.01, "weight: ... and that surface's initial depth", low=0)
+    depth_prior_weight: float = setting(0.01, "weight: a point's depth equals that surface's initial depth", low=0)
     depth_gradient_weight: float = setting(0.01, "weight: depth gradients stay those of the initial depth", low=0)
     occlusion_weight: float = setting(1.0, "weight: a hidden point is behind the surface that hides it", low=0)
     occlusion_margin: float = setting(0.1, "depth by which a hidden point must be behind", low=0)
@@ -286,7 +288,9 @@ class OmniMotionSettings:
     occlusion_threshold: float = setting(0.99, "accumulated weight in front of a point, 0 to 1, that hides it", low=0)
     flow_weight: float = setting(1.0, "weight: predictions agree with the correspondences", low=0)
     photometric_weight: float = setting(10.0, "weight: colours agree with the frame; rises over half of the run", low=0)
-    photometric_gradient_weight: float = setting(0.0, "weight: ... and their gradients, likewise", low=0)
+    photometric_gradient_weight: float = setting(
+        0.0, "weight: colour gradients agree with the frame; rises likewise", low=0
+    )
     depth_range_weight: float = setting(10.0, "weight: points stay between near and far", low=0)
     smoothness_weight: float = setting(20.0, "weight: constant velocity from frame to frame", low=0)
     cycle_weight: float = setting(1.0, "weight, two_networks: mapping there and back is the identity", low=0)
@@ -335,16 +339,16 @@ class FitSettings:
     second_moment_steps: int = setting(20, "steps over which Adam averages squared gradients; published: 1000", low=1)
     flow_gradient_weight: float = setting(0.0, "weight: neighbours move alike; above 0 doubles the work", low=0)
     return_px: float = setting(
-        2.0, "cycle error, at 256 x 256, at which a correspondence weighs half; 0: all weigh the same", low=0
+        2.0, "cycle error, at 256 x 256, at which a correspondence has half its weight; 0: all weigh the same", low=0
     )
     longest_gap: int = setting(0, "largest gap, in frames, of a correspondence; 0: no limit", low=0)
     matches: int = setting(256, "long-range matches per step, where there are any; 0: none", low=0)
     match_weights: tuple[float, ...] = setting(
         (1.0, 0.1, 0.01),
-        "their weights: at the start, from 1/22 of the run, and from 2/22, when outliers are left out",
+        "weights of the matches: at the start, from 1/22 of the run, and from 2/22, when outliers are left out",
     )
     pin_weight: float = setting(1.0, "weight of the pins of --pins", low=0)
-    pin_share: float = setting(0.25, "share of the run that --resume does again for new pins, 0 to 1", low=0)
+    pin_share: float = setting(0.25, "share of the run that --resume repeats for new pins, 0 to 1", low=0)
     correspondences: int = setting(60_000_000, "largest number of correspondences; more are thinned out", low=1)
     sampler: str = setting("regions", "draw points by region and its error, or by pair as published", choices=SAMPLERS)
     hard_share: float = setting(0.8, "share of the samples drawn by error, the rest evenly", low=0)
@@ -372,17 +376,17 @@ class RenderSettings:
     min_side: int = setting(
         0, "enlarge small frames until the shorter side has this many pixels (or the longer 1920); 0: never", low=0
     )
-    legend: bool = setting(True, "say in a corner what colours and marks mean")
+    legend: bool = setting(True, "explain colours and marks in a corner")
     brightness: float = setting(1.0, "brightness of the frame under points, trails and grids, 0 to 1", low=0)
-    radius_px: float = setting(0.0, "radius of a point in pixels of the output; 0: by its size", low=0)
+    radius_px: float = setting(0.0, "radius of a point in pixels of the output; 0: chosen by its size", low=0)
     hidden: bool = setting(True, "draw occluded points, as rings")
     trail: int = setting(12, "frames that a trail reaches back", low=1)
     remove_camera: bool = setting(False, "subtract the camera's motion from the trails")
     grid: int = setting(32, "columns of the grid that is drawn when no tracks are given", low=2)
     frame: int = setting(
-        0, "frame of that grid, of the drawing of --style edit, or that --style stabilise leaves as it is", low=0
+        0, "frame of that grid, of the drawing of --style edit, or that --style stabilise leaves unchanged", low=0
     )
-    side_by_side: bool = setting(False, "show the frame as it is to the left of the drawing")
+    side_by_side: bool = setting(False, "show the original frame to the left of the drawing")
     fps: float = setting(0.0, "frames per second; 0 keeps the project's", low=0)
 
 
@@ -390,7 +394,7 @@ class RenderSettings:
 class MemorySettings:
     """Memory of a clip in progress, divided among the stages. It affects no result but the size of large frames."""
 
-    max_gb: float = setting(4.0, "memory of a clip at work, in GB, of the machine and of a GPU each", low=1)
+    max_gb: float = setting(4.0, "memory of a clip in progress, in GB, on the machine and on a GPU each", low=1)
 
 
 @dataclass(frozen=True)
@@ -400,13 +404,13 @@ class Settings:
     init: InitSettings = table(InitSettings, "which frames of the video become the project")
     flow: FlowSettings = table(FlowSettings, "pairwise optical flow")
     features: FeatureSettings = table(FeatureSettings, "learned features of the frames")
-    filter: FilterSettings = table(FilterSettings, "which flow to believe, and chaining it over any distance")
+    filter: FilterSettings = table(FilterSettings, "which flow is reliable, and chaining it over any distance")
     matching: MatchSettings = table(MatchSettings, "long-range matches by features")
-    depth: DepthSettings = table(DepthSettings, "a depth prior from elsewhere")
+    depth: DepthSettings = table(DepthSettings, "a depth prior from another source")
     fit: FitSettings = table(FitSettings, "the optimisation")
     query: QuerySettings = table(QuerySettings, "tracks from a fitted field")
-    render: RenderSettings = table(RenderSettings, "pictures of tracks and of the field")
-    memory: MemorySettings = table(MemorySettings, "what a clip at work may take")
+    render: RenderSettings = table(RenderSettings, "renders of tracks and of the field")
+    memory: MemorySettings = table(MemorySettings, "memory of a clip in progress")
 
 
 MOVED = {  # names of settings in earlier versions, and their present names

@@ -1,4 +1,4 @@
-"""The executable: its subcommands, and what it does when one of them fails."""
+"""The executable: its subcommands and its error handling."""
 
 from __future__ import annotations
 
@@ -57,17 +57,17 @@ def execute(arguments: list[str]) -> int:
     """Run one command line.
 
     Args:
-        arguments: The words after the program's name.
+        arguments: The command line, without the program's name.
 
     Returns:
-        The exit status: 0 done, 1 a known error, 2 a wrong command line, 130 interrupted, 143 stopped by SIGTERM.
+        The exit status: 0 success, 1 a known error, 2 an invalid command line, 130 interrupted, 143 stopped by SIGTERM.
     """
     forget()
     try:
         status = get_command(app).main(arguments, prog_name="omnitrack", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
-        # whoever read our output has enough; without this the interpreter would complain about the unflushed rest
+        # the reader has closed the pipe; without this the interpreter would complain about unflushed output
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

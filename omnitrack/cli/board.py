@@ -1,4 +1,4 @@
-"""Several clips at work side by side: one live table on a terminal, a line per event anywhere else."""
+"""Progress of several clips in parallel: a live table on a terminal, one line per event elsewhere."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 BAR_CELLS = 16
-LONGEST_NAME = 40  # cells
+LONGEST_NAME = 40  # terminal cells
 REFRESH_PER_SECOND = 4
 
 
 @dataclass
 class _Counts:
-    """How many clips have ended, and how."""
+    """Number of clips that have ended, by outcome."""
 
     total: int | None
     done: int = 0
@@ -34,7 +34,7 @@ class _Counts:
     began: float = field(default_factory=time.monotonic)
 
     def sentence(self, at_work: int) -> str:
-        """`3 of 12 done, 1 failed, 2 at work, 1:20 left`."""
+        """Return, for example, `3 of 12 done, 1 failed, 2 at work, about 1:20 left`."""
         ended, elapsed = self.done + self.failed, time.monotonic() - self.began
         words = [f"{self.done} of {self.total} done" if self.total else f"{self.done} done"]
         words += [f"{self.failed} failed"] * bool(self.failed) + [f"{at_work} at work"] * bool(at_work)
@@ -46,7 +46,7 @@ class _Counts:
 
 
 class LineBoard(Board):
-    """A line per stage, warning and end of a clip, for logs and pipes."""
+    """One line per stage, warning and end of a clip, for logs and pipes."""
 
     def __init__(self, console: Console, total: int | None, verbose: bool) -> None:
         self._console, self._verbose = console, verbose
@@ -84,12 +84,12 @@ class LineBoard(Board):
 
 
 class TableBoard(Board):
-    """A live table: a row for each clip at work, and a line that counts all of them."""
+    """A live table: one row per clip in progress, and a line that counts all clips."""
 
     def __init__(self, console: Console, total: int | None, verbose: bool) -> None:
         self._console, self._verbose = console, verbose
         self._counts = _Counts(total)
-        self._rows: dict[str, tuple[float, ClipState]] = {}  # by clip: since when, and how far
+        self._rows: dict[str, tuple[float, ClipState]] = {}  # by clip: start time and progress
         self._lock = threading.RLock()
         self._live = Live(console=console, get_renderable=self.picture, refresh_per_second=REFRESH_PER_SECOND)
 
@@ -126,7 +126,7 @@ class TableBoard(Board):
             say(self._console, f"{name}: {duration(seconds)}", "done: ", "green")
 
     def picture(self) -> Group:
-        """The table as it is now, no higher than the terminal, and the count of all clips."""
+        """Return the current table, no higher than the terminal, and the count of all clips."""
         with self._lock:
             rows = list(self._rows.items())[: max(1, self._console.height - 2)]
             table = Table(box=None, show_header=False, pad_edge=False)

@@ -1,4 +1,4 @@
-"""How a function becomes a subcommand: common options, examples under its help, and a session as its first argument."""
+"""Turns functions into subcommands: common options, examples below the help, a session as the first argument."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Random seed.")]
 def _common(
     verbose: Verbose = False, quiet: Quiet = False, as_json: AsJson = False, device: Device = "auto", seed: Seed = 0
 ) -> None:
-    """Carries the options that every command has."""
+    """Declare the options that all commands share."""
 
 
 COMMON = tuple(inspect.signature(_common).parameters)
 
 
 class _Examples:
-    """Help that ends with the epilog as it stands, as its Examples block."""
+    """Help text that ends with the unchanged epilog as its Examples block."""
 
     epilog: str | None
 
@@ -57,19 +57,19 @@ class _Examples:
 
 
 class Group(_Examples, TyperGroup):
-    """The executable itself."""
+    """The executable itself: the group of all subcommands."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """The commands in the order of the work, which older releases of typer would sort by name."""
+        """List the commands in workflow order; older releases of typer would sort them by name."""
         return list(self.commands)
 
     def make_context(self, *arguments: Any, **named: Any) -> Any:
-        """Read the command line; typer would turn Ctrl-C into a silent exit."""
+        """Parse the command line; typer would turn Ctrl-C into a silent exit."""
         with _stops_told():
             return super().make_context(*arguments, **named)
 
     def invoke(self, ctx: Any) -> Any:
-        """Read the subcommand's part of the command line, and run it."""
+        """Parse the subcommand's part of the command line and run it."""
         with _stops_told():
             return super().invoke(ctx)
 
@@ -83,10 +83,10 @@ def _stops_told() -> Iterator[None]:
 
 
 class Command(_Examples, TyperCommand):
-    """A subcommand whose help keeps the common options apart."""
+    """A subcommand whose help lists the common options separately."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write arguments, the command's own options and the common ones as three lists."""
+        """Write arguments, the command's own options and the common options as three lists."""
         sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": [], "Common options": []}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
@@ -103,9 +103,9 @@ def add_command(app: typer.Typer, name: str, function: Callable[..., None], exam
     """Register `function(session, ...)` as the subcommand `name` with the common options added.
 
     Args:
-        app: Where to register.
-        name: What the user types.
-        function: First argument a `Session`; its docstring is the help.
+        app: The application that gets the subcommand.
+        name: Name of the subcommand, as the user types it.
+        function: Takes a `Session` as its first argument; its docstring is the help text.
         examples: Lines for the help's Examples block.
     """
     own = _parameters(function)[1:]
@@ -123,6 +123,6 @@ def add_command(app: typer.Typer, name: str, function: Callable[..., None], exam
 
 
 def _parameters(function: Callable[..., None]) -> list[inspect.Parameter]:
-    """The parameters of `function` with their annotations evaluated, as typer wants them."""
+    """Return the parameters of `function` with evaluated annotations, as typer requires."""
     hints = typing.get_type_hints(function, include_extras=True)
     return [p.replace(annotation=hints[p.name]) for p in inspect.signature(function).parameters.values()]

@@ -1,4 +1,4 @@
-"""Values that the shell offers on Tab; nothing here opens more than a directory listing."""
+"""Values that the shell offers on Tab; nothing here reads more than a directory listing."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 DEVICES = ("auto", "cpu", "cuda", "cuda:0")
-ESTIMATOR_ENTRY_POINTS = "omnitrack.flow_estimators"  # spelt here too: where it is defined, OpenCV is imported
+ESTIMATOR_ENTRY_POINTS = "omnitrack.flow_estimators"  # repeated here: the module that defines it imports OpenCV
 PAIRS = ("auto", "log", "exhaustive", "keyframe", "window:8")
 
 
 def values(*choices: str) -> Callable[[str], list[str]]:
-    """A completer for a fixed set."""
+    """Return a completer for a fixed set of values."""
 
     def complete(incomplete: str) -> list[str]:
         return [choice for choice in choices if choice.startswith(incomplete)]
@@ -21,7 +21,7 @@ def values(*choices: str) -> Callable[[str], list[str]]:
 
 
 def projects(incomplete: str) -> list[str]:
-    """Project directories whose path starts with what was typed."""
+    """List the project directories whose path starts with the typed text."""
     head, _, start = incomplete.rpartition("/")
     head = f"{head}/" if incomplete.startswith("/") or head else ""
     try:
@@ -32,7 +32,7 @@ def projects(incomplete: str) -> list[str]:
 
 
 def estimators(incomplete: str) -> list[str]:
-    """The built-in flow estimator and those of installed packages."""
+    """List the built-in flow estimators and those of installed packages."""
     from importlib.metadata import entry_points
 
     plug_ins = [entry.name for entry in entry_points(group=ESTIMATOR_ENTRY_POINTS)]
@@ -40,14 +40,14 @@ def estimators(incomplete: str) -> list[str]:
 
 
 def export_formats(incomplete: str) -> list[str]:
-    """The formats of `omnitrack export`, and those of installed packages."""
+    """List the formats of `omnitrack export`, including those of installed packages."""
     from omnitrack.export.formats import DENSE, format_names
 
     return [name for name in (*format_names(), *DENSE) if name.startswith(incomplete)]
 
 
 def setting_keys(incomplete: str) -> list[str]:
-    """Every setting as ``table.key=``, for --set."""
+    """List every setting as ``table.key=``, for --set."""
     from omnitrack.settings import Settings
 
     return [f"{key}=" for key in _keys(Settings(), "") if key.startswith(incomplete)]

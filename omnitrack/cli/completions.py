@@ -1,7 +1,7 @@
 """The shell completion scripts in ``completions/``: ``python -m omnitrack.cli.completions completions`` writes them.
 
-Each asks the program itself, through typer's protocol, so that plug-ins and projects are completed as well; where the
-program has nothing to offer, the shell completes file names.
+Each script asks the program itself through typer's protocol, so plug-ins and projects are completed as well; if the
+program offers nothing, the shell completes file names.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-# bash breaks words at : and =, which pair specs, devices and settings contain: the words are read from the line
-# instead, and of each answer the part in front of the last break, which bash keeps, is cut off again.
+# bash splits words at : and =, which occur in pair specs, devices and settings. The script therefore splits the line
+# itself, and strips from each answer the part up to the last : or =, which bash keeps.
 BASH = r"""# bash completion for omnitrack: source this file, or put it into ~/.local/share/bash-completion/completions/
 _omnitrack() {
     local IFS=$' \t\n' line=${COMP_LINE:0:COMP_POINT} words word

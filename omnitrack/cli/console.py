@@ -1,4 +1,4 @@
-"""Everything a person reads: messages and errors, on stderr."""
+"""Messages and errors for the user, on stderr."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ if TYPE_CHECKING:
 
     from omnitrack.errors import OmnitrackError
 
-# What moves a cursor, recolours, begins a line or turns the direction of writing; and bytes of a name that are no text.
+# Characters that move the cursor, set colours, start a line or change the text direction, and undecodable bytes.
 _ACTS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def make_console() -> Console:
-    """A console on stderr that never guesses at colours inside text."""
+    """Return a console on stderr without automatic highlighting."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, emoji=False)
 
 
 def say(console: Console, text: str, label: str = "", style: str = "") -> None:
-    """Print `text` in one line, without markup or wrapping, after a coloured label.
+    """Print `text` on one line, without markup or wrapping, after a coloured label.
 
-    Everything that is told passes here: names of files, and what is in files, never act on the terminal.
+    All output passes through here, so file names and file contents cannot control the terminal.
     """
     from rich.text import Text
 
@@ -32,12 +32,12 @@ def say(console: Console, text: str, label: str = "", style: str = "") -> None:
 
 
 def printable(text: str) -> str:
-    r"""Text whose control characters are spelled out: ``\x1b`` for the one that begins a terminal's commands."""
+    r"""Escape the control characters of a text: ``\x1b`` for the one that starts a terminal's escape sequences."""
     return _ACTS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def printable_values(values: Any) -> Any:
-    """Plain values whose texts and names are `printable`."""
+    """Apply `printable` to all texts and keys of plain values."""
     if isinstance(values, dict):
         return {printable_values(key): printable_values(value) for key, value in values.items()}
     if isinstance(values, (list, tuple)):
@@ -54,21 +54,21 @@ def show_error(console: Console, error: OmnitrackError) -> None:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as ``m:ss`` or ``h:mm:ss``."""
+    """Format seconds as ``m:ss`` or ``h:mm:ss``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def number(value: float | str, digits: int = 4) -> str:
-    """A value beside a bar: so many significant digits, large ones whole, text as it is."""
+    """Format a value for a progress bar: `digits` significant digits, large values as integers, text unchanged."""
     if isinstance(value, str):
         return value
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 
 def size_text(count: int) -> str:
-    """Bytes as people write them: ``812 B``, ``1.5 kB``, ``20.7 GB``."""
+    """Format a number of bytes: ``812 B``, ``1.5 kB``, ``20.7 GB``."""
     size, units = float(count), ["B", "kB", "MB", "GB", "TB"]
     while size >= 999.5 and len(units) > 1:
         size /= 1000

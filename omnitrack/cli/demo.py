@@ -21,7 +21,7 @@ Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Project director
 def command(session: Session, directory: Directory = Path("omnitrack-demo"), assignments: Assignments = None) -> None:
     """Run everything on a clip whose motion is known.
 
-    The clip is painted, so the demo ends with its own accuracy beside that of plain flow.
+    The clip is synthetic, so the demo can compare its accuracy with that of plain flow.
     """
     from omnitrack.cli.demo_words import introduction, measures, verdict
 

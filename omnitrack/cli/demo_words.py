@@ -1,4 +1,4 @@
-"""What `omnitrack demo` says, in words: before it starts what will happen, and at its end how well it went."""
+"""The texts of `omnitrack demo`: an introduction before it starts, and its accuracy at the end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MEASURES = (
 
 
 def introduction() -> str:
-    """What the demo will do, and how long each part takes."""
+    """Describe what the demo will do and how long each part takes."""
     lines = [f"  {place} {name:<8}{what:<63}{_about(seconds)}" for place, (name, what, seconds) in enumerate(STAGES, 1)]
     total = sum(seconds for *_, seconds in STAGES)
     return "\n".join(
@@ -40,7 +40,7 @@ def introduction() -> str:
 
 
 def verdict(things: Mapping[str, Thing], method: str, frames: int) -> str:
-    """How well the points on each thing were followed, beside plain flow."""
+    """Report how well the points on each object were tracked, compared with plain flow."""
     points = sum(thing.points for thing in things.values())
     lines = [
         f"{points} points, each followed from the first of {frames} frames that shows it:",
@@ -59,7 +59,7 @@ def verdict(things: Mapping[str, Thing], method: str, frames: int) -> str:
 
 
 def measures(results: Mapping[str, Any], method: str) -> str:
-    """The measures of the TAP-Vid benchmark, each explained in a line."""
+    """Report the metrics of the TAP-Vid benchmark, each with a short explanation."""
     means = {key: results["methods"][key]["mean"] for key in (method, PLAIN)}
     lines = ["As the TAP-Vid benchmark counts it:", f"  {'':<11}omnitrack  {PLAIN_WORDS}"]
     for name, key, factor, words in MEASURES:

@@ -13,7 +13,7 @@ omnitrack doctor --json                         to paste into a bug report
 def command(session: Session) -> None:
     """Show versions, devices, extras and plug-ins.
 
-    Says how to get what is missing.
+    Tells how to install what is missing.
     """
     from omnitrack.stages.doctor import examine
 

@@ -100,8 +100,8 @@ def command(
 ) -> None:
     """Score trackers on a TAP-Vid dataset.
 
-    One table of AJ, delta_avg, OA, TC and seconds; baselines use the same flow. Every method has its own
-    defaults and preset; what an ablation changes wins over --preset and --set.
+    Prints one table of AJ, delta_avg, OA, TC and seconds; baselines use the same flow. Every method has its own
+    defaults and preset; the changes of an ablation take precedence over --preset and --set.
     """
     size, directories = _size(resolution), _named_directories(predictions or [])
     ablations = expand_ablations(ablation or [])

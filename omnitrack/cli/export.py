@@ -127,10 +127,10 @@ def command(
     matte: Matte = None,
     bits: Bits = None,
 ) -> None:
-    """Write tracks, or the field's motion of every pixel, as other programs read them.
+    """Write tracks, or the field's motion of every pixel, in formats of other programs.
 
-    Coordinates, frame numbers and marks are the target's own: y up from the bottom left corner for Nuke and Blender,
-    y down from a pixel's centre for napari, fractions of the frame for TAP-Vid.
+    Coordinates, frame numbers and marks follow the target's conventions: y up from the bottom left corner for Nuke and
+    Blender, y down from a pixel's centre for napari, fractions of the frame for TAP-Vid.
     """
     path = None if output is None or output == "-" else Path(output)
     opened = session.project(project)
@@ -158,7 +158,7 @@ def command(
 
 
 def _matte(matte: str | None, frame: int | None) -> tuple[Path | None, int]:
-    """The image of a matte, and its frame or the one of the other formats."""
+    """Return a matte's image and frame; without a matte, None and the frame of --frame."""
     from omnitrack.stages.export_dense import parse_matte
 
     if matte is None:

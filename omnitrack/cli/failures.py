@@ -1,4 +1,4 @@
-"""The one place where exceptions become ``error:`` and ``hint:``."""
+"""The only place where exceptions become ``error:`` and ``hint:``."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ RESUMED_BY_FLAG = ("fit",)
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, by which Slurm, systemd and Docker end a process: it stops the work as Ctrl-C does."""
+    """SIGTERM, which Slurm, systemd and Docker send to end a process; it stops the work like Ctrl-C."""
 
 
 class Interrupted(Exception):
-    """Ctrl-C or SIGTERM inside a command; typer would leave on a `KeyboardInterrupt` without a word.
+    """Ctrl-C or SIGTERM inside a command; on a `KeyboardInterrupt` typer would exit silently.
 
     Args:
-        by: What stopped it.
+        by: The exception that stopped the command.
     """
 
     def __init__(self, by: KeyboardInterrupt) -> None:
@@ -30,7 +30,7 @@ class Interrupted(Exception):
 
 
 def stop_on_sigterm() -> None:
-    """Let SIGTERM stop this process as Ctrl-C does; what was finished is saved."""
+    """Let SIGTERM stop this process like Ctrl-C; finished work is saved."""
 
     def stop(*_: object) -> None:
         raise Terminated
@@ -39,15 +39,15 @@ def stop_on_sigterm() -> None:
 
 
 def explain(error: BaseException, arguments: list[str], kept: str = "") -> OmnitrackError:
-    """Say what went wrong and what to type next.
+    """Turn an exception into an error message and a hint about what to type next.
 
     Args:
-        error: Anything that a command let through.
+        error: Any exception that a command did not catch.
         arguments: The command line, without the program's name.
-        kept: Names what was finished before it was stopped, and stays; empty: nothing.
+        kept: Names the work that was finished before the stop and is kept; empty if there is none.
 
     Returns:
-        A known failure; an unexpected one says so.
+        A known error; the message of an unexpected one states that.
     """
     if isinstance(error, (KeyboardInterrupt, Interrupted)):
         by = error.by if isinstance(error, Interrupted) else error
@@ -58,19 +58,19 @@ def explain(error: BaseException, arguments: list[str], kept: str = "") -> Omnit
         stopped = OmnitrackError(f"{word}; {told}", hint)
         stopped.exit_status = status
         return stopped
-    if hasattr(error, "format_message"):  # click's own, which typer vendors from 0.26 on: no common class to name
+    if hasattr(error, "format_message"):  # from click; typer vendors it from 0.26 on, so there is no common class
         return _usage(error)
     return diagnose(error)
 
 
 def resume_command(arguments: list[str]) -> str:
-    """The command line that goes on where this one stopped."""
+    """Return the command line that resumes where this one stopped."""
     by_flag = bool(arguments) and arguments[0] in RESUMED_BY_FLAG and "--resume" not in arguments
     return shlex.join(["omnitrack", *arguments, *(["--resume"] if by_flag else [])])
 
 
 def _usage(error: Any) -> UsageError:
-    """A click exception in our wording: what is wrong, then the nearest right thing or where to read about it."""
+    """Reword a click exception: what is wrong, then the closest valid choice or where to read about it."""
     possibilities = getattr(error, "possibilities", None)
     message, _, suggestion = error.format_message().partition(". Did you mean ")
     if possibilities:

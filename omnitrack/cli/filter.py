@@ -17,7 +17,7 @@ def command(
     max_memory: MaxMemory = None,
     assignments: Assignments = None,
 ) -> None:
-    """Decide which matches to believe.
+    """Decide which matches to trust.
 
     Cycle, appearance and occlusion checks, and chaining over several gaps, give every match a confidence.
     """

@@ -43,8 +43,8 @@ def command(
 ) -> None:
     """Fit the motion field to the matches.
 
-    Metrics go to fit/metrics.jsonl. Checkpoints are kept, on Ctrl-C too: go on with --resume. With --resume --pins only
-    the last part of a fit is done again, and the field goes through the places that were set by hand.
+    Metrics go to fit/metrics.jsonl. Checkpoints are saved, also on Ctrl-C: continue with --resume. With --resume --pins
+    only the last part of a fit is repeated, and the field passes through the positions that were set by hand.
     """
     from omnitrack.stages.fit import fit_field
 
@@ -57,7 +57,7 @@ def command(
 
 
 def _pins(project: Project, source: str) -> NDArray[np.float32]:
-    """The pins of a file of tracks, or of the page."""
+    """Read the pins of a file of tracks, or of the page of omnitrack view."""
     from omnitrack.stages.fit_pins import pairs_of_pins, read_pins
 
     if source != VIEW:

@@ -24,7 +24,7 @@ def command(
 ) -> None:
     """Compute optical flow between pairs of frames.
 
-    Pairs that are there already are kept, so an interrupted run goes on where it stopped.
+    Existing pairs are kept, so an interrupted run resumes where it stopped.
     """
     from omnitrack.stages.flow import compute_flow
 

@@ -15,9 +15,9 @@ WRONG = "red"  # damaged, in use
 
 
 def command(session: Session, project: ProjectArgument = HERE) -> None:
-    """Show what a project holds and what to do next.
+    """Show what a project contains and what to do next.
 
-    What is stale is named with the reason and the command that renews it.
+    Stale products are listed with the reason and the command that renews them.
     """
     from omnitrack.stages.cuts import cuts_sentence
     from omnitrack.stages.info import inspect_project

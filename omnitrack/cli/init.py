@@ -43,9 +43,9 @@ def command(
     max_memory: MaxMemory = None,
     assignments: Assignments = None,
 ) -> None:
-    """Make a project directory of a video.
+    """Make a project directory from a video.
 
-    It holds the frames and a commented omnitrack.toml. An existing project is never overwritten.
+    It contains the frames and a commented omnitrack.toml. An existing project is never overwritten.
     """
     from omnitrack.stages.init import init_project
     from omnitrack.stages.shots import init_shots

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share; those of every command are in `omnitrack.cli.command`."""
+"""Arguments and options that several commands share; the options of all commands are in `omnitrack.cli.command`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Value = TypeVar("Value", str, list[str], None)
 
 
 def one_of(*choices: str) -> Callable[[Value], Value]:
-    """A check that every given value is among `choices`; anything else is a usage error with a did-you-mean."""
+    """Return a check that every value is one of `choices`; anything else is a usage error with a suggestion."""
 
     def check(value: Value) -> Value:
         words: list[str] = [value] if isinstance(value, str) else value or []
@@ -51,7 +51,7 @@ VideoArgument = Annotated[
 
 
 def _gigabytes(value: str | None) -> str | None:
-    """An amount of memory as the setting has it."""
+    """Convert an amount of memory to the form of the setting."""
     try:
         return None if value is None else str(parse_gb(value))
     except OmnitrackError as error:
@@ -151,7 +151,7 @@ Steps = Annotated[int | None, typer.Option(min=1, metavar="N", help="Optimisatio
 
 
 def style_option(*styles: str) -> Any:
-    """The option --style with these choices."""
+    """Return the option --style with these choices."""
     return typer.Option(
         metavar="STYLE",
         help=f"What to draw: {', '.join(styles)}.",

@@ -74,7 +74,7 @@ def command(
 ) -> None:
     """Draw tracks over time, the losses of a fit or an evaluation as diagrams.
 
-    Few tracks are in one diagram, many on a page of small ones. Needs matplotlib, an extra.
+    A few tracks share one diagram; many are drawn on a page of small ones. Needs matplotlib, an extra.
     """
     if unit is not None and scale is None:
         raise UsageError(f"--unit {unit} needs the length of a pixel in it", f"for example --scale 0.65 --unit {unit}")
@@ -92,7 +92,7 @@ def command(
 
 
 def _checked(plot: str | None, results: Path | None, of_tracks: list[str]) -> str:
-    """What to show, by what is given: the results of an evaluation, and options that tracks alone have a use for."""
+    """Return the plot to draw; refuse results or track options that do not fit it."""
     plot = plot or (EVAL_PLOT if results is not None else "tracks")
     if plot == EVAL_PLOT and results is None:
         raise UsageError(f"--of {EVAL_PLOT} needs --results FILE", "make it: omnitrack eval DATASET -o results.json")
@@ -128,7 +128,7 @@ def _tracks(
         found, default = load_tracks(tracks), _beside(tracks, plot)
     elif opened is not None:
         found, default = last_tracks(opened), opened.plots_dir / f"{plot}.png"
-    if opened is not None and not found.fps:  # a .csv does not say it
+    if opened is not None and not found.fps:  # a .csv does not store it
         found = replace(found, fps=opened.meta.fps)
     return plot_tracks(found, plot, output or default, scale_of(*scale), labels)
 

@@ -1,4 +1,4 @@
-"""Progress on stderr: live bars on a terminal, one plain line per 10 % anywhere else."""
+"""Progress on stderr: live bars on a terminal, one plain line per 10 % elsewhere."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from omnitrack.progress import Board, Progress, Task
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-SPEED_SECONDS = 600.0  # over which the time left is reckoned; pieces that take 20 s each are no change of speed
+SPEED_SECONDS = 600.0  # window for the estimate of the time left; long enough for steps of 20 s each
 
 
 def make_progress(console: Console, quiet: bool, verbose: bool) -> Progress:
-    """The progress that fits where stderr goes; `quiet` gives the silent one."""
+    """Return the kind of progress that suits stderr; with `quiet`, the silent one."""
     if quiet:
         return Progress()
     return BarProgress(console, verbose) if console.is_terminal else LineProgress(console, verbose)
 
 
 class _Clock:
-    """How far a task is: its count, speed and time left."""
+    """The progress of a task: its count, speed and time left."""
 
     def __init__(self, name: str, total: int, done: int, unit: str) -> None:
         self.name, self.total, self.done, self.unit = name, total, done, unit
@@ -49,11 +49,11 @@ class _Clock:
 
     @property
     def rate(self) -> float:
-        """Steps per second of this run; what an earlier run did does not count."""
+        """Steps per second of this run; steps of an earlier run do not count."""
         return (self.done - self._first_done) / max(self.elapsed, 1e-9)
 
     def pace(self) -> list[str]:
-        """Speed, and the time left or, at the end, the time it took."""
+        """Return the speed, and the time left or, at the end, the elapsed time."""
         left = max(self.total - self.done, 0)
         speed = [f"{number(self.rate)}/s"]
         if not left:
@@ -62,7 +62,7 @@ class _Clock:
 
 
 class _ConsoleProgress(Progress):
-    """What both kinds share: notes and warnings, numbers of stages, and a closing line where that was asked for."""
+    """Base of both kinds: notes and warnings, stage numbers, and a closing line per task if verbose."""
 
     def __init__(self, console: Console, verbose: bool) -> None:
         self.console = console
@@ -84,11 +84,11 @@ class _ConsoleProgress(Progress):
 
     @property
     def is_planned(self) -> bool:
-        """Whether several stages follow one another."""
+        """Whether `plan` has announced a sequence of stages."""
         return bool(self._planned)
 
     def numbered(self, stage: str) -> str:
-        """`2/6 flow`, as wide as the widest of them; of a stage that is not planned the name alone."""
+        """Return `2/6 flow`, padded to the longest name; for a stage that is not planned, its name alone."""
         if stage not in self._planned:
             return stage
         width = max(map(len, self._planned))
@@ -101,7 +101,7 @@ class _ConsoleProgress(Progress):
 
 # --- lines ------------------------------------------------------------------------------------------------------
 class LineProgress(_ConsoleProgress):
-    """One plain line per 10 %, for logs and pipes; one before each planned stage."""
+    """One plain line per 10 % and before each planned stage, for logs and pipes."""
 
     def __init__(self, console: Console, verbose: bool) -> None:
         super().__init__(console, verbose)
@@ -112,7 +112,7 @@ class LineProgress(_ConsoleProgress):
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        if name in self._planned and not self._inside:  # a stage of a stage has no line
+        if name in self._planned and not self._inside:  # a nested stage has no line
             self.note(self.numbered(name).rstrip())
         self._inside += 1
         try:
@@ -147,9 +147,9 @@ def _line(clock: _Clock, values: dict[str, float | str]) -> str:
 
 # --- bars -------------------------------------------------------------------------------------------------------
 class BarProgress(_ConsoleProgress):
-    """Live bars, and a live table of the values that a task reports (losses) where it is all that was asked for.
+    """Live bars and, if no stages are planned, a live table of the values that a task reports (losses).
 
-    A stage has one line, which shows the task that is at work in it, and a moving bar where none is.
+    A stage has one line, which shows its current task, or a moving bar between tasks.
     """
 
     def __init__(self, console: Console, verbose: bool) -> None:
@@ -168,7 +168,7 @@ class BarProgress(_ConsoleProgress):
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        if self._stage is not None:  # a stage of a stage: the outer one has the line
+        if self._stage is not None:  # a nested stage: the outer one has the line
             yield
             return
         bars, label, began = self._opened(), self.numbered(name), time.monotonic()
@@ -182,7 +182,7 @@ class BarProgress(_ConsoleProgress):
             self._closed()
 
     def close(self, clock: _Clock) -> None:
-        """End one task; the bars come to rest when the outermost one has ended."""
+        """End one task; the bars stop when the outermost task or stage has ended."""
         self._closed()
         self.finished(clock)
 
@@ -226,22 +226,22 @@ def _count(clock: _Clock) -> str:
 
 
 class _TimeLeft(TimeRemainingColumn):
-    """`12:34 left`; nothing where that is not known, or nothing is left."""
+    """`12:34 left`; empty if the time is unknown or none is left."""
 
     def render(self, task: RichTask) -> Text:
-        """The text for a row."""
+        """Return the text for a row."""
         left = super().render(task)
         return Text() if task.finished or not task.time_remaining else left.append(" left")
 
 
 class _Bars(RichProgress):
-    """rich's bars with a table of values below: a row per 10 %, and the newest."""
+    """rich's bars with a table of values below: one row per 10 %, and the latest values."""
 
     def __init__(self, console: Console) -> None:
         self._names: tuple[str, ...] = ()
         self._kept: list[list[str]] = []
         self._newest: list[str] = []
-        super().__init__(  # asks for the renderables at once
+        super().__init__(  # calls get_renderables immediately
             SpinnerColumn("dots" if console.encoding.startswith("utf") else "line", finished_text=" "),
             TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=16),
@@ -253,36 +253,36 @@ class _Bars(RichProgress):
         )
 
     def begin(self, label: str, clock: _Clock, row: TaskID | None = None) -> TaskID:
-        """Show a task in a row of its own, or in that of its stage."""
+        """Show a task in its own row, or in the row of its stage."""
         if row is None:
             return self.add_task(label, total=clock.total, completed=clock.done, count=_count(clock))
         self.reset(row, total=clock.total, completed=clock.done, description=label, count=_count(clock))
         return row
 
     def rest(self, row: TaskID, stage: str) -> None:
-        """Show that a stage is between two of its tasks; how much the last one did stays."""
+        """Show that a stage is between two of its tasks; the count of the last one stays."""
         task = self.tasks[self.task_ids.index(row)]
         self.reset(row, description=stage, **task.fields)
-        task.total = None  # which `reset` takes for no change
+        task.total = None  # `reset` would take None as no change
 
     def end(self, row: TaskID, stage: str, seconds: float) -> None:
-        """Leave the line of a stage with its time."""
+        """Complete the line of a stage and keep its elapsed time."""
         self.update(row, description=stage, total=1, completed=1)
         self.tasks[self.task_ids.index(row)].finished_time = seconds
 
     def show_values(self, clock: _Clock, values: dict[str, float | str], keep: bool) -> None:
-        """Put `values` in the last row of the table; `keep` leaves it there."""
+        """Put `values` in the last row of the table; `keep` makes that row permanent."""
         self._names = ("step", *values, f"{clock.unit}/s")
         self._newest = [str(clock.done), *(number(value, 3) for value in (*values.values(), clock.rate))]
         if keep:
             self._kept.append(self._newest)
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        """The bars, then the table once there is something to show."""
+        """Yield the bars, then the table once it has values."""
         yield self.make_tasks_table(self.tasks)
         if self._newest:
             table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 1, 0, 0))
-            for name in self._names:  # one word a line: the losses of cadex fit into 80 columns
+            for name in self._names:  # one word per line: the losses of cadex fit into 80 columns
                 table.add_column(name.replace("_", "\n"), justify="right", vertical="bottom", no_wrap=True)
             rows = self._kept if self._kept[-1:] == [self._newest] else [*self._kept, self._newest]
             for row in rows:

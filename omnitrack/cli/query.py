@@ -81,8 +81,8 @@ def command(
 ) -> None:
     """Follow points through the clip.
 
-    Points are pixels x,y of the original video, counted from 0 at the centre of the first one, on frame T.
-    A pin corrects a track: it goes through there, and what lies between is solved again. Tracks are counted from 0.
+    Points are pixels x,y of the original video on frame T; 0,0 is the centre of the first pixel.
+    A pin corrects a track (numbered from 0): it passes through the pin, and everything in between is solved again.
     """
     from omnitrack.stages.query import query_tracks
     from omnitrack.stages.query_points import build_pins, build_queries, parse_frames

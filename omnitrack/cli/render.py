@@ -76,8 +76,8 @@ def command(
 ) -> None:
     """Draw tracks, the fitted motion or a drawing of your own as a video.
 
-    Hidden points are drawn as rings; a drawing moves with the surface it is on, and is hidden where that is.
-    stabilise holds the camera still, or a point or a mask.
+    Hidden points are drawn as rings; a drawing moves with its surface and is hidden where the surface is hidden.
+    stabilise holds the camera, a point or a mask still.
     """
     from omnitrack.stages.render import render
     from omnitrack.stages.render_inputs import RenderInputs

@@ -84,8 +84,8 @@ def command(
 ) -> None:
     """Do everything in one go, from a video to a render.
 
-    init, flow, filter, fit, query and render; what is done already is kept. Of several videos, one that fails
-    says why, and the others go on.
+    Runs init, flow, filter, fit, query and render; finished work is kept. If one of several videos fails, the
+    reason is shown and the others continue.
     """
     with session.starting():
         from omnitrack.stages.run_many import RunOptions
@@ -168,7 +168,7 @@ def _many(
 
 
 def _show(session: Session, report: RunManyReport) -> None:
-    """Each clip's outcome in a line; everything in JSON."""
+    """Show one line per finished run and a summary, or the whole report as JSON."""
     if session.as_json:
         session.report(report)
         return

@@ -1,4 +1,4 @@
-"""What every command shares: its common options, where it reports, and how it reads a project and its settings."""
+"""What all commands share: the common options, reporting, and access to a project and its settings."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Session:
     """One run of one command.
 
     Args:
-        verbose: Tell more, and show tracebacks.
+        verbose: Print more, and tracebacks.
         quiet: Print errors only.
-        as_json: Reports go to stdout as JSON.
-        device: Where to compute: auto, cpu, cuda or cuda:N.
+        as_json: Write reports to stdout as JSON.
+        device: Device to compute on: auto, cpu, cuda or cuda:N.
         seed: Random seed.
     """
 
@@ -41,14 +41,14 @@ class Session:
         self.console = make_console()
         self.progress: Progress = make_progress(self.console, quiet, verbose)
         if not verbose:
-            warnings.simplefilter("ignore")  # of libraries, about their own matters
+            warnings.simplefilter("ignore")  # from libraries, about internals
         if device.startswith("cuda"):
             from omnitrack.device import pick_device
 
-            pick_device(device)  # a GPU that is not there is said at once, by every command
+            pick_device(device)  # every command reports a missing GPU immediately
 
     def starting(self) -> AbstractContextManager[object]:
-        """A moving line on a terminal while large packages are loaded, which takes seconds where the disk is cold."""
+        """Show a spinner on a terminal while large packages load, which takes seconds with a cold disk cache."""
         silent = self.quiet or not self.console.is_terminal
         return nullcontext() if silent else self.console.status("starting")
 
@@ -65,7 +65,7 @@ class Session:
         flags: Mapping[str, object] | None = None,
         preset: str | None = None,
     ) -> Settings:
-        """Settings: the preset where one is named, then the file at `path`, ``--set``, and a command's own flags.
+        """Load the settings: the preset if one is named, then the file at `path`, ``--set``, and a command's own flags.
 
         Flags that were not given are None.
         """
@@ -74,7 +74,7 @@ class Session:
         return load_settings(path, overrides, preset=preset)
 
     def report(self, report: Any, next_command: str | None = None) -> None:
-        """Show what a stage returned (a dataclass or a dict): JSON to stdout if asked for, else lines to stderr."""
+        """Show the report of a stage (a dataclass or a dict): JSON on stdout if requested, else lines on stderr."""
         values = report if isinstance(report, dict) else dataclasses.asdict(report)
         if self.as_json:
             self.data(values)
@@ -84,9 +84,9 @@ class Session:
             self.say(next_command, "next: ", "bold green")
 
     def table(self, results: dict[str, Any]) -> None:
-        """Show evaluation results: a table to stderr (markdown where that is no terminal), JSON to stdout if asked.
+        """Show evaluation results: a table on stderr (markdown if not a terminal), or JSON on stdout if requested.
 
-        Verbose shows every video.
+        With --verbose the table has a row per video.
         """
         from omnitrack.evaluation.table import markdown_table, rich_table
 
@@ -101,17 +101,17 @@ class Session:
                 self.say(line)
 
     def data(self, values: Any) -> None:
-        """Write plain values to stdout as JSON; what is not finite, which JSON has no word for, becomes null."""
+        """Write plain values to stdout as JSON; non-finite numbers, which JSON cannot represent, become null."""
         json.dump(_finite(values), sys.stdout, indent=2, default=str, allow_nan=False)
         sys.stdout.write("\n")
 
     def say(self, text: str, label: str = "", style: str = "") -> None:
-        """Tell the person at the terminal, unless that one wants quiet."""
+        """Print a line for the user, unless --quiet is set."""
         if not self.quiet:
             say(self.console, text, label, style)
 
     def say_lines(self, text: str) -> None:
-        """As `say`, a text of the program's own that has several lines."""
+        """Print each line of one of the program's own texts with `say`."""
         for line in text.split("\n"):
             self.say(line)
 
@@ -139,6 +139,6 @@ def _finite(value: Any) -> Any:
 
 
 def command_line(command: str, project: str | Path, *more: str) -> str:
-    """What to type for `command` on `project`; the current directory needs no naming."""
+    """Return the command line for `command` on `project`; the current directory is omitted."""
     named = [] if str(project) == "." else [str(project)]
     return shlex.join(["omnitrack", command, *named, *more])

@@ -80,7 +80,7 @@ def command(
 def _opened(
     session: Session, clip: str, flags: dict[str, int | None], assignments: list[str] | None, preset: str | None
 ) -> tuple[Project, Settings]:
-    """The project that `clip` is or becomes, and its settings."""
+    """Open the project `clip`, or make one from the video `clip`; return it with its settings."""
     from omnitrack.project.project import FRAMES_NAME, SETTINGS_NAME, Project
 
     root, given = Path(clip), [name for name, value in flags.items() if value is not None]

@@ -1,4 +1,4 @@
-"""Places in the canonical volume as colours."""
+"""Positions in the canonical volume as colours."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from omnitrack.drawing.palette import position_colours
 
-SQUARES = 24  # along the longer side: large enough to follow by eye, small enough that a slip of some pixels shows
-EDGE_SHARPNESS = 8.0  # of the squares; their edges blend over about a twelfth of one
-DARK_SQUARE, FAR = 0.85, 0.8  # brightness of every other square, and of the far end
+SQUARES = 24  # along the longer side: large enough to follow by eye, small enough to reveal a slip of a few pixels
+EDGE_SHARPNESS = 8.0  # of the squares; their edges blend over about a twelfth of a square
+DARK_SQUARE, FAR = 0.85, 0.8  # brightness of every other square, and of the far end of the volume
 
 
 def canonical_colours(
@@ -20,16 +20,16 @@ def canonical_colours(
     high: NDArray[np.floating],
     opacity: NDArray[np.floating],
 ) -> NDArray[np.uint8]:
-    """Colour surfaces by where they are in the canonical volume: a surface keeps its colour as long as it is tracked.
+    """Colour surfaces by their position in the canonical volume: a surface keeps its colour while it is tracked.
 
-    Hue and lightness by x and y (`position_colours`), darker with distance (z), under a chequer of squares that are
-    fixed to x and y: where the field lets a surface slip, the squares visibly slide over it.
+    x and y give hue and lightness (`position_colours`); colours darken with distance (z). A checkerboard is fixed to x
+    and y: where the field lets a surface slip, the squares visibly slide over it.
 
     Args:
         places: (H, W, 3) x, y and z; smaller z is nearer.
-        low: (3,) begin of the colours; with `high` fixed for a clip, its frames stay comparable.
-        high: (3,) end of the colours; what lies outside has those of the nearest end.
-        opacity: (H, W) in [0, 1]: how dense the volume is there; it fades to black where it is thin.
+        low: (3,) start of the colour range; if it and `high` are fixed for a clip, its frames stay comparable.
+        high: (3,) end of the colour range; positions outside get the colours of the nearest end.
+        opacity: (H, W) in [0, 1]: density of the volume; colours fade to black where it is thin.
 
     Returns:
         (H, W, 3) uint8 RGB.

@@ -1,8 +1,8 @@
-"""A drawing with transparency, carried over the pixels of another frame and laid over it.
+"""Drawings with transparency, warped to other frames and composited over them.
 
 Convention:
-    A layer is (H, W, 4) float32 RGBA in [0, 1] whose colours are multiplied by their alpha, so that resampling mixes
-    colours by how much of them there is. Pixels (x, y) have their centres at integers.
+    A layer is (H, W, 4) float32 RGBA in [0, 1] with premultiplied alpha, so that resampling weights colours by their
+    opacity. Pixels (x, y) have their centres at integers.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-SPECK_CELLS = 3  # the median's window: single cells vanish, edges and what is two cells wide stay
-JUMP_CELLS = 2.0  # neighbours that part by more than this many of their spacings are on two surfaces
+SPECK_CELLS = 3  # window of the median: removes single cells, keeps edges and parts that are two cells wide
+JUMP_CELLS = 2.0  # neighbours whose displacements differ by more than this are on two surfaces
 
 Layer = NDArray[np.float32]
 
 
 def make_layer(image: NDArray[Any], size: tuple[int, int]) -> Layer:
-    """An RGBA image as a layer of another size.
+    """Convert an RGBA image to a layer of another size.
 
     Args:
-        image: (h, w, 4) of unsigned integers, their largest value being full.
+        image: (h, w, 4) unsigned integers; the largest value of their type stands for 1.
         size: (width, height) of the layer; the image is stretched to it.
     """
     layer: Layer = np.asarray(image / np.float32(np.iinfo(image.dtype).max), np.float32)
@@ -38,10 +38,10 @@ def make_layer(image: NDArray[Any], size: tuple[int, int]) -> Layer:
 def without_specks(
     displacement: NDArray[np.floating], visible: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Displacement and visibility by the median of each cell's neighbourhood; single wrong cells would fray a drawing.
+    """Median-filter displacement and visibility; single wrong cells would fray a drawing.
 
     Args:
-        displacement: (h, w, 2); a cell where it is not finite becomes still and invisible.
+        displacement: (h, w, 2); cells that are not finite count as zero and invisible.
         visible: (h, w) bool.
 
     Returns:
@@ -55,18 +55,18 @@ def without_specks(
 
 
 def carry_layer(layer: Layer, displacement: NDArray[np.floating], visible: NDArray[np.bool_]) -> Layer:
-    """Draw a layer over another frame, given where that frame's pixels are in the frame of the layer.
+    """Warp a layer to another frame, given the positions of that frame's pixels in the frame of the layer.
 
-    A pixel takes what the layer shows at its place, and as much of it as it is visible there. Displacement and
-    visibility are known on a coarse grid that covers the frame; between its four nearest cells both are interpolated
-    linearly, which makes soft edges. Cells that have parted from the interpolated displacement are on another surface:
-    they keep their own, so that an edge between two surfaces does not show what lies between their places.
+    A pixel samples the layer at its position there, weighted by its visibility. Displacement and visibility are given
+    on a coarse grid that covers the frame, and interpolated linearly between the four nearest cells, which makes soft
+    edges. A cell whose displacement differs too much from the interpolated one is on another surface and keeps its own,
+    so that an edge between two surfaces does not show what lies between their positions in the layer.
 
     Args:
         layer: (H, W, 4).
-        displacement: (h, w, 2) from a cell of this frame to its place in the frame of the layer, in pixels of the
-            layer; finite.
-        visible: (h, w) bool: the cell is seen in the frame of the layer.
+        displacement: (h, w, 2) from a cell of this frame to its position in the frame of the layer, in pixels of
+            the layer; finite.
+        visible: (h, w) bool: whether the cell is visible in the frame of the layer.
 
     Returns:
         (H, W, 4).
@@ -90,13 +90,13 @@ def carry_layer(layer: Layer, displacement: NDArray[np.floating], visible: NDArr
 
 
 def lay_over(picture: NDArray[np.uint8], layer: Layer) -> NDArray[np.uint8]:
-    """A picture (H, W, 3) with a layer of its size over it."""
+    """Composite a layer over a picture (H, W, 3) of the same size."""
     behind = picture * (1 - layer[..., 3:])
     return np.rint(np.clip(behind + 255 * layer[..., :3], 0, 255)).astype(np.uint8)
 
 
 def _nearest_two(length: int, cells: int) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """For each of `length` pixels the cell before and the one after it, both with their share; they cover one span."""
+    """For each of `length` pixels, the cells before and after it with their weights; both cover the same span."""
     place = (np.arange(length) + 0.5) * (cells / length) - 0.5
     before = np.floor(place).astype(np.int64)
     share = (place - before).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A map of motion on a coarse grid, at the size of the picture: smooth within a surface, sharp between two."""
+"""Upsampling of a coarse motion map to the size of a picture: smooth within a surface, sharp between surfaces."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from omnitrack.drawing.edit import JUMP_CELLS
 def enlarge_motion(
     displacement: NDArray[np.floating], seen: NDArray[np.bool_], size: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Displacement and visibility for every pixel of a larger picture.
+    """Upsample displacement and visibility to every pixel of a larger picture.
 
     Convention:
-        Grid and picture cover one span: a cell's centre is that of its pixels.
+        Grid and picture cover the same area: the centre of a cell is the centre of its pixels.
 
     Args:
         displacement: (h, w, 2) in cells, finite.
-        seen: (h, w) bool.
+        seen: (h, w) bool: whether a cell is visible.
         size: (width, height) of the picture.
 
     Returns:
-        (H, W, 2) in pixels of the picture, interpolated linearly; but where that parts from the nearest cell by more
-        than neighbours of one surface do, the nearest cell's. (H, W) visibility in [0, 1], with soft edges.
+        (H, W, 2) in pixels of the picture: interpolated linearly, or the nearest cell's displacement where the two
+        differ by more than neighbours on one surface do. (H, W) visibility in [0, 1], with soft edges.
     """
     rows, columns = seen.shape
     stretch = np.array(size, np.float32) / np.array((columns, rows), np.float32)

@@ -13,7 +13,7 @@ def flow_colours(flow: NDArray[np.floating], limit_px: float) -> NDArray[np.uint
 
     Args:
         flow: (H, W, 2) pixels, (x, y).
-        limit_px: Length that gets the full colour; longer ones are darkened. One limit for a whole clip keeps its
+        limit_px: Length that gets the full colour; longer vectors are darkened. One limit for a whole clip keeps its
             frames comparable.
 
     Returns:
@@ -22,7 +22,7 @@ def flow_colours(flow: NDArray[np.floating], limit_px: float) -> NDArray[np.uint
     wheel = flow_wheel()
     u, v = flow[..., 0] / max(limit_px, 1e-6), flow[..., 1] / max(limit_px, 1e-6)
     radius = np.hypot(u, v)[..., None]
-    # Their code divides the turn into 54 steps instead of 55, which leaves a seam in motion to the right.
+    # The authors' code divides the full turn into 54 steps instead of 55: a seam at motion to the right.
     place = (np.arctan2(-v, -u) / np.pi + 1) / 2 * len(wheel)
     below = np.floor(place).astype(int)
     share = (place - below)[..., None]

@@ -1,4 +1,4 @@
-"""What the colours and marks of a picture mean, in a small box in its lower left corner."""
+"""Legends of a picture's colours and marks, in a small box in its lower left corner."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from omnitrack.drawing.flow import flow_colours
 from omnitrack.drawing.scale import scale_colours
 from omnitrack.drawing.tracks import draw_points
 
-LEAST_SIDE = 160  # px: in smaller pictures there is no room
+LEAST_SIDE = 160  # px: smaller pictures get no legend
 TEXT_HEIGHT = 0.026  # of the shorter side, at least 9 px
-LARGEST_SHARE = 1 / 3  # of the height that a legend of many rows may have
+LARGEST_SHARE = 1 / 3  # of the picture's height, for a legend of several rows
 FONT_HEIGHT_PX = 21.0  # of OpenCV's font at scale 1
 PAPER, PAPER_STRENGTH, INK = (20, 20, 24), 0.65, (240, 240, 240)
-EXAMPLE = np.array([[120, 200, 255]], np.uint8)  # the colour of example points
+EXAMPLE = np.array([[120, 200, 255]], np.uint8)  # colour of example points
 
 Picture = NDArray[np.uint8]
 Entry = tuple[Picture | None, str]
 
 
 def add_legend(picture: Picture, entries: Sequence[Entry]) -> Picture:
-    """The picture with a box of entries, each a small picture and a text; unchanged where it is too small.
+    """Add a box of entries, each a small picture and a text; a picture that is too small stays unchanged.
 
     Args:
         picture: (H, W, 3) uint8 RGB.
-        entries: Side by side, in as many rows as they need, but not over more than a third of the picture.
+        entries: Drawn side by side, in as many rows as needed and as fit into a third of the picture's height.
     """
     if min(picture.shape[:2]) < LEAST_SIDE or not entries:
         return picture
@@ -45,7 +45,7 @@ def add_legend(picture: Picture, entries: Sequence[Entry]) -> Picture:
 
 
 def point_entries(picture: Picture, hidden: bool) -> list[Entry]:
-    """Seen points are discs, hidden ones rings."""
+    """Return entries for visible points (discs) and, if `hidden`, for occluded points (rings)."""
     side = _line(picture)
     tile = np.full((side, side, 3), PAPER, np.uint8)
     middle, radius = np.array([[side / 2 - 0.5, side / 2 - 0.5]]), 0.28 * side
@@ -55,7 +55,7 @@ def point_entries(picture: Picture, hidden: bool) -> list[Entry]:
 
 
 def label_entries(picture: Picture, labels: Mapping[str, NDArray[np.uint8]]) -> list[Entry]:
-    """A disc in the colour (3,) of each label."""
+    """Return a disc in the colour (3,) of each label."""
     side = _line(picture)
     tile = np.full((side, side, 3), PAPER, np.uint8)
     middle, seen = np.array([[side / 2 - 0.5, side / 2 - 0.5]]), np.array([True])
@@ -63,7 +63,7 @@ def label_entries(picture: Picture, labels: Mapping[str, NDArray[np.uint8]]) -> 
 
 
 def scale_entries(picture: Picture, low: str, high: str) -> list[Entry]:
-    """The colours from `low` to `high`."""
+    """Return a bar of the colours from `low` to `high`."""
     side = _line(picture)
     ramp = np.broadcast_to(np.linspace(0, 1, 5 * side), (side, 5 * side))
     bar = scale_colours(ramp)
@@ -72,7 +72,7 @@ def scale_entries(picture: Picture, low: str, high: str) -> list[Entry]:
 
 
 def wheel_entries(picture: Picture, limit_px: float) -> list[Entry]:
-    """Directions of motion, full at `limit_px` pixels a frame."""
+    """Return a wheel of motion directions, with full colours at `limit_px` pixels per frame."""
     side = 3 * _line(picture)
     y, x = np.mgrid[:side, :side].astype(np.float32) * (2 / (side - 1)) - 1
     wheel = flow_colours(np.stack([x, y], -1), 1.0)
@@ -81,7 +81,7 @@ def wheel_entries(picture: Picture, limit_px: float) -> list[Entry]:
 
 
 def text_height(picture: Picture) -> float:
-    """Of capital letters that read well on a picture, in pixels."""
+    """Height of legible capital letters on a picture, in pixels."""
     return max(9.0, TEXT_HEIGHT * min(picture.shape[:2]))
 
 
@@ -90,7 +90,7 @@ def _line(picture: Picture) -> int:
 
 
 def _in_rows(cells: Sequence[Picture], width: int) -> list[Picture]:
-    """Cells side by side, in rows that are not wider than the picture where that is possible."""
+    """Arrange cells side by side in rows no wider than the picture; a wider cell is cropped."""
     rows: list[list[Picture]] = [[]]
     for cell in cells:
         if rows[-1] and sum(other.shape[1] for other in rows[-1]) + cell.shape[1] > width:
@@ -106,7 +106,7 @@ def _widened(row: Picture, width: int) -> Picture:
 
 
 def _cell(mark: Picture | None, text: str, line: int) -> Picture:
-    """One entry on paper."""
+    """Draw one entry on the background of the box."""
     scale = line / 2 / FONT_HEIGHT_PX
     (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     height = line if mark is None else max(line, mark.shape[0])

@@ -1,4 +1,4 @@
-"""Names beside points.
+"""Names drawn beside points.
 
 Convention:
     Pixels (x, y) are those of the picture, centres at integers.
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from omnitrack.drawing.legend import FONT_HEIGHT_PX, text_height
 
-FONT = cv2.FONT_HERSHEY_SIMPLEX  # it has the letters of ASCII
+FONT = cv2.FONT_HERSHEY_SIMPLEX  # it has ASCII characters only
 OUTLINE = (20, 20, 24)
 GAP = 1.8  # from a point to its name, in radii of the point
 
@@ -28,14 +28,14 @@ def draw_names(
     colours: NDArray[np.uint8],
     radius: float,
 ) -> Picture:
-    """Write names beside points, to the right where there is room, else to the left; none leaves the picture.
+    """Write names beside points, to the right if there is room, else to the left, inside the picture.
 
     Args:
         picture: (H, W, 3) uint8 RGB.
-        pixels: (N, 2) points; what is not finite or not on the picture has no name.
-        names: One for each point; an empty one is not written.
+        pixels: (N, 2) positions; points that are not finite or lie outside the picture get no name.
+        names: One per point; an empty name is not written.
         colours: (N, 3) RGB.
-        radius: Of the points, in pixels.
+        radius: Radius of the points in pixels.
     """
     drawn = picture.copy()
     height, width = picture.shape[:2]

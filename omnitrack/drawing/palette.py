@@ -1,4 +1,4 @@
-"""Which colour stands for what: a place, a direction of motion, a depth."""
+"""Colours of positions, labels and directions of motion, and the size of markers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-# Oklch (Ottosson 2020): equal steps look equally large, so no part of the frame gets louder colours than another.
+# Oklch (Ottosson 2020) is perceptually uniform, so no part of the frame gets more prominent colours than another.
 HUE_RANGE_DEG = (20.0, 320.0)  # across the frame, short of a full turn so that the left differs from the right
 LIGHTNESS_RANGE = (0.9, 0.68)  # from the top of the frame to the bottom
 CHROMA = 0.19
-# Hues of Baker et al., "A Database and Evaluation Methodology for Optical Flow", IJCV 2011, and the steps between them.
-# Okabe and Ito, "Color Universal Design", 2008, without black: told apart by whoever sees few colours, too.
+# Okabe and Ito, "Color Universal Design", 2008, without black: distinguishable with colour vision deficiencies, too.
 LABEL_COLOURS = (
     (230, 159, 0),
     (86, 180, 233),
@@ -22,18 +21,19 @@ LABEL_COLOURS = (
     (213, 94, 0),
     (204, 121, 167),
 )
-GOLDEN_ANGLE_DEG = 137.50776  # from hue to hue of more labels than that: no two fall together
+GOLDEN_ANGLE_DEG = 137.50776  # between the hues of further labels, so that no two coincide
 UNLABELLED = (170, 170, 170)
+# Hues of Baker et al., "A Database and Evaluation Methodology for Optical Flow", IJCV 2011, and the steps between them.
 WHEEL_STEPS = (15, 6, 4, 11, 13, 6)
 WHEEL_CORNERS = ((255, 0, 0), (255, 255, 0), (0, 255, 0), (0, 255, 255), (0, 0, 255), (255, 0, 255))
 
 
 def position_colours(points: NDArray[np.floating], box: tuple[float, float, float, float]) -> NDArray[np.uint8]:
-    """Colour places so that neighbours look alike and far ones differ: hue by x, lightness by y.
+    """Colour positions so that neighbours get similar colours and distant ones differ: hue by x, lightness by y.
 
     Args:
         points: (N, 2) pixels.
-        box: (left, top, right, bottom) in pixels, what the colours spread over.
+        box: (left, top, right, bottom) in pixels of the area that the colours span.
 
     Returns:
         (N, 3) uint8 RGB.
@@ -47,7 +47,7 @@ def position_colours(points: NDArray[np.floating], box: tuple[float, float, floa
 
 
 def label_colours(count: int) -> NDArray[np.uint8]:
-    """(count, 3) uint8 RGB that are told apart: seven of a list, and more around the hues at three lightnesses."""
+    """(count, 3) distinct uint8 RGB: seven from a list, more around the hue circle at three lightnesses."""
     turns = np.arange(max(0, count - len(LABEL_COLOURS)))
     hue = np.deg2rad(GOLDEN_ANGLE_DEG * turns)
     lightness = np.choose(turns % 3, (0.8, 0.65, 0.9))
@@ -56,7 +56,7 @@ def label_colours(count: int) -> NDArray[np.uint8]:
 
 
 def oklab_to_rgb(lab: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Oklab (..., 3) to sRGB (..., 3) uint8, clipped to what a screen can show.
+    """Convert Oklab (..., 3) to sRGB (..., 3) uint8, clipped to its gamut.
 
     Source:
         Björn Ottosson, "A perceptual color space for image processing", 2020.
@@ -77,7 +77,7 @@ def oklab_to_rgb(lab: NDArray[np.floating]) -> NDArray[np.uint8]:
 
 
 def flow_wheel() -> NDArray[np.float32]:
-    """(55, 3) RGB in [0, 255] once around the colour wheel of Baker et al., from red over yellow, green and blue."""
+    """(55, 3) RGB in [0, 255] around the colour wheel of Baker et al., from red through yellow, green and blue."""
     corners = np.array((*WHEEL_CORNERS, WHEEL_CORNERS[0]), np.float32)
     parts = [
         begin + (end - begin) * np.floor(255 * np.arange(steps) / steps)[:, None] / 255
@@ -87,5 +87,5 @@ def flow_wheel() -> NDArray[np.float32]:
 
 
 def marker_radius(size: tuple[int, int]) -> float:
-    """Radius in pixels at which a point of a (width, height) picture reads well without hiding what is under it."""
+    """Radius in pixels of points that are easy to see on a (width, height) picture without hiding much of it."""
     return max(2.0, 0.2 * math.sqrt(min(size)))

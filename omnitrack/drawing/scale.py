@@ -1,4 +1,4 @@
-"""One number a pixel, depth or confidence, as colours in which equal steps look equally large."""
+"""One number per pixel, depth or confidence, as perceptually uniform colours."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-SPECK_PX = 5  # side of the median that takes specks away, and leaves edges
-SOFTNESS_PX = 1.0  # standard deviation of what hides the texels
+SPECK_PX = 5  # side of the median filter that removes specks and keeps edges
+SOFTNESS_PX = 1.0  # standard deviation of the Gaussian that hides the texels
 
 
 def scale_colours(share: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Colours (H, W, 3) of numbers (H, W) from 0, dark blue, to 1, yellow.
+    """Colour numbers (H, W) from 0 (dark blue) to 1 (yellow) as (H, W, 3) uint8 RGB.
 
     Source:
         Smith and van der Walt, "A Better Default Colormap for Matplotlib", 2015 (viridis).
@@ -25,7 +25,7 @@ def depth_colours(depth: NDArray[np.floating], near: float, far: float) -> NDArr
 
     Args:
         depth: (H, W), smaller is nearer.
-        near: Depth of the nearest colour; with `far` fixed for a clip, its frames stay comparable.
+        near: Depth of the nearest colour; if it and `far` are fixed for a clip, its frames stay comparable.
         far: Depth of the farthest colour.
 
     Returns:
@@ -35,6 +35,6 @@ def depth_colours(depth: NDArray[np.floating], near: float, far: float) -> NDArr
 
 
 def smooth_depth(depth: NDArray[np.floating]) -> NDArray[np.float32]:
-    """A depth map (H, W) without specks and without the blocks of its texels; edges stay where they are."""
+    """Remove specks and the blocks of texels from a depth map (H, W); edges stay in place."""
     median = cv2.medianBlur(np.asarray(depth, np.float32), SPECK_PX)
     return np.asarray(cv2.GaussianBlur(median, (0, 0), SOFTNESS_PX), np.float32)

@@ -2,7 +2,7 @@
 
 Convention:
     Pixels (x, y) are those of the picture that is drawn on, centres at integers; drawing is anti-aliased and exact to
-    1/16 pixel. Pictures are (H, W, 3) uint8 RGB and are returned as new ones.
+    1/16 pixel. Pictures are (H, W, 3) uint8 RGB; results are new pictures.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 SUBPIXEL_BITS = 4
-EDGE_PX = 0.5  # by which OpenCV's anti-aliased discs come out larger than asked for
+EDGE_PX = 0.5  # by which OpenCV's anti-aliased discs exceed the requested radius
 OUTLINE = (20, 20, 24)
 HIDDEN_STRENGTH = 0.35  # of a trail or mesh line where the point is occluded
 REACH_PX = 16000.0  # OpenCV's fixed-point coordinates overflow far outside the picture
-STRETCH_LIMIT = 3.0  # a mesh line this many times its first length joins two things that have parted
+STRETCH_LIMIT = 3.0  # a mesh line longer than this many times its first length joins two separated objects
 
 Picture = NDArray[np.uint8]
 
@@ -39,8 +39,8 @@ def draw_points(
         pixels: (N, 2) positions; those that are not finite are left out.
         visible: (N,) bool.
         colours: (N, 3) RGB.
-        radius: Of a disc, in pixels.
-        hidden: Draw occluded points at all.
+        radius: Radius of a disc in pixels.
+        hidden: Whether to draw occluded points.
     """
     canvas = picture.copy()
     centres, drawable = _fixed_point(pixels)
@@ -64,11 +64,11 @@ def draw_trails(
     colours: NDArray[np.uint8],
     thickness: int = 1,
 ) -> Picture:
-    """Draw where points have come from: lines that fade with age, faint where the point was occluded.
+    """Draw the recent paths of points: lines that fade with age, faint where the point was occluded.
 
     Args:
         picture: What to draw on.
-        paths: (N, L, 2) positions, oldest first, the last one now.
+        paths: (N, L, 2) positions, the oldest first, the current one last.
         visible: (N, L) bool.
         colours: (N, 3) RGB.
         thickness: Of the lines in pixels.
@@ -93,7 +93,7 @@ def draw_mesh(
     lengths: NDArray[np.floating],
     thickness: int = 1,
 ) -> Picture:
-    """Draw the lines between neighbouring points of a grid, as the motion has warped it.
+    """Draw a grid as warped by the motion: lines between neighbouring points.
 
     Convention:
         Pixels are (x, y) of the image that is drawn on, centres at integers.
@@ -101,11 +101,11 @@ def draw_mesh(
     Args:
         picture: What to draw on.
         pixels: (N, 2) positions.
-        visible: (N,) bool; a line breaks off half-way to an occluded end, and is left out between two.
+        visible: (N,) bool; a line stops halfway to an occluded end, and is left out between two occluded ends.
         colours: (N, 3) RGB; a line takes the mean of its ends.
         edges: (E, 2) indices of points, from `grid_edges`.
         lengths: (E,) lengths of the edges in the query frame, in pixels of the picture; lines that have stretched to
-            several times theirs are left out.
+            several times this length are left out.
         thickness: Of the lines in pixels.
     """
     begin, end = pixels[edges[:, 0]], pixels[edges[:, 1]]
@@ -118,13 +118,13 @@ def draw_mesh(
 
 
 def grid_edges(queries: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Find the neighbours in queries that lie on regular grids.
+    """Find neighbouring points among queries on regular grids.
 
     Args:
-        queries: (N, 3) rows (t, x, y); each frame's points make a grid of their own.
+        queries: (N, 3) rows (t, x, y); the points of each frame form a separate grid.
 
     Returns:
-        (E, 2) indices of points that are next to one another in a row or a column; empty where there is no grid.
+        (E, 2) indices of points that are adjacent in a row or a column; empty if there is no grid.
     """
     edges: list[tuple[int, int]] = []
     rounded = np.round(queries, 2)
@@ -169,14 +169,14 @@ def camera_motion(tracks: NDArray[np.floating], visible: NDArray[np.bool_], thre
 
 
 def without_camera(paths: NDArray[np.floating], maps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Carry each past position along with the camera to the present, so that what stands still leaves no trail.
+    """Move each past position with the camera to the last frame, so that static points leave no trail.
 
     Args:
-        paths: (N, L, 2) positions, the last one now.
+        paths: (N, L, 2) positions, the current one last.
         maps: (L, 3, 3) from `camera_motion` for the same frames; the first one is not used.
 
     Returns:
-        (N, L, 2) positions in the picture of the last frame.
+        (N, L, 2) positions in the last frame.
     """
     carried = np.array(paths, np.float64)
     onward = np.eye(3)
@@ -195,7 +195,7 @@ def _draw_lines(
     strength: float,
     thickness: int,
 ) -> Picture:
-    """Lines from (N, 2) to (N, 2) for the chosen rows, blended over the picture with one strength in [0, 1]."""
+    """Draw lines from (N, 2) to (N, 2) for the chosen rows, blended over the picture with one strength in [0, 1]."""
     starts, drawable = _fixed_point(begin)
     stops, reachable = _fixed_point(end)
     rows = np.flatnonzero(chosen & drawable & reachable)
@@ -208,7 +208,7 @@ def _draw_lines(
 
 
 def _fixed_point(pixels: NDArray[np.floating]) -> tuple[list[tuple[int, int]], NDArray[np.bool_]]:
-    """OpenCV's fixed-point coordinates, and which of the points can be drawn."""
+    """Convert points to OpenCV's fixed-point coordinates, and find those that can be drawn."""
     drawable = np.isfinite(pixels).all(-1) & (np.abs(np.nan_to_num(pixels)) < REACH_PX).all(-1)
     fixed = np.rint(np.where(drawable[:, None], pixels, 0) * (1 << SUBPIXEL_BITS)).astype(int)
     return [(x, y) for x, y in fixed.tolist()], drawable

@@ -1,1 +1,1 @@
-"""TAP-Vid data sets, metrics and baselines."""
+"""TAP-Vid datasets, metrics and baselines."""

@@ -1,7 +1,7 @@
-"""The ablations of the two papers as settings, and the numbers that the papers print for them.
+"""The ablations of the two papers as settings, and the numbers that the papers report for them.
 
-An ablation takes one idea out of a method. All of a method's ablations, and the whole method beside them, are scored
-on the field alone: fused with the measured flow, as tracks are otherwise, the differences would hardly show.
+An ablation removes one component of a method. All of a method's ablations, and the whole method beside them, are
+scored on the field alone: the usual fusion with the measured flow would hide most of the differences.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 from omnitrack.errors import OmnitrackError, closest_hint
 from omnitrack.evaluation.table import COLUMNS
 
-WHOLE = "field-alone"  # the row of the whole method, which is not the method's normal row: that one is fused
+WHOLE = "field-alone"  # row of the whole method without fusion; the method's normal row is fused
 
-# Where the numbers were seen; the papers themselves could not be had, so these are quotes of them.
+# Sources of the numbers; the papers themselves were not accessible, so these are quotations of them.
 # OmniMotion: https://jung217.github.io/CvHub/iccv/2023/omnimotion.html, section 4, which quotes the ablations' AJ only.
 OMNIMOTION = (
     "OmniMotion, arXiv 2306.05422, ablation study as quoted by others: full-length DAVIS at the published size of run"
 )
 # CaDeX++: https://github.com/zhaoyang97/Paper-Notes-en, with a copy in https://github.com/M0rtzz/Paper-Notes, both at
-# docs/ECCV2024/3d_vision/track_everything_everywhere_fast_and_robustly.md, "Ablation Study". It does not say on which
-# videos. The study's fourth row, "No CaDeX++" (48.2, 65.4, 80.1, 0.97), takes out more than the couplings' splines, as
-# its name says, and so stands beside no row here.
+# docs/ECCV2024/3d_vision/track_everything_everywhere_fast_and_robustly.md, "Ablation Study". It does not name the
+# videos. The study's fourth row, "No CaDeX++" (48.2, 65.4, 80.1, 0.97), removes more than the couplings' splines, as
+# its name says, so no row here corresponds to it.
 CADEX = (
     "CaDeX++, arXiv 2403.17931, ablation study as quoted by others: its full method has AJ 48.6, that of the paper's "
     "main table (full-length DAVIS at the published size of run) 59.4"
@@ -32,15 +32,15 @@ CADEX = (
 
 @dataclass(frozen=True)
 class Ablation:
-    """A method without one of its ideas, or the whole method to compare with.
+    """A method without one of its components, or the whole method for comparison.
 
     Attributes:
         method: Name of the method.
-        name: Of the ablation; `WHOLE` for the whole method.
-        text: What it takes out.
-        changes: The settings that take it out, ``{"fit.hard_share": 0.0}``.
-        published: The paper's numbers in the order of `COLUMNS`, shares in [0, 1]; None where none was found.
-        source: Where they are from.
+        name: Name of the ablation; `WHOLE` for the whole method.
+        text: What it removes.
+        changes: The settings that remove it, ``{"fit.hard_share": 0.0}``.
+        published: The paper's numbers in the order of `COLUMNS`, shares in [0, 1]; None for a number not found.
+        source: Source of the published numbers.
     """
 
     method: str
@@ -57,12 +57,12 @@ class Ablation:
 
     @property
     def overrides(self) -> dict[str, Any]:
-        """All settings that it is run with, whatever else is set."""
+        """The settings that it fixes, which take precedence over all others."""
         return {"fit.method": self.method, "query.fuse": False, **self.changes}
 
     @property
     def numbers(self) -> dict[str, Any] | None:
-        """The published numbers as results have them, with their source; None where there are none."""
+        """The published numbers in the format of results, with their source; None if there are none."""
         return {**dict(zip(COLUMNS, self.published, strict=True)), "source": self.source} if self.published else None
 
 
@@ -126,14 +126,14 @@ _ALL = (
     Ablation("cadex", "affine-couplings", "affine maps for splines", {"fit.cadex.coupling": "affine"}),
 )
 ABLATIONS: dict[str, Ablation] = {ablation.row: ablation for ablation in _ALL}
-NAMES = (*dict.fromkeys(ablation.method for ablation in _ALL), *ABLATIONS)  # what the command line takes
+NAMES = (*dict.fromkeys(ablation.method for ablation in _ALL), *ABLATIONS)  # what the command line accepts
 
 
 def expand_ablations(names: Sequence[str]) -> list[str]:
-    """The rows that names stand for, each method's whole field first and none of them twice.
+    """Expand names to rows without duplicates, each method's whole field before its ablations.
 
     Args:
-        names: A method, for all its ablations, or one ablation as ``METHOD/NAME``.
+        names: Each is a method, for all its ablations, or one ablation as ``METHOD/NAME``.
 
     Raises:
         OmnitrackError: There is no such ablation.

@@ -1,4 +1,4 @@
-"""Trackers that need no fit, on the same flow: what a fitted field has to beat."""
+"""Trackers that use the same flow but no fit: the baselines that a fitted field has to beat."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ DIRECT_THRESHOLD_PX = 3.0
 CHAIN_THRESHOLD_PX = 1.5
 MULTIGAP_THRESHOLD_PX = 2.0
 MULTIGAP_GAPS = (1, 2, 4, 8, 16)
-UNJUDGED = HopPrices(hop=0.05, doubt=0.0, inconsistent=20.0, hidden=50.0, most_wrong=1.0)  # by cycle errors alone
+UNJUDGED = HopPrices(hop=0.05, doubt=0.0, inconsistent=20.0, hidden=50.0, most_wrong=1.0)  # by cycle error alone
 
-Frames = Callable[[int], NDArray[np.uint8]]  # gives frame t as (H, W, 3) uint8 RGB
+Frames = Callable[[int], NDArray[np.uint8]]  # returns frame t as (H, W, 3) uint8 RGB
 
 
 class Baseline(Protocol):
-    """Tracks queries by flow alone; arguments and result as `track_direct`."""
+    """Tracks queries by flow alone; arguments and result as in `track_direct`."""
 
     def __call__(
         self,
@@ -46,14 +46,14 @@ def track_direct(
     progress: Progress = SILENT,
     frame: Frames | None = None,
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """Flow straight from the query frame to each frame; occluded where the cycle error is over 3 px at 256 x 256.
+    """Track by direct flow from the query frame to each frame; occluded if the cycle error is over 3 px at 256 x 256.
 
     Args:
-        flows: Has every pair with a query frame in it, both ways.
+        flows: Contains every pair with a query frame, in both directions.
         queries: (N, 3) rows (t, x, y), pixels.
         num_frames: T.
-        progress: Hears of each query frame.
-        frame: Gives frame t as (H, W, 3) uint8 RGB, to those that look at frames.
+        progress: Receives an update per query frame.
+        frame: Returns frame t as (H, W, 3) uint8 RGB, for baselines that use images.
 
     Returns:
         tracks (N, T, 2) in pixels and visible (N, T).
@@ -76,9 +76,9 @@ def track_chain(
     progress: Progress = SILENT,
     frame: Frames | None = None,
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """Adjacent flows composed; occluded for good after a cycle error over 1.5 px at 256 x 256.
+    """Track by composing adjacent flows; occluded for good after a cycle error over 1.5 px at 256 x 256.
 
-    Arguments and result as `track_direct`; `flows` has the adjacent pairs.
+    Arguments and result as in `track_direct`; `flows` contains the adjacent pairs.
     """
     return _track_chained(flows, queries, num_frames, progress, (1,), CHAIN_THRESHOLD_PX, UNJUDGED)
 
@@ -90,12 +90,12 @@ def track_multigap(
     progress: Progress = SILENT,
     frame: Frames | None = None,
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """The best of many compositions over gaps of 1, 2, 4, 8 and 16 frames (`omnitrack.correspondence.chaining`).
+    """Track by the best chains over gaps of 1, 2, 4, 8 and 16 frames (`omnitrack.correspondence.chaining`).
 
-    Where frames are given, points that are lost are found again (`omnitrack.correspondence.recovery`).
+    If `frame` is given, lost points are found again (`omnitrack.correspondence.recovery`).
 
-    Arguments and result as `track_direct`; `flows` has the pairs at those gaps, both ways, and how likely they are
-    wrong: what a fit is fed.
+    Arguments and result as in `track_direct`; `flows` contains the pairs at those gaps in both directions, with their
+    doubt: the same input as for a fit.
     """
     if frame is None:
         return _track_chained(flows, queries, num_frames, progress, MULTIGAP_GAPS, MULTIGAP_THRESHOLD_PX, CAUTIOUS)
@@ -114,7 +114,7 @@ def track_multigap_plain(
     progress: Progress = SILENT,
     frame: Frames | None = None,
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """As `track_multigap`, but hops are believed by their cycle error alone, whatever the clip's other hops say."""
+    """Like `track_multigap`, but hops are trusted by their cycle error alone, and lost points are not found again."""
     return _track_chained(flows, queries, num_frames, progress, MULTIGAP_GAPS, MULTIGAP_THRESHOLD_PX, UNJUDGED)
 
 
@@ -143,13 +143,13 @@ def _track_chained(
 
 
 def _at_query(queries: NDArray[np.floating], num_frames: int) -> tuple[Array, NDArray[np.bool_]]:
-    """Tracks (N, T, 2) that stand still at their queries, visible everywhere."""
+    """Return tracks (N, T, 2) that stand still at their queries, visible everywhere."""
     start = np.asarray(queries, np.float32)[:, None, 1:]
     return np.repeat(start, num_frames, axis=1), np.ones((len(queries), num_frames), bool)
 
 
 def _by_frame(queries: NDArray[np.floating], progress: Progress) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """(query frame, rows of `queries` in that frame), with a step of progress after each."""
+    """Yield (query frame, rows of `queries` in that frame), and report progress after each."""
     times = np.asarray(queries)[:, 0].astype(int)
     frames = np.unique(times)
     with progress.task("baseline", len(frames), unit="frames") as task:

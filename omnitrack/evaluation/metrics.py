@@ -10,11 +10,11 @@ With v, v^ the true and predicted visibility, x, x^ the positions on the 256 x 2
     average_jaccard, average_pts_within_thresh = means over d
     temporal_coherence = mean |(x^_t-1 - 2 x^_t + x^_t+1) - (x_t-1 - 2 x_t + x_t+1)|
 
-E is every frame but the query's (`strided`) or every later frame (`first`). Temporal coherence takes every three
-consecutive frames in which the truth is visible, the query frame among them and in both query modes, whatever
-visibility was predicted (in `first` the truth is occluded before the query, so no earlier frame enters).
+E is every frame except the query frame (`strided`) or every later frame (`first`). Temporal coherence uses all triples
+of consecutive frames in which the ground truth is visible, including the query frame, in both query modes and for any
+predicted visibility (in `first` the ground truth is occluded before the query, so no earlier frame enters).
 
-A metric whose denominator is zero is undefined: NaN here, null in results, and left out of the mean of the videos.
+A metric whose denominator is zero is undefined: NaN here, null in results, and left out of the mean over the videos.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def score_video(
     query_frames: NDArray[np.integer],
     query_mode: str,
 ) -> dict[str, float]:
-    """All metrics of one video.
+    """Compute all metrics of one video.
 
     Convention:
         Positions are (x, y) raster fractions of the frame, (0, 0) at the corner of the first pixel.
@@ -71,7 +71,7 @@ def score_video(
 
 
 def scored_frames(query_frames: NDArray[np.integer], num_frames: int, query_mode: str) -> NDArray[np.bool_]:
-    """(Q, T): which frames of each query are scored."""
+    """(Q, T) bool: whether each frame is scored for each query."""
     frame, query = np.arange(num_frames), np.asarray(query_frames)[:, None]
     if query_mode == "strided":
         return np.asarray(frame != query)
@@ -87,10 +87,10 @@ def position_metrics(
     predicted_visible: NDArray[np.bool_],
     scored: NDArray[np.bool_],
 ) -> dict[str, float]:
-    """Shares within each threshold, Jaccard indices, their averages and occlusion accuracy.
+    """Compute shares within each threshold, Jaccard indices, their averages and occlusion accuracy.
 
     Args:
-        truth: (Q, T, 2) px at 256 x 256; not read where the truth is occluded.
+        truth: (Q, T, 2) px at 256 x 256; ignored where the ground truth is occluded.
         truth_visible: (Q, T).
         predicted: (Q, T, 2) px at 256 x 256.
         predicted_visible: (Q, T).
@@ -112,9 +112,9 @@ def position_metrics(
 def temporal_coherence(
     truth: NDArray[np.float64], truth_visible: NDArray[np.bool_], predicted: NDArray[np.float64]
 ) -> float:
-    """Mean length of the difference in acceleration, px at 256 x 256, over triples of frames visible in the truth.
+    """Mean length of the difference in acceleration, px at 256 x 256, over visible triples of the ground truth.
 
-    Arguments as `position_metrics`. Smaller is better; NaN where no triple is visible.
+    Arguments as in `position_metrics`. Smaller is better; NaN if no triple is visible.
     """
     triples = truth_visible[:, :-2] & truth_visible[:, 1:-1] & truth_visible[:, 2:]
     difference = np.diff(predicted - truth, n=2, axis=1)[triples]
@@ -122,10 +122,10 @@ def temporal_coherence(
 
 
 def mean_metrics(videos: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Each metric's mean over the videos in which it is defined; NaN where it is in none."""
+    """Mean of each metric over the videos in which it is defined; NaN if there are none."""
     table = np.array([[video[name] for name in METRICS] for video in videos], np.float64).reshape(-1, len(METRICS))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing is the NaN that is wanted
+        warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing is NaN, as intended
         means = np.nanmean(table, axis=0)
     return dict(zip(METRICS, means.tolist(), strict=True))
 

@@ -1,7 +1,7 @@
-"""Reading a pickle of arrays without running it: numpy arrays and plain containers come out, anything else is refused.
+"""Reading a pickle of arrays without running it: it yields numpy arrays and plain containers, and refuses the rest.
 
-It may name a short list of globals only, and none of them resolves to numpy's own reconstruction code, which trusts
-what it is given; stand-ins below collect the parts, checked, and arrays are made from them at the end.
+A pickle may name a few globals only, and none of them resolves to numpy's own reconstruction code, which trusts its
+input. The stand-ins below collect and check the parts, and arrays are made from them at the end.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from omnitrack.limits import check_content
 
 _PLAIN_KINDS = "biufSU"  # bool, integers, floats, byte and text strings: nothing that holds Python objects
 _CODE = re.compile(r"[|=<>]?[?a-zA-Z]\d{0,6}")  # of a plain type: no fields, no arrays in it, no strings of gigabytes
-_DEEPEST = 32  # containers in containers; TAP-Vid has four
-_ITEM_BYTES = 64  # of a list or of a small object in it
+_DEEPEST = 32  # nesting of containers; TAP-Vid has four levels
+_ITEM_BYTES = 64  # memory of an item of a container, beside its content
 
 
 def load_plain_pickle(path: Path) -> Any:
-    """Read a pickle of numpy arrays, numpy scalars and plain containers, as Python 2 or 3 wrote it.
+    """Read a pickle of numpy arrays, numpy scalars and plain containers, written by Python 2 or 3.
 
-    Object arrays become lists. Byte strings of Python 2 come as text in which every character is one byte (latin-1).
+    Object arrays become lists. Byte strings of Python 2 are returned as text with one character per byte (latin-1).
 
     Raises:
-        OmnitrackError: A missing, truncated or damaged file, one that names any other global, or one that takes more
+        OmnitrackError: A missing, truncated or damaged file, one that names any other global, or one that needs more
             memory than `omnitrack.limits` allows.
     """
     if not path.is_file():
@@ -53,11 +53,11 @@ def load_plain_pickle(path: Path) -> Any:
 
 
 class _Unpickler(BoundedUnpickler):
-    """The pickle's machine with what it may call: each function pays for the memory that it takes."""
+    """The unpickler with the functions that a pickle may call; each accounts for the memory that it takes."""
 
     def __init__(self, file: Any, what: str, size: int) -> None:
         known = {
-            "numpy.ndarray": None,  # only named, as the type to make
+            "numpy.ndarray": None,  # only named, as the type to create
             "numpy.dtype": _Dtype,
             "numpy.core.multiarray._reconstruct": lambda *_: _Array(self),
             "numpy.core.multiarray.scalar": lambda dtype, data: self.from_bytes(data, dtype, (1,))[0],
@@ -71,7 +71,7 @@ class _Unpickler(BoundedUnpickler):
     def from_bytes(
         self, data: Any, dtype: _Dtype, shape: Any, order: Any = "C", axis_order: tuple[int, ...] | None = None
     ) -> NDArray[Any]:
-        """An array over the bytes `data` (text of latin-1 characters in Python 2 pickles); numpy's ``_frombuffer``."""
+        """Return an array over the bytes `data` (latin-1 text in Python 2 pickles), as numpy's ``_frombuffer`` does."""
         if not isinstance(shape, tuple) or not all(type(side) is int and side >= 0 for side in shape):
             raise ValueError(f"has an array of the shape {shape}")
         if isinstance(data, str):
@@ -82,14 +82,14 @@ class _Unpickler(BoundedUnpickler):
         return array.reshape(shape, order=order)
 
     def _encode(self, text: str, encoding: str = "latin1") -> bytes:
-        """How protocols 0 to 2 spell bytes; `_codecs.encode` itself would run any codec."""
+        """Make bytes from text, as protocols 0 to 2 store them; `_codecs.encode` itself would run any codec."""
         if encoding not in ("latin1", "latin-1"):
             raise OmnitrackError(f"encodes text as {encoding}", "only latin1 is read")
         self.spend(len(text))
         return text.encode("latin1")
 
     def _bytes(self, data: bytes | str = b"", encoding: str = "latin1") -> bytes:
-        """Bytes from what the file has of them; a number would be so many zeros."""
+        """Make bytes from bytes or text of the file; a number would become that many zero bytes."""
         if isinstance(data, str):
             return self._encode(data, encoding)
         if not isinstance(data, bytes):
@@ -138,9 +138,9 @@ class _Array(StandIn):
 
 
 class _Settling:
-    """The loaded containers with every stand-in replaced by its array, each container once however often it is named.
+    """Replaces every stand-in in the loaded containers by its array, and handles each container only once.
 
-    What is named often stays one object here, but not for whoever goes through it: its bytes count every time.
+    A container that is referenced often stays one object, but a caller meets it every time: its bytes count every time.
     """
 
     def __init__(self) -> None:
@@ -148,7 +148,7 @@ class _Settling:
         self._open: set[int] = set()
 
     def settle(self, value: Any) -> tuple[Any, int]:
-        """A settled value, and how many bytes it would take without anything shared."""
+        """Return a settled value, and the bytes that it would take if nothing were shared."""
         if not isinstance(value, (_Array, dict, list, tuple)):
             return value, len(value) if isinstance(value, (bytes, str)) else getattr(value, "nbytes", 0)
         if id(value) not in self._known:

@@ -1,15 +1,15 @@
 """Other trackers' saved tracks: one file per video, DIR/VIDEO.npz (a / in a name as %2F).
 
-What ``omnitrack query -o VIDEO.npz`` writes is such a file. So is what CoTracker, TAPIR, TAPNext or Track-On give, by
-the names of their arrays (`omnitrack.tracks.foreign`), with `size` added. From any tracker, these are enough:
+``omnitrack query -o VIDEO.npz`` writes such files. The arrays of CoTracker, TAPIR, TAPNext or Track-On are read under
+their own names (`omnitrack.tracks.foreign`), with `size` added. For any tracker, these arrays are enough:
 
-tracks      (N, T, 2) or (T, N, 2), a leading 1 allowed: positions (x, y) in pixels of a frame of `size`, centres at
-            integers. Where `raster` is there and true, TAP-Vid's raster pixels instead: (0, 0) is a corner (TAPIR).
+tracks      (N, T, 2) or (T, N, 2), a leading axis of 1 allowed: positions (x, y) in pixels of a frame of `size`,
+            centres at integers. If `raster` is present and true, TAP-Vid's raster pixels: (0, 0) is a corner (TAPIR).
 visible     (N, T) or (T, N) as `tracks`; true or false, or a probability (visible over 0.5). `visibility` is the same,
             `occluded` its opposite.
 size        (2,) width and height of the frame that the positions belong to.
 queries     (N, 3) rows (t, x, y) in the units of `tracks`, or `query_points`: TAP-Vid's (t, y, x) in raster pixels of
-            `size`. Each query of the dataset is looked up among them, so surplus rows do no harm. Without either,
+            `size`. Each query of the dataset is looked up among them, so extra rows do no harm. Without either,
             the rows must be the dataset's queries in TAP-Vid's order (`omnitrack.evaluation.tapvid.sample_queries`).
 frames      (T,) optional: must be 0 .. T-1.
 """
@@ -27,17 +27,17 @@ from omnitrack.tracks.array_files import Arrays, Mismatch, read_arrays
 from omnitrack.tracks.layouts import KEYS, interpret, numbers, one, recognised, size_of
 from omnitrack.units import RASTER_PX
 
-QUERY_TOLERANCE = 0.05  # px at 256 x 256; half a pixel of a 1080p video, the usual convention error, is more
+QUERY_TOLERANCE = 0.05  # px at 256 x 256; less than half a pixel of a 1080p video, the usual convention error
 _HINT = "what a file of predictions holds: python -m pydoc omnitrack.evaluation.predictions"
 
 
 def load_prediction(directory: Path, video: str, queries: Queries) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The saved answer to a video's queries.
+    """Load the saved tracks for a video's queries.
 
     Args:
-        directory: Holds ``VIDEO.npz``.
+        directory: Contains ``VIDEO.npz``.
         video: The video's name.
-        queries: The Q queries over T frames that are asked.
+        queries: The Q queries over T frames.
 
     Returns:
         tracks (Q, T, 2), raster fractions of the frame, and visible (Q, T).
@@ -54,7 +54,7 @@ def load_prediction(directory: Path, video: str, queries: Queries) -> tuple[NDAr
 
 
 def file_of(directory: Path, video: str) -> Path:
-    """Where the predictions for a video are looked for."""
+    """Return the path of the predictions for a video."""
     return directory / f"{file_stem(video)}.npz"
 
 
@@ -86,7 +86,7 @@ def _read(arrays: Arrays, queries: Queries) -> tuple[NDArray[np.float64], NDArra
 
 
 def _layout(arrays: Arrays) -> str:
-    """Whose names they are; those that many could have written are read as this module's text says."""
+    """Identify the tracker by its array names; ambiguous names are read as this module's docstring describes."""
     try:
         return recognised(arrays)
     except Mismatch:
@@ -94,7 +94,7 @@ def _layout(arrays: Arrays) -> str:
 
 
 def _asked(arrays: Arrays) -> NDArray[np.float64] | None:
-    """(N, 3) queries (t, x, y) of the file in its own pixels, TAP-Vid's in pixels with centres at integers."""
+    """(N, 3) queries (t, x, y) of the file in its own pixels, TAP-Vid's with centres at integers; None if missing."""
     key = "queries" if "queries" in arrays else "query_points"
     if key not in arrays:
         return None

@@ -1,4 +1,4 @@
-"""The file that an evaluation writes, read again."""
+"""Reading the results file of an evaluation."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.evaluation.metrics import METRICS
 from omnitrack.unavailable import unavailable
 
-MOST_BYTES = 2**24  # thousands of clips; as lists it would take some 20 times as much memory
+MOST_BYTES = 2**24  # enough for thousands of clips; a file of nested lists would take some 20 times as much memory
 HINT = "give a file that eval wrote: omnitrack eval DATASET -o results.json"
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """Results of an evaluation, as `omnitrack.stages.evaluate.EvalReport` describes them.
+    """Read the results of an evaluation, as `omnitrack.stages.evaluate.EvalReport` describes them.
 
     Raises:
-        OmnitrackError: The file is missing or damaged, or is none of these.
+        OmnitrackError: The file is missing or damaged, or does not contain such results.
     """
     if not path.is_file():
         raise OmnitrackError(f"there are no results at {path}", HINT)
@@ -36,7 +36,7 @@ def read_results(path: Path) -> dict[str, Any]:
 
 
 def _is_method(found: object) -> bool:
-    """Whether it has a mean and clips, whose metrics are finite numbers or null."""
+    """Whether `found` has a mean and clips, whose metrics are finite numbers or null."""
     if not isinstance(found, dict) or not isinstance(found.get("videos"), dict) or not found["videos"]:
         return False
     return all(_has_metrics(scores) for scores in (found.get("mean"), *found["videos"].values()))

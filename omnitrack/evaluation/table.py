@@ -27,19 +27,19 @@ _ABSENT = "-"
 
 
 def rich_table(results: Mapping[str, Any], per_video: bool = False, published: bool = False) -> Table:
-    """The results as a rich table, a row per method.
+    """Return the results as a rich table, one row per method.
 
     Args:
         results: `omnitrack.stages.evaluate.EvalReport.results`.
         per_video: Adds a row per method and video.
-        published: Adds the published numbers, which appear for `strided` queries on a dataset named after DAVIS only:
-            beside the rows of ablations where there are any, else as rows.
+        published: Adds the published numbers, for `strided` queries on a dataset named after DAVIS only: beside the
+            rows of ablations if there are any, else as rows of their own.
     """
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    beside = bool(_beside(results, published))  # so many columns fit into 80 characters without lines between them
+    beside = bool(_beside(results, published))  # all columns fit into 80 characters only without lines between them
     table = Table(
         title=escape(title(results)),
         caption=escape(_note(results, published)),
@@ -56,7 +56,7 @@ def rich_table(results: Mapping[str, Any], per_video: bool = False, published: b
 
 
 def markdown_table(results: Mapping[str, Any], per_video: bool = False, published: bool = False) -> str:
-    """The results as a markdown table under a line that says what was measured; arguments as `rich_table`."""
+    """Return the results as a markdown table below a title line; arguments as in `rich_table`."""
     header = _header(results, per_video, published)
     align = ["---" if index <= per_video else "---:" for index in range(len(header))]
     lines = [header, align, *_rows(results, per_video, published, lambda text: text.replace("|", r"\|"))]
@@ -65,7 +65,7 @@ def markdown_table(results: Mapping[str, Any], per_video: bool = False, publishe
 
 
 def title(results: Mapping[str, Any]) -> str:
-    """What was measured, in a line: dataset, number of videos, query mode, resolution."""
+    """Return a one-line title: dataset, number of videos, query mode, resolution."""
     counts = [len(method["videos"]) for method in results["methods"].values()]
     videos = max(counts, default=0)
     plural = "" if videos == 1 else "s"
@@ -78,7 +78,7 @@ def _header(results: Mapping[str, Any], per_video: bool, published: bool) -> lis
 
 
 def _note(results: Mapping[str, Any], published: bool) -> str:
-    """What the columns are, and where published numbers are from."""
+    """Explain the columns, and name the sources of published numbers."""
     known = filter(None, _beside(results, published).values())
     sources = dict.fromkeys(numbers["source"] for numbers in known)
     about = [f"published, not like for like: {'; '.join(sources)}"] if sources else []
@@ -86,7 +86,7 @@ def _note(results: Mapping[str, Any], published: bool) -> str:
 
 
 def _beside(results: Mapping[str, Any], published: bool) -> dict[str, Any]:
-    """The published numbers of each row of an ablation, None where there are none; empty where none are shown."""
+    """The published numbers of each row of ablations, None for a row without; empty if none are shown."""
     return results.get("published", {}) if published and _on_strided_davis(results) else {}
 
 
@@ -120,6 +120,6 @@ def _cells(values: Mapping[str, Any]) -> list[str]:
 
 
 def _seconds(videos: list[Mapping[str, Any]]) -> str:
-    """Mean over the videos of all stages' seconds together; predictions come without."""
+    """Mean over the videos of the total seconds of all stages; predictions have none."""
     totals = [sum(video["seconds"].values()) for video in videos if video["seconds"]]
     return f"{sum(totals) / len(totals):.1f}" if totals else _ABSENT

@@ -1,6 +1,6 @@
-"""TAP-Vid datasets: videos with the true tracks of some points, and the queries that are asked of a tracker.
+"""TAP-Vid datasets: videos with the true tracks of some points, and the queries for a tracker.
 
-The one place that knows TAP-Vid's coordinates. Its raster puts (0, 0) at the corner of the first pixel and, in the
+The only module that converts TAP-Vid's coordinates. Its raster has (0, 0) at the corner of the first pixel and, in the
 files, (1, 1) at the far corner of the last; our pixels have their centres at integers: ``raster * size = pixel + 0.5``.
 """
 
@@ -24,13 +24,13 @@ from omnitrack.limits import EXPANSION, check_content
 QUERY_MODES = ("strided", "first")
 QUERY_STRIDE = 5  # frames between the query frames of `strided` (TAP-Vid, section 4)
 _KEYS = ("video", "points", "occluded")
-JPEG_EXPANSION = 100  # decoded by stored bytes of the plainest video of photographs
+JPEG_EXPANSION = 100  # decoded bytes per stored byte, for the plainest video of photographs
 _FARTHEST = 2.0  # a visible raster point beyond this is not a fraction of the frame
 
 
 @dataclass(frozen=True)
 class TapvidVideo:
-    """One video of a dataset with its truth.
+    """One video of a dataset with its ground truth.
 
     Attributes:
         name: Its key in the dataset; ``video_000``, ``video_001``, ... in datasets without names.
@@ -52,7 +52,7 @@ class TapvidVideo:
 
 @dataclass(frozen=True)
 class Queries:
-    """The Q queries of one video, in TAP-Vid's order, each with the truth of its track.
+    """The Q queries of one video, in TAP-Vid's order, each with its true track.
 
     Attributes:
         frames: (Q,) int64 query frame of each.
@@ -70,7 +70,7 @@ class Queries:
     def pixels(self, size: tuple[int, int]) -> NDArray[np.float64]:
         """(Q, 3) rows (t, x, y) in pixels of a frame of `size` (width, height), centres at integers.
 
-        An annotation a hair outside the frame is asked for at the frame's border.
+        An annotation slightly outside the frame is moved to the frame's border.
         """
         at_query = self.points[np.arange(len(self)), self.frames]
         inside = np.clip(raster_to_pixels(at_query, size), -0.5, np.array(size) - 0.5)
@@ -78,22 +78,22 @@ class Queries:
 
 
 def raster_to_pixels(raster: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.float64]:
-    """Raster positions (..., 2), fractions of the frame, to pixels with centres at integers."""
+    """Convert raster positions (..., 2), fractions of the frame, to pixels with centres at integers."""
     return np.asarray(raster, np.float64) * np.array(size, np.float64) - 0.5
 
 
 def pixels_to_raster(pixels: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.float64]:
-    """Pixels (..., 2) with centres at integers to raster positions, fractions of the frame."""
+    """Convert pixels (..., 2) with centres at integers to raster positions, fractions of the frame."""
     return (np.asarray(pixels, np.float64) + 0.5) / np.array(size, np.float64)
 
 
 def tapvid_queries_to_pixels(query_points: NDArray[np.floating]) -> NDArray[np.float64]:
-    """TAP-Vid's query rows (t, y, x), raster pixels, to our (t, x, y), pixels with centres at integers."""
+    """Convert TAP-Vid's query rows (t, y, x), raster pixels, to our (t, x, y), pixels with centres at integers."""
     return np.asarray(query_points, np.float64)[..., [0, 2, 1]] - np.array([0.0, 0.5, 0.5])
 
 
 def sample_queries(points: NDArray[np.floating], occluded: NDArray[np.bool_], mode: str) -> Queries:
-    """The queries that TAP-Vid asks of one video.
+    """Return TAP-Vid's queries of one video.
 
     Args:
         points: (N, T, 2) raster positions.
@@ -114,7 +114,7 @@ def sample_queries(points: NDArray[np.floating], occluded: NDArray[np.bool_], mo
 
 
 def file_stem(name: str) -> str:
-    """A video's name as the name of a file or directory: unlike names differ, and ``a/b`` is ``a%2Fb``."""
+    """Convert a video's name to a unique name of a file or directory: ``a/b`` becomes ``a%2Fb``."""
     return quote(name, safe=" ")
 
 
@@ -127,11 +127,11 @@ def load_tapvid(path: str | Path, names: Sequence[str] | None = None) -> Iterato
 
     Args:
         path: A pickle, a directory of ``*.pkl``, or a glob.
-        names: The videos wanted, in the dataset's order; None for all.
+        names: The videos to read, always in the dataset's order; None for all.
 
     Raises:
-        OmnitrackError: Nothing there, a damaged or foreign file, a malformed video, or an unknown name. In a dataset of
-            one file an unknown name is refused before the first video; in shards after the last one.
+        OmnitrackError: No dataset, a damaged or foreign file, a malformed video, or an unknown name. An unknown name is
+            refused before the first video of a dataset's only file, or of its last shard.
     """
     shards = _shards(Path(path))
     seen: list[str] = []
@@ -144,7 +144,7 @@ def load_tapvid(path: str | Path, names: Sequence[str] | None = None) -> Iterato
         if shard == shards[-1]:
             _refuse_unknown(names or (), seen, path)
         for name in list(entries):
-            entry = entries.pop(name)  # let go of each before the next: a dataset may barely fit into memory
+            entry = entries.pop(name)  # release each before the next: a dataset may barely fit into memory
             if names is None or name in names:
                 yield _read_video(name, entry, shard)
     if not seen:
@@ -205,7 +205,7 @@ def _read_video(name: str, entry: Any, shard: Path) -> TapvidVideo:
 
 
 class _Malformed(Exception):
-    """What is wrong with a video; the caller says with which."""
+    """Describes what is wrong with a video; the caller adds its name."""
 
 
 def _truth(points: Any, occluded: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -245,7 +245,7 @@ def _frames(video: Any, where: str) -> NDArray[np.uint8]:
 
 
 def _refuse_large(video: list[Any], where: str) -> None:
-    """Count what the frames take decoded; one of a few bytes may take gigabytes, and be named any number of times."""
+    """Refuse frames that are too large decoded; a few bytes may decode to gigabytes, and may be referenced often."""
     stored, needed = sum({id(frame): len(frame) for frame in video if isinstance(frame, (bytes, str))}.values()), 0
     for index, frame in enumerate(video):
         if isinstance(frame, (bytes, str)):

@@ -1,4 +1,4 @@
-"""How well the points on each thing of a clip were followed, in counts that need no explaining."""
+"""How well the points on each object of a clip were tracked, in counts that explain themselves."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-NEAR_PX = 4.0  # of the clip: a point this near its true place counts as followed
+NEAR_PX = 4.0  # of the clip: a point this close to its true position counts as tracked
 Answer = tuple[NDArray[np.floating], NDArray[np.bool_]]  # tracks (N, T, 2) in pixels, visible (N, T)
 
 
 @dataclass(frozen=True)
 class Thing:
-    """The points on one thing.
+    """The scores of the points on one object.
 
     Attributes:
-        points: How many are scored: those that are seen after the frame they are asked for in.
-        near: By method, the share of the places where these are seen that are found within `NEAR_PX`.
-        hidden: How many of the points go behind something and come back.
-        found_again: By method, how many of these are followed in most frames after they have come back: said to be
-            seen, and within `NEAR_PX`.
+        points: Number of points scored: those that are visible at some time after their query frame.
+        near: By method, the share of their visible positions that are found within `NEAR_PX`.
+        hidden: Number of points that are covered by something and become visible again.
+        found_again: By method, the number of these points that are tracked in most of their visible frames after that:
+            estimated as visible, and within `NEAR_PX`.
     """
 
     points: int
@@ -38,23 +38,23 @@ def score_things(
     answers: Mapping[str, Answer],
     size: tuple[int, int],
 ) -> dict[str, Thing]:
-    """Score the frames after each query, thing by thing, in the order in which things are first named.
+    """Score the frames after each query by object, in the order in which objects first appear in `thing_of`.
 
     Convention:
         Pixels (x, y), centres at integers.
 
     Args:
-        thing_of: (N) the thing that each point is on.
-        query_frames: (N,) the frame that each is asked for in.
-        truth: (N, T, 2) where they are.
+        thing_of: (N,) the object that each point is on.
+        query_frames: (N,) the query frame of each point.
+        truth: (N, T, 2) true positions.
         occluded: (N, T) bool: covered or outside the frame.
-        answers: By method.
+        answers: The tracks and visibility of each method.
         size: (width, height) of the clip.
     """
     later = np.arange(truth.shape[1]) > np.asarray(query_frames)[:, None]
     inside = ((truth >= -0.5) & (truth < np.array(size) - 0.5)).all(-1)
     seen = ~occluded & later
-    back = seen & np.logical_or.accumulate(occluded & inside & later, axis=1)  # what leaves the frame is not hidden
+    back = seen & np.logical_or.accumulate(occluded & inside & later, axis=1)  # leaving the frame is not hiding
     near = {name: np.linalg.norm(tracks - truth, axis=-1) < NEAR_PX for name, (tracks, _) in answers.items()}
     followed = {name: near[name] & visible for name, (_, visible) in answers.items()}
     things = {}
@@ -71,5 +71,5 @@ def score_things(
 
 
 def _mostly(hit: NDArray[np.bool_], asked: NDArray[np.bool_]) -> int:
-    """In how many rows more than half of what was asked is hit."""
+    """Number of rows in which more than half of the `asked` entries are hit."""
     return int((2 * (hit & asked).sum(1) > asked.sum(1)).sum())

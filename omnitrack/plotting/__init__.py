@@ -1,1 +1,1 @@
-"""Diagrams: tracks over time, the losses of a fit, an evaluation; by matplotlib, which is an extra."""
+"""Diagrams of tracks over time, the losses of a fit and evaluations, drawn by matplotlib (an extra)."""

@@ -1,4 +1,4 @@
-"""A figure that a notebook shows, whatever its matplotlib is set up for."""
+"""A figure that a notebook shows, whatever backend its matplotlib uses."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class Diagram:
     """A figure that a notebook shows.
 
     Attributes:
-        figure: matplotlib's, to change what is to look otherwise.
+        figure: The matplotlib figure, for changes to its appearance.
     """
 
     figure: Figure
 
     def save(self, path: str | Path) -> None:
-        """Write it to a .png, .svg or .pdf.
+        """Write the figure to a .png, .svg or .pdf.
 
         Raises:
-            OmnitrackError: Another suffix, or a file that cannot be written.
+            OmnitrackError: The suffix is another one, or the file cannot be written.
         """
         save_figure(self.figure, Path(path))
 

@@ -1,4 +1,4 @@
-"""An evaluation: accuracy by threshold, and clip by clip."""
+"""Plots of an evaluation: accuracy by threshold and by clip."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ CLIP_HEIGHT = 0.2  # inches
 
 
 def evaluation_page(results: Mapping[str, Any]) -> Figure:
-    """Shares of points within 1 to 16 px and Jaccard indices by threshold, above the three averages clip by clip.
+    """Plot shares of points within 1 to 16 px and Jaccard indices by threshold, above the three averages by clip.
 
-    Clips are in the order of the first method's AJ, the best one on top.
+    Clips are sorted by the first method's AJ, the best on top.
 
     Args:
-        results: As `omnitrack.stages.evaluate.EvalReport` has them; what is null is left out.
+        results: As in `omnitrack.stages.evaluate.EvalReport`; null values are left out.
     """
     methods = results["methods"]
     clips = _by_jaccard(next(iter(methods.values()))["videos"])
@@ -48,7 +48,7 @@ def evaluation_page(results: Mapping[str, Any]) -> Figure:
 def _by_jaccard(videos: Mapping[str, Any]) -> list[str]:
     def key(clip: str) -> tuple[float, str]:
         value = videos[clip]["average_jaccard"]
-        return (2.0 if value is None else -value, clip)  # unknown ones below all
+        return (2.0 if value is None else -value, clip)  # undefined values come last
 
     return sorted(videos, key=key)
 
@@ -67,7 +67,7 @@ def _by_threshold(panel: Axes, methods: Mapping[str, Any], metric: str, what: st
 
 
 def _clip_by_clip(panel: Axes, methods: Mapping[str, Any], clips: list[str], metric: str, name: str) -> None:
-    """A dot for each method on the line of a clip; a grey line joins a clip's dots."""
+    """Plot one dot per method and clip; a grey line joins the dots of a clip."""
     tidy(panel)
     rows = np.arange(len(clips))
     found = [_percent([method["videos"].get(clip, {}).get(metric) for clip in clips]) for method in methods.values()]

@@ -1,4 +1,4 @@
-"""Blank figures of one look, and writing them; matplotlib is loaded here, and its global state is left alone."""
+"""Blank figures in one style, and saving them; matplotlib is loaded here without touching its global state."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 INSTALL = 'pip install "omnitrack-video[plot]"'
 SUFFIXES = (".png", ".svg", ".pdf")
 DPI = 150  # of a .png
-LONGEST_NAME = 28  # letters
+LONGEST_NAME = 28  # characters
 GREY, SHADE = "0.45", "0.88"
 # Okabe and Ito, "Color Universal Design", 2008, in an order that suits white paper, and without yellow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.")
-_UNDATED = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}  # one input, one file
+_UNDATED = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}  # equal inputs give equal files
 
 
 def check_plot(path: Path) -> None:
-    """Raise an `OmnitrackError` where a figure could not be made or written there; asked before long work."""
+    """Raise an `OmnitrackError` if matplotlib is missing or the suffix is unknown; call it before long work."""
     if find_spec("matplotlib") is None:
         raise OmnitrackError("plots need matplotlib, which is not installed", f"install it: {INSTALL}")
     if path.suffix.lower() not in SUFFIXES:
@@ -35,7 +35,7 @@ def check_plot(path: Path) -> None:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """A blank figure of so many inches.
+    """Return a blank figure of `width` x `height` inches.
 
     Raises:
         OmnitrackError: matplotlib is not installed.
@@ -48,16 +48,16 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure to a .png, .svg or .pdf that is whole or not there."""
+    """Write a figure to a .png, .svg or .pdf atomically."""
     check_plot(path)
     suffix = path.suffix.lower()
     with atomic_path(path) as part, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # a letter that the font lacks is a box
+        warnings.filterwarnings("ignore", "Glyph")  # a missing glyph is drawn as a box
         figure.savefig(part, format=suffix[1:], dpi=DPI, metadata=_UNDATED[suffix])
 
 
 def tidy(axes: Axes, what: str = "") -> None:
-    """The look of all diagrams: two spines, a light grid, what the height means."""
+    """Apply the style of all diagrams: two spines, a light grid, and `what` as the label of the y axis."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="0.92", linewidth=0.8)
     axes.set_axisbelow(True)
@@ -66,7 +66,7 @@ def tidy(axes: Axes, what: str = "") -> None:
 
 
 def look(index: int) -> dict[str, Any]:
-    """Colour and dashes of line number `index`."""
+    """Return colour and line style of line number `index`."""
     return {
         "color": COLOURS[index % len(COLOURS)],
         "linestyle": DASHES[index // len(COLOURS) % len(DASHES)],
@@ -74,9 +74,9 @@ def look(index: int) -> dict[str, Any]:
 
 
 def name_lines(axes: Axes, lines: Mapping[str, Any] | Sequence[tuple[str, Any]], **where: Any) -> None:
-    """A legend of lines by name, whatever letters are in the names."""
+    """Add a legend of lines by name; names may contain any characters."""
     pairs = list(lines.items() if isinstance(lines, Mapping) else lines)
-    # matplotlib leaves out what begins with an underscore
+    # matplotlib leaves out names that begin with an underscore
     names = [shortened(f" {name}" if name.startswith("_") else name) for name, _ in pairs]
     legend = axes.legend([line for _, line in pairs], names, fontsize=8, frameon=False, **where)
     for text in legend.get_texts():
@@ -84,6 +84,6 @@ def name_lines(axes: Axes, lines: Mapping[str, Any] | Sequence[tuple[str, Any]],
 
 
 def shortened(name: str) -> str:
-    """A name on one line that leaves room for the rest."""
+    """Shorten a name to one line of at most `LONGEST_NAME` characters."""
     name = " ".join(name.split()) if name.strip() else name
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"

@@ -1,4 +1,4 @@
-"""How a fit went: its weighted losses and its error, step by step."""
+"""Plots of a fit: its weighted losses and its error by step."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ SUM = "loss"  # the name of the sum of all terms
 
 
 def loss_page(steps: Sequence[int], losses: Sequence[dict[str, float]], errors_px: Sequence[float]) -> Figure:
-    """Each weighted term and their sum, in powers of ten, above the error.
+    """Plot each weighted term and their sum on a log scale, above the error.
 
     Args:
-        steps: Of the reports.
-        losses: Terms by name at each; a term may be missing in some, and one that is not positive is not drawn.
+        steps: Steps of the reports.
+        losses: Terms by name in each report; a term may be missing, and values that are not positive are not drawn.
         errors_px: Mean distance of predictions from a fixed set of correspondences, in px at 256 x 256.
     """
     figure = new_figure(9.0, 6.0)

@@ -1,8 +1,8 @@
-"""Tracks over time: place, speed and confidence; few in one diagram, many as small multiples.
+"""Plots of tracks over time: position, speed and confidence; few in one diagram, many as small multiples.
 
 Convention:
-    Pixels are (x, y) of the original video, x right, y down. Where a point is hidden its line is dotted, or the paper
-    behind it is shaded.
+    Pixels are (x, y) of the original video, x right, y down. Where a point is occluded, its line is dotted or
+    the background is shaded.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 MOST_LINES = len(COLOURS)  # more in one diagram cannot be told apart
 COLUMNS, MOST_PANELS = 6, 60  # of a page of small multiples
-BELOW = 0.03  # of a scale, so that a line at its end is not cut
+BELOW = 0.03  # margin, a share of the axis range, so that a line at its end is not clipped
 WIDTH, ROW_HEIGHT, PANEL_HEIGHT = 10.0, 1.9, 1.15  # inches
 
 
 @dataclass(frozen=True)
 class Scale:
-    """What lengths are told in.
+    """The unit of lengths.
 
     Attributes:
-        per_px: Units to a pixel of the original video.
-        unit: Their name.
+        per_px: Units per pixel of the original video.
+        unit: Name of the unit.
     """
 
     per_px: float = 1.0
@@ -44,9 +44,9 @@ PIXELS = Scale()
 
 
 def speeds(tracks: Tracks, scale: Scale = PIXELS) -> NDArray[np.float64]:
-    """(N, T) speed in units a second, or a frame where the rate is not known: by the frames on both sides of each.
+    """(N, T) speed in units per second, or per frame if the rate is unknown, by central differences.
 
-    NaN where there is only one frame.
+    NaN if there is only one frame.
     """
     if len(tracks.frames) < 2:
         return np.full(tracks.visible.shape, np.nan)
@@ -55,19 +55,19 @@ def speeds(tracks: Tracks, scale: Scale = PIXELS) -> NDArray[np.float64]:
 
 
 def times(tracks: Tracks) -> NDArray[np.float64]:
-    """(T,) seconds of the project's clip; frames where the rate is not known."""
+    """(T,) times in seconds of the project's clip, or in frames if the rate is unknown."""
     return tracks.frames / tracks.fps if tracks.fps else tracks.frames.astype(np.float64)
 
 
 def track_page(tracks: Tracks, names: Sequence[str], quantities: Sequence[str], scale: Scale) -> Figure:
-    """A page of some tracks.
+    """Plot tracks on one page: few in shared diagrams, many as small multiples.
 
     Args:
         tracks: N tracks.
-        names: What each is called.
-        quantities: Of ``x``, ``y``, ``speed`` and ``confidence``. On small multiples ``x`` and ``y`` are told from
-            where they begin.
-        scale: Of lengths.
+        names: The name of each track.
+        quantities: Any of ``x``, ``y``, ``speed`` and ``confidence``. In small multiples ``x`` and ``y`` are relative
+            to their first value.
+        scale: The unit of lengths.
     """
     words = _words(tracks, scale)
     if len(tracks) <= MOST_LINES:
@@ -101,7 +101,7 @@ def _words(tracks: Tracks, scale: Scale) -> dict[str, str]:
 def _together(
     tracks: Tracks, names: Sequence[str], chosen: dict[str, NDArray[np.float64]], words: dict[str, str]
 ) -> Figure:
-    """A diagram for each quantity, one below the other, all tracks in each."""
+    """Plot one diagram per quantity, one below the other, each with all tracks."""
     figure = new_figure(WIDTH, 0.9 + ROW_HEIGHT * max(len(chosen), 2))
     panels = figure.subplots(len(chosen), 1, sharex=True, squeeze=False)[:, 0]
     time, alone = times(tracks), len(tracks) == 1
@@ -127,7 +127,7 @@ def _together(
 def _small_multiples(
     tracks: Tracks, names: Sequence[str], chosen: dict[str, NDArray[np.float64]], words: dict[str, str]
 ) -> Figure:
-    """A small diagram for each track, all of one scale."""
+    """Plot one small diagram per track, all with the same scale."""
     lines = -(-len(tracks) // COLUMNS)
     figure = new_figure(1.2 * WIDTH, 1.2 + PANEL_HEIGHT * lines)
     panels = figure.subplots(lines, COLUMNS, sharex=True, sharey=True, squeeze=False).ravel()
@@ -153,7 +153,7 @@ def _small_multiples(
 
 
 def _shade_hidden(panel: Axes, time: NDArray[np.float64], visible: NDArray[np.bool_]) -> None:
-    """Grey paper from the middle between a seen and a hidden frame to the middle on the other side."""
+    """Shade occluded spans, from midway between a visible and an occluded frame to midway on the other side."""
     middles = (time[1:] + time[:-1]) / 2
     edges = np.concatenate([time[:1], middles, time[-1:]])
     changes = np.flatnonzero(np.diff(np.concatenate([[True], visible, [True]]).astype(int)))
@@ -169,7 +169,7 @@ def _hidden_mark(alone: bool) -> tuple[str, object]:
 
 
 def _limit(panel: Axes, what: str, values: NDArray[np.float64]) -> None:
-    """Scales that one clip after the other shares: confidence from 0 to 1, speed from 0, whose line is to be seen."""
+    """Set limits that are comparable between clips: confidence from 0 to 1, speed from 0, with a margin below 0."""
     if what == "confidence":
         panel.set_ylim(-BELOW, 1 + BELOW)
     elif what == "speed" and np.isfinite(values).any():

@@ -1,4 +1,4 @@
-"""Analytic scenes with exact frames, flow, tracks and occlusion: the demo's clip and the tests' truth."""
+"""Analytic scenes with exact frames, flow, tracks and occlusion: the demo's clip and the tests' ground truth."""
 
 from omnitrack.synthetic.park import demo_scene
 from omnitrack.synthetic.scene import Layer, SyntheticScene, still

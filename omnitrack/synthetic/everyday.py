@@ -1,7 +1,7 @@
-"""Three clips beside the demo's, of other motions and textures: a street, a harbour and an aquarium.
+"""Three clips beside the demo's, with other motions and textures: a street, a harbour and an aquarium.
 
-What they put a tracker to: wheels that turn in front of bricks that repeat; a boat that the camera keeps in view
-while the quay races past behind it, and a striped flag that waves; fish that bend and cross in plain water.
+Their challenges for a tracker: wheels that turn in front of repetitive bricks; a boat that the camera follows while
+the quay races past behind it, and a waving striped flag; fish that bend and cross in plain water.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Painter = Callable[[Canvas, Canvas, np.random.Generator], Canvas]  # x and y (h,
 
 
 def street_scene(size: Size = DRAWN, num_frames: int = 24, seed: int = 0) -> SyntheticScene:
-    """Two cars pass each other, and a lamp post, in front of a wall of bricks; the camera stands and shakes."""
+    """Two cars pass each other and a lamp post in front of a brick wall; the camera stands still but shakes."""
     rngs = [np.random.default_rng((seed, 10 + layer)) for layer in range(6)]
     middle = (num_frames - 1) / 2
 
@@ -47,7 +47,7 @@ def street_scene(size: Size = DRAWN, num_frames: int = 24, seed: int = 0) -> Syn
 
 
 def harbour_scene(size: Size = DRAWN, num_frames: int = 24, seed: int = 0) -> SyntheticScene:
-    """A boat under a waving flag, kept in view; bollards pass in front of it and the quay behind it."""
+    """The camera follows a boat with a waving flag; bollards pass in front of it and the quay behind it."""
     rngs = [np.random.default_rng((seed, 20 + layer)) for layer in range(4)]
     middle = (num_frames - 1) / 2
 
@@ -81,7 +81,7 @@ def harbour_scene(size: Size = DRAWN, num_frames: int = 24, seed: int = 0) -> Sy
 
 
 def aquarium_scene(size: Size = DRAWN, num_frames: int = 24, seed: int = 0) -> SyntheticScene:
-    """Striped and spotted fish bend as they cross behind swaying weed, in water that shows hardly anything."""
+    """A striped and a spotted fish bend as they cross behind swaying weed, in water with hardly any texture."""
     rngs = [np.random.default_rng((seed, 30 + layer)) for layer in range(5)]
     middle = (num_frames - 1) / 2
 
@@ -118,7 +118,7 @@ EVERYDAY_SCENES = {"street": street_scene, "harbour": harbour_scene, "aquarium":
 
 
 def pan_at(speed: float, middle: float) -> Motion:
-    """Along x by `speed` pixels per frame, at the origin in the frame `middle`."""
+    """Move along x by `speed` pixels per frame, through the origin at frame `middle`."""
     return lambda t: Similarity(speed * (t - middle), 0.0)
 
 

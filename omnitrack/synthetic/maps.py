@@ -24,12 +24,12 @@ class Map(Protocol):
         """Map points (..., 2)."""
 
     def inverse(self, points: Points) -> Points:
-        """The points (..., 2) that `forward` takes to these."""
+        """Return the points (..., 2) that `forward` maps to `points`."""
 
 
 @dataclass(frozen=True)
 class Similarity:
-    """Turn by `angle` and scale by `zoom` about `pivot`, then move the pivot to `(x, y)`."""
+    """Rotate by `angle` and scale by `zoom` about `pivot`, then move the pivot to `(x, y)`."""
 
     x: float = 0.0
     y: float = 0.0
@@ -81,7 +81,7 @@ class Ripple:
 
 @dataclass(frozen=True)
 class Chain:
-    """Several maps one after the other, the first one first."""
+    """Several maps applied one after another, in the order of the tuple."""
 
     maps: tuple[Map, ...]
 

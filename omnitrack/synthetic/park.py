@@ -18,12 +18,12 @@ Colour = tuple[float, float, float]
 
 
 def demo_scene(size: tuple[int, int] = DRAWN, num_frames: int = 24, seed: int = 0) -> SyntheticScene:
-    """The clip that `omnitrack demo` tracks: things vanish and return, turn and bend while the camera pans and zooms.
+    """The clip that `omnitrack demo` tracks: objects vanish, return, rotate and bend while the camera pans and zooms.
 
     Args:
         size: (width, height) in pixels; the scene is laid out for 256 x 192 and scaled to this width.
         num_frames: T; the motions per frame stay the same.
-        seed: Of everything painted.
+        seed: Random seed of everything painted.
     """
     zoom = size[0] / DRAWN[0]
     middle = (num_frames - 1) / 2
@@ -41,7 +41,7 @@ def demo_scene(size: tuple[int, int] = DRAWN, num_frames: int = 24, seed: int = 
         return Chain((swim, Similarity(166 - 3.4 * (t - middle), 58 + 5 * math.sin(0.3 * t), 0.12 - 0.012 * t)))
 
     def tree(t: int) -> Map:
-        return Similarity(126 - 0.5 * (t - middle), 100)  # nearer than the meadow: the pan moves it farther
+        return Similarity(126 - 0.5 * (t - middle), 100)  # nearer than the meadow, so the pan moves it farther
 
     trunk = rectangle(-TRUNK_HALF_WIDTH, -60, TRUNK_HALF_WIDTH, 140)
     crown = (Ellipse(36, 27, 0, -72), Ellipse(24, 20, -27, -58), Ellipse(26, 20, 26, -60))
@@ -64,7 +64,7 @@ def _blend(under: Canvas, colour: Colour | Canvas, share: Canvas) -> Canvas:
 
 
 def _edge(value: Canvas, width: float = 0.6) -> Canvas:
-    """0 to 1 across `value` = 0, over about `width`."""
+    """Ramp from 0 to 1 across `value` = 0, over a range of `width`."""
     return np.asarray(np.clip(value / width + 0.5, 0, 1), np.float32)
 
 

@@ -1,7 +1,7 @@
-"""Scenes drawn at random: things of many shapes, textures and motions in front of a filmed background.
+"""Random scenes: objects of many shapes, textures and motions in front of a background, with a moving camera.
 
-Where flow goes wrong in real footage, it does here: stripes that look alike a period on, thin limbs, things that stand
-still in a panned view, plain areas, fast turns, occlusions.
+They contain what makes flow fail in real footage: stripes that match one period on, thin limbs, objects that stand
+still in a panning view, plain areas, fast rotation, occlusions.
 """
 
 from __future__ import annotations
@@ -20,39 +20,39 @@ from omnitrack.synthetic.shapes import Ellipse, Plane, Polygon, Shape, Union, re
 from omnitrack.synthetic.texture import Canvas, fractal_noise, paint
 
 MOST_THINGS = 6
-LARGEST_SPEED = 0.03  # of a thing across the frame, in frame widths per frame
+LARGEST_SPEED = 0.03  # of an object across the frame, in frame widths per frame
 LARGEST_PAN = 0.06
-EXPOSURES = 3  # moments of a frame that are summed, evenly over two thirds of the time to the next
+EXPOSURES = 3  # moments per frame that are averaged, spread over two thirds of the frame interval
 Painter = Callable[[Canvas, Canvas], Canvas]
 Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class FilmedClip:
-    """A random scene as a camera takes it: blurred by motion, with the noise of a sensor, and compressed.
+    """A random scene as a camera records it: with motion blur, sensor noise and compression.
 
     Attributes:
         frames: (T, H, W, 3) uint8 RGB.
-        scene: The scene, at `EXPOSURES` moments a frame.
+        scene: The scene, at `EXPOSURES` moments per frame.
     """
 
     frames: NDArray[np.uint8]
     scene: SyntheticScene
 
     def tracks(self, frame: int, pixels: Points) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Where what is seen at `pixels` (N, 2) of a frame is in all frames (N, T, 2), and where visible (N, T)."""
+        """Return tracks (N, T, 2) and visibility (N, T) of the points seen at `pixels` (N, 2) of a frame."""
         moments = np.arange(len(self.frames)) * EXPOSURES + EXPOSURES // 2
         tracks, visible = self.scene.tracks(np.column_stack([np.full(len(pixels), moments[frame]), pixels]))
         return tracks[:, moments], visible[:, moments]
 
 
 def filmed_clip(size: Size = (208, 160), num_frames: int = 24, seed: int = 0) -> FilmedClip:
-    """A random scene, filmed. It depends on nothing but its arguments.
+    """Film a random scene. The result depends on the arguments only.
 
     Args:
         size: (width, height) in pixels.
         num_frames: T.
-        seed: Of everything.
+        seed: Random seed of everything.
     """
     scene, rng = random_scene(size, num_frames, seed, EXPOSURES), np.random.default_rng((seed, 1))
     noise, blur, quality = rng.uniform(0, 4), rng.uniform(0, 0.8), int(rng.integers(60, 96))
@@ -69,18 +69,18 @@ def filmed_clip(size: Size = (208, 160), num_frames: int = 24, seed: int = 0) ->
 
 
 def random_scene(size: Size, num_frames: int, seed: int, moments: int = 1) -> SyntheticScene:
-    """A scene that depends on nothing but its arguments.
+    """Return a random scene that depends on the arguments only.
 
     Args:
         size: (width, height) in pixels.
         num_frames: T.
-        seed: Of shapes, textures and motions.
-        moments: Frames of the scene from one of the T frames to the next.
+        seed: Random seed of shapes, textures and motions.
+        moments: Frames of the scene per frame of the clip.
     """
     rng = np.random.default_rng(seed)
     camera = _camera(size, num_frames, rng)
-    followed = rng.random() < 0.5  # the camera keeps the first thing in view: it hardly moves, and all else does
-    ground, alike = rng.uniform(0.15, 0.85, 3), rng.uniform(0, 0.9)  # how far all colours are those of the background
+    followed = rng.random() < 0.5  # the camera follows the first object, which hardly moves in the frame
+    ground, alike = rng.uniform(0.15, 0.85, 3), rng.uniform(0, 0.9)  # how close all colours are to the background's
     layers: list[Layer] = []
     for number in range(int(rng.integers(2, MOST_THINGS + 1))):
         motion = _motion(size, num_frames, rng)
@@ -97,12 +97,12 @@ def random_scene(size: Size, num_frames: int, seed: int, moments: int = 1) -> Sy
 
 
 def _slowed(motion: Motion, moments: int) -> Motion:
-    """The motion by moments of a frame, the middle one of each being the frame's own."""
+    """Resample a motion at the moments of each frame, of which the middle one is the frame itself."""
     return lambda t: motion((t - moments // 2) / moments)  # type: ignore[arg-type]
 
 
 def _camera(size: Size, num_frames: int, rng: np.random.Generator) -> Motion:
-    """Standing, panning or zooming, with a hand that shakes."""
+    """A camera that stands, pans, zooms or rolls, with the shake of a hand."""
     pan = rng.choice((0.0, 0.3, 1.0)) * LARGEST_PAN * size[0] * rng.uniform(-1, 1, 2) * (1.0, 0.4)
     shake, rates, phases = rng.uniform(0, 1.2), rng.uniform(0.2, 0.9, 2), rng.uniform(0, 6.3, 2)
     zoom, roll = rng.choice((0.0, 0.006)) * rng.uniform(-1, 1), rng.choice((0.0, 0.004)) * rng.uniform(-1, 1)
@@ -116,7 +116,7 @@ def _camera(size: Size, num_frames: int, rng: np.random.Generator) -> Motion:
 
 
 def _motion(size: Size, num_frames: int, rng: np.random.Generator, fastest: float = LARGEST_SPEED) -> Motion:
-    """Across the view with a swing, turning and growing; evenly, or with the bends of cloth."""
+    """A motion across the view that swings, rotates and grows, rigidly or bending like cloth."""
     middle = (num_frames - 1) / 2
     speed = fastest * size[0] * rng.uniform(0, 1) * np.array((1.0, 0.5)) * rng.choice((-1, 1), 2)
     place = np.array(size) * rng.uniform(0.2, 0.8, 2)
@@ -135,7 +135,7 @@ def _motion(size: Size, num_frames: int, rng: np.random.Generator, fastest: floa
 
 
 def _against(camera: Motion, motion: Motion) -> Motion:
-    """A motion as it is seen in the frame: what the camera does to it is undone first."""
+    """Return the motion that appears as `motion` in the frame: it cancels the camera's motion."""
 
     def at(t: int) -> Map:
         return Chain((motion(t), _Inverse(camera(t))))
@@ -144,14 +144,14 @@ def _against(camera: Motion, motion: Motion) -> Motion:
 
 
 class _Inverse:
-    """A map the other way round."""
+    """The inverse of a map."""
 
     def __init__(self, other: Map) -> None:
         self.forward, self.inverse = other.inverse, other.forward
 
 
 def _thing(name: str, size: Size, motion: Motion, painter: Painter, rng: np.random.Generator) -> list[Layer]:
-    """A body, sometimes with limbs that swing."""
+    """Return the layers of an object: a body, sometimes with swinging limbs."""
     reach = size[1] * rng.uniform(0.07, 0.24)
 
     def layer(part: str, shape: Shape, moved: Motion) -> Layer:
@@ -198,7 +198,7 @@ def _shape(reach: float, rng: np.random.Generator) -> Shape:
 
 
 def _painter(rng: np.random.Generator, colour: NDArray[np.floating], vivid: float, plain: float) -> Painter:
-    """Natural noise of some contrast, with stripes, checks or spots over it, or next to nothing."""
+    """Return a painter of natural noise, sometimes nearly plain, with or without stripes, checks or spots."""
     other = np.clip(colour + vivid * rng.uniform(-0.5, 0.5, 3), 0, 1)
     contrast = rng.uniform(0.02, 0.05) if rng.random() < plain else rng.uniform(0.08, 0.3)
     slope, pattern = rng.uniform(0.4, 1.3), rng.choice(("none", "none", "stripes", "checks", "spots"))

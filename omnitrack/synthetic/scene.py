@@ -1,4 +1,4 @@
-"""Layers over one another, seen by a moving camera: exact frames, flow, tracks and occlusion in closed form."""
+"""Stacked layers seen by a moving camera: exact frames, flow, tracks and occlusion in closed form."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from omnitrack.synthetic.shapes import Shape
 from omnitrack.synthetic.texture import Texture
 
 SUPERSAMPLING = 3  # samples per pixel and axis
-DRAWN = (256, 192)  # the size that scenes are laid out for; others are scaled to its width
+DRAWN = (256, 192)  # the size that scenes are laid out for; other sizes are scaled by their width
 Motion = Callable[[int], Map]
 
 
 def still(t: int) -> Map:
-    """The motion of what does not move: the identity in every frame."""
+    """The motion of a static layer: the identity in every frame."""
     return Similarity()
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A flat thing: its outline and look in its own coordinates, and where they are at frame t."""
+    """A flat object: its outline and texture in its own coordinates, and its map to frame t."""
 
     name: str
     shape: Shape
@@ -34,7 +34,7 @@ class Layer:
 
 
 class SyntheticScene:
-    """A clip that is known exactly.
+    """A clip with exact ground truth.
 
     Convention:
         Pixels are (x, y), centres at integers; the frame covers [-0.5, width - 0.5) x [-0.5, height - 0.5).
@@ -43,7 +43,7 @@ class SyntheticScene:
         size: (width, height) in pixels.
         num_frames: T.
         layers: Nearest first; the last one must cover everything.
-        camera: The map at frame t that all layers go through after their own motion.
+        camera: Returns the map of frame t that is applied to all layers after their own motion.
     """
 
     def __init__(self, size: tuple[int, int], num_frames: int, layers: Sequence[Layer], camera: Motion = still) -> None:
@@ -74,7 +74,7 @@ class SyntheticScene:
         return np.stack([self.frame(t) for t in range(self.num_frames)])
 
     def flow(self, source: int, target: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Where each pixel of `source` is in `target`.
+        """Return the motion of each pixel from `source` to `target`.
 
         Returns:
             (H, W, 2) displacement in pixels, and (H, W) whether the pixel's point is visible in `target`.
@@ -84,10 +84,10 @@ class SyntheticScene:
         return (there[0] - pixels).astype(np.float32), there[1]
 
     def tracks(self, queries: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Where the points seen at `queries` (N, 3) = (t, x, y) are in every frame.
+        """Return the positions in every frame of the points seen at `queries` (N, 3) = (t, x, y).
 
         Returns:
-            (N, T, 2) pixels, and (N, T) visible: inside the frame and covered by no nearer layer.
+            (N, T, 2) pixels, and (N, T) visible: inside the frame and not covered by a nearer layer.
         """
         queries = np.asarray(queries, np.float64)
         tracks = np.empty((len(queries), self.num_frames, 2), np.float32)
@@ -125,7 +125,7 @@ class SyntheticScene:
         return carried, within & (self.top_layer(target, carried) == owner)
 
     def _bounds(self, layer: Layer, placed: Map) -> tuple[int, int, int, int]:
-        """Pixel box of a layer: a map of the plane takes the disc about it into the image of the disc's edge."""
+        """Pixel box of a layer: its mapped outline lies inside the mapped edge of the disc around it."""
         width, height = self.size
         if not np.isfinite(layer.shape.radius):
             return 0, 0, width, height

@@ -1,4 +1,4 @@
-"""Scenes by name: small ones that isolate one thing for tests, and the clip of the demo (in `park.py`)."""
+"""Small scenes for tests that isolate one effect each; the clip of the demo is in `park.py`."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def occluder_scene(
     Args:
         size: (width, height) in pixels.
         num_frames: T.
-        seed: Of the textures.
-        speed: Pixels per frame, to the right; the pole is where the disc is half way through the clip.
+        seed: Random seed of the textures.
+        speed: Pixels per frame, to the right; the pole is where the disc is halfway through the clip.
         turn: Radians per frame by which the disc turns.
     """
     width, height = size
@@ -77,17 +77,17 @@ def occluder_scene(
 def panorama_scene(
     size: Size = (160, 120), num_frames: int = 150, seed: int = 0, sweep: int = 75, width: float = 2.2
 ) -> SyntheticScene:
-    """A camera that pans over a wide place and back, again and again, while a disc wanders through the view.
+    """A camera that pans back and forth over a wide scene, while a disc wanders through the view.
 
-    What frame t shows of the background, frame 2 `sweep` - t shows again. A frame is made when it is asked for, so
-    that clips of any length can be streamed.
+    Frames t and 2 `sweep` - t show the same part of the background, up to a small vertical shift. Frames are rendered
+    on demand, so that clips of any length can be streamed.
 
     Args:
         size: (width, height) in pixels.
         num_frames: T.
-        seed: Of the textures.
-        sweep: Frames from one end of the place to the other.
-        width: Of the place, in widths of the frame.
+        seed: Random seed of the textures.
+        sweep: Frames from one end of the scene to the other.
+        width: Width of the scene in frame widths.
     """
     columns, rows = size
     reach, radius = (width - 1) * columns, rows / 7

@@ -15,10 +15,10 @@ class Shape(Protocol):
 
     @property
     def radius(self) -> float:
-        """Radius in pixels of a disc about the origin that holds the shape; infinite where nothing does."""
+        """Radius in pixels of a disc about the origin that contains the shape; infinite if there is none."""
 
     def contains(self, points: Points) -> np.ndarray:
-        """(...) bool for points (..., 2)."""
+        """Return whether each of the points (..., 2) is inside, as (...) bool."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Polygon:
 
 @dataclass(frozen=True)
 class Union:
-    """What any of several shapes holds."""
+    """The union of several shapes."""
 
     shapes: tuple[Shape, ...]
 

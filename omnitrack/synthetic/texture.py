@@ -1,4 +1,4 @@
-"""What a layer looks like: a continuous function of layer coordinates, held as a fine grid of texels."""
+"""The appearance of a layer: a continuous function of layer coordinates, stored as a fine grid of texels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from omnitrack.synthetic.maps import Points
 
 TEXELS_PER_PIXEL = 2.0
-FINEST_WAVELENGTH_PX = 2.5  # of the noise: finer than this cannot be seen in a frame without aliasing
+FINEST_WAVELENGTH_PX = 2.5  # of the noise: finer detail would alias in a frame
 Canvas = NDArray[np.floating]  # (h, w) coordinates or (h, w, 3) colours
 
 
@@ -28,7 +28,7 @@ class Texture:
     origin: tuple[float, float]
 
     def sample(self, points: Points) -> NDArray[np.float32]:
-        """RGB (h, w, 3) float32 at layer points (h, w, 2); the picture is mirrored beyond its edges."""
+        """Sample RGB (h, w, 3) float32 at layer points (h, w, 2); the image is mirrored beyond its edges."""
         import cv2
 
         texels = ((points - np.array(self.origin, points.dtype)) * TEXELS_PER_PIXEL).astype(np.float32)
@@ -54,8 +54,8 @@ def fractal_noise(
     Args:
         shape: (h, w) texels.
         rng: Source of the phases.
-        slope: 1 is natural; larger is smoother, 0 is white.
-        stretch: How many times longer features are along x and y.
+        slope: 1 is as in natural images; larger is smoother, 0 is white noise.
+        stretch: Factors by which features are longer along x and y.
     """
     height, width = shape[:2]
     fx = np.fft.rfftfreq(width)[None] * stretch[0]
@@ -70,7 +70,7 @@ def fractal_noise(
 
 
 def mottled(colour: tuple[float, float, float], contrast: float, rng: np.random.Generator) -> Callable[..., Canvas]:
-    """A painter: one colour in [0, 1] with natural-looking variation of brightness and a little of hue."""
+    """Return a painter of one colour in [0, 1] with natural variation of brightness and a little of hue."""
 
     def painter(x: Canvas, y: Canvas) -> Canvas:
         light = contrast * (0.6 * fractal_noise(x.shape, rng, 1.1) + 0.6 * fractal_noise(x.shape, rng, 0.4))

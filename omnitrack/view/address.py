@@ -1,4 +1,4 @@
-"""Where the page is: a port that is taken, and a token that nobody can guess."""
+"""The address of the page: an open port and an unguessable token."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.project.project import Project
 
 HOST = "127.0.0.1"
-ADDRESS_NAME = ".view.html"  # in the project: leads a browser to the page, readable by the user alone
+ADDRESS_NAME = ".view.html"  # in the project: redirects a browser to the page, readable by the user only
 TOKEN_BYTES = 32
 
 
 class Address:
-    """Where the page is: a port that is taken, and a token that nobody can guess.
+    """The address of the page: an open port and an unguessable token.
 
-    A server that was killed leaves its address in the project; the next one takes it up, so that an open page goes on.
+    A killed server leaves its address in the project; the next server reuses it, so that an open page keeps working.
 
     Args:
-        project: Whose page it is.
-        port: To listen on; 0 takes that of a killed server, or a free one.
+        project: The project of the page.
+        port: Port to listen on; 0 takes the port of a killed server, or a free one.
 
     Raises:
         OmnitrackError: The port is in use or not permitted.
@@ -46,14 +46,14 @@ class Address:
         self._text = f'<!doctype html><meta http-equiv="refresh" content="0;url={self.url}">\n'
 
     def show(self) -> None:
-        """Open the browser; by a file that leads to the page, for all users can read the words of a command."""
+        """Open the browser through a file that redirects to the page: all users can read a command's arguments."""
         # without a display, a text browser would take over the terminal
         displayed = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
         if self._path.exists() and (displayed or not sys.platform.startswith("linux")):
             webbrowser.open(self._path.resolve().as_uri())
 
     def __enter__(self) -> Address:
-        with suppress(OSError):  # a project that cannot be written to; its page can still be opened by hand
+        with suppress(OSError):  # a read-only project; its page can still be opened manually
             self._path.unlink(missing_ok=True)
             file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(file, "w", encoding="utf-8") as opened:
@@ -63,7 +63,7 @@ class Address:
     def __exit__(self, *_: object) -> None:
         self.socket.close()
         with suppress(OSError):
-            if self._path.read_text(encoding="utf-8") == self._text:  # and not that of another server
+            if self._path.read_text(encoding="utf-8") == self._text:  # not the address of another server
                 self._path.unlink()
 
     def _left_behind(self) -> tuple[int, str]:
@@ -77,14 +77,14 @@ class Address:
 def _listen_again(port: int) -> socket.socket | None:
     try:
         return _listen(port)
-    except OSError:  # taken by another meanwhile
+    except OSError:  # taken by another process meanwhile
         return None
 
 
 def _listen(port: int) -> socket.socket:
     listening = socket.socket()
     try:
-        if os.name == "posix":  # what an ended server had is free at once; elsewhere this would share it
+        if os.name == "posix":  # reuses the port of an ended server at once; elsewhere it would share it
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((HOST, port))
         listening.listen(128)

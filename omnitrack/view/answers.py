@@ -1,4 +1,4 @@
-"""Where the placed points go, by a tracker that is opened once and stays open."""
+"""Tracks of the placed points, from a tracker that is opened once and stays open."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ from omnitrack.view.points import Point, as_rows
 if TYPE_CHECKING:
     from omnitrack.stages.tracker import Tracker
 
-WAITING = "waiting"  # for the flow: what can answer later is in `Tracker.state`
+WAITING = "waiting"  # for the flow; once it exists, the state is `Tracker.state`
 
 
 class Answers:
-    """Answers from the moment on when there is flow; may be used from several threads.
+    """Answers queries as soon as the project has flow; may be used from several threads.
 
     Args:
-        project: May still be without flow.
+        project: The project; it may not have flow yet.
         settings: As for `Tracker`.
         device: As for `Tracker`.
-        progress: Hears what is stale.
+        progress: Receives messages about stale products.
 
     Attributes:
-        damage: Why the project cannot be read now; empty where it can.
+        damage: Why the project cannot be read at the moment; empty if it can.
     """
 
     def __init__(self, project: Project, settings: Settings, device: str, progress: Progress = SILENT) -> None:
         self._project, self._settings, self._device, self._progress = project, settings, device, progress
         self._lock = threading.Lock()
         self._tracker: Tracker | None = None
-        self._warm = 0  # the version that has answered once
+        self._warm = 0  # the latest version that has answered a query
         self.damage = ""
 
     @property
     def version(self) -> int:
-        """Grows whenever there is something new to answer from; 0 while there is nothing."""
+        """Increases whenever new data can change the answers; 0 while there is none."""
         return 0 if self._tracker is None else self._tracker.version
 
     @property
     def state(self) -> str:
-        """waiting (for the flow), chained (the flow answers alone) or fused (field and flow together)."""
+        """waiting (for the flow), chained (answers from the flow alone) or fused (from field and flow)."""
         return WAITING if self._tracker is None else self._tracker.state
 
     def look(self) -> None:
-        """Read what is new in the project, if anything is, and all that the next click would wait for."""
+        """Read new data of the project, if any, and run a first query so that the next click does not wait."""
         try:
             tracker = self._opened()
             tracker.refresh()
@@ -62,12 +62,12 @@ class Answers:
                 tracker.query([(0, 0, 0)])
             self.damage = ""
         except UnavailableError:
-            pass  # not there yet, or in use for a moment
+            pass  # no flow yet, or briefly in use
         except OmnitrackError as error:
             self.damage = error.message
 
     def ask(self, points: Sequence[Point]) -> tuple[int, Tracks]:
-        """The version that answers, and the N tracks through all frames.
+        """Return the version that answers, and the N tracks through all frames.
 
         Raises:
             UnavailableError: There is no flow yet.
@@ -75,7 +75,7 @@ class Answers:
         """
         tracker = self._opened()
         queries, pins = as_rows(points)
-        version = tracker.version  # before: an answer may be newer than it says, and is asked again then
+        version = tracker.version  # read first: if the answer is newer than its version, it is asked for again
         tracks = tracker.query(queries, pins=pins)
         return version, replace(tracks, meta={**tracks.meta, "names": [point.name for point in points]})
 
@@ -90,14 +90,14 @@ class Answers:
             if self._tracker is None:
                 if not self._project.product_path("flow").exists():
                     raise UnavailableError("the flow is not measured yet", "the answer comes when it is")
-                from omnitrack.stages.tracker import Tracker  # with torch: seconds, in which the page is up already
+                from omnitrack.stages.tracker import Tracker  # imports torch: seconds, but the page is up
 
-                # lost points are found again by `query`: looking for them takes longer than a click may
+                # lost points are left to `omnitrack query`: finding them again takes too long for a click
                 self._tracker = Tracker(self._project, self._settings, self._device, self._progress, find_lost=False)
             return self._tracker
 
 
 def packed(tracks: Tracks) -> bytes:
-    """(N, T, 4) little-endian float32: x and y in pixels of the original video, visible (0 or 1), confidence."""
+    """Pack tracks as (N, T, 4) little-endian float32: x, y in pixels of the original video, visible, confidence."""
     parts = (tracks.tracks, tracks.visible[..., None], tracks.confidence[..., None])
     return np.concatenate(parts, axis=-1).astype("<f4").tobytes()

@@ -1,13 +1,13 @@
-"""The requests of the page, each a few lines over points, answers and live state.
+"""The requests of the page, each a thin layer over points, answers and live state.
 
-GET  /                 the page, and beside it its scripts and styles
+GET  /                 the page; its scripts and styles are beside it
 GET  /project          what the page shows: `Clip.about`
 GET  /frames/T         frame T as PNG
 GET  /points           {"revision", "points"}
-POST /points           the same; answers {"revision"}, or 409 where another page was quicker
-POST /answers          {"points"}: (N, T, 4) float32, see `omnitrack.view.answers.packed`
-GET  /export/FORMAT    the kept points' tracks as a file, or what the field says of every pixel
-GET  /events           server-sent: `Live.snapshot` whenever it changes
+POST /points           the same; returns {"revision"}, or 409 if another page was faster
+POST /answers          {"points"}; returns (N, T, 4) float32, see `omnitrack.view.answers.packed`
+GET  /export/FORMAT    the tracks of the saved points as a file, or the field's motion of every pixel
+GET  /events           server-sent events: `Live.snapshot` whenever it changes
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ from omnitrack.view.live import Live
 from omnitrack.view.points import Conflict, Point, PointList
 from omnitrack.view.security import BodyTooLarge
 
-EVENT_SECONDS = 0.1  # between looks for a change
-SILENCE_SECONDS = 15.0  # after which a stream says that it lives
-STATUS = {Conflict: 409, BodyTooLarge: 413, UnavailableError: 503}  # of known errors; others: 400
+EVENT_SECONDS = 0.1  # between two checks for a change
+SILENCE_SECONDS = 15.0  # after which a stream sends a sign of life
+STATUS = {Conflict: 409, BodyTooLarge: 413, UnavailableError: 503}  # HTTP status of known errors; others: 400
 KEEP_FRAME = "private, max-age=86400, immutable"  # the frames of a project do not change
 
 
@@ -53,11 +53,11 @@ class Page:
     """What the requests work on.
 
     Attributes:
-        clip: What is looked at.
-        points: What the user placed, or the tracks that are shown.
-        answers: Where it goes.
-        live: What is new.
-        ending: Whether the page is about to end, and with it every stream.
+        clip: What the page shows.
+        points: The points that the user placed, or those of the tracks that are shown.
+        answers: The tracks of these points.
+        live: The state that changes by itself.
+        ending: Returns whether the page is about to end, and with it every stream.
     """
 
     clip: Clip
@@ -68,7 +68,7 @@ class Page:
 
 
 def make_app(page: Page) -> Starlette:
-    """The application; who may ask is the matter of `omnitrack.view.security.Guard` around it."""
+    """Return the application; `omnitrack.view.security.Guard` around it controls access."""
     routes = _Routes(page)
     return Starlette(
         routes=[
@@ -181,7 +181,7 @@ class _Routes:
 
 
 def _static_files() -> dict[str, bytes]:
-    """The page's files by name: what is not among them is not there, whatever a path says."""
+    """Read the page's files by name; no other file can be requested, whatever the path."""
     return {item.name: item.read_bytes() for item in (files("omnitrack.view") / "page").iterdir() if item.is_file()}
 
 

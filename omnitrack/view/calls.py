@@ -1,4 +1,4 @@
-"""Requests to the page's application without a server: each in a task of a thread's own loop."""
+"""Requests to the page's application without a server: each is a task in the event loop of one thread."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from starlette.applications import Starlette
 
 @dataclass(frozen=True)
 class Part:
-    """A part of an answer.
+    """One part of a response.
 
     Attributes:
-        status: Of HTTP.
-        headers: By name, in lower case.
-        body: This part's bytes.
-        more: Whether further parts come.
+        status: HTTP status.
+        headers: HTTP headers by name, in lower case.
+        body: The bytes of this part.
+        more: Whether more parts follow.
     """
 
     status: int
@@ -32,11 +32,11 @@ class Part:
 
 
 class Calls:
-    """Asks an application; a thread answers, so that whoever asks goes on.
+    """Sends requests to an application; a thread handles them, so that the caller does not wait.
 
     Args:
-        app: What is asked.
-        heard: Is given the key of a request and a part of its answer, in that thread.
+        app: The application.
+        heard: Called in that thread with the key of a request and a part of its response.
     """
 
     def __init__(self, app: Starlette, heard: Callable[[str, Part], None]) -> None:
@@ -47,18 +47,18 @@ class Calls:
         self._thread.start()
 
     def begin(self, key: str, method: str, path: str, body: bytes) -> None:
-        """Ask for a path, relative to the page; `key` names the request from now on."""
+        """Request a path, relative to the page; `key` identifies the request from now on."""
         future = asyncio.run_coroutine_threadsafe(self._ask(key, method, path, body), self._loop)
         self._running[key] = future
         future.add_done_callback(lambda _: self._running.pop(key, None))
 
     def end(self, key: str) -> None:
-        """Nobody waits for this answer any more."""
+        """Cancel a request whose response is no longer needed."""
         if key in self._running:
             self._running[key].cancel()
 
     def close(self) -> None:
-        """End all requests, and the thread."""
+        """Cancel all requests and end the thread."""
         asyncio.run_coroutine_threadsafe(_end_others(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -90,7 +90,7 @@ class Calls:
         with suppress(asyncio.CancelledError):
             try:
                 await self._app(scope, receive, send)
-            except Exception:  # of the page alone: it has been told, and the notebook goes on
+            except Exception:  # concerns the page only, which has the error; the notebook continues
                 logging.getLogger(__name__).exception("the page's request %s %s failed", method, path)
 
 

@@ -1,4 +1,4 @@
-"""What a page shows: the frames of a project, on which points are placed, or tracks that are there."""
+"""What a page shows: the frames of a project, on which points are placed, or existing tracks."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from omnitrack.view.points import MAX_POINTS, Point, parse_points
 
 
 class Clip(Protocol):
-    """What the requests need to know of what the page shows."""
+    """What a page shows, as the requests use it."""
 
     @property
     def name(self) -> str:
-        """The page's title, and the beginning of the names of its files."""
+        """The page's title, and the prefix of the names of its files."""
         ...
 
     def formats(self) -> list[OfferedFormat]:
-        """What there is to export: tracks, and of a project what its field says of every pixel."""
+        """List the export formats: for tracks and, with a project, for the field's motion of every pixel."""
         ...
 
     def about(self) -> dict[str, Any]:
-        """name, source, frames, fps, size, cuts, formats to export, most (points), fixed (nothing can be placed)."""
+        """Return name, source, frames, fps, size, cuts, formats, most (points), fixed (no points can be placed)."""
         ...
 
     def picture(self, t: int) -> Path | bytes | None:
-        """Frame `t` as a PNG file, or its content; None where there is none."""
+        """Return frame `t` as a PNG file or its content; None if there is no such frame."""
         ...
 
     def parse(self, raw: Any) -> tuple[Point, ...]:
-        """Points of plain JSON values; an `OmnitrackError` where they are none."""
+        """Parse points from plain JSON values; raise an `OmnitrackError` if they are invalid."""
         ...
 
     def write(self, tracks: Tracks, names: Sequence[str], path: Path, format: str) -> None:
-        """Write the answers as a file."""
+        """Write tracks to a file."""
         ...
 
     def write_dense(self, path: Path, format: str) -> None:
-        """Write what the field says of every pixel as a file."""
+        """Write the field's motion of every pixel to a file."""
         ...
 
 
@@ -78,7 +78,7 @@ class ProjectClip:
             export_file(self._project, tracks, path, format, {"names": tuple(names)})
 
     def write_dense(self, path: Path, format: str) -> None:
-        from omnitrack.stages.export_dense import export_dense_file  # with torch
+        from omnitrack.stages.export_dense import export_dense_file  # imports torch
 
         export_dense_file(self._project, format, path, self._device)
 
@@ -93,6 +93,6 @@ def about(
     formats: Sequence[OfferedFormat],
     fixed: bool = False,
 ) -> dict[str, Any]:
-    """What `Clip.about` says."""
+    """Return the values of `Clip.about`."""
     known = {"name": name, "source": source, "frames": frames, "size": size, "fps": fps, "cuts": list(cuts)}
     return {**known, "formats": [asdict(offered) for offered in formats], "most": MAX_POINTS, "fixed": fixed}

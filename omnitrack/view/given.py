@@ -1,4 +1,4 @@
-"""Tracks that are there already, as a page shows them: over a project's frames, or over plain grey."""
+"""Existing tracks as a page shows them: over a project's frames, or over plain grey."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from omnitrack.tracks.tracks import Tracks
 from omnitrack.view.clip import ProjectClip, about
 from omnitrack.view.points import MAX_POINTS, Point
 
-GREY = 40  # of the ground where there are no frames
-MOST_ROWS = 24  # from which on tracks are one group of the page's list
-USUAL_FPS = 25.0  # to play at where the tracks do not say
+GREY = 40  # of the background if there are no frames
+MOST_ROWS = 24  # more tracks than this form one group in the page's list
+USUAL_FPS = 25.0  # to play at if the tracks have no frame rate
 STATE = "given"
 
 
 class GivenClip:
-    """What tracks are of; for the methods see `omnitrack.view.clip.Clip`.
+    """The clip of existing tracks; for the methods see `omnitrack.view.clip.Clip`.
 
     Args:
-        tracks: The tracks; of more than fit on a page some, evenly chosen.
-        project: Has the frames; None shows plain grey.
+        tracks: The tracks; if they do not all fit on a page, an even selection is shown.
+        project: Provides the frames; None shows plain grey.
 
     Attributes:
-        points: One a track.
+        points: One per track that is shown.
 
     Raises:
-        OmnitrackError: No tracks, those of another video, or the size of their video is not known.
+        OmnitrackError: There are no tracks, they belong to another video, or the size of their video is unknown.
     """
 
     def __init__(self, tracks: Tracks, project: Project | None = None) -> None:
@@ -81,7 +81,7 @@ class GivenClip:
         return cv2.imencode(".png", np.full((height, width), GREY, np.uint8))[1].tobytes()
 
     def parse(self, raw: Any) -> tuple[Point, ...]:
-        """The points that a request names."""
+        """Return the points that a request names."""
         rows = raw if isinstance(raw, list) else []
         asked = [str(item.get("name")) if isinstance(item, dict) else "" for item in rows]
         if not set(asked) <= set(self._row_of):
@@ -90,7 +90,7 @@ class GivenClip:
         return tuple(of_name[name] for name in asked)
 
     def answers(self, points: Sequence[Point]) -> Tracks:
-        """The tracks of some points, through all frames."""
+        """Return the tracks of some points through all frames."""
         rows, tracks = [self._row_of[point.name] for point in points], self._tracks
         arrays = {name: getattr(tracks, name)[rows] for name in ("queries", "tracks", "visible", "confidence", "depth")}
         pins = [(index, *pin) for index, point in enumerate(points) for pin in point.pins]
@@ -108,7 +108,7 @@ class GivenClip:
 
 
 class GivenPoints:
-    """A point a track, which stay as they are; for the methods see `omnitrack.view.points.PointList`."""
+    """One fixed point per track; for the methods see `omnitrack.view.points.PointList`."""
 
     revision = 0
 
@@ -123,7 +123,7 @@ class GivenPoints:
 
 
 class GivenAnswers:
-    """Where the tracks go; for the methods see `omnitrack.view.answers.Answers`."""
+    """The tracks as answers; for the methods see `omnitrack.view.answers.Answers`."""
 
     version = 1
 
@@ -135,7 +135,7 @@ class GivenAnswers:
 
 
 class Still:
-    """Nothing happens while tracks are shown; for the methods see `omnitrack.view.live.Live`."""
+    """A constant state: nothing changes while tracks are shown; for the methods see `omnitrack.view.live.Live`."""
 
     def snapshot(self) -> dict[str, Any]:
         quiet = {"work": {"phase": "idle"}, "messages": [], "damage": ""}
@@ -143,7 +143,7 @@ class Still:
 
 
 def _through(tracks: Tracks, count: int) -> Tracks:
-    """Tracks through all frames from 0 on: in those that they are not tracked through they are hidden, and held."""
+    """Extend tracks to all frames from 0 on: untracked frames are occluded, with the position of the nearest frame."""
     nearest = np.abs(np.arange(count)[:, None] - tracks.frames[None]).argmin(axis=1)
     tracked = np.isin(np.arange(count), tracks.frames)
     return replace(
@@ -157,7 +157,7 @@ def _through(tracks: Tracks, count: int) -> Tracks:
 
 
 def _names(tracks: Tracks, rows: Sequence[int]) -> list[str]:
-    """What the tracks are called: by their names where each has its own, otherwise by their numbers."""
+    """Return unique names: the given ones, with numbers appended to duplicates, or numbers alone without names."""
     given = tracks.meta.get("names")
     if not isinstance(given, list) or len(given) != len(tracks):
         return [f"track {row}" for row in rows]

@@ -1,4 +1,4 @@
-"""What is new while the page is open: the work in the background, newer checkpoints, messages."""
+"""What changes while the page is open: background work, new checkpoints, messages."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from omnitrack.view.points import PointList
 from omnitrack.view.work import BUSY, BackgroundWork, Standing
 
 LOOK_SECONDS = 0.25
-RETRY_SECONDS = 60.0  # after another process had the project, and its lock is still there
-MESSAGES = 20  # that are kept for pages that come later
+RETRY_SECONDS = 60.0  # before a retry while another process's lock on the project remains
+MESSAGES = 20  # kept for pages that are opened later
 
 
 class Messages(Progress):
-    """Keeps the last things that the tracker had to say, each once."""
+    """Keeps the latest messages of the tracker, each once."""
 
     def __init__(self) -> None:
         self.texts: deque[str] = deque(maxlen=MESSAGES)
@@ -34,14 +34,14 @@ class Messages(Progress):
 
 
 class Live:
-    """Tends the background work, looks for what is new, and says all of it in one snapshot.
+    """Runs the background work, checks for new data, and reports everything in one snapshot.
 
     Args:
-        project: Is looked at.
-        answers: Is told to look.
-        points: Say their revision.
-        begin: Starts the work that is missing; None where there is nothing to start.
-        messages: What the tracker says.
+        project: The project of the page.
+        answers: Checked regularly for new data.
+        points: Provide their revision.
+        begin: Starts the missing work; None if there is none.
+        messages: The messages of the tracker.
     """
 
     def __init__(
@@ -64,14 +64,14 @@ class Live:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop looking, and end the work, whose results so far are saved."""
+        """Stop checking and end the work; its results so far are saved."""
         self._closing.set()
         self._thread.join()
         if self._work is not None:
             self._work.stop()
 
     def snapshot(self) -> dict[str, Any]:
-        """All that changes by itself, as plain values.
+        """Return everything that changes by itself, as plain values.
 
         Returns:
             work (`Standing`), answers (the version), state, points (their revision), messages, damage.
@@ -86,7 +86,7 @@ class Live:
         }
 
     def _tend(self) -> None:
-        self._answers.look()  # before the work: the first click waits for this, and the machine is not shared yet
+        self._answers.look()  # before the work: the first click waits for this, and the machine is still idle
         if self._begin is not None and not self._closing.is_set():
             self._work = self._begin()
         while not self._closing.wait(LOOK_SECONDS):
@@ -103,5 +103,5 @@ class Live:
             self._work, self._ended_at = None, time.monotonic()
 
     def _may_retry(self) -> bool:
-        """Another process that had the project is gone, or may be: a killed one leaves its lock behind."""
+        """Whether the process that used the project has ended, or may have: a killed one leaves its lock behind."""
         return not self._project.lock_path.exists() or time.monotonic() - self._ended_at > RETRY_SECONDS

@@ -1,4 +1,4 @@
-"""A page and what works behind it, whichever way its requests come: to a server, or as messages of a notebook."""
+"""A page and its background work, whether its requests go to a server or are messages of a notebook."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from omnitrack.view.work import BackgroundWork
 def project_page(
     project: Project, settings: Settings, device: str, seed: int = 0, target: str | None = None
 ) -> Iterator[Page]:
-    """The page of a project, until its end; for the arguments see `omnitrack.view.server.serve`."""
+    """Open the page of a project; for the arguments see `omnitrack.view.server.serve`."""
 
     def begin() -> BackgroundWork:
         assert target is not None
@@ -37,6 +37,6 @@ def project_page(
 
 @contextmanager
 def tracks_page(tracks: Tracks, project: Project | None = None) -> Iterator[Page]:
-    """The page of tracks that are there; for the arguments see `omnitrack.view.given.GivenClip`."""
+    """Open a page of existing tracks; for the arguments see `omnitrack.view.given.GivenClip`."""
     clip = GivenClip(tracks, project)
     yield Page(clip, GivenPoints(clip.points), GivenAnswers(clip), Still())

@@ -1,4 +1,4 @@
-"""The points that the user placed, as the page sends them and as the project's ``view.json`` keeps them."""
+"""The points that the user placed, as the page sends them and as the project's ``view.json`` stores them."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ FILE_NAME = "view.json"
 
 @dataclass(frozen=True)
 class Point:
-    """A point to follow.
+    """A point to track.
 
     Convention:
         Pixels are (x, y) of the original video, x right, y down, centres at integers.
 
     Attributes:
-        name: The user's name of it.
-        group: Of the grid or mask that it was placed with; empty where it stands alone.
-        t: Frame in which it was placed.
-        x: Its pixel there.
-        y: Its pixel there.
-        pins: Rows (t, x, y): where it is in further frames, set by hand.
+        name: The user's name for the point.
+        group: Name of the grid or mask that it was placed with; empty for a single point.
+        t: Frame in which the point was placed.
+        x: Its x coordinate in that frame.
+        y: Its y coordinate in that frame.
+        pins: Rows (t, x, y): its positions in other frames, set by hand.
     """
 
     name: str
@@ -55,10 +55,10 @@ class PointList:
     """The points of a project's page; may be used from several threads.
 
     Args:
-        project: Keeps them.
+        project: The project that stores them.
 
     Attributes:
-        revision: Grows with every change.
+        revision: Increases with every change.
 
     Raises:
         OmnitrackError: ``view.json`` is damaged, or of another version.
@@ -71,22 +71,22 @@ class PointList:
         self._points = self._read()
 
     def get(self) -> tuple[int, tuple[Point, ...]]:
-        """The revision, and the points."""
+        """Return the revision and the points."""
         with self._lock:
             return self.revision, self._points
 
     def put(self, points: tuple[Point, ...], based_on: int) -> int:
-        """Keep other points, in the file too.
+        """Replace the points, also in the file.
 
         Args:
-            points: All of them.
-            based_on: The revision that was changed.
+            points: The complete new list.
+            based_on: The revision that the new list is based on.
 
         Returns:
             The new revision.
 
         Raises:
-            Conflict: That is not the last one.
+            Conflict: That revision is not the latest.
             OmnitrackError: The file cannot be written.
         """
         with self._lock:
@@ -115,10 +115,10 @@ class PointList:
 
 
 def parse_points(raw: Any, project: Project) -> tuple[Point, ...]:
-    """Points of plain JSON values, each checked.
+    """Parse and check points from plain JSON values.
 
     Raises:
-        OmnitrackError: Anything else than points inside the video, or more than `MAX_POINTS`.
+        OmnitrackError: Anything other than points inside the video, or more than `MAX_POINTS` of them.
     """
     if not isinstance(raw, list) or len(raw) > MAX_POINTS:
         raise OmnitrackError(f"the points are not a list of at most {MAX_POINTS}", "remove some points")
@@ -162,7 +162,7 @@ def _is_number(value: Any) -> bool:
 
 
 def as_rows(points: Sequence[Point]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Queries (N, 3) of rows (t, x, y), and pins (M, 4) of rows (track, t, x, y)."""
+    """Return queries (N, 3) with rows (t, x, y), and pins (M, 4) with rows (track, t, x, y)."""
     queries = np.array([(point.t, point.x, point.y) for point in points], np.float32).reshape(-1, 3)
     pins = [(index, *pin) for index, point in enumerate(points) for pin in point.pins]
     return queries, np.array(pins, np.float32).reshape(-1, 4)

@@ -1,7 +1,7 @@
-"""Who may ask: requests that know the token, come to this host, from this page, and are small.
+"""Access control: a request must contain the token, address this host, come from this page, and be small.
 
-Any web page may send requests to 127.0.0.1, and any user of the machine may. The token, which is the first part of
-every path, keeps both out; Host defeats a name of the attacker's that resolves to 127.0.0.1, Origin a page of theirs.
+Any web page and any user of the machine can send requests to 127.0.0.1. The token, the first part of every path, keeps
+both out. The Host check stops an attacker's domain that resolves to 127.0.0.1, the Origin check an attacker's page.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 MAX_BODY_BYTES = 1 << 20
 TOO_LARGE = "the request is too large"
 HEADERS = {
-    # The page's own files only; images also from blobs, which is how frames are decoded ahead.
+    # The page's own files only; images also from blobs, into which frames are decoded ahead.
     "content-security-policy": "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
-    "referrer-policy": "no-referrer",  # the address holds the token
+    "referrer-policy": "no-referrer",  # the address contains the token
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "cross-origin-opener-policy": "same-origin",
@@ -34,7 +34,7 @@ HEADERS = {
 
 
 class BodyTooLarge(OmnitrackError):
-    """More came than a request may carry, without having been announced."""
+    """The body of a request exceeds the limit, and its length was not announced."""
 
     def __init__(self) -> None:
         super().__init__(TOO_LARGE)
@@ -44,9 +44,9 @@ class Guard:
     """ASGI middleware that lets only the opened page through.
 
     Args:
-        app: Answers the requests that pass; it sees their paths without the token.
+        app: Handles the accepted requests; receives their paths without the token.
         token: First part of every path.
-        port: That the server listens on.
+        port: Port that the server listens on.
     """
 
     def __init__(self, app: App, token: str, port: int) -> None:
@@ -56,7 +56,7 @@ class Guard:
         self._origins = {b"http://" + host for host in self._hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it without a word about what is here."""
+        """Pass a request on, or refuse it without revealing what is served."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -72,7 +72,7 @@ class Guard:
         await self._app(inner, _limited(receive), _guarded(send))
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
-        """Status and reason where a request may not pass."""
+        """Return status and reason if a request is refused, else None."""
         headers: dict[bytes, list[bytes]] = {}
         for name, value in scope["headers"]:
             headers.setdefault(name.lower(), []).append(value)
@@ -92,7 +92,7 @@ class Guard:
 
 
 def _guarded(send: Send) -> Send:
-    """Sends a response with the security headers."""
+    """Wrap `send` to add the security headers to each response."""
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -104,12 +104,12 @@ def _guarded(send: Send) -> Send:
 
 
 def _without_token(path: str) -> str:
-    """``/TOKEN/frames/0`` is ``/frames/0`` inside."""
+    """Strip the token from a path: ``/TOKEN/frames/0`` becomes ``/frames/0``."""
     return "/" + path.lstrip("/").partition("/")[2]
 
 
 def _limited(receive: Receive) -> Receive:
-    """Counts a body that comes without saying its length."""
+    """Wrap `receive` to limit a body of unannounced length."""
     taken = 0
 
     async def counting() -> Message:

@@ -16,12 +16,12 @@ from omnitrack.weights import import_extra
 if TYPE_CHECKING:
     import uvicorn
 
-END_SECONDS = 1  # for requests that are being answered when the server ends
+END_SECONDS = 1  # grace period for requests in progress when the server ends
 EXTRA = "view"
 
 
 def check_installed() -> None:
-    """Raise an `OmnitrackError` that says how to get them where the packages of the page are missing."""
+    """Raise an `OmnitrackError` with the install command if packages of the page are missing."""
     for package in ("starlette", "uvicorn"):
         import_extra(package, EXTRA)
 
@@ -39,12 +39,12 @@ def serve(
 
     Args:
         project: The project.
-        settings: To work and to answer by.
-        device: Where to fit and to answer.
-        seed: Of the fit.
-        target: What is made in the background where it is missing, a name in `omnitrack.stages.graph.NODES`.
-        port: To listen on; 0 takes a free one.
-        announce: Is given the address as soon as it is reachable.
+        settings: Settings of the work and of the answers.
+        device: Device to fit and answer on.
+        seed: Random seed of the fit.
+        target: Product to make in the background if it is missing, a name in `omnitrack.stages.graph.NODES`; or None.
+        port: Port to listen on; 0 takes the port of a killed server, or a free one.
+        announce: Called with the address as soon as it is reachable.
 
     Raises:
         OmnitrackError: Packages are missing, the port is in use, or the project cannot be read.
@@ -58,7 +58,7 @@ def serve(
 def opened(
     project: Project, settings: Settings, device: str, seed: int = 0, target: str | None = None, port: int = 0
 ) -> Iterator[tuple[Address, uvicorn.Server]]:
-    """A server that is ready to run, and what works behind it; for the arguments see `serve`."""
+    """Yield the address and a server that is ready to run; for the arguments see `serve`."""
     check_installed()
     import uvicorn
 
@@ -69,7 +69,7 @@ def opened(
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         config = uvicorn.Config(
             Guard(make_app(page), address.token, address.port),
-            access_log=False,  # paths hold the token
+            access_log=False,  # paths contain the token
             log_config=None,
             server_header=False,
             lifespan="off",

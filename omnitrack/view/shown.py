@@ -1,4 +1,4 @@
-"""The page beside a notebook or a script, which goes on meanwhile."""
+"""The page served beside a notebook or a script, which continues to run."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class ShownPage(Closing):
     """A page that is served until `close`, or until this process ends; a context manager.
 
     Args:
-        project: Whose page it is.
-        settings: To answer by.
-        device: Where.
-        browser: Open it there.
-        advice: What a notebook says beside the link.
+        project: The project of the page.
+        settings: Settings of the answers.
+        device: Device to answer on.
+        browser: Whether to open the page in a browser.
+        advice: Text that a notebook shows below the link.
 
     Attributes:
-        url: Its address; whoever has it may see the clip and change the points.
+        url: Address of the page; anyone who has it can see the clip and change the points.
 
     Raises:
         OmnitrackError: Packages are missing, or the project cannot be read.

@@ -1,4 +1,4 @@
-"""The page in a cell of a notebook: the same page, its requests as messages of a widget (anywidget)."""
+"""The page in a cell of a notebook: the same page, with requests as messages of a widget (anywidget)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EXTRA = "notebook"
 PACKAGES = ("anywidget", "starlette")
 INSTALL = 'pip install "omnitrack-video[notebook]"'
 
-_open_pages: dict[Path, PageWidget] = {}  # by project: a cell that runs again takes the place of what it showed
+_open_pages: dict[Path, PageWidget] = {}  # by project: a cell that runs again replaces its page
 
 
 def in_notebook() -> bool:
@@ -36,12 +36,12 @@ def in_notebook() -> bool:
 
 
 def can_show() -> bool:
-    """Whether the packages that a widget needs are there."""
+    """Whether the packages that a widget needs are installed."""
     return all(find_spec(package) for package in PACKAGES)
 
 
 def project_widget(project: Project, settings: Settings, device: str) -> PageWidget:
-    """A page on which points are placed; for the arguments see `omnitrack.view.shown.ShownPage`."""
+    """Return a page on which points are placed; for the arguments see `omnitrack.view.shown.ShownPage`."""
     _check_installed()
     from omnitrack.view.opening import project_page
 
@@ -53,22 +53,22 @@ def project_widget(project: Project, settings: Settings, device: str) -> PageWid
 
 
 def show_tracks(tracks: Tracks, project: Any = None) -> PageWidget:
-    """A page that shows tracks in a cell; for the arguments see `Tracks.show`."""
+    """Return a page that shows tracks in a cell; for the arguments see `Tracks.show`."""
     _check_installed()
     from omnitrack.view.opening import tracks_page
 
-    given = getattr(project, "project", project)  # an open project's
+    given = getattr(project, "project", project)  # of an `OpenProject`
     return PageWidget(tracks_page(tracks, given if given is None or isinstance(given, Project) else Project(given)))
 
 
 class PageWidget(Closing):
-    """A page in a cell, until `close`; a context manager. It is answered while no cell of the notebook runs.
+    """A page in a cell, until `close`; a context manager. It responds only while no cell of the notebook runs.
 
     Args:
-        page: Is opened here.
+        page: The page to open.
 
     Raises:
-        OmnitrackError: As opening the page.
+        OmnitrackError: The page cannot be opened.
     """
 
     def __init__(self, page: AbstractContextManager[Page]) -> None:
@@ -86,19 +86,19 @@ class PageWidget(Closing):
             self._open = opening.pop_all()
 
     def close(self) -> None:
-        """End the page; points are kept in the project."""
+        """End the page; the points are kept in the project."""
         self._open.close()
 
     def _repr_mimebundle_(self, **formats: Any) -> Any:
-        """What a notebook shows."""
+        """Return what a notebook shows."""
         return self._widget._repr_mimebundle_(**formats)
 
     def _hear(self, widget: object, message: dict[str, Any], buffers: object) -> None:
-        """A request of `notebook.js`, or that it waits for one no more."""
+        """Begin a request of `notebook.js`, or end one that it no longer waits for."""
         if message.get("ended"):
             self._calls.end(message["key"])
         else:
-            self._widget.send({"key": message["key"], "taken": True}, [])  # no cell keeps the kernel busy
+            self._widget.send({"key": message["key"], "taken": True}, [])  # confirms that no cell keeps the kernel busy
             self._calls.begin(message["key"], message["method"], message["path"], message["body"].encode())
 
     def _answer(self, key: str, part: Part) -> None:
@@ -108,7 +108,7 @@ class PageWidget(Closing):
 
 @cache
 def script() -> str:
-    """``notebook.js``, and before it the files of the page, for a cell has no address to fetch them from."""
+    """Return ``notebook.js`` preceded by the files of the page; a cell has no address to fetch them from."""
     page = {item.name: item.read_text(encoding="utf-8") for item in (files("omnitrack.view") / "page").iterdir()}
     own = page.pop("notebook.js")
     return f"const FILES = {json.dumps(page)};\n{own}"

@@ -1,4 +1,4 @@
-"""Measures and fits in a process of its own, so that the page stays quick; it ends as by Ctrl-C, with all saved."""
+"""Flow and fit in a separate process, so that the page stays responsive; it stops as on Ctrl-C, with its work saved."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from omnitrack.stages.bring_up import bring_up_to
 from omnitrack.stages.graph import NODE_OF, Work, needed_for, wanted_stamps
 
 TELL_SECONDS = 0.2  # between two messages about one task
-STOP_SECONDS = 60.0  # for saving; after that the process is killed
-# How the work may stand: it may not have begun, end in one of four ways, or be in another's hands.
+STOP_SECONDS = 60.0  # grace period for saving; then the process is killed
+# Phases of the work: not begun, in progress, ended in one of four ways, or blocked by another process.
 IDLE, WORKING, DONE, KEPT, FAILED, STOPPED, BUSY = "idle", "working", "done", "kept", "failed", "stopped", "busy"
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How far the work is.
+    """The state of the work.
 
     Attributes:
-        phase: One of the words above.
-        task: What is being done: flow, fit ...
-        done: Of `total` steps.
-        total: Of the task; 0 where nothing is counted.
-        unit: Of the steps.
-        values: Beside the bar: losses.
-        text: What there is to say.
+        phase: One of the phases above.
+        task: The current task: flow, fit ...
+        done: Steps done, of `total`.
+        total: Steps of the task; 0 if nothing is counted.
+        unit: Unit of the steps.
+        values: Values beside the bar: losses.
+        text: Message to the user.
         hint: What to do next.
     """
 
@@ -50,13 +50,13 @@ class Standing:
 
 
 class BackgroundWork:
-    """The process that brings a project up to a product.
+    """The process that makes a product of a project, and what that product needs.
 
     Args:
-        root: Of the project.
-        settings: To work by.
-        device: Where.
-        seed: Of the fit.
+        root: Directory of the project.
+        settings: Settings of the work.
+        device: Device to compute on.
+        seed: Random seed of the fit.
         target: The product, a name in `omnitrack.stages.graph.NODES`.
     """
 
@@ -65,23 +65,23 @@ class BackgroundWork:
         self._ear, mouth = context.Pipe(duplex=False)
         self._process = context.Process(target=_work, args=(root, settings, device, seed, target, mouth))
         self._process.start()
-        mouth.close()  # the child has its own: when that ends, the pipe does
+        mouth.close()  # the child has its own end: when the child ends, the pipe closes
         self.standing = Standing(WORKING)
 
     def hear(self) -> Standing:
-        """How it stands now."""
+        """Return the current state."""
         try:
             while self._ear.poll():
                 self.standing = self._ear.recv()
         except (EOFError, OSError):
-            if self.standing.phase == WORKING:  # without a last word
+            if self.standing.phase == WORKING:  # it ended without a final message
                 self._process.join()
                 text = f"the work in the background ended with status {self._process.exitcode}"
                 self.standing = Standing(FAILED, self.standing.task, text=text, hint="see the terminal")
         return self.standing
 
     def stop(self) -> None:
-        """End it; what it has done is saved."""
+        """End the process; its finished work is saved."""
         if self.standing.phase != WORKING:
             self._process.join(STOP_SECONDS)  # it is about to end by itself
         if self._process.is_alive():
@@ -110,14 +110,14 @@ def _work(root: Path, settings: Settings, device: str, seed: int, target: str, m
 
 
 def _stop_once(*_: object) -> None:
-    """As Ctrl-C; a second signal does not disturb the saving."""
+    """Stop as on Ctrl-C; a second signal does not disturb the saving."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def _brought_up(target: str, work: Work) -> Standing:
-    """Make what is missing. What is there stays, even where these settings would make it otherwise."""
+    """Make missing products. Existing products stay, even if these settings would give different ones."""
     fit = NODE_OF["fit"].stored(work.project)
     if fit.stamp is not None and fit.complete:
         return Standing(DONE)
@@ -132,7 +132,7 @@ def _brought_up(target: str, work: Work) -> Standing:
 
 
 class _Telling(Progress):
-    """Sends every change through a pipe; where nobody listens any more, it stops the work."""
+    """Sends every change through a pipe; if the other end is closed, stops the work."""
 
     def __init__(self, mouth: Connection) -> None:
         self._mouth = mouth

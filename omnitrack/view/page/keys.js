@@ -17,33 +17,33 @@ export function keyTable({ clip, player, points, tools, stage, sheet, say, choos
   const placing = [
     row("Enter", "place a point; a grid's corners; the brush down, up", key("enter"), () => tools.enter()),
     row("P G M", "tool: point, grid, mask", key("p", "g", "m"), (event) => choose({ p: "point", g: "grid", m: "mask" }[event.key.toLowerCase()])),
-    row("F", "fill what is painted with points", key("f"), () => tools.fillMask()),
+    row("F", "fill the painted area with points", key("f"), () => tools.fillMask()),
     row("C", "pin the selected point to the crosshair", key("c"), () => tools.correct()),
-    row("X", "take the pin in this frame away", key("x"), () => tools.unpin()),
+    row("X", "remove the pin in this frame", key("x"), () => tools.unpin()),
     row("R", "rename", key("r"), () => sheet.rename()),
     row("Delete", "delete the selected points", key("delete", "backspace"), () => points.remove(points.selected)),
     row("Ctrl Z", "undo", (event) => command(event) === "z" && !event.shiftKey, () => points.undo()),
     row("Ctrl Shift Z", "redo", (event) => (command(event) === "z" && event.shiftKey) || command(event) === "y", () => points.redo()),
   ];
   return [
-    row("Space", "play, stop", key(" "), () => player.toggle()),
-    row("Left Right", "one frame back, on (Shift: ten)", key("arrowleft", "arrowright"),
+    row("Space", "play, pause", key(" "), () => player.toggle()),
+    row("Left Right", "one frame back, forward (Shift: ten)", key("arrowleft", "arrowright"),
       (event) => player.go(player.frame + (event.key === "ArrowLeft" ? -1 : 1) * (event.shiftKey ? 10 : 1))),
     row("Home End", "first, last frame", key("home", "end"), (event) => player.go(event.key === "Home" ? 0 : player.count)),
-    row("Up Down", "select the point before, after", key("arrowup", "arrowdown"), (event) => select(event.key === "ArrowUp" ? -1 : 1)()),
+    row("Up Down", "select the previous, next point", key("arrowup", "arrowdown"), (event) => select(event.key === "ArrowUp" ? -1 : 1)()),
     row("W A S D", "move the crosshair (Shift: ten pixels)", (event) => plain(event) && event.code in moves, (event) => {
       const [dx, dy] = moves[event.code], step = event.shiftKey ? 10 : 1;
       tools.moveCross(dx * step, dy * step);
     }),
     ...(clip.fixed ? [] : placing),
-    row("Esc", "leave what was begun; select nothing", key("escape"), () => { tools.cancel(); points.select([]); }),
+    row("Esc", "cancel; clear the selection", key("escape"), () => { tools.cancel(); points.select([]); }),
     row("Ctrl A", "select all", (event) => command(event) === "a", () => points.select(points.list.map((point) => point.id))),
     row("+ - 0", "zoom in, out, whole frame", key("+", "=", "-", "0"), (event) => {
       if (event.key === "0") { stage.showAll(); redraw(); } else zoom(event.key === "-" ? 0.8 : 1.25)();
     }),
     row("T", "trails: none, 10, 30, all", key("t"), () => trails()),
     row("E", "export", key("e"), () => openExport()),
-    row("?", "these keys", key("?"), () => openHelp()),
+    row("?", "show these keys", key("?"), () => openHelp()),
   ];
 }
 

@@ -38,7 +38,7 @@ class Page {
     this.sheet = new Sheet({ ...parts, ruler: byId("ruler"), list: byId("rows"), sure: () => Number(byId("sure").value) });
     connectControls({ ...parts, tools: this.tools, sheet: this.sheet });
     this.#follow();
-    channel.late = (isLate) => say(isLate ? "the kernel is busy: answers come when its cell has run" : "", isLate);
+    channel.late = (isLate) => say(isLate ? "the kernel is busy: answers arrive when its cell has finished" : "", isLate);
     listen((snapshot, first) => this.#hear(snapshot, first), () => this.#lost());
     document.title = `${clip.name} - omnitrack`;
     document.body.toggleAttribute("data-fixed", clip.fixed);

@@ -129,7 +129,7 @@ export class Tools {
 
   #told(point) {
     const t = this.player.frame;
-    this.say(point.t === t ? `${point.name} moved` : `${point.name} pinned in frame ${t}; all between is solved again`);
+    this.say(point.t === t ? `${point.name} moved` : `${point.name} pinned in frame ${t}; everything in between is solved again`);
   }
 
   #fillBox() {
@@ -158,7 +158,7 @@ export class Tools {
         if (data[4 * (y * width + x) + 3] > 127) places.push({ t: this.player.frame, x, y });
       }
     }
-    if (!places.length) return void this.say("what is painted is smaller than the spacing");
+    if (!places.length) return void this.say("the painted area is smaller than the spacing");
     this.mask = null;
     return void this.#addGroup("mask", places);
   }
@@ -222,6 +222,6 @@ export class Tools {
     const t = this.player.frame, pinned = this.points.chosen.filter((point) => point.t !== t && handPlace(point, t));
     if (!pinned.length) return void this.say(`the selection has no pin in frame ${t}`);
     for (const point of pinned) this.points.replace(unpinned(point, t));
-    return void this.say(`${pinned.length > 1 ? `${pinned.length} pins` : "the pin"} in frame ${t} taken away`);
+    return void this.say(`${pinned.length > 1 ? `${pinned.length} pins` : "the pin"} in frame ${t} removed`);
   }
 }

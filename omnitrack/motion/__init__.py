@@ -1,1 +1,1 @@
-"""The motion field: pure maths and the models built of it."""
+"""The motion field: pure maths, and the models built on it."""

@@ -1,6 +1,6 @@
-"""Models that OmniMotion's ablations fit instead of the invertible network: two networks, and one of flow alone.
+"""Models that replace the invertible network in OmniMotion's ablations: two networks, and one for flow alone.
 
-They show what the bijection and the volume are worth.
+They show what the bijection and the volume contribute.
 
 Source:
     OmniMotion (ICCV 2023), ablations "no invertible" and "plain 2D".
@@ -28,10 +28,10 @@ CHUNK_POINTS = 1 << 16
 
 
 class Displacement(nn.Module):
-    """A network that moves places of a frame; it starts at zero, so that nothing moves.
+    """A network that displaces positions; it starts at zero, so that nothing moves.
 
     Args:
-        dimensions: Coordinates of a place.
+        dimensions: Number of coordinates of a position.
         time_width: Width of the time features.
         hidden: Widths of the layers.
     """
@@ -44,13 +44,13 @@ class Displacement(nn.Module):
         nn.init.zeros_(self.last.bias)
 
     def forward(self, places: Tensor, column: Tensor) -> Tensor:
-        """Moved places (P, dimensions); column (P, n) of their times."""
+        """Displaced positions (P, dimensions); `column` (P, n) is the time part of their first layer."""
         moved: Tensor = places + self.last(self.conditioner(places, column))
         return moved
 
 
 class TwoNetworkWarp(Warp):
-    """A `CanonicalWarp` whose way back is a network of its own: nothing makes the two inverse but the loss.
+    """A `Warp` whose inverse is a separate network: only the loss makes the two inverse to each other.
 
     Args:
         frame_map: The maps before the networks.
@@ -72,7 +72,7 @@ class TwoNetworkWarp(Warp):
 
 @dataclass(frozen=True)
 class TwoNetworks:
-    """The networks of a `TwoNetworkWarp` there and back, each with the columns (T, n) of all frames."""
+    """The networks of a `TwoNetworkWarp` in both directions, each with the columns (T, n) of all frames."""
 
     there: Displacement
     back: Displacement
@@ -86,10 +86,10 @@ class TwoNetworks:
 
 
 class PlanarField(nn.Module):
-    """Flow between any two frames as a network of (pixel, time, time): no volume, no depth, no order.
+    """Flow between any two frames as a network of (pixel, time, time): no volume, no depth, no occlusion order.
 
     Args:
-        camera: Gives pixels their local coordinates.
+        camera: Converts pixels to local coordinates.
         time: Features of the frames.
         hidden: Widths of the layers.
     """
@@ -104,7 +104,7 @@ class PlanarField(nn.Module):
         return self.time.num_frames
 
     def forward(self, pixels: Tensor, sources: Tensor, targets: Tensor) -> Tensor:
-        """Pixels (P, 2) of frames (P,) to pixels of other frames (P,)."""
+        """Map pixels (P, 2) of frames (P,) to pixels (P, 2) of other frames (P,)."""
         features = self.time()
         column = self.network.conditioner.column(torch.cat([features[sources], features[targets]], -1))
         zeros = torch.zeros_like(pixels[:, 0])
@@ -113,7 +113,7 @@ class PlanarField(nn.Module):
 
     @torch.no_grad()
     def track(self, source: int, pixels: NDArray[np.floating], targets: Sequence[int]) -> FieldTracks:
-        """See `omnitrack.motion.field.MotionField.track`: everything on the frame is called visible."""
+        """See `omnitrack.motion.field.MotionField.track`: every point within the frame counts as visible."""
         where = torch.as_tensor(np.asarray(pixels), dtype=torch.float32, device=next(self.parameters()).device)
         moved = where.new_empty(len(where), len(targets), 2)
         for part, landed in zip(where.split(CHUNK_POINTS), moved.split(CHUNK_POINTS), strict=True):
@@ -124,12 +124,12 @@ class PlanarField(nn.Module):
         return FieldTracks(moved.cpu().numpy(), torch.zeros_like(moved[..., 0]).cpu().numpy(), seen.cpu().numpy())
 
     def depth_map(self, frame: int) -> NDArray[np.float32]:
-        """See `omnitrack.motion.field.MotionField.depth_map`: nothing is nearer than anything."""
+        """See `omnitrack.motion.field.MotionField.depth_map`: the depth is zero everywhere."""
         width, height = self.camera.size
         return np.zeros((height, width), np.float32)
 
     def canonical_map(self, frame: int) -> NDArray[np.float32]:
-        """See `omnitrack.motion.field.MotionField.canonical_map`: the place in the first frame stands for it."""
+        """See `omnitrack.motion.field.MotionField.canonical_map`: here the position in the first frame."""
         width, height = self.camera.size
         pixels = self.camera.pixels(torch.device("cpu")).numpy()
         places = torch.from_numpy(self.track(frame, pixels, [0]).pixels[:, 0])

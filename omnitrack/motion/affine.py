@@ -25,7 +25,7 @@ class Affine(NamedTuple):
 
 
 def affine_from_parameters(raw: Tensor) -> Affine:
-    """Turn free numbers (..., 2), log scale and shift, into a map; zeros give the identity."""
+    """Turn unconstrained parameters (..., 2), log scale and shift, into a map; zeros give the identity."""
     return Affine(raw[..., 0].clamp(-LARGEST_LOG_SCALE, LARGEST_LOG_SCALE), raw[..., 1])
 
 

@@ -1,8 +1,8 @@
-"""CaDeX++: one surface point per pixel, carried through the canonical volume.
+"""CaDeX++: one surface point per pixel, mapped through the canonical volume.
 
-A pixel is lifted by its frame's depth map to one 3D point, the warp takes that point from frame i to the canonical
-volume and on to frame j, where its projection is the tracked pixel and its depth, beside frame j's depth map, says
-whether it is hidden.
+The depth map of a frame lifts a pixel to one 3D point. The warp maps that point from frame i to the canonical volume
+and on to frame j. Its projection there is the tracked pixel. Its depth, compared with the depth map of frame j,
+determines whether it is occluded.
 
 Source:
     Song et al., "Track Everything Everywhere Fast and Robustly", ECCV 2024.
@@ -29,10 +29,10 @@ class CadexField(nn.Module):
     """The CaDeX++ motion field.
 
     Args:
-        camera: How pixels and local points belong together.
-        warp: Local to canonical and back.
-        depth: The visible surfaces.
-        occlusion_tolerance: Depth behind the surface that still counts as on it.
+        camera: Converts between pixels and local points.
+        warp: Maps local to canonical points and back.
+        depth: Depth of the visible surfaces.
+        occlusion_tolerance: Depth by which a point may be behind a surface and still count as on it.
     """
 
     def __init__(self, camera: Camera, warp: CanonicalWarp, depth: DepthMaps, occlusion_tolerance: float) -> None:
@@ -47,12 +47,12 @@ class CadexField(nn.Module):
         return len(self.depth.maps)
 
     def lift(self, pixels: Tensor, frames: Tensor) -> Tensor:
-        """The surface points (P, 3) seen at pixels (P, 2) of frames (P,)."""
+        """The visible surface points (P, 3) at pixels (P, 2) of frames (P,)."""
         return self.camera.lift(pixels, self.depth(pixels, frames))
 
     @torch.no_grad()
     def track(self, source: int, pixels: NDArray[np.floating], targets: Sequence[int]) -> FieldTracks:
-        """See `omnitrack.motion.field.MotionField.track`; the canonical pass is shared by all targets."""
+        """See `omnitrack.motion.field.MotionField.track`; all targets share the canonical pass."""
         device = self.depth.maps.device
         columns = self.warp.time_columns()
         chunks = [

@@ -1,4 +1,4 @@
-"""The canonical volume: colour and density of every surface of the clip, once."""
+"""The canonical volume: colour and density of all surfaces of the clip, each represented once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from omnitrack.motion.gabor import GaborNetwork
 
 
 def contract(points: Tensor) -> Tensor:
-    """All of space into a ball of radius 2: x where |x| <= 1, else (2 - 1/|x|) x / |x|.
+    """Contract all of space into a ball of radius 2: x where |x| <= 1, else (2 - 1/|x|) x / |x|.
 
     Args:
         points: (..., 3).
@@ -24,11 +24,11 @@ def contract(points: Tensor) -> Tensor:
 
 
 class CanonicalVolume(nn.Module):
-    """Colour and density of canonical points: a Gabor network behind the contraction.
+    """Colour and density of canonical points: a Gabor network on contracted coordinates.
 
     Args:
         hidden: Width of the network; 512 in the paper.
-        num_layers: Its layers; 3 in the paper.
+        num_layers: Number of its layers; 3 in the paper.
 
     Source:
         OmniMotion (ICCV 2023), F_theta.

@@ -1,4 +1,4 @@
-"""What a coupling layer knows of a place and a time, as features that its monotone map is made from.
+"""Features of position and time that determine the monotone map of a coupling layer.
 
 The part that depends on the frame alone is hoisted out of the first layer: `column` computes it once per frame.
 """
@@ -15,11 +15,11 @@ from omnitrack.motion.encoding import FeaturePlanes, PositionalEncoding
 
 
 class Conditioner(nn.Module):
-    """Features of (place, time): a first layer whose time part comes hoisted, then a small network.
+    """Features of (position, time): a first layer whose time part is hoisted, then a small network.
 
     Args:
-        encoding: Features of places, (P, n) from (P, 2); has a `width` n.
-        time_width: Width of what the first layer reads of the time.
+        encoding: Features of positions, (P, n) from (P, 2); has a `width` n.
+        time_width: Width of the time features that the first layer reads.
         hidden: Widths of the layers, each followed by a leaky rectifier.
     """
 
@@ -32,20 +32,20 @@ class Conditioner(nn.Module):
         self.width = hidden[-1]
 
     def forward(self, place: Tensor, time_column: Tensor) -> Tensor:
-        """Features (P, width) of places (P, 2) whose frames have the columns (P, hidden[0])."""
+        """Features (P, width) of positions (P, 2) whose frames have the columns (P, hidden[0])."""
         hidden = F.leaky_relu(self.from_place(self.encoding(place)) + time_column)
         for layer in self.layers:
             hidden = F.leaky_relu(layer(hidden))
         return hidden
 
     def column(self, time_features: Tensor) -> Tensor:
-        """The time's part of the first layer, (T, hidden[0]) from features (T, n)."""
+        """The time part of the first layer, (T, hidden[0]) from features (T, n)."""
         column: Tensor = self.from_time(time_features)
         return column
 
 
 class PlaneConditioner(Conditioner):
-    """Places read from feature planes at their hyperbolic tangent, as CaDeX++ does.
+    """Features of positions read from planes at their hyperbolic tangent, as in CaDeX++.
 
     Args:
         resolutions: Sides of the feature planes.
@@ -66,12 +66,12 @@ class PlaneConditioner(Conditioner):
 
 
 class NetworkConditioner(Conditioner):
-    """Places by sines and cosines through a network, times by a code of their own per layer, as OmniMotion does.
+    """Positions encoded by sines and cosines and one layer, times by a separate code per coupling, as in OmniMotion.
 
     Args:
         time_width: Width of the frames' latent codes.
-        hidden: Widths of the layers; the first is that of the encoded place too.
-        frequencies: Of the positional encoding.
+        hidden: Widths of the layers; the first is also the width of the encoded position.
+        frequencies: Number of frequencies of the positional encoding.
 
     Source:
         OmniMotion (ICCV 2023), supplement; the code's part of the first layer is hoisted, with the same result.

@@ -1,4 +1,4 @@
-"""One invertible layer: a coordinate is mapped monotonically, by numbers that the other two and the time decide."""
+"""One invertible layer: a monotone map of one coordinate, whose parameters depend on the other two and the time."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from omnitrack.motion.conditioner import Conditioner
 
 @dataclass(frozen=True)
 class ScalarMap:
-    """A monotone map of the line, made from free numbers; zeros give the identity.
+    """A monotone map of the line with unconstrained parameters; zeros give the identity.
 
     Attributes:
-        num_parameters: n.
-        evaluate: f(x) from numbers (P, n) and x (P,).
-        invert: The x with f(x) = y, from numbers (P, n) and y (P,).
+        num_parameters: Number of parameters, n.
+        evaluate: f(x) from parameters (P, n) and x (P,).
+        invert: The x with f(x) = y, from parameters (P, n) and y (P,).
     """
 
     num_parameters: int
@@ -38,14 +38,14 @@ SCALAR_MAPS = {
 
 
 class Coupling(nn.Module):
-    """Maps coordinate `changed` of points by a monotone map conditioned on the other two and the frame.
+    """Maps coordinate `changed` of points by a monotone map, conditioned on the other two and the frame.
 
     The last layer starts at zero, so the coupling starts as the identity.
 
     Args:
         changed: The coordinate to map: 0, 1 or 2.
         conditioner: Turns the other two coordinates and the time into features.
-        scalar_map: The map that is made from them, a value of `SCALAR_MAPS`.
+        scalar_map: The map whose parameters come from these features, a value of `SCALAR_MAPS`.
 
     Source:
         Couplings with an affine map: OmniMotion (ICCV 2023), after Real-NVP; with a spline: CaDeX++ (ECCV 2024).
@@ -75,7 +75,7 @@ class Coupling(nn.Module):
         return self._replaced(points, self.scalar_map.invert(self._raw(points, time_column), points[self.changed]))
 
     def column(self, time_features: Tensor) -> Tensor:
-        """The time's part of the work, (T, ...) from features (T, width): once per frame, not per point."""
+        """The time part of the first layer, (T, ...) from features (T, width): once per frame, not per point."""
         return self.conditioner.column(time_features)
 
     def _raw(self, points: list[Tensor], time_column: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""One optimisable depth map per frame: the surface that is seen there."""
+"""One optimisable depth map per frame: its visible surface."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 
 class DepthMaps(nn.Module):
-    """Depth of the visible surface in every frame, at a resolution below the frames'.
+    """Depth of the visible surface in every frame, at a lower resolution than the frames.
 
     Args:
-        initial: (T, h, w) depths to start from; smaller is nearer.
+        initial: (T, h, w) initial depths; smaller is nearer.
         size: (width, height) of the frames in pixels.
 
     Convention:
-        Pixels are (x, y), centres at integers; a texel covers the same share of the map as its pixels of the frame.
+        Pixels are (x, y), centres at integers; a texel covers the same share of the map as its pixels do of the frame.
 
     Example:
         >>> maps = DepthMaps(torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]), size=(8, 4))
@@ -32,15 +32,15 @@ class DepthMaps(nn.Module):
         self.size = size
 
     def forward(self, pixels: Tensor, frames: Tensor) -> Tensor:
-        """Depth at pixels (P, 2) of frames (P,): that of the nearest texel, so that surfaces do not mix. (P,)"""
+        """Depth (P,) at pixels (P, 2) of frames (P,), read from the nearest texel, so that surfaces do not mix."""
         return self.maps.flatten()[self.texel(pixels, frames)]
 
     def texel(self, pixels: Tensor, frames: Tensor) -> Tensor:
-        """Flat index (P,) of the texel that holds each pixel; beyond the frame the nearest one."""
+        """Flat index (P,) of the texel that contains each pixel; outside the frame, of the nearest texel."""
         return texel(pixels, frames, self.maps.shape, self.size)
 
     def left_and_above(self, texels: Tensor) -> Tensor:
-        """Indices (2, P) of the texels to the left of and above others; at the border the texel itself."""
+        """Indices (2, P) of the texels to the left of and above the given ones; at the border, the texel itself."""
         _, height, width = self.maps.shape
         left = torch.where(texels % width > 0, texels - 1, texels)
         above = torch.where(texels // width % height > 0, texels - width, texels)
@@ -53,9 +53,9 @@ class DepthMaps(nn.Module):
 
 
 def texel(pixels: Tensor, frames: Tensor, shape: torch.Size, size: tuple[int, int]) -> Tensor:
-    """Flat index (P,), in maps of a shape (T, h, w), of the texel that holds each pixel (P, 2) of frames (P,).
+    """Flat index (P,), in maps of a shape (T, h, w), of the texel that contains each pixel (P, 2) of frames (P,).
 
-    Frames have `size` (width, height) in pixels; beyond them it is the nearest texel.
+    Frames have `size` (width, height) in pixels; pixels outside them get the nearest texel.
     """
     _, height, width = shape
     x = ((pixels[:, 0] + 0.5) * (width / size[0])).long().clamp(0, width - 1)

@@ -1,4 +1,4 @@
-"""Features of place and of time."""
+"""Features of position and of time."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from omnitrack.motion.gabor import GaborNetwork
 
 
 class PositionalEncoding(nn.Module):
-    """Coordinates beside their sines and cosines at octaves: x, sin(2^k pi x), cos(2^k pi x), k = 0..n - 1.
+    """Coordinates with their sines and cosines at octaves: x, sin(2^k pi x), cos(2^k pi x), k = 0..n - 1.
 
     Args:
-        dimensions: Coordinates of a point.
+        dimensions: Number of coordinates of a point.
         frequencies: n.
     """
 
@@ -38,10 +38,10 @@ class FeaturePlanes(nn.Module):
     Args:
         resolutions: Side of each grid.
         channels: Features per grid, a multiple of four.
-        scale: Standard deviation at the start.
+        scale: Initial standard deviation.
     """
 
-    # torch reads a grid in parallel over its batch only: channels are split over a batch of four
+    # torch samples a grid in parallel over its batch only, so the channels are split over a batch of four
     GROUPS = 4
 
     def __init__(self, resolutions: tuple[int, ...], channels: int, scale: float = 1e-4) -> None:
@@ -60,7 +60,7 @@ class FeaturePlanes(nn.Module):
 class TimeFeatures(nn.Module):
     """Features of each frame on one-dimensional grids of several lengths, read linearly.
 
-    Lengths are 1/20, 5/20 and 13/20 of the number of frames, at least two, so that neighbouring frames share
+    The lengths are 1/20, 5/20 and 13/20 of the number of frames, but at least two, so that neighbouring frames share
     features at three scales however short the clip is.
 
     Args:
@@ -87,12 +87,12 @@ class TimeFeatures(nn.Module):
 
 
 class TimeCodes(nn.Module):
-    """A latent code of each frame from a Gabor network over time.
+    """A latent code per frame, from a Gabor network over time.
 
     Args:
         num_frames: T; frame i is at time (i + 1) / T.
         hidden: Width of the network.
-        width: Of a code.
+        width: Width of a code.
 
     Source:
         OmniMotion (ICCV 2023): 256 wide, two layers, codes of 128 numbers.

@@ -1,4 +1,4 @@
-"""What every fitted motion field can be asked, whatever method made it."""
+"""The common interface of fitted motion fields, independent of the method."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class FieldTracks:
-    """Points of one frame in other frames.
+    """Tracks of points of one frame in other frames.
 
     Convention:
         Pixels are (x, y) of the working frames, x right, y down, centres at integers.
@@ -20,7 +20,7 @@ class FieldTracks:
     Attributes:
         pixels: (N, T, 2) float32 positions in pixels of the working frames.
         depth: (N, T) float32 depth of the point itself in each frame; smaller is nearer.
-        visible: (N, T) bool: on the frame, and not behind the surface that is seen there.
+        visible: (N, T) bool: within the frame, and not behind the surface visible at that pixel.
     """
 
     pixels: NDArray[np.float32]
@@ -33,24 +33,24 @@ class MotionField(Protocol):
 
     @property
     def num_frames(self) -> int:
-        """T."""
+        """Number of frames, T."""
 
     def track(self, source: int, pixels: NDArray[np.floating], targets: Sequence[int]) -> FieldTracks:
-        """Where the points at `pixels` (N, 2) of frame `source` are in each of the frames `targets`."""
+        """Track the points at `pixels` (N, 2) of frame `source` into each of the frames `targets`."""
 
     def depth_map(self, frame: int) -> NDArray[np.float32]:
-        """Depth of the surface seen in a frame, (H, W); smaller is nearer."""
+        """Depth of the visible surface of a frame, (H, W); smaller is nearer."""
 
     def canonical_map(self, frame: int) -> NDArray[np.float32]:
-        """Place in the canonical volume of the surface seen in a frame, (H, W, 3): the same in every frame."""
+        """Canonical position of the visible surface of a frame, (H, W, 3); a point has the same one in all frames."""
 
 
 @runtime_checkable
 class ColoredField(MotionField, Protocol):
-    """A field that also knows what the canonical volume looks like."""
+    """A field that also contains the colours of the canonical volume."""
 
     def color_map(self, frame: int) -> NDArray[np.float32]:
-        """Colour of the canonical volume seen from a frame, (H, W, 3) RGB in [0, 1]."""
+        """Colours of the canonical volume rendered from a frame, (H, W, 3) RGB in [0, 1]."""
 
     def opaque_canonical_map(self, frame: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """`canonical_map`, and how much of each pixel's light the volume's density stops there, (H, W) in [0, 1]."""
+        """`canonical_map`, and the opacity of the volume along the ray of each pixel, (H, W) in [0, 1]."""

@@ -1,4 +1,4 @@
-"""What comes before the couplings: one affine map of x and y per frame, fixed or learned."""
+"""The affine map of x and y per frame that precedes the couplings, fixed or learned."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from omnitrack.motion.encoding import PositionalEncoding
 
 
 class FrameMap(nn.Module, ABC):
-    """An affine map of x and y that depends on the frame and perhaps on the depth, which itself does not change.
+    """An affine map of x and y that depends on the frame and possibly on the depth, and leaves the depth unchanged.
 
     Args:
         num_frames: T.
@@ -37,7 +37,7 @@ class FrameMap(nn.Module, ABC):
         return self.matrices(frames, depths.repeat(self.num_frames)).view(self.num_frames, -1, 2, 3)
 
     def forward(self, points: list[Tensor], frames: Tensor, matrices: Tensor | None = None) -> list[Tensor]:
-        """Map points, three coordinates (P,), of frames (P,); `matrices` (P, 2, 3) where they are known already."""
+        """Map points, three coordinates (P,), of frames (P,); `matrices` (P, 2, 3) if they are known already."""
         return _apply(self.matrices(frames, points[2]) if matrices is None else matrices, points)
 
     def inverse(self, points: list[Tensor], frames: Tensor) -> list[Tensor]:
@@ -46,7 +46,7 @@ class FrameMap(nn.Module, ABC):
 
 
 class FrameAffine(FrameMap):
-    """A fixed map per frame: the camera's motion, or nothing.
+    """A fixed map per frame: the camera's motion, or the identity.
 
     Args:
         affine: (T, 2, 3) maps of local (x, y, 1) to canonical (x, y).
@@ -61,7 +61,7 @@ class FrameAffine(FrameMap):
         self.register_buffer("affine_inverse", invert_affine(affine))
 
     def matrices(self, frames: Tensor, depth: Tensor) -> Tensor:
-        """See `FrameMap.matrices`; the depth does not matter here."""
+        """See `FrameMap.matrices`; the depth is ignored."""
         return F.embedding(frames, self.affine.flatten(1)).view(-1, 2, 3)
 
     def inverse_matrices(self, frames: Tensor, depth: Tensor) -> Tensor:
@@ -70,13 +70,13 @@ class FrameAffine(FrameMap):
 
 
 class FrameNetwork(FrameMap):
-    """A map that a network makes of the time and the depth.
+    """A map that a network computes from the time and the depth.
 
     The five outputs are an angle, two log scales and two shifts. The last layer starts at zero: the identity.
 
     Args:
         num_frames: T; frame i is at time (i + 1) / T.
-        num_layers: Linear layers; the paper means 2, the published code has 8 by a misnamed argument.
+        num_layers: Number of linear layers; the paper means 2, the published code has 8 due to a misnamed argument.
         hidden: Width of the layers.
 
     Source:

@@ -19,9 +19,9 @@ class GaborFilters(nn.Module):
     """One layer of Gabor filters.
 
     Args:
-        dimensions: Of the input.
+        dimensions: Number of input coordinates.
         hidden: Number of filters.
-        scale: Of the frequencies.
+        scale: Scale of the frequencies.
         alpha: Shape of the Gamma distribution that the widths gamma are drawn from.
     """
 
@@ -41,15 +41,15 @@ class GaborFilters(nn.Module):
 
 
 class GaborNetwork(nn.Module):
-    """The network of the module's formulas.
+    """A Gabor network by the formulas of this module.
 
     Args:
-        dimensions: Of the input.
-        hidden: Width.
+        dimensions: Number of input coordinates.
+        hidden: Width of the layers.
         num_layers: L.
         outputs: Width of the output.
-        alpha: Shared by the L + 1 layers of filters.
-        scale: Likewise.
+        alpha: Shape of the Gamma distribution; each of the L + 1 filter layers gets alpha / (L + 1).
+        scale: Scale of the frequencies; each of the L + 1 filter layers gets scale / sqrt(L + 1).
     """
 
     def __init__(

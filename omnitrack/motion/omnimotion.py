@@ -1,11 +1,11 @@
-"""OmniMotion: rays of samples, carried through a canonical volume of colour and density.
+"""OmniMotion: rays of samples, mapped through a canonical volume of colour and density.
 
-A pixel is an orthographic ray of K samples. The warp takes them from frame i to the canonical volume, whose densities
-say how much each of them is seen, and on to frame j. The point tracked is the strongest sample's place there, or the
-mean of all; it is hidden where the ray of frame j through it is opaque before it.
+A pixel is an orthographic ray of K samples. The warp maps them from frame i to the canonical volume, whose densities
+determine the weight of each sample, and on to frame j. The tracked point is the position of the strongest sample in
+frame j, or the mean of all samples. It is occluded if the ray of frame j through it is opaque in front of it.
 
-What a query needs of a target frame is little: the canonical pass is shared by all targets, and with the strongest
-sample one point of a ray goes on instead of K.
+A query costs little per target frame: all targets share the canonical pass, and with the strongest sample only one
+point of a ray is mapped to the target instead of K.
 
 Source:
     Wang et al., "Tracking Everything Everywhere All at Once", ICCV 2023.
@@ -36,7 +36,7 @@ from omnitrack.motion.rendering import (
 from omnitrack.motion.warp import TimeColumns, Warp
 
 CHUNK_SAMPLES = 1 << 17  # samples per pass of a query: bounds its memory
-TOLERANCE_SAMPLES = 1.1  # a point is behind what is nearer by more than this many sample spacings
+TOLERANCE_SAMPLES = 1.1  # a point is behind a surface that is nearer by more than this many sample spacings
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Rays:
     """The samples of R rays, front to back.
 
     Attributes:
-        depths: (R, K) in the frame.
+        depths: (R, K) in the rays' frames.
         canonical: (R, K, 3).
         weights: (R, K).
         colors: (R, K, 3) in [0, 1].
@@ -56,9 +56,9 @@ class Rays:
     colors: Tensor
 
     def strongest(self, count: int) -> Rays:
-        """The `count` samples of each ray with the largest weights, front to back; all of them where there are no more.
+        """The `count` samples of each ray with the largest weights, front to back; all if there are no more.
 
-        With them alone a mean is an approximation, the better the more opaque the surfaces.
+        A mean over them alone is an approximation, which improves with the opacity of the surfaces.
         """
         if count >= self.weights.shape[1]:
             return self
@@ -74,14 +74,14 @@ class Rays:
 
 @dataclass(frozen=True)
 class RayShape:
-    """How rays are sampled and read.
+    """How rays are sampled and evaluated.
 
     Attributes:
         near: Depth of the first sample.
-        far: Depth of the last.
-        samples: K.
-        strongest_sample: A tracked point is the strongest sample; the mean of all otherwise.
-        occlusion_threshold: Weight in front of a point that hides it.
+        far: Depth of the last sample.
+        samples: Number of samples, K.
+        strongest_sample: A tracked point is the strongest sample; otherwise the mean of all.
+        occlusion_threshold: Weight in front of a point above which it is occluded.
     """
 
     near: float
@@ -92,7 +92,7 @@ class RayShape:
 
     @property
     def tolerance(self) -> float:
-        """Depth by which a point may lie behind a surface and still be on it."""
+        """Depth by which a point may be behind a surface and still count as on it."""
         return TOLERANCE_SAMPLES * (self.far - self.near) / (self.samples - 1)
 
 
@@ -100,12 +100,12 @@ class OmniMotionField(nn.Module):
     """The OmniMotion motion field.
 
     Args:
-        camera: How pixels and local points belong together; orthographic.
-        warp: Local to canonical and back.
-        volume: What the canonical volume holds.
+        camera: Converts between pixels and local points; orthographic.
+        warp: Maps local to canonical points and back.
+        volume: Colour and density of the canonical volume.
         num_frames: T.
         shape: How rays are sampled.
-        first_depth: (T, h, w) depth of what each frame shows, as far as it is known before a fit; not saved.
+        first_depth: (T, h, w) depth of each frame's visible surface as estimated before the fit; not saved.
     """
 
     first_depth: Tensor
@@ -129,13 +129,13 @@ class OmniMotionField(nn.Module):
         self.shape = shape
 
     def first_depths(self, pixels: Tensor, frames: Tensor) -> Tensor:
-        """`first_depth` at pixels (R, 2) of frames (R,), (R,)."""
+        """Return `first_depth` (R,) at pixels (R, 2) of frames (R,)."""
         return self.first_depth.flatten()[texel(pixels, frames, self.first_depth.shape, self.camera.size)]
 
     def cast(self, pixels: Tensor, frames: Tensor, depths: Tensor, columns: TimeColumns) -> Rays:
-        """Rays through pixels (R, 2) of frames (R,), sampled at depths (R, K) or, the same for all, (K,).
+        """Cast rays through pixels (R, 2) of frames (R,), sampled at depths (R, K), or (K,) if all rays share them.
 
-        The maps before the couplings are evaluated once per frame and depth where all rays share their depths.
+        With shared depths, the frame maps before the couplings are evaluated once per frame and depth.
         """
         matrices = None
         if depths.ndim == 1:
@@ -158,7 +158,7 @@ class OmniMotionField(nn.Module):
         return FieldTracks(*(torch.cat(parts).cpu().numpy() for parts in zip(*chunks, strict=True)))
 
     def depth_map(self, frame: int) -> NDArray[np.float32]:
-        """See `omnitrack.motion.field.MotionField.depth_map`: the pseudo-depth, the rays' mean depth."""
+        """See `omnitrack.motion.field.MotionField.depth_map`: the pseudo-depth, the mean depth of each ray."""
         return self._map(frame, lambda rays: rays.depths[..., None])[..., 0]
 
     def canonical_map(self, frame: int) -> NDArray[np.float32]:
@@ -188,7 +188,7 @@ class OmniMotionField(nn.Module):
 
     @torch.no_grad()
     def _map(self, frame: int, values: Callable[[Rays], Tensor], normalise: bool = True) -> NDArray[np.float32]:
-        """What `values` takes of the samples (R, K, n) of every pixel's ray, by weight: their mean or sum (H, W, n)."""
+        """The weighted mean or sum (H, W, n) of `values`, which returns (R, K, n) for the samples of pixels' rays."""
         columns, depths, parts = self.warp.time_columns(), self._even(), []
         for pixels in self.camera.pixels(self._device).split(self._chunk):
             rays = self.cast(pixels, torch.full((len(pixels),), frame, device=self._device), depths, columns)
@@ -213,7 +213,7 @@ class OmniMotionField(nn.Module):
         return positions, depths, visible
 
     def _carry(self, rays: Rays, frames: Tensor, columns: TimeColumns) -> Tensor:
-        """The tracked points (R, 3) of rays in other frames (R,)."""
+        """Map the tracked points of rays to other frames (R,): (R, 3)."""
         if self.shape.strongest_sample:
             strongest = rays.weights.argmax(1)[:, None, None].expand(-1, 1, 3)
             return self.warp.inverse(rays.canonical.gather(1, strongest)[:, 0], frames, columns)
@@ -222,7 +222,7 @@ class OmniMotionField(nn.Module):
         return accumulate(rays.weights, points.view(rays.canonical.shape), normalise=True)
 
     def _sees(self, pixels: Tensor, depth: Tensor, frames: Tensor, columns: TimeColumns) -> Tensor:
-        """Whether frames (R,) show the points at pixels (R, 2) and depths (R,): on the frame, nothing in front."""
+        """Whether points at pixels (R, 2) and depths (R,) are visible in frames (R,): inside, and nothing in front."""
         rays = self.cast(pixels, frames, self._even(), columns)
         in_front = weight_in_front(rays.weights, rays.depths, depth - self.shape.tolerance)
         return self.camera.sees(pixels) & (in_front <= self.shape.occlusion_threshold)

@@ -1,14 +1,14 @@
 """A monotone piecewise-linear map of the line with an exact inverse.
 
-Four knots (x_k, y_k), k = 0..3, both increasing; linear between them and, with slopes a and b of their own, beyond.
-As a sum of five clamped pieces it needs no search for the segment:
+Four knots (x_k, y_k), k = 0..3, both increasing; the map is linear between them, and has slopes a and b beyond them.
+Written as a sum of five clamped pieces, it needs no search for the segment:
 
     f(x) = y_0 + a clamp(x - x_0, -inf, 0) + sum_k h_k / w_k clamp(x - x_k, 0, w_k) + b clamp(x - x_3, 0, inf)
 
     w_k = x_{k+1} - x_k,  h_k = y_{k+1} - y_k,  k = 0..2
 
-The inverse is the same sum with x and y exchanged. All that the five pieces are made of - where they start and end, how
-far they rise and run - is linear in ten positive numbers, so that one matrix product gives it.
+The inverse is the same sum with x and y exchanged. The starts, ends, rises and runs of the five pieces are linear in
+ten positive numbers, so that one matrix product gives all of them.
 
 Source:
     CaDeX++ (ECCV 2024), non-linear coupling: ten numbers per point, knots at sums of widths left and right of zero.
@@ -24,12 +24,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 NUM_PARAMETERS = 10
-LEAST_SHARE = 0.05  # of a width or slope at the start: keeps every slope away from zero and infinity
-# Of four widths left-outer, left-inner, right-inner, right-outer: the knots, left and right of zero, and the steps
-# between them.
+LEAST_SHARE = 0.05  # smallest share of an initial width or slope: keeps every slope away from zero and infinity
+# Rows over the four widths left-outer, left-inner, right-inner, right-outer: the knots, left and right of zero, and the
+# steps between them.
 KNOTS = ((-1.0, -1.0, 0, 0), (0, -1.0, 0, 0), (0, 0, 1.0, 0), (0, 0, 1.0, 1.0))
 STEPS = ((1.0, 0, 0, 0), (0, 1.0, 1.0, 0), (0, 0, 0, 1.0))
-X_WIDTHS, Y_WIDTHS, SLOPES = 0, 4, 8  # where they begin among the ten parameters
+X_WIDTHS, Y_WIDTHS, SLOPES = 0, 4, 8  # indices of their first among the ten parameters
 PARTS = (5, 5, 5, 5, 1)  # starts, ends, rises and runs of the pieces, and the value at the first knot
 
 
@@ -37,9 +37,9 @@ def evaluate(raw: Tensor, x: Tensor) -> Tensor:
     """f(x) for x (...), one map per point.
 
     Args:
-        raw: (..., 10) free numbers, zeros for the identity: widths in x left-outer, left-inner, right-inner,
-            right-outer; the same in y; slopes left and right of the knots. Each becomes one in (0.025, 0.975), 0.5 at
-            zero; slopes are twice that.
+        raw: (..., 10) unconstrained parameters, zeros for the identity: widths in x left-outer, left-inner,
+            right-inner, right-outer; the same in y; slopes left and right of the knots. Each is mapped into
+            (0.025, 0.975), zero to 0.5; slopes are twice that.
         x: (...).
     """
     return _sum_of_pieces(raw, x, inverse=False)
@@ -59,9 +59,9 @@ def _sum_of_pieces(raw: Tensor, q: Tensor, inverse: bool) -> Tensor:
 
 @lru_cache
 def _pieces(inverse: bool, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """What makes the parts (21,) of sigmoids (10,): a matrix (21, 10) and constants (21,); and least values (5,).
+    """A matrix (21, 10) and constants (21,) that turn sigmoids (10,) into the parts (21,); and least values (5,).
 
-    Kept on the device, because a copy to it in every layer would stop the host.
+    Cached on the device, because a copy in every layer would block the host.
     """
     none = torch.zeros(1, NUM_PARAMETERS, dtype=torch.float64)
     x, y = (_of_widths(KNOTS, first) for first in (X_WIDTHS, Y_WIDTHS))
@@ -83,7 +83,7 @@ def _pieces(inverse: bool, device: torch.device, dtype: torch.dtype) -> tuple[Te
 
 
 def _of_widths(rows: tuple[tuple[float, ...], ...], first: int) -> Tensor:
-    """Rows over four widths as rows over all ten parameters, the four beginning at `first`."""
+    """Expand rows over four widths to rows over all ten parameters, of which the widths begin at `first`."""
     found = torch.zeros(len(rows), NUM_PARAMETERS, dtype=torch.float64)
     found[:, first : first + 4] = torch.tensor(rows, dtype=torch.float64)
     return found

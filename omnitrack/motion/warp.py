@@ -1,4 +1,4 @@
-"""The bijection between each frame's local volume and the canonical one."""
+"""The bijection between each frame's local volume and the canonical volume."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from omnitrack.motion.fused.fused import fused
 
 
 class TimeColumns(Protocol):
-    """What the layers of a warp need of the time, made once and used for any number of points."""
+    """The time-dependent part of a warp's layers, computed once and used for any number of points."""
 
     def carry(self, points: list[Tensor], frames: Tensor, inverse: bool = False) -> list[Tensor]:
-        """Take points, three coordinates (P,), of frames (P,) through the layers, or back."""
+        """Map points, three coordinates (P,), of frames (P,) through the layers, or through their inverses."""
 
 
 class Warp(nn.Module, ABC):
-    """Frame to canonical and back: an affine map of x and y per frame, then layers that know the time.
+    """Frame to canonical and back: an affine map of x and y per frame, then layers conditioned on time.
 
     Args:
         frame_map: The affine maps.
@@ -39,26 +39,26 @@ class Warp(nn.Module, ABC):
 
     @abstractmethod
     def time_columns(self) -> TimeColumns:
-        """What the layers need of the time: compute once, use for any number of points."""
+        """Compute the time-dependent part of the layers, once for any number of points."""
 
     def frame_matrices(self, depths: Tensor) -> Tensor:
-        """The maps before the layers at depths (K,) of all frames, (T, K, 2, 3)."""
+        """The affine maps of all frames at depths (K,), (T, K, 2, 3)."""
         return self.frame_map.table(depths)
 
     def forward(self, points: Tensor, frames: Tensor, columns: TimeColumns, matrices: Tensor | None = None) -> Tensor:
-        """Local points (P, 3) of frames (P,) to canonical points (P, 3).
+        """Map local points (P, 3) of frames (P,) to canonical points (P, 3).
 
         Args:
             points: The points.
             frames: Their frames.
-            columns: `time_columns`.
-            matrices: (P, 2, 3) the points' frame maps where they are known already; None asks `frame_map`.
+            columns: From `time_columns`.
+            matrices: (P, 2, 3) the points' frame maps if they are known already; None computes them by `frame_map`.
         """
         moved = self.frame_map(list(points.unbind(-1)), frames, matrices)
         return torch.stack(columns.carry(moved, frames), -1)
 
     def inverse(self, canonical: Tensor, frames: Tensor, columns: TimeColumns) -> Tensor:
-        """Canonical points (P, 3) to local points (P, 3) of frames (P,)."""
+        """Map canonical points (P, 3) to local points (P, 3) of frames (P,)."""
         moved = columns.carry(list(canonical.unbind(-1)), frames, inverse=True)
         return torch.stack(self.frame_map.inverse(moved, frames), -1)
 
@@ -85,11 +85,11 @@ class CanonicalWarp(Warp):
 
 @dataclass(frozen=True)
 class PlainLayers:
-    """Layers one after the other, in torch: the reference of `FusedLayers`.
+    """Layers applied one after the other in torch: the reference for `FusedLayers`.
 
     Attributes:
         layers: L couplings.
-        columns: L times (T, n), `Coupling.column` of all frames.
+        columns: L arrays (T, n), `Coupling.column` of all frames.
     """
 
     layers: Sequence[Coupling]

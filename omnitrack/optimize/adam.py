@@ -1,4 +1,4 @@
-"""Adam whose whole state is there from the start and stays in its place, so that a recorded step finds it again."""
+"""Adam whose state exists from the start and stays at the same addresses, so that a recorded step can use it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-FIRST_MOMENT = 0.9  # share of Adam's mean gradient that a step leaves
+FIRST_MOMENT = 0.9  # share of Adam's mean gradient that each step keeps
 
 
 def make_adam(groups: Iterable[tuple[list[Tensor], Tensor]], second_moment_steps: int) -> torch.optim.Adam:
-    """An optimiser whose state is all there.
+    """Make an optimiser whose state exists before the first step.
 
     Args:
         groups: Parameters, and their learning rate, a scalar on the device that may change.
-        second_moment_steps: Over which squared gradients are averaged.
+        second_moment_steps: Number of steps over which squared gradients are averaged.
     """
     parts: list[dict[str, Any]] = [{"params": parameters, "lr": rate} for parameters, rate in groups]
     on_cuda = parts[0]["lr"].device.type == "cuda"
@@ -37,7 +37,7 @@ def parameters_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
 
 
 def state_of(optimizer: torch.optim.Optimizer, rates: Sequence[float]) -> dict[str, Any]:
-    """What is saved of it: the arrays that a step changes, and its options as they are on every device."""
+    """The state to save: the arrays that a step changes, and the options, independent of the device."""
     state = optimizer.state_dict()
     groups = zip(state["param_groups"], rates, strict=True)
     return {**state, "param_groups": [{**group, "lr": rate, "capturable": False} for group, rate in groups]}
@@ -45,7 +45,7 @@ def state_of(optimizer: torch.optim.Optimizer, rates: Sequence[float]) -> dict[s
 
 @torch.no_grad()
 def load_moments(saved: Mapping[int, Mapping[str, Tensor]], own: Mapping[int, Mapping[str, Tensor]]) -> None:
-    """Write the moments of a saved state into one's own; those of parameters that were never stepped are zero."""
+    """Write the moments of a saved state into an optimiser's own; moments that were not saved become zero."""
     for number, moments in own.items():
         for name, moment in moments.items():
             moment.copy_(saved[number][name]) if number in saved else moment.zero_()

@@ -1,4 +1,4 @@
-"""Values of grid points summed along their tracks, and over neighbours that look and move alike."""
+"""Values of grid points summed along their tracks, and over neighbours similar in colour and motion."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from torch import Tensor
 
 from omnitrack.optimize.correspondences import Correspondences
 
-ALIKE_REACH = 6  # grid points around that hear of an occlusion ...
-ALIKE_COLOR = 0.15  # ... as much as their colour, RGB in [0, 1], ...
-ALIKE_DEPTH = 0.1  # ... and depth from motion are alike
-CHUNK_MAPS = 32  # frames at once, of what takes many times the memory of its result
+ALIKE_REACH = 6  # grid points in each direction over which values are summed
+ALIKE_COLOR = 0.15  # difference in colour, RGB in [0, 1], at which a neighbour's weight falls to 1 / e
+ALIKE_DEPTH = 0.1  # difference in depth from motion at which it falls to 1 / e
+CHUNK_MAPS = 32  # frames at once, in operations that take many times the memory of their result
 
 
 def sum_along_tracks(data: Correspondences, values: Tensor) -> Tensor:
-    """Of every point, the sum of values (n, S, P) over its whereabouts in its own and all other frames."""
+    """Sum values (n, S, P) over the positions of every point in its own and all other frames."""
     rows, sums = data.target_rows(), values.clone()
-    for k in range(rows.shape[1]):  # all sources at once: their targets are many, their slots few
+    for k in range(rows.shape[1]):  # all sources at once: there are few slots, but many targets
         there = data.grid + data.displacement[:, k] * data.unit_px
         sure = data.confidence[:, k] / 255.0 * ~data.occluded[:, k] * (rows[:, k, None] >= 0)
         sums += sure * values[:, rows[:, k, None].clamp_min(0), data.nearest_point(there)]
@@ -24,13 +24,13 @@ def sum_along_tracks(data: Correspondences, values: Tensor) -> Tensor:
 
 
 def mean_along_tracks(data: Correspondences, depth: Tensor) -> Tensor:
-    """Give every point the mean depth of its whereabouts in other frames: one surface, one depth. (S, P)"""
+    """Give every point its mean depth along its track, because a surface has one depth. (S, P)"""
     total, weight = sum_along_tracks(data, torch.stack([depth, torch.ones_like(depth)]))
     return total / weight
 
 
 def among_alike(data: Correspondences, values: Tensor, depth: Tensor) -> Tensor:
-    """Sums of values (n, S, P) over the grid points around, each as much as colour and depth (S, P) are alike."""
+    """Sums of values (n, S, P) over nearby grid points, weighted by their similarity in colour and depth (S, P)."""
     parts = zip(data.colors.split(CHUNK_MAPS), values.split(CHUNK_MAPS, 1), depth.split(CHUNK_MAPS), strict=True)
     return torch.cat([_sum_over_alike(*part, data.grid_shape) for part in parts], 1)
 
@@ -51,5 +51,5 @@ def _sum_over_alike(colors: Tensor, values: Tensor, depth: Tensor, grid_shape: t
 
 
 def _overlap(shift: int, length: int) -> slice:
-    """The part of a side that still has a partner when moved by `shift`."""
+    """The part of a side that stays within the side when moved by `shift`."""
     return slice(max(0, -shift), max(0, length - max(0, shift)))

@@ -1,4 +1,4 @@
-"""What one step is fitted to: indices drawn in proportion to weights, and what the correspondences say of them."""
+"""The data that one step is fitted to: indices drawn in proportion to weights, and their correspondences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from omnitrack.optimize.correspondences import Correspondences, read_at
 
 @dataclass(frozen=True)
 class Extras:
-    """What a batch is drawn with beside its correspondences, because a loss reads it.
+    """What a batch contains in addition to its correspondences, because a loss reads it.
 
     Attributes:
         neighbours: The grid neighbour of every anchor, in the same targets.
@@ -36,15 +36,15 @@ class Batch:
     Attributes:
         source_frames: (B,) frame of each anchor.
         source_pixels: (B, 2) its pixel.
-        target_frames: (B, M) frames it was found in.
-        target_pixels: (B, M, 2) its pixel there.
+        target_frames: (B, M) frames in which it was found.
+        target_pixels: (B, M, 2) its pixels in these frames.
         confidence: (B, M) in [0, 1]; zero where an anchor has no correspondence.
-        occluded: (B, M) bool: believed, but hidden in the target frame.
+        occluded: (B, M) bool: trusted, but occluded in the target frame.
         colors: (B, 3) RGB of the anchors in [0, 1].
         cells: (B,) the region of each anchor, an index into the flattened `Sampler.error`.
-        blank_frames: (B,) one of the frames in which an anchor was looked for; -1 where it was found and seen there, or
-            where a cut is beside that frame. None where nobody asked for them.
-        beside_cut: (B,) bool: the anchor's frame has a neighbour in another shot. None of matches.
+        blank_frames: (B,) one of the frames in which an anchor was searched for; -1 if it was found visible in it, or
+            if the frame is beside a cut. None if they were not requested.
+        beside_cut: (B,) bool: the anchor's frame has a neighbour in another shot. None for matches.
     """
 
     source_frames: Tensor
@@ -68,16 +68,16 @@ def gather_batch(
     extras: Extras,
     generator: torch.Generator,
 ) -> Batch:
-    """The batch of B anchors.
+    """Gather the batch of B anchors.
 
     Args:
-        data: Read from.
+        data: Correspondences to read.
         source: (B,) index into `data.sources`.
         slot: (B, M) indices into the targets of that source.
         point: (B,) index into `data.grid`.
         cells: (B,) region of each anchor.
-        extras: With neighbours there are 2 B anchors, the second half beside the first. A neighbour that was not found
-            in a target has no confidence there.
+        extras: With neighbours there are 2 B anchors: the second half contains the neighbours of the first. A neighbour
+            that was not found in a target has zero confidence in it.
         generator: Picks the frames that may be blank.
     """
     if extras.neighbours:
@@ -100,7 +100,7 @@ def gather_batch(
 
 
 def _blank_frames(data: Correspondences, source: Tensor, point: Tensor, generator: torch.Generator) -> Tensor:
-    """Of each point (B,) of a source (B,) one target frame; -1 where the point was seen there, or beside a cut."""
+    """One target frame of each point (B,) of a source (B,); -1 if the point was visible in it, or beside a cut."""
     uniform = torch.rand(len(source), generator=generator, device=source.device)
     slot = (uniform * data.targets.shape[1]).long()
     frames = data.targets[source, slot]
@@ -111,7 +111,7 @@ def draw_in_proportion(weights: Tensor, uniform: Tensor) -> Tensor:
     """Indices drawn, with replacement, with probabilities in proportion to weights.
 
     Args:
-        weights: (N,) or (L, N) not negative, in each row at least one above zero. An entry of zero is never drawn.
+        weights: (N,) or (L, N) non-negative, with at least one above zero per row. An entry of zero is never drawn.
         uniform: (n,) or (L, n) float64 in [0, 1); float32 would not reach every entry of a long row evenly.
 
     Returns:
@@ -119,4 +119,4 @@ def draw_in_proportion(weights: Tensor, uniform: Tensor) -> Tensor:
     """
     cumulative = weights.double().cumsum(-1)
     index = torch.searchsorted(cumulative, uniform * cumulative[..., -1:], right=True)
-    return index.clamp_max(weights.shape[-1] - 1)  # of weights that are not finite: stay on the array
+    return index.clamp_max(weights.shape[-1] - 1)  # stay within the array if weights are not finite

@@ -1,14 +1,14 @@
-"""How a CaDeX++ field is fitted.
+"""Fitting of a CaDeX++ field.
 
-Hidden correspondences only order the surfaces: they say what is behind what, but flow into occlusion is too rough to
-be followed (of the development clips' hidden ends of chains fewer than one in ten was within 4 px). What carries a
-point through frames in which nothing was found of it is that it moves evenly there.
+Occluded correspondences only order the surfaces in depth, because flow into occlusion is too inaccurate to be followed
+(of the occluded ends of chains in the development clips, fewer than one in ten was within 4 px). In frames in which a
+point was not found, a smoothness term carries it through.
 
-All terms are in px at 256 x 256 (depths times the pixels in one local unit), so that the published
-weights keep their meaning at every frame size.
+All terms are in px at 256 x 256 (depths times the pixels in one local unit), so that the published weights keep their
+meaning at every frame size.
 
 Source:
-    CaDeX++ (ECCV 2024), section 3.4; the occlusion order and the even motion where nothing was found are ours.
+    CaDeX++ (ECCV 2024), section 3.4; the occlusion order and the smoothness where no point was found are ours.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ from omnitrack.optimize.method import Method, StepContext, first_depth
 from omnitrack.settings import OUTLIER_PX, CadexSettings, FitSettings
 from omnitrack.units import raster_scale
 
-COUPLING_ORDER = (0, 1, 2, 0, 1, 2)  # the coordinate each layer changes: every one twice
-LAST_RATE = 0.33 ** (22_000 / 5_000)  # of the learning rate, left after 22,000 steps of a fall by 0.33 every 5,000
+COUPLING_ORDER = (0, 1, 2, 0, 1, 2)  # the coordinate that each layer changes: each one twice
+LAST_RATE = 0.33 ** (22_000 / 5_000)  # share of the learning rate left after 22,000 steps, with 0.33 every 5,000
 
 
 def build(data: Correspondences, settings: FitSettings, belief: Belief | None = None) -> CadexField:
-    """A field at its start: the camera's motion, and depth from motion and from a prior as far as it is believed."""
+    """The initial field: the camera's motion, and depth from motion and, as far as it is trusted, from a prior."""
     camera = _camera(data.size, settings.cadex)
     affine, depth = first_depth(data, camera, settings.cadex.depth_start, belief)
     return assemble(camera, affine, depth, settings.cadex).to(data.grid.device)
 
 
 def restore(state: Mapping[str, Tensor], size: tuple[int, int], num_frames: int, settings: FitSettings) -> CadexField:
-    """The field that a state was saved from."""
+    """Restore the field of a saved state."""
     camera, affine, depth = _camera(size, settings.cadex), state["warp.frame_map.affine"], state["depth.initial"]
     if not len(affine) == len(depth) == num_frames:
         raise ValueError(f"it is of {len(affine)} frames, not {num_frames}")
@@ -58,7 +58,7 @@ def restore(state: Mapping[str, Tensor], size: tuple[int, int], num_frames: int,
 
 
 def assemble(camera: Camera, affine: Tensor, depth: Tensor, settings: CadexSettings) -> CadexField:
-    """A field of the settings' shape from the camera's motion (T, 2, 3) and depth maps (T, h, w)."""
+    """Assemble a field by the settings, from the camera's motion (T, 2, 3) and depth maps (T, h, w)."""
     time = TimeFeatures(len(affine), settings.time_channels)
     planes = settings.plane_resolutions, settings.plane_channels
     layers = [
@@ -93,13 +93,13 @@ def cadex_losses(
     """The weighted terms of one step, and each anchor's error.
 
     Args:
-        field: Is judged.
-        batch: Drawn with neighbours where `flow_gradient_weight` is above zero, with blank frames for smoothness.
-        settings: Weights.
-        flow_gradient_weight: Of `flow_gradient`; 0 leaves it out.
-        outlier_px: Of `robust_distance`.
-        believe_all: Otherwise only `omnitrack.optimize.matches.inliers`.
-        carried: The batch in its target frames, where it has been carried there already.
+        field: The field to evaluate.
+        batch: Drawn with neighbours if `flow_gradient_weight` is above zero, with blank frames for smoothness.
+        settings: Weights of the terms.
+        flow_gradient_weight: Weight of `flow_gradient`; 0 leaves it out.
+        outlier_px: The argument of `robust_distance`.
+        believe_all: Use all correspondences; otherwise only `omnitrack.optimize.matches.inliers`.
+        carried: The batch in its target frames, if it has been carried to them already.
 
     Returns:
         Terms by name, scalars whose sum is the loss; and (B,) mean distance of the anchors' predictions from their
@@ -128,33 +128,33 @@ def cadex_losses(
 
 
 def _flow(carried: Carried, seen: Tensor, outlier_px: float) -> Tensor:
-    """Predictions are where the correspondences are."""
+    """Distances between predictions and correspondences."""
     distance = robust_distance(carried.difference, outlier_px)
     return (seen.view_as(distance) * distance).sum()
 
 
 def _depth(carried: Carried, seen: Tensor) -> Tensor:
-    """A point is as deep as the surface on which it is seen."""
+    """Differences in depth between points and the surfaces on which they are visible."""
     return (seen * (carried.depth - carried.seen_depth).abs()).sum()
 
 
 def _depth_prior(carried: Carried, seen: Tensor) -> Tensor:
-    """... and as deep as that surface was at the start."""
+    """Differences in depth between points and these surfaces at the start of the fit."""
     return (seen * (carried.depth - carried.prior_depth).abs()).sum()
 
 
 def _depth_gradient(carried: Carried) -> Tensor:
-    """Depth maps keep the steps that they began with."""
+    """Changes in the steps of the depth maps since the start of the fit."""
     return carried.steps.abs().sum(0).mean()
 
 
 def _occlusion(carried: Carried, hidden: Tensor, margin: float) -> Tensor:
-    """A hidden point is behind the surface that hides it, by a margin."""
+    """Depths by which occluded points are not behind the occluding surface by a margin."""
     return (hidden * torch.relu(margin + carried.seen_depth - carried.depth)).sum()
 
 
 def _smoothness(carried: Carried) -> Tensor:
-    """Mean acceleration of points through frames in which nothing was found of them."""
+    """Mean acceleration of points through frames in which they were not found."""
     before, here, after = carried.passing.unbind(1)
     return ((before - 2 * here + after).abs().sum(-1) * (carried.passages[:, 0] >= 0)).mean()
 

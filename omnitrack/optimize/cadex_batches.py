@@ -1,4 +1,4 @@
-"""A batch of CaDeX++ in its target frames: its anchors lifted, carried there and compared with the depth maps."""
+"""A batch of CaDeX++ in its target frames: anchors are lifted, carried to them, and compared with the depth maps."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from omnitrack.motion.warp import TimeColumns
 from omnitrack.optimize.batch import Batch
 from omnitrack.units import raster_scale
 
-SMOOTHNESS_SHARE = 4  # one anchor in so many is asked for smooth motion
+SMOOTHNESS_SHARE = 4  # one anchor in this many has a smoothness term
 
 
 @dataclass(frozen=True)
 class Carried:
-    """A batch's B anchors in their M target frames, and what the depth maps say there.
+    """A batch's B anchors in their M target frames, and the depth maps at these positions.
 
     Attributes:
-        difference: (B, M, 2) predictions less correspondences, px at 256 x 256.
-        depth: (B * M,) of the carried points.
-        seen_depth: (B * M,) of the surfaces that are seen where the correspondences are.
-        prior_depth: (B * M,) of these surfaces at the start of the fit.
-        steps: (2, B + B * M) how much the depth maps' steps to the left and up have changed since then, at the anchors
-            and at the correspondences.
-        passages: (n, 3) consecutive frames in the middle one of which nothing was found of an anchor; -1: not whole.
+        difference: (B, M, 2) predictions minus correspondences, px at 256 x 256.
+        depth: (B * M,) depth of the carried points.
+        seen_depth: (B * M,) depth of the visible surfaces at the correspondences.
+        prior_depth: (B * M,) depth of these surfaces at the start of the fit.
+        steps: (2, B + B * M) change of the depth maps' steps to the left and up since the start of the fit, at the
+            anchors and at the correspondences.
+        passages: (n, 3) consecutive frames; an anchor was not found in the middle one. -1 if not all three exist.
         passing: (n, 3, 3) the anchors in these frames.
     """
 
@@ -41,12 +41,12 @@ class Carried:
 
 
 def carry_batches(field: CadexField, batches: Sequence[Batch]) -> list[Carried]:
-    """Lift the anchors, and carry them to their targets and passages: all batches in one pass through the warp."""
+    """Lift the anchors, and carry them to their targets and passages, all batches in one pass through the warp."""
     columns = field.warp.time_columns()
     texels = torch.cat([part for batch in batches for part in _texels(field, batch)])
     around = torch.cat([texels[None], field.depth.left_and_above(texels)])
     sizes = [len(batch.source_frames) + batch.target_frames.numel() for batch in batches]
-    # read once: each read costs a gradient of the maps' size
+    # read once, because each read costs a gradient of the maps' size
     surfaces = field.depth.maps.flatten()[around].split(sizes, 1)
     initials = field.depth.initial.flatten()[around].split(sizes, 1)
     lifted = [
@@ -81,7 +81,7 @@ def _compared(
     surface: Tensor,
     initial: Tensor,
 ) -> Carried:
-    """A batch's points (B * M, 3) in the target frames beside its correspondences, and depth maps (3, B + B * M)."""
+    """Compare a batch's points (B * M, 3) with its correspondences and with depth maps (3, B + B * M)."""
     landed = field.camera.project(points).view(batch.target_pixels.shape)
     anchors = len(batch.source_frames)
     return Carried(
@@ -96,7 +96,7 @@ def _compared(
 
 
 def _passages(batch: Batch, num_frames: int) -> Tensor:
-    """The blank frame of some anchors between its two neighbours, (n, 3); -1 where there are not all three."""
+    """The blank frame of some anchors between its two neighbours, (n, 3); -1 if not all three exist."""
     if batch.blank_frames is None:
         return batch.source_frames.new_empty(0, 3)
     middle = batch.blank_frames[: -(-len(batch.blank_frames) // SMOOTHNESS_SHARE)]
@@ -107,7 +107,7 @@ def _passages(batch: Batch, num_frames: int) -> Tensor:
 def _carry(
     field: CadexField, canonical: Sequence[Tensor], tables: Sequence[Tensor], columns: TimeColumns
 ) -> list[Tensor]:
-    """The first n of canonical points (B, 3) in frames (n, M), for several such tables at once: (n * M, 3) each."""
+    """Carry the first n of canonical points (B, 3) to frames (n, M), for several tables at once: (n * M, 3) each."""
     shared = [
         points[: len(table), None].expand(-1, table.shape[1], -1).flatten(0, 1)
         for points, table in zip(canonical, tables, strict=True)

@@ -17,18 +17,18 @@ from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.units import raster_scale
 
 RANSAC_PX = 2.0  # at 256 x 256
-LEAST_POINTS = 16  # of which a map is made
-REVISIT_FRAMES = 64  # a frame farther away than this that shows the same place spares all steps between
-REVISIT_STEPS = 8  # ... and is as sure as so many of them
-REVISIT_SHARE = 0.5  # of the points that have to be seen there
+LEAST_POINTS = 16  # from which a map is estimated
+REVISIT_FRAMES = 64  # a frame farther away than this that shows the same scene is linked directly
+REVISIT_STEPS = 8  # length of a direct link, which is as reliable as this many steps between adjacent frames
+REVISIT_SHARE = 0.5  # of the points, which have to be visible in both frames of a direct link
 
 
 def camera_motion(data: Correspondences, camera: Camera) -> Tensor:
     """The dominant motion as one affine map per frame.
 
-    Adjacent frames, and those that show a place again, are related by a RANSAC affine through their correspondences;
-    the maps are accumulated to the middle frame along the ways of the fewest steps, so that they drift little in a long
-    clip whose camera comes back, and scaled so that the frames' union fits in [-1, 1].
+    Adjacent frames, and frames that show the same scene again, are related by a RANSAC affine map through their
+    correspondences. The maps are accumulated to the middle frame along the shortest paths, so that they drift little in
+    a long clip whose camera comes back, and scaled so that the frames' union fits in [-1, 1].
 
     Returns:
         (T, 2, 3) float32 maps from a frame's local (x, y, 1) to canonical (x, y).
@@ -37,7 +37,7 @@ def camera_motion(data: Correspondences, camera: Camera) -> Tensor:
     towards = _ways_to(middle, num_frames, _revisits(data))
     known = _links(data, camera, {(min(pair), max(pair)) for pair in towards.items()})
     to_middle = {middle: np.eye(3)}
-    for frame, nearer in towards.items():  # in the order of their ways: the nearer one is there
+    for frame, nearer in towards.items():  # in order of path length, so that the nearer frame is done
         link = _affine(data, camera, known, min(frame, nearer), max(frame, nearer))
         to_middle[frame] = to_middle[nearer] @ (link if frame < nearer else np.linalg.inv(link))
     maps = np.stack([to_middle[t] for t in range(num_frames)])
@@ -51,7 +51,7 @@ def camera_motion(data: Correspondences, camera: Camera) -> Tensor:
 
 
 def _revisits(data: Correspondences) -> list[tuple[int, int]]:
-    """Pairs (earlier, later) of frames far apart in time that show the same place."""
+    """Pairs (earlier, later) of frames far apart in time that show the same scene."""
     far = (data.targets - data.sources[:, None]).abs() * (data.targets >= 0) > REVISIT_FRAMES
     source, slot = torch.nonzero(far).unbind(1)
     seen = data.seen(source, slot).sum(1)
@@ -61,7 +61,7 @@ def _revisits(data: Correspondences) -> list[tuple[int, int]]:
 
 
 def _ways_to(middle: int, num_frames: int, revisits: list[tuple[int, int]]) -> dict[int, int]:
-    """Of each frame but the middle one the next on its shortest way there, by the length of the ways (Dijkstra)."""
+    """The next frame on the shortest path of each frame to the middle one, in order of path length (Dijkstra)."""
     again: dict[int, list[int]] = defaultdict(list)
     for earlier, later in revisits:
         again[earlier].append(later)
@@ -85,10 +85,10 @@ class _Links:
     """Correspondences of some pairs of frames on the host.
 
     Attributes:
-        index: Of each measured pair its row here.
+        index: Row of each measured pair.
         here: (P, 2) local coordinates of the grid points.
-        there: (n, P, 2) local coordinates of where they are.
-        valid: (n, P) which of them are believed and seen.
+        there: (n, P, 2) local coordinates of their positions in the other frame.
+        valid: (n, P) which of them are trusted and visible.
     """
 
     index: dict[tuple[int, int], int]
@@ -98,7 +98,7 @@ class _Links:
 
 
 def _links(data: Correspondences, camera: Camera, wanted: set[tuple[int, int]]) -> _Links:
-    """All that `_affine` reads of pairs (earlier, later) and the other way, fetched at once."""
+    """Fetch at once what `_affine` reads of pairs (earlier, later), in both directions."""
     sources, targets = data.sources[:, None], data.targets
     pairs = torch.minimum(sources, targets) * data.num_frames + torch.maximum(sources, targets)  # below 0: no target
     numbers = [earlier * data.num_frames + later for earlier, later in wanted]
@@ -108,12 +108,12 @@ def _links(data: Correspondences, camera: Camera, wanted: set[tuple[int, int]]) 
     there = data.grid + data.displacement[source, slot] * data.unit_px
     valid = data.seen(source, slot)
     here, there = (camera.lift(pixels, torch.zeros_like(pixels[..., 0]))[..., :2] for pixels in (data.grid, there))
-    index = {(a, b): row for row, (a, b) in reversed(list(enumerate(frames)))}  # the first of equals
+    index = {(a, b): row for row, (a, b) in reversed(list(enumerate(frames)))}  # keep the first of equal pairs
     return _Links(index, here.cpu().numpy(), there.cpu().numpy(), valid.cpu().numpy())
 
 
 def _affine(data: Correspondences, camera: Camera, links: _Links, earlier: int, later: int) -> NDArray[np.float64]:
-    """3 x 3 map of local coordinates from one frame to a later one; the identity where too little is known."""
+    """3 x 3 map of local coordinates from one frame to a later one; the identity if it cannot be estimated."""
     for source, target in ((earlier, later), (later, earlier)):
         row = links.index.get((source, target))
         if row is None:

@@ -13,23 +13,23 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Correspondences:
-    """Where a regular grid of points of every source frame is in some other frames.
+    """The positions of a regular grid of points of every source frame in some other frames.
 
-    S source frames, K targets for each, P grid points of every frame. An entry is (s, k, p).
+    There are S source frames, K targets per source, and P grid points per frame. An entry is (s, k, p).
 
     Attributes:
         sources: (S,) frame of each source.
-        targets: (S, K) frame of each target; -1 where a source has fewer than K.
+        targets: (S, K) frame of each target; -1 if a source has fewer than K.
         grid: (P, 2) float32 pixels of the grid, the same in every frame.
         grid_shape: (rows, columns), P = rows * columns.
         displacement: (S, K, P, 2) int16, in `unit_px`.
-        confidence: (S, K, P) uint8, 255 the surest, 0 no correspondence.
-        occluded: (S, K, P) bool: believed, but hidden in the target.
+        confidence: (S, K, P) uint8: 255 is most reliable, 0 is no correspondence.
+        occluded: (S, K, P) bool: trusted, but occluded in the target.
         colors: (S, P, 3) uint8 RGB of the grid points.
         unit_px: Pixels per unit of `displacement`.
         size: (width, height) of the frames in pixels.
         num_frames: T.
-        beside_cut: (T,) bool: the first and the last frames of shots, but for the clip's own ends.
+        beside_cut: (T,) bool: the first and the last frames of shots, except for the ends of the clip.
     """
 
     sources: Tensor
@@ -61,7 +61,7 @@ class Correspondences:
         device: torch.device,
         cuts: Sequence[int] = (),
     ) -> Correspondences:
-        """The same fields as arrays, moved to a device, and the frames that new shots begin at."""
+        """Move the same fields, as arrays, to a device; `cuts` are the frames at which new shots begin."""
         beside_cut = np.isin(np.arange(num_frames), [frame for cut in cuts for frame in (cut - 1, cut)])
         return Correspondences(
             sources=torch.as_tensor(sources, dtype=torch.long, device=device),
@@ -79,7 +79,7 @@ class Correspondences:
         )
 
     def within(self, gap: int) -> Correspondences:
-        """Those over at most `gap` frames; all where `gap` is 0."""
+        """The correspondences over at most `gap` frames; all if `gap` is 0."""
         if gap == 0:
             return self
         near = (self.targets - self.sources[:, None]).abs() <= gap
@@ -87,8 +87,8 @@ class Correspondences:
         return replace(self, targets=targets, confidence=self.confidence * near[..., None])
 
     def target_rows(self) -> Tensor:
-        """Of each target its index (S, K) into `sources`; -1 where it is no source, or there is none."""
-        row = torch.full((self.num_frames + 1,), -1, device=self.sources.device)  # the last one: of no target
+        """The index (S, K) of each target in `sources`; -1 if it is not a source, or if there is no target."""
+        row = torch.full((self.num_frames + 1,), -1, device=self.sources.device)  # the last entry is for no target
         row[self.sources] = torch.arange(len(self.sources), device=self.sources.device)
         return row[self.targets]
 
@@ -100,16 +100,16 @@ class Correspondences:
         return y * columns + x
 
     def seen(self, *entries: Tensor) -> Tensor:
-        """Which of some entries, given by their first indices, are believed and not hidden: bool."""
+        """Which of some entries, given by their first indices, are trusted and visible: bool."""
         return (read_at(self.confidence, *entries) > 0) & ~read_at(self.occluded, *entries)
 
     def landing(self, source: Tensor, slot: Tensor, point: Tensor) -> Tensor:
-        """Pixels (..., 2) of entries given by their three indices (...)."""
+        """Target pixels (..., 2) of entries given by their three indices (...)."""
         return self.grid[point] + read_at(self.displacement, source, slot, point) * self.unit_px
 
 
 def read_at(values: Tensor, *indices: Tensor) -> Tensor:
-    """As values[indices], for contiguous values and indices that are not negative, in a fifth of the time on a CPU."""
+    """As values[indices], for contiguous values and non-negative indices, in a fifth of the time on a CPU."""
     flat = indices[0]
     for side, index in zip(values.shape[1:], indices[1:], strict=False):
         flat = flat * side + index

@@ -1,7 +1,7 @@
-"""Do correspondences lead back? Those of a landing place, chained from its own frame, are a second opinion.
+"""Whether correspondences lead back: a chain that starts at the landing position is a second opinion.
 
-A chain that slid from an object onto the background is consistent hop by hop. But from where it ended, the background's
-own chain leads to the background in the source frame, not to where the first one began.
+A chain that slid from an object onto the background is consistent hop by hop. But from its end, the background's own
+chain leads to the background in the source frame, not to the start of the first chain.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from torch import Tensor
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.units import raster_scale
 
-NO_WAY_BACK = 0.3  # times the confidence where nothing is believed of the landing place
+NO_WAY_BACK = 0.3  # factor of the confidence if no trusted correspondence leads back
 
 
 def cycle_weighted(data: Correspondences, half_px: float) -> Correspondences:
-    """Lower the confidence of correspondences whose landing place does not lead back to where they began.
+    """Lower the confidence of correspondences whose landing position does not lead back to their start.
 
-    The confidence is multiplied by 1 / (1 + (d / half_px)^2), d the distance from the start after going there along
-    the correspondence, and back along that of the grid point nearest to the landing place; where that one is not
-    believed, or is hidden, by `NO_WAY_BACK`. Hidden correspondences, which end on something else's surface, stay as
-    they are, and so do those of pairs of frames that are not there the other way.
+    The confidence is multiplied by 1 / (1 + (d / half_px)^2), with d the distance from the start after going there
+    along the correspondence, and back along the correspondence of the grid point nearest to the landing position. If
+    that one is not trusted, or is occluded, the factor is `NO_WAY_BACK`. Occluded correspondences, which end on another
+    surface, stay unchanged, and so do those of pairs of frames without correspondences in the other direction.
 
     Args:
         data: Correspondences.
-        half_px: Distance of half the confidence, in pixels at 256 x 256. 0 returns `data`.
+        half_px: Distance at which the confidence is halved, in pixels at 256 x 256. 0 returns `data`.
 
     Returns:
-        The same with other confidences; none that was above zero becomes zero.
+        The data with other confidences; none that was above zero becomes zero.
     """
     if half_px == 0:
         return data
@@ -46,7 +46,7 @@ def cycle_weighted(data: Correspondences, half_px: float) -> Correspondences:
 
 
 def _ways_back(data: Correspondences) -> Tensor:
-    """Of each target (S, K) the one the other way, as an index into the flattened (S, K); -1 where there is none."""
+    """The reverse of each target (S, K), as an index into the flattened (S, K); -1 if there is none."""
     there = data.sources[:, None] * data.num_frames + data.targets
     there = torch.where(data.targets >= 0, there, -1).flatten()
     back = (data.targets * data.num_frames + data.sources[:, None]).flatten()
@@ -57,7 +57,7 @@ def _ways_back(data: Correspondences) -> Tensor:
 
 
 def _return_factors(data: Correspondences, source: int, slots: Tensor, back: Tensor, half: float) -> Tensor:
-    """(n, P) factors for n targets of a source, by those of the other direction `back` (n,); `half` in pixels."""
+    """(n, P) factors for n targets of a source, from their reverses `back` (n,); `half` in pixels."""
     moved = data.displacement[source, slots] * data.unit_px
     landing, back = data.nearest_point(data.grid + moved), back[:, None]
     returned = data.displacement.flatten(0, 1)[back, landing] * data.unit_px

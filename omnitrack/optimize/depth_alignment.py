@@ -1,4 +1,4 @@
-"""Bringing depth maps of a clip's frames to one scale, along correspondences."""
+"""Alignment of the depth maps of a clip's frames to one scale, along correspondences."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from torch import Tensor
 
 from omnitrack.optimize.correspondences import Correspondences
 
-POINTS_PER_PAIR = 1024  # at most, that two frames' scales are compared on ...
-POINTS_IN_ALL = 4_000_000  # ... and over all pairs
-ALIGNMENT_ROUNDS = 6  # of reweighting; exact data with a fifth of outliers come within 2 per cent
+POINTS_PER_PAIR = 1024  # at most, at which the scales of two frames are compared
+POINTS_IN_ALL = 4_000_000  # at most, over all pairs
+ALIGNMENT_ROUNDS = 6  # of reweighting; for exact data with a fifth of outliers, the result is within 2 per cent
 
 
 def align_frames(values: Tensor, known: Tensor, data: Correspondences) -> tuple[Tensor, Tensor]:
     """Scale and shift of every frame with which points keep their depth along their tracks.
 
-    Of every two frames the visible correspondences' spread and mean are compared: ``scale_i spread_i = scale_j
-    spread_j``, and so on, which cannot shrink everything to a point as least squares on the depths would. All pairs
-    together are two linear systems; depths that do not agree afterwards count less in the next round.
+    For every two frames, the spread and mean of depth at the visible correspondences are compared: ``scale_i spread_i =
+    scale_j spread_j``, and so on. Unlike least squares on the depths, this cannot shrink everything to a point. All
+    pairs together give two linear systems; depths that do not agree afterwards count less in the next round.
 
     Args:
         values: (S, P) depths.
-        known: (S, P) where they are.
+        known: (S, P) whether each depth is known.
         data: Correspondences.
 
     Returns:
@@ -55,8 +55,8 @@ def _matched(
     """Depths of the same points in two frames.
 
     Returns:
-        (2, Q) rows of the frames of each pair; of each of N points its pair, its two depths, and how sure its match is.
-        None where there is no such point.
+        (2, Q) rows of the frames of each pair; for each of N points its pair, its two depths, and its confidence.
+        None if no point has both depths.
     """
     rows = data.target_rows()
     pairs = torch.nonzero(rows >= 0)  # (Q, 2) sources and slots
@@ -91,7 +91,7 @@ def _moments(values: Tensor, weight: Tensor, index: Tensor, total: Tensor) -> tu
 
 
 def _solve(pair: Tensor, difference: Tensor, weight: Tensor, frames: int) -> Tensor:
-    """Values (S,) of mean 0 with ``value_i - value_j = difference``, as far as the weights of the pairs go."""
+    """Values (S,) of mean 0 with ``value_i - value_j = difference``, by weighted least squares over the pairs."""
     laplacian = torch.zeros(frames, frames, dtype=torch.float64, device=pair.device)
     right = torch.zeros(frames, dtype=torch.float64, device=pair.device)
     weight, difference = weight.double(), difference.double()
@@ -99,7 +99,7 @@ def _solve(pair: Tensor, difference: Tensor, weight: Tensor, frames: int) -> Ten
     for row, column, sign in ((i, i, 1), (j, j, 1), (i, j, -1), (j, i, -1)):
         laplacian.index_put_((row, column), sign * weight, accumulate=True)
     right.index_add_(0, i, weight * difference).index_add_(0, j, -weight * difference)
-    tie = 1e-9 * float(laplacian.diagonal().max()) + 1e-12  # frames that nothing ties to the others stay at the mean
+    tie = 1e-9 * float(laplacian.diagonal().max()) + 1e-12  # frames without links to the others stay at the mean
     laplacian += tie * torch.eye(frames, dtype=torch.float64, device=pair.device)
     values = torch.linalg.solve(laplacian, right)
     return (values - values.mean()).to(torch.float32)

@@ -1,8 +1,8 @@
-"""Depth at the start of a fit, from motion and occlusion.
+"""The initial depth of a fit, from motion and occlusion.
 
-With all depths equal a moving object cannot part from what it covers, because a bijection of one surface is
-continuous. So, without a depth prior, depth starts from motion: what moves against the camera's motion is taken to be
-nearer, and what is seen to cover something is nearer than what it covers.
+If all depths were equal, a moving object could not separate from the surface that it covers, because a bijection of one
+surface is continuous. So, without a depth prior, depth starts from motion: surfaces that move relative to the camera's
+motion are assumed to be nearer, and a surface that covers another one is nearer than that one.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from omnitrack.optimize.occlusion_order import FAR, NEAR, bring_covers_forward, 
 from omnitrack.units import raster_scale
 
 HALF_WAY_PX = 3.0  # residual motion, at 256 x 256, that puts a point half way between far and near
-REACH = 8  # frames: residual motion is measured against targets up to this far away
+REACH = 8  # frames: residual motion is measured in targets up to this far away
 
 
 def depth_from_motion(data: Correspondences, camera: Camera, affine: Tensor) -> Tensor:
     """Initial depth of every grid point of every frame, (T, rows, columns), from FAR (0.5) to NEAR (-0.5).
 
     Args:
-        data: Correspondences; sources that are missing take their depth from the nearest source frame.
+        data: Correspondences; frames that are not sources take their depth from the nearest source frame.
         camera: The frames' camera.
-        affine: `camera_motion`.
+        affine: From `camera_motion`.
     """
     depth = depth_by_motion(data, camera, affine)
     depth = bring_covers_forward(data, part_at_occlusions(data, depth), depth)
@@ -37,20 +37,20 @@ def depth_from_motion(data: Correspondences, camera: Camera, affine: Tensor) -> 
 
 
 def depth_by_motion(data: Correspondences, camera: Camera, affine: Tensor) -> Tensor:
-    """Depth from motion alone: FAR what moves like the camera, the nearer the more unlike, one depth a track. (S, P)"""
+    """Depth (S, P) from motion alone, one per track: FAR if it moves like the camera, nearer the more it differs."""
     residual = _residual_motion(data, camera, affine.to(data.grid))
     share = residual / (residual + HALF_WAY_PX)
     return mean_along_tracks(data, FAR + (NEAR - FAR) * share)
 
 
 def of_all_frames(data: Correspondences, values: Tensor) -> Tensor:
-    """Values (S, ...) of the source frames for all frames (T, ...): each takes those of the nearest source frame."""
+    """Extend values (S, ...) of the source frames to all frames (T, ...), each from the nearest source frame."""
     frames = torch.arange(data.num_frames, device=values.device)
     return values[(frames[:, None] - data.sources[None]).abs().argmin(1)]
 
 
 def _residual_motion(data: Correspondences, camera: Camera, affine: Tensor) -> Tensor:
-    """Mean motion of each grid point against the camera's, over targets within reach; (S, P) px at 256 x 256."""
+    """Mean motion of each grid point relative to the camera's, over targets within reach; (S, P) px at 256 x 256."""
     points = camera.lift(data.grid, torch.zeros_like(data.grid[:, 0]))[:, :2]
     here, scale = affine[data.sources], camera.half_extent_px / raster_scale(data.size)
     at_rest = _apply(here, points)
@@ -69,7 +69,7 @@ def _residual_motion(data: Correspondences, camera: Camera, affine: Tensor) -> T
 
 
 def _apply(affine: Tensor, points: Tensor) -> Tensor:
-    """Maps (S, 2, 3) of points (S, P, 2) or (P, 2), the same for all: (S, P, 2)."""
+    """Apply maps (S, 2, 3) to points (S, P, 2), or to (P, 2), the same for all maps: (S, P, 2)."""
     return points @ affine[:, :, :2].mT + affine[:, None, :, 2]
 
 

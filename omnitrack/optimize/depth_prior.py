@@ -1,10 +1,10 @@
-"""Depth maps from elsewhere, and how far a clip's own motion bears them out.
+"""Depth maps from other sources, and how far a clip's own motion supports them.
 
-A depth prior may be wrong in any way: upside down, of other frames, or noise. So nothing is taken from it on trust. Its
-frames are brought to one scale along the correspondences; then three things are asked of it. Does a point keep its
-depth along its track? Do depths move with what moves, rather than stay or go elsewhere? Where one surface is seen to
-hide another, is the one that hides nearer, at least as often as depth from motion has it? What passes, in the whole
-clip and around a point, replaces the depth from motion there; a prior that fails leaves it as it was.
+A depth prior may be wrong in any way: upside down, of other frames, or noise. So it is tested before it is used. Its
+frames are aligned to one scale along the correspondences; then it has to pass three tests. Does a point keep its depth
+along its track? Do depths move with moving points, rather than stay or go elsewhere? If one surface occludes another,
+is it nearer, at least as often as in depth from motion? If the prior passes, in the whole clip and around a point, it
+replaces the depth from motion at that point; a prior that fails leaves it unchanged.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from omnitrack.optimize.depth_from_motion import depth_by_motion, of_all_frames
 from omnitrack.optimize.occlusion_order import FAR, NEAR, HiddenEntries
 from omnitrack.units import raster_scale
 
-LEAST_SHARE = 0.05  # of the middle depth: what is nearer counts as this near, so that its inverse stays finite
+LEAST_SHARE = 0.05  # of the median depth: smaller depths are raised to this, so that the inverse stays finite
 ENDS = 0.02, 0.98  # quantiles of the clip's depth that become NEAR and FAR
-BEYOND = 0.1  # of the range, that depths may lie beyond these
-UNLIKE_MOTION = 0.25  # of the range from near to far: two surfaces, not one that seems to hide itself
-UNLIKE_DEPTH = 0.1  # of that range: from which on two depths are two, not one and noise
-CLEAR_STEP = 0.2  # of that range: from which on a prior is sure which of two surfaces is in front
-ORDER_TRUST = 0.65, 0.85  # share of occlusions that agree: a half is chance, and noise in flow hides what is above
+BEYOND = 0.1  # of the range, by which depths may lie beyond NEAR and FAR
+UNLIKE_MOTION = 0.25  # of the range: with a larger difference, two surfaces, not one that seems to occlude itself
+UNLIKE_DEPTH = 0.1  # of the range: a larger difference between two depths is not noise
+CLEAR_STEP = 0.2  # of the range: from this difference on, a prior is certain which of two surfaces is in front
+ORDER_TRUST = 0.65, 0.85  # share of occlusions that agree: a half is chance, and noise in flow masks what is above
 CONSISTENCY_TRUST = 0.4, 0.8  # share of the variance that is between tracks, not along them
-SPREAD_TRUST = -0.2, -0.08  # minus the standard deviation along a track, of the range
-BETTER_THAN_MOTION = -0.25, -0.1  # the same share, less that of depth from motion
-# `Belief.follows`: on four clips right maps have 0.8 to 0.9, with noise of a tenth 0.25 to 0.8; wrong ones under 0.2
+SPREAD_TRUST = -0.2, -0.08  # minus the standard deviation along a track, as a share of the range
+BETTER_THAN_MOTION = -0.25, -0.1  # share of occlusions that agree, minus that share for depth from motion
+# `Belief.follows`: on four clips, correct maps have 0.8 to 0.9, with noise of a tenth 0.25 to 0.8; wrong ones under 0.2
 FOLLOWS_TRUST = 0.2, 0.35
-MOVED_PX = 4.0  # at 256 x 256, from which on a point is somewhere else
-CLIP_EVIDENCE = 50.0  # occlusions in the whole clip, of surfaces as far apart as can be, that do not count yet
-LOCAL_EVIDENCE = 8.0  # ... and around a point
+MOVED_PX = 4.0  # at 256 x 256: from this displacement on, a point has moved
+CLIP_EVIDENCE = 50.0  # pseudo-count of occlusions in the whole clip, between surfaces a full range apart
+LOCAL_EVIDENCE = 8.0  # pseudo-count of occlusions around a point
 
 
 @dataclass(frozen=True)
 class DepthPrior:
-    """Depth of every frame as something else sees it, on an unknown scale that may change from frame to frame.
+    """Depth of every frame from another source, on an unknown scale that may change from frame to frame.
 
     Attributes:
-        maps: (T, h, w) float32, laid over the whole frame at any resolution.
-        inverse: Larger is nearer (disparity, as relative models give it), not farther. Where larger is farther, values
+        maps: (T, h, w) float32, covering the whole frame at any resolution.
+        inverse: Larger is nearer (disparity, as relative models give it), not farther. If larger is farther, values
             that are not above zero are holes.
     """
 
@@ -56,15 +56,15 @@ class DepthPrior:
 
 @dataclass(frozen=True)
 class Belief:
-    """How far a prior is believed.
+    """How far a prior is trusted.
 
     Attributes:
         depth: (S, P) the prior in the field's units, its frames aligned.
-        weight: (S, P) in [0, 1].
-        order: Share of the clip's occlusions whose order the prior has right; a half where there are none.
+        weight: (S, P) trust in [0, 1].
+        order: Share of the clip's occlusions whose order the prior gets right; a half if there are none.
         consistency: Share of its variance that is between tracks, not along them; mean over the points, 0 to 1.
-        follows: How much better it agrees along the tracks of what moves than if all stayed where it is; 1 is exactly,
-            0 no better, as noise, a picture that never changes, and other frames' maps are.
+        follows: How much better it agrees along the tracks of moving points than if these had stayed; 1 is exactly, 0
+            no better, as for noise, an image that never changes, and maps of other frames.
     """
 
     depth: Tensor
@@ -75,12 +75,12 @@ class Belief:
 
 
 def believe(prior: DepthPrior, data: Correspondences, camera: Camera) -> Belief:
-    """Align a prior and weigh it.
+    """Align a prior and estimate how far it can be trusted.
 
     Args:
-        prior: Of all T frames.
+        prior: Depth of all T frames.
         data: Correspondences.
-        camera: Of the field, in whose units the depth comes.
+        camera: Camera of the field, which sets the units of the depth.
     """
     motion = depth_by_motion(data, camera, camera_motion(data, camera))
     values, known = sample(prior, data)
@@ -97,15 +97,15 @@ def believe(prior: DepthPrior, data: Correspondences, camera: Camera) -> Belief:
 
 
 def mix(data: Correspondences, motion: Tensor, belief: Belief) -> Tensor:
-    """Depth where a fit starts: the prior where the clip bears it out, and depth from motion elsewhere.
+    """The initial depth of a fit: the prior where the clip supports it, and depth from motion elsewhere.
 
     Args:
         data: Correspondences.
-        motion: (T, rows, columns) `omnitrack.optimize.depth_from_motion`.
-        belief: In the prior.
+        motion: (T, rows, columns) from `omnitrack.optimize.depth_from_motion`.
+        belief: Belief in the prior.
 
     Returns:
-        (T, rows, columns) depth; where nothing is believed it is `motion`.
+        (T, rows, columns) depth; where the prior is not trusted, it is `motion`.
     """
     there = motion[data.sources]
     mixed = torch.lerp(there.flatten(1), belief.depth, belief.weight)
@@ -113,7 +113,7 @@ def mix(data: Correspondences, motion: Tensor, belief: Belief) -> Tensor:
 
 
 def sample(prior: DepthPrior, data: Correspondences) -> tuple[Tensor, Tensor]:
-    """The prior at the grid points of every source frame, larger farther, and where it is known; both (S, P)."""
+    """Sample the prior at the grid points of every source frame, larger is farther, and where it is known; (S, P)."""
     maps = prior.maps[data.sources]
     _, height, width = maps.shape
     x = ((data.grid[:, 0] + 0.5) * (width / data.size[0])).long().clamp(0, width - 1)
@@ -126,17 +126,17 @@ def sample(prior: DepthPrior, data: Correspondences) -> tuple[Tensor, Tensor]:
 
 # --- the field's units ------------------------------------------------------------------------------------------------
 def to_field(depth: Tensor, known: Tensor, camera: Camera, inverse: bool) -> Tensor:
-    """Aligned depths (S, P), larger farther, in the field's units: the clip's range becomes NEAR to FAR.
+    """Convert aligned depths (S, P) to the field's units: the clip's range becomes NEAR to FAR.
 
-    An orthographic field knows an order only, and takes inverse depth, in which near things are not crowded into a
-    corner of the range. In a perspective one the distance from the pinhole is a linear map of the depth, or its inverse
-    one of the disparity.
+    An orthographic field represents only the order, and gets inverse depth, in which near objects are not crowded into
+    a corner of the range. In a perspective field, the distance from the pinhole is a linear map of the depth, or its
+    inverse a linear map of the disparity.
 
     Args:
         depth: Larger is farther.
-        known: (S, P) where it is.
-        camera: Of the field.
-        inverse: These are negative disparities.
+        known: (S, P) whether each depth is known.
+        camera: Camera of the field.
+        inverse: The values are negative disparities.
     """
     if not bool(known.any()):
         return torch.zeros_like(depth)
@@ -153,7 +153,7 @@ def to_field(depth: Tensor, known: Tensor, camera: Camera, inverse: bool) -> Ten
     return NEAR + (FAR - NEAR) * share
 
 
-# --- how far it may be believed ---------------------------------------------------------------------------------
+# --- tests of the prior -----------------------------------------------------------------------------------------
 def _follows(data: Correspondences, depth: Tensor, known: Tensor) -> Tensor:
     """See `Belief.follows`; small differences are noise and do not count."""
     tolerance = UNLIKE_DEPTH * (FAR - NEAR)
@@ -171,11 +171,11 @@ def _follows(data: Correspondences, depth: Tensor, known: Tensor) -> Tensor:
 
 
 def _along_tracks(data: Correspondences, depth: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What becomes of a point's depth along its track.
+    """Statistics of a point's depth along its track.
 
     Returns:
-        (S, P) the mean along the track; (S, P) the standard deviation along it, as a share of the range, with those
-        around; and the share of the variance of depth that is between tracks, mean over the points.
+        (S, P) the mean along the track; (S, P) the standard deviation along it, as a share of the range, smoothed over
+        neighbours; and the share of the variance of depth that is between tracks, mean over the points.
     """
     values = torch.where(known, depth, 0.0)
     count, total, squares = sum_along_tracks(data, torch.stack([known.float(), values, values**2]))
@@ -186,20 +186,20 @@ def _along_tracks(data: Correspondences, depth: Tensor, known: Tensor) -> tuple[
     if not bool(followed.any()) or float(chance) < 1e-6 * (FAR - NEAR) ** 2:
         return mean, torch.ones_like(depth), depth.new_tensor(0.0)
     smooth = _box(torch.where(followed, variance, variance[followed].mean()).view(-1, *data.grid_shape)).flatten(1)
-    share = (1 - smooth / chance).clamp(0, 1)  # by point: some wild part says nothing against the others
+    share = (1 - smooth / chance).clamp(0, 1)  # by point, so that a noisy part does not count against the others
     return mean, smooth.sqrt() / (FAR - NEAR), share[followed].mean()
 
 
 def _order(data: Correspondences, depth: Tensor, known: Tensor, motion: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Share of the occlusions whose order the prior has right, and how much more that is than motion has.
+    """Share of the occlusions whose order the prior gets right, and its difference from the share of depth from motion.
 
-    A believed but hidden entry lands where its target frame shows what hides it, and counts where the two move unlike:
-    for the share, where the prior sees two depths, and the more the further these are apart; for the comparison with
-    motion in any case, about half right where the prior hardly parts them. All begin at less than they show: the clip
-    at a half, a point at the clip's share and at no difference.
+    A trusted but occluded entry lands where its target frame shows the surface that occludes it, and counts if the two
+    move differently. In the share, it counts if the prior has two distinct depths, weighted by their difference. In the
+    comparison with motion, it always counts, as about half right if the prior hardly separates the two. Pseudo-counts
+    pull the clip's share to a half, a point's share to the clip's, and a point's difference to zero.
 
     Returns:
-        (S, P) share around each point, (S, P) difference from motion's share there, and the share in the clip.
+        (S, P) share around each point, (S, P) its difference from motion's share, and the share in the clip.
     """
     entries, moving, flat, here = HiddenEntries.of(data), motion.flatten(), depth.flatten(), known.flatten()
     parted = moving[entries.hidden] - moving[entries.covers]
@@ -219,7 +219,7 @@ def _order(data: Correspondences, depth: Tensor, known: Tensor, motion: Tensor) 
 
 
 def _ramp(value: Tensor, ends: tuple[float, float]) -> Tensor:
-    """0 up to the first end, 1 from the second one on."""
+    """0 up to the first end, 1 from the second end on, linear in between."""
     return ((value - ends[0]) / (ends[1] - ends[0])).clamp(0, 1)
 
 

@@ -1,4 +1,4 @@
-"""The loop: draw, judge, step; report the losses now and then, and go back where they are not finite."""
+"""The optimisation loop: draw, evaluate, step; report the losses periodically, and roll back if they are not finite."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class LossReport:
         losses: Mean of each weighted term since the last report, and their sum as ``loss``.
         error_px: Mean distance of predictions from correspondences that are the same at every report, at 256 x 256.
         steps_per_second: Since the last report.
-        learning_rate: Of the first group, now.
+        learning_rate: Current learning rate of the first group.
         rolled_back: The steps since the last report were not finite and have been undone.
     """
 
@@ -58,13 +58,13 @@ class Engine:
     """Fits one field; its whole state can be saved and loaded at any report.
 
     Args:
-        data: What to fit to; the fit runs on its device.
+        data: Correspondences to fit to; the fit runs on their device.
         settings: The method and how to fit it.
         seed: Reproduces a run on a CPU.
-        prior: Depth of the frames from elsewhere. How far it is believed is then `belief`.
-        matches: Long-range matches to fit to besides.
-        pins: Matches that somebody has set by hand: they are right, and pull however far away the field is.
-        warn: Hears why a fit is slower than it could be.
+        prior: Depth of the frames from another source. `belief` then contains how far it is trusted.
+        matches: Additional long-range matches to fit to.
+        pins: Matches that were set manually: they are correct, and pull the field however far away it is.
+        warn: Receives the reason why a fit is slower than it could be.
     """
 
     def __init__(
@@ -104,13 +104,13 @@ class Engine:
         self._recording = None if recorder is None else Recording(recorder)
         self._warn = warn
         self._good = copied(self._live())
-        self._spare: dict[str, Any] | None = None  # an older state, whose arrays the next one takes
+        self._spare: dict[str, Any] | None = None  # an older state, whose arrays the next one reuses
 
     def run(self) -> Iterator[LossReport]:
-        """Fit up to `settings.steps`, giving way at every report.
+        """Fit up to `settings.steps`, yielding every report.
 
         Raises:
-            OmnitrackError: The fit stays infinite however small the steps.
+            OmnitrackError: The fit is not finite even after all restarts with smaller steps.
         """
         while self.step < self.settings.steps:
             begin = time.perf_counter()
@@ -127,34 +127,34 @@ class Engine:
             yield seen
 
     def look(self, sums: dict[str, Tensor], count: int) -> tuple[dict[str, float], float, bool]:
-        """What a report says, read from the device at once.
+        """Read the contents of a report from the device, in one transfer.
 
         Args:
-            sums: Of each term, over some steps.
-            count: How many steps.
+            sums: Sums of each term over some steps.
+            count: Number of these steps.
 
         Returns:
-            Means of the terms and of their sum, the error on the same correspondences as ever; whether all is finite.
+            Means of the terms and of their sum, the error on the fixed correspondences, and whether all is finite.
         """
         error = self._yardstick.error_px(self._method, self.field, self._clock.set(self.step))
-        largest = torch.stack(torch._foreach_norm(parameters_of(self._optimizer), math.inf)).amax()  # NaN where any is
+        largest = torch.stack(torch._foreach_norm(parameters_of(self._optimizer), math.inf)).amax()  # NaN if any is
         *totals, error_px, size = torch.stack([*sums.values(), error, largest]).tolist()
         losses = {name: total / count for name, total in zip(sums, totals, strict=True)}
         losses["loss"] = sum(losses.values())
         return losses, error_px, math.isfinite(losses["loss"]) and math.isfinite(size)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything a run needs to go on exactly as it would have: that of the last finite report.
+        """The state of the last finite report: everything a run needs to continue exactly as if uninterrupted.
 
-        Its arrays are written into again: it stays as it is until the next report but one.
+        Its arrays are reused: they stay unchanged until the next report but one.
         """
         return self._good
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on, in the same arrays, from a saved state of a run with the same data and settings.
+        """Resume, in the same arrays, from a saved state of a run with the same data and settings.
 
         Raises:
-            ValueError: It is of another one; or a KeyError, TypeError and their like, where it is none at all.
+            ValueError: The state is from another run; a KeyError, TypeError or similar if it is not a state at all.
         """
         live = self._live()
         check_state(state, live, parameters_of(self._optimizer))
@@ -167,17 +167,17 @@ class Engine:
         self._good, self._spare = copied(self._live()), None
 
     def go_back(self, step: int) -> None:
-        """Count the steps from an earlier one again, with its learning rate, from the field as it is."""
+        """Go back to the step number and learning rate of an earlier step, with the current field."""
         self.step = min(self.step, step)
         self.keep()
 
     def keep(self) -> None:
-        """Take the state as it is for one to go back to; where this is interrupted, the one before stays."""
+        """Keep the current state for rolling back to it; if this is interrupted, the previous one stays."""
         good = copied(self._live(), self._spare)
         self._good, self._spare = good, self._good
 
     def _live(self) -> dict[str, Any]:
-        """The state as it is; its arrays are those that a step changes."""
+        """The current state, with the arrays that a step changes."""
         return {
             "step": self.step,
             "rate_scale": self._rate_scale,
@@ -192,7 +192,7 @@ class Engine:
         return self.step / self.settings.steps
 
     def _plan(self, progress: float) -> Plan:
-        """What a step goes by: the matches, the sampler, the method."""
+        """The schedules of a step: for the matches, the sampler and the method."""
         weight = 0.0 if self._matches is None else match_weight(progress, self.settings.match_weights)
         matches = Plan({"match_weight": weight, "only_inliers": weight > 0 and only_inliers(progress)})
         return matches | self.sampler.plan(progress) | self._method.plan(self.settings, progress)
@@ -207,7 +207,7 @@ class Engine:
         self._clock.refill()
 
     def _steps(self, until: int) -> dict[str, Tensor]:
-        """Step up to `until` without a host synchronisation; sums of each term, which the next steps write into."""
+        """Step up to `until` without a host synchronisation; return sums of each term, which the next call reuses."""
         seen: dict[str, None] = {}
         if self._sums:
             torch._foreach_zero_(list(self._sums.values()))
@@ -218,7 +218,7 @@ class Engine:
         return {name: self._sums[name] for name in seen}
 
     def _take(self, stage: Any, step: Callable[[], list[str]]) -> list[str]:
-        """Take a step: by replaying one of the same stage, or as it is written."""
+        """Run a step, by replaying a recorded one of the same stage, or directly."""
         if self._recording is None:
             return step()
         try:
@@ -231,7 +231,7 @@ class Engine:
             return step()
 
     def _step(self, moment: Moment) -> list[str]:
-        """Draw, judge, step, all in place and without a number that the host knows; the names of the terms."""
+        """Draw, evaluate and step, in place and without reading numbers on the host; return the names of the terms."""
         context = StepContext(moment, self._generator)
         batch = self.sampler.draw(moment, self._generator)
         terms, errors = self._terms(batch, context)
@@ -250,7 +250,7 @@ class Engine:
         return list(terms)
 
     def _terms(self, batch: Batch, context: StepContext) -> tuple[dict[str, Tensor], Tensor]:
-        """The terms of a batch, and that of the long-range matches where there are any that weigh something now."""
+        """The terms of a batch, and the term of the long-range matches if these have a weight now."""
         method, settings = self._method, self.settings
         weight = context.moment.stage["match_weight"]
         if self._matches is None or weight == 0:
@@ -265,7 +265,7 @@ class Engine:
         return {**terms, "matches": weight * far}, errors
 
     def _pin_terms(self, context: StepContext) -> dict[str, Tensor]:
-        """The term of the pins; nothing where there are none."""
+        """The term of the pins; empty if there are no pins."""
         if self._pins is None:
             return {}
         batch = self._pins.draw(PINS_PER_STEP, self._generator)
@@ -284,5 +284,5 @@ class Engine:
         self._scale_rates(self._rate_scale / 2)
         self.step = int(self._good["step"])
         write_back(self._good, self._live())
-        # the random numbers go on: the same samples would lead to the same end
+        # the random numbers continue, because the same samples would lead to the same end
         self._good = {**self._good, "rate_scale": self._rate_scale, "generator": self._generator.get_state()}

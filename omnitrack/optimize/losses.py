@@ -1,4 +1,4 @@
-"""Terms that the methods share, in px at 256 x 256, so that weights serve every frame size."""
+"""Loss terms that the methods share, in px at 256 x 256, so that weights suit every frame size."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from omnitrack.units import raster_scale
 
 
 def robust_distance(difference: Tensor, outlier_px: float) -> Tensor:
-    """How far (..., 2) differences d are from zero, with growing distances growing in importance ever more slowly.
+    """Robust length of differences d (..., 2), which grows ever more slowly with the distance.
 
         c log(1 + |d| / c)
 
     Args:
         difference: (..., 2).
-        outlier_px: c: the distance beyond which the pull falls. 0 takes the published (|dx| + |dy|) / 2 instead.
+        outlier_px: c: the distance beyond which the gradient falls. 0 uses the published (|dx| + |dy|) / 2 instead.
     """
     if outlier_px == 0:
         return difference.abs().mean(-1)
@@ -30,9 +30,9 @@ def flow_gradient(difference: Tensor, weight: Tensor, random: bool = False) -> T
     """Mean error of the flow's spatial differences, between the first half of the anchors and their grid neighbours.
 
     Args:
-        difference: (2 B, M, 2) predictions less correspondences, the second half those of the neighbours.
-        weight: (2 B, M) of each correspondence.
-        random: Take differences of consecutive, unrelated anchors instead, as the published codes do.
+        difference: (2 B, M, 2) predictions minus correspondences; the second half belongs to the neighbours.
+        weight: (2 B, M) weight of each correspondence.
+        random: Use differences of consecutive, unrelated anchors instead, as the published codes do.
     """
     half = len(difference) // 2
     first, second = (slice(1, None), slice(None, -1)) if random else (slice(None, half), slice(half, None))
@@ -53,14 +53,14 @@ def flow_terms(
 
     Args:
         landed: (B, M, 2) predicted pixels in the target frames.
-        batch: What they should be; with neighbours where the flow's gradient counts.
-        camera: Of the frames.
-        settings: ``outlier_px`` and ``flow_gradient_weight``.
+        batch: The correspondences; with neighbours if the flow gradient has a weight.
+        camera: Camera of the frames.
+        settings: Uses ``outlier_px`` and ``flow_gradient_weight``.
         normalise: Divide by the sum of the confidences, not by their number.
-        random_neighbours: Of `flow_gradient`.
+        random_neighbours: The argument `random` of `flow_gradient`.
 
     Returns:
-        ``flow`` and, where it counts, ``flow_gradient``; and (B,) mean distances in px at 256 x 256.
+        ``flow`` and, if it has a weight, ``flow_gradient``; and (B,) mean distances in px at 256 x 256.
     """
     difference = (landed - batch.target_pixels) / raster_scale(camera.size)
     seen = batch.confidence * ~batch.occluded

@@ -1,17 +1,17 @@
-"""Long-range matches as a second supervision: where flow does not reach, a few exact places far away.
+"""Long-range matches as a second supervision: where flow does not reach, a few exact positions far away.
 
-They are few beside the dense correspondences, and those that are wrong are wrong by far. So they weigh much only while
-the field is rough, and when it is not they count as far as the field could agree with them: a match whose error is
-over twice the median is left out (`inliers`).
+Matches are few compared with the dense correspondences, and wrong matches have large errors. So their weight is large
+only while the field is rough. Later, only matches that the field can agree with count: a match whose error is over
+twice the median is left out (`inliers`).
 
-What differs from the published code:
+Differences from the published code:
 
-- Pairs of frames are drawn evenly, not first a frame and then one of its partners, and a pair of few matches as often
-  as one of many, with replacement.
+- Pairs of frames are drawn evenly and with replacement, a pair with few matches as often as one with many; published:
+  first a frame and then one of its partners.
 - The error is a distance; published: each of x and y below twice the median of all x and y, which leaves nothing
-  where all errors point along one axis.
-- A match weighs depth, its prior and its gradient as the dense terms do among themselves; published: the prior ten and
-  the gradient a hundred times as much beside its flow.
+  if all errors point along one axis.
+- Depth, its prior and its gradient have the same relative weights as in the dense terms; published: relative to flow,
+  the prior has ten and the gradient a hundred times as much.
 
 Source:
     CaDeX++ (ECCV 2024), section 3.4 and its published code.
@@ -40,9 +40,9 @@ class LongRangeMatches:
 
     Attributes:
         pairs: (P, 2) frames of each pair that has matches.
-        first: (P,) its first match.
-        count: (P,) how many it has.
-        pixels: (M, 2, 2) each match's pixel in the one and in the other frame.
+        first: (P,) index of each pair's first match.
+        count: (P,) number of its matches.
+        pixels: (M, 2, 2) each match's pixels in the two frames.
     """
 
     pairs: Tensor
@@ -52,11 +52,11 @@ class LongRangeMatches:
 
     @staticmethod
     def from_rows(rows: NDArray[np.floating], device: torch.device, longest_gap: int = 0) -> LongRangeMatches | None:
-        """Matches from rows (M, 6 or more): frame, x, y, other frame, x, y; None where there are none.
+        """Matches from rows (M, 6 or more): frame, x, y, other frame, x, y; None if there are none.
 
         Args:
-            rows: In any order.
-            device: Where to.
+            rows: Matches in any order.
+            device: Device of the result.
             longest_gap: Matches over more frames are left out; 0 keeps all.
         """
         if longest_gap:
@@ -75,9 +75,9 @@ class LongRangeMatches:
         )
 
     def draw(self, number: int, generator: torch.Generator) -> Batch:
-        """A batch of anchors with one target each: a pair of frames, one of its matches, and which side is the anchor.
+        """Draw a batch of anchors with one target each: a pair of frames, one of its matches, and the anchor's side.
 
-        Drawn on the device, without a host synchronisation. Colours and cells are zero: matches have none.
+        It is drawn on the device, without a host synchronisation. Colours and cells are zero: matches have none.
         """
         device = self.pixels.device
         uniform = torch.rand(3, number, generator=generator, device=device, dtype=torch.float64)
@@ -98,9 +98,9 @@ class LongRangeMatches:
 
 
 def inliers(difference: Tensor) -> Tensor:
-    """Which of the differences (..., 2), of predictions from matches, are at most twice as long as the median one.
+    """Which differences (..., 2) between predictions and matches are at most twice as long as the median.
 
-    At least half of them are. (...) bool, without gradient and without a host synchronisation.
+    At least half of them are. Returns (...) bool, without gradient and without a host synchronisation.
     """
     error = difference.detach().norm(dim=-1)
     return error <= INLIER_FACTOR * error.median()

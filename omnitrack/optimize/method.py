@@ -1,4 +1,4 @@
-"""What makes a method: how its field is built, judged, stepped and restored."""
+"""The definition of a method: how its field is built, evaluated, optimised and restored."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from omnitrack.settings import FitSettings
 
 @dataclass(frozen=True)
 class StepContext:
-    """Where in a run a step is, and what its randomness comes from.
+    """The moment of a step, and the source of its random numbers.
 
     Attributes:
-        moment: Of the run. Its stage has ``only_inliers``: matches that the field is far from are left out.
-        generator: On the device.
-        certain: Matches are known to be right: none is left out.
+        moment: Moment of the run. Its stage has ``only_inliers``: matches with large errors are left out.
+        generator: Random generator on the device.
+        certain: Matches are known to be correct: none is left out.
     """
 
     moment: Moment
@@ -39,23 +39,24 @@ JointLosses = Callable[[Any, Batch, Batch, FitSettings, StepContext], tuple[dict
 
 @dataclass(frozen=True)
 class Method:
-    """One way to make a motion field.
+    """One way to fit a motion field.
 
     Attributes:
-        name: Of the method and of its table of settings, ``fit.NAME``, which has a ``learning_rate``.
-        has_colors: Its fields are `omnitrack.motion.field.ColoredField`.
-        uses_depth: Whether a fit with these settings makes anything of a depth to start from.
-        build: A field at its start, from correspondences, settings and how far a depth prior is believed, None where
-            there is none; draws from torch's default generator.
-        camera: Of the field, for frames of a size (width, height).
-        losses: The weighted terms of a batch and the (B,) errors of its anchors in pixels at 256 x 256.
-        match_loss: Of a batch of long-range matches: far, without colours or neighbours, some of them wrong.
-        groups: Parameters, their first learning rate, and the largest norm of their gradient, 0 for none.
-        restore: The field that a state was saved from, for frames of a size (width, height) and their number.
-        extras: What the losses read of a batch beside its correspondences.
+        name: Name of the method and of its table of settings, ``fit.NAME``, which has a ``learning_rate``.
+        has_colors: Whether its fields are `omnitrack.motion.field.ColoredField`.
+        uses_depth: Returns whether a fit with these settings uses an initial depth.
+        build: Returns the initial field, from correspondences, settings and the belief in a depth prior, None if there
+            is no prior; draws from torch's default generator.
+        camera: Returns the camera of the field, for frames of a size (width, height).
+        losses: Returns the weighted terms of a batch and the (B,) errors of its anchors in pixels at 256 x 256.
+        match_loss: Returns the loss of long-range matches: far, without colours or neighbours, some of them wrong.
+        groups: Returns parameters, their initial learning rate, and the largest norm of their gradient, 0 for no limit.
+        restore: Returns the field of a saved state, for frames of a size (width, height) and their number.
+        extras: Returns what the losses read of a batch in addition to its correspondences.
         last_rate: Share of the learning rate that is left at the end of an exponential decay.
-        plan: What its losses go by at a progress of the run, 0 to 1.
-        joint_losses: `losses` of a batch and `match_loss` of matches, from both, by one pass through the warp; or None.
+        plan: Returns the schedules of its losses at a progress of the run, 0 to 1.
+        joint_losses: Returns both `losses` of a batch and `match_loss` of matches, from one pass through the warp; or
+            None.
     """
 
     name: str
@@ -76,13 +77,13 @@ class Method:
 def first_depth(
     data: Correspondences, camera: Camera, kind: str, belief: Belief | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The camera's motion (T, 2, 3), and depth of every grid point (T, rows, columns), where a fit starts.
+    """The camera's motion (T, 2, 3), and the initial depth of every grid point (T, rows, columns).
 
     Args:
         data: Correspondences.
         camera: The frames' camera.
-        kind: ``motion``, with the depth prior as far as it is believed, or ``flat`` for a depth of zero everywhere.
-        belief: In the depth prior; None where there is none.
+        kind: ``motion``, with the depth prior as far as it is trusted, or ``flat`` for a depth of zero everywhere.
+        belief: Belief in the depth prior; None if there is no prior.
     """
     affine = camera_motion(data, camera)
     if kind == "flat":

@@ -12,12 +12,12 @@ METHODS: dict[str, Method] = {method.name: method for method in (CADEX, OMNIMOTI
 
 
 def get_method(name: str) -> Method:
-    """The method of that name; an unknown one is an `OmnitrackError` with a suggestion."""
+    """The method with a name; an unknown name raises an `OmnitrackError` with a suggestion."""
     if name not in METHODS:
         raise OmnitrackError(f"there is no method called {name!r}", closest_hint(name, METHODS, "there is"))
     return METHODS[name]
 
 
 def colored_method() -> str:
-    """The name of a method whose fields know colours."""
+    """The name of a method whose fields contain colours."""
     return next(name for name, method in METHODS.items() if method.has_colors)

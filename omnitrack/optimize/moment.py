@@ -1,7 +1,7 @@
-"""Where in a run a step is: decisions that hold for many steps, and numbers on the device that change with each.
+"""The schedules of a run at a step: decisions constant over many steps, and numbers on the device that change in each.
 
-A step that is recorded once and replayed runs none of its Python again. So what changes from step to step reaches it as
-scalars on the device, always the same ones, and a branch may depend on nothing but the stage.
+A step that is recorded once and replayed does not run its Python again. Numbers that change from step to step therefore
+reach it as scalars in fixed memory of the device, and a branch may depend only on the stage.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-ROWS = 64  # steps whose numbers are brought to the device at once
+ROWS = 64  # steps whose numbers are copied to the device at once
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a part of a fit goes by at some progress of the run.
+    """The schedules of a part of a fit at some progress of the run.
 
     Attributes:
         stage: Decisions by name, which stay the same for many steps.
-        values: Numbers by name, of single precision.
+        values: Numbers by name, in single precision.
     """
 
     stage: Mapping[str, bool | float] = field(default_factory=dict)
@@ -34,11 +34,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Moment:
-    """The same for a step.
+    """The plan of a step, with its numbers on the device.
 
     Attributes:
-        stage: As the plan's.
-        values: Scalars on the device.
+        stage: Decisions by name, as in the plan.
+        values: Scalars on the device by name.
     """
 
     stage: Mapping[str, bool | float]
@@ -46,16 +46,16 @@ class Moment:
 
 
 class Clock:
-    """Tells a run's steps where they are, in the same places of the device each time.
+    """Provides the moment and the learning rates of each step of a run, always in the same memory of the device.
 
     Args:
-        plan: What the parts of the fit go by at a progress of the run, 0 to 1: the same names every time.
-        rates: The learning rates at a progress.
-        steps: Of the run.
-        device: Of the fit.
+        plan: Returns the plan of the fit at a progress of the run, 0 to 1, with the same names every time.
+        rates: Returns the learning rates at a progress.
+        steps: Number of steps of the run.
+        device: Device of the fit.
 
     Attributes:
-        rates: The learning rates now, scalars on the device.
+        rates: The current learning rates, scalars on the device.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Clock:
         self._plan, self._rates, self._steps = plan, rates, steps
         names = list(plan(0.0).values)
         self._values = torch.zeros(len(names), device=device)
-        # torch's fused step reads them in single precision on CUDA, and in double on a CPU, as it does numbers
+        # torch's fused step reads rates in single precision on CUDA, and in double on a CPU, as it reads Python numbers
         precision = torch.float32 if device.type == "cuda" else torch.float64
         self._rates_now = torch.zeros(len(rates(0.0)), dtype=precision, device=device)
         self.rates = self._rates_now.unbind()
@@ -76,11 +76,11 @@ class Clock:
         self.refill()
 
     def refill(self) -> None:
-        """Learning rates have changed: work them out again."""
+        """Discard the precomputed rows, because the learning rates have changed."""
         self._known = range(0)
 
     def set(self, step: int) -> Moment:
-        """Go to a step; nothing waits for what the device has still to do."""
+        """Go to a step, without waiting for pending work of the device."""
         if step not in self._known:
             self._fill(step)
         row = step - self._known.start
@@ -97,6 +97,6 @@ class Clock:
 
 
 def _rows(numbers: list[list[float]], like: Tensor) -> list[Tensor]:
-    """Rows of numbers where another array is."""
+    """Rows of numbers, on the device and in the precision of `like`."""
     on_host = torch.from_numpy(np.array(numbers)).to(like.dtype)
     return list(on_host.to(like.device, non_blocking=True).unbind())

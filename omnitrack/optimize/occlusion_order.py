@@ -1,4 +1,4 @@
-"""The order of surfaces by occlusion: what is seen to cover something is nearer than what it covers."""
+"""The depth order of surfaces from occlusion: a surface that covers another one is nearer than that one."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from omnitrack.optimize.along_tracks import among_alike, mean_along_tracks, sum_
 from omnitrack.optimize.correspondences import Correspondences
 
 FAR, NEAR = 0.5, -0.5  # ends of the depth from motion
-LEAST_EVIDENCE = 8.0  # occlusions seen on a track and around it that do not count yet
-STILL_DEPTH = 0.15  # depth from motion beyond which a surface moves like the camera
+LEAST_EVIDENCE = 8.0  # pseudo-count of occlusions on a track and around it, so that a few decide nothing
+STILL_DEPTH = 0.15  # depth from motion beyond which a surface counts as moving with the camera
 SMOOTHING_ROUNDS = 4
-COVER_MARGIN = 0.25  # of the range from near to far, between what covers and what is covered
+COVER_MARGIN = 0.25  # of the range from near to far, between a covering surface and a covered one
 
 
 @dataclass(frozen=True)
 class HiddenEntries:
-    """The N believed but hidden entries of all source and target frames that are themselves sources.
+    """The N trusted but occluded entries whose target frames are themselves sources.
 
     Points are indices into flattened (S, P).
 
     Attributes:
-        hidden: (N,) the points that are hidden.
-        covers: (N,) the points of the target frames that they land on: those cover them.
-        pair: (N,) the entries' frames, a number each pair; they come pair by pair.
+        hidden: (N,) the points that are occluded.
+        covers: (N,) the points of the target frames on which they land, and which cover them.
+        pair: (N,) number of each entry's pair of frames; entries are sorted by it.
         shape: (S, P).
     """
 
@@ -37,7 +37,7 @@ class HiddenEntries:
 
     @staticmethod
     def of(data: Correspondences) -> HiddenEntries:
-        """Those of some correspondences."""
+        """Collect the entries of correspondences."""
         rows = data.target_rows()
         source, slot, point = torch.nonzero(
             data.occluded & (data.confidence > 0) & (rows >= 0)[..., None], as_tuple=True
@@ -52,13 +52,13 @@ class HiddenEntries:
         )
 
     def where(self, chosen: Tensor) -> HiddenEntries:
-        """Some of them, by a mask (N,)."""
+        """Select entries by a mask (N,)."""
         return replace(self, hidden=self.hidden[chosen], covers=self.covers[chosen], pair=self.pair[chosen])
 
     def summed(self, at_hidden: Tensor | None, at_covers: Tensor | None) -> Tensor:
-        """Sums (S, P) of what the entries give to the hidden points and to those that cover them, (N,) each.
+        """Sums (S, P) of values (N,) that the entries add to the occluded points and to the points that cover them.
 
-        Pair by pair, those of the hidden points first.
+        They are summed pair by pair, the values of the occluded points first.
         """
         if at_hidden is None or at_covers is None:
             index, values = (self.covers, at_covers) if at_hidden is None else (self.hidden, at_hidden)
@@ -71,10 +71,10 @@ class HiddenEntries:
 
 
 def part_at_occlusions(data: Correspondences, depth: Tensor) -> Tensor:
-    """Push what is seen to be covered behind what covers it. (S, P)
+    """Push covered points behind the points that cover them. (S, P)
 
-    A believed but hidden entry (s, k, p) lands where frame k shows the surface that covers p. Where that surface is
-    not nearer already, the two are parted around their mean.
+    A trusted but occluded entry (s, k, p) lands where frame k shows the surface that covers p. If that surface is not
+    nearer already, the two are separated around their mean.
     """
     margin, entries = 0.2 * (FAR - NEAR), HiddenEntries.of(data)
     one = torch.ones_like(depth.flatten()[entries.hidden])
@@ -88,17 +88,17 @@ def part_at_occlusions(data: Correspondences, depth: Tensor) -> Tensor:
 
 
 def bring_covers_forward(data: Correspondences, depth: Tensor, motion: Tensor) -> Tensor:
-    """Bring what moves like the camera, and so is taken to be far, in front of the moving things that it covers. (S, P)
+    """Bring surfaces that move with the camera, and so seem far, in front of moving objects that they cover. (S, P)
 
-    A believed but hidden entry (s, k, p) lands where frame k shows the surface that covers p. Entries between points of
-    like motion are more often a surface that seems to cover itself than two, and do not count. A surface is seen to
-    cover something in few frames and places only, so its entries are summed along the tracks and over neighbours, and
-    have to outnumber those in which it is covered itself.
+    A trusted but occluded entry (s, k, p) lands where frame k shows the surface that covers p. Entries between points
+    of similar motion do not count, because most of them are one surface that seems to cover itself. A surface covers
+    others in few frames and positions only, so its entries are summed along the tracks and over neighbours, and have to
+    clearly outnumber the entries in which it is covered itself.
 
     Args:
         data: Correspondences.
-        depth: (S, P) as it is.
-        motion: (S, P) as it was from motion alone.
+        depth: (S, P) current depth.
+        motion: (S, P) depth from motion alone.
     """
     margin = COVER_MARGIN * (FAR - NEAR)
     seen = sum_along_tracks(data, among_alike(data, _covering(data, motion, margin), motion))
@@ -110,9 +110,9 @@ def bring_covers_forward(data: Correspondences, depth: Tensor, motion: Tensor) -
 
 
 def _covering(data: Correspondences, depth: Tensor, margin: float) -> Tensor:
-    """Of every point: how often it covers another, how often it is covered, and the depths of the others it covers.
+    """Count how often every point covers another and is covered, and sum the depths of the points it covers.
 
-    The last are summed. Depths (S, P); only entries that are more than `margin` apart count. Returns (3, S, P).
+    Only entries whose depths (S, P) are more than `margin` apart count. Returns (3, S, P).
     """
     entries, flat = HiddenEntries.of(data), depth.flatten()
     entries = entries.where((flat[entries.covers] - flat[entries.hidden]).abs() > margin)

@@ -1,10 +1,10 @@
-"""How an OmniMotion field is fitted.
+"""Fitting of an OmniMotion field.
 
-Weights with a schedule follow the published one by the share of the run that is done, whatever its length. Terms are
-in pixels of the 256 x 256 raster or in units of depth, as published.
+Scheduled weights follow the published schedules as a share of the run, whatever its length. Terms are in pixels of the
+256 x 256 raster or in units of depth, as published.
 
-Where the published code differs from the paper, the paper is the default: gradients are differences of neighbours on
-the frame, not of random points, and weighted means are divided by their weights.
+Where the published code differs from the paper, the paper is the default: gradients are differences between neighbours
+in the frame, not between random points, and weighted means are divided by the sum of their weights.
 
 Source:
     OmniMotion (ICCV 2023), section 4.3 and supplement; the depth prior is ours.
@@ -42,17 +42,17 @@ from omnitrack.optimize.schedule import ramp
 from omnitrack.settings import FitSettings, OmniMotionSettings
 from omnitrack.units import raster_scale
 
-LAST_RATE = 0.5**5  # of the learning rate, left after 100,000 steps of a fall by half every 20,000
+LAST_RATE = 0.5**5  # share of the learning rate left after 100,000 steps, if it is halved every 20,000
 CODE_HIDDEN = 256  # width of the network of latent codes, as published
 PUBLISHED_FRAME_LAYERS, INTENDED_FRAME_LAYERS = 8, 2
-SMOOTHNESS_SHARE = 4  # one ray in so many is asked for smooth motion, as published
+SMOOTHNESS_SHARE = 4  # one ray in this many has a smoothness term, as published
 PHOTOMETRIC_RAMP = (0.0, 0.5)  # share of the run: published as step / 5,000 up to 10
-DISTORTION_RAMP = (0.4, 0.6)  # (step - 40,000) / 2,000 up to 10
+DISTORTION_RAMP = (0.4, 0.6)  # share of the run: published as (step - 40,000) / 2,000 up to 10
 LEAST_WEIGHT = 1e-3  # of a ray at its prior depth: keeps the logarithm finite
 
 
 def build(data: Correspondences, settings: FitSettings, belief: Belief | None = None) -> OmniMotionField:
-    """A field at its start: the camera's motion, and a depth to aim at: from motion, and from a prior if believed."""
+    """The initial field: the camera's motion, and a depth to guide rays, from motion and from a trusted prior."""
     s = settings.omnimotion
     if s.near >= s.far:
         raise OmnitrackError(
@@ -62,21 +62,21 @@ def build(data: Correspondences, settings: FitSettings, belief: Belief | None = 
     camera = Camera(data.size)
     affine, depth = first_depth(data, camera, "motion", belief)
     field = assemble(camera, affine, settings.omnimotion)
-    field.first_depth = s.near + (depth + 1) / 2 * (s.far - s.near)  # known on a scale from -1 to 1
+    field.first_depth = s.near + (depth + 1) / 2 * (s.far - s.near)  # given on a scale from -1 to 1
     return field.to(data.grid.device)
 
 
 def restore(
     state: Mapping[str, Tensor], size: tuple[int, int], num_frames: int, settings: FitSettings
 ) -> OmniMotionField:
-    """The field that a state was saved from."""
+    """Restore the field of a saved state."""
     field = assemble(Camera(size), torch.eye(2, 3).repeat(num_frames, 1, 1), settings.omnimotion)
     field.load_state_dict(state)
     return field
 
 
 def assemble(camera: Camera, affine: Tensor, s: OmniMotionSettings) -> OmniMotionField:
-    """A field of the settings' shape from the camera's motion (T, 2, 3)."""
+    """Assemble a field by the settings, from the camera's motion (T, 2, 3)."""
     num_frames = len(affine)
     time = _time(num_frames, s)
     frame_map = _frame_map(affine, s)
@@ -113,7 +113,7 @@ def _frame_map(affine: Tensor, s: OmniMotionSettings) -> FrameMap:
 
 
 def groups(field: OmniMotionField, settings: FitSettings) -> list[tuple[list[Tensor], float, float]]:
-    """See `omnitrack.optimize.method.Method.groups`: couplings, canonical volume, times."""
+    """See `omnitrack.optimize.method.Method.groups`: couplings, times, canonical volume."""
     s = settings.omnimotion
     time: list[Tensor] = [*field.warp.time.parameters()]
     volume: list[Tensor] = [*field.volume.parameters()]
@@ -127,7 +127,7 @@ def groups(field: OmniMotionField, settings: FitSettings) -> list[tuple[list[Ten
 
 
 def plan(settings: FitSettings, progress: float) -> Plan:
-    """See `omnitrack.optimize.method.Method.plan`: weights of the terms, and how far rays are guided by their prior."""
+    """See `omnitrack.optimize.method.Method.plan`: weights of the terms, and of the prior that guides the rays."""
     s = settings.omnimotion
     photometric, guided = ramp(progress, *PHOTOMETRIC_RAMP), 1 - ramp(progress, 0, s.guided_share)
     values = {
@@ -142,7 +142,7 @@ def plan(settings: FitSettings, progress: float) -> Plan:
 
 
 def match_loss(field: OmniMotionField, batch: Batch, settings: FitSettings, context: StepContext) -> Tensor:
-    """See `omnitrack.optimize.method.Method.match_loss`: where the samples of a ray land together."""
+    """See `omnitrack.optimize.method.Method.match_loss`: the flow term alone."""
     landed = cast_batch(field, batch, settings.omnimotion, context).landed
     if context.moment.stage["only_inliers"] and not context.certain:
         batch = replace(batch, confidence=batch.confidence * inliers(landed - batch.target_pixels))
@@ -155,13 +155,13 @@ def omnimotion_losses(
 ) -> tuple[dict[str, Tensor], Tensor]:
     """The weighted terms of one step, and each anchor's error.
 
-    The canonical pass of an anchor serves all of its targets and the smoothness of its motion.
+    All targets of an anchor and the smoothness of its motion share one canonical pass.
 
     Args:
-        field: Is judged.
-        batch: Drawn with neighbours where a gradient term asks for them.
-        settings: Weights.
-        context: Where in the run, for the schedules, and the randomness of the samples.
+        field: The field to evaluate.
+        batch: Drawn with neighbours if a gradient term needs them.
+        settings: Weights of the terms.
+        context: The moment of the run, for the schedules, and the generator of the random samples.
 
     Returns:
         Terms by name, scalars whose sum is the loss; and (B,) mean distance of the anchors' predictions from their
@@ -207,7 +207,7 @@ def _smoothness(field: OmniMotionField, rays: Rays, batch: Batch, columns: TimeC
     """Mean acceleration of some rays' samples over three frames, in units of depth."""
     some = slice(None, None, SMOOTHNESS_SHARE)
     frames, depths = batch.source_frames[some], rays.depths[some]
-    whole = (frames > 0) & (frames < field.num_frames - 1)  # the ends of a shot have no two neighbours
+    whole = (frames > 0) & (frames < field.num_frames - 1)  # frames at the ends of a shot lack a neighbour
     if batch.beside_cut is not None:
         whole &= ~batch.beside_cut[some]
     around = torch.stack([frames - 1, frames + 1], 1).clamp(0, field.num_frames - 1)
@@ -218,7 +218,7 @@ def _smoothness(field: OmniMotionField, rays: Rays, batch: Batch, columns: TimeC
 
 
 def _cycle(field: OmniMotionField, rays: Rays, batch: Batch, columns: TimeColumns) -> Tensor:
-    """Mean distance of samples from where the way to the canonical volume and back takes them, in raster pixels."""
+    """Mean distance between samples and their positions after going to the canonical volume and back, in raster px."""
     back = carry(field, rays.canonical, batch.source_frames[:, None], columns)[:, 0]
     pixels = batch.source_pixels[:, None].expand(-1, rays.depths.shape[1], -1)
     apart = (back - field.camera.lift(pixels, rays.depths)).abs().mean()

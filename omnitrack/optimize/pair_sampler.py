@@ -1,14 +1,14 @@
-"""Frame pairs and points of them, as OmniMotion draws them, on the device and without a host synchronisation.
+"""Sampling of frame pairs and their points as in OmniMotion, on the device and without a host synchronisation.
 
-What differs from the published code:
+Differences from the published code:
 
-- Errors are running means by region of the anchors that are drawn anyway (`RegionErrors`), not of dense flow that is
-  predicted anew every 20,000 steps.
-- Points are drawn with replacement: of 256 among 16,384 about two come twice.
-- Whether a point is drawn by the error or evenly is chosen for each point; published: as many of both, and then half
-  of all these at random.
-- The published roles of source and target are swapped at random. Here both directions of a pair are in the data.
-- A pair in which nothing is believed is not drawn; published: drawn for its colours alone.
+- Errors are running means per region over the anchors that are drawn anyway (`RegionErrors`), not over dense flow that
+  is recomputed every 20,000 steps.
+- Points are drawn with replacement: of 256 among 16,384, about two are drawn twice.
+- Whether a point is drawn by the error or evenly is random for each point; published: the same number of both, and then
+  a random half of all these.
+- Both directions of a pair are in the data; published: source and target are swapped at random.
+- A pair without trusted correspondences is not drawn; published: drawn for its colours alone.
 
 Source:
     OmniMotion (ICCV 2023), section 4.3 and its supplement; intervals and weights from the published loader.
@@ -30,21 +30,21 @@ from omnitrack.optimize.schedule import max_interval
 from omnitrack.settings import FitSettings
 
 HARD_FROM = 20_000 / 100_000  # of the run: frames and points are drawn by their errors from here on
-ADJACENT_WEIGHT = 0.5  # of each adjacent frame, beside 1 of all others: half of the mass, a third at the clip's ends
+ADJACENT_WEIGHT = 0.5  # of each adjacent frame, all others have 1: half of the mass, a third at the clip's ends
 
 
 class PairSampler:
-    """Draws frame pairs, and as many believed points of each; every anchor has one target, the other frame.
+    """Draws frame pairs, and the same number of trusted points of each; an anchor's only target is the other frame.
 
-    Sources are even at first, then in proportion to their error; targets are near and agree in many points; points
-    are those that few other pairs cover at first, then partly those whose region fits badly. With a hard share of
-    zero, sources and points are even throughout, the paper's ablation "uniform sampling".
+    Sources are drawn evenly at first, then in proportion to their error. Targets are near and have many trusted points.
+    Points that few other pairs cover are preferred at first, then partly points whose region fits badly. With a hard
+    share of zero, sources and points are drawn evenly throughout: the paper's ablation "uniform sampling".
 
     Args:
-        data: What to draw from: at least one correspondence.
-        settings: Reads `pairs`, `anchors` (those of all pairs together, what does not divide is left out), `regions`
-            and `hard_share`, the share of the points that follows the error from `HARD_FROM` on.
-        extras: What the losses read beside correspondences.
+        data: Correspondences to draw from, at least one.
+        settings: Uses `pairs`, `anchors` (of all pairs together; the remainder is left out), `regions` and
+            `hard_share`, the share of the points that follows the error from `HARD_FROM` on.
+        extras: What the losses read in addition to correspondences.
     """
 
     def __init__(self, data: Correspondences, settings: FitSettings, extras: Extras = NO_EXTRAS) -> None:
@@ -62,12 +62,12 @@ class PairSampler:
         self.error = self._regions.error
 
     def plan(self, progress: float) -> Plan:
-        """See `omnitrack.optimize.sampler.Sampler.plan`: the longest pair, and whether errors decide."""
-        interval = max(max_interval(progress, self.data.num_frames), self._shortest_gap)  # there is always a pair
+        """See `omnitrack.optimize.sampler.Sampler.plan`: the longest interval, and whether errors decide."""
+        interval = max(max_interval(progress, self.data.num_frames), self._shortest_gap)  # some pair is always near
         return Plan({"mining": self._hard_share > 0 and progress >= HARD_FROM}, {"interval": interval})
 
     def draw(self, moment: Moment, generator: torch.Generator) -> Batch:
-        """See `omnitrack.optimize.sampler.Sampler.draw`; a pair's distance weighs the confidence of its points."""
+        """See `omnitrack.optimize.sampler.Sampler.draw`; the confidence of points falls with a pair's interval."""
         interval, mining = moment.values["interval"], bool(moment.stage["mining"])
         uniform = torch.rand(
             self._pairs, 2 + self._points, generator=generator, device=self.error.device, dtype=torch.float64
@@ -89,18 +89,18 @@ class PairSampler:
         self._regions.update(batch.cells, errors)
 
     def _target_weights(self, interval: Tensor) -> Tensor:
-        """(S, K) weight of each target among those of its source: its share of their believed points, if it is near."""
+        """(S, K) weight of each target of a source: its share of the trusted points of near ones, if it is near."""
         near = self._pair_counts * (self._gaps <= interval)
         weights = near / near.sum(1, keepdim=True).clamp_min(1)
         return torch.where((self._gaps == 1) & (near > 0), ADJACENT_WEIGHT, weights)
 
     def _source_weights(self, targets: Tensor, mining: bool) -> Tensor:
-        """(S,) weight of each source, zero where it has no target."""
+        """(S,) weight of each source, zero if it has no near target."""
         possible = (targets.sum(1) > 0).float()
         return possible * self._regions.frame_errors().clamp_min(1e-12) if mining else possible
 
     def _point_weights(self, source: Tensor, slot: Tensor, mining: bool) -> Tensor:
-        """(L, P) weight of each point in L pairs, zero where it is not believed."""
+        """(L, P) weight of each point in L pairs, zero if it is not trusted."""
         even = (self.data.confidence[source, slot] > 0).float()
         if self._hard_share == 0:
             return even
@@ -111,5 +111,5 @@ class PairSampler:
 
 
 def _normalised(weights: Tensor) -> Tensor:
-    """Rows that sum to one."""
+    """Scale rows to a sum of one."""
     return weights / weights.sum(-1, keepdim=True).clamp_min(1e-12)

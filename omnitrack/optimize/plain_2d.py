@@ -1,4 +1,4 @@
-"""How the ablation without a canonical volume is fitted: flow between any two frames as one network.
+"""Fitting of the ablation without a canonical volume: flow between any two frames as one network.
 
 Source:
     OmniMotion (ICCV 2023), ablation "plain 2D".
@@ -25,19 +25,19 @@ from omnitrack.settings import FitSettings, Plain2dSettings
 
 
 def build(data: Correspondences, settings: FitSettings, belief: Belief | None = None) -> PlanarField:
-    """A field at its start: nothing moves."""
+    """The initial field: nothing moves."""
     return assemble(Camera(data.size), data.num_frames, settings.plain_2d).to(data.grid.device)
 
 
 def restore(state: Mapping[str, Tensor], size: tuple[int, int], num_frames: int, settings: FitSettings) -> PlanarField:
-    """The field that a state was saved from."""
+    """Restore the field of a saved state."""
     field = assemble(Camera(size), num_frames, settings.plain_2d)
     field.load_state_dict(state)
     return field
 
 
 def assemble(camera: Camera, num_frames: int, s: Plain2dSettings) -> PlanarField:
-    """A field of the settings' shape."""
+    """Assemble a field by the settings."""
     features = s.time_channels > 0
     time = TimeFeatures(num_frames, s.time_channels) if features else TimeCodes(num_frames, CODE_HIDDEN, s.code_width)
     return PlanarField(camera, time, s.hidden)
@@ -69,7 +69,7 @@ def match_loss(field: PlanarField, batch: Batch, settings: FitSettings, context:
 
 
 def _landed(field: PlanarField, batch: Batch) -> Tensor:
-    """Where the anchors land in the target frames, (B, M, 2)."""
+    """Predicted pixels (B, M, 2) of the anchors in the target frames."""
     frames = batch.target_frames
     sources = batch.source_frames[:, None].expand_as(frames)
     pixels = batch.source_pixels[:, None].expand(*frames.shape, 2)

@@ -1,4 +1,4 @@
-"""Where the rays of a batch go: cast through its anchors, guided by the depth from motion, carried to other frames."""
+"""The rays of a batch: cast through its anchors, guided by the initial depth, carried to other frames."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from omnitrack.settings import OmniMotionSettings
 
 @dataclass(frozen=True)
 class RayBatch:
-    """The rays of a batch's B anchors, and where they went.
+    """The rays of a batch's B anchors, and their positions in the target frames.
 
     Convention:
         Pixels are (x, y) of the working frames, x right, y down, centres at integers.
 
     Attributes:
-        rays: With K samples each.
-        prior: (B, K) how near each sample is to the depth that the ray begins with.
-        tracked: The rays with the k samples that are followed.
-        points: (B, M, k, 3) these in the target frames.
-        landed: (B, M, 2) the pixels where they land together.
-        columns: Of the frames' times.
+        rays: Rays with K samples each.
+        prior: (B, K) closeness of each sample to the initial depth of its ray, at most 1.
+        tracked: The rays with only the k samples that are tracked.
+        points: (B, M, k, 3) the tracked samples in the target frames.
+        landed: (B, M, 2) the pixel at which the tracked samples of a ray land, by weight.
+        columns: Time columns of the warp.
     """
 
     rays: Rays
@@ -55,7 +55,7 @@ def cast_batch(field: OmniMotionField, batch: Batch, s: OmniMotionSettings, cont
 
 
 def carry(field: OmniMotionField, canonical: Tensor, frames: Tensor, columns: TimeColumns) -> Tensor:
-    """Canonical samples (B, K, 3) in frames (B, M): (B, M, K, 3)."""
+    """Carry canonical samples (B, K, 3) to frames (B, M): (B, M, K, 3)."""
     anchors, count = canonical.shape[:2]
     shared = canonical[:, None].expand(-1, frames.shape[1], -1, -1)
     along = frames[..., None].expand(-1, -1, count)
@@ -64,15 +64,15 @@ def carry(field: OmniMotionField, canonical: Tensor, frames: Tensor, columns: Ti
 
 
 def _near_depth(depths: Tensor, depth: Tensor) -> Tensor:
-    """How near samples at depths (B, K) are to one depth per ray (B,): 1 there, falling within a sample's spacing."""
+    """Closeness of samples at depths (B, K) to one depth per ray (B,): 1 there, falling off over a sample spacing."""
     spacing = (depths[:, -1:] - depths[:, :1]) / depths.shape[1]
     return torch.exp(-0.5 * ((depths - depth[:, None]) / spacing) ** 2)
 
 
 def _guided(rays: Rays, prior: Tensor, moment: Moment) -> Rays:
-    """Rays of which a share of the weight, falling to zero, is where `prior` (B, K) says a surface is.
+    """Move a share of the rays' weight, which falls to zero in the run, to the surface by `prior` (B, K).
 
-    The rest is where the volume has one.
+    The rest stays at the surfaces of the volume.
     """
     if not moment.stage["is_guided"]:
         return rays

@@ -1,9 +1,9 @@
-"""A step as one graph of a GPU: recorded once, then launched as a whole instead of operation by operation.
+"""A step as one GPU graph: recorded once, then launched as a whole instead of operation by operation.
 
-A default step is some 1,200 operations, each of which the host takes some 5 microseconds to tell a GPU, and the GPU far
-less to do. A recorded step reads and writes the places of memory that it was recorded with, and runs no Python. So what
-it changes is changed in place, what it goes by is on the device (`omnitrack.optimize.moment`), and it is recorded anew
-where its stage changes. Its random numbers come from a generator that the graph knows, and are new each time.
+A default step has some 1,200 operations. The host takes some 5 microseconds to launch each, the GPU far less to run it.
+A recorded step reads and writes the memory that it was recorded with, and runs no Python. So it changes its arrays in
+place, its schedules are on the device (`omnitrack.optimize.moment`), and it is recorded again when its stage changes.
+Its random numbers come from a generator that is registered with the graph, and are new each time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-WARM_UP = 3  # steps before one is recorded: they compile kernels, fill caches and find memory
+WARM_UP = 3  # steps before one is recorded: they compile kernels, fill caches and allocate memory
 
 Result = TypeVar("Result")
 Step = Callable[[], Result]
@@ -24,21 +24,21 @@ class Graph(Protocol):
     """A recorded step."""
 
     def replay(self) -> None:
-        """Do it again."""
+        """Run the step again."""
 
 
 class Recorder(Protocol):
-    """What records steps on a device."""
+    """Records steps on a device."""
 
     def warm_up(self, step: Step[Result]) -> Result:
-        """Take a step as one takes it before it is recorded."""
+        """Run a step directly, before it is recorded."""
 
     def record(self, step: Step[Result], generator: torch.Generator) -> tuple[Graph, Result]:
-        """Record a step without taking it, with random numbers of a generator; what it returned."""
+        """Record a step without running it, with random numbers of a generator; return the graph and its result."""
 
 
 class CudaRecorder:
-    """Records on a CUDA device, on a stream of its own, as torch asks for."""
+    """Records steps on a CUDA device, on a separate stream, as torch requires."""
 
     def __init__(self, device: torch.device) -> None:
         self._stream = torch.cuda.Stream(device)
@@ -56,7 +56,7 @@ class CudaRecorder:
         """See `Recorder.record`."""
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(generator)
-        # the outer context leaves the stream even where the inner one fails to end; other threads may go on meanwhile
+        # the outer context leaves the stream even if the inner one fails to end; other threads may continue meanwhile
         with (
             torch.cuda.stream(self._stream),
             torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"),
@@ -66,16 +66,16 @@ class CudaRecorder:
 
 
 def recorder_for(device: torch.device) -> Recorder | None:
-    """What records steps on a device; None where they are taken as they are written."""
+    """The recorder for a device; None if its steps are run directly."""
     return CudaRecorder(device) if device.type == "cuda" else None
 
 
 class RecordingError(Exception):
-    """A step could not be recorded, and has not been taken.
+    """A step could not be recorded, and has not been run.
 
     Args:
-        reason: Why.
-        generator_state: Of its generator, which is not to be used any more: it may take itself to be recorded still.
+        reason: Why it could not be recorded.
+        generator_state: State of its generator, which must not be used any more: it may still be in recording mode.
     """
 
     def __init__(self, reason: str, generator_state: Tensor) -> None:
@@ -84,10 +84,10 @@ class RecordingError(Exception):
 
 
 class Recording:
-    """Takes steps: the first ones of a stage as they are written, then by replaying one.
+    """Runs steps: the first ones of a stage directly, then by replaying a recorded one.
 
     Args:
-        recorder: Of the device.
+        recorder: Recorder of the device.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -98,15 +98,15 @@ class Recording:
         self._result: Any = None
 
     def take(self, stage: Any, step: Step[Result], generator: torch.Generator) -> Result:
-        """Take a step.
+        """Run a step.
 
         Args:
-            stage: What the Python of the step depends on: steps of a stage differ in numbers on the device alone.
-            step: Changes what it changes in place; its result holds no numbers.
-            generator: Of the step's random numbers.
+            stage: What the Python of the step depends on: steps of a stage differ only in numbers on the device.
+            step: Changes its arrays in place; its result contains no numbers.
+            generator: Source of the step's random numbers.
 
         Raises:
-            RecordingError: It cannot be recorded.
+            RecordingError: The step cannot be recorded.
         """
         if stage != self._stage:
             self._stage, self._graph, self._taken = stage, None, 0
@@ -117,7 +117,7 @@ class Recording:
             before = generator.get_state()
             try:
                 self._graph, self._result = self._recorder.record(step, generator)
-            except Exception as error:  # whatever the driver, torch or a kernel has against it
+            except Exception as error:  # the driver, torch or a kernel may fail in any way
                 reason = f"{error or type(error).__name__}".partition("\n")[0]
                 raise RecordingError(reason, before) from error
         self._graph.replay()

@@ -1,4 +1,4 @@
-"""Hard mining by region: anchors from anywhere in the clip, each with targets of its own."""
+"""Hard mining by region: anchors from anywhere in the clip, each with its own targets."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from omnitrack.settings import FitSettings
 
 
 class RegionSampler:
-    """Draws anchors by the running error of their region, and targets uniformly among those an anchor has.
+    """Draws anchors by the running error of their region, and targets uniformly from each anchor's valid targets.
 
-    One share of the probability is spread evenly over all regions that have correspondences, the other in
-    proportion to the error of the last visits, times the confidence in what was erred against, so that a small object
-    that fits badly is not outvoted by a large background that fits well. Sources come from a window of frames that
-    grows with the run.
+    One share of the probability is spread evenly over all regions that have correspondences. The other is proportional
+    to the error of the last visits, weighted by the confidence of the correspondences, so that a small object that fits
+    badly is not outvoted by a large background that fits well. Sources come from a window of frames that grows with the
+    run.
 
     Args:
-        data: What to draw from.
-        settings: Reads `anchors`, `targets`, `regions` and `hard_share`, the share that follows the error.
-        extras: What the losses read beside correspondences.
+        data: Correspondences to draw from.
+        settings: Uses `anchors`, `targets`, `regions` and `hard_share`, the share that follows the error.
+        extras: What the losses read in addition to correspondences.
     """
 
     def __init__(self, data: Correspondences, settings: FitSettings, extras: Extras = NO_EXTRAS) -> None:
@@ -54,28 +54,28 @@ class RegionSampler:
         return gather_batch(self.data, source, slot, point, cells, self._extras, generator)
 
     def update(self, batch: Batch, errors: Tensor) -> None:
-        """See `omnitrack.optimize.sampler.Sampler.update`; an error counts as much as its correspondences pull."""
+        """See `omnitrack.optimize.sampler.Sampler.update`; errors are weighted by the confidence."""
         self._regions.update(batch.cells, errors * batch.confidence.mean(-1))
 
     def _draw_cells(self, moment: Moment, generator: torch.Generator) -> Tensor:
         occupancy = self._regions.occupancy
         even = occupancy * self._active(moment)[:, None]
-        even = torch.where(even.sum() > 0, even, occupancy)  # nothing is known of the active frames
+        even = torch.where(even.sum() > 0, even, occupancy)  # the active frames have no correspondences
         hard = even * self.error
         weights = (1 - self._hard_share) * even / even.sum() + self._hard_share * hard / hard.sum()
         uniform = torch.rand(self._anchors, generator=generator, device=weights.device, dtype=torch.float64)
         return draw_in_proportion(weights.flatten(), uniform)
 
     def _active(self, moment: Moment) -> Tensor:
-        """(S,) one where a source is in the window of frames, else zero."""
+        """(S,) one for sources within the window of frames, else zero."""
         sources, window = self.data.sources, moment.values
         return ((sources >= window["first_frame"]) & (sources < window["last_frame"])).float()
 
 
 def _valid_slots_first(confidence: Tensor) -> Tensor:
-    """Targets (S, K, P) of each point, uint8, valid ones first: the n-th valid target of an anchor is one read away.
+    """Targets (S, K, P) of each point, uint8, valid ones first, so that one read gives an anchor's n-th valid target.
 
-    Source by source: sorting takes 20 times the memory of its result.
+    One source is sorted at a time, because sorting takes 20 times the memory of its result.
     """
     slots = torch.empty(confidence.shape, dtype=torch.uint8, device=confidence.device)
     for source, of_source in enumerate(confidence):

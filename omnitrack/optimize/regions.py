@@ -1,4 +1,4 @@
-"""The running error of every region of every source frame: what hard mining goes by."""
+"""The running error of every region of every source frame, for hard mining."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from omnitrack.optimize.correspondences import Correspondences
 
 
 class RegionErrors:
-    """The grid points of S source frames in R regions each, and the errors that the last visits to a region found.
+    """The grid points of S source frames in R regions each, and the running error of each region.
 
-    The published codes predict the dense flow of every frame anew every 20,000 steps for this; a running mean over the
+    For this, the published codes recompute the dense flow of every frame every 20,000 steps. A running mean over the
     anchors that are drawn anyway costs nothing and is never that old.
 
     Args:
         data: Correspondences.
-        num_valid: (S, P) how many correspondences each point has.
-        regions: Regions per side of a frame; those without any grid point are left out.
+        num_valid: (S, P) number of correspondences of each point.
+        regions: Regions per side of a frame; regions without grid points are left out.
 
     Attributes:
         members: (R, most) grid points of each region, padded.
-        member_counts: (R,) how many those are.
+        member_counts: (R,) number of grid points of each region.
         region_of_point: (P,) the region of each grid point.
         occupancy: (S, R) share of a region's points that have any correspondence.
         error: (S, R) running error in pixels at 256 x 256, one at the start. Changes in place.
     """
 
-    DECAY = 0.9  # of a region's running error at each visit
+    DECAY = 0.9  # share of a region's running error that each update keeps
 
     def __init__(self, data: Correspondences, num_valid: Tensor, regions: int) -> None:
         rows, columns = data.grid_shape
@@ -50,12 +50,12 @@ class RegionErrors:
         flat.copy_(torch.where(seen, self.DECAY * flat + (1 - self.DECAY) * mean, flat))
 
     def frame_errors(self) -> Tensor:
-        """(S,) error of each source frame: the mean over its regions, each as far as it has correspondences."""
+        """(S,) error of each source frame: the mean over its regions, weighted by their occupancy."""
         return (self.error * self.occupancy).sum(1) / self.occupancy.sum(1).clamp_min(1e-12)
 
 
 def _region_members(rows: int, columns: int, regions: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Grid points of each region as a padded table (R, most), their numbers (R,), and the region (P,) of each point."""
+    """Grid points of each region as a padded table (R, most), their counts (R,), and the region (P,) of each point."""
     y = torch.arange(rows) * regions // rows
     x = torch.arange(columns) * regions // columns
     used, region, counts = torch.unique(

@@ -1,4 +1,4 @@
-"""Which correspondences a step is fitted to: the samplers' common interface, and the choice among them."""
+"""Samplers of the correspondences that a step is fitted to: their common interface, and the choice among them."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ class Sampler(Protocol):
     """Draws batches on the device, without a host synchronisation.
 
     Attributes:
-        error: (S, R) running error of each region of each source, in pixels at 256 x 256. All that a sampler learns
-            in a run: a checkpoint saves it, and writes it back in place.
+        error: (S, R) running error of each region of each source, in pixels at 256 x 256. It is the only state of a
+            sampler that changes in a run: a checkpoint saves it, and it is restored in place.
     """
 
     error: Tensor
 
     def plan(self, progress: float) -> Plan:
-        """What a draw goes by at a progress of the run, 0 to 1."""
+        """The schedules of a draw at a progress of the run, 0 to 1."""
         ...
 
     def draw(self, moment: Moment, generator: torch.Generator) -> Batch:
         """Draw a batch.
 
         Args:
-            moment: By the plan.
+            moment: Current moment of the run, by the plan.
             generator: Source of all randomness, on the device.
         """
         ...
 
     def update(self, batch: Batch, errors: Tensor) -> None:
-        """Record the errors (B,) that the anchors of a batch had, in pixels at 256 x 256."""
+        """Record the errors (B,) of the anchors of a batch, in pixels at 256 x 256."""
         ...
 
 
@@ -48,12 +48,12 @@ SAMPLERS: dict[str, type[RegionSampler] | type[PairSampler]] = {"regions": Regio
 
 
 def make_sampler(data: Correspondences, settings: FitSettings, extras: Extras) -> Sampler:
-    """The sampler that `settings.sampler` names.
+    """Make the sampler that `settings.sampler` names.
 
     Args:
-        data: What to draw from.
-        settings: How.
-        extras: What a batch has beside correspondences.
+        data: Correspondences to draw from.
+        settings: Settings of the fit.
+        extras: What a batch contains in addition to correspondences.
 
     Raises:
         OmnitrackError: There is nothing to draw from.

@@ -1,4 +1,4 @@
-"""The state of a fit: copying it, writing it back, and whether one that was read is of this fit."""
+"""The state of a fit: copying it, writing it back, and checking that a saved one belongs to this fit."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor
 
 
 def copied(state: Mapping[str, Any], into: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """A copy of a state.
+    """Copy a state.
 
     Args:
-        state: As `omnitrack.optimize.engine.Engine.state_dict` has it.
-        into: A copy of the same run that is not needed any more, whose arrays the new one takes.
+        state: In the form of `omnitrack.optimize.engine.Engine.state_dict`.
+        into: A copy of the same run that is no longer needed; the new copy reuses its arrays.
     """
     optimizer = state["optimizer"]
     if into is None:
@@ -35,27 +35,27 @@ def _cloned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def write_back(state: Mapping[str, Any], into: Mapping[str, Any]) -> None:
-    """Write the arrays of one state into those of another of the same run, in one operation."""
+    """Write the arrays of one state into the arrays of another state of the same run, in one operation."""
     torch._foreach_copy_(_arrays(into), _arrays(state))
 
 
 def _arrays(state: Mapping[str, Any]) -> list[Tensor]:
-    """All that is on the device."""
+    """All arrays of a state that are on the device."""
     moments = state["optimizer"]["state"].values()
     return [*state["field"].values(), *(m for own in moments for m in own.values()), state["region_error"]]
 
 
 def check_state(state: Mapping[str, Any], own: Mapping[str, Any], parameters: list[Tensor]) -> None:
-    """Compare a state with that of the engine itself: torch would cast, broadcast, or fail in the middle of a step.
+    """Compare a saved state with the engine's own: torch would cast, broadcast, or fail in the middle of a step.
 
     Args:
-        state: What was read.
+        state: The saved state.
         own: `omnitrack.optimize.engine.Engine.state_dict` of a fit with the same data and settings.
         parameters: What the optimiser steps, in its order.
 
     Raises:
-        ValueError: Something is not there, or of another shape or type.
-        TypeError: Likewise.
+        ValueError: A part is missing, or differs in shape, type or value.
+        TypeError: A part has an unusable Python type.
     """
     if set(state) != set(own):
         raise ValueError(f"it has {', '.join(sorted(map(str, state)))}")

@@ -1,4 +1,4 @@
-"""How far a field is off, on correspondences that stay the same for a whole run."""
+"""The error of a field on correspondences that stay the same for a whole run."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from omnitrack.optimize.method import Method, StepContext
 from omnitrack.optimize.moment import Moment
 from omnitrack.settings import FitSettings
 
-SHARE = 4  # one correspondence for so many anchors of a step: judging them costs under a tenth of a step
-TRIES = 64  # for each; where fewer than one in so many is believed, the set is smaller
-SEED = 0  # of the choice: the same for all runs on the same data, so that they compare
+SHARE = 4  # anchors of a step per correspondence: evaluating them costs under a tenth of a step
+TRIES = 64  # random draws per correspondence; if fewer than one in this many is trusted, the set is smaller
+SEED = 0  # of the choice: the same for all runs on the same data, so that they are comparable
 
 
 class Yardstick:
-    """Measures a field on the same believed correspondences every time, drawn evenly among all.
+    """Measures a field on the same trusted correspondences every time, drawn evenly from all of them.
 
-    A step's own errors are those of samples drawn where the fit is poor, and rise because harder ones are drawn. This
-    has random numbers of its own and leaves the fit as it is.
+    The errors of a step come from samples drawn where the fit is poor, and rise as harder samples are drawn. A
+    yardstick has its own random numbers and does not affect the fit.
 
     Args:
-        data: To choose from; some are believed.
-        settings: Of the fit.
+        data: Correspondences to choose from; some have to be trusted.
+        settings: Settings of the fit.
     """
 
     def __init__(self, data: Correspondences, settings: FitSettings) -> None:
@@ -34,12 +34,12 @@ class Yardstick:
         self._batch = _even_batch(data, 2 * max(1, settings.anchors // (2 * SHARE)), self._generator(data.grid.device))
 
     def error_px(self, method: Method, field: Any, moment: Moment) -> Tensor:
-        """Mean distance of predictions from correspondences, by confidence, in pixels at 256 x 256; a scalar.
+        """Mean distance of predictions from correspondences, weighted by confidence, in pixels at 256 x 256; a scalar.
 
         Args:
-            method: Of the fit.
-            field: Is measured.
-            moment: Of the run.
+            method: Method of the fit.
+            field: The field to measure.
+            moment: Current moment of the run.
         """
         confidence = self._batch.confidence[:, 0]
         with torch.no_grad():
@@ -52,12 +52,12 @@ class Yardstick:
 
 
 def _even_batch(data: Correspondences, count: int, generator: torch.Generator) -> Batch:
-    """At most `count` believed correspondences; an even number, as losses pair neighbours."""
+    """At most `count` trusted correspondences; an even number, because losses pair neighbours."""
     sizes = data.confidence.shape
     draws = [torch.randint(size, (count * TRIES,), generator=generator, device=data.grid.device) for size in sizes]
     source, slot, point = draws
     believed = (data.confidence[source, slot, point] > 0).nonzero()[:count, 0]
-    if len(believed) < 2:  # hardly any: all of one source
+    if len(believed) < 2:  # too few: use one source that has some
         rich = (data.confidence > 0).flatten(1).any(1).nonzero()[0, 0]
         slot, point = (data.confidence[rich] > 0).nonzero()[:count].repeat(2, 1).unbind(1)
         source, believed = rich.expand_as(slot), torch.arange(len(slot), device=slot.device)

@@ -1,8 +1,8 @@
-"""What a block of points goes through, compiled: rectifiers and other functions of rows, and products.
+"""Operations on a block of points, compiled: rectifiers and other functions of rows, and products.
 
-All arrays of a block are (rows, BLOCK): a row is one feature of all points, so that every inner loop runs along the
-points and fills the vector registers; with a few hundred bytes a point, all of it stays in the cache. A block that is
-not full carries on with whatever is in its last points, which nobody reads.
+All arrays of a block are (rows, BLOCK). A row is one feature of all points, so that every inner loop runs over the
+points and fills the vector registers. With a few hundred bytes per point, a block stays in the cache. In a partial
+block, the last points contain arbitrary values, which are never read.
 
 The reference is `omnitrack.motion.conditioner`.
 """
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from omnitrack.compiling import compiled, inlined, summing
 
-BLOCK = 128  # points: enough for long inner loops, few enough for the second cache
-LEAK = np.float32(0.01)  # slope of the rectifier left of zero, as torch has it
+BLOCK = 128  # points: enough for long inner loops, few enough for the second-level cache
+LEAK = np.float32(0.01)  # slope of the rectifier left of zero, as in torch
 
 Array = NDArray[Any]
 
 LOG2_E = np.float32(1.44269504)
-LN2_HIGH, LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)  # their sum is ln 2, the first in few bits
+LN2_HIGH, LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)  # their sum is ln 2; the first has few bits
 E0, E1, E2, E3, E4, E5 = (  # e^r = 1 + r + r^2 (...) for |r| <= ln 2 / 2, to 2e-7 (Cephes' expf)
     np.float32(c)
     for c in (5.0000001201e-1, 1.6666665459e-1, 4.1665795894e-2, 8.3334519073e-3, 1.3981999507e-3, 1.9875691500e-4)
@@ -34,7 +34,7 @@ LEAST_X, MOST_X = np.float32(-87), np.float32(88)
 
 @inlined
 def exp(x: float) -> float:
-    """e^x to 2e-7 of itself, in a form that compilers turn into vector instructions."""
+    """e^x with a relative error of 2e-7, in a form that compilers turn into vector instructions."""
     x = LEAST_X if x < LEAST_X else x
     x = MOST_X if x > MOST_X else x
     n = np.float32(math.floor(x * LOG2_E + HALF))
@@ -55,7 +55,7 @@ def tanh_row(x: Array, out: Array) -> None:
 
 @compiled
 def sigmoid_rows(rows: Array) -> None:
-    """In place."""
+    """The sigmoid, in place."""
     for row in range(rows.shape[0]):
         for p in range(BLOCK):
             rows[row, p] = ONE / (ONE + exp(-rows[row, p]))
@@ -71,7 +71,7 @@ def leaky_rows(rows: Array) -> None:
 
 @compiled
 def leaky_backward_rows(rows: Array, gradient: Array) -> None:
-    """From what came out of the rectifier; the gradient in place."""
+    """The gradient of the leaky rectifier, in place, from its output `rows`."""
     for row in range(rows.shape[0]):
         for p in range(BLOCK):
             gradient[row, p] *= ONE if rows[row, p] > 0 else LEAK

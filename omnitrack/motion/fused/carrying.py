@@ -1,7 +1,7 @@
-"""The compiled pass as an operation of torch, spread over the cores.
+"""The compiled pass as a torch operation, distributed over the cores.
 
-Points are shared out in slabs of a fixed size, these in a fixed number of chunks, and every sum is made in the order
-of the chunks or the points: the result does not depend on how many cores there are.
+Points are divided into slabs of a fixed size, and slabs into a fixed number of chunks. All sums are computed in the
+order of the chunks or the points, so that the result does not depend on the number of cores.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from omnitrack.motion.fused.blocks import BLOCK, Array
 from omnitrack.motion.fused.couplings import Plan, carry, carry_backward, scatter
 from omnitrack.motion.fused.packing import Packed, Shape
 
-SLAB = 128 * BLOCK  # points whose features' gradients are kept at once: 4 kB each
-CHUNKS = 16  # of a slab, each with sums of its own: more cores than that are not used
+SLAB = 128 * BLOCK  # points whose feature gradients are kept at once: 4 kB each
+CHUNKS = 16  # per slab, each with separate sums: more cores than that are not used
 
-Span = tuple[int, int]  # first point, and the one behind the last
+Span = tuple[int, int]  # first point, and one past the last
 
 
 def knows(shape: Shape) -> bool:
-    """Whether the pass can do layers of a shape: of any."""
+    """Whether the pass supports layers of a shape: it supports any."""
     return True
 
 
 def carried(points: Tensor, frames: Tensor, packed: Packed, shape: Shape, inverse: bool) -> Tensor:
-    """Points (3, P) of frames (P,) through all layers, or back; differentiable but for the shape and the frames."""
+    """Carry points (3, P) of frames (P,) through all layers, or back; differentiable except in shape and frames."""
     return _Carrying.apply(points, frames, *packed, shape, inverse)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -66,7 +66,7 @@ class _Carrying(torch.autograd.Function):
         frames, columns, planes, weights, landed = ctx.saved_tensors
         shape: Shape = ctx.shape
         plan = _plan(frames, shape, Packed(columns, planes, weights), ctx.inverse)
-        back = np.array(gradient.detach().numpy(), np.float32, order="C")  # a copy: it is written into
+        back = np.array(gradient.detach().numpy(), np.float32, order="C")  # a copy: it is changed in place
         sums = [np.zeros((CHUNKS, *part.shape), np.float32) for part in (weights, columns)]
         plane_sums = np.zeros(planes.shape, np.float32)
         for begin in range(0, landed.shape[1], SLAB):
@@ -79,7 +79,7 @@ class _Carrying(torch.autograd.Function):
 def _slab_backward(
     landed: Array, plan: Plan, spans: list[Span], before: Array, back: Array, sums: list[Array], plane_sums: Array
 ) -> None:
-    """Backward through the chunks of a slab: `back` in place, the sums of each chunk, and those of the planes."""
+    """Backpropagate through the chunks of a slab: `back` in place, the sums of each chunk, the sums of the planes."""
     layers, sides, width = len(plan.changed), plan.sides, plan.widths[0]
     begin, end = spans[0][0], spans[-1][1]
     features = np.empty((layers, end - begin, width), np.float32)
@@ -103,16 +103,16 @@ def _plan(frames: Tensor, shape: Shape, packed: Packed, inverse: bool) -> Plan:
 
 
 def _chunks(begin: int, end: int) -> list[Span]:
-    """First and last point of chunks of whole blocks; `begin` is that of a block."""
+    """Divide points into chunks of whole blocks; `begin` is the first point of a block."""
     blocks = -(-(end - begin) // BLOCK)
     edges = [begin + BLOCK * (blocks * index // CHUNKS) for index in range(CHUNKS)] + [end]
     return [span for span in itertools.pairwise(edges) if span[0] < span[1]]
 
 
 def _spread(job: Callable[[Any], None], parts: Sequence[Any]) -> None:
-    """Do all parts of a job, at the same time as far as there are cores.
+    """Run all parts of a job, in parallel as far as there are cores.
 
-    The calling thread does its share: waking another one takes as long as a tenth of a step.
+    The calling thread takes a share, because waking another one takes as long as a tenth of a step.
     """
     if not parts:
         return

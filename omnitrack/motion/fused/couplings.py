@@ -1,9 +1,9 @@
-"""All coupling layers over blocks of points, compiled: forward, and the backward pass that computes them again.
+"""All coupling layers over blocks of points, compiled: forward, and a backward pass that recomputes the activations.
 
-What a layer knows of a block lies in one array of activations (rows, BLOCK), stage after stage: the features read from
-the planes, the outputs of each hidden layer, the numbers of the monotone maps. Weights lie as `packing` puts them.
+A layer's activations for a block are one array (rows, BLOCK), stage after stage: the features read from the planes, the
+outputs of each hidden layer, the parameters of the monotone maps. Weights are laid out as in `packing`.
 
-Its reference is `omnitrack.motion.coupling`.
+The reference is `omnitrack.motion.coupling`.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ SPLINE_NUMBERS = 10  # per point; an affine map has two
 
 
 class Plan(NamedTuple):
-    """What carrying reads besides the points.
+    """All inputs of `carry` except the points.
 
     Attributes:
-        frames: (P,) int64, of each point.
+        frames: (P,) int64 frame of each point.
         changed: (L,) the coordinate that each layer changes.
         columns: (L, T, H) what each frame adds to each layer's first product.
         planes: (L, cells, C) features on planes, one after the other.
-        sides: Nodes a side of each plane.
+        sides: Nodes per side of each plane.
         weights: (L, n) see `omnitrack.motion.fused.packing`.
         widths: Rows of each stage of the activations.
-        inverse: The layers' inverses, last layer first.
+        inverse: Apply the layers' inverses, last layer first.
     """
 
     frames: Array
@@ -51,9 +51,9 @@ def carry(points: Array, plan: Plan, begin: int, end: int, before: Array, out: A
         points: (3, P) coordinates.
         plan: The layers.
         begin: First point, a multiple of BLOCK.
-        end: Behind the last one.
-        before: (L, P) becomes the changed coordinate before each layer, for `carry_backward`; or (0, 0): not kept.
-        out: (3, P) becomes the carried points.
+        end: One past the last point.
+        before: (L, P) receives the changed coordinate before each layer, for `carry_backward`; (0, 0) keeps none.
+        out: (3, P) receives the carried points.
     """
     activations = np.empty((plan.widths.sum(), BLOCK), np.float32)
     numbers = activations[plan.widths[:-1].sum() :]
@@ -88,20 +88,20 @@ def carry_backward(
     features_gradient: Array,
     places: Array,
 ) -> None:
-    """The gradient of what `carry` did, layer after layer from the last one.
+    """Backpropagate through `carry`, layer after layer from the last one.
 
     Args:
-        points: (3, P) what `carry` gave: where the points came out.
+        points: (3, P) the carried points, `out` of `carry`.
         plan: The layers.
         begin: First point, a multiple of BLOCK.
-        end: Behind the last one.
-        before: (L, P) what `carry` kept.
-        gradient: (3, P) of the carried points; becomes that of what went in.
-        origin: The point that is the first one in `features_gradient` and `places`.
+        end: One past the last point.
+        before: (L, P) filled by `carry`.
+        gradient: (3, P) of the carried points; becomes the gradient of the original points.
+        origin: The point with which `features_gradient` and `places` begin.
         weights_gradient: (L, n) is added to.
         columns_gradient: (L, T, H) is added to.
-        features_gradient: (L, points, F) becomes that of the features, for `scatter`.
-        places: (L, 2, points) becomes where the features were read.
+        features_gradient: (L, points, F) receives the gradient of the features, for `scatter`.
+        places: (L, 2, points) receives the positions at which the features were read.
     """
     activations = np.empty((plan.widths.sum(), BLOCK), np.float32)
     flow = np.empty_like(activations)  # gradient of the activations
@@ -154,20 +154,20 @@ def layer_backward(
     columns_gradient: Array,
     features_gradient: Array,
 ) -> None:
-    """Turn the gradient `back` (3, BLOCK) behind a layer into that before it, and add those of what it reads.
+    """Turn the gradient `back` (3, BLOCK) after a layer into that before it, and add the gradients of its inputs.
 
     Args:
         plan: The layers.
-        layer: Which of them.
+        layer: Index of the layer.
         state: (3, BLOCK) the coordinates before it.
         frame: (BLOCK,) the points' frames.
-        place: (2, BLOCK) where it reads its features, from `activate`.
+        place: (2, BLOCK) the position at which it reads its features, from `activate`.
         activations: From `activate`.
-        flow: Room for their gradient.
-        back: In place.
+        flow: Buffer for their gradient.
+        back: Changed in place.
         weights_gradient: (n,) is added to.
         columns_gradient: (T, H) is added to.
-        features_gradient: (points, F) becomes that of the features.
+        features_gradient: (points, F) receives the gradient of the features.
     """
     widths, moved = plan.widths, plan.changed[layer]
     a, b = other(moved, 0), other(moved, 1)
@@ -184,7 +184,7 @@ def layer_backward(
     planes.read_planes_backward(
         plan.planes[layer], plan.sides, place[0], place[1], read, features_gradient, along[0], along[1]
     )
-    for p in range(BLOCK):  # of the hyperbolic tangent
+    for p in range(BLOCK):  # derivative of the hyperbolic tangent
         back[a, p] += along[0, p] * (ONE - place[0, p] * place[0, p])
         back[b, p] += along[1, p] * (ONE - place[1, p] * place[1, p])
 
@@ -193,7 +193,7 @@ def layer_backward(
 def scatter(
     features_gradient: Array, places: Array, sides: Array, layer: int, plane: int, planes_gradient: Array
 ) -> None:
-    """Add the gradients of features to one plane of one layer, point after point."""
+    """Add the gradients of features to one plane of one layer, point by point."""
     channels, first = planes_gradient.shape[2], 0
     for other_plane in range(plane):
         first += sides[other_plane] ** 2
@@ -204,14 +204,14 @@ def scatter(
 
 @inlined
 def other(changed: int, index: int) -> int:
-    """The first or second of the coordinates that stay."""
+    """The first or second of the coordinates that a layer keeps."""
     kept = 1 if changed == 0 else 0
     return kept if index == 0 else (1 if changed == 2 else 2)
 
 
 @compiled
 def activate(plan: Plan, layer: int, state: Array, frame: Array, place: Array, activations: Array) -> None:
-    """Fill `activations` by a layer from the coordinates (3, BLOCK), and `place` (2, BLOCK) with where it read."""
+    """Fill a layer's `activations` from the coordinates (3, BLOCK), and `place` (2, BLOCK) with its read position."""
     moved, widths, column, weights = plan.changed[layer], plan.widths, plan.columns[layer], plan.weights[layer]
     blocks.tanh_row(state[other(moved, 0)], place[0])
     blocks.tanh_row(state[other(moved, 1)], place[1])
@@ -241,7 +241,7 @@ def activate(plan: Plan, layer: int, state: Array, frame: Array, place: Array, a
 
 @compiled
 def products_backward(weights: Array, widths: Array, activations: Array, flow: Array, weights_gradient: Array) -> None:
-    """From the gradient of the last stage's numbers, in `flow`, to that of all stages before, and of the weights."""
+    """Backpropagate the gradient of the last stage, in `flow`, to all stages before it and to the weights."""
     row, weight = widths.sum(), len(weights)
     for stage in range(len(widths) - 1, 0, -1):
         inner, many = widths[stage - 1], widths[stage]
@@ -261,7 +261,7 @@ def products_backward(weights: Array, widths: Array, activations: Array, flow: A
 
 @compiled
 def apply_map(numbers: Array, inverse: bool, q: Array, out: Array) -> None:
-    """The monotone maps that `numbers` make, of q (BLOCK)."""
+    """Apply the monotone maps with parameters `numbers` to q (BLOCK)."""
     if len(numbers) == SPLINE_NUMBERS:
         maps.spline_rows(numbers, inverse, q, out)
     else:
@@ -270,7 +270,7 @@ def apply_map(numbers: Array, inverse: bool, q: Array, out: Array) -> None:
 
 @compiled
 def apply_map_backward(numbers: Array, inverse: bool, q: Array, gradient: Array, numbers_gradient: Array) -> None:
-    """Turn the gradient (BLOCK) of the maps' values into that of q, in place, and of the raw numbers."""
+    """Turn the gradient (BLOCK) of the maps' values into those of q, in place, and of the raw parameters."""
     if len(numbers) == SPLINE_NUMBERS:
         maps.spline_backward_rows(numbers, inverse, q, gradient, numbers_gradient)
     else:

@@ -1,4 +1,4 @@
-"""Where a compiled pass may take the place of the layers in torch."""
+"""The choice between a compiled pass and the layers in torch."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from omnitrack.motion.fused.packing import Packed, Shape, pack, shape_of
 
 
 class Backend(NamedTuple):
-    """What compiles the pass for one kind of device.
+    """The compiled pass for one kind of device.
 
     Attributes:
-        package: It is made with.
-        module: Has `carried`, and `knows`, which says whether it can do layers of a shape; importing it compiles.
+        package: The package that compiles it.
+        module: Has `carried`, and `knows`, which returns whether it supports a shape; importing it needs the package.
     """
 
     package: str
@@ -29,19 +29,19 @@ class Backend(NamedTuple):
 
 
 BACKENDS = {
-    "cpu": Backend("numba", "omnitrack.motion.fused.carrying"),  # the extra fast
+    "cpu": Backend("numba", "omnitrack.motion.fused.carrying"),  # the extra ``fast``
     "cuda": Backend("triton", "omnitrack.motion.fused.gpu_carrying"),  # comes with torch for a GPU
 }
 
 
 @dataclass(frozen=True)
 class FusedLayers:
-    """The layers of a warp, packed: see `omnitrack.motion.warp.TimeColumns`.
+    """The packed layers of a warp: see `omnitrack.motion.warp.TimeColumns`.
 
     Attributes:
         packed: Their weights.
         shape: Their shape.
-        carried: The compiled pass, of the module of a backend.
+        carried: The compiled pass, from the module of a backend.
     """
 
     packed: Packed
@@ -54,11 +54,11 @@ class FusedLayers:
 
 
 def fused(layers: Sequence[Coupling], columns: Sequence[Tensor]) -> FusedLayers | None:
-    """The layers packed for the compiled pass; None where that does not know them, or is not to be trusted.
+    """Pack layers for the compiled pass; None if it does not support them, or is not to be trusted.
 
     Args:
         layers: L couplings.
-        columns: L times (T, n), `Coupling.column` of all frames.
+        columns: L arrays (T, n), `Coupling.column` of all frames.
     """
     first = columns[0]
     if first.dtype != torch.float32 or trouble(first.device.type):
@@ -72,7 +72,7 @@ def fused(layers: Sequence[Coupling], columns: Sequence[Tensor]) -> FusedLayers 
 
 @lru_cache
 def trouble(kind: str = "cpu") -> str:
-    """Why the compiled pass is not used on a kind of device; empty where it is. The first call compiles: seconds."""
+    """Why a kind of device does not use the compiled pass; empty if it does. The first call compiles: seconds."""
     if kind not in BACKENDS:
         return f"there is none for {kind}"
     if not is_installed(kind):
@@ -81,10 +81,10 @@ def trouble(kind: str = "cpu") -> str:
 
     try:
         return deviation(importlib.import_module(BACKENDS[kind].module).carried, torch.device(kind))
-    except Exception as error:  # a compiler may fail in any way: the reference does the same work
+    except Exception as error:  # a compiler may fail in any way, and the reference gives the same result
         return f"{BACKENDS[kind].package} failed: {error or type(error).__name__}".partition("\n")[0]
 
 
 def is_installed(kind: str = "cpu") -> bool:
-    """Whether there is a compiler for a kind of device."""
+    """Whether the compiler for a kind of device is installed."""
     return importlib.util.find_spec(BACKENDS[kind].package) is not None

@@ -1,7 +1,7 @@
-"""The couplings on a GPU as an operation of torch: launches of the kernels in Triton.
+"""The couplings on a GPU as a torch operation that launches the Triton kernels.
 
-The programs that add to one time column or one node of a plane come in any order, so that the last bits of these
-gradients differ from run to run, as those of torch's own kernels on a GPU do.
+Programs add to a time column or to a node of a plane in any order, so that the last bits of these gradients differ from
+run to run, as with torch's own kernels on a GPU.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from torch import Tensor
 from omnitrack.motion.fused.gpu_couplings import carry_kernel, points_backward_kernel, weights_backward_kernel
 from omnitrack.motion.fused.packing import Packed, Shape
 
-BLOCK = 64  # points of a program: as many as the four warps of one product on tensor cores take
-TILE = 1024  # points times features of a program backward, where twice as many numbers lie in the registers
+BLOCK = 64  # points per program: as many as the four warps of one product on tensor cores take
+TILE = 1024  # points times features per backward program, which holds twice as many numbers in registers
 WARPS, WEIGHTS_WARPS = 4, 8  # the sums of the weights take as many registers again
-PROGRAMS = 64  # at most, that share the points of one layer in the sums of its weights
+PROGRAMS = 64  # at most, that share the points of a layer in the sums of its weights
 LEAST_SIDE = 16  # of the tiles of a product on tensor cores
-PRECISION = "tf32x3"  # three products of 10 bits for one of float32: tensor cores, and float32's rounding
+PRECISION = "tf32x3"  # three 10-bit products per float32 product: tensor cores with the rounding of float32
 HIDDEN_LAYERS = 2  # that the kernels are written for
-MOST_WIDE = 64  # rows of any stage: of wider ones a block does not fit into the registers
+MOST_WIDE = 64  # rows of any stage: with more, a block does not fit into the registers
 
 
 def knows(shape: Shape) -> bool:
-    """Whether the kernels are written for layers of a shape."""
+    """Whether the kernels support layers of a shape."""
     return len(shape.widths) == HIDDEN_LAYERS + 2 and max(shape.widths) <= MOST_WIDE
 
 
 def carried(points: Tensor, frames: Tensor, packed: Packed, shape: Shape, inverse: bool) -> Tensor:
-    """Points (3, P) of frames (P,) through all layers, or back; differentiable but for the shape and the frames."""
+    """Carry points (3, P) of frames (P,) through all layers, or back; differentiable except in shape and frames."""
     return _Carrying.apply(points, frames, *packed, shape, inverse)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -87,17 +87,17 @@ class _Carrying(torch.autograd.Function):
 
 
 def _blocks(points: Tensor, block: int) -> int:
-    """How many blocks points (3, P) are."""
+    """Number of blocks of points (3, P)."""
     return -(-points.shape[1] // block)
 
 
 def _sizes(points: Tensor, columns: Tensor, planes: Tensor) -> tuple[int, int, int, int]:
-    """Points, frames, nodes and layers."""
+    """Numbers of points, frames, nodes and layers."""
     return points.shape[1], columns.shape[1], planes.shape[1], len(planes)
 
 
 def compiled_for(shape: Shape, channels: int, inverse: bool) -> dict[str, Any]:
-    """What all kernels are compiled for, but for the points of a block."""
+    """The compile-time constants of all kernels, except for the points per block."""
     widths = tuple(int(width) for width in shape.widths)
     padded = tuple(max(LEAST_SIDE, triton.next_power_of_2(width)) for width in (*widths, channels))
     return {"INVERSE": inverse, "CHANNELS": channels, "WIDTHS": widths, "PADDED": padded, "PRECISION": PRECISION}
@@ -113,11 +113,11 @@ def _tables(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Changed coordinates, sides of the planes, their first nodes, and `state_rows`, int32.
 
-    Kept on the device, because a copy to it in every step would stop the host.
+    Cached on the device, because a copy in every step would block the host.
     """
     layers = len(changed)
     firsts = [sum(side**2 for side in sides[:plane]) for plane in range(len(sides))]
-    rows = [layers, layers + 1, layers + 2]  # where the points came out
+    rows = [layers, layers + 1, layers + 2]  # the rows of the carried points
     of_layer = {}
     for layer in range(layers) if inverse else reversed(range(layers)):
         rows[changed[layer]] = layer

@@ -1,23 +1,24 @@
 """All couplings of a warp for a block of points on a GPU, in Triton: one launch forward, two backward.
 
-A block stays in registers while it goes through all layers. Backward, the layers are computed again from the changed
-coordinate before each of them, which is all that the way there keeps: first for what points, times and planes get,
-then, because both do not fit into the registers, for what the weights get, as one sum of each program and layer.
+A block stays in registers while it passes through all layers. The forward pass stores only the changed coordinate
+before each layer, from which the backward pass recomputes the layers. The first backward launch gives the gradients of
+points, times and planes; the second, because both do not fit into the registers, those of the weights, as one sum per
+program and layer.
 
-These are couplings with two hidden layers, as all presets have them. The reference is `omnitrack.motion.coupling`.
+The couplings have two hidden layers, as in all presets. The reference is `omnitrack.motion.coupling`.
 
-What all kernels are given:
+Arguments of all kernels:
 
     points          (3, P) coordinates; P is `count`
     frames          (P,) int64
     changed         (L,) int32, the coordinate that each layer changes
-    sides, firsts   (planes,) int32, nodes a side of each plane and how many nodes lie before it
+    sides, firsts   (planes,) int32, nodes per side of each plane, and number of nodes before it
     columns         (L, T, H) what each frame adds to each layer's first product
     planes          (L, nodes, C)
     weights         (L, n), see `omnitrack.motion.fused.packing`
     before          (L, P) the changed coordinate before each layer
-    WIDTHS          rows of each stage: features, two hidden layers, numbers of the monotone map
-    PADDED          the same, padded, and the channels of a plane
+    WIDTHS          rows of each stage: features, two hidden layers, parameters of the monotone map
+    PADDED          the same and the channels of a plane, padded
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def carry_kernel(
     PRECISION: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """Carry a block through all layers to `out` (3, P); with KEEP, `before` is filled."""
+    """Carry a block through all layers to `out` (3, P); KEEP also fills `before`."""
     point = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     there = point < count
     frame = tl.load(frames + point, mask=there, other=0).to(tl.int32)
@@ -117,10 +118,10 @@ def points_backward_kernel(
     PRECISION: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """From the gradient (3, P) of `landed` (3, P), where points came out, to `back` (3, P), that of where they began.
+    """Turn the gradient (3, P) of the carried points `landed` (3, P) into `back` (3, P), that of the original points.
 
-    Adds to the gradients of columns and planes, and fills `behind` (L, P) with that of the changed coordinate behind
-    each layer.
+    Adds to the gradients of columns and planes, and fills `behind` (L, P) with the gradient of the changed coordinate
+    after each layer.
     """
     point = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     there = point < count
@@ -161,7 +162,7 @@ def points_backward_kernel(
                 planes + start, planes_gradient + start, u, v, flow, one, there, CHANNELS
             )
             gu, gv = gu + across, gv + along
-        gu, gv = gu * (1.0 - u * u), gv * (1.0 - v * v)  # of the hyperbolic tangent
+        gu, gv = gu * (1.0 - u * u), gv * (1.0 - v * v)  # derivative of the hyperbolic tangent
         gx = tl.where(moved == 0, gx, gx + gu)
         gy = tl.where(moved == 1, gy, gy + tl.where(moved == 0, gu, gv))
         gz = tl.where(moved == 2, gz, gz + gv)
@@ -194,11 +195,11 @@ def weights_backward_kernel(
     PRECISION: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """The weights' gradient by the programs that share a layer's blocks: `sums` (programs, L, n).
+    """Compute `sums` (programs, L, n), the weights' gradient, one sum per program that shares a layer's blocks.
 
-    Args beside those of all kernels:
-        states: (L + 3, P) `before`, and then where the points came out.
-        state_rows: (L, 3) int32, in which row of `states` each coordinate before each layer is.
+    Args in addition to those of all kernels:
+        states: (L + 3, P) `before`, followed by the carried points.
+        state_rows: (L, 3) int32, the row of `states` that contains each coordinate before each layer.
         behind: From `points_backward_kernel`.
     """
     program, layer = tl.program_id(0), tl.program_id(1)

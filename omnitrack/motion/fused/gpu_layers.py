@@ -1,6 +1,6 @@
-"""What all kernels do with a layer for a block of points: its features, its network, its coordinates.
+"""The parts of a layer that all kernels share, for a block of points: features, network, coordinates.
 
-A tile is (points, features), padded to powers of two. `gpu_couplings.py` says what the arrays are.
+A tile is (points, features), padded to powers of two. `gpu_couplings.py` describes the arrays.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ def judge(
     PADDED: tl.constexpr,
     PRECISION: tl.constexpr,
 ) -> tuple[tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor]:
-    """What a layer's network makes of a block, up to the numbers of the maps.
+    """Evaluate a layer's network for a block, up to the parameters of the monotone maps.
 
     Args:
         moved: The coordinate that the layer changes.
-        x, y, z: (points,) before it.
-        frame: (points,).
-        plane, column, weight: Where the layer's own begin.
+        x, y, z: (points,) coordinates before the layer.
+        frame: (points,) frame of each point.
+        plane, column, weight: Pointers to the layer's own planes, columns and weights.
         side, first, known: From `features_of`.
 
     Returns:
-        Both places (points,) that planes are read at, what is read there, the second hidden layer, and the numbers.
+        Both coordinates (points,) of the read position, the features, the second hidden layer, and the parameters.
     """
     u, v = places(moved, x, y, z)
     read = read_planes(plane, u, v, side, first, known, CHANNELS)
@@ -52,7 +52,7 @@ def judge(
 def features_of(
     sides: tl.tensor, firsts: tl.tensor, CHANNELS: tl.constexpr, WIDTHS: tl.constexpr, PADDED: tl.constexpr
 ) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
-    """Of each feature the side and the first node of its plane, and whether there is one; a row each."""
+    """The side and the first node of each feature's plane, and whether the feature exists; a row each."""
     feature = tl.arange(0, PADDED[0])
     side, first = planes_of(feature, sides, firsts, WIDTHS[0], CHANNELS)
     return side, first, (feature < WIDTHS[0])[None, :]
@@ -61,7 +61,7 @@ def features_of(
 # --- coordinates ------------------------------------------------------------------------------------------------
 @triton.jit
 def load_points(rows: tl.tensor, point: tl.tensor, count: int) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
-    """Three rows (3, P) at some points."""
+    """Load three rows (3, P) at some points."""
     there = point < count
     x = tl.load(rows + point, mask=there, other=0.0)
     y = tl.load(rows + count + point, mask=there, other=0.0)
@@ -71,7 +71,7 @@ def load_points(rows: tl.tensor, point: tl.tensor, count: int) -> tuple[tl.tenso
 
 @triton.jit
 def coordinate(which: tl.tensor, x: tl.tensor, y: tl.tensor, z: tl.tensor) -> tl.tensor:
-    """One of three."""
+    """Select one of three coordinates."""
     return tl.where(which == 0, x, tl.where(which == 1, y, z))
 
 
@@ -79,11 +79,11 @@ def coordinate(which: tl.tensor, x: tl.tensor, y: tl.tensor, z: tl.tensor) -> tl
 def replaced(
     which: tl.tensor, value: tl.tensor, x: tl.tensor, y: tl.tensor, z: tl.tensor
 ) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
-    """Three, one of which is another now."""
+    """Return three coordinates with one of them replaced."""
     return tl.where(which == 0, value, x), tl.where(which == 1, value, y), tl.where(which == 2, value, z)
 
 
 @triton.jit
 def places(moved: tl.tensor, x: tl.tensor, y: tl.tensor, z: tl.tensor) -> tuple[tl.tensor, tl.tensor]:
-    """Where a layer reads its planes: at the coordinates that stay."""
+    """The position at which a layer reads its planes: hyperbolic tangents of the coordinates that it keeps."""
     return hyperbolic_tangent(tl.where(moved == 0, y, x)), hyperbolic_tangent(tl.where(moved == 2, y, z))

@@ -1,7 +1,7 @@
 """The monotone maps of the line for a block of points on a GPU, in Triton: forward and backward.
 
-The numbers of a block's maps are one tile (points, padded numbers); a column of it is picked out by a sum. The
-references are `omnitrack.motion.spline` and `omnitrack.motion.affine`.
+The parameters of a block's maps are one tile (points, padded numbers), from which a sum picks a column. The references
+are `omnitrack.motion.spline` and `omnitrack.motion.affine`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ SPLINE_NUMBERS = tl.constexpr(spline.NUM_PARAMETERS)  # an affine map has two
 def map_points(
     numbers: tl.tensor, index: tl.tensor, q: tl.tensor, inverse: tl.constexpr, many: tl.constexpr
 ) -> tl.tensor:
-    """Values (points,) of the maps that `numbers` make at q, or of their inverses.
+    """Values (points,) at q of the maps with parameters `numbers`, or of their inverses.
 
     Args:
-        numbers: (points, padded numbers): their sigmoids where the maps are splines.
-        index: (padded numbers,) of each column.
+        numbers: (points, padded numbers) parameters; of splines, their sigmoids.
+        index: (padded numbers,) index of each column.
         q: (points,) coordinates.
-        inverse: Map back.
-        many: Numbers of a map.
+        inverse: Apply the inverses.
+        many: Number of parameters of a map.
     """
     if many == SPLINE_NUMBERS:
         value, _, _, _, _, _, _, _ = spline_points(numbers, index, q, inverse)
@@ -42,7 +42,7 @@ def map_points(
 def map_points_backward(
     numbers: tl.tensor, index: tl.tensor, q: tl.tensor, g: tl.tensor, inverse: tl.constexpr, many: tl.constexpr
 ) -> tuple[tl.tensor, tl.tensor]:
-    """From the gradient g (points,) of the values to that of q, and of the raw numbers (points, padded numbers)."""
+    """Turn the gradient g (points,) of the values into those of q and of raw parameters (points, padded numbers)."""
     if many == SPLINE_NUMBERS:
         back, raw = _spline_backward(numbers, index, q, g, inverse)
     else:
@@ -54,11 +54,11 @@ def map_points_backward(
 def spline_points(
     shares: tl.tensor, index: tl.tensor, q: tl.tensor, inverse: tl.constexpr
 ) -> tuple[tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor]:
-    """Value, slope, weights of the four knots, and the first and the last knot, at each point.
+    """Value, slope, weights of the four knots, and x of the first and the last knot, at each point.
 
-    The value is sum_k c_k (y_k + slope (q - x_k)), the slope that of the piece that q is on.
+    The value is sum_k c_k (y_k + slope (q - x_k)), with the slope of the piece that contains q.
     """
-    x: tl.constexpr = 4 if inverse else 0  # where widths and heights begin
+    x: tl.constexpr = 4 if inverse else 0  # indices of the first width and height
     y: tl.constexpr = 0 if inverse else 4
     a0, a1, a2, a3 = (
         _width(shares, index, x),
@@ -96,7 +96,7 @@ def spline_points(
 
 @triton.jit
 def pick(tile: tl.tensor, index: tl.tensor, column: tl.constexpr) -> tl.tensor:
-    """One column of a tile."""
+    """Pick one column of a tile."""
     return tl.sum(tl.where(index[None, :] == column, tile, 0.0), 1)
 
 
@@ -108,7 +108,7 @@ def _width(shares: tl.tensor, index: tl.tensor, column: tl.constexpr) -> tl.tens
 
 @triton.jit
 def _put(tile: tl.tensor, index: tl.tensor, column: tl.constexpr, values: tl.tensor) -> tl.tensor:
-    """A tile with another column."""
+    """Replace one column of a tile."""
     return tl.where(index[None, :] == column, values[:, None], tile)
 
 
@@ -116,11 +116,11 @@ def _put(tile: tl.tensor, index: tl.tensor, column: tl.constexpr, values: tl.ten
 def _spline_backward(
     shares: tl.tensor, index: tl.tensor, q: tl.tensor, g: tl.tensor, inverse: tl.constexpr
 ) -> tuple[tl.tensor, tl.tensor]:
-    """A knot (x_k, y_k) moves the value by c_k dy_k - slope c_k dx_k; a slope beyond the outer ones by the distance."""
+    """A knot (x_k, y_k) moves the value by c_k dy_k - slope c_k dx_k; an outer slope, by the distance to its knot."""
     x: tl.constexpr = 4 if inverse else 0
     y: tl.constexpr = 0 if inverse else 4
     _, slope, c0, c1, c2, c3, x0, x3 = spline_points(shares, index, q, inverse)
-    turn = -slope * slope if inverse else 1.0  # of 1 / slope
+    turn = -slope * slope if inverse else 1.0  # derivative of 1 / slope
     c0, c1, c2, c3 = c0 * g, c1 * g, c2 * g, c3 * g
     raw = tl.zeros_like(shares)
     raw = _put(raw, index, x, slope * c0)

@@ -1,7 +1,7 @@
-"""What the network of one layer makes of a block's features on a GPU, in Triton: forward and backward.
+"""The network of one layer for a block of points on a GPU, in Triton: forward and backward.
 
-A tile is (points, rows), padded to powers of two; what is beyond a width is zero. Weights lie as `packing` puts them.
-The reference is `omnitrack.motion.conditioner`.
+A tile is (points, rows), padded to powers of two; the padding is zero, except in the sigmoids of splines. Weights are
+laid out as in `packing`. The reference is `omnitrack.motion.conditioner`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import triton.language as tl
 
 from omnitrack.motion.fused.gpu_maps import SPLINE_NUMBERS
 
-LEAK = tl.constexpr(0.01)  # slope of the rectifier left of zero, as torch has it
-ROWS = tl.constexpr(16)  # of the first hidden layer at a time
+LEAK = tl.constexpr(0.01)  # slope of the rectifier left of zero, as in torch
+ROWS = tl.constexpr(16)  # of the first hidden layer that are computed at a time
 
 
 @triton.jit
@@ -25,9 +25,9 @@ def activate(
     PADDED: tl.constexpr,
     PRECISION: tl.constexpr,
 ) -> tuple[tl.tensor, tl.tensor]:
-    """The second hidden layer from the features that were read, and the numbers of the maps; sigmoids of a spline's.
+    """Compute the second hidden layer from the features, and the parameters of the maps (of splines, their sigmoids).
 
-    The first one is there a few rows at a time: all of it and its matrix would not fit into the registers.
+    The first hidden layer is computed a few rows at a time: all of it and its matrix would not fit into the registers.
     """
     narrow, index = tl.arange(0, PADDED[2]), tl.arange(0, PADDED[3])
     second, third = weight + second_at(WIDTHS), weight + third_at(WIDTHS)
@@ -57,7 +57,7 @@ def first_layer(
     PADDED: tl.constexpr,
     PRECISION: tl.constexpr,
 ) -> tl.tensor:
-    """Some rows of the first hidden layer."""
+    """Compute some rows of the first hidden layer."""
     feature = tl.arange(0, PADDED[0])
     start = tl.load(column + frame[:, None] * WIDTHS[1] + wide[None, :], mask=(wide < WIDTHS[1])[None, :], other=0.0)
     return leaky(product(read, matrix_of(weight, wide, feature, WIDTHS[1], WIDTHS[0]), start, PRECISION))
@@ -72,7 +72,7 @@ def part_of_first(
     PADDED: tl.constexpr,
     CHANNELS: tl.constexpr,
 ) -> tl.tensor:
-    """The columns of some rows of the first matrix that belong to one plane."""
+    """Load some rows of the first matrix, and of these the columns that belong to one plane."""
     channel = tl.arange(0, PADDED[4])
     known = (wide < WIDTHS[1])[:, None] & (channel < CHANNELS)[None, :]
     at = wide[:, None] * WIDTHS[0] + plane * CHANNELS + channel[None, :]
@@ -88,7 +88,7 @@ def second_backward(
     PADDED: tl.constexpr,
     PRECISION: tl.constexpr,
 ) -> tl.tensor:
-    """From the gradient of the raw numbers to that of the second product."""
+    """Turn the gradient of the raw parameters into the gradient of the second product."""
     narrow, index = tl.arange(0, PADDED[2]), tl.arange(0, PADDED[3])
     third = matrix_of(weight + third_at(WIDTHS), index, narrow, WIDTHS[3], WIDTHS[2])
     return leaky_backward(h2, product_backward(raw, third, PRECISION))
@@ -104,7 +104,7 @@ def first_backward(
     PADDED: tl.constexpr,
     PRECISION: tl.constexpr,
 ) -> tl.tensor:
-    """From the gradient of the second product to that of some rows of the first one."""
+    """Turn the gradient of the second product into the gradient of some rows of the first product."""
     matrix = matrix_of(weight + second_at(WIDTHS), tl.arange(0, PADDED[2]), wide, WIDTHS[2], WIDTHS[1])
     return leaky_backward(h1, product_backward(second, matrix, PRECISION))
 
@@ -117,7 +117,7 @@ def leaky(x: tl.tensor) -> tl.tensor:
 
 @triton.jit
 def leaky_backward(x: tl.tensor, gradient: tl.tensor) -> tl.tensor:
-    """From what came out of the rectifier."""
+    """The gradient of the leaky rectifier, from its output x."""
     return tl.where(x > 0, gradient, LEAK * gradient)
 
 
@@ -126,39 +126,39 @@ def leaky_backward(x: tl.tensor, gradient: tl.tensor) -> tl.tensor:
 def matrix_of(
     weights: tl.tensor, row: tl.tensor, column: tl.tensor, rows: tl.constexpr, columns: tl.constexpr
 ) -> tl.tensor:
-    """A matrix that lies row by row, padded."""
+    """Load a matrix that is stored row by row, padded."""
     known = (row < rows)[:, None] & (column < columns)[None, :]
     return tl.load(weights + row[:, None] * columns + column[None, :], mask=known, other=0.0)
 
 
 @triton.jit
 def product(x: tl.tensor, matrix: tl.tensor, start: tl.tensor, precision: tl.constexpr) -> tl.tensor:
-    """start (points, J) + x (points, I) matrix^T, of a matrix (J, I)."""
+    """start (points, J) + x (points, I) matrix^T, for a matrix (J, I)."""
     return tl.dot(x, tl.trans(matrix), start, input_precision=precision)
 
 
 @triton.jit
 def product_backward(gradient: tl.tensor, matrix: tl.tensor, precision: tl.constexpr) -> tl.tensor:
-    """From the gradient (points, J) of a product to that of its x (points, I)."""
+    """Turn the gradient (points, J) of a product into the gradient of its x (points, I)."""
     return tl.dot(gradient, matrix, input_precision=precision)
 
 
-# --- where weights lie ------------------------------------------------------------------------------------------
+# --- layout of weights ------------------------------------------------------------------------------------------
 @triton.jit
 def second_at(WIDTHS: tl.constexpr) -> tl.constexpr:
-    """Where the second matrix begins among the weights of a layer."""
+    """Offset of the second matrix in the weights of a layer."""
     return WIDTHS[1] * WIDTHS[0]
 
 
 @triton.jit
 def third_at(WIDTHS: tl.constexpr) -> tl.constexpr:
-    """Where the third matrix begins."""
+    """Offset of the third matrix in the weights of a layer."""
     return WIDTHS[1] * WIDTHS[0] + WIDTHS[2] * (WIDTHS[1] + 1)
 
 
 @triton.jit
 def size_of(WIDTHS: tl.constexpr) -> tl.constexpr:
-    """How many weights a layer has."""
+    """Number of weights of a layer."""
     return WIDTHS[1] * WIDTHS[0] + WIDTHS[2] * (WIDTHS[1] + 1) + WIDTHS[3] * (WIDTHS[2] + 1)
 
 

@@ -1,7 +1,7 @@
-"""Features read bilinearly from planes by a block of points on a GPU, in Triton: forward and backward.
+"""Bilinear reading of plane features for a block of points on a GPU, in Triton: forward and backward.
 
-A tile is (points, features), padded to powers of two; what is beyond a width is zero. The reference is `FeaturePlanes`
-in `omnitrack.motion.encoding`.
+A tile is (points, features), padded to powers of two; the padding is zero. The reference is `FeaturePlanes` in
+`omnitrack.motion.encoding`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import triton.language as tl
 
 @triton.jit
 def hyperbolic_tangent(x: tl.tensor) -> tl.tensor:
-    """By the exponential, which both the interpreter and every GPU have."""
+    """The hyperbolic tangent by the exponential, which both the interpreter and every GPU support."""
     e = tl.exp(-2.0 * tl.abs(x))
     t = (1.0 - e) / (1.0 + e)
     return tl.where(x < 0, -t, t)
@@ -22,7 +22,7 @@ def hyperbolic_tangent(x: tl.tensor) -> tl.tensor:
 def planes_of(
     feature: tl.tensor, sides: tl.tensor, firsts: tl.tensor, features: tl.constexpr, channels: tl.constexpr
 ) -> tuple[tl.tensor, tl.tensor]:
-    """Nodes a side of the plane that each feature lies on, and its place in that plane's first node; a row each."""
+    """Nodes per side of each feature's plane, and the feature's offset in the first node of that plane; a row each."""
     known, plane = feature < features, feature // channels
     side = tl.load(sides + plane, mask=known, other=2)
     first = tl.load(firsts + plane, mask=known, other=0) * channels + feature % channels
@@ -31,7 +31,7 @@ def planes_of(
 
 @triton.jit
 def cell_of(place: tl.tensor, side: tl.tensor) -> tuple[tl.tensor, tl.tensor]:
-    """The cell left of a place in [-1, 1] on a grid of `side` nodes, and how far it is into it; also of NaN."""
+    """The cell left of a position in [-1, 1] on a grid of `side` nodes, valid even for NaN, and the offset in it."""
     along = (place + 1.0) * 0.5 * (side - 1).to(tl.float32)
     cell = tl.minimum(tl.maximum(along.to(tl.int32), 0), side - 2)
     return cell, along - cell.to(tl.float32)
@@ -41,9 +41,9 @@ def cell_of(place: tl.tensor, side: tl.tensor) -> tuple[tl.tensor, tl.tensor]:
 def nodes_around(
     u: tl.tensor, v: tl.tensor, side: tl.tensor, first: tl.tensor, channels: tl.constexpr
 ) -> tuple[tl.tensor, tl.tensor, tl.tensor, tl.tensor]:
-    """Of places (points,) and features: where the upper left node lies, the step to the next row, and the shares.
+    """The upper left node, the step to the next row, and the weights, for positions (points,) and features.
 
-    The shares are those of the right and of the lower nodes.
+    The weights belong to the right nodes and to the lower nodes.
     """
     column, right = cell_of(u[:, None], side)
     row, below = cell_of(v[:, None], side)
@@ -60,7 +60,7 @@ def read_planes(
     known: tl.tensor,
     channels: tl.constexpr,
 ) -> tl.tensor:
-    """Features (points, padded features) read bilinearly."""
+    """Read features (points, padded features) bilinearly."""
     at, down, right, below = nodes_around(u, v, side, first, channels)
     v00 = tl.load(planes + at, mask=known, other=0.0)
     v01 = tl.load(planes + at + channels, mask=known, other=0.0)
@@ -80,9 +80,9 @@ def read_plane_backward(
     there: tl.tensor,
     channels: tl.constexpr,
 ) -> tuple[tl.tensor, tl.tensor]:
-    """Add the gradient (points, padded channels) of one plane's features to that of the plane.
+    """Add the gradient (points, padded channels) of one plane's features to the gradient of the plane.
 
-    Node by node: what is known of all four at once would not fit into the registers.
+    It visits one node at a time, because all four at once would not fit into the registers.
 
     Returns:
         The gradients (points,) of u and v.
@@ -106,6 +106,6 @@ def read_plane_backward(
 def _visit(
     plane: tl.tensor, plane_gradient: tl.tensor, at: tl.tensor, gradient: tl.tensor, share: tl.tensor, known: tl.tensor
 ) -> tl.tensor:
-    """Give a node its share of the gradient; the product (points,) of the gradient with the node."""
+    """Add a node's share of the gradient, and return the product (points,) of the gradient with the node."""
     tl.atomic_add(plane_gradient + at, gradient * share[:, None], mask=known, sem="relaxed")
     return tl.sum(gradient * tl.load(plane + at, mask=known, other=0.0), 1)

@@ -26,9 +26,9 @@ def width(share: float) -> float:
 def spline_point(
     shares: Array, x: int, y: int, inverse: bool, p: int, q: float
 ) -> tuple[float, float, float, float, float, float]:
-    """Value, slope, and weights of the four knots at one point: the value is made of the knots and the slope beyond.
+    """Value, slope, and weights of the four knots at one point.
 
-    The value is sum_k c_k (y_k + slope (q - x_k)), the slope that of the piece that q is on.
+    The value is sum_k c_k (y_k + slope (q - x_k)), with the slope of the piece that contains q.
     """
     a0, a1, a2, a3 = width(shares[x, p]), width(shares[x + 1, p]), width(shares[x + 2, p]), width(shares[x + 3, p])
     b0, b1, b2, b3 = width(shares[y, p]), width(shares[y + 1, p]), width(shares[y + 2, p]), width(shares[y + 3, p])
@@ -65,7 +65,7 @@ def spline_point(
 
 @compiled
 def spline_rows(shares: Array, inverse: bool, q: Array, out: Array) -> None:
-    """The spline of `omnitrack.motion.spline` from the sigmoids (10, BLOCK) of its numbers; or its inverse."""
+    """The spline of `omnitrack.motion.spline` from the sigmoids (10, BLOCK) of its parameters, or its inverse."""
     x, y = (4, 0) if inverse else (0, 4)
     for p in range(BLOCK):
         out[p], _, _, _, _, _ = spline_point(shares, x, y, inverse, p, q[p])
@@ -73,18 +73,18 @@ def spline_rows(shares: Array, inverse: bool, q: Array, out: Array) -> None:
 
 @compiled
 def spline_backward_rows(shares: Array, inverse: bool, q: Array, gradient: Array, shares_gradient: Array) -> None:
-    """Turn the gradient of values (BLOCK) into that of q, in place, and of the numbers before their sigmoids.
+    """Turn the gradient of values (BLOCK) into those of q, in place, and of the parameters before their sigmoids.
 
-    A knot (x_k, y_k) moves the value by c_k dy_k - slope c_k dx_k; the slope beyond the outer knots by the distance.
+    A knot (x_k, y_k) moves the value by c_k dy_k - slope c_k dx_k; an outer slope, by the distance to its knot.
     """
     x, y = (4, 0) if inverse else (0, 4)
     zero = np.float32(0)
     for p in range(BLOCK):
         g = gradient[p]
         _, slope, c0, c1, c2, c3 = spline_point(shares, x, y, inverse, p, q[p])
-        left = min(q[p] + width(shares[x, p]) + width(shares[x + 1, p]), zero)  # behind the outer knots
+        left = min(q[p] + width(shares[x, p]) + width(shares[x + 1, p]), zero)  # distances beyond the outer knots
         right = max(q[p] - width(shares[x + 2, p]) - width(shares[x + 3, p]), zero)
-        turn = -slope * slope if inverse else ONE  # of 1 / slope
+        turn = -slope * slope if inverse else ONE  # derivative of 1 / slope
         gradient[p] = slope * g
         c0, c1, c2, c3 = c0 * g, c1 * g, c2 * g, c3 * g
         shares_gradient[x, p], shares_gradient[x + 1, p] = slope * c0, slope * (c0 + c1)
@@ -100,7 +100,7 @@ def spline_backward_rows(shares: Array, inverse: bool, q: Array, gradient: Array
 
 @compiled
 def affine_rows(numbers: Array, inverse: bool, q: Array, out: Array) -> None:
-    """The map of `omnitrack.motion.affine` from its log scale and shift (2, BLOCK); or its inverse."""
+    """The map of `omnitrack.motion.affine` from its log scale and shift (2, BLOCK), or its inverse."""
     for p in range(BLOCK):
         log_scale = min(max(numbers[0, p], -LARGEST), LARGEST)
         shift = numbers[1, p]
@@ -109,7 +109,7 @@ def affine_rows(numbers: Array, inverse: bool, q: Array, out: Array) -> None:
 
 @compiled
 def affine_backward_rows(numbers: Array, inverse: bool, q: Array, gradient: Array, numbers_gradient: Array) -> None:
-    """Turn the gradient of values (BLOCK) into that of q, in place, and of the log scale and shift."""
+    """Turn the gradient of values (BLOCK) into those of q, in place, and of the log scale and shift."""
     for p in range(BLOCK):
         g, raw = gradient[p], numbers[0, p]
         log_scale = min(max(raw, -LARGEST), LARGEST)

@@ -1,6 +1,6 @@
-"""The weights of all layers of a warp as a few arrays, and which warps have a shape that the compiled pass knows.
+"""The weights of all layers of a warp as a few arrays, and the common shape that the compiled pass requires.
 
-Packing is made of torch's own operations, so that the gradient finds its way back to every parameter.
+Packing uses torch operations only, so that gradients flow back to every parameter.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ KNOWN_MAPS = (SCALAR_MAPS["spline"], SCALAR_MAPS["affine"])
 
 
 class Shape(NamedTuple):
-    """What all layers have in common, and the coordinates that they change.
+    """The common shape of all layers, and the coordinates that they change.
 
     Attributes:
-        changed: (L,) coordinates.
-        sides: Nodes a side of each plane.
-        widths: Rows of each stage: features, hidden layers, numbers of the monotone map.
+        changed: (L,) the coordinate that each layer changes.
+        sides: Nodes per side of each plane.
+        widths: Rows of each stage: features, hidden layers, parameters of the monotone map.
     """
 
     changed: NDArray[np.int64]
@@ -37,9 +37,9 @@ class Packed(NamedTuple):
     """The layers' weights.
 
     Attributes:
-        columns: (L, T, H) the frames' part of each first product.
+        columns: (L, T, H) what each frame adds to each layer's first product.
         planes: (L, cells, C) the nodes of one plane after the other, row by row.
-        weights: (L, n) matrices row by row, each but the first followed by its biases.
+        weights: (L, n) matrices row by row, each except the first followed by its biases.
     """
 
     columns: Tensor
@@ -48,7 +48,7 @@ class Packed(NamedTuple):
 
 
 def shape_of(layers: Sequence[Coupling]) -> Shape | None:
-    """The layers' common shape; None where they have none, or are made of other parts."""
+    """Return the layers' common shape; None if they have none, or consist of other parts."""
     shapes = {_shape(layer) for layer in layers}
     if len(shapes) != 1 or None in shapes:
         return None
@@ -68,7 +68,7 @@ def _shape(layer: Coupling) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
 
 
 def pack(layers: Sequence[Coupling], columns: Sequence[Tensor]) -> Packed:
-    """The weights of layers that `shape_of` knows."""
+    """Pack the weights of layers that have a shape by `shape_of`."""
     return Packed(
         torch.stack(list(columns)),
         torch.stack(
@@ -82,7 +82,7 @@ def pack(layers: Sequence[Coupling], columns: Sequence[Tensor]) -> Packed:
 
 
 def _nodes(plane: Tensor) -> Tensor:
-    """(side^2, C) of a plane (groups, C / groups, side, side)."""
+    """Nodes (side^2, C) of a plane (groups, C / groups, side, side)."""
     return plane.permute(2, 3, 0, 1).flatten(2).flatten(0, 1)
 
 

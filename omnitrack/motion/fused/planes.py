@@ -1,7 +1,7 @@
-"""Features read bilinearly from planes by a block of points, compiled: forward and backward.
+"""Bilinear reading of plane features for a block of points, compiled: forward and backward.
 
-Nodes lie row by row with their channels side by side, one plane after the other. The reference is `FeaturePlanes` in
-`omnitrack.motion.encoding`.
+Nodes are stored row by row with their channels side by side, one plane after the other. The reference is
+`FeaturePlanes` in `omnitrack.motion.encoding`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from omnitrack.motion.fused.blocks import BLOCK, HALF, ONE, Array
 
 @compiled
 def cell_of(x: float, side: int) -> tuple[int, float]:
-    """The cell left of x in [-1, 1] on a grid of `side` nodes, and how far x is into it; also where x is NaN."""
+    """The cell left of x in [-1, 1] on a grid of `side` nodes, valid even if x is NaN, and the offset of x in it."""
     along = (x + ONE) * HALF * np.float32(side - 1)
     cell = np.int64(along)
     cell = side - 2 if cell > side - 2 else cell
@@ -24,7 +24,7 @@ def cell_of(x: float, side: int) -> tuple[int, float]:
 
 @compiled
 def read_planes(planes: Array, sides: Array, x: Array, y: Array, features: Array) -> None:
-    """Features (planes x C, BLOCK) read bilinearly at x, y in [-1, 1] from planes (cells, C), one after the other."""
+    """Read features (planes x C, BLOCK) bilinearly at x, y in [-1, 1] from consecutive planes (cells, C)."""
     channels, first = planes.shape[1], 0
     value = np.empty(channels, np.float32)
     for plane in range(len(sides)):
@@ -58,7 +58,7 @@ def read_planes_backward(
     x_gradient: Array,
     y_gradient: Array,
 ) -> None:
-    """The gradient of x and y (BLOCK), and the gradient of the features turned to (points, planes x C)."""
+    """Compute the gradients of x and y (BLOCK), and transpose the features' gradient to (points, planes x C)."""
     channels, first = planes.shape[1], 0
     x_gradient[:] = y_gradient[:] = np.float32(0)
     for p in range(len(by_point)):
@@ -85,13 +85,13 @@ def read_planes_backward(
 
 @compiled
 def add_to_plane(gradient: Array, places: Array, first: int, side: int, begin: int, channels: int, out: Array) -> None:
-    """Add the gradients of points to one plane: what `read_planes` read, weighted alike.
+    """Add the gradients of points to one plane, with the weights of `read_planes`.
 
     Args:
-        gradient: (P, planes x C) of the features.
-        places: (2, P) where they were read.
+        gradient: (P, planes x C) gradient of the features.
+        places: (2, P) positions at which they were read.
         first: The plane's first cell.
-        side: Its nodes a side.
+        side: Its nodes per side.
         begin: Its first feature.
         channels: C.
         out: (cells, C), the gradient of all planes.

@@ -1,4 +1,4 @@
-"""The compiled pass beside its reference on a small batch, before anything is fitted with it."""
+"""Comparison of the compiled pass with its reference on a small batch, before a fit uses it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from omnitrack.motion.coupling import SCALAR_MAPS, Coupling
 from omnitrack.motion.fused.packing import Packed, Shape, pack, shape_of
 from omnitrack.motion.warp import PlainLayers
 
-TOLERANCE = 1e-3  # of the largest value; float32 rounding leaves some 1e-5, a wrong formula or compiler far more
-FRAMES, POINTS = 3, 200  # whole blocks, and one that is not
+TOLERANCE = 1e-3  # of the largest value; float32 rounding causes some 1e-5, a wrong formula or compiler far more
+FRAMES, POINTS = 3, 200  # full blocks, and a partial one
 
 Carried = Callable[[Tensor, Tensor, Packed, Shape, bool], Tensor]
 
 
 def deviation(carried: Carried, device: torch.device) -> str:
-    """What differs between a compiled pass and torch on a device; empty where nothing does."""
+    """Describe how a compiled pass differs from torch on a device; empty if it does not."""
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(0)
         for name, scalar_map in SCALAR_MAPS.items():
@@ -34,7 +34,7 @@ def deviation(carried: Carried, device: torch.device) -> str:
 
 
 def _deviation(carried: Carried, layers: Sequence[Coupling], inverse: bool, device: torch.device) -> float:
-    """The largest difference of values and gradients, as a share of the largest of each; 0 below the tolerance."""
+    """The largest relative difference of values and gradients, against the largest of each; 0 within the tolerance."""
     drawn = torch.randn(3, POINTS), torch.randn(FRAMES, 5), torch.randint(0, FRAMES, (POINTS,)), torch.randn(3, POINTS)
     points, time, frames, weight = (part.to(device) for part in drawn)
     worst = 0.0
@@ -54,7 +54,7 @@ def _results(
     weight: Tensor,
     inverse: bool,
 ) -> list[Tensor]:
-    """The carried points, and the gradients of their weighted sum by the points, the time and every parameter."""
+    """The carried points, and the gradients of their weighted sum in the points, the time and every parameter."""
     points, time = points.clone().requires_grad_(), time.clone().requires_grad_()
     columns = [layer.column(time) for layer in layers]
     if carried is not None:

@@ -6,12 +6,12 @@
 #SBATCH --signal=TERM@120
 #SBATCH --requeue
 #SBATCH --open-mode=append
-# Many clips on a Slurm cluster, one a task of a job array; videos.txt names one a line:
+# Many clips on a Slurm cluster, one per task of a job array; videos.txt lists one per line:
 #
 #     sbatch --array=1-"$(wc -l < videos.txt)" examples/slurm_array.sh videos.txt work
 #
-# Each task has a project of its own, work/LINE, and shares nothing else with the others. Slurm warns two minutes before the
-# time is up: the task saves and ends. A task that was requeued, or the same line typed again, goes on from there.
+# Each task has its own project, work/LINE, and shares nothing with the others. Slurm warns two minutes before the time
+# limit: the task saves and ends. A requeued task, or the same command entered again, resumes from there.
 set -euo pipefail
 
 list=$1
@@ -23,4 +23,4 @@ if [ -z "$video" ]; then
     echo "error: $list has no line $line" >&2
     exit 2
 fi
-exec omnitrack run "$video" "$work/$line" # takes the place of the shell, so that Slurm's signal reaches it
+exec omnitrack run "$video" "$work/$line" # replaces the shell, so that Slurm's signal reaches it

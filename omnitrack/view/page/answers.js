@@ -1,12 +1,12 @@
-// Where the points go: asked for once, kept by point, asked for again when the server knows more.
+// The tracks of the points: requested once, cached per point, and requested again when the server has newer ones.
 import { askAnswers } from "./server.js";
 import { handPlace } from "./points.js";
 
-const BATCH = 256; // points a request: the first of many are shown early
+const BATCH = 256; // points per request, so that the first of many appear early
 const NUMBERS = 4; // x, y, visible, confidence
 
 export class Answers {
-  #kept = new WeakMap(); // point -> {data, version}; version -1 where the point has moved since
+  #kept = new WeakMap(); // point -> {data, version}; version -1 if the point has moved since
   #wanted = [];
   #asking = false;
   #latest = 0;
@@ -15,7 +15,7 @@ export class Answers {
   /**
    * @param {number} frames   T.
    * @param {() => void} changed  Called when there is something new to draw.
-   * @param {(error: Error | null) => void} failed  Called with what went wrong, or null where it goes well again.
+   * @param {(error: Error | null) => void} failed  Called with a request's error, or null after a success.
    */
   constructor(frames, changed, failed) {
     this.frames = frames;
@@ -25,14 +25,14 @@ export class Answers {
 
   get asking() { return this.#asking; }
 
-  /** The server answers from version `latest` now; a smaller one than before is that of another server. */
+  /** Set the server's version and request what it renews; a version lower than before is that of another server. */
   renew(latest, points) {
     if (latest < this.#latest) for (const point of points) if (this.has(point)) this.#kept.get(point).version = -1;
     this.#latest = latest;
     this.want(points);
   }
 
-  /** A new point shows the answer of an earlier one until it has its own; for good where it is in the same `places`. */
+  /** Let a point take an earlier one's answer: for good if their `places` are the same, else until its own comes. */
   inherit(point, earlier, places) {
     const answer = this.#kept.get(earlier);
     if (answer && !this.has(point)) this.#kept.set(point, places ? answer : { ...answer, version: -1 });
@@ -41,7 +41,7 @@ export class Answers {
   has(point) { return this.#kept.has(point); }
   isFresh(point) { return (this.#kept.get(point)?.version ?? -1) >= this.#latest; }
 
-  /** {x, y, visible, confidence, hand} of a point in frame `t`, or null where nothing is known yet. */
+  /** {x, y, visible, confidence, hand} of a point in frame `t`, or null if there is no answer yet. */
   at(point, t) {
     const hand = handPlace(point, t);
     if (hand) return { x: hand[1], y: hand[2], visible: true, confidence: 1, hand: true };
@@ -51,7 +51,7 @@ export class Answers {
     return { x: data[i], y: data[i + 1], visible: data[i + 2] > 0.5, confidence: data[i + 3], hand: false };
   }
 
-  /** Ask for what is missing or old of these points; the last call counts. */
+  /** Request the missing and outdated answers of these points; the last call counts. */
   want(points) {
     this.#wanted = points;
     if (!this.#asking && this.#latest > 0) this.#ask();
@@ -64,7 +64,7 @@ export class Answers {
         const { version, data } = await askAnswers(batch);
         const length = this.frames * NUMBERS;
         batch.forEach((point, i) => this.#kept.set(point, { data: data.subarray(i * length, (i + 1) * length), version }));
-        this.#latest = Math.min(this.#latest, version); // the server may have begun anew
+        this.#latest = Math.min(this.#latest, version); // the server may have restarted
         this.revision++;
         this.failed(null);
         this.changed();

@@ -1,12 +1,12 @@
-// How the page reaches the program: over HTTP at its own address, whose paths are relative, for it holds the token. In a
-// notebook by messages to the kernel: then the frame that the page is in has a channel before the page begins. It
-// may be `late` there, while the kernel runs a cell.
+// How the page reaches the program. Over HTTP at its own address: paths are relative because the address contains the
+// token. In a notebook, by messages to the kernel: the page's iframe gets that channel before the page starts. There
+// the channel may be `late` while the kernel runs a cell.
 
 const overHttp = {
-  /** A Response, as of `fetch`. */
+  /** Request a path; returns a Response, like `fetch`. */
   ask: (path, options) => fetch(path, options),
 
-  /** Hear the events of a path: `opened()`, then `said(text)` with each, and `broken()` when no more come. */
+  /** Receive the events of a path: calls `opened()`, then `said(text)` for each, and `broken()` when they end. */
   hear(path, { opened, said, broken }) {
     const stream = new EventSource(path);
     stream.onopen = opened;

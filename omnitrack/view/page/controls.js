@@ -1,10 +1,10 @@
-// Buttons, menus and keys: what they do is elsewhere.
+// Connects buttons, menus and keys to the actions of other modules.
 import { all, byId } from "./elements.js";
 import { keyTable, listenForKeys, showKeys } from "./keys.js";
 import { exportTracks } from "./server.js";
 import { complain, say } from "./status.js";
 
-/** Connect everything that can be pressed. @param {object} page The parts of the page. */
+/** Connect all buttons, menus and keys. @param {object} page The parts of the page. */
 export function connectControls(page) {
   const { clip, keeper, redraw, tools } = page;
   const choose = (name) => {
@@ -34,12 +34,12 @@ function connectButtons({ points, player, stage, tools, redraw }, choose) {
   for (const button of all("[data-do]")) button.onclick = () => { actions[button.dataset.do](); redraw(); };
   for (const button of all("[data-tool]")) button.onclick = () => choose(button.dataset.tool);
   byId("fill").onclick = () => tools.fillMask();
-  addEventListener("click", (event) => { // by a mouse: a button does not keep Enter and Space to itself
+  addEventListener("click", (event) => { // by mouse: a focused button would keep Enter and Space
     if (event.detail && event.target.matches("body > :not(dialog) button")) stage.canvas.focus();
   });
 }
 
-/** The menu of formats; returns what opens it. */
+/** Fill the menu of formats; returns a function that opens it. */
 function connectExport(formats, keeper) {
   const menu = byId("export");
   for (const format of formats) {

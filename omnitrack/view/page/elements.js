@@ -1,4 +1,4 @@
-// The page's elements by name.
+// Looks up elements of the page.
 
 /** @param {string} id */
 export const byId = (id) => document.getElementById(id);

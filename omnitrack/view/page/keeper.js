@@ -1,4 +1,4 @@
-// Keeps the points on the server: one request after another, so that none works on a revision that is gone.
+// Saves the points on the server, one request at a time, so that none is based on an outdated revision.
 import { keepPoints, readPoints } from "./server.js";
 
 const CHANGED_ELSEWHERE = 409;
@@ -11,13 +11,13 @@ export class Keeper {
   /** @param {import("./points.js").Points} points */
   constructor(points) { this.points = points; }
 
-  /** Take what the server has; or, after it was away, bring it what was placed meanwhile. */
+  /** Load the server's points; if some could not be saved while the server was away, save those instead. */
   meet() { return this.#next(() => this.#meet()); }
 
-  /** The server speaks of a revision; a later one than ours is another page's. */
+  /** Handle a revision that the server reports; one later than ours was saved by another page. */
   hear(revision) { return this.#next(() => (revision > this.#revision ? this.#meet() : null)); }
 
-  /** Send the points; resolves when the last change is kept. */
+  /** Send the points; resolves when the last change is saved. */
   save() {
     this.#dirty = true;
     return this.#next(() => this.#send());
@@ -44,7 +44,7 @@ export class Keeper {
 
   #next(task) {
     const done = this.#last.then(task);
-    this.#last = done.catch(() => {}); // whoever asked hears of it
+    this.#last = done.catch(() => {}); // the caller handles the error
     return done;
   }
 }

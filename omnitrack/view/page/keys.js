@@ -1,14 +1,14 @@
-// Everything from the keyboard: one table, which is also what the page's help shows.
+// Keyboard input: one table of keys, which the page's help also shows.
 
 /**
- * The keys, by what they do.
+ * The table of keys and their actions.
  *
  * @param {object} page The parts of the page.
  * @returns {{keys: string, says: string, on: (event: KeyboardEvent) => (() => void) | undefined}[]}
  */
 export function keyTable({ clip, player, points, tools, stage, sheet, say, choose, trails, openExport, openHelp, redraw }) {
   const key = (...names) => (event) => !event.ctrlKey && !event.metaKey && names.includes(event.key.toLowerCase());
-  const moves = { KeyW: [0, -1], KeyA: [-1, 0], KeyS: [0, 1], KeyD: [1, 0] }; // by place: the same on every layout
+  const moves = { KeyW: [0, -1], KeyA: [-1, 0], KeyS: [0, 1], KeyD: [1, 0] }; // by key position, on any layout
   const plain = (event) => !event.ctrlKey && !event.metaKey && !event.altKey;
   const zoom = (factor) => () => { stage.zoom(factor); redraw(); };
   const select = (step) => () => selectNext({ player, points, stage, tools, sheet, say }, step);
@@ -47,7 +47,7 @@ export function keyTable({ clip, player, points, tools, stage, sheet, say, choos
   ];
 }
 
-/** Run the table's row for each key that is not for typing, a button or a menu. */
+/** Run the matching row of the table for each key, unless the key belongs to a text field, a button or a menu. */
 export function listenForKeys(table, tools) {
   addEventListener("keydown", (event) => {
     const { target } = event;

@@ -1,4 +1,4 @@
-// The page: its parts, and what happens when one of them changes.
+// The page: creates its parts and reacts to their changes.
 import { Answers } from "./answers.js";
 import { channel } from "./channel.js";
 import { connectControls } from "./controls.js";
@@ -12,11 +12,11 @@ import { Stage } from "./stage.js";
 import { complain, say, showState } from "./status.js";
 import { Tools } from "./tools.js";
 
-const NOT_YET = 503; // there is no flow
-const UNREACHED = 0; // the badge says that the server has ended
+const NOT_YET = 503; // there is no flow yet
+const UNREACHED = 0; // no answer: the badge already shows that the server has ended
 
 class Page {
-  #drawing = false; // whether a drawing is due
+  #drawing = false; // whether a redraw is scheduled
   #connected = false;
   #troubled = false; // whether the last answer failed
 
@@ -29,7 +29,7 @@ class Page {
     this.stage = new Stage(byId("picture"), clip);
   }
 
-  /** Let the user in, when the points that the server keeps are here. */
+  /** Load the points saved on the server, then open the page for input. */
   async open() {
     await this.keeper.meet();
     const { answers, clip, keeper, player, points, stage } = this, redraw = () => this.redraw();
@@ -46,10 +46,10 @@ class Page {
     Object.assign(byId("name"), { textContent: clip.name, title: clip.source });
     stage.resize();
     player.go(0);
-    if (window === window.parent) stage.canvas.focus(); // a notebook's cells keep their keys
+    if (window === window.parent) stage.canvas.focus(); // in a notebook, the cells keep the keyboard
   }
 
-  /** Draw what is new, once, before the screen shows the next picture. */
+  /** Redraw before the next screen refresh; several calls until then draw once. */
   redraw() {
     if (this.#drawing || !this.sheet) return;
     this.#drawing = true;
@@ -59,7 +59,7 @@ class Page {
     });
   }
 
-  // --- what changes -----------------------------------------------------------------------------------------------
+  // --- reactions to changes ---------------------------------------------------------------------------------------
   #follow() {
     const { answers, keeper, player, points, stage } = this, redraw = () => this.redraw();
     points.addEventListener("change", ({ detail }) => {
@@ -116,7 +116,7 @@ class Page {
     document.body.dataset.answered = points.list.every((point) => answers.isFresh(point)); // for tests and scripts
   }
 
-  /** The selected point in this frame, or the crosshair. */
+  /** Text about the selected point in this frame, or about the crosshair. */
   #place() {
     const { answers, player, points, stage, tools } = this;
     const point = points.selected.size === 1 && points.chosen[0], at = point && answers.at(point, player.frame);
@@ -126,7 +126,7 @@ class Page {
   }
 }
 
-/** The tools' numbers: whole, from 1 to 999. */
+/** The options of the tools, as whole numbers from 1 to 999. */
 function options() {
   const number = (id) => Math.max(1, Math.min(999, Math.round(byId(id).valueAsNumber) || 1));
   return { across: number("across"), brush: number("brush"), spacing: number("spacing") };

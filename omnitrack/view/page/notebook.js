@@ -1,12 +1,12 @@
-// The page in a cell of a notebook (anywidget): in a frame of its own, so that its styles and keys stay there, and with a
-// channel of messages to the kernel. `omnitrack.view.widget` puts FILES before this: the page's files by name.
+// The page in a notebook cell (anywidget): in an iframe, which isolates its styles and keys, and with a message channel
+// to the kernel. `omnitrack.view.widget` defines FILES above this text: the page's files by name.
 
 export default {
   render({ model, el }) {
     const addresses = {}, frame = document.createElement("iframe"), channel = messages(model);
     frame.title = "omnitrack: click on anything to see where it goes";
     frame.style.cssText = "display: block; width: 100%; height: 660px; border: 0; resize: vertical; overflow: hidden";
-    const dark = document.body.dataset.jpThemeLight; // of JupyterLab; elsewhere the browser says
+    const dark = document.body.dataset.jpThemeLight; // set by JupyterLab; elsewhere the browser decides
     if (dark) frame.style.colorScheme = dark === "false" ? "dark" : "light";
     frame.srcdoc = pageText();
     frame.onload = () => {
@@ -23,7 +23,7 @@ export default {
   },
 };
 
-/** index.html with its style inside, and without the script, which needs its channel first. */
+/** index.html with its style inlined, and without its script, which needs the channel first. */
 function pageText() {
   const page = new DOMParser().parseFromString(FILES["index.html"], "text/html");
   for (const part of page.querySelectorAll("link, script")) part.remove();
@@ -31,24 +31,24 @@ function pageText() {
   return `<!doctype html>${page.documentElement.outerHTML}`;
 }
 
-/** Where a script is, once those that it imports are somewhere. */
+/** The object URL of a script, with its imports replaced by their object URLs. */
 function address(name, known) {
   const text = FILES[name].replace(/(^import .* from ")\.\/([\w.]+)"/gm, (_, head, other) => `${head}${address(other, known)}"`);
   known[name] ??= URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
   return known[name];
 }
 
-const LATE_MS = 2000; // after which a kernel that has not even taken a request is busy with a cell
+const LATE_MS = 2000; // a kernel that has not even confirmed a request by then is busy with a cell
 
 /**
- * The channel of channel.js over a widget's messages. The kernel says when it has taken a request; the answer comes in
- * parts, of which the last says so.
+ * The channel of channel.js over a widget's messages. The kernel confirms each request; the response comes in parts,
+ * all but the last of which announce more.
  */
 function messages(model) {
   const takers = new Map(), waiting = new Map(), view = Math.random().toString(36).slice(2); // a model may be shown in several cells
   let count = 0, isLate = false;
   const tell = (now) => {
-    if (now !== isLate) channel.late?.(isLate = now); // once: what the page says meanwhile is to stay
+    if (now !== isLate) channel.late?.(isLate = now); // not repeated: it would replace later messages of the page
   };
   const begin = (path, { method = "GET", body = "" }, take) => {
     const key = `${view} ${++count}`;
@@ -68,7 +68,7 @@ function messages(model) {
   };
   model.on("msg:custom", heard);
   const channel = {
-    late: null, // told when a request is not taken for long, and when all are
+    late: null, // called with true when a request stays unconfirmed for long, with false when all are confirmed
     ask: (path, options = {}) => new Promise((resolve) => {
       const parts = [];
       begin(path, options, ({ status, headers, more }, buffers) => {

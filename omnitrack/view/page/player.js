@@ -1,9 +1,9 @@
-// The frame that is shown, playing, and frames decoded ahead.
+// The current frame, playback, and frames decoded ahead.
 import { readFrame } from "./server.js";
 
 const KEPT_BYTES = 400e6; // of decoded frames
 const AHEAD = 12; // frames
-const RETRY_MS = 1000; // after a frame did not come
+const RETRY_MS = 1000; // after a frame failed to load
 
 export class Player extends EventTarget {
   frame = 0;
@@ -19,7 +19,7 @@ export class Player extends EventTarget {
     this.room = Math.max(AHEAD + 2, Math.floor(KEPT_BYTES / (4 * clip.size[0] * clip.size[1])));
   }
 
-  /** The decoded image of a frame, or null while it comes. */
+  /** The decoded image of a frame, or null while it loads. */
   image(t) {
     if (!this.#images.has(t)) this.#load(t);
     const image = this.#images.get(t);
@@ -65,11 +65,11 @@ export class Player extends EventTarget {
     const image = this.#images.get(t);
     if (image instanceof ImageBitmap) image.close();
     this.#images.delete(t);
-    if (t === this.frame) this.#tell(); // and so it is asked for again
+    if (t === this.frame) this.#tell(); // the redraw requests it again
   }
 
   #farthest() {
-    const distance = (t) => (t - this.frame + this.count) % this.count; // behind counts as far ahead: playing loops
+    const distance = (t) => (t - this.frame + this.count) % this.count; // behind is far ahead: playback loops
     return [...this.#images.keys()].reduce((far, t) => (distance(t) > distance(far) ? t : far));
   }
 

@@ -1,14 +1,14 @@
-// What the user placed: points that are never changed but replaced, and all earlier states for undo.
+// The points that the user placed. A change replaces points instead of modifying them; earlier lists are kept for undo.
 
 /**
  * @typedef {object} Point
- * @property {number} id      Of this page only.
+ * @property {number} id      Valid on this page only.
  * @property {string} name
- * @property {string} group   Of the grid or mask that it was placed with, or "".
+ * @property {string} group   Grid or mask that it was placed with, or "".
  * @property {number} t       Frame in which it was placed.
  * @property {number} x       Pixel of the original video, centres at integers.
  * @property {number} y
- * @property {number[][]} pins  Rows [t, x, y]: where it is in further frames, by hand.
+ * @property {number[][]} pins  Rows [t, x, y]: its positions in other frames, set by hand.
  */
 
 const UNDO_STEPS = 200;
@@ -23,9 +23,9 @@ export class Points extends EventTarget {
   #replaced;
 
   /**
-   * @param {number} most Points that the server takes.
-   * @param {(now: Point, before: Point, places: boolean) => void} replaced  Hears of a point that stands for an
-   *   earlier one, and whether it is in the same places.
+   * @param {number} most Number of points that the server accepts.
+   * @param {(now: Point, before: Point, places: boolean) => void} replaced  Called when a point replaces an
+   *   earlier one, with whether their positions are the same.
    */
   constructor(most, replaced) {
     super();
@@ -37,7 +37,7 @@ export class Points extends EventTarget {
   get canRedo() { return this.#future.length > 0; }
   get chosen() { return this.list.filter((point) => this.selected.has(point.id)); }
 
-  /** Take points as the server has them; that can be undone where there were others. */
+  /** Load the server's points; if they replace others, this can be undone. */
   load(rows) {
     const list = rows.map((row) => ({ ...row, id: this.#nextId++ }));
     if (this.list.length) this.#past.push(this.list);
@@ -54,7 +54,7 @@ export class Points extends EventTarget {
     return added;
   }
 
-  /** "grid 3", where there are two. */
+  /** The next free group name: "grid 3" if there are two grids. */
   newGroup(kind) {
     for (let number = 1; ; number++) {
       if (!this.list.some((point) => point.group === `${kind} ${number}`)) return `${kind} ${number}`;
@@ -75,7 +75,7 @@ export class Points extends EventTarget {
     this.#commit(this.list.map((point) => (ids.has(point.id) ? named(point) : point)), this.selected);
   }
 
-  /** Replace one point; with `passing`, as while it is dragged, undo does not stop here. */
+  /** Replace one point; with `passing`, as during a drag, this is not an undo step. */
   replace(changed, passing = false) {
     const at = this.list.findIndex((point) => point.id === changed.id);
     if (at < 0) return;
@@ -85,7 +85,7 @@ export class Points extends EventTarget {
     else this.#commit(list, this.selected);
   }
 
-  /** End what `replace` began with `passing`: `before` is the list as it was. */
+  /** Make `passing` replacements one undo step and final; `before` is the list before them. */
   settle(before) {
     if (before === this.list) return;
     this.#remember(before);
@@ -134,12 +134,12 @@ export class Points extends EventTarget {
   #tell(kind) { this.dispatchEvent(new CustomEvent("change", { detail: kind })); }
 }
 
-/** Where a point was put by hand in frame `t`: [t, x, y], or undefined. */
+/** The position of a point set by hand in frame `t`: [t, x, y], or undefined. */
 export function handPlace(point, t) {
   return point.t === t ? [point.t, point.x, point.y] : point.pins.find((pin) => pin[0] === t);
 }
 
-/** The point with its place in frame `t` set by hand. */
+/** The point with its position in frame `t` set by hand. */
 export function placed(point, t, x, y) {
   if (point.t === t) return { ...point, x, y };
   const pins = [...point.pins.filter((pin) => pin[0] !== t), [t, x, y]];
@@ -149,7 +149,7 @@ export function placed(point, t, x, y) {
 /** The point without its pin in frame `t`. */
 export const unpinned = (point, t) => ({ ...point, pins: point.pins.filter((pin) => pin[0] !== t) });
 
-/** Colour of a point: apart from its neighbours in the list; within a group by place. */
+/** Colour of a point: distinct from its neighbours in the list; within a group, by position. */
 export function colour(point, size) {
   const hue = point.group ? 360 * ((point.x + point.y) / (size[0] + size[1])) : (point.id * 137.508) % 360;
   const light = point.group ? 0.6 + 0.25 * (point.y / size[1]) : 0.75;

@@ -1,7 +1,7 @@
-// What the page asks of the program.
+// The requests that the page sends to the program.
 import { channel } from "./channel.js";
 
-/** The server's answer to a request that it does not grant, or that never reached it (status 0). */
+/** The error of a request that the server refused, or that never reached it (status 0). */
 export class Refusal extends Error {
   constructor(status, message, hint = "") {
     super(message);
@@ -35,21 +35,21 @@ export const readClip = async () => (await request("project")).json();
 /** Frame `t`, decoded. */
 export const readFrame = async (t) => createImageBitmap(await (await request(`frames/${t}`)).blob());
 
-/** {revision, points}. */
+/** The points saved on the server: {revision, points}. */
 export const readPoints = async () => (await request("points")).json();
 
-/** Keep `points`, which came of `revision`; the new revision. */
+/** Save `points`, which are based on `revision`; returns the new revision. */
 export async function keepPoints(points, revision) {
   return (await (await post("points", { points: points.map(plain), revision })).json()).revision;
 }
 
-/** {version, data}: where `points` go, (N, T, 4) numbers x, y, visible, confidence. */
+/** {version, data}: the tracks of `points` as (N, T, 4) numbers: x, y, visible, confidence. */
 export async function askAnswers(points) {
   const response = await post("answers", { points: points.map(plain) });
   return { version: Number(response.headers.get("x-version")), data: new Float32Array(await response.arrayBuffer()) };
 }
 
-/** The kept points' tracks as a file, which the browser saves. */
+/** Let the browser save the tracks of the saved points as a file; returns its name. */
 export async function exportTracks(format) {
   const response = await request(`export/${format}`);
   const named = /filename="(.+)"/.exec(response.headers.get("content-disposition") ?? "");
@@ -63,7 +63,7 @@ export async function exportTracks(format) {
 
 const RETRY_MS = 1000;
 
-/** Hear what is new: `heard(snapshot, first)` with every change, first after each connection; `lost()` when it breaks. */
+/** Listen for changes: calls `heard(snapshot, first)`, `first` once per connection, and `lost()` when it breaks. */
 export function listen(heard, lost) {
   let first = true;
   channel.hear("events", {

@@ -1,9 +1,9 @@
-// Time: the ruler, and a row a point or group with a strip that says where it is seen, how surely, and where it is pinned.
+// The timeline: the ruler, and one row per point or group, whose strip shows visibility, confidence and pins by frame.
 import { colour } from "./points.js";
 
 const GREY = "#8b929c";
 
-/** A pen for a canvas of its present size, cleared. */
+/** Clear a canvas and fit it to its current size; returns its 2D context and that size. */
 function cleared(canvas) {
   const { clientWidth: width, clientHeight: height } = canvas;
   [canvas.width, canvas.height] = [Math.round(width * devicePixelRatio), Math.round(height * devicePixelRatio)];
@@ -14,7 +14,7 @@ function cleared(canvas) {
 
 const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
 
-/** The point whose colour stands for all. */
+/** The point whose colour represents all. */
 const typical = (points) => points[points.length >> 1];
 
 export class Sheet {
@@ -27,7 +27,7 @@ export class Sheet {
     this.#scrubs(this.ruler, () => {});
   }
 
-  /** Draw everything anew. */
+  /** Redraw everything. */
   draw() {
     this.#drawRuler();
     this.list.style.setProperty("--at", (this.player.frame + 0.5) / this.player.count);
@@ -51,14 +51,14 @@ export class Sheet {
     row?.item.scrollIntoView({ block: "nearest" });
   }
 
-  /** Let the user type another name for the selection. */
+  /** Let the user rename the selection. */
   rename() {
     const row = [...this.#rows.values()].findLast((one) => "selected" in one.item.dataset);
     if (row) this.#edit(row);
     else this.say("select a point first: Up, Down");
   }
 
-  /** Points that stand alone, groups, and below its group a member that is selected alone. */
+  /** Rows for ungrouped points, for groups, and for a member selected alone, below its group. */
   #wantedRows() {
     const groups = new Map(), wanted = [];
     for (const point of this.points.list) {
@@ -108,7 +108,7 @@ export class Sheet {
     row.name.setAttribute("aria-pressed", chosen);
     const drawn = [this.answers.revision, this.sure(), row.strip.clientWidth, ink("--text"), ...points];
     if (row.drawn?.length === drawn.length && drawn.every((part, i) => part === row.drawn[i])) return;
-    row.drawn = drawn; // what the strip depends on: the frame that is shown is not among it
+    row.drawn = drawn; // all that the strip depends on; the current frame is not part of it
     this.#drawStrip(row, points);
   }
 
@@ -127,7 +127,7 @@ export class Sheet {
       trust += confidence / count;
       pen.globalAlpha = share ? 0.35 + 0.65 * share : 0.55;
       pen.fillStyle = confidence < sure ? GREY : paint;
-      const high = share ? Math.max(3, full * confidence) : 2; // hidden: a thin line
+      const high = share ? Math.max(3, full * confidence) : 2; // occluded: a thin line
       pen.fillRect(t * cell, share ? height - 3 - high : middle - 1, cell - gap, high);
     }
     pen.globalAlpha = 1;
@@ -137,7 +137,7 @@ export class Sheet {
       ? `seen ${percent(seen)} of the clip, mean confidence ${percent(trust)}` : "no answer yet";
   }
 
-  /** A ring where the point was placed, a diamond where it is pinned. */
+  /** Draw a dot at the frame where the point was placed, a diamond where it is pinned. */
   #drawHands(pen, point, cell, middle) {
     [pen.fillStyle, pen.strokeStyle, pen.lineWidth] = [ink("--text"), ink("--panel"), 1.5];
     for (const [t, isPin] of [[point.t, false], ...point.pins.map((pin) => [pin[0], true])]) {
@@ -161,7 +161,7 @@ export class Sheet {
       if (!open) return;
       open = false;
       input.replaceWith(row.name);
-      before.focus(); // so that the keys go on where they were
+      before.focus(); // so that keys go to the same element as before
       const name = input.value.trim();
       if (keep && name && name !== row.title) this.points.rename(new Set(row.points.map((point) => point.id)), name, row.isGroup);
     };

@@ -1,20 +1,20 @@
-// The picture: a frame, the points and trails over it, and which part of it is looked at.
+// The image: a frame, the points and trails over it, and the part of it in view.
 import { colour, handPlace } from "./points.js";
 
 const GREY = "#9aa0a6";
 const EDGE = "#000a";
 const MARGIN = 8; // css px around the whole frame
-const MOST_ZOOM = 64; // css px a pixel
-const GRAB = 11; // css px around a point
-const MANY = 300; // points from which they are drawn smaller
+const MOST_ZOOM = 64; // css px per pixel of the video
+const GRAB = 11; // css px: radius within which a click hits a point
+const MANY = 300; // above this number, points are drawn smaller
 
 export class Stage {
-  scale = 1; // css px a pixel of the video
-  left = 0; // css px of the frame's corner
+  scale = 1; // css px per pixel of the video
+  left = 0; // of the frame's corner, css px
   top = 0;
-  cross = null; // {x, y}: the keyboard's place in the frame
-  box = null; // {x0, y0, x1, y1} being dragged
-  #whole = true; // as long as nobody has zoomed
+  cross = null; // {x, y}: the crosshair's position in the frame
+  box = null; // {x0, y0, x1, y1} while it is being dragged
+  #whole = true; // whether the whole frame is in view: until the user zooms or pans
 
   /**
    * @param {HTMLCanvasElement} canvas
@@ -28,7 +28,7 @@ export class Stage {
     this.cross = { x: Math.round(width / 2), y: Math.round(height / 2) };
   }
 
-  // --- which part is seen -----------------------------------------------------------------------------------------
+  // --- the part in view -------------------------------------------------------------------------------------------
   resize() {
     const { clientWidth, clientHeight } = this.canvas;
     this.canvas.width = Math.round(clientWidth * devicePixelRatio);
@@ -45,7 +45,7 @@ export class Stage {
     this.#whole = true;
   }
 
-  /** Zoom about a place of the canvas in css px; the crosshair where none is given. */
+  /** Zoom about a position on the canvas in css px; about the crosshair if none is given. */
   zoom(factor, at = this.toCanvas(this.cross)) {
     const scale = Math.max(0.02, Math.min(MOST_ZOOM, this.scale * factor));
     this.left = at.x - ((at.x - this.left) * scale) / this.scale;
@@ -63,7 +63,7 @@ export class Stage {
   /** Centres of pixels are at integers: pixel 0 reaches from -0.5 to 0.5. */
   toCanvas({ x, y }) { return { x: this.left + (x + 0.5) * this.scale, y: this.top + (y + 0.5) * this.scale }; }
 
-  /** The place in the frame, inside it. */
+  /** The position in the frame, clamped to it. */
   toFrame(canvasX, canvasY) {
     return this.inside({ x: (canvasX - this.left) / this.scale - 0.5, y: (canvasY - this.top) / this.scale - 0.5 });
   }
@@ -78,7 +78,7 @@ export class Stage {
     return x >= 0 && y >= 0 && x <= this.size[0] && y <= this.size[1];
   }
 
-  /** Move the crosshair, and the picture after it where it would leave. */
+  /** Move the crosshair; pan if it would leave the view. */
   moveCross(place) {
     this.cross = this.inside(place);
     const { x, y } = this.toCanvas(this.cross);
@@ -87,7 +87,7 @@ export class Stage {
     if (away(x, clientWidth) || away(y, clientHeight)) this.pan(away(x, clientWidth), away(y, clientHeight));
   }
 
-  /** The point that is drawn at a place of the canvas, or undefined; the nearest. */
+  /** The nearest point drawn at a position on the canvas, or undefined. */
   pointAt(canvasX, canvasY, scene) {
     let found, best = GRAB;
     for (const point of scene.points) {
@@ -134,7 +134,7 @@ export class Stage {
       const at = answers.at(point, t), to = this.toCanvas(at);
       const hidden = !(at.visible && before.visible), unsure = Math.min(at.confidence, before.confidence) < sure;
       const next = `${hidden}${unsure}`;
-      if (next !== style) { // as few strokes as there are kinds of pieces
+      if (next !== style) { // one stroke per run of segments of one style
         pen.stroke();
         pen.beginPath();
         pen.moveTo(from.x, from.y);

@@ -1,4 +1,4 @@
-// What the page says: of the server's state, of the work in the background, and of what the user has just done.
+// The page's messages: the state of the server, the work in the background, and the user's latest action.
 import { byId } from "./elements.js";
 
 const STATES = {
@@ -10,16 +10,16 @@ const STATES = {
 };
 const PHASES = { failed: "failed", busy: "in use", kept: "kept", stopped: "stopped" };
 
-/** A line at the foot of the page; screen readers read it. */
+/** Show a line at the foot of the page; screen readers read it. */
 export function say(text, bad = false) {
   byId("message").textContent = byId("message").title = text;
   byId("message").classList.toggle("bad", bad);
 }
 
-/** What went wrong, and what to do. */
+/** Show what went wrong, and what to do about it. */
 export const complain = (error) => say(error.hint ? `${error.message}: ${error.hint}` : error.message, true);
 
-/** The badge, the bar and the text beside it. */
+/** Update the badge, the progress bar and the text beside it. */
 export function showState(state, snapshot) {
   const [text, title] = STATES[state] ?? ["damaged", snapshot.damage];
   Object.assign(byId("state"), { textContent: text, title });

@@ -1,13 +1,13 @@
-// What a click, a drag and a stroke on the picture do, and what the same tools do from the keyboard.
+// What a click, a drag or a brush stroke on the image does, and the same tools from the keyboard.
 import { handPlace, placed, unpinned } from "./points.js";
 
-const DRAG = 3; // css px that make a drag of a click
+const DRAG = 3; // css px from which a click is a drag
 
 export class Tools {
-  name = "point"; // or grid, mask; look where nothing can be placed
+  name = "point"; // or grid, mask; look if nothing can be placed
   crossed = false; // whether the crosshair is in use
-  mask = null; // an OffscreenCanvas of the clip's size, while something is painted
-  #hold = null; // what the pointer does between down and up
+  mask = null; // an OffscreenCanvas of the clip's size, while an area is painted
+  #hold = null; // the pointer's action between down and up
   #stroke = false; // whether the keyboard's brush is down
 
   /** @param {{clip, stage, points, answers, player, scene: () => object, redraw: () => void, say: (text: string) => void, options: () => object}} page */
@@ -26,7 +26,7 @@ export class Tools {
     }, { passive: false });
   }
 
-  /** Whether a button is held over the picture. */
+  /** Whether a button pressed on the image is still held. */
   get busy() { return this.#hold !== null; }
 
   choose(name) {
@@ -35,7 +35,7 @@ export class Tools {
   }
 
   cancel() {
-    if (this.#hold?.before) this.points.replace(this.#hold.start, true); // as before the drag
+    if (this.#hold?.before) this.points.replace(this.#hold.start, true); // back to its state before the drag
     [this.#hold, this.#stroke, this.mask, this.stage.box] = [null, false, null, null];
     this.redraw();
   }
@@ -102,13 +102,13 @@ export class Tools {
     this.redraw();
   }
 
-  // --- what both do -----------------------------------------------------------------------------------------------
+  // --- shared by pointer and keyboard -----------------------------------------------------------------------------
   #place({ x, y }) {
     const [point] = this.#add([{ t: this.player.frame, x, y }]);
     if (point) this.say(`${point.name} placed at ${x}, ${y} in frame ${point.t}`);
   }
 
-  /** Add points, or say why not. */
+  /** Add points, or show why they cannot be added. */
   #add(places, group) {
     try {
       return this.points.add(places, group);
@@ -118,10 +118,10 @@ export class Tools {
     }
   }
 
-  /** Put a point by hand in the frame that is shown. */
+  /** Set the position of a point by hand in the current frame. */
   #put(id, { x, y }, passing = false) {
     const point = this.points.list.find((one) => one.id === id), t = this.player.frame;
-    if (!point) return void this.cancel(); // another page took it away meanwhile
+    if (!point) return void this.cancel(); // another page has deleted it meanwhile
     const changed = placed(point, t, x, y);
     this.points.replace(changed, passing);
     return changed;
@@ -148,7 +148,7 @@ export class Tools {
     this.#addGroup("grid", places);
   }
 
-  /** Points on the lattice inside what is painted. */
+  /** Place points on a lattice inside the painted area. */
   fillMask() {
     if (!this.mask) return void this.say("paint over something first");
     const [width, height] = this.stage.size, step = Math.max(1, this.options().spacing);
@@ -192,7 +192,7 @@ export class Tools {
     this.redraw();
   }
 
-  /** Enter: a point, a corner of a grid, the brush down or up. */
+  /** Handle Enter: place a point, set a corner of a grid, lower or lift the brush. */
   enter() {
     const { x, y } = this.stage.cross;
     this.crossed = true;
@@ -217,7 +217,7 @@ export class Tools {
     return void this.#told(this.#put([...this.points.selected][0], this.stage.cross));
   }
 
-  /** Take the selected points' pins in this frame away. */
+  /** Remove the pins of the selected points in this frame. */
   unpin() {
     const t = this.player.frame, pinned = this.points.chosen.filter((point) => point.t !== t && handPlace(point, t));
     if (!pinned.length) return void this.say(`the selection has no pin in frame ${t}`);

@@ -1,10 +1,11 @@
-"""How fast a cell moves: from a TIFF stack to micrometres a second, and to napari and TrackMate.
+"""Measure the speed of a cell: from a TIFF stack to micrometres per second, and to napari and TrackMate.
 
     python examples/cell_speed.py stack.tif cell.png@0 cell --um-per-px 0.325 --fps 0.5
 
-The mask marks the cell in one frame. The rate is that of the stack's metadata (ImageJ's or OME's), or --fps. `cell.csv`
-has a row a frame, of the marked points that are seen: their number, their middle in um, and their speed in um/s, the
-median over the points, as few may slip; `cell-napari.csv` and `cell.xml` (TrackMate) have every point, in um.
+The mask marks the cell in one frame. The frame rate is that of the stack's metadata (ImageJ's or OME's), or --fps.
+`cell.csv` has one row per frame, over the marked points that are visible: their number, their median position in um,
+and their speed in um/s, from their median velocity, because a few points may slip. `cell-napari.csv` and `cell.xml`
+(TrackMate) have every visible point, in um.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from omnitrack import Tracks
 
 
 def speeds(tracks: Tracks, um_per_px: float) -> NDArray[np.float64]:
-    """(T,) um/s between the frames before and after, of the points seen in both; NaN without any."""
+    """Return (T,) um/s between the previous and the next frame, over points visible in both; NaN without any."""
     last = np.minimum(np.arange(1, len(tracks.frames) + 1), len(tracks.frames) - 1)
     first = np.maximum(np.arange(-1, len(tracks.frames) - 1), 0)
     moved = (tracks.tracks[:, last] - tracks.tracks[:, first]).astype(np.float64) * um_per_px

@@ -1,7 +1,8 @@
-"""A flow estimator of your own in its full form: it sees the whole clip, works in batches and says how sure it is.
+"""A custom flow estimator in its full form: it has the whole clip, works in batches and returns a confidence.
 
-The example is phase correlation: the shift, in whole pixels, that turns one patch's spectrum into another's. Each frame
-is transformed once, however many pairs it is in. Put the class into a package of yours; its pyproject.toml:
+The example is phase correlation: the shift, in whole pixels, that turns the spectrum of one patch into that of another.
+Each frame is transformed once, however many pairs it is in. Put the class into a package of your own; its
+pyproject.toml:
 
     [project]
     name = "omnitrack-phase"
@@ -11,7 +12,7 @@ is transformed once, however many pairs it is in. Put the class into a package o
     [project.entry-points."omnitrack.flow_estimators"]
     phase = "custom_clip_estimator:PhaseEstimator"
 
-After `pip install`, `omnitrack flow PROJECT --estimator phase` finds it. As a script it finds a motion that is known:
+After `pip install`, `omnitrack flow PROJECT --estimator phase` finds it. As a script it estimates a known motion:
 
     python examples/custom_clip_estimator.py
 """
@@ -27,20 +28,20 @@ from numpy.typing import NDArray
 
 from omnitrack import Clip, FlowEstimate, FlowSettings, synthetic
 
-SIDE, STEP, MARGIN = 32, 16, 8  # of a patch, from one to the next, and beyond the frame's edge, in pixels
+SIDE, STEP, MARGIN = 32, 16, 8  # pixels: patch side, distance between patches, padding of the frame
 
 
 class PhaseEstimator:
     """omnitrack calls the class with its flow settings, then `open` with the clip, then `estimate_pairs`."""
 
-    batch_pairs = 8  # about so many pairs (source, target) of frame indices are handed over at once
-    concurrent = False  # ... and from one thread only
+    batch_pairs = 8  # preferred number of pairs (source, target) of frame indices per call
+    concurrent = False  # only one thread calls it at a time
 
     def __init__(self, settings: FlowSettings) -> None:
         self.window = np.outer(np.hanning(SIDE), np.hanning(SIDE))
 
     def open(self, clip: Clip) -> PhaseEstimator:
-        """Load weights here (to `clip.device`); raise an OmnitrackError where that fails."""
+        """Load weights here (to `clip.device`); raise an OmnitrackError if that fails."""
         self.clip = clip
         self.spectra = lru_cache(maxsize=16)(self._spectra)  # each frame is encoded once
         return self
@@ -53,7 +54,7 @@ class PhaseEstimator:
     def estimate_pairs(
         self, pairs: Sequence[tuple[int, int]], initial: Sequence[NDArray[np.float32] | None]
     ) -> list[FlowEstimate]:
-        """Of each pair the flow (H, W, 2) in pixels, finite, and a confidence (H, W) from 0 to 1, or None."""
+        """Return for each pair the flow (H, W, 2) in pixels, finite, and a confidence (H, W) from 0 to 1, or None."""
         found = []
         for source, target in pairs:
             cross = self.spectra(target) * self.spectra(source).conj()

@@ -1,11 +1,11 @@
-"""A flow estimator of your own, by name on the command line: OpenCV's Farneback flow as the example.
+"""A custom flow estimator, selected by name on the command line: OpenCV's Farneback flow as the example.
 
-Put the class into a package of yours and offer it in the package's pyproject.toml:
+Put the class into a package of your own and register it in the package's pyproject.toml:
 
     [project.entry-points."omnitrack.flow_estimators"]
     farneback = "custom_flow_estimator:FarnebackEstimator"
 
-After `pip install`, `omnitrack flow PROJECT --estimator farneback` finds it. This file run as a script compares it
+After `pip install`, `omnitrack flow PROJECT --estimator farneback` finds it. Run as a script, this file compares it
 with the built-in estimator on a scene whose flow is known:
 
     python examples/custom_flow_estimator.py
@@ -23,8 +23,8 @@ from omnitrack import FlowEstimator, FlowSettings, get_estimator, synthetic
 class FarnebackEstimator:
     """Polynomial expansion (Farneback 2003). omnitrack calls the class with its flow settings, then `estimate`.
 
-    `estimate` runs in several threads at once: keep what it needs in local variables. The same frames must give the
-    same flow, and every value must be finite.
+    `estimate` runs in several threads at once: keep its state in local variables. The same frames must give the same
+    flow, and every value must be finite.
     """
 
     def __init__(self, settings: FlowSettings, window_px: int = 15) -> None:
@@ -33,7 +33,7 @@ class FarnebackEstimator:
     def estimate(
         self, source: NDArray[np.uint8], target: NDArray[np.uint8], initial: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
-        """The flow (H, W, 2) that takes pixel p of `source` to p + flow[p] in `target`; frames are (H, W, 3) RGB."""
+        """Return the flow (H, W, 2) that takes pixel p of `source` to p + flow[p] in `target`; frames (H, W, 3) RGB."""
         first, second = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (source, target))
         flow = np.zeros((*source.shape[:2], 2), np.float32) if initial is None else initial.copy()
         flags = 0 if initial is None else cv2.OPTFLOW_USE_INITIAL_FLOW

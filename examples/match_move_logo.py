@@ -1,15 +1,15 @@
-"""Put a logo on a moving surface, in Nuke, After Effects and Blender: its four corners, tracked and exported.
+"""Put a logo on a moving surface in Nuke, After Effects or Blender: track its four corners and export them.
 
     python examples/match_move_logo.py my-project shot 100,80@0 220,84@0 218,160@0 98,158@0 --first-frame 1001
 
 The corners are pixels X,Y of frame T. The project must be fitted (`omnitrack run clip.mp4`, or step by step).
 
-shot.nk    Nuke: a CornerPin2D; paste it under the logo, drawn over the whole reference frame
+shot.nk    Nuke: a CornerPin2D; paste it below the logo, drawn in a full-frame layer over the reference frame
 shot.jsx   After Effects: four named nulls; File > Scripts > Run Script File, then pin a Corner Pin effect to them
-shot.py    Blender: four markers of the open movie clip; run it in the text editor, then make a plane track of them
+shot.py    Blender: four markers of the open movie clip; run it in the text editor, then make a plane track from them
 
 Frames in which a corner is hidden are left out of the corner pin, disabled in Blender, and have opacity 0 in After
-Effects. Where (0, 0) is, and which way y goes, is each program's own; nothing is to be converted.
+Effects. Each file uses the origin and y direction of its program; nothing needs converting.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""TAP-Vid numbers of a tracker of your own: Lucas-Kanade as the example, beside omnitrack's if you like.
+"""Compute the TAP-Vid scores of your own tracker, with Lucas-Kanade as the example, optionally beside omnitrack's.
 
     python examples/score_your_tracker.py tapvid_davis.pkl saved
     omnitrack eval tapvid_davis.pkl --query-mode first --predictions lucas-kanade=saved --method cadex
 
-Put your tracker in the place of `track`. Every video's answers go to saved/VIDEO.npz: `tracks` (N, T, 2) pixels (x, y),
+Replace `track` with your tracker. The answers for each video go to saved/VIDEO.npz: `tracks` (N, T, 2) pixels (x, y),
 centres at integers, `visible` (N, T), `queries` (N, 3) rows (t, x, y), and `size` (width, height) of its frames.
 """
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 
 def track(frames: list[NDArray[np.uint8]], query: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
-    """(T, 2) places and (T,) visibility of one query (t, x, y), from frame to frame, both ways."""
+    """Track one query (t, x, y) frame by frame in both directions; return positions (T, 2) and visibility (T,)."""
     start = int(query[0])
     places, seen = np.tile(query[1:].astype(np.float32), (len(frames), 1)), np.zeros(len(frames), bool)
     seen[start] = True

@@ -2,7 +2,7 @@
 
     python examples/track_points.py clip.mp4 tracks.npz 320,180@0 100.5,64@12
 
-A query is X,Y@T: pixel (x, y) of the video, centres at integers, in frame T. The answer is a `Tracks`: `tracks`
+A query is X,Y@T: pixel (x, y) of the video, centres at integers, in frame T. The result is a `Tracks`: `tracks`
 (N, T, 2) pixels of the video and `visible`, `confidence` and `depth` (N, T), saved under these names.
 """
 
@@ -25,12 +25,12 @@ class Announce(Progress):
 
 
 def track(video: Path, root: Path, points: list[str], settings: Mapping[str, object], device: str = "auto") -> Tracks:
-    """Tracks of `points` (texts X,Y@T) through `video`; the project directory `root` keeps what was computed."""
+    """Track `points` (texts X,Y@T) through `video`; the project directory `root` keeps what was computed."""
     if not root.exists():
         omnitrack.init(video, root, settings)
     clip = omnitrack.open(root, settings, device, progress=Announce())
-    queries = clip.queries(points)  # before the long work, so that a typing error shows at once
-    clip.flow()  # skips the pairs that are there
+    queries = clip.queries(points)  # before the long work, so that a typo shows at once
+    clip.flow()  # skips pairs that exist
     clip.filter()
     clip.fit()
     return clip.query(queries)

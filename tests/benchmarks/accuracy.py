@@ -1,13 +1,14 @@
-"""How accurate are the trackers, experiment by experiment? Unattended, resumed where it was stopped.
+"""How accurate is the fit, compared with what it was fitted to? Runs unattended and resumes where it stopped.
 
     python tests/benchmarks/accuracy.py tapvid_davis.pkl --work work [--only NAME] [--weights DIRECTORY] [--jobs N]
         [--json FILE]
 
-Runs the experiments of `accuracy/experiments.toml`, each a call of `omnitrack eval` or several, with different seeds or
-numbers of steps, and writes what came out as `accuracy/NAME.md`: metrics per clip and their mean, seconds, memory,
-settings, commit. Where the steps differ it draws accuracy over time as `accuracy/NAME.png` (needs matplotlib). The
-projects stay under WORK: those of the same flow are shared, and results that are there already are not made again.
-With `--jobs` several clips run at once, each in a process of its own with its share of the cores.
+Runs the experiments of `accuracy/experiments.toml`, each as one or several calls of `omnitrack eval` with different
+seeds, numbers of steps or settings, and writes the results to `accuracy/NAME.md`: metrics per clip and their mean,
+seconds, memory, settings, commit. If the number of steps varies, it also draws accuracy over time as
+`accuracy/NAME.png` (needs matplotlib). The projects stay under WORK: experiments with the same flow share them, and
+existing results are not computed again. With `--jobs`, several clips run at once, each in its own process with its
+share of the cores.
 """
 
 from __future__ import annotations
@@ -41,16 +42,16 @@ class Experiment:
     """A table of experiments.toml.
 
     Attributes:
-        name: Of the table, and of the files written.
-        question: What it is to find out: a sentence.
+        name: Name of the table and of the files written.
+        question: The question that it answers: one sentence.
         methods: Rows of the results.
-        projects: Folder under WORK; experiments with the same flow name the same one.
-        resolution: As `omnitrack eval` takes it.
-        videos: Names; all where empty.
-        preset: Of the settings; the defaults where empty.
-        settings: KEY=VALUE, with {weights} for the directory of weights.
-        variants: KEY=VALUE, or several with spaces between; one run each, after one without any.
-        steps: Numbers of steps, one run each; the preset's where empty.
+        projects: Folder under WORK; experiments with the same flow share it.
+        resolution: In the form of `omnitrack eval`.
+        videos: Names; empty: all.
+        preset: Preset of the settings; empty: the defaults.
+        settings: KEY=VALUE, in which {weights} stands for the directory of weights.
+        variants: KEY=VALUE, or several separated by spaces; one run each, after a run without any.
+        steps: Numbers of steps, one run each; empty: the preset's.
         seeds: One run each.
     """
 
@@ -67,7 +68,7 @@ class Experiment:
     seeds: tuple[int, ...] = (0,)
 
     def runs(self) -> list[tuple[str, list[str]]]:
-        """Label and arguments of every call of `omnitrack eval`; those after the first leave the baselines out."""
+        """Return the label and arguments of every call of `omnitrack eval`; only the first includes the baselines."""
         found: list[tuple[str, list[str]]] = []
         for steps, seed, variant in product(self.steps or (None,), self.seeds, ("", *self.variants)):
             label = [f"{steps} steps"] if len(self.steps) > 1 else []
@@ -85,7 +86,7 @@ class Experiment:
 
 
 def read_experiments(path: Path, weights: Path) -> list[Experiment]:
-    """The experiments of a file, lists as tuples and {weights} filled in."""
+    """Read the experiments of a file, with lists as tuples and {weights} filled in."""
     tables = read_toml(path)
     experiments = []
     for name, table in tables.items():
@@ -98,7 +99,7 @@ def read_experiments(path: Path, weights: Path) -> list[Experiment]:
 
 
 def run(experiment: Experiment, dataset: Path, work: Path, jobs: int = 1) -> list[dict[str, Any]]:
-    """Results of every run of an experiment, from WORK where they are there already; `jobs` clips at once."""
+    """Return the results of every run of an experiment, from WORK if they exist there; `jobs` clips run at once."""
     records = []
     for number, (label, words) in enumerate(experiment.runs()):
         done = work / "results" / f"{experiment.name}-{number}.json"
@@ -113,7 +114,7 @@ def run(experiment: Experiment, dataset: Path, work: Path, jobs: int = 1) -> lis
 
 
 def _evaluate(words: list[str], videos: tuple[str, ...], dataset: Path, projects: Path, jobs: int) -> dict[str, Any]:
-    """Results of one run, and what it took. Clips that run at once are put together by a run that finds them done."""
+    """Return the results and cost of one run; after concurrent clips, a final call combines their finished results."""
     at_start, start = commit(), datetime.now(timezone.utc)
     command = [sys.executable, "-m", "omnitrack", "eval", str(dataset), *words, "--work", str(projects), "-q"]
     print(f"{start:%H:%M} {shlex.join(command)}", flush=True)
@@ -138,7 +139,7 @@ def _evaluate(words: list[str], videos: tuple[str, ...], dataset: Path, projects
 
 
 def _run_alone(command: list[str], threads: int = 0) -> float:
-    """Run a command to its end, with so many threads of torch or as many as it likes; the most memory it had, in GB."""
+    """Run a command to its end and return its peak memory in GB; `threads` limits torch's threads (0: no limit)."""
     process = subprocess.Popen(command, env={**os.environ, **({"OMP_NUM_THREADS": str(threads)} if threads else {})})
     _, status, usage = os.wait4(process.pid, 0)
     if status:
@@ -147,7 +148,7 @@ def _run_alone(command: list[str], threads: int = 0) -> float:
 
 
 def report(experiment: Experiment, records: list[dict[str, Any]], weights: Path) -> str:
-    """The experiment as markdown."""
+    """Return the experiment as Markdown."""
     first = records[0]
     shown = " ".join(first["arguments"]).replace(str(weights), "WEIGHTS")
     lines = [
@@ -187,7 +188,7 @@ def _row(label: str, method: str, video: str, values: Mapping[str, Any], time: f
 
 
 def _spread(records: list[dict[str, Any]]) -> Iterable[str]:
-    """Mean and standard deviation over the seeds, per method and video."""
+    """Yield a table of mean and standard deviation over the seeds, per method and video."""
     yield f"| method | video | {' | '.join(COLUMNS.values())} |"
     yield f"|---|---|{'---:|' * len(COLUMNS)}"
     for method in records[-1]["results"]["methods"]:
@@ -201,12 +202,12 @@ def _spread(records: list[dict[str, Any]]) -> Iterable[str]:
 
 
 def seconds(values: Mapping[str, Any]) -> float:
-    """Of all stages of a video."""
+    """Return the seconds of all stages of a video."""
     return float(sum(values["seconds"].values()))
 
 
 def draw(experiment: Experiment, records: list[dict[str, Any]], path: Path) -> None:
-    """Accuracy over seconds of the fit, a line per method and video, and their mean."""
+    """Draw accuracy over seconds of the fit: one line per method and video, and the mean per method."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -238,7 +239,7 @@ def draw(experiment: Experiment, records: list[dict[str, Any]], path: Path) -> N
 
 
 def rows_of(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row per run, method and video, with what each run was measured with."""
+    """Return one row per run, method and video, with the circumstances of each run."""
     rows = []
     for record in records:
         about = {key: record.get(key) for key in ("arguments", "commit", "date", "machine", "jobs", "peak_gb")}

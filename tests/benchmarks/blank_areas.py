@@ -1,16 +1,18 @@
-"""Do places without texture move with what they belong to, and does their confidence say what is known?
+"""Do textureless places move with the object they belong to?
 
     python tests/benchmarks/blank_areas.py --work work/blank [--clip cup.mp4] [--end 24] [--max-size 320]
         [--only NAME] [--set K=V] [--eye FILE] [--json FILE]
 
-Up to three clips: `--clip`, a hand-held view of a plain wall (`cup.mp4` of OpenCV's samples), and two synthetic ones
-with exact truth, noise and flickering light: a blank wall with a few marks behind a textured ball, and a blank plate in
-front of a textured ground. On a grid of the first frame's places without texture: how far tracks slide off, median and
-90 % in pixels of the video, by the stored flow straight from the first frame, by chains, by the field alone and fused;
-and the mean confidence of the fused tracks beside the share that is rightly visible within 4 px at 256 x 256.
+Up to three clips: `--clip`, a hand-held view of a plain wall (`cup.mp4` of OpenCV's samples), and two synthetic clips
+with exact ground truth, noise and flickering light: a blank wall with a few marks behind a textured ball, and a blank
+plate in front of a textured ground. Tracks start on a grid of the textureless places of the first frame. The table
+shows how far they slide, as median and 90 % in pixels of the video: with the stored flow straight from the first frame,
+with chains, with the field alone and fused. It also compares the mean confidence of the fused tracks with their share
+of positions that are visible, called visible, and within 4 px at 256 x 256.
 
-The truth of the hand-held view is the camera's motion: corners on the wall, found again in each frame, that RANSAC fits
-by a similarity. It owes nothing to omnitrack; `--eye` writes frames held still by it, to be looked at.
+The ground truth of the hand-held view is the camera's motion: similarities that RANSAC fits to corners on the wall,
+which are found again in each frame. It is independent of omnitrack; `--eye` writes frames stabilised by it, for visual
+inspection.
 """
 
 from __future__ import annotations
@@ -44,11 +46,11 @@ from omnitrack.synthetic.shapes import Ellipse, Plane, Polygon
 from omnitrack.synthetic.texture import Canvas, mottled, paint
 from omnitrack.units import raster_scale
 
-NEAR_PX = 4.0  # at 256 x 256: a place that is right
+NEAR_PX = 4.0  # at 256 x 256: within it, a position is right
 GRID_PX = 8.0  # at 256 x 256
 CORNERS, LEAST_CORNERS, RANSAC_PX = 400, 12, 1.0
-BORDER_PX = 12  # of the wall, around what is in front of it
-FIXED: dict[str, object] = {"init.max_size": 320, "init.cuts": "none", "fit.steps": 400}  # of settings
+BORDER_PX = 12  # margin of the wall around objects in front of it
+FIXED: dict[str, object] = {"init.max_size": 320, "init.cuts": "none", "fit.steps": 400}  # settings
 TRACKERS = ("flow", "chain", "multigap", "field", "fused")
 COLUMNS: Columns = {
     "clip": "{clip}",
@@ -64,11 +66,11 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Truth:
-    """Where P places of the first frame are in T frames.
+    """Ground-truth positions in T frames of P places of the first frame.
 
     Attributes:
-        pixels: (P, T, 2) of the video.
-        seen: (P, T) bool.
+        pixels: (P, T, 2) pixels of the video.
+        seen: (P, T) bool; whether a place is visible.
     """
 
     pixels: Places
@@ -77,16 +79,16 @@ class Truth:
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip, which of its first frame's places are asked for, and their truth."""
+    """A clip, which places of its first frame are queried, and their ground truth."""
 
     frames: Frames
     asked: Callable[[Places], Bools]
     truth: Callable[[Places], Truth]
 
 
-# --- a wall, hand-held --------------------------------------------------------------------------------------------
+# --- a hand-held view of a wall -----------------------------------------------------------------------------------
 def wall_clip(path: Path, end: int) -> Clip:
-    """A video of a pale wall."""
+    """Read a video of a pale wall."""
     reader, frames = cv2.VideoCapture(str(path)), []
     while len(frames) < end:
         more, frame = reader.read()
@@ -105,7 +107,7 @@ def wall_clip(path: Path, end: int) -> Clip:
 
 
 def on_wall(frame: NDArray[np.uint8]) -> Bools:
-    """Where a frame is pale and grey, its small marks too, and well away from what is not."""
+    """Return a mask of the pale, grey wall, including small marks, at a distance from everything else."""
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * BORDER_PX + 1, 2 * BORDER_PX + 1))
     lab = cv2.cvtColor(cv2.morphologyEx(frame, cv2.MORPH_CLOSE, disc), cv2.COLOR_RGB2LAB).astype(int)
     pale = (lab[..., 0] > 130) & (np.abs(lab[..., 1] - 128) < 12) & (np.abs(lab[..., 2] - 128) < 18)
@@ -113,7 +115,7 @@ def on_wall(frame: NDArray[np.uint8]) -> Bools:
 
 
 def camera_motion(frames: Frames, wall: Bools) -> list[Places]:
-    """Similarities (2, 3) from the first frame to each."""
+    """Estimate the similarities (2, 3) from the first frame to each frame."""
     details = [_detail(frame) for frame in frames]
     corners = cv2.goodFeaturesToTrack(details[0], CORNERS, 0.004, 5, mask=wall.astype(np.uint8), blockSize=7)
     maps = [np.eye(2, 3)]
@@ -132,22 +134,22 @@ def camera_motion(frames: Frames, wall: Bools) -> list[Places]:
 
 
 def _detail(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """What is small, without shading: light changes, marks do not."""
+    """Return the fine detail without shading: the light changes, marks do not."""
     grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
     small = cv2.GaussianBlur(grey, (0, 0), 1) - cv2.GaussianBlur(grey, (0, 0), 6)
     return np.asarray(np.clip(6 * small + 128, 0, 255), np.uint8)
 
 
 def _marked(mask: Bools, places: Places) -> Bools:
-    """The mask (H, W) at places (P, 2); outside of the frame not."""
+    """Return the mask (H, W) at places (P, 2); False outside the frame."""
     x, y = np.rint(places).astype(int).T
     inside = (x >= 0) & (y >= 0) & (x < mask.shape[1]) & (y < mask.shape[0])
     return inside & mask[y.clip(0, len(mask) - 1), x.clip(0, mask.shape[1] - 1)]
 
 
-# --- synthetic ones -----------------------------------------------------------------------------------------------
+# --- synthetic clips ----------------------------------------------------------------------------------------------
 def synthetic_clip(scene: SyntheticScene, name: str, seed: int = 0) -> Clip:
-    """A scene seen by a cheap camera; the places of its layer `name` are asked for."""
+    """Render a scene as seen by a cheap camera; the places of its layer `name` are queried."""
     rng, layer = np.random.default_rng(seed), [layer.name for layer in scene.layers].index(name)
     x = np.linspace(-1, 1, scene.size[0])[None, :, None]
     frames = []
@@ -180,7 +182,7 @@ def wall_scene() -> SyntheticScene:
 
 
 def plate_scene() -> SyntheticScene:
-    """A blank plate goes one way, the textured ground behind it another."""
+    """A blank plate moves one way, the textured ground behind it another."""
     corners = ((-45, -30), (30, -38), (48, 10), (20, 38), (-38, 30))
     blank = paint(-50, -40, 50, 40, lambda x, y: np.repeat((0.7 + 0.0005 * y)[..., None], 3, -1))
     ground = paint(-64, -64, 320, 256, mottled((0.36, 0.5, 0.32), 0.25, np.random.default_rng(3)))
@@ -191,9 +193,9 @@ def plate_scene() -> SyntheticScene:
     return SyntheticScene(DRAWN, 24, layers, lambda t: Similarity(-1.5 * t, -0.5 * t))
 
 
-# --- what is measured ---------------------------------------------------------------------------------------------
+# --- measurements -------------------------------------------------------------------------------------------------
 def measure(name: str, clip: Clip, settings: Settings, root: Path) -> Iterator[dict[str, object]]:
-    """A row of the table."""
+    """Yield the row of a clip."""
     project, frame = fitted_project(clip.frames, settings, root), clip.frames[0]
     size = frame.shape[1::-1]
     places = pixel_grid(size, max(1, round(GRID_PX * raster_scale(size))))
@@ -215,7 +217,7 @@ def measure(name: str, clip: Clip, settings: Settings, root: Path) -> Iterator[d
 
 
 def track(project: Project, settings: Settings, pixels: NDArray[np.float32]) -> tuple[dict[str, Places], Places, Bools]:
-    """Tracks of working pixels (P, 2) of the first frame by every tracker; confidence and visibility of the fused."""
+    """Track working pixels (P, 2) of the first frame with every tracker, with the fused confidence and visibility."""
     frames, anchors = project.num_frames, Anchors.of(0, pixels)
     queries = np.column_stack([np.zeros(len(pixels)), pixels])
     with FlowStore(project) as flows:
@@ -235,7 +237,7 @@ def track(project: Project, settings: Settings, pixels: NDArray[np.float32]) -> 
 
 
 def fitted_project(frames: Frames, settings: Settings, root: Path) -> Project:
-    """The clip as a project with a fit; what is there already is kept."""
+    """Return the clip as a project with a fit; existing products are kept."""
     if not root.exists():
         init_from_frames(frames, root, settings, 24.0, root.name)
     project = Project(root)
@@ -244,7 +246,7 @@ def fitted_project(frames: Frames, settings: Settings, root: Path) -> Project:
 
 
 def show_still(clip: Clip, maps_of: list[Places], path: Path) -> None:
-    """Detail of some frames, held still by the camera's motion, one under the other."""
+    """Write the fine detail of some frames, stabilised by the camera's motion, one below the other."""
     rows = []
     for t in np.linspace(0, len(clip.frames) - 1, 4).astype(int):
         size = clip.frames[t].shape[1::-1]

@@ -1,9 +1,9 @@
-"""A logo carried through a clip by the exported STMap alone, with OpenCV's remap: pictures to look at.
+"""A logo carried through a clip by the exported STMap alone, with OpenCV's remap, for visual inspection.
 
     omnitrack run shared/data/clips/cup.mp4 cup --end 24
     python tests/benchmarks/carried_logo.py cup 0 logo.png --at 325,290 --width 76
 
-Needs OpenEXR. `logo.png` gets six frames of the clip side by side, the logo drawn on the reference frame.
+Needs OpenEXR. `logo.png` shows six frames of the clip in two rows; the logo is drawn on the reference frame.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SHOWN = 6
 
 
 def logo(size: tuple[int, int], at: tuple[int, int], width: int) -> NDArray[np.float32]:
-    """(H, W, 4) a word in a frame, premultiplied."""
+    """Draw a word in a box: (H, W, 4), premultiplied."""
     layer = np.zeros((size[1], size[0], 4), np.uint8)
     x, y, height = at[0], at[1], width * 2 // 5
     blue, white = (26, 77, 255, 255), (255, 255, 255, 255)
@@ -34,7 +34,7 @@ def logo(size: tuple[int, int], at: tuple[int, int], width: int) -> NDArray[np.f
 
 
 def warped(layer: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
-    """The layer fetched where the red and green of an STMap say, as much as its alpha lets through."""
+    """Warp the layer by the red and green channels of an STMap, and multiply it by the alpha channel."""
     import OpenEXR
 
     with OpenEXR.File(str(path), separate_channels=True) as file:

@@ -1,8 +1,8 @@
-"""What the benchmarks share: words of their command lines, the videos they judge, their tables, and `--json FILE`.
+"""Shared by the benchmarks: options of their command lines, choice of videos, tables, and `--json FILE`.
 
-A script prints its tables as Markdown while it measures. With `--json FILE` it also writes the same rows, not rounded,
-beside what they were measured with: command, commit, date, machine and versions. Nothing large is imported at the top,
-because the processes that `long_clip.py` starts inherit the peak of its memory.
+A script prints its tables as Markdown while it measures. With `--json FILE` it also writes the same rows, unrounded,
+with their circumstances: command, commit, date, machine and versions. No large imports at the top: the processes that
+`long_clip.py` starts inherit the peak of its memory.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ if TYPE_CHECKING:
     from omnitrack.settings import Settings
 
 FOLDER = Path(__file__).parent
-STAGES = ("init", "flow", "filter", "fit", "query")  # of a clip
+STAGES = ("init", "flow", "filter", "fit", "query")  # of a clip, in order
 TableRow = Mapping[str, Any]
-Show = str | Callable[[TableRow], str]  # a format string of a row's values, or a function of the row
+Show = str | Callable[[TableRow], str]  # a format string for a row's values, or a function of the row
 Columns = Mapping[str, Show]  # by title
 
 
 # --- command lines ----------------------------------------------------------------------------------------------
 def parser_of(text: str | None) -> argparse.ArgumentParser:
-    """A parser that shows a script's docstring as its help and takes `--json FILE`."""
+    """Return a parser that shows a script's docstring as its help and accepts `--json FILE`."""
     parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows and their circumstances")
     return parser
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Let a script take `--set KEY=VALUE`."""
+    """Add the option `--set KEY=VALUE`."""
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting (repeatable)")
 
 
 def add_videos(parser: argparse.ArgumentParser) -> None:
-    """Let a script take a TAP-Vid dataset and `--videos A,B`."""
+    """Add the argument for a TAP-Vid dataset and the option `--videos A,B`."""
     parser.add_argument("dataset", type=Path, help="TAP-Vid pickle or folder")
     parser.add_argument("--videos", metavar="A,B", help="names, separated by commas (all)")
 
@@ -54,17 +54,17 @@ def add_videos(parser: argparse.ArgumentParser) -> None:
 def settings_of(
     arguments: argparse.Namespace, fixed: Mapping[str, object] | None = None, preset: str | None = None
 ) -> Settings:
-    """The settings of a run: `--set` wins over what the script fixes, which wins over the preset."""
+    """Return the settings of a run: `--set` overrides what the script fixes, which overrides the preset."""
     from omnitrack.config import load_settings, parse_assignments
 
     return load_settings(overrides={**(fixed or {}), **parse_assignments(arguments.set)}, preset=preset)
 
 
 def chosen_videos(arguments: argparse.Namespace) -> Iterator[TapvidVideo]:
-    """The videos of the dataset that `--videos` names, one after another; all where it names none.
+    """Yield the videos of the dataset that `--videos` names, one after another; without it, all.
 
     Raises:
-        SystemExit: The dataset cannot be read, or has no such video.
+        SystemExit: The dataset cannot be read, or lacks one of the videos.
     """
     from omnitrack.errors import OmnitrackError
     from omnitrack.evaluation.tapvid import load_tapvid
@@ -79,15 +79,15 @@ def chosen_videos(arguments: argparse.Namespace) -> Iterator[TapvidVideo]:
 def measured_process(
     words: Sequence[str], environment: Mapping[str, str] | None = None, cores: int = 0
 ) -> tuple[float, float]:
-    """Run a program; its seconds on the clock, and its peak of resident memory in MB.
+    """Run a program and return its wall-clock seconds and its peak of resident memory in MB.
 
     Args:
-        words: Its command.
-        environment: None: that of the caller.
-        cores: So many of those that the caller may use; 0: all.
+        words: The command.
+        environment: Environment variables; None: those of the caller.
+        cores: Number of the caller's cores that it may use; 0: all.
 
     Raises:
-        SystemExit: It fails, with what it said.
+        SystemExit: The program fails; the message is its error output.
     """
     begin = time.perf_counter()
     process = subprocess.Popen(
@@ -105,7 +105,7 @@ def measured_process(
 
 # --- pictures ---------------------------------------------------------------------------------------------------
 def aj_over_seconds(axes: Any) -> None:
-    """Make matplotlib's axes those of accuracy over time."""
+    """Set up matplotlib's axes for accuracy over time."""
     from matplotlib import ticker
 
     axes.set(xscale="log", xlabel="seconds of the fit (log), steps beside the points", ylabel="AJ, per cent")
@@ -115,9 +115,9 @@ def aj_over_seconds(axes: Any) -> None:
     axes.grid(alpha=0.3)
 
 
-# --- what a number was measured with ----------------------------------------------------------------------------
+# --- circumstances of a number ----------------------------------------------------------------------------------
 def commit() -> str:
-    """The commit, "-dirty" where the program differs from it; the tables that these scripts write may."""
+    """Return the commit, with "-dirty" if the package differs from it; other files may differ."""
 
     def git(*words: str) -> str:
         found = subprocess.run(["git", "-C", str(FOLDER), *words], capture_output=True, text=True, check=False)
@@ -128,14 +128,14 @@ def commit() -> str:
 
 
 def machine() -> str:
-    """Cores, architecture and torch."""
+    """Return the number of cores, the architecture and the version of torch."""
     import torch
 
     return f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}"
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of what the arithmetic is done with."""
+    """Return the versions of Python and of the numerical libraries."""
     import cv2
     import numpy
     import torch
@@ -146,15 +146,15 @@ def versions() -> dict[str, str]:
 
 # --- results ----------------------------------------------------------------------------------------------------
 class Table:
-    """A table of Markdown whose rows are printed as they are added."""
+    """A Markdown table whose rows are printed as they are added."""
 
     def __init__(self, columns: Columns, rows: list[TableRow], names: int = 1) -> None:
-        """Print the head.
+        """Print the header.
 
         Args:
-            columns: Titles, and how a row is shown under each.
-            rows: Where added rows are kept.
-            names: How many columns, the first ones, are text; the others are aligned as numbers.
+            columns: Titles, and how to show a row under each.
+            rows: List that collects the added rows.
+            names: Number of leading text columns; the others are aligned as numbers.
         """
         self._columns, self._rows = columns, rows
         print(f"| {' | '.join(columns)} |\n|{'---|' * names}{'---:|' * (len(columns) - names)}", flush=True)
@@ -170,18 +170,18 @@ class Report:
     """The results of one run of a script."""
 
     def __init__(self, file: Path | None, **about: object) -> None:
-        """Note what the run begins with.
+        """Record the commit and the start of the run.
 
         Args:
-            file: What `--json` was given; None writes nothing.
-            about: What else the numbers depend on.
+            file: File of `--json`; None: write nothing.
+            about: Anything else that the numbers depend on.
         """
         self._file, self._about = file, about
         self._commit, self._start = commit(), datetime.now(timezone.utc)
         self._tables: dict[str, list[TableRow]] = {}
 
     def table(self, name: str, columns: Columns, names: int = 1) -> Table:
-        """Begin a table, which is printed; see `Table`."""
+        """Begin a printed table; see `Table`."""
         return Table(columns, self._tables.setdefault(name, []), names)
 
     def keep(self, name: str, rows: Iterable[TableRow]) -> None:
@@ -189,7 +189,7 @@ class Report:
         self._tables.setdefault(name, []).extend(rows)
 
     def write(self) -> None:
-        """Write the JSON, if it was asked for."""
+        """Write the JSON file, if requested."""
         if self._file is None:
             return
         found = {
@@ -206,7 +206,7 @@ class Report:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can hold: numbers of numpy as Python's, tuples as lists, and null for what is no number."""
+    """Convert a value for JSON: numpy values to Python's, tuples to lists, and numbers that are not finite to null."""
     if isinstance(value, Mapping):
         return {key: _plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):

@@ -1,10 +1,10 @@
-"""What is the compiled pass through the couplings worth: a step of a fit, and a dense query, beside torch alone?
+"""How much faster is the compiled pass through the couplings than torch alone, for a step of a fit and a dense query?
 
     python tests/benchmarks/compiled_core.py [--preset fast] [--rounds 10] [--method cadex] [--json FILE]
 
-Each way of computing has an engine of its own, and they take turns: one round is a few steps of each. What is noisy on
-a shared machine is noisy for all of them alike; medians and ratios of medians are printed. A "query" carries all pixels
-of a 256 x 256 frame to eight other frames by the field alone.
+Each variant has its own engine, and they take turns: one round is a few steps of each, so that noise on a shared
+machine affects all of them equally. Medians and ratios of medians are printed. A "query" carries all pixels of a
+256 x 256 frame to eight other frames with the field alone.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from omnitrack.optimize.engine import Engine
 from omnitrack.presets import preset_settings
 
 METHODS = ("cadex", "omnimotion")
-STEPS = 4  # of each way in a round
-TARGETS = range(1, 9)  # of a query
+STEPS = 4  # of each variant per round
+TARGETS = range(1, 9)  # target frames of a query
 COLUMNS: Columns = {
     "method": "{method}",
     "by": "{by}",
@@ -42,27 +42,27 @@ COLUMNS: Columns = {
 
 @contextmanager
 def way(by: str, threads: int) -> Iterator[None]:
-    """Compute by torch alone or by the compiled pass in the block."""
+    """Within the block, compute with torch alone or with the compiled pass."""
     fused = warp_module.fused
     warp_module.fused = (lambda layers, columns: None) if by == "torch" else fused  # type: ignore[assignment]
     try:
         with cpu_threads(threads):
             if by == "compiled":
-                torch.set_num_threads(1)  # as in a fit, where 0 threads are all cores for the kernels and one for torch
+                torch.set_num_threads(1)  # as in a fit: 0 threads means all cores for the kernels and one for torch
             yield
     finally:
         warp_module.fused = fused
 
 
 def timed(job: Callable[[], object]) -> float:
-    """Milliseconds that a job takes."""
+    """Return the milliseconds that a job takes."""
     begin = time.perf_counter()
     job()
     return 1000 * (time.perf_counter() - begin)
 
 
 def measure(method: str, preset: str | None, rounds: int) -> Iterator[dict[str, Any]]:
-    """A row for each way, the first one torch on one thread."""
+    """Yield a row per variant; the first is torch on one thread."""
     data, settings = made_up(torch.device("cpu")), preset_settings(preset, method).fit
     ways = [(by, threads) for by in ("torch", "compiled") for threads in sorted({1, usable_cores()})]
     engines = {}

@@ -1,15 +1,16 @@
-"""Is a share c of the places with confidence c right, and which weights of the formula would make it so?
+"""Is the confidence calibrated, and which weights of its formula would calibrate it?
 
     python tests/benchmarks/confidence.py --clips dev.pkl work/default-256 --clips dev2.pkl work/dev2-256
         --scenes work/scenes [--keep work/cues] [--picture FILE] [--json FILE]
 
-For the fits that `omnitrack eval --work` left, as far as they are there, and for synthetic clips with exact truth: the
-demo's, and the wall and the plate without texture of `blank_areas.py`, which are fitted under `--scenes`, as are its
-own. Right: seen in truth, whether called visible or not, and within 4 px at 256 x 256. The mean distance of confidence
-and share in ten bins, and how well confidence tells right from wrong (the area under the curve), by the weights of
-`omnitrack.correspondence.confidence` and, clip by clip, by weights fitted to all other clips, each weighing alike: of
-every clip, and of all places of each set and of all sets. At the end the weights fitted to all clips, to be written
-there, and a picture.
+Evaluates the fits that `omnitrack eval --work` left, as far as they exist, and synthetic clips with exact ground truth,
+which are fitted under `--scenes`: the demo's, and the textureless wall and plate of `blank_areas.py`. A position is
+right if it is truly visible, whether called visible or not, and within 4 px at 256 x 256. The table has the calibration
+error, which is the mean distance of confidence and share in ten bins, and how well confidence separates right from
+wrong (area under the curve). Both are computed with the weights of `omnitrack.correspondence.confidence` and, clip by
+clip, with weights fitted to all other clips, each clip weighted equally. There is one row per clip, and one for the
+pooled positions of each set and of all sets. Last come the weights fitted to all clips, to be copied into that module,
+and a picture.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ from omnitrack.synthetic import SyntheticScene, demo_scene
 from omnitrack.units import raster_scale
 
 NEAR_PX = 4.0  # at 256 x 256
-GRID_PX, ASKED_FRAMES = 20, (0, 8, 16)  # of synthetic clips
-RIDGE, ROUNDS = 1e-3, 30  # of the fit, by Newton's steps
+GRID_PX, ASKED_FRAMES = 20, (0, 8, 16)  # of queries on synthetic clips
+RIDGE, ROUNDS = 1e-3, 30  # of the fit by Newton's method
 SYNTHETIC = "synthetic"
 COLUMNS: Columns = {
     "places": "{name}",
@@ -56,32 +57,32 @@ COLUMNS: Columns = {
 Numbers = NDArray[np.floating]
 Bools = NDArray[np.bool_]
 Frames = list[NDArray[np.uint8]]
-Made = Iterator[tuple[str, Callable[[], dict[str, NDArray]]]]  # names of clips, and what finds their cues
-Tracks = Callable[[int, Numbers], tuple[Numbers, Bools]]  # of pixels (P, 2) of a frame: (P, T, 2), and seen (P, T)
+Made = Iterator[tuple[str, Callable[[], dict[str, NDArray]]]]  # names of clips, and functions that compute their cues
+Tracks = Callable[[int, Numbers], tuple[Numbers, Bools]]  # pixels (P, 2) of a frame -> (P, T, 2), visible (P, T)
 
 
 @dataclass(frozen=True)
 class Examples:
-    """N places: terms of the formula (N, K), and whether the places are right (N,)."""
+    """N positions: terms of the formula (N, K), and whether each position is right (N,)."""
 
     terms: Numbers
     right: Bools
 
     def by(self, weights: Numbers) -> Reliability:
-        """Confidence by these weights of the formula."""
+        """Return the confidence with these weights of the formula."""
         most = np.where(self.terms[:, list(formula.WEIGHTS).index("seen")] > 0, 1, formula.MOST_HIDDEN)
         return Reliability(np.minimum(1 / (1 + np.exp(-self.terms @ weights)), most), self.right)
 
 
 def today() -> Numbers:
-    """The weights that the program has."""
+    """Return the weights that the package uses."""
     return np.array(list(formula.WEIGHTS.values()))
 
 
 def arrays_of(project: Project, queries: Numbers, pixels: Numbers, seen: Bools) -> dict[str, NDArray]:
-    """Cues (N,), and what is right, at queries (Q, 3), rows (t, x, y) in pixels of the project, in all other frames.
+    """Return the cues (N,) of queries in all other frames, and whether the positions are right.
 
-    Truth is (Q, T, 2) and (Q, T).
+    Queries (Q, 3) are rows (t, x, y) in pixels of the project. Ground truth is `pixels` (Q, T, 2) and `seen` (Q, T).
     """
     found: list[dict[str, NDArray]] = []
     with FlowStore(project) as flows:
@@ -98,7 +99,7 @@ def arrays_of(project: Project, queries: Numbers, pixels: Numbers, seen: Bools) 
 
 
 def of_clips(dataset: Path, work: Path) -> Made:
-    """Of the annotated points of a dataset's videos that are fitted."""
+    """Yield the fitted videos of a dataset, with the cues of their annotated points."""
 
     def arrays(video: TapvidVideo) -> dict[str, NDArray]:
         project, asked = Project(work / file_stem(video.name)), sample_queries(video.points, video.occluded, "strided")
@@ -112,7 +113,7 @@ def of_clips(dataset: Path, work: Path) -> Made:
 
 
 def of_scenes(work: Path) -> Made:
-    """Of a grid of places of the synthetic clips, blank or not."""
+    """Yield the synthetic clips, with the cues of a grid of places, textureless or not."""
 
     def arrays(name: str) -> dict[str, NDArray]:
         frames, tracks = SCENES[name]()
@@ -141,7 +142,7 @@ SCENES: dict[str, Callable[[], tuple[Frames, Tracks]]] = {
 
 
 def kept(name: str, make: Callable[[], dict[str, NDArray]], folder: Path | None) -> Examples:
-    """Examples of a clip, from the folder where they are there."""
+    """Return the examples of a clip, from the folder if they exist there."""
     path = None if folder is None else folder / f"{name}.npz"
     if path is not None and path.exists():
         arrays = dict(np.load(path))
@@ -155,7 +156,7 @@ def kept(name: str, make: Callable[[], dict[str, NDArray]], folder: Path | None)
 
 
 def fitted(of: Iterable[Examples]) -> Numbers:
-    """The weights under which the clips, each weighing alike, are most likely."""
+    """Return the most likely weights, with every clip weighted equally."""
     of = list(of)
     terms, right = (np.concatenate([getattr(one, name) for one in of]) for name in ("terms", "right"))
     share = np.concatenate([np.full(len(one.right), 1 / len(one.right)) for one in of]) / len(of)
@@ -169,7 +170,7 @@ def fitted(of: Iterable[Examples]) -> Numbers:
 
 
 def row_of(name: str, by_today: Reliability, by_others: Reliability) -> TableRow:
-    """A row of a clip or of several."""
+    """Return the row of one clip or of several pooled."""
     row = {"name": name, "number": len(by_today.true), "right": float(by_today.true.mean())}
     row |= {"confidence": float(by_today.predicted.mean())}
     row |= {"error": by_today.calibration_error(), "area": by_today.area()}

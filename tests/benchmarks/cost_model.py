@@ -4,11 +4,11 @@
         [--workers 1000] [--out tests/benchmarks/cost_model.md] [--json FILE]
 
 Measures nothing: every constant is a line through rows that `long_clip.py --json` (LONG) and `many_clips.py --json`
-(MANY) wrote, of frames and steps as there. CPU seconds and peaks of a stage are lines in frames, those of flow in
-pairs; the start of a process is in them, and of the peaks only the two longest clips count. A task costs what lies
-between clips, and the one scheduler what an empty task takes, both on Ray where MANY has it. Scenarios multiply these;
-where a clip is longer than all that were measured, it says how many times. Written are the constants, the scenarios,
-and of each what would give out first.
+(MANY) wrote, and holds for their frame size and steps. The CPU seconds of a stage are linear in frames (flow: in
+pairs), its peak of memory is linear in frames; both include the start of a process, and only the two longest clips
+count for the peaks. Each clip also costs the seconds of a worker between clips, and the scheduler's seconds for an
+empty task, both on Ray if MANY has it. Scenarios multiply these constants; if a clip is longer than all measured ones,
+the table shows by what factor. The output has the constants, the scenarios, and the first bottleneck of each.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from growth import DISK
 HOUR = 3600
 LAB_CLIPS, LAB_SECONDS, LAB_WORKERS = 200, 60, 16
 MILLION = 1_000_000
-BUSY = 0.5  # of the scheduler's time: above, workers begin to wait for it
+BUSY = 0.5  # share of the scheduler's time above which workers begin to wait for it
 
 CONSTANTS: Columns = {"what": "{what}", "start": "{start:.3g}", "each": "{each:.3g}", "of": "{of}", "rows": "{rows}"}
 SCENARIOS: Columns = {
@@ -48,15 +48,15 @@ SCENARIOS: Columns = {
 
 @dataclass(frozen=True)
 class Line:
-    """y = start + each x, by least squares through measured points, relative to x; it does not fall, nor below zero."""
+    """y = start + each x, by least squares relative to x; neither the slope nor a value is negative."""
 
     start: float
     each: float
 
     @staticmethod
     def through(points: Sequence[tuple[float, float]]) -> Line:
-        """Of (x, y); the points have two values of x at least."""
-        weights = [1 / x**2 for x, _ in points]  # a clip of 4,096 frames does not outweigh one of 128
+        """Fit the line to points (x, y) with at least two different values of x."""
+        weights = [1 / x**2 for x, _ in points]  # so that a clip of 4,096 frames does not outweigh one of 128
         mean_x, mean_y = (
             sum(w * v for w, v in zip(weights, part, strict=True)) / sum(weights) for part in zip(*points, strict=True)
         )
@@ -73,16 +73,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Costs:
-    """What was measured, as lines.
+    """The measured costs, as lines.
 
     Attributes:
-        seconds: Of each stage, flow by pairs and the others by frames.
-        peaks: Of each stage, MB by frames, from the two longest clips: caches fill up first.
-        pairs: By frames.
-        disk: MB by frames.
+        seconds: Seconds of each stage: of flow over pairs, of the others over frames.
+        peaks: Peak MB of each stage over frames, from the two longest clips: caches fill up first.
+        pairs: Pairs over frames.
+        disk: MB on disk over frames.
         longest: Frames of the longest clip.
         beside: Seconds of a worker between two clips.
-        task: Seconds of the scheduler for a task.
+        task: Seconds of the scheduler per task.
         by: What runs the clips.
     """
 
@@ -100,7 +100,7 @@ class Costs:
 
 
 def costs_of(long: Iterable[TableRow], many: dict[str, list[TableRow]]) -> Costs:
-    """The lines through the rows of both benchmarks."""
+    """Fit the lines to the rows of both benchmarks."""
     rows = list(long)
     if not rows:
         raise SystemExit("there is no clip of these pairs in what long_clip.py wrote")
@@ -125,7 +125,7 @@ def costs_of(long: Iterable[TableRow], many: dict[str, list[TableRow]]) -> Costs
 
 
 def scenario(costs: Costs, name: str, clips: int, frames: int, workers: int) -> dict[str, Any]:
-    """What so many clips of so many frames cost on so many workers of one core each."""
+    """Return what clips with equal numbers of frames cost on a number of workers with one core each."""
     stages = {stage: costs.stage_seconds(stage, frames) for stage in STAGES}
     clip = sum(stages.values()) + costs.beside
     wall = clip * math.ceil(clips / workers)
@@ -149,7 +149,7 @@ def scenario(costs: Costs, name: str, clips: int, frames: int, workers: int) -> 
 
 
 def bottleneck(costs: Costs, found: dict[str, Any]) -> str:
-    """What to make faster or larger first."""
+    """Return what should be made faster or larger first."""
     if found["scheduler"] > BUSY:
         return f"the scheduler: {1 / costs.task:.0f} tasks a second"
     slowest = max((*STAGES, "beside"), key=lambda name: found[name])
@@ -171,7 +171,7 @@ def scenarios(costs: Costs, fps: float, shot_seconds: float, workers: int) -> li
 
 
 def constant_rows(costs: Costs, count: int) -> list[dict[str, Any]]:
-    """The lines by name."""
+    """Return one row per line, with its name."""
     lines = [(f"{s}, s", line, "pair" if s == "flow" else "frame") for s, line in costs.seconds.items()]
     lines += [(f"{s}, peak MB", line, "frame") for s, line in costs.peaks.items()]
     lines += [("pairs", costs.pairs, "frame"), ("disk, MB", costs.disk, "frame")]
@@ -193,7 +193,7 @@ def markdown(columns: Columns, rows: Iterable[TableRow]) -> str:
 
 
 def sources(files: Iterable[tuple[Path, dict[str, Any]]]) -> str:
-    """Where the constants come from, one line a file."""
+    """Return where the constants come from, one line per file."""
     names = ("command", "commit", "date", "machine")
     return "\n".join(f"- {path.name}: " + ", ".join(f"`{report[name]}`" for name in names) for path, report in files)
 

@@ -1,14 +1,14 @@
-"""Which hard cuts does `init` miss, and where does it see some that are not there?
+"""Which hard cuts are missed, and which are false?
 
-False alarms: the clips themselves at strides 1, 2, 4 and 8, and with what is no cut in their middle: flashes, black
-frames, a covered lens, an exposure jump, noise, a fade. Misses: six frames of every clip before six of every other one,
-in both orders and at strides 1, 2 and 4; cuts through a black frame, of noisy frames, and shots of two frames. A clip
-is wrong unless exactly its cuts are found; precision and recall are those of all cuts. Cuts that a clip has itself are
-named with `--known`.
+False cuts are counted in the clips themselves at strides 1, 2, 4 and 8, and in clips with a disturbance in the middle
+that is not a cut: flashes, black frames, a covered lens, an exposure jump, noise, a fade. Missed cuts are counted where
+six frames of every clip precede six of every other one, in both orders and at strides 1, 2 and 4, and at cuts through a
+black frame, between noisy frames, and of shots of two frames. A clip is wrong unless exactly its cuts are found;
+precision and recall are over all cuts. `--known` names the cuts that a clip itself contains.
 
     python tests/benchmarks/cuts.py tapvid_davis32_dev.pkl clips/*.mp4 --known sintel:2,76
 
-With `--json FILE` the rows are written, too.
+`--json FILE` also writes the rows.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from omnitrack.synthetic.random_scenes import random_scene
 from omnitrack.video.cuts import CutDetector
 from omnitrack.video.reading import open_video
 
-WIDTH = 256  # of the frames, to save memory; they are reduced to 64 anyway
+WIDTH = 256  # of the frames, to save memory; the detector reduces them to 64 anyway
 SIDE = 6  # frames before and after a cut
 COLUMNS: Columns = {name: "{" + name + "}" for name in ("case", "clips", "cuts", "missed", "false", "wrong", "which")}
 Image = NDArray[np.uint8]
 Clip = list[Image]
-Case = tuple[str, str, Sequence[Image], list[int]]  # its name, the clips', the frames, the cuts
+Case = tuple[str, str, Sequence[Image], list[int]]  # name of the case, name of the clip, frames, cuts
 
 
 def clips(paths: Sequence[Path], known: dict[str, list[int]]) -> dict[str, Clip]:
-    """Every shot of the given clips, and synthetic ones."""
+    """Return every shot of the given clips, and synthetic clips."""
     found: dict[str, Clip] = {}
     for path in paths:
         if path.suffix == ".pkl":
@@ -64,20 +64,20 @@ def _small(frame: Image) -> Image:
 
 
 def whole_clips(found: dict[str, Clip]) -> Iterator[Case]:
-    """No cut."""
+    """Yield clips without a cut."""
     for stride, (name, frames) in itertools.product((1, 2, 4, 8), found.items()):
         yield f"no cut, stride {stride}", name, frames[::stride], []
 
 
 def pairs_of_clips(found: dict[str, Clip]) -> Iterator[Case]:
-    """One cut."""
+    """Yield clips with one cut."""
     for stride, (a, b) in itertools.product((1, 2, 4), itertools.permutations(found, 2)):
         before, after = found[a][-SIDE * stride :: stride][-SIDE:], found[b][: SIDE * stride : stride]
         yield f"one cut, stride {stride}", f"{a} | {b}", _joined(before, after), [len(before)]
 
 
 def disturbed(found: dict[str, Clip]) -> Iterator[Case]:
-    """What is no cut, in the middle of a clip; and cuts beside it."""
+    """Yield clips with a disturbance that is not a cut, and clips with cuts that are hard to find."""
     rng, names = np.random.default_rng(0), list(found)
     for number, name in enumerate(names):
         frames = np.stack(found[name][:16]).astype(np.float32)
@@ -115,14 +115,14 @@ def disturbed(found: dict[str, Clip]) -> Iterator[Case]:
 
 
 def _joined(first: Clip, *others: Clip) -> Clip:
-    """Clips one after another, at the size of the first."""
+    """Join clips one after another, at the size of the first."""
     size = (first[0].shape[1], first[0].shape[0])
     return first + [np.asarray(cv2.resize(frame, size), np.uint8) for other in others for frame in other]
 
 
 @dataclass
 class Outcome:
-    """Of all clips of a case: how many cuts there are, were missed, and were seen where none is; which clips it was."""
+    """Totals of a case: numbers of clips, cuts, missed cuts and false cuts, and the names of the wrong clips."""
 
     clips: int = 0
     cuts: int = 0
@@ -131,7 +131,7 @@ class Outcome:
     which: list[str] = field(default_factory=list)
 
     def add(self, name: str, cuts: set[int], seen: set[int]) -> None:
-        """One more clip."""
+        """Add a clip."""
         self.clips, self.cuts = self.clips + 1, self.cuts + len(cuts)
         self.missed, self.false = self.missed + len(cuts - seen), self.false + len(seen - cuts)
         self.which += [name] * (seen != cuts)

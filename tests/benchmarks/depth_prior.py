@@ -1,15 +1,16 @@
-"""What is a depth prior worth, and what does a wrong one cost?
+"""Does a depth prior help, and does a wrong one hurt?
 
     python tests/benchmarks/depth_prior.py [--scene occluder] [--method cadex] [--preset fast] [--seeds 1] [--all]
         [--set KEY=VALUE] [--json FILE]
 
-Synthetic scenes with exact truth and real flow (dense inverse search on their frames), whose layers' order gives exact
-depth maps. Every method is fitted without a prior, with the exact one, with versions of it on other scales, and with
-wrong ones: upside down, noise, constant, of other frames, a ramp. TAP-Vid metrics of random points of every layer (AJ
-and delta also for the field alone, not fused with measured flow), whether the fitted depth has the layers in their
-true order where they meet, and what was found of the prior: the share of occlusions that it has in order, the share of
-its variance between tracks, how much better it agrees along what moves than if all stayed, and its mean weight. A
-prior of weight 0 leaves a fit as it is, to the last bit, and repeats the row without a prior; --all fits it anyway.
+Synthetic scenes with exact ground truth and real flow (dense inverse search on their frames), for which the order of
+the layers gives exact depth maps. Every method is fitted without a prior, with the exact one, with versions of it on
+other scales, and with wrong ones: upside down, noise, constant, of other frames, a ramp. The table has TAP-Vid metrics
+of random points of every layer (AJ and delta also for the field alone, not fused with measured flow), and how often the
+fitted depth orders the layers correctly where they meet. It also has what was estimated of the prior: the share of
+occlusions that it orders correctly, the share of its variance between tracks, how much better it agrees along moving
+points than if all stayed in place, and its mean weight. A prior of weight 0 leaves a fit unchanged to the last bit, and
+its row repeats the one without a prior; with --all it is fitted anyway.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ from omnitrack.stages.query import query_tracks
 from omnitrack.synthetic import SyntheticScene, occluder_scene
 from omnitrack.synthetic.park import demo_scene
 
-MEETING_PX = 15  # side of the square around a pixel in which another layer meets it
-BLUR_PX = 6.0  # of noise: as smooth as what networks give
-# Each layer's distance, nearest layer first as in the scene, and the layers that meet.
+MEETING_PX = 15  # side of the square around a pixel within which another layer meets it
+BLUR_PX = 6.0  # of noise: as smooth as the depth of networks
+# The distance of each layer, nearest first as in the scene, and the pairs of layers that meet.
 SCENES: dict[str, tuple[SyntheticScene, tuple[float, ...], list[tuple[int, int]]]] = {
     "occluder": (occluder_scene(), (2.0, 4.0, 8.0), [(0, 1), (1, 2)]),
     "park": (demo_scene((192, 144), 16), (2.0, 3.0, 4.0, 9.0), [(0, 3), (1, 2), (1, 3), (2, 3)]),
@@ -68,19 +69,19 @@ COLUMNS: Columns = {
 
 
 def shown(value: float | None) -> str:
-    """What was found of a prior; nothing is found of none."""
+    """Format an estimate for a prior; "-" without a prior."""
     return "-" if value is None else f"{value:.2f}"
 
 
 def priors(scene: SyntheticScene, distances: tuple[float, ...]) -> Iterator[tuple[str, str, Maps | None]]:
-    """Name, kind and maps (T, H, W) of each prior."""
+    """Yield the name, kind and maps (T, H, W) of each prior."""
     rng = np.random.default_rng(0)
     count = scene.num_frames
     exact = np.array(distances)[np.stack([scene.depth_order(t) for t in range(count)])]
     scale, shift = rng.uniform(0.5, 2, (count, 1, 1)), rng.uniform(-1, 1, (count, 1, 1))
     noise = np.stack([cv2.GaussianBlur(rng.standard_normal(exact[0].shape), (0, 0), BLUR_PX) for _ in range(count)])
     almost_constant = np.ones_like(exact)
-    almost_constant[:, 0, 0] = 1.001  # quite constant maps are refused
+    almost_constant[:, 0, 0] = 1.001  # fully constant maps are refused
     ramp = np.broadcast_to(np.linspace(0, 1, exact.shape[1])[None, :, None], exact.shape)
     found = {
         "none": ("depth", None),
@@ -98,7 +99,7 @@ def priors(scene: SyntheticScene, distances: tuple[float, ...]) -> Iterator[tupl
 
 
 def order(project: Project, scene: SyntheticScene, pairs: list[tuple[int, int]]) -> float:
-    """Share of frames and pairs of layers where, where the two meet, the nearer one has the smaller median depth."""
+    """Return the share of frames and pairs of layers whose nearer one has the smaller median depth where they meet."""
     field, reach = load_field(project, "cpu"), np.ones((MEETING_PX, MEETING_PX), np.uint8)
     right = []
     for t in range(0, scene.num_frames, 3):
@@ -113,7 +114,7 @@ def order(project: Project, scene: SyntheticScene, pairs: list[tuple[int, int]])
 
 
 def with_prior(settings: Settings, folder: Path, kind: str, maps: Maps | None) -> Settings:
-    """The settings of a fit with these maps, which are written to a folder."""
+    """Write the maps to a folder and return the settings of a fit with them."""
     if maps is None:
         return settings
     folder.mkdir()
@@ -123,7 +124,7 @@ def with_prior(settings: Settings, folder: Path, kind: str, maps: Maps | None) -
 
 
 def judge(project: Project, scene: SyntheticScene, settings: Settings) -> list[float]:
-    """AJ, delta and accuracy in per cent, then AJ and delta of the field alone."""
+    """Return AJ, delta and accuracy in per cent, then AJ and delta of the field alone."""
     video = scene_as_video(scene, 0)
     asked = sample_queries(video.points, video.occluded, "first")
     values = []
@@ -144,7 +145,7 @@ def belief_in(project: Project, settings: Settings, kind: str, maps: Maps) -> Be
 
 
 def run(name: str, methods: list[str], settings: dict[str, Settings], seeds: int, fit_all: bool) -> Iterator[TableRow]:
-    """The rows of one scene."""
+    """Yield the rows of one scene."""
     scene, distances, pairs = SCENES[name]
     with tempfile.TemporaryDirectory() as folder:
         base = settings[methods[0]]

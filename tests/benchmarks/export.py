@@ -1,10 +1,10 @@
-"""How long each export takes, how large its file is, and how far off its points are when they are read back.
+"""What do exports lose, how long do they take, and how large are they?
 
     python tests/benchmarks/export.py
     python tests/benchmarks/export.py --tracks 1000 --frames 48 --formats nuke,usd
 
-Tracks are random, 1920 x 1080, a tenth of the points hidden. The error is that of the last reader of the format in
-tests/export/read_back.py that is installed, the program's own where there is one, on 100 of the tracks.
+Tracks are random, at 1920 x 1080, with a tenth of the points hidden. The error is measured on 100 of the tracks by the
+last installed reader of the format in tests/export/read_back.py: the program that the format is for, if it is there.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ COLUMNS: Columns = {
 
 
 def random_tracks(count: int, length: int) -> Tracks:
-    """Points that wander about the frame, and stay on it."""
+    """Return tracks of points that wander within the frame."""
     rng = np.random.default_rng(0)
     steps = rng.normal(0, 2, (count, length, 2)).astype(np.float32).cumsum(1)
     points = (steps + rng.uniform(0, SIZE, (count, 1, 2))).clip(0, np.array(SIZE) - 1).astype(np.float32)
@@ -52,14 +52,14 @@ def random_tracks(count: int, length: int) -> Tracks:
 
 
 def first(tracks: Tracks, count: int, seen: bool) -> Tracks:
-    """The first of the tracks, as they are or all visible."""
+    """Return the first tracks, unchanged or all visible."""
     fields = ("queries", "tracks", "visible", "confidence", "depth")
     few = replace(tracks, **{key: getattr(tracks, key)[:count] for key in fields})
     return replace(few, visible=np.ones_like(few.visible)) if seen else few
 
 
 def rows(tracks: Tracks, names: list[str], folder: Path) -> Iterator[dict[str, Any]]:
-    """One of each format."""
+    """Yield one row per format."""
     for name in names:
         format = BUILT_IN[name]
         path = folder / f"tracks{format.suffix}"
@@ -81,7 +81,7 @@ def rows(tracks: Tracks, names: list[str], folder: Path) -> Iterator[dict[str, A
 
 
 def read_back(tracks: Tracks, name: str, folder: Path) -> tuple[str, float | None]:
-    """Who read the file, and the largest error."""
+    """Return the name of the reader, and the largest error; ("", None) if no reader is installed."""
     path = folder / f"few{BUILT_IN[name].suffix}"
     for reader, read in reversed(READERS.get(name, [])):
         tracks.save(path, name)

@@ -1,10 +1,10 @@
-"""Which checks tell right correspondences from wrong ones?
+"""Which checks separate right correspondences from wrong ones?
 
-From every visible annotated point of every fifth frame to other frames, once by the measured flow of single pairs
-("flow") and once by chains of it to all frames ("chain"), judged by the annotations of a TAP-Vid dataset: a
-correspondence is right where the truth is visible and within 4 px, at 256 x 256. Precision is the share of right ones
-among those a check lets through, recall the share of all right ones that it lets through. Appearance, by patches
-("patch") and by learned features, is compared from three frames on. F is the harmonic mean of both.
+From every visible annotated point of every fifth frame to other frames, once with the measured flow of single pairs
+("flow") and once with chains of it to all frames ("chain"), evaluated with the annotations of a TAP-Vid dataset: a
+correspondence is right if the true position is visible and within 4 px at 256 x 256. Precision is the share of right
+correspondences among those that pass a check, recall the share of all right correspondences that pass. Appearance, by
+patches ("patch") and by learned features, is compared from three frames on. F is the harmonic mean of both.
 
     python tests/benchmarks/filter_precision.py tapvid_davis.pkl
     python tests/benchmarks/filter_precision.py tapvid_davis.pkl --videos davis01,davis10 --json FILE
@@ -52,11 +52,11 @@ COLUMNS = {
     "F": "{f:.3f}",
 }
 Bools = NDArray[np.bool_]
-Step = tuple[int, Array, Bools]  # target frame, pixels there (P, 2), which pass the cycle check (P,)
+Step = tuple[int, Array, Bools]  # target frame, pixels in it (P, 2), whether they pass the cycle check (P,)
 
 
 def make_project(video: TapvidVideo, root: Path, settings: Settings) -> Project:
-    """The video at `SIZE` with its flow; what is at `root` already stays."""
+    """Return a project of the video at `SIZE`, with its flow; existing products at `root` are kept."""
     if not root.exists():
         frames = [cv2.resize(frame, SIZE, interpolation=cv2.INTER_AREA) for frame in video.frames]
         init_from_frames(frames, root, replace(settings, init=InitSettings(max_size=0)), 24.0, video.name)
@@ -66,7 +66,7 @@ def make_project(video: TapvidVideo, root: Path, settings: Settings) -> Project:
 
 
 def steps(flows: FlowStore, source: int, pixels: Array, settings: Settings, frames: int) -> Iterator[tuple[str, Step]]:
-    """Where the points of a source frame are led to, by single flows and by chains."""
+    """Yield the positions of points of a source frame in other frames, with single flows and with chains."""
     threshold = settings.filter.cycle_threshold_px
     for target in range(frames):
         if flows.has(source, target) and flows.has(target, source):
@@ -78,7 +78,7 @@ def steps(flows: FlowStore, source: int, pixels: Array, settings: Settings, fram
 
 
 def judged(video: TapvidVideo, project: Project, settings: Settings) -> dict[str, NDArray[np.int64]]:
-    """Per check: right correspondences let through, all let through, all right ones."""
+    """Return per check the numbers of right correspondences that pass, of all that pass, and of all right ones."""
     queries = sample_queries(video.points, video.occluded, "strided")
     patches = FramePatches(project.frame, SIZE)
     features = None
@@ -106,7 +106,7 @@ def judged(video: TapvidVideo, project: Project, settings: Settings) -> dict[str
 
 
 def checks(cycle: Bools, looks: dict[str, Array], close: bool, settings: Settings) -> dict[str, Bools]:
-    """What each check lets through; `looks` by witness, `close` where they are not asked."""
+    """Return what passes each check; `looks` are similarities by cue, ignored if the frames are `close`."""
     passed = {"everything": np.ones_like(cycle), "cycle": cycle}
     usual = settings.filter.appearance_threshold
     for witness, values in looks.items():
@@ -114,7 +114,7 @@ def checks(cycle: Bools, looks: dict[str, Array], close: bool, settings: Setting
             alike = cycle & ((values >= least) | close)
             passed[f"cycle, {witness} >= {least}"] = alike
             if witness != "patch":
-                for patch in (0.0, usual):  # the filter's own rule, where patches of 0 have no weight; and both
+                for patch in (0.0, usual):  # the filter's own rule, in which patches of 0 have no weight; and both
                     both = alike & ((looks["patch"] >= patch) | close)
                     passed[f"cycle, patch >= {patch}, {witness} >= {least}"] = both
     return passed

@@ -1,7 +1,8 @@
-"""Which settings of dense inverse search measure motion best?
+"""Which settings of dense inverse search are most accurate?
 
 End-point error of the flow at annotated points of a TAP-Vid dataset, for the defaults and for one change at a time, at
-gaps of 1, 4, 8 and 16 frames both ways. All rows see the same frames and points. Errors are in pixels at 256 x 256.
+gaps of 1, 4, 8 and 16 frames in both directions. All rows use the same frames and points. Errors are in pixels at
+256 x 256.
 
     python tests/benchmarks/flow_settings.py tapvid_davis.pkl
     python tests/benchmarks/flow_settings.py tapvid_davis.pkl --size 854x480 --videos davis01,davis10 --json FILE
@@ -31,27 +32,27 @@ THRESHOLDS_PX = (1, 2, 4)
 SOURCE_STRIDE = 5
 
 Flow = NDArray[np.float32]
-Start = Callable[[Flow | None], Flow | None]  # of the flow at half the gap (None at gap 1), where to begin
+Start = Callable[[Flow | None], Flow | None]  # flow at half the gap (None at gap 1) -> initial flow
 DEFAULT = DisSettings()
 
 
 def still(nearer: Flow | None) -> Flow | None:
-    """Begin at no motion, as the estimator does by itself."""
+    """Start from no motion, as the estimator does by default."""
     return None
 
 
 def nearer_flow(nearer: Flow | None) -> Flow | None:
-    """Begin at the flow of half the gap."""
+    """Start from the flow of half the gap."""
     return nearer
 
 
 def nearer_flow_twice(nearer: Flow | None) -> Flow | None:
-    """Begin at the flow of half the gap, extrapolated."""
+    """Start from the flow of half the gap, extrapolated."""
     return None if nearer is None else 2 * nearer
 
 
 class Contrast:
-    """Flow of frames whose local mean and contrast were made even."""
+    """Flow of frames with equalised local mean and contrast."""
 
     def __init__(self, settings: DisSettings) -> None:
         self._dis = DisEstimator(settings)
@@ -70,9 +71,9 @@ class Contrast:
 
 
 class OpenCvStart:
-    """Flow by OpenCV called without an initial flow, which is not the same as one of zeros.
+    """Flow by OpenCV without an initial flow, which is not the same as an initial flow of zeros.
 
-    With an initial flow, OpenCV tries it in every patch at every scale, beside what the coarser scale says.
+    OpenCV tries an initial flow in every patch at every scale, in addition to the estimate of the coarser scale.
     """
 
     def __init__(self, settings: DisSettings) -> None:
@@ -104,7 +105,7 @@ VARIANTS: dict[str, tuple[Make, DisSettings, Start]] = {
 
 
 def errors(video: TapvidVideo, variant: str) -> dict[int, NDArray[np.float64]]:
-    """End-point errors of one variant at every annotated point, by gap, in pixels at 256 x 256."""
+    """Return end-point errors of one variant at every annotated point, by gap, in pixels at 256 x 256."""
     make, settings, start = VARIANTS[variant]
     estimator = make(settings)
     pixels = raster_to_pixels(video.points, video.size)
@@ -126,7 +127,7 @@ def errors(video: TapvidVideo, variant: str) -> dict[int, NDArray[np.float64]]:
 
 
 def measure(videos: list[TapvidVideo], variants: Iterable[str]) -> Iterator[TableRow]:
-    """One row per variant: means over the videos of the median error and of the shares within the thresholds."""
+    """Yield a row per variant: means over the videos of the median error and of the shares within the thresholds."""
     for variant in variants:
         begin = time.perf_counter()
         with ThreadPoolExecutor() as pool:
@@ -143,7 +144,7 @@ def measure(videos: list[TapvidVideo], variants: Iterable[str]) -> Iterator[Tabl
 
 
 def columns() -> Columns:
-    """For each gap the median error in pixels and the shares within 1, 2 and 4 px."""
+    """Return the columns: for each gap, the median error in pixels and the shares within 1, 2 and 4 px."""
     gaps = {
         f"gap {gap}": f"{{gap {gap} median:.2f}} px, "
         + " ".join(f"{{gap {gap} within {threshold}:.3f}}" for threshold in THRESHOLDS_PX)

@@ -1,4 +1,4 @@
-"""Draws what `long_clip.py` measured over the number of frames: seconds, memory, pairs and disk, accuracy."""
+"""Plots of `long_clip.py` over the number of frames: seconds, memory, pairs and disk, accuracy."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Lines = dict[str, Callable[[TableRow], float]]
 
 
 def draw_growth(rows: Sequence[TableRow], path: Path) -> None:
-    """Four panels over frames, logarithmic but for the accuracy; needs matplotlib.
+    """Draw four panels over frames, logarithmic except for the accuracy; needs matplotlib.
 
     Args:
-        rows: Of one scene and one choice of pairs, a row a clip.
-        path: PNG.
+        rows: Rows of one scene and one choice of pairs, one per clip.
+        path: Path of the PNG.
     """
     import matplotlib
 

@@ -1,13 +1,13 @@
-"""Trains the regressor of hop reliability on synthetic scenes, and says how reliable it is.
+"""Which hops are false, and does the clip reveal it? Trains and checks the regressor of hop reliability.
 
     python tests/benchmarks/hop_reliability.py train --work work/hops [--scenes 40] [--jobs 2] [--json FILE]
     python tests/benchmarks/hop_reliability.py check --work work/hops [--tapvid tapvid.pkl --projects work/default-256]
 
 `train` films random scenes (`omnitrack.synthetic.random_scenes`, seeds from `FIRST_SEED` on), computes their flow with
-default settings, collects the evidence on every hop from every place with its exact truth, and writes the weights that
-the package holds. `check` compares the predicted probability that a hop is wrong with the share that is, in ten bins:
-on scenes that training left out, and at the annotated points of a TAP-Vid file whose flow `omnitrack eval --work` left
-in `--projects`; a table and a picture (needs matplotlib).
+default settings, collects the evidence on every hop from every grid place together with its exact ground truth, and
+writes the weights that the package contains. `check` compares the predicted probability that a hop is wrong with the
+share that is wrong, in ten bins: on scenes left out of training, and at the annotated points of a TAP-Vid file whose
+flow `omnitrack eval --work` left in `--projects`; a table and a picture (needs matplotlib).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from omnitrack.synthetic.random_scenes import filmed_clip
 from omnitrack.units import raster_scale
 
 FIRST_SEED = 100
-LEFT_OUT = 6  # scenes, the last ones: training does not see them
+LEFT_OUT = 6  # the last scenes, which training does not use
 HIDDEN = 64
 BATCH, EPOCHS, LEARNING_RATE, DECAY = 4096, 1.5, 3e-3, 1e-4
 FOLDER = Path(__file__).parent / "accuracy"
@@ -47,7 +47,7 @@ Pairs = NDArray[np.floating]
 
 
 def scene_examples(seed: int, work: Path) -> Path:
-    """A file of evidence (N, F) and error (N,) of all hops of a scene, infinite where hidden; made where missing."""
+    """Return the file of evidence (N, F) and error (N,), infinite if occluded, of a scene's hops; made if missing."""
     path = work / f"{seed:03d}.npz"
     if path.exists():
         return path
@@ -76,7 +76,7 @@ def scene_examples(seed: int, work: Path) -> Path:
 
 
 def examples(paths: Iterable[Path], keep: int = 1) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Evidence (N, F) and whether wrong (N,), every `keep`-th hop of each file."""
+    """Read the evidence (N, F) and whether a hop is wrong (N,), for every `keep`-th hop of each file."""
     loaded = [np.load(path) for path in paths]
     evidence = np.concatenate([arrays["evidence"][i % keep :: keep] for i, arrays in enumerate(loaded)])
     error = np.concatenate([arrays["error"][i % keep :: keep] for i, arrays in enumerate(loaded)])
@@ -84,7 +84,7 @@ def examples(paths: Iterable[Path], keep: int = 1) -> tuple[NDArray[np.float32],
 
 
 def train(evidence: NDArray[np.float32], wrong: NDArray[np.bool_], seed: int = 0) -> dict[str, NDArray[np.float32]]:
-    """Weights as `HopRegressor.from_arrays` takes them."""
+    """Train the regressor and return its weights in the form of `HopRegressor.from_arrays`."""
     torch.manual_seed(seed)
     mean, deviation = evidence.mean(0), evidence.std(0) + 1e-3
     most = model.MOST_STANDARD
@@ -110,13 +110,13 @@ def train(evidence: NDArray[np.float32], wrong: NDArray[np.bool_], seed: int = 0
 
 
 def on_scenes(paths: Iterable[Path]) -> Reliability:
-    """Of all hops of synthetic scenes."""
+    """Return the reliability over all hops of synthetic scenes."""
     evidence, wrong = examples(paths)
     return Reliability(_probability(model.hop_regressor().log_odds(evidence)), wrong)
 
 
 def on_tapvid(dataset: Path, projects: Path) -> Reliability:
-    """Of all measured hops from the visible annotated points of a dataset whose flow is there."""
+    """Return the reliability over all measured hops from visible annotated points of a dataset whose flow exists."""
     predicted, wrong = [], []
     for video in load_tapvid(dataset):
         project = Project(projects / video.name)
@@ -149,7 +149,7 @@ COLUMNS: Columns = {
 
 
 def row_of(name: str, of: Reliability) -> dict[str, object]:
-    """A row of a data set; its bins are (mean prediction, share that is wrong, hops)."""
+    """Return the row of a data set; its bins are (mean prediction, share that is wrong, number of hops)."""
     wrong = 100 * float(of.true.mean())
     found = {"auc": of.area(), "calibration_error": of.calibration_error(), "bins": of.bins()}
     return {"data": name, "hops": len(of.true), "wrong": wrong, **found}

@@ -1,9 +1,10 @@
-"""Do the kernels for a GPU fit into its registers, and do they use its tensor cores? No GPU is needed.
+"""Do the GPU kernels fit into the registers, and do they use tensor cores? No GPU is needed.
 
     python tests/benchmarks/kernels.py [--kernel carry] [--arch 80] [--arch 90] [--preset paper] [--json FILE]
 
-Every kernel is compiled ahead of time for the shape of each preset, and read as machine code. "Spilled" are the bytes
-of a thread that do not fit into its registers; "products" are the instructions of tensor cores, in PTX.
+Every kernel is compiled ahead of time for the shape of each preset, and its machine code is inspected. "Spilled" is the
+number of bytes per thread that do not fit into its registers; "products" is the number of tensor-core instructions in
+the PTX.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ COLUMNS: Columns = {
 
 
 def layers_of(preset: str | None) -> tuple[Shape, int]:
-    """The shape of the couplings of CaDeX++ with a preset, and the channels of their planes."""
+    """Return the shape of the couplings of CaDeX++ with a preset, and the number of channels of their planes."""
     settings = preset_settings(preset, "cadex").fit.cadex
     field = assemble(Camera((32, 24)), torch.eye(2, 3).repeat(2, 1, 1), torch.zeros(2, 4, 4), settings)
     shape = shape_of(field.warp.layers)
@@ -59,14 +60,14 @@ def layers_of(preset: str | None) -> tuple[Shape, int]:
 
 
 def compiled(kernel: str, arch: int, preset: str) -> dict[str, Any]:
-    """What became of a kernel."""
+    """Compile a kernel and return its row of the table."""
     function, warps = KERNELS[kernel]
     shape, channels = layers_of(PRESETS[preset])
     meta = gpu_carrying.compiled_for(shape, channels, inverse=True) | {"KEEP": True}
     meta["BLOCK"] = gpu_carrying.BLOCK if kernel == "carry" else gpu_carrying.TILE // meta["PADDED"][0]
     meta = {name: value for name, value in meta.items() if name in function.arg_names}
     signature = {n: "constexpr" if n in meta else INTEGERS.get(n, "*fp32") for n in function.arg_names}
-    # torch's arrays begin at multiples of 16 bytes
+    # torch aligns arrays to multiples of 16 bytes
     aligned = {(i,): [["tt.divisibility", 16]] for i, n in enumerate(function.arg_names) if signature[n][0] == "*"}
     source = ASTSource(function, signature, meta, aligned)
     made = triton.compile(source, target=GPUTarget("cuda", arch, 32), options={"num_warps": warps})
@@ -84,7 +85,7 @@ def compiled(kernel: str, arch: int, preset: str) -> dict[str, Any]:
 
 
 def resources(machine_code: bytes) -> dict[str, int]:
-    """What machine code says of its registers and its stack."""
+    """Return the numbers of registers and stack bytes that machine code uses."""
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         Path(file.name).write_bytes(machine_code)
         program = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
@@ -93,7 +94,7 @@ def resources(machine_code: bytes) -> dict[str, int]:
 
 
 def rows(kernels: list[str], archs: list[int], presets: list[str]) -> Iterator[dict[str, Any]]:
-    """A row for each."""
+    """Yield a row per kernel, architecture and preset."""
     for kernel in kernels:
         for arch in archs:
             for preset in presets:

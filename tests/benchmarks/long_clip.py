@@ -1,18 +1,18 @@
-"""Does a clip ten times as long take more memory, and are places that come back followed?
+"""What does a long clip cost, and does one canonical volume lose accuracy?
 
     python tests/benchmarks/long_clip.py [--frames 75,150,300,600] [--pairs keyframe,log] [--scenes pan,still,travel]
         [--size 128x96] [--steps 200] [--set KEY=VALUE] [--work DIR] [--picture FILE] [--json FILE]
 
 A disc wanders through the view of a camera (`omnitrack.synthetic.panorama_scene`) that pans over a wide place and back,
-75 frames each way (`pan`), stays where it is (`still`), or goes on and never comes back (`travel`). Frames are made one
-by one, so that no stage is handed the whole clip. Each clip goes through init, flow, filter, fit and query, each stage
-in a process of its own, which tells its CPU seconds and its peak of resident memory at its end. The bounds
-(`memory.max_gb`, `fit.correspondences`) are set so low that clips of this size reach them. With `--work` clips stay
-there, and what an earlier run measured of a stage is not measured again: 32 to 4,096 frames are a night.
+75 frames each way (`pan`), stays in place (`still`), or moves on and never returns (`travel`). Frames are rendered one
+by one, so that no stage receives the whole clip. Each clip goes through init, flow, filter, fit and query, each stage
+in its own process, which reports its CPU seconds and its peak of resident memory when it ends. The limits
+(`memory.max_gb`, `fit.correspondences`) are so low that clips of this size reach them. With `--work`, clips are kept,
+and stages that an earlier run measured are not measured again: 32 to 4,096 frames take a night.
 
-The second table judges the tracks, in per cent, on points of four frames in all other frames, and beside them the field
-alone and the chains of the same flow: where one canonical volume loses accuracy with the length of a clip, the field
-does, and the fused tracks with it.
+The second table evaluates the tracks, in per cent, on points of four frames in all other frames, beside the field alone
+and the chains of the same flow: if one canonical volume loses accuracy with the length of a clip, so does the field,
+and with it the fused tracks.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from typing import Any
 from common import STAGES, Columns, Report, add_settings, parser_of, settings_of
 from growth import draw_growth
 
-# Nothing large at the top: a process inherits the peak of the one that starts it.
+# No large imports at the top: a process inherits the peak memory of its parent.
 
 JUDGE = "judge"
 QUERY_FRAMES, QUERY_POINTS = 4, 16
@@ -61,7 +61,7 @@ ACCURACY: Columns = {
 
 
 def bounded(asked: argparse.Namespace) -> Any:
-    """Settings whose bounds on memory a clip of this size reaches."""
+    """Return settings whose memory limits a clip of this size reaches."""
     fixed = {
         "flow.pairs": asked.pairs,
         "flow.workers": 1,
@@ -75,7 +75,7 @@ def bounded(asked: argparse.Namespace) -> Any:
 
 
 def run_stage(stage: str, root: Path, asked: argparse.Namespace, frames: int) -> dict[str, Any]:
-    """One stage in this process; what there is to say of it beside time and memory."""
+    """Run one stage in this process; return its measurements other than time and memory."""
     from omnitrack.project.filtered import filtered_file
     from omnitrack.project.project import Project
     from omnitrack.project.store import flow_file
@@ -105,7 +105,7 @@ def run_stage(stage: str, root: Path, asked: argparse.Namespace, frames: int) ->
 
 
 def scene_of(name: str, size: str, frames: int) -> Any:
-    """`pan`, `still` or `travel`, with frames of a size such as 128x96."""
+    """Return the scene `pan`, `still` or `travel`, with frames of a size such as 128x96."""
     from omnitrack.synthetic import panorama_scene
 
     width, height = (int(side) for side in size.split("x"))
@@ -118,7 +118,7 @@ def scene_of(name: str, size: str, frames: int) -> Any:
 
 
 def stored_mb(product: Any) -> float:
-    """What the arrays of a product take on disk."""
+    """Return the MB that the arrays of a product take on disk."""
     import h5py
 
     sizes: list[int] = []
@@ -130,7 +130,7 @@ def stored_mb(product: Any) -> float:
 
 
 def queries_of(scene: Any) -> Any:
-    """(Q, 3) points of some frames from the first to the last."""
+    """Return points (Q, 3) of some frames from the first to the last."""
     import numpy as np
 
     rng = np.random.default_rng(0)
@@ -152,7 +152,7 @@ def query(project: Any, scene: Any, settings: Any) -> dict[str, Any]:
 
 
 def judge(project: Any, scene: Any, settings: Any) -> dict[str, dict[str, float]]:
-    """Of the fused tracks, the field and the chains: what is in the second table."""
+    """Return the scores of the fused tracks, the field and the chains, for the second table."""
     from omnitrack.evaluation.baselines import track_chain, track_multigap
     from omnitrack.project.store import FlowStore
     from omnitrack.stages.fit import load_field
@@ -202,7 +202,7 @@ def scores(scene: Any, queries: Any, tracks: Any, visible: Any) -> dict[str, flo
 
 
 def measure(scene: str, by: str, frames: int, work: Path) -> dict[str, Any]:
-    """All stages of one clip, each in a process of its own; those that are measured already are not run again."""
+    """Measure all stages of one clip, each in its own process; stages already measured are not run again."""
     row: dict[str, Any] = {"scene": scene, "by": by, "frames": frames, "log": frames * math.log2(frames)}
     folder = work / scene / by / str(frames)
     folder.mkdir(parents=True, exist_ok=True)
@@ -210,7 +210,7 @@ def measure(scene: str, by: str, frames: int, work: Path) -> dict[str, Any]:
         measured = folder / f"{stage}.json"
         if not measured.exists():
             words = ["--stage", stage, "--root", str(folder / "clip"), "--frames", str(frames)]
-            words = [*sys.argv[1:], *words, "--scenes", scene, "--pairs", by]  # the last of equal options counts
+            words = [*sys.argv[1:], *words, "--scenes", scene, "--pairs", by]  # the last of repeated options counts
             done = subprocess.run([sys.executable, __file__, *words], capture_output=True, text=True, check=False)
             if done.returncode:
                 raise SystemExit(done.stderr)
@@ -221,7 +221,7 @@ def measure(scene: str, by: str, frames: int, work: Path) -> dict[str, Any]:
 
 
 def report_all(asked: argparse.Namespace, work: Path) -> None:
-    """Both tables, of every clip that is asked for."""
+    """Print both tables for all requested clips."""
     report = Report(asked.json, size=asked.size, steps=asked.steps)
     ways = itertools.product(asked.scenes.split(","), map(int, asked.frames.split(",")), asked.pairs.split(","))
     table, rows = report.table("clips", COLUMNS, names=2), []

@@ -1,11 +1,11 @@
-"""Could a better search find what the flow loses? Of the projects that `omnitrack eval --work WORK` left.
+"""Could a better search find what the flow loses? Uses the projects that `omnitrack eval --work WORK` left.
 
     python tests/benchmarks/lost_points.py tapvid_davis.pkl WORK [--videos A,B] [--json FILE]
 
-Every annotated point is moved along the flow between two frames in both of which it is visible. Where it lands more
-than 4 px from its true place it is lost. Of the lost: the share that passes the cycle check, so that no later stage
-knows; and the share whose patch looks more like the true place (the best within 1 px) than like where the flow led, so
-that a search by looks, however thorough, could tell. Pixels at 256 x 256.
+Every annotated point is moved along the flow between two frames in both of which it is visible. It is lost if it lands
+more than 4 px from its true position. Of the lost points, the table has the share that passes the cycle check, so that
+no later stage notices; and the share whose patch is more similar to the true position (the best within 1 px) than to
+the position that the flow gives, so that a thorough search by appearance could find it. Pixels at 256 x 256.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from omnitrack.units import raster_scale
 
 GAPS = (1, 2, 4, 8)
 LOST_PX = 4.0
-AROUND = np.array(list(itertools.product((-1, 0, 1), repeat=2)), np.float32)  # of an annotation: it is a click
+AROUND = np.array(list(itertools.product((-1, 0, 1), repeat=2)), np.float32)  # tolerance around an annotated click
 Bools = NDArray[np.bool_]
 COLUMNS: Columns = {
     "video": "{video}",
@@ -40,12 +40,12 @@ COLUMNS: Columns = {
 
 
 def shown(shares: tuple[float, ...]) -> str:
-    """Shares in per cent; "0" where nothing is lost."""
+    """Format shares in per cent; "0" if no point is lost."""
     return ", ".join(f"{share:.0f}" if share >= 2 else f"{share:.1f}" for share in shares) or "0"
 
 
 def hops(video: TapvidVideo, project: Project) -> Iterator[tuple[int, tuple[Bools, Bools, Bools]]]:
-    """Of each pair of frames the gap; of its points whether lost, consistent, and more alike at the truth."""
+    """Yield the gap of each pair and, of its points: lost, consistent, more similar at the true position."""
     scale, pixels = raster_scale(project.size), raster_to_pixels(video.points, project.size).astype(np.float32)
     patches = FramePatches(project.frame, project.size)
     with FlowStore(project) as flows:
@@ -64,7 +64,7 @@ def hops(video: TapvidVideo, project: Project) -> Iterator[tuple[int, tuple[Bool
 
 
 def lost_at(gap: int, found: list[tuple[int, tuple[Bools, Bools, Bools]]]) -> tuple[float, ...]:
-    """Per cent of the points that are lost over a gap; of these that are consistent, and more alike at the truth."""
+    """Return the per cent lost over a gap and, of the lost, consistent and more similar at the true position."""
     of_gap = [judged for distance, judged in found if distance == gap]
     lost, consistent, alike = (np.concatenate(values) for values in zip(*of_gap, strict=True))
     if not lost.any():

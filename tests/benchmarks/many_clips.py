@@ -1,12 +1,12 @@
-"""What do two workers bring on twelve clips, are the results the same bytes, and what does a task cost beside its work?
+"""How much faster are two workers on twelve clips, are their results identical, and what is the overhead of a task?
 
     python tests/benchmarks/many_clips.py [--clips 12] [--frames 8] [--size 96x72] [--steps 60] [--workers 2]
         [--json FILE]
 
-Small clips of synthetic scenes go through `omnitrack run --into` one after another, in processes and, where Ray is
-installed, on Ray on this machine. A row has the seconds of the whole command, those of the clips themselves as they add
-up, and what lies between per clip: workers x command - clips, starting Python and Ray included. The products and tracks
-are compared with those of the first row, times left out. The second table hands empty tasks over, to workers that run.
+Small clips of synthetic scenes go through `omnitrack run --into` one after another, in processes and, if Ray is
+installed, on Ray on this machine. A row has the seconds of the whole command, the sum of the seconds of the clips, and
+the overhead per clip: workers x command - clips, including the start of Python and Ray. The products and tracks are
+compared with those of the first row, except for times. The second table has the cost of empty tasks on running workers.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def make_clips(folder: Path, asked: argparse.Namespace) -> None:
 
 
 def run(clips: Path, into: Path, words: list[str], asked: argparse.Namespace) -> tuple[float, float]:
-    """Seconds of the command, and of the clips together."""
+    """Return the seconds of the command, and the sum over the clips."""
     command = ["run", f"{clips}/*", "--into", str(into), "--grid", "8@0", "--steps", str(asked.steps), "-q", "--json"]
     begin = time.perf_counter()
     done = subprocess.run(
@@ -76,11 +76,11 @@ def digests(into: Path) -> dict[str, Any]:
 
 
 def empty(device: str = "", progress: Any = None) -> None:
-    """Nothing to do."""
+    """Do nothing."""
 
 
 def empty_tasks(executor: Any) -> tuple[float, float]:
-    """Seconds of a task that does nothing, and of all before the first one's end."""
+    """Return the seconds per empty task, and the seconds until the first one ends."""
     from omnitrack.progress import SILENT
     from omnitrack.workers.contract import Job
 
@@ -93,7 +93,7 @@ def empty_tasks(executor: Any) -> tuple[float, float]:
 
 
 def executors(workers: int) -> dict[str, tuple[list[str], Any]]:
-    """By name: words of the command line, and the executor itself."""
+    """Return executors by name: the options of the command line, and the executor itself."""
     from omnitrack.workers.contract import Share
     from omnitrack.workers.processes import Processes
 

@@ -1,16 +1,16 @@
-"""Which filters tell right long-range matches from wrong ones?
+"""Which long-range matches are right, filter by filter?
 
 Features of every frame of a TAP-Vid dataset, at 256 x 256, are matched over ten frames and more. A match is judged by
-the nearest annotated point within 6 px of its end in the earlier frame: where that point is visible in the later one
-the match should have moved as it did, and is right where it ends within 4 (or 8) px of there; where the point is
-hidden there should be no match. Errors are those of right ones (within 8 px). A cell at the edge of an object may be
-judged by a point of the other side, so that no filter can reach 1.
+the nearest annotated point within 6 px of its end in the earlier frame. If that point is visible in the later frame,
+the match should have its displacement, and is right if it differs by less than 4 (or 8) px; if the point is occluded,
+there should be no match. Errors are those of right matches (within 8 px). A cell at the edge of an object may be judged
+by a point on the other side, so that no filter can reach 1.
 
     python tests/benchmarks/match_precision.py tapvid_davis.pkl --set features.extractor=xfeat \\
         --set features.weights=xfeat.onnx
     python tests/benchmarks/match_precision.py tapvid_davis.pkl --videos davis01 --set features.extractor=dinov2
 
-With `--json FILE` the rows are written, too.
+`--json FILE` also writes the rows.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from omnitrack.stages.evaluate_video import resize_frames
 
 SIZE = (256, 256)
 NEAR_PX, RIGHT_PX, ROUGHLY_PX = 6.0, 4.0, 8.0
-SOURCE_STEP, TARGET_STEP = 5, 4  # frames between those that are matched
+SOURCE_STEP, TARGET_STEP = 5, 4  # frames between matched sources, and between their targets
 COLUMNS: Columns = {
     "filters": "{filters}",
     "matches per pair": "{matches:.0f}",
@@ -48,7 +48,7 @@ Floats = NDArray[np.floating]
 
 
 def variants(own: MatchSettings) -> dict[str, MatchSettings]:
-    """The filters one after the other, and all but one."""
+    """Return the filters added one after the other, all but one, and all with other similarities."""
     open_ = replace(
         own, similarity=1e-6, self_similarity=1.1, local_least=-1.0, local_most=2.0, cycle_cells=9.0, isolation_px=()
     )
@@ -75,7 +75,7 @@ def variants(own: MatchSettings) -> dict[str, MatchSettings]:
 
 
 def judged(video: TapvidVideo, settings: Settings) -> Iterator[tuple[str, int, Floats]]:
-    """Of each variant and pair of frames: its name, matches, and of the judged ones error and visibility, (J, 2)."""
+    """Yield for each variant and pair: its name, number of matches, error and visibility (J, 2) of the judged ones."""
     frames = resize_frames(video.frames, SIZE)
     extractor = open_extractor(settings.features)
     maps = [torch.from_numpy(extractor.extract([frame])[0]) for frame in frames]
@@ -101,7 +101,7 @@ def judged(video: TapvidVideo, settings: Settings) -> Iterator[tuple[str, int, F
 
 
 def judge(ends: tuple[Floats, Floats], points: Floats, visible: NDArray[np.bool_]) -> Floats:
-    """Error and visibility (J, 2) of the matches near one of N points, in both frames (N, 2, 2)."""
+    """Return error and visibility (J, 2) of the matches near one of N points, given in both frames (N, 2, 2)."""
     if not len(points) or not len(ends[0]):
         return np.zeros((0, 2))
     distance = np.linalg.norm(ends[0][:, None] - points[None, :, 0], axis=-1)

@@ -1,12 +1,12 @@
-"""Does every stage keep to `--max-memory`, at 480p, 1080p and 4K?
+"""Does every stage stay within `--max-memory`, at 480p, 1080p and 4K?
 
     python tests/benchmarks/memory.py [--sizes 854x480,1920x1080,3840x2160] [--frames 8] [--budgets 2,4]
         [--steps 30] [--set KEY=VALUE] [--json FILE]
 
 A camera pans over a wide place (`omnitrack.synthetic.panorama_scene`). Frames are written as images; each stage is a
-command in a process of its own with that budget (the default where it is 0), whose peak of resident memory is read from
-the system at its end. `init.max_size=0` asks for the video's own size: what the budget makes of it is in the table. The
-accuracy is that of a grid of points of frame 0, as share of positions within 4 px at 256 x 256, where they are in view.
+command in its own process with that budget (0: the default), whose peak of resident memory is read from the system when
+it ends. `init.max_size=0` asks for the video's own size; the table shows the working size that the budget allows.
+Accuracy is the share of positions within 4 px at 256 x 256, for a grid of points of frame 0, where they are visible.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 from common import STAGES, Columns, Report, TableRow, add_settings, measured_process, parser_of
 
-# Nothing large at the top: a process inherits the peak of the one that starts it.
+# No large imports at the top: a process inherits the peak memory of its parent.
 
 COLUMNS: Columns = {
     "video": "{video}",
@@ -36,7 +36,7 @@ COLUMNS: Columns = {
 
 
 def frames_of(folder: Path, size: str, frames: int) -> Path:
-    """The folder with the frames, written in a process of its own for the sake of the peaks of later ones."""
+    """Return the folder of the frames; a separate process writes them, so that later processes inherit no peak."""
     if not folder.exists():
         words = ["--write", str(folder), "--sizes", size, "--frames", str(frames)]
         subprocess.run([sys.executable, __file__, *words], check=True)
@@ -44,7 +44,7 @@ def frames_of(folder: Path, size: str, frames: int) -> Path:
 
 
 def write_frames(folder: Path, size: str, frames: int) -> None:
-    """Write a camera's pan."""
+    """Write the frames of a camera's pan."""
     import cv2
 
     from omnitrack.synthetic import panorama_scene
@@ -72,7 +72,7 @@ def judge(root: Path, size: str, frames: int) -> dict[str, Any]:
 
 
 def measure(video: str, budget: float, asked: argparse.Namespace, folder: Path) -> TableRow:
-    """All stages of one clip, each in a process of its own."""
+    """Measure all stages of one clip, each in its own process."""
     frames, root = frames_of(folder / f"frames-{video}", video, asked.frames), folder / f"{video}-{budget:g}"
     row: dict[str, Any] = {"video": video, "budget": budget, "seconds": time.perf_counter()}
     common = ["--set", f"memory.max_gb={budget}"] if budget else []

@@ -1,12 +1,13 @@
-"""Are points followed through occlusions, and are surfaces in the right order, from every seed?
+"""Are points tracked through occlusions, in the right order, from every seed?
 
     python tests/benchmarks/occlusion.py [--seeds 10] [--method omnimotion --method cadex] [--preset NAME]
         [--set KEY=VALUE] [--json FILE]
 
-Two synthetic scenes with exact truth and real flow (dense inverse search on their frames): a disc that passes behind a
-pole and comes back, and a strip in front of a plane that moves the other way. For every seed a fit, its TAP-Vid
-metrics on random points of every layer, the median error in pixels of points in the first frame after an occlusion,
-and whether the fitted depth has the layers in their true order where they meet; beside direct, chain and multigap.
+Two synthetic scenes with exact ground truth and real flow (dense inverse search on their frames): a disc that passes
+behind a pole and reappears, and a strip in front of a plane that moves the other way. One fit per seed is evaluated:
+TAP-Vid metrics on random points of every layer, the median error in pixels of points in the first frame after an
+occlusion, and whether the fitted depth orders the layers correctly where they meet; beside it, the same metrics of the
+baselines direct, chain and multigap.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from omnitrack.stages.init import init_from_frames
 from omnitrack.stages.query import query_tracks
 from omnitrack.synthetic import SyntheticScene, occluder_scene, two_planes
 
-MEETING_PX = 15  # side of the square around a pixel in which another layer meets it
+MEETING_PX = 15  # side of the square around a pixel within which another layer meets it
 SCENES = {
     "occluder": (occluder_scene(), [("pole", "disc"), ("disc", "background")]),
     "two planes": (two_planes((160, 120), 16), [("strip", "background")]),
@@ -60,7 +61,7 @@ COLUMNS: Columns = {
 
 @dataclass(frozen=True)
 class Result:
-    """One tracker on one scene: metrics in per cent and px, error at reappearance in px, layers in order or not."""
+    """One tracker on one scene: metrics in per cent, error at reappearance in px, whether layers are in order."""
 
     average_jaccard: float
     delta: float
@@ -71,14 +72,14 @@ class Result:
 
 
 def reappearance(tracks: NDArray[np.floating], truth: NDArray[np.floating], seen: NDArray[np.bool_]) -> float:
-    """Median error in the first visible frame after a hidden one, of points asked for before they were hidden."""
+    """Return the median error in the first visible frame after an occluded one."""
     back = np.zeros_like(seen)
     back[:, 1:] = seen[:, 1:] & ~seen[:, :-1]
     return float(np.median(np.linalg.norm(tracks - truth, axis=-1)[back])) if back.any() else float("nan")
 
 
 def in_order(project: Project, scene: SyntheticScene, pairs: Sequence[tuple[str, str]]) -> bool:
-    """Whether, where two layers meet, the nearer one has the smaller median depth, in most frames and for each pair."""
+    """Return whether, where two layers meet, the nearer has the smaller median depth, in most frames of each pair."""
     field, names = load_field(project, "cpu"), [layer.name for layer in scene.layers]
     reach = np.ones((MEETING_PX, MEETING_PX), np.uint8)
     right: dict[tuple[str, str], list[bool]] = {pair: [] for pair in pairs}
@@ -99,7 +100,7 @@ def run(name: str, methods: Sequence[str], settings: dict[str, Settings], seeds:
     asked = sample_queries(video.points, video.occluded, "first")
     queries = asked.pixels(scene.size)
     truth, seen = scene.tracks(queries)
-    after = np.arange(scene.num_frames)[None] > queries[:, :1]  # a point is asked for before it is hidden
+    after = np.arange(scene.num_frames)[None] > queries[:, :1]  # only occlusions after the query count
     found: dict[str, list[Result]] = {}
 
     def judge(tracks: NDArray[np.floating], visible: NDArray[np.bool_], ordered: bool | None, seconds: float) -> Result:
@@ -133,7 +134,7 @@ def run(name: str, methods: Sequence[str], settings: dict[str, Settings], seeds:
 
 
 def row_of(scene: str, tracker: str, results: list[Result]) -> TableRow:
-    """One tracker on one scene over all seeds, whose results it holds."""
+    """Return the row of one tracker on one scene, over all seeds and with the results of each."""
     jaccard, px = [r.average_jaccard for r in results], [r.reappearance_px for r in results]
     order = [r.ordered for r in results]
     return {

@@ -1,14 +1,15 @@
-"""Does one canonical volume lose accuracy with the length of a clip, and do windows of it keep more?
+"""Does one canonical volume lose accuracy with the length of a clip, and do windows lose less?
 
     python tests/benchmarks/one_volume.py [--frames 64,256,1024] [--scenes pan,travel] [--windows 0,128] [--steps 400]
         [--set KEY=VALUE] [--json FILE]
 
-The field alone is judged, apart from flow, filter and fusion: it is fitted to correspondences that are the truth of
-`long_clip.py`'s scenes plus the noise of chains, at the distances that `filter` keeps, `--noise` px at 256 x 256 times
-the root of the frames between, alike within a quarter of the frame. With windows a field is fitted to every so many
-frames, of which a quarter is the next one's too, each by as many steps as the one of the whole clip; a point is asked
-of the window that its frame is most in the middle of. Per cent of visible places within 1 to 16 px in the mean, by how
-far they are from the query; with windows none is far: joining them would add the error at the joint to either side's.
+The field is evaluated alone, without flow, filter and fusion. It is fitted to the true correspondences of the scenes of
+`long_clip.py`, at the distances that `filter` keeps, plus noise like that of chains: `--noise` px at 256 x 256 times
+the root of the gap, similar within a quarter of the frame. With windows, one field is fitted to every so many frames, a
+quarter of which also belong to the next window, each with as many steps as the field of the whole clip; a point is
+queried in the window whose middle is nearest to its frame. The table has the per cent of visible positions within 1 to
+16 px, averaged, by their distance in frames from the query. With windows no position is farther than its window:
+joining windows would add the error at the joint to that on either side.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from omnitrack.stages.filter import target_distances
 from omnitrack.units import raster_scale
 
 SIZE, STRIDE = (64, 48), 2
-COARSE = (4, 3)  # places across and down at which the noise is drawn
+COARSE = (4, 3)  # positions across and down at which the noise is drawn
 STEPS_PER_PX = 32
 QUERY_FRAMES, QUERY_POINTS = 8, 24
 APART = {"to 10": (1, 10), "11 to 30": (11, 30), "31 to 75": (31, 75), "beyond": (76, math.inf)}
@@ -50,7 +51,7 @@ COLUMNS: Columns = {
 
 
 class NoisyTruth:
-    """Correspondences of a scene, the same whatever window they are asked for."""
+    """True correspondences of a scene with noise, which does not depend on the window."""
 
     def __init__(self, scene: Any, noise_px: float) -> None:
         self._scene, self._sigma = scene, noise_px * raster_scale(SIZE)
@@ -60,7 +61,7 @@ class NoisyTruth:
         self._distances = sorted(target_distances(scene.num_frames, 0))
 
     def within(self, frames: range) -> Correspondences:
-        """Those from and to some frames, as a clip of its own."""
+        """Return the correspondences between some frames, as a separate clip."""
         shape = len(frames), 2 * len(self._distances), len(self._grid)
         targets, moved = np.full(shape[:2], -1, np.int64), np.zeros((*shape, 2), np.int16)
         confidence, colors = np.zeros(shape, np.uint8), np.zeros((shape[0], shape[2], 3), np.uint8)
@@ -94,14 +95,14 @@ class NoisyTruth:
 
 
 def windows_of(num_frames: int, window: int) -> list[range]:
-    """Of so many frames, a quarter of each in the next one; 0: the whole clip."""
+    """Return windows of `window` frames, a quarter of them shared with the next; 0: the whole clip."""
     window = window or num_frames
     starts = range(0, max(1, num_frames - window // 4), max(1, window * 3 // 4))
     return [range(start, min(num_frames, start + window)) for start in starts]
 
 
 def errors(scene: Any, field: Any, frames: range, queries: Any) -> Iterable[tuple[int, Any]]:
-    """(frames apart, errors of visible places in px at 256 x 256) of queries (Q, 3) of one frame."""
+    """Yield (gap, errors of visible positions in px at 256 x 256) of queries (Q, 3) of one frame."""
     source = int(queries[0, 0])
     truth, seen = scene.tracks(queries)
     found = field.track(source - frames.start, queries[:, 1:].astype(np.float32), range(len(frames))).pixels
@@ -111,7 +112,7 @@ def errors(scene: Any, field: Any, frames: range, queries: Any) -> Iterable[tupl
 
 
 def measure(name: str, num_frames: int, window: int, asked: argparse.Namespace) -> dict[str, Any]:
-    """One row: all windows of a clip, fitted and judged."""
+    """Fit and evaluate all windows of a clip; return its row."""
     begin = time.process_time()
     scene = scene_of(name, "x".join(map(str, SIZE)), num_frames)
     data, windows = NoisyTruth(scene, asked.noise), windows_of(num_frames, window)

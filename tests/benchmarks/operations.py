@@ -1,10 +1,11 @@
-"""How many operations does a fit ask of its device, and how often does the host wait for them?
+"""How many operations does a fit launch on its device, and how often does the host wait for them?
 
     python tests/benchmarks/operations.py [--method cadex] [--preset fast] [--frames 32] [--json FILE]
 
-A GPU takes some 5 microseconds to be told an operation, whatever its size: where arrays are small, they are the
-time. They are counted as torch dispatches them, without views. The compiled pass counts as what is around it, and
-its waits are for arrays of numpy. "Matches" are 256 long-range ones, a "look" is what happens every 25 steps.
+Launching an operation on a GPU takes some 5 microseconds, whatever its size: with small arrays, this is what takes the
+time. Operations are counted as torch dispatches them, without views. Of the compiled pass, only the operations around
+it are counted, and its waits are for numpy arrays. "Matches" are 256 long-range matches; a "look" is the work of a
+report, every 25 steps.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from omnitrack.presets import preset_settings
 
 METHODS = ("cadex", "omnimotion")
 SIDE, STRIDE = 64, 4
-GAPS = (1, 2, 4, 8)  # on either side: about as many pairs as a clip has
+GAPS = (1, 2, 4, 8)  # in both directions: about as many pairs as in a real clip
 COLUMNS: Columns = {
     "method": "{method}",
     "couplings": "{by}",
@@ -41,7 +42,7 @@ COLUMNS: Columns = {
 
 
 def made_up(frames: int) -> Correspondences:
-    """A clip in which a tenth of the entries are hidden: every part of the set-up has something to do."""
+    """Return a clip with a tenth of its entries occluded, so that every part of the set-up has work to do."""
     side = SIDE // STRIDE
     y, x = np.mgrid[0:SIDE:STRIDE, 0:SIDE:STRIDE]
     around = [[s + sign * gap for gap in GAPS for sign in (-1, 1)] for s in range(frames)]
@@ -64,7 +65,7 @@ def made_up(frames: int) -> Correspondences:
 
 
 def made_up_matches(frames: int) -> LongRangeMatches:
-    """Matches of random frames and places."""
+    """Return matches of random frames and positions."""
     rng = np.random.default_rng(0)
     rows = np.column_stack([rng.integers(0, frames, 500), rng.random((500, 2)) * SIDE] * 2)
     found = LongRangeMatches.from_rows(rows, torch.device("cpu"))
@@ -73,20 +74,20 @@ def made_up_matches(frames: int) -> LongRangeMatches:
 
 
 def counted(job: Callable[[], Any]) -> tuple[Any, dict[str, int]]:
-    """What a job gives, and what it asked for."""
+    """Return the result of a job, and its numbers of operations and waits."""
     with Operations() as seen:
         found = job()
     return found, {"operations": seen.count, "waits": seen.waiting}
 
 
 def look(engine: Engine) -> None:
-    """What happens at a report."""
+    """Do the work of a report."""
     engine.look({}, 1)
     engine.keep()
 
 
 def measure(method: str, preset: str | None, frames: int) -> Iterator[dict[str, Any]]:
-    """A row for each part of a fit, with the couplings in torch and, where it is installed, compiled."""
+    """Yield a row per part of a fit, with the couplings in torch and, if available, compiled."""
     data, settings, matches = made_up(frames), preset_settings(preset, method).fit, made_up_matches(frames)
     fused = warp_module.fused
     for by in ("torch", "compiled"):
@@ -99,7 +100,7 @@ def measure(method: str, preset: str | None, frames: int) -> Iterator[dict[str, 
         for part, each in (("step", engine), ("step with matches", with_matches)):
             each._steps(1)
             yield {"method": method, "by": by, "part": part, **counted(partial(each._steps, 2))[1]}
-        for _ in range(2):  # once into each of two places
+        for _ in range(2):  # once into each of its two buffers
             engine.keep()
         yield {"method": method, "by": by, "part": "look", **counted(partial(look, engine))[1]}
     warp_module.fused = fused

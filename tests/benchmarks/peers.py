@@ -3,11 +3,11 @@
     python tests/benchmarks/peers.py [--method cadex] [--method omnimotion] [--share 8] [--threads 2] [--rounds 3]
         [--json FILE]
 
-The published steps are re-implementations of what papers and configurations say (`published_cadex.py`,
-`published_omnimotion.py`); ours is the preset `paper`, which has their networks, losses and batch, through torch alone
-and, where it is installed, by the compiled pass. They take turns: one round is a step of each, and medians are printed.
-"Drawing" is what it takes to make a batch, which the published programs let other processes do: "times" is without,
-"with drawing" with it. `--share 8` takes an eighth of the batch, for a first look.
+The published steps are re-implementations from the papers and configurations (`published_cadex.py`,
+`published_omnimotion.py`); ours is the preset `paper`, which has their networks, losses and batch, with torch alone
+and, if it is available, with the compiled pass. They take turns: one round is a step of each, and medians are printed.
+"Drawing" is the time to make a batch, which the published programs leave to other processes: "times" excludes it,
+"with drawing" includes it. `--share 8` takes an eighth of the batch, for a first impression.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ COLUMNS: Columns = {
 
 
 def seconds(job: Callable[[], Any]) -> tuple[float, Any]:
-    """How long a job takes, and what it gives."""
+    """Return the seconds that a job takes, and its result."""
     begin = time.perf_counter()
     found = job()
     return time.perf_counter() - begin, found
 
 
 def published(method: str, share: int, folder: Path) -> PublishedCadex | PublishedOmniMotion:
-    """The published step."""
+    """Return the published step of a method."""
     torch.manual_seed(1234)
     if method == "cadex":
         return PublishedCadex(FRAMES, (SIDE, SIDE), share)
@@ -59,7 +59,7 @@ def published(method: str, share: int, folder: Path) -> PublishedCadex | Publish
 
 
 def ours(method: str, share: int) -> Engine:
-    """An engine with the published networks, losses and batch."""
+    """Return an engine with the published networks, losses and batch."""
     s = preset_settings("paper", method).fit
     smaller = replace(s, anchors=max(1, s.anchors // share), pairs=max(1, s.pairs // share), matches=s.matches // share)
     matches = made_up_matches(FRAMES) if s.matches else None
@@ -67,7 +67,7 @@ def ours(method: str, share: int) -> Engine:
 
 
 def measure(method: str, share: int, threads: int, rounds: int) -> Iterator[dict[str, Any]]:
-    """A row for the published step, and one for each of ours."""
+    """Yield a row for the published step, and one for each variant of ours."""
     ways = ["torch"] + ([] if trouble() else ["compiled"])
     with tempfile.TemporaryDirectory() as folder:
         peer = published(method, share, Path(folder))
@@ -92,7 +92,7 @@ def measure(method: str, share: int, threads: int, rounds: int) -> Iterator[dict
     drawing, theirs = (statistics.median(times[name]) for name in ("drawing", "published"))
     for name in ("published", *engines):
         mine = statistics.median(times[name])
-        own = drawing if name == "published" else 0.0  # ours draws in the step
+        own = drawing if name == "published" else 0.0  # ours draws the batch in the step
         gains = {"gain": theirs / mine, "gain_with_drawing": (theirs + drawing) / (mine + own)}
         step = name if name == "published" else f"ours, {name}"
         yield {"method": method, "step": step, "drawing": own, "seconds": mine, "all": times[name], **gains}

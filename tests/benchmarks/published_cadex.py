@@ -1,10 +1,10 @@
-"""A step of CaDeX++ as its paper and its released configuration have it: an own re-implementation, for timing alone.
+"""A step of CaDeX++ as in its paper and its released configuration: our own re-implementation, for timing only.
 
-Every pixel's point goes through six couplings, time features are read for every point, the depth maps of all pairs of a
-batch are gathered for each of nine reads of them, the matches make a pass of their own, and a batch is drawn in numpy
-from whole frames. Network, losses and batch are the published ones: 96 pairs of 1,024 points and of 4 matches.
+The point of every pixel goes through six couplings, time features are read for every point, the depth maps of all pairs
+of a batch are gathered for each of the nine reads of them, the matches are a separate pass, and a batch is drawn in
+numpy from whole frames. Network, losses and batch are the published ones: 96 pairs of 1,024 points and of 4 matches.
 
-Left out, to its favour: logging, its guards but one, a canonical term that weighs nothing; matches read single texels.
+Left out, in its favour: logging, all guards but one, and a canonical term with weight 0; matches read single texels.
 
 Source:
     CaDeX++ (ECCV 2024) and its configuration "default".
@@ -24,14 +24,14 @@ from torch import Tensor, nn
 PAIRS, POINTS, MATCHES = 96, 1024, 4
 CHANNELS, RESOLUTIONS, TIME_CHANNELS = 32, (12, 96), 16
 HIDDEN, NUMBERS, FAR = (56, 28), 10, 1e4
-INTERVAL, SPREAD, ADJACENT = 12, 10.0, 4  # frames: farthest pair, of the normal distribution of gaps, all as likely
-DEPTH_SHARE = 0.3  # of the frame's side, a depth map's
+INTERVAL, SPREAD, ADJACENT = 12, 10.0, 4  # frames: largest gap, sigma of gaps, gaps equally likely up to here
+DEPTH_SHARE = 0.3  # side of a depth map, as a share of the frame's
 MATCH_WEIGHT = 0.01
 Array = NDArray[Any]
 
 
 class Drawn(NamedTuple):
-    """Pairs of frames, (B,) each, points of them (B, n, 2) in pixels, and weights (B,)."""
+    """Pairs of frames, (B,) each, their points (B, n, 2) in pixels, and weights (B,)."""
 
     first: Tensor
     second: Tensor
@@ -41,7 +41,7 @@ class Drawn(NamedTuple):
 
 
 class PiecewiseLinear(torch.autograd.Function):
-    """Linear interpolation between six knots (P, 6), the piece of each point chosen by a mask."""
+    """Linear interpolation between six knots (P, 6); a mask selects the piece of each point."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, q: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class Layer(nn.Module):
         )
 
     def forward(self, points: Tensor, time: Tensor, inverse: bool) -> Tensor:
-        """Points (P, 3) with time features (P, n)."""
+        """Map points (P, 3) with time features (P, n)."""
         place = torch.tanh(points[:, self.kept])[None, :, None]
         read = [F.grid_sample(plane, place, align_corners=True)[0, :, :, 0].t() for plane in self.planes]
         x, y = knots(torch.sigmoid(self.network(torch.cat([*read, time], 1))))
@@ -93,7 +93,7 @@ class Layer(nn.Module):
 
 
 def knots(n: Tensor) -> tuple[Tensor, Tensor]:
-    """Six knots in x and in y, (P, 6) each, of numbers (P, 10)."""
+    """Return six knots in x and in y, (P, 6) each, from numbers (P, 10)."""
     ends = []
     for outer_left, left, right, outer_right in (n[:, :4].unbind(1), n[:, 4:8].unbind(1)):
         ends.append([-left - outer_left, -left, right, right + outer_right])
@@ -107,9 +107,9 @@ class PublishedCadex(nn.Module):
     """The field, its data, and a step.
 
     Args:
-        frames: Of the clip.
+        frames: Number of frames of the clip.
         size: (width, height) of a frame.
-        share: Of the published batch: 1 is all, 8 an eighth of the pairs.
+        share: Divisor of the published batch: 1 is all of it, 8 an eighth of the pairs.
     """
 
     def __init__(self, frames: int, size: tuple[int, int], share: int = 1) -> None:
@@ -131,15 +131,15 @@ class PublishedCadex(nn.Module):
         self.optimizer = torch.optim.Adam([{"params": deform, "lr": 3e-3}, {"params": [self.depth], "lr": 5e-3}])
         height, width = size[1], size[0]
         self._random = np.random.RandomState(12)
-        self._flow = np.zeros((2 * INTERVAL, height, width, 2), np.float32)  # of one frame; all others read this too
+        self._flow = np.zeros((2 * INTERVAL, height, width, 2), np.float32)  # of one frame, read for all others too
         self._mask, self._count = np.ones((height, width), np.float32), np.full((height, width), 20.0, np.float32)
 
     def draw(self) -> tuple[Drawn, Drawn]:
-        """A batch of the dense flow, and one of matches, as numpy draws them."""
+        """Draw a batch of the dense flow and one of matches, in numpy."""
         return self._draw(POINTS, dense=True), self._draw(MATCHES, dense=False)
 
     def step(self, batch: tuple[Drawn, Drawn]) -> float:
-        """One step of the optimiser; the loss."""
+        """Take one step of the optimiser; return the loss."""
         dense, matches = batch
         terms = self._terms(dense, flow_gradient=0.044, depth=100.0, prior=1.0, gradient=1.0)
         more = self._terms(matches, flow_gradient=0.0, depth=100.0, prior=10.0, gradient=100.0)
@@ -177,7 +177,7 @@ class PublishedCadex(nn.Module):
         return terms
 
     def _carry(self, points: Tensor, frames: Tensor, each: int, inverse: bool) -> Tensor:
-        """Points (B * n, 3) of frames (B,) through all layers; time features are read for every point."""
+        """Map points (B * n, 3) of frames (B,) through all layers; time features are read for every point."""
         times = 2 * (frames + 1) / self.frames - 1
         place = torch.stack([times.repeat_interleave(each), torch.zeros(len(points))], -1)[None, :, None]
         time = torch.cat([F.grid_sample(g, place, align_corners=True)[0, :, :, 0].t() for g in self.time], 1)
@@ -186,7 +186,7 @@ class PublishedCadex(nn.Module):
         return points
 
     def _read(self, maps: Tensor, frames: Tensor, pixels: Tensor) -> Tensor:
-        """Nearest texels (B, C, n) of maps (T, C, h, w) at pixels (B, n, 2)."""
+        """Read the nearest texels (B, C, n) of maps (T, C, h, w) at pixels (B, n, 2)."""
         place = (2 * pixels / (torch.tensor(self.size) - 1) - 1).clamp(-1, 1)
         if pixels.shape[1] > MATCHES:  # the maps of all pairs are gathered
             return F.grid_sample(maps[frames].clone(), place[:, :, None], mode="nearest", align_corners=True)[..., 0]

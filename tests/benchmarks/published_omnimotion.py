@@ -1,10 +1,10 @@
-"""A step of OmniMotion as its paper and its released configuration have it: an own re-implementation, for timing alone.
+"""A step of OmniMotion as in its paper and its released configuration: our own re-implementation, for timing only.
 
-Eight pairs of 256 pixels, 32 samples a ray, six couplings whose codes are joined to every point, a canonical pass anew
-for the smoothness term, and a batch that is read from a flow file, a mask and two pictures of each pair. Without the
-affine maps, as the released fields of TAP-Vid were made.
+Eight pairs of 256 pixels, 32 samples per ray, six couplings whose codes are joined to every point, the pass to the
+canonical volume repeated for the smoothness term, and a batch that is read from a flow file, a mask and two images of
+each pair. Without the affine maps, like the released fields of TAP-Vid.
 
-Left out, to its favour: logging, and the pictures that it draws every 500 steps.
+Left out, in its favour: logging, and the images that it renders every 500 steps.
 
 Source:
     OmniMotion (ICCV 2023), supplement and configuration "default".
@@ -42,7 +42,7 @@ class Drawn(NamedTuple):
 
 
 class Layer(nn.Module):
-    """A coupling with an affine map."""
+    """An affine coupling."""
 
     def __init__(self, changed: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Layer(nn.Module):
         self.network = nn.Sequential(*hidden, nn.Linear(HIDDEN, 2))
 
     def forward(self, points: Tensor, codes: Tensor, inverse: bool) -> Tensor:
-        """Points (B, n, 3) of frames with codes (B, CODE)."""
+        """Map points (B, n, 3) of frames with codes (B, CODE)."""
         kept = points[..., self.kept]
         angles = (kept[..., None] * (math.pi * 2.0 ** torch.arange(FREQUENCIES))).flatten(-2)
         place = self.place(torch.cat([kept, torch.sin(angles), torch.cos(angles)], -1))
@@ -70,10 +70,10 @@ class PublishedOmniMotion(nn.Module):
     """The field, its data on disk, and a step.
 
     Args:
-        frames: Of the clip.
+        frames: Number of frames of the clip.
         size: (width, height) of a frame.
-        share: Of the published batch: 1 is all, 8 one pair.
-        folder: Where flow, masks and pictures are written, and read from in every step.
+        share: Divisor of the published batch: 1 is all of it, 8 one pair.
+        folder: Directory of flow, masks and images, which are written once and read for every batch.
     """
 
     def __init__(self, frames: int, size: tuple[int, int], share: int, folder: Path) -> None:
@@ -89,13 +89,13 @@ class PublishedOmniMotion(nn.Module):
         self._write()
 
     def draw(self) -> Drawn:
-        """A batch, read from the disk pair by pair."""
+        """Draw a batch, read from disk pair by pair."""
         rows = [self._pair() for _ in range(self.pairs)]
         columns = (np.stack(column) for column in zip(*rows, strict=True))
         return Drawn(*(torch.from_numpy(c if c.dtype == np.int64 else c.astype(np.float32)) for c in columns))
 
     def step(self, drawn: Drawn) -> float:
-        """One step of the optimiser; the loss."""
+        """Take one step of the optimiser; return the loss."""
         terms = self._terms(drawn)
         loss = torch.stack(terms).sum()
         self.optimizer.zero_grad()
@@ -136,14 +136,14 @@ class PublishedOmniMotion(nn.Module):
         ]
 
     def _carry(self, points: Tensor, codes: Tensor, inverse: bool) -> Tensor:
-        """Samples (B, n, K, 3) of frames with codes (B, CODE)."""
+        """Map samples (B, n, K, 3) of frames with codes (B, CODE)."""
         flat = points.flatten(1, 2)
         for layer in reversed(self.layers) if inverse else self.layers:
             flat = layer(flat, codes, inverse)
         return flat.view_as(points)
 
     def _smoothness(self, samples: Tensor, frames: Tensor, codes: Tensor) -> Tensor:
-        """Mean acceleration; the way to the canonical volume is gone again for each neighbour."""
+        """Return the mean acceleration; the pass to the canonical volume is repeated for each neighbour."""
         whole = (frames > 0) & (frames < self.frames - 1)
         samples, frames = samples[whole], frames[whole]
         before, after = (
@@ -152,7 +152,7 @@ class PublishedOmniMotion(nn.Module):
         return (2 * samples - before - after).abs().mean()
 
     def _depths(self, shape: torch.Size) -> Tensor:
-        """Stratified depths (B, n, K)."""
+        """Draw stratified depths (B, n, K)."""
         depths = torch.linspace(NEAR, FAR, SAMPLES)
         middle = (depths[1:] + depths[:-1]) / 2
         low, high = torch.cat([depths[:1], middle]), torch.cat([middle, depths[-1:]])
@@ -169,7 +169,7 @@ class PublishedOmniMotion(nn.Module):
         for i in range(self.frames):
             cv2.imwrite(str(self.folder / f"{i:05d}.jpg"), picture)
             cv2.imwrite(str(self.folder / f"{i:05d}_count.png"), np.full((height, width), 20, np.uint16))
-        for j in range(1, min(INTERVAL, self.frames - 1) + 1):  # by gap: a pair's own file would cost as much to read
+        for j in range(1, min(INTERVAL, self.frames - 1) + 1):  # by gap: a file per pair would cost as much to read
             np.save(self.folder / f"flow_{j}.npy", flow)
             cv2.imwrite(str(self.folder / f"mask_{j}.png"), mask)
 
@@ -193,7 +193,7 @@ class PublishedOmniMotion(nn.Module):
 
 
 def _contracted(points: Tensor) -> Tensor:
-    """Points (P, 3) drawn into a ball of radius 2, by masks."""
+    """Contract points (P, 3) into a ball of radius 2, with masks."""
     length = points.norm(dim=-1)
     found, outside = torch.zeros_like(points), length > 1
     found[~outside] = points[~outside]
@@ -202,12 +202,12 @@ def _contracted(points: Tensor) -> Tensor:
 
 
 def _without_largest(error: Tensor) -> Tensor:
-    """Zero where an error is the largest, found by a quantile."""
+    """Set the largest error to zero, found as a quantile."""
     return error * (error < torch.quantile(error.detach(), 1.0))
 
 
 def _distortion(weights: Tensor, depths: Tensor) -> Tensor:
-    """By all pairs of samples of a ray."""
+    """Return the distortion loss over all pairs of samples of a ray."""
     t = torch.cat([depths, depths[..., -1:]], -1)
     middle = (t[..., 1:] + t[..., :-1]) / 2
     apart = (middle[..., :, None] - middle[..., None, :]).abs()

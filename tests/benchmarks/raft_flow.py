@@ -1,17 +1,18 @@
-"""RAFT, dense inverse search and both together against ground truth, and RAFT's time beside the naive way.
+"""How accurate is RAFT, and what does a pair cost?
 
-Accuracy: end-point error of the flow at the annotated points of a TAP-Vid dataset that are visible in both frames, at
-gaps of 1, 4, 8 and 16 frames both ways, each search started from the flow of half its gap as the flow stage does. All
-rows see the same frames and points, pooled over the videos. Pixels are those of a 256 x 256 raster.
+Accuracy: end-point error of RAFT, of dense inverse search and of both together at the annotated points of a TAP-Vid
+dataset that are visible in both frames, at gaps of 1, 4, 8 and 16 frames in both directions; each search starts from
+the flow of half its gap, as in the flow stage. All rows use the same frames and points, pooled over the videos. Pixels
+are at 256 x 256.
 
 Time: the same pairs of the first video by RAFT as published - plain operations, both frames encoded for every pair,
-one pair at a time - and by the estimator, in turns. Seconds of the processor are those of all cores together.
+one pair at a time - and by the estimators, in turns. Processor seconds are summed over all cores.
 
     python tests/benchmarks/raft_flow.py tapvid_davis.pkl --weights raft-small.pth
     python tests/benchmarks/raft_flow.py tapvid_davis.pkl --weights raft-small.pth --only time
     python tests/benchmarks/raft_flow.py tapvid_davis.pkl --only accuracy --alike alike-n.pth --rows 'dis;dis, alike'
 
-With `--json FILE` the rows are written, too.
+`--json FILE` also writes the rows.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from omnitrack.settings import DescriptorSettings, FlowSettings, RaftSettings
 from omnitrack.weights import locate
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "correspondence"))
-import plain_raft  # the tests' reference: RAFT as the paper has it
+import plain_raft  # the tests' reference: RAFT as in the paper
 
 GAPS = (1, 4, 8, 16)  # measured
 STEPS = (1, 2, 4, 8, 16)  # computed, so that a start can come from half the gap
@@ -55,7 +56,7 @@ Flow = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Row:
-    """What is measured: an estimator, or two, with or without starts from shorter gaps."""
+    """A measured variant: one estimator or two, with or without starts from shorter gaps."""
 
     settings: FlowSettings
     warm: bool = True
@@ -80,7 +81,7 @@ def rows_of(raft: RaftSettings, alike: DescriptorSettings) -> dict[str, Row]:
 
 # --- accuracy ---------------------------------------------------------------------------------------------------
 def errors(video: TapvidVideo, row: Row, sources: Sequence[int], device: str) -> dict[int, NDArray[np.float64]]:
-    """End-point errors at every annotated point seen in both frames, by gap, in pixels at 256 x 256."""
+    """Return end-point errors at every annotated point visible in both frames, by gap, in pixels at 256 x 256."""
     estimator = open_estimator(row.settings, clip_of(video, device))
     pixels = raster_to_pixels(video.points, video.size)
     found: dict[int, list[NDArray[np.float64]]] = {gap: [np.zeros(0)] for gap in GAPS}
@@ -109,7 +110,7 @@ def clip_of(video: TapvidVideo, device: str) -> Clip:
 
 
 def measure(videos: list[TapvidVideo], rows: dict[str, Row], stride: int, device: str) -> Iterator[TableRow]:
-    """A row of each estimator."""
+    """Yield a row per variant."""
     for name, row in rows.items():
         begin = time.process_time()
         of_videos = [errors(v, row, range(0, len(v.frames), stride), device) for v in videos]
@@ -140,7 +141,7 @@ ACCURACY: Columns = {
 
 # --- time -------------------------------------------------------------------------------------------------------
 def naive(video: TapvidVideo, weights: Path, settings: RaftSettings, device: str) -> Callable[[Pair], None]:
-    """RAFT as published: nothing is kept from one pair to the next."""
+    """Return RAFT as published: nothing is kept from one pair to the next."""
     network = load_network(weights).to(device)
     sizes, parameters = network.architecture, network.state_dict()
     grid = Grid.fit(video.size, settings.side)
@@ -156,7 +157,7 @@ def naive(video: TapvidVideo, weights: Path, settings: RaftSettings, device: str
 
 
 def race(video: TapvidVideo, weights: Path, raft: RaftSettings, device: str) -> list[TableRow]:
-    """Time per pair of everyone over the same pairs, in turns: by the clock and of the processors."""
+    """Time all estimators on the same pairs, in turns: wall-clock and processor time per pair."""
 
     def one_by_one(estimator: PairEstimator) -> Callable[[Pair], object]:
         return lambda pair: estimator.estimate_pairs([pair], [None])

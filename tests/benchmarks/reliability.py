@@ -1,4 +1,4 @@
-"""How far predicted probabilities may be believed: of what is predicted with p, does a share p come true?"""
+"""Calibration of predicted probabilities: of the events predicted with p, does a share p come true?"""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ class Reliability:
 
     @staticmethod
     def of_all(parts: Iterable[Reliability]) -> Reliability:
-        """All predictions of several, pooled."""
+        """Return the pooled predictions of several."""
         parts = list(parts)
         return Reliability(np.concatenate([p.predicted for p in parts]), np.concatenate([p.true for p in parts]))
 
     def bins(self) -> list[tuple[float, float, int]]:
-        """(mean prediction, share that came true, predictions) of ten bins; empty ones are left out."""
+        """Return (mean prediction, share that came true, number of predictions) of ten bins, without empty ones."""
         which = np.minimum((self.predicted * BINS).astype(int), BINS - 1)
         rows = [which == k for k in range(BINS)]
         return [(float(self.predicted[r].mean()), float(self.true[r].mean()), int(r.sum())) for r in rows if r.any()]
 
     def calibration_error(self) -> float:
-        """Mean distance of prediction and share, each bin by its predictions."""
+        """Return the mean distance of prediction and share, each bin weighted by its number of predictions."""
         return sum(abs(p - t) * n for p, t, n in self.bins()) / len(self.true)
 
     def area(self) -> float:
-        """Area under the curve of what came true against what did not; ties count half, NaN without both."""
+        """Return the area under the ROC curve; ties count half; NaN if all predictions came true, or none."""
         _, place, count = np.unique(self.predicted, return_inverse=True, return_counts=True)
         ranks = (np.cumsum(count) - (count - 1) / 2)[place]
         many = int(self.true.sum())
@@ -51,14 +51,14 @@ def draw_reliability(
     labels: tuple[str, str],
     parts: Iterable[Reliability] = (),
 ) -> None:
-    """Predicted against true shares, a line per data set; needs matplotlib.
+    """Draw true over predicted shares, one line per data set; needs matplotlib.
 
     Args:
-        found: By name.
-        path: Of the picture.
-        title: Of the picture.
-        labels: Of what is predicted, and of what came true.
-        parts: Drawn thin and without names behind the others.
+        found: Reliabilities by name.
+        path: Path of the picture.
+        title: Title of the picture.
+        labels: Labels of the axes: what is predicted, and what came true.
+        parts: Drawn behind the others, thin and without names.
     """
     import matplotlib
 

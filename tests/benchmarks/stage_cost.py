@@ -1,12 +1,12 @@
-"""What does each stage of a clip cost, by size, by frames, by cores, and beside another version of the program?
+"""What does each stage of a clip cost, by size, frames and cores, and compared with another version of the package?
 
     python tests/benchmarks/stage_cost.py [--sizes 256x256] [--frames 32] [--cores 1,2] [--against NAME=CHECKOUT]
         [--rounds 1] [--set KEY=VALUE] [--json FILE]
 
-A camera pans over a wide place (`omnitrack.synthetic.panorama_scene`); each stage is a command in a process of its own,
-from the start of its interpreter to its end, held to so many cores. The versions take turns, clip by clip; with several
-rounds the fastest of each stage counts. Every combination of sizes, frames and cores is measured: give several of one
-of them. What numba compiles is compiled once before anything is measured.
+A camera pans over a wide place (`omnitrack.synthetic.panorama_scene`); each stage is a command in its own process,
+timed from the start of its interpreter to its end and limited to a number of cores. The versions take turns, clip by
+clip; with several rounds the fastest run of each stage counts. Every combination of sizes, frames and cores is
+measured, so give several values of only one of them. Numba's functions are compiled once before anything is measured.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import NamedTuple
 from common import FOLDER, STAGES, Columns, Report, TableRow, add_settings, commit, measured_process, parser_of
 from memory import frames_of
 
-# Nothing large at the top: a process inherits the peak of the one that starts it.
+# No large imports at the top: a process inherits the peak memory of its parent.
 
 COLUMNS: Columns = {
     "version": "{version}",
@@ -34,11 +34,11 @@ COLUMNS: Columns = {
     "all s": "{seconds:.1f}",
 }
 QUERIES = ("--grid", "20@0", "--grid", "20@{middle}")
-WARM_UP = "64x48", 4  # a clip that compiles everything
+WARM_UP = "64x48", 4  # a clip that triggers all compilation
 
 
 class Version(NamedTuple):
-    """A checkout of the program."""
+    """A checkout of the package."""
 
     name: str
     folder: Path
@@ -47,7 +47,7 @@ class Version(NamedTuple):
 def stages_of(
     version: Version, frames: Path, root: Path, count: int, cores: int, asked: argparse.Namespace
 ) -> TableRow:
-    """Seconds and peak MB of each stage of one clip."""
+    """Return the seconds and peak MB of each stage of one clip."""
     environment = {**os.environ, "PYTHONPATH": str(version.folder)}
     settings = [word for text in asked.set for word in ("--set", text)]
     row: dict[str, float] = {}
@@ -63,13 +63,13 @@ def stages_of(
 
 
 def fastest(rounds: list[TableRow]) -> TableRow:
-    """The least of each number over rounds, and the seconds of all stages."""
+    """Return the minimum of each number over the rounds, and the seconds of all stages."""
     least = {name: min(row[name] for row in rounds) for name in rounds[0]}
     return {**least, "seconds": sum(least[f"{stage}_s"] for stage in STAGES)}
 
 
 def measure(versions: list[Version], asked: argparse.Namespace, folder: Path) -> Iterator[TableRow]:
-    """A row for each version, size, number of frames and number of cores."""
+    """Yield a row per version, size, number of frames and number of cores."""
 
     def clip(size: str, frames: int) -> Path:
         return frames_of(folder / f"{size}-{frames}", size, frames)
@@ -87,7 +87,7 @@ def measure(versions: list[Version], asked: argparse.Namespace, folder: Path) ->
 
 
 def version_of(text: str) -> Version:
-    """The version that a text NAME=CHECKOUT names."""
+    """Parse a version from NAME=CHECKOUT."""
     name, _, folder = text.partition("=")
     if not (Path(folder) / "omnitrack").is_dir():
         raise argparse.ArgumentTypeError(f"{folder!r} is no checkout of omnitrack")

@@ -1,11 +1,12 @@
-"""What does one step of each method cost at its published batch size, and how far is that from the arithmetic alone?
+"""What does a step cost, compared with its arithmetic?
 
     python tests/benchmarks/step_cost.py [--device cpu|cuda] [--written] [--preset paper] [--threads N]
         [--repeats N] [--json FILE]
 
-The floor is the time that the step's matrix products take at the speed of one large product (4096 x 4096, single
-precision) measured on the same device in the same run; products of the backward pass are counted, elementwise work is
-not. Each method runs in a process of its own, whose peak memory is that of the step plus the program.
+Measures one step of each method, by default at its published batch size. The floor is the time that the step's matrix
+products take at the speed of one large product (4096 x 4096, single precision) measured on the same device in the same
+run; products of the backward pass are counted, elementwise work is not. Each method runs in its own process, whose peak
+memory is that of the step plus the program.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ COLUMNS: Columns = {
 
 
 def made_up(device: torch.device) -> Correspondences:
-    """32 frames at 256 x 256 in which everything is known and nothing moves: they cost what any others do."""
+    """Return 32 frames at 256 x 256 in which all is known and nothing moves; they cost as much as any others."""
     side = SIDE // STRIDE
     y, x = np.mgrid[0:SIDE:STRIDE, 0:SIDE:STRIDE]
     targets = np.array([[t for t in range(FRAMES) if t != s] for s in range(FRAMES)])
@@ -67,7 +68,7 @@ def made_up(device: torch.device) -> Correspondences:
 
 
 def seconds(job: Callable[[], object], device: torch.device) -> float:
-    """Wall time of a job, its work on the device included."""
+    """Return the wall time of a job, including its work on the device."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     begin = time.perf_counter()
@@ -78,7 +79,7 @@ def seconds(job: Callable[[], object], device: torch.device) -> float:
 
 
 def product_speed(device: torch.device) -> float:
-    """FLOP/s of a large single-precision matrix product."""
+    """Return the FLOP/s of a large single-precision matrix product."""
     a = torch.randn(PRODUCT, PRODUCT, device=device)
     a @ a
     return 2 * PRODUCT**3 / min(seconds(lambda: a @ a, device) for _ in range(5))
@@ -87,7 +88,7 @@ def product_speed(device: torch.device) -> float:
 def measure(
     method: str, preset: str, device_name: str, threads: int, repeats: int, written: bool = False
 ) -> dict[str, Any]:
-    """One method's step, in a process of its own."""
+    """Measure one method's step, in a separate process."""
     torch.set_num_threads(threads)
     device = torch.device(device_name)
     settings = preset_settings(preset, method).fit
@@ -99,7 +100,7 @@ def measure(
         engine._steps(engine.step + 1)
     flop = counter.get_total_flops()
     if engine._recording is not None:
-        engine._steps(engine.step + WARM_UP)  # and one is recorded
+        engine._steps(engine.step + WARM_UP)  # so that one is recorded
     times = [seconds(lambda: engine._steps(engine.step + 1), device) for _ in range(repeats)]
     if device.type == "cuda":
         memory = torch.cuda.max_memory_allocated(device)
@@ -120,7 +121,7 @@ def measure(
 
 
 def processor(device: str) -> str:
-    """The name of what the numbers were measured on."""
+    """Return the name of the processor that the numbers are measured on."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     with Path("/proc/cpuinfo").open() as file:

@@ -1,10 +1,10 @@
-"""Is every thing in a synthetic scene followed better by the fit than by any baseline?
+"""Is every object of a scene tracked better than by the baselines?
 
     python tests/benchmarks/things.py --work work/things [--scene demo --scene street ...] [--set K=V] [--json FILE]
 
-The demo's clip and three more (`omnitrack.synthetic.everyday`) with exact truth and real flow: AJ, delta_avg and OA of
-each method on the points of each thing, of all things, and by how much `cadex` is above the best baseline. Settings as
-in `omnitrack demo`; finished projects and scores under WORK are taken up.
+The demo's clip and three more (`omnitrack.synthetic.everyday`) with exact ground truth and real flow: AJ, delta_avg and
+OA of each method on the points of each object and of all objects, and how far the AJ of `cadex` is above that of the
+best baseline. Settings as in `omnitrack demo`; finished projects and scores under WORK are reused.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ COLUMNS: Columns = {
     **{method: " / ".join(f"{{{method}[{key}]:.1f}}" for key in SHOWN) for method in METHODS},
     "cadex over the best": "{gain:+.1f}",
 }
-Scores = dict[str, dict[str, dict[str, float]]]  # of each thing and method
+Scores = dict[str, dict[str, dict[str, float]]]  # by object, method and metric
 
 
 def points_of_things(scene: SyntheticScene, video: TapvidVideo) -> dict[str, TapvidVideo]:
-    """The video with the points of one thing only, for each thing, and with all points."""
+    """Return the video with the points of one object only, for each object, and with all points."""
     first = (~video.occluded).argmax(1)
     places = raster_to_pixels(video.points, scene.size)[np.arange(len(first)), first]
     owner = np.array([int(scene.top_layer(int(t), place[None])[0]) for t, place in zip(first, places, strict=True)])
@@ -51,7 +51,7 @@ def points_of_things(scene: SyntheticScene, video: TapvidVideo) -> dict[str, Tap
 
 
 def score(name: str, settings: Settings, work: Path) -> Scores:
-    """Metrics of every method on every thing of a scene."""
+    """Return the metrics of every method on every object of a scene."""
     scene = SCENES[name]()
     plan = Plan(settings, "strided", None, "cpu", 0, SILENT)
     found: Scores = {}
@@ -62,7 +62,7 @@ def score(name: str, settings: Settings, work: Path) -> Scores:
 
 
 def rows_of(name: str, found: Scores) -> Iterator[TableRow]:
-    """A row per thing of a scene: AJ, delta_avg and OA of each method in per cent, and AJ over the best baseline."""
+    """Yield a row per object: AJ, delta_avg, OA of each method in per cent, and AJ above the best baseline."""
     for thing, methods in found.items():
         shares = {method: {key: 100 * values[key] for key in SHOWN} for method, values in methods.items()}
         best = max(values["average_jaccard"] for method, values in shares.items() if method != "cadex")

@@ -1,10 +1,10 @@
-"""How soon is a fit how accurate, before a change and after it?
+"""How soon does a fit reach an accuracy, before a change and after it?
 
     python tests/benchmarks/time_to_accuracy.py NAME=FILE [NAME=FILE ...] --picture FILE [--json FILE]
 
-Reads what `accuracy.py --only steps --json FILE` wrote, once for each program, settings or machine that is compared,
-and draws AJ over the seconds of the fit, the mean of the clips: tracks, and the field alone. The table has every point,
-and how many seconds the first file takes to the same AJ, by the line between its points.
+Reads what `accuracy.py --only steps --json FILE` wrote, one file for each compared version, setting or machine, and
+draws AJ over the seconds of the fit, averaged over the clips, for tracks and for the field alone. The table has every
+point, and the seconds that the first file takes to the same AJ, interpolated linearly between its points.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from common import Columns, Report, TableRow, aj_over_seconds, parser_of
 
 
 class Point(NamedTuple):
-    """The mean of the clips after so many steps."""
+    """The mean over the clips after a number of steps."""
 
     steps: str
     seconds: float
     aj: float
 
 
-Lines = dict[str, list[Point]]  # by method, with the steps rising
+Lines = dict[str, list[Point]]  # by method, in order of seconds
 
 
 def read_lines(path: Path) -> Lines:
-    """The points of all experiments in a file."""
+    """Read the points of all experiments in a file."""
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for rows in json.loads(path.read_text(encoding="utf-8"))["tables"].values():
         for row in rows:
@@ -46,7 +46,7 @@ def read_lines(path: Path) -> Lines:
 
 
 def seconds_to(points: Sequence[Point], aj: float) -> float:
-    """When a line of points first reaches an AJ; infinite where it does not."""
+    """Return the seconds after which a line of points first reaches an AJ; infinite if it never does."""
     if points[0].aj >= aj:
         return points[0].seconds
     for before, after in pairwise(points):
@@ -57,7 +57,7 @@ def seconds_to(points: Sequence[Point], aj: float) -> float:
 
 
 def rows_of(found: Mapping[str, Lines]) -> list[TableRow]:
-    """A row a point."""
+    """Return one row per point."""
     first = next(iter(found.values()))
     return [
         {
@@ -73,7 +73,7 @@ def rows_of(found: Mapping[str, Lines]) -> list[TableRow]:
 
 
 def draw(found: Mapping[str, Lines], path: Path) -> None:
-    """A colour a file, a dashed line for a field alone; needs matplotlib."""
+    """Draw one colour per file, and dashed lines for the field alone; needs matplotlib."""
     import matplotlib
 
     matplotlib.use("Agg")

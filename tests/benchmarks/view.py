@@ -1,14 +1,14 @@
-"""How long does a click on the page wait for its answer, and what memory does the server take?
+"""How long does a click on the page take?
 
     python tests/benchmarks/view.py VIDEO [--frames 24] [--steps 400] [--repeats 20] [--work DIR] [--set KEY=VALUE]
         [--json FILE]
 
-The video is fitted first (kept in `--work`). Then `omnitrack view` is started as a user starts it, and asked as its
-page asks: for one point at random places of random frames, for one point with a pin, and for a grid of 16 x 16 points
+The video is fitted first (kept in `--work`). Then `omnitrack view` is started as a user starts it, and receives the
+requests of its page: one point at random positions of random frames, one point with a pin, and a grid of 16 x 16 points
 of one frame. Times are from the request to the last byte of the answer; the first answer, which waits for torch and for
-the flow to be decoded, stands apart. CPU seconds are those of the whole server in that time, threads together: they
-are less dependent on what else the machine does. Memory is the peak of the server's resident memory, as the system
-keeps it.
+the flow to be decoded, has its own row. CPU seconds are those of the whole server in that time, summed over its
+threads: they depend less on the other load of the machine. Memory is the peak of the server's resident memory, as
+reported by the system.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ COLUMNS: Columns = {
 
 
 class Server:
-    """`omnitrack view` of a project, until `end`."""
+    """`omnitrack view` of a project, running until `end`."""
 
     def __init__(self, root: Path, assignments: list[str]) -> None:
         chosen = [part for assignment in assignments for part in ("--set", assignment)]
@@ -56,13 +56,13 @@ class Server:
         self._root, self._connection = url.path, http.client.HTTPConnection(url.hostname, url.port or 0)
 
     def about(self) -> dict[str, Any]:
-        """The clip."""
+        """Return the description of the clip."""
         self._connection.request("GET", f"{self._root}project")
         found: dict[str, Any] = json.load(self._connection.getresponse())
         return found
 
     def ask(self, points: list[dict[str, Any]]) -> float:
-        """Seconds until the answer is here."""
+        """Return the seconds until the answer is complete."""
         begin = time.perf_counter()
         body, kind = json.dumps({"points": points}), {"Content-Type": "application/json"}
         self._connection.request("POST", f"{self._root}answers", body, kind)
@@ -72,7 +72,7 @@ class Server:
         return time.perf_counter() - begin
 
     def peak(self) -> float:
-        """MB of resident memory at most; 0 where the system does not say."""
+        """Return the peak of resident memory in MB; 0 if the system does not report it."""
         try:
             lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         except OSError:
@@ -80,7 +80,7 @@ class Server:
         return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
     def cpu(self) -> float:
-        """CPU seconds so far; 0 where the system does not say."""
+        """Return the CPU seconds so far; 0 if the system does not report them."""
         try:
             fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
@@ -88,7 +88,7 @@ class Server:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def row(self, name: str, ask: Callable[[], float], repeats: int) -> dict[str, Any]:
-        """Ask again and again: a row of the table."""
+        """Repeat a request; return its row of the table."""
         before = self.cpu()
         times = sorted(ask() for _ in range(repeats))
         late = times[round(0.9 * (repeats - 1))]
@@ -96,13 +96,13 @@ class Server:
         return {"asked": name, "median": statistics.median(times), "late": late, "cpu": cpu, "peak": self.peak()}
 
     def end(self) -> None:
-        """As Ctrl-C ends it."""
+        """Terminate the server and wait for its end."""
         self.process.terminate()
         self.process.wait()
 
 
 def fitted(asked: argparse.Namespace, root: Path) -> None:
-    """The project of the video, with a fit."""
+    """Make the project of the video, with a fit."""
     from omnitrack.progress import SILENT
     from omnitrack.stages.bring_up import bring_up_to
     from omnitrack.stages.graph import Work
@@ -114,7 +114,7 @@ def fitted(asked: argparse.Namespace, root: Path) -> None:
 
 
 def questions(about: dict[str, Any]) -> dict[str, Callable[[], list[dict[str, Any]]]]:
-    """What is asked for, anew at each call."""
+    """Return functions that make the points of a request, new ones at each call."""
     (width, height), frames, chance = about["size"], about["frames"], random.Random(0)
 
     def point(t: int, x: float, y: float, pins: list[list[float]] | None = None) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def questions(about: dict[str, Any]) -> dict[str, Callable[[], list[dict[str, An
 
 
 def asked_for(server: Server, question: Callable[[], list[dict[str, Any]]]) -> float:
-    """Seconds that an answer takes."""
+    """Return the seconds that an answer takes."""
     return server.ask(question())
 
 

@@ -1,12 +1,13 @@
-"""Where is visibility wrong, and which cue is right? Of the fits that `omnitrack eval --work WORK` left.
+"""Where is visibility wrong, and which cue is right? Uses the fits that `omnitrack eval --work WORK` left.
 
     python tests/benchmarks/visibility.py tapvid_davis.pkl WORK [--videos A,B] [--set features.extractor=xfeat ...]
         [--json FILE]
 
-Every query's track is judged at the same fused positions: by the field's depth, by the chained flow, by looks, and by
-rules made of them. Precision is the share of truly visible points among those called visible, recall the share of
-visible points that are called visible; both over all videos together, OA and AJ as means of the videos. With an
-extractor of features these are asked, too. Then, for every video, what kind of mistake the program's rule makes.
+The visibility of every query's track is evaluated at the same fused positions: by the field's depth, by the chained
+flow, by appearance, and by rules that combine them. Precision is the share of truly visible points among those called
+visible, recall the share of visible points that are called visible; both are over all videos together, OA and AJ are
+means over the videos. With a feature extractor, its features are one more cue. A second table has, for every video, the
+kinds of mistakes of the program's rule.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from omnitrack.settings import Settings
 from omnitrack.stages.fit import load_field
 from omnitrack.stages.point_tracker import PointTracker
 
-NEAR_PX = 4.0  # of a position that is right, at 256 x 256
+NEAR_PX = 4.0  # at 256 x 256: within it, a position is right
 COLUMNS: Columns = {
     "visible where": "{rule}",
     "precision": "{precision:.3f}",
@@ -47,7 +48,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Estimates:
-    """What each says of N queries in T frames: (N, T), and positions (N, T, 2)."""
+    """Visibility (N, T) of N queries in T frames by each cue, and positions (N, T, 2)."""
 
     size: tuple[int, int]
     pixels: NDArray[np.float32]
@@ -87,7 +88,7 @@ def witnesses(project: Project, queries: Queries, settings: Settings) -> Estimat
 
 
 class _Extracted:
-    """Features of a project's frames that are extracted now, in place of stored ones."""
+    """Features of a project's frames, extracted now instead of read from the project."""
 
     def __init__(self, project: Project, settings: Settings) -> None:
         extractor = open_extractor(settings.features)
@@ -111,7 +112,7 @@ RULES: dict[str, Callable[[Estimates], Bools]] = {
 
 
 def scored(queries: Queries, seen: Estimates, visible: Bools) -> tuple[float, float]:
-    """AJ and OA in per cent."""
+    """Return AJ and OA in per cent."""
     visible = visible.copy()
     visible[np.arange(len(visible)), queries.frames] = True
     tracks = pixels_to_raster(seen.pixels, seen.size)

@@ -1,46 +1,112 @@
-"""Adam whose state exists from the start and stays at the same addresses, so that a recorded step can use it."""
+"""Adam whose state exists from the start and stays at the same addresses, so that a recorded step can use it.
+
+Source:
+    Kingma and Ba, Adam: A Method for Stochastic Optimization, ICLR 2015; the step itself is torch's fused one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.adam import adam
 
 FIRST_MOMENT = 0.9  # share of Adam's mean gradient that each step keeps
+EPSILON = 1e-8
 
 
-def make_adam(groups: Iterable[tuple[list[Tensor], Tensor]], second_moment_steps: int) -> torch.optim.Adam:
-    """Make an optimiser whose state exists before the first step.
+@dataclass(frozen=True)
+class Group:
+    """Parameters with a learning rate of their own.
+
+    Attributes:
+        parameters: The parameters.
+        rate: Their learning rate, a scalar on the device that may change.
+    """
+
+    parameters: list[Tensor]
+    rate: Tensor
+
+
+class Adam:
+    """Adam without the class of torch, which imports torch's compiler when it is made: seconds of every fit.
 
     Args:
-        groups: Parameters, and their learning rate, a scalar on the device that may change.
+        groups: Parameters, and their learning rate.
         second_moment_steps: Number of steps over which squared gradients are averaged.
+
+    Attributes:
+        groups: The parameters and rates.
+        parameters: All parameters, in the order of their numbers in a saved state.
+        moments: For each parameter, its number of steps, its mean gradient and its mean squared gradient.
     """
-    parts: list[dict[str, Any]] = [{"params": parameters, "lr": rate} for parameters, rate in groups]
-    on_cuda = parts[0]["lr"].device.type == "cuda"
-    betas = FIRST_MOMENT, 1 - 1 / second_moment_steps
-    optimizer = torch.optim.Adam(parts, betas=betas, fused=True, capturable=on_cuda)
-    for parameter in parameters_of(optimizer):
-        optimizer.state[parameter] = {
-            "step": torch.zeros((), device=parameter.device),
-            "exp_avg": torch.zeros_like(parameter, requires_grad=False),
-            "exp_avg_sq": torch.zeros_like(parameter, requires_grad=False),
-        }
-    return optimizer
 
+    def __init__(self, groups: Iterable[tuple[list[Tensor], Tensor]], second_moment_steps: int) -> None:
+        self.groups = [Group(parameters, rate) for parameters, rate in groups]
+        self.parameters = [parameter for group in self.groups for parameter in group.parameters]
+        self._betas = FIRST_MOMENT, 1 - 1 / second_moment_steps
+        self.moments = [
+            {
+                "step": torch.zeros((), device=parameter.device),
+                "exp_avg": torch.zeros_like(parameter, requires_grad=False),
+                "exp_avg_sq": torch.zeros_like(parameter, requires_grad=False),
+            }
+            for parameter in self.parameters
+        ]
 
-def parameters_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    """All parameters, in the order of their numbers in a saved state."""
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
 
+    @torch.no_grad()
+    def step(self) -> None:
+        """Move every parameter that has a gradient, in place."""
+        first = 0
+        for group in self.groups:
+            own = self.moments[first : first + len(group.parameters)]
+            first += len(own)
+            moved = [
+                (p, p.grad, moments) for p, moments in zip(group.parameters, own, strict=True) if p.grad is not None
+            ]
+            if not moved:
+                continue
+            beta1, beta2 = self._betas
+            adam(
+                [parameter for parameter, _, _ in moved],
+                [gradient for _, gradient, _ in moved],
+                [moments["exp_avg"] for _, _, moments in moved],
+                [moments["exp_avg_sq"] for _, _, moments in moved],
+                [],
+                [moments["step"] for _, _, moments in moved],
+                fused=True,
+                capturable=group.rate.device.type == "cuda",
+                amsgrad=False,
+                beta1=beta1,
+                beta2=beta2,
+                lr=group.rate,
+                weight_decay=0.0,
+                eps=EPSILON,
+                maximize=False,
+            )
 
-def state_of(optimizer: torch.optim.Optimizer, rates: Sequence[float]) -> dict[str, Any]:
-    """The state to save: the arrays that a step changes, and the options, independent of the device."""
-    state = optimizer.state_dict()
-    groups = zip(state["param_groups"], rates, strict=True)
-    return {**state, "param_groups": [{**group, "lr": rate, "capturable": False} for group, rate in groups]}
+    def state_dict(self, rates: Sequence[float]) -> dict[str, Any]:
+        """The state to save, independent of the device, in the form of `torch.optim.Adam`.
+
+        Args:
+            rates: The learning rate of each group.
+
+        Returns:
+            ``state``, the moments by number of the parameter, whose arrays a step changes; and ``param_groups``.
+        """
+        numbers, groups = iter(range(len(self.parameters))), []
+        for group, rate in zip(self.groups, rates, strict=True):
+            params = [next(numbers) for _ in group.parameters]
+            groups.append({"lr": rate, "betas": self._betas, "eps": EPSILON, "params": params})
+        return {"state": dict(enumerate(self.moments)), "param_groups": groups}
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from omnitrack.errors import OmnitrackError
-from omnitrack.optimize.adam import load_moments, make_adam, parameters_of, state_of
+from omnitrack.optimize.adam import Adam, load_moments
 from omnitrack.optimize.batch import Batch
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.depth_prior import DepthPrior, believe
@@ -98,7 +98,7 @@ class Engine:
         self._first_rates, self._clips = [rate for _, rate, _ in groups], [clip for _, _, clip in groups]
         self._clock = Clock(self._plan, self._rates, settings.steps, device)
         parameters = [part for part, _, _ in groups]
-        self._optimizer = make_adam(zip(parameters, self._clock.rates, strict=True), settings.second_moment_steps)
+        self._optimizer = Adam(zip(parameters, self._clock.rates, strict=True), settings.second_moment_steps)
         self._sums: dict[str, Tensor] = {}
         recorder = recorder_for(device)
         self._recording = None if recorder is None else Recording(recorder)
@@ -137,7 +137,7 @@ class Engine:
             Means of the terms and of their sum, the error on the fixed correspondences, and whether all is finite.
         """
         error = self._yardstick.error_px(self._method, self.field, self._clock.set(self.step))
-        largest = torch.stack(torch._foreach_norm(parameters_of(self._optimizer), math.inf)).amax()  # NaN if any is
+        largest = torch.stack(torch._foreach_norm(self._optimizer.parameters, math.inf)).amax()  # NaN if any is
         *totals, error_px, size = torch.stack([*sums.values(), error, largest]).tolist()
         losses = {name: total / count for name, total in zip(sums, totals, strict=True)}
         losses["loss"] = sum(losses.values())
@@ -157,7 +157,7 @@ class Engine:
             ValueError: The state is from another run; a KeyError, TypeError or similar if it is not a state at all.
         """
         live = self._live()
-        check_state(state, live, parameters_of(self._optimizer))
+        check_state(state, live, self._optimizer.parameters)
         self.field.load_state_dict(state["field"])
         load_moments(state["optimizer"]["state"], live["optimizer"]["state"])
         self._generator.set_state(state["generator"].cpu())
@@ -182,7 +182,7 @@ class Engine:
             "step": self.step,
             "rate_scale": self._rate_scale,
             "field": self.field.state_dict(),
-            "optimizer": state_of(self._optimizer, self._rates(max(0, self.step - 1) / self.settings.steps)),
+            "optimizer": self._optimizer.state_dict(self._rates(max(0, self.step - 1) / self.settings.steps)),
             "generator": self._generator.get_state(),
             "region_error": self.sampler.error,
         }
@@ -236,12 +236,12 @@ class Engine:
         batch = self.sampler.draw(moment, self._generator)
         terms, errors = self._terms(batch, context)
         terms |= self._pin_terms(context)
-        self._optimizer.zero_grad(set_to_none=True)
+        self._optimizer.zero_grad()
         losses = torch.stack(list(terms.values()))
         losses.sum().backward()
-        for group, clip in zip(self._optimizer.param_groups, self._clips, strict=True):
+        for group, clip in zip(self._optimizer.groups, self._clips, strict=True):
             if clip > 0:
-                torch.nn.utils.clip_grad_norm_(group["params"], clip)
+                torch.nn.utils.clip_grad_norm_(group.parameters, clip)
         self._optimizer.step()
         self.sampler.update(batch, errors)
         for name in terms.keys() - self._sums.keys():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -63,14 +63,21 @@ def check_state(state: Mapping[str, Any], own: Mapping[str, Any], parameters: li
     _check_tensors(state, {key: own[key] for key in ("generator", "region_error")}, "state")
     if not (isinstance(state["rate_scale"], float) and 0 < state["rate_scale"] <= 1):
         raise ValueError(f"rate_scale is {state['rate_scale']}")
-    groups = [{**group, "lr": 0.0} for group in state["optimizer"]["param_groups"]]
-    if groups != [{**group, "lr": 0.0} for group in own["optimizer"]["param_groups"]]:
-        raise ValueError("it was optimised in another way")
-    if not all(math.isfinite(group["lr"]) for group in state["optimizer"]["param_groups"]):
-        raise ValueError("a learning rate is not finite")
+    _check_groups(state["optimizer"]["param_groups"], own["optimizer"]["param_groups"])
     for index, moments in state["optimizer"]["state"].items():
         like = parameters[index].detach()
         _check_tensors(moments, {"step": torch.zeros(()), "exp_avg": like, "exp_avg_sq": like}, "optimizer")
+
+
+def _check_groups(found: Sequence[Mapping[str, Any]], own: Sequence[Mapping[str, Any]]) -> None:
+    """Compare the options that the own groups have; the optimiser of earlier versions saved further ones."""
+    pairs = zip(found, own, strict=False)
+    if len(found) != len(own) or any(
+        group[key] != value for group, like in pairs for key, value in like.items() if key != "lr"
+    ):
+        raise ValueError("it was optimised in another way")
+    if not all(math.isfinite(group["lr"]) for group in found):
+        raise ValueError("a learning rate is not finite")
 
 
 def _check_tensors(found: Mapping[str, Any], own: Mapping[str, Tensor], where: str) -> None:

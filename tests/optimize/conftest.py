@@ -1,4 +1,4 @@
-"""Exact correspondences of synthetic scenes, and a small fit."""
+"""Exact correspondences of synthetic scenes, and settings of a small fit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BELIEVED_WHEN_HIDDEN = 2  # frames, as in filtering
 def correspondences_of(
     scene: SyntheticScene, stride: int = 2, sources: Sequence[int] | None = None, reach: int | None = None
 ) -> Correspondences:
-    """Where the grid points of the source frames (all of them) are in all frames up to `reach` away, exactly."""
+    """Return the exact positions of the source frames' grid points (of all frames) in all frames up to `reach` away."""
     grid = pixel_grid(scene.size, stride)
     sources = range(scene.num_frames) if sources is None else sources
     reach = scene.num_frames if reach is None else reach
@@ -57,13 +57,13 @@ def correspondences_of(
 
 @pytest.fixture
 def exact_correspondences() -> Callable[..., Correspondences]:
-    """`correspondences_of`."""
+    """The function `correspondences_of`."""
     return correspondences_of
 
 
 @pytest.fixture
 def small_fit() -> FitSettings:
-    """Fifteen steps of a small field."""
+    """Settings: fifteen steps of a small field."""
     return FitSettings(
         steps=15,
         anchors=64,
@@ -77,7 +77,7 @@ def small_fit() -> FitSettings:
 
 @pytest.fixture
 def tiny_omnimotion() -> OmniMotionSettings:
-    """An OmniMotion field of a few parameters."""
+    """Settings of an OmniMotion field with few parameters."""
     return OmniMotionSettings(
         plane_resolutions=(3, 6),
         plane_channels=4,
@@ -93,5 +93,5 @@ def tiny_omnimotion() -> OmniMotionSettings:
 
 @pytest.fixture(autouse=True)
 def reference_layers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fit with the layers in torch, whatever is installed: where short, violent fits end depends on rounding."""
+    """Fit with the layers in torch, whatever is installed: the end of a short, coarse fit depends on rounding."""
     monkeypatch.setattr("omnitrack.motion.warp.fused", lambda layers, columns: None)

@@ -1,4 +1,4 @@
-"""A fit by the compiled couplings begins as one by those in torch, and goes on where it was interrupted."""
+"""A fit with the compiled couplings begins like one with those in torch, and resumes where it was interrupted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytest.importorskip("numba", reason="the compiled core is the extra fast")
 
 @pytest.fixture
 def engine(exact_correspondences: Callable[..., Correspondences], small_fit: FitSettings) -> Callable[[str], Engine]:
-    """An engine by method."""
+    """Return a function that makes an engine for a method."""
     data = exact_correspondences(two_planes((32, 24), 4))
     return lambda method: Engine(data, replace(small_fit, method=method), seed=0)
 
@@ -28,7 +28,7 @@ def engine(exact_correspondences: Callable[..., Correspondences], small_fit: Fit
 def test_the_first_steps_are_those_of_torch(
     method: str, engine: Callable[[str], Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The flow's term, which is smooth; those of depth have kinks, where a rounded bit turns their gradients round."""
+    """Only the flow term, which is smooth: the depth terms have kinks, where a rounded bit reverses their gradients."""
     plain = engine(method)._steps(5)
     monkeypatch.setattr("omnitrack.motion.warp.fused", compiled.fused)
     ours = engine(method)

@@ -1,4 +1,4 @@
-"""What correspondences can be asked."""
+"""The queries of `Correspondences`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Correspondences that do not lead back count less."""
+"""Correspondences that do not lead back have a lower weight."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ SHAPE = grid_shape(SIZE, STRIDE)
 POINTS = SHAPE[0] * SHAPE[1]
 MOTION = np.array([12.0, -8.0])
 CONFIDENCE = 200
-INNER = np.s_[8:-8, 8:-8]  # of the grid: there and back stays on the frame
+INNER = np.s_[8:-8, 8:-8]  # of the grid: forward and back stays inside the frame
 
 
 def there_and_back(wrong_px: float = 0.0, size: tuple[int, int] = SIZE) -> Correspondences:
-    """Between frames 0 and 1 everything moves by MOTION, the way back is `wrong_px` off; 0 to 2 is one way."""
+    """Between frames 0 and 1 everything moves by MOTION, and the way back is `wrong_px` off; 0 to 2 has no way back."""
     displacement = np.zeros((2, 2, POINTS, 2))
     displacement[:] = MOTION
     displacement[1, 0] = -MOTION + [wrong_px, 0]
@@ -86,7 +86,7 @@ def test_nothing_is_believed_that_was_not_and_nothing_is_given_up() -> None:
     found = cycle_weighted(data, 2.0).confidence[0, 0]
     assert (found[::3] == 0).all()
     assert (found[1::3] == 1).all()
-    assert (data.confidence[0, 0, 1::3] == 1).all()  # what was given is not changed
+    assert (data.confidence[0, 0, 1::3] == 1).all()  # the input is unchanged
 
 
 def test_zero_leaves_all_as_they_are() -> None:
@@ -95,7 +95,7 @@ def test_zero_leaves_all_as_they_are() -> None:
 
 
 def test_a_target_that_a_source_lacks_is_no_way_back() -> None:
-    """Frames 0 and 2 lead to each other, exactly; frame 1 has no target, and its empty slot holds nothing."""
+    """Frames 0 and 2 lead to each other exactly; frame 1 has no target, and its empty slot contains nothing."""
     data = there_and_back()
     missing = torch.tensor([[2], [-1], [0]])
     displacement = torch.stack(

@@ -1,4 +1,4 @@
-"""Where a fit starts, on scenes whose camera and order of layers are known."""
+"""The initial field of a fit, on scenes with known camera motion and order of layers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Make = Callable[..., Correspondences]
 
 
 def filmed(scene: SyntheticScene, num_frames: int) -> SyntheticScene:
-    """The scene seen by a camera that pans, turns and zooms."""
+    """Return the scene filmed by a camera that pans, turns and zooms."""
 
     def camera(t: int) -> Similarity:
         return Similarity(48 + 1.5 * t, 32 - t, 0.01 * t, 1 + 0.02 * t, pivot=(48, 32))
@@ -39,7 +39,7 @@ def filmed(scene: SyntheticScene, num_frames: int) -> SyntheticScene:
 
 
 def mapped(affine: torch.Tensor, data: Correspondences, pixels: np.ndarray, source: int, target: int) -> np.ndarray:
-    """Pixels of one frame taken to another through the canonical plane."""
+    """Map pixels of one frame to another through the canonical plane."""
     half, centre = max(data.size) / 2, (np.array(data.size) - 1) / 2
     a, b = affine[source].double().numpy(), affine[target].double().numpy()
     canonical = (pixels - centre) / half @ a[:, :2].T + a[:, 2]
@@ -47,7 +47,7 @@ def mapped(affine: torch.Tensor, data: Correspondences, pixels: np.ndarray, sour
 
 
 def layer_depths(scene: SyntheticScene, data: Correspondences, depth: torch.Tensor, frame: int) -> list[float]:
-    """Median depth of the texels of each layer in a frame, nearest layer first."""
+    """Return the median depth of the texels of each layer in a frame, nearest layer first."""
     owner = torch.as_tensor(scene.top_layer(frame, data.grid.numpy()))
     return [float(depth[frame].flatten()[owner == index].median()) for index in range(len(scene.layers))]
 
@@ -78,10 +78,10 @@ def test_camera_motion_is_not_drawn_away_by_a_moving_object(exact_correspondence
 def test_a_place_that_is_seen_again_stops_the_drift(
     exact_correspondences: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scene = panorama_scene(SIZE, 25, sweep=6)  # frames 12, the middle one, and 24 show the same place
+    scene = panorama_scene(SIZE, 25, sweep=6)  # frames 12, the middle one, and 24 show the same position
     data = exact_correspondences(scene, stride=8)
     gap = (data.targets - data.sources[:, None]) * (data.targets >= 0)
-    bias = (gap.abs() == 1) * gap * round(0.5 / data.unit_px)  # half a pixel a step, which no step back takes away
+    bias = (gap.abs() == 1) * gap * round(0.5 / data.unit_px)  # half a pixel per step, which no step back cancels
     shift = torch.stack([bias, torch.zeros_like(bias)], -1)[:, :, None].to(data.displacement.dtype)
     data = replace(data, displacement=data.displacement + shift)
 
@@ -100,7 +100,7 @@ def test_ways_to_the_middle_frame_by_hand() -> None:
     steps = _ways_to(2, 5, [])
     assert steps == {1: 2, 3: 2, 0: 1, 4: 3}
     far = 2 * REVISIT_STEPS + 3
-    ways = _ways_to(0, far + 1, [(1, far)])  # 1 + 8 steps by the revisit, not 19
+    ways = _ways_to(0, far + 1, [(1, far)])  # 1 + 8 steps through the revisit, not 19
     assert ways[far] == 1
     assert ways[far - 1] == far
     assert ways[4] == 3
@@ -117,7 +117,7 @@ def test_the_union_of_all_frames_just_fits_the_canonical_square(exact_correspond
 
 
 def test_camera_motion_needs_one_direction_of_neighbours_only(exact_correspondences: Make) -> None:
-    """Of a big file every n-th source frame is read: 2 -> 1 and 2 -> 3 have to do for 1 -> 2 and 3 -> 2."""
+    """Of a large file, every n-th source frame is read: 2 -> 1 and 2 -> 3 must replace 1 -> 2 and 3 -> 2."""
     scene = translating_scene((2.0, 1.0), SIZE, 5)
     data = exact_correspondences(scene, stride=4, sources=[0, 2, 4])
     affine = camera_motion(data, Camera(SIZE))
@@ -150,12 +150,12 @@ def test_a_strip_that_moves_against_the_camera_is_nearer(exact_correspondences: 
 
 
 def test_an_occluder_is_nearer_than_the_moving_object_it_covers(exact_correspondences: Make) -> None:
-    """The pole does not move, so by motion alone it would be as far away as the background."""
+    """The pole does not move: by motion alone it would be as far away as the background."""
     scene = occluder_scene((128, 96), 12, speed=5.0)
     data = exact_correspondences(scene, stride=3)
     depth = depth_from_motion(data, Camera(scene.size), camera_motion(data, Camera(scene.size)))
     y = data.grid[:, 1]
-    beside_the_disc = (y - 48).abs() < 12  # rows in which the pole covers it
+    beside_the_disc = (y - 48).abs() < 12  # rows in which the pole covers the disc
     for frame in (4, 7):
         owner = torch.as_tensor(scene.top_layer(frame, data.grid.numpy()))
         flat = depth[frame].flatten()

@@ -1,4 +1,4 @@
-"""A depth prior on clips with exact correspondences: its frames' scales, and which priors are believed."""
+"""A depth prior on clips with exact correspondences: the scales of its frames, and which priors are trusted."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def data(exact_correspondences: Make, scene: SyntheticScene) -> Correspondences:
 
 @pytest.fixture
 def exact(scene: SyntheticScene) -> Tensor:
-    """(T, H, W) distance of what each pixel shows."""
+    """(T, H, W) distance of the surface visible in each pixel."""
     return DISTANCES[torch.as_tensor(np.stack([scene.depth_order(t) for t in range(scene.num_frames)]))]
 
 
@@ -49,7 +49,7 @@ def noise(like: Tensor, smooth: int = 9) -> Tensor:
 
 # --- alignment --------------------------------------------------------------------------------------------------
 def test_alignment_takes_back_known_scales_and_shifts(exact_correspondences: Make) -> None:
-    """One plane of varied depth that moves by whole texels: the truth is exact in every frame."""
+    """One plane of varied depth that moves by whole texels: the ground truth is exact in every frame."""
     scene = translating_scene((3.0, 3.0), (96, 72), 6)
     data = exact_correspondences(scene, stride=3)
     rows, columns = data.grid_shape
@@ -70,7 +70,7 @@ def test_alignment_does_not_mind_a_fifth_of_outliers(exact_correspondences: Make
     generator = torch.Generator().manual_seed(1)
     around = torch.rand(rows, columns + 8, generator=generator)
     truth = torch.stack([around[:, 5 - t : 5 - t + columns] for t in range(5)]).flatten(1)
-    wrong = torch.rand(truth.shape, generator=generator) < 0.1  # so that a fifth of the pairs has a wrong end
+    wrong = torch.rand(truth.shape, generator=generator) < 0.1  # so that one end of a fifth of the pairs is wrong
     spoilt = torch.where(wrong, 5 * torch.rand(truth.shape, generator=generator), truth)
     scales, shifts = torch.tensor([0.5, 1.0, 2.0, 1.0, 1.0]), torch.tensor([1.0, 0.0, -1.0, 0.0, 0.0])
     known = torch.ones_like(truth, dtype=torch.bool)
@@ -100,7 +100,7 @@ def test_a_map_of_any_resolution_is_sampled_at_the_same_places(data: Corresponde
 
 # --- the field's units ------------------------------------------------------------------------------------------
 def test_units_of_an_orthographic_field() -> None:
-    """Inverse depth, its range from NEAR to FAR: distance 2, 4, 8 have 1/2, 1/4, 1/8."""
+    """Inverse depth, scaled to the range from NEAR to FAR: distances 2, 4, 8 have 1/2, 1/4, 1/8."""
     depth = torch.tensor([2.0, 4.0, 8.0]).repeat(50)[None]
     known = torch.ones_like(depth, dtype=torch.bool)
     expected = torch.tensor([NEAR, NEAR + 2 / 3, FAR])
@@ -109,16 +109,16 @@ def test_units_of_an_orthographic_field() -> None:
 
 
 def test_units_of_a_perspective_field() -> None:
-    """Distances from the pinhole in proportion: the ends are NEAR and FAR from the plane."""
+    """Distances from the pinhole, scaled: the ends are NEAR and FAR from the plane."""
     camera = Camera(SIZE, perspective=True)
     near, far = camera.plane_distance + NEAR, camera.plane_distance + FAR
     distance = torch.linspace(near, far, 2001)[None]
     known = torch.ones_like(distance, dtype=torch.bool)
     low, high = torch.quantile(distance, torch.tensor([0.02, 0.98]))
     expected = NEAR + (distance - low) / (high - low) * (FAR - NEAR)
-    found = to_field(7 * distance, known, camera, False)  # of any scale
+    found = to_field(7 * distance, known, camera, False)  # at any scale
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
-    # with disparities the inverse of the distance is linear, and the ends of the range are the same
+    # with disparities, the inverse of the distance is linear, and the ends of the range are the same
     disparity = 5 / distance - 3
     inverse = 1 / (camera.plane_distance + to_field(-disparity, known, camera, True)[0])
     slopes = inverse.diff()[100:-100] / disparity[0].diff()[100:-100]
@@ -127,7 +127,7 @@ def test_units_of_a_perspective_field() -> None:
     assert float(1 / inverse[1960] - camera.plane_distance) == pytest.approx(FAR, abs=1e-3)
 
 
-# --- belief -----------------------------------------------------------------------------------------------------
+# --- trust ------------------------------------------------------------------------------------------------------
 def right_priors(exact: Tensor) -> dict[str, DepthPrior]:
     generator = torch.Generator().manual_seed(0)
     scale, shift = (torch.rand(10, 1, 1, generator=generator) + 0.5 for _ in range(2))
@@ -186,11 +186,11 @@ def test_a_prior_upside_down_shows_in_the_order(data: Correspondences, exact: Te
     assert upside_down.order < 0.1
     assert upside_down.consistency > 0.9
     new_noise = believe(DepthPrior(noise(exact, 1), inverse=True), data, Camera(SIZE))
-    assert new_noise.consistency < 0.3  # of few frames, some tracks happen to agree
+    assert new_noise.consistency < 0.3  # in a few frames, some tracks agree by chance
 
 
 def test_a_prior_has_to_follow_what_moves(data: Correspondences, exact: Tensor) -> None:
-    """Pole and ground never move: maps of other frames are right but for the disc, and order most occlusions."""
+    """Pole and ground never move: the maps of other frames are right except for the disc, and order most occlusions."""
     shuffled = believe(wrong_priors(exact)["frames shuffled"], data, Camera(SIZE))
     assert shuffled.order > 0.65
     assert shuffled.consistency > 0.8
@@ -204,7 +204,7 @@ def test_a_prior_has_to_follow_what_moves(data: Correspondences, exact: Tensor) 
 def test_where_the_order_is_wrong_in_a_part_it_is_believed_less_there(
     scene: SyntheticScene, data: Correspondences, exact: Tensor
 ) -> None:
-    """The pole is put behind the disc, and all else is right."""
+    """The pole is put behind the disc; everything else is right."""
     spoilt = torch.where(exact == DISTANCES[0], 6.0, exact)
     right, wrong = (believe(DepthPrior(maps, inverse=False), data, Camera(SIZE)) for maps in (exact, spoilt))
     owner = torch.as_tensor(np.stack([scene.top_layer(t, data.grid.numpy()) for t in range(scene.num_frames)]))

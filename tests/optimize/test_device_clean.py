@@ -1,6 +1,6 @@
-"""Steps run on a device of their own from the draw to the optimiser: nothing is mixed, nothing is read by the host.
+"""Steps run on one device, from the draw to the optimiser: no mixed devices, and no values read by the host.
 
-The device is pretended (`pretended_gpu`): it computes on the CPU, so that the numbers can be compared too.
+The device is pretended (`pretended_gpu`): it computes on the CPU, so that results can be compared, too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import backend_registration
 
-from omnitrack.optimize.adam import make_adam
+from omnitrack.optimize.adam import Adam
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.optimize.engine import Engine
 from omnitrack.optimize.matches import LongRangeMatches
@@ -30,7 +30,7 @@ from pretended_gpu import DEVICE, OnDevice, OnDeviceGenerator, PretendedGpu
 
 
 def move(thing: Any, seen: dict[int, Any]) -> None:
-    """Move all tensors of an object of this program, and of those that it is made of; what is shared stays shared."""
+    """Move all tensors of an object of omnitrack, and of the objects in it; shared tensors stay shared."""
     if id(thing) in seen:
         return
     seen[id(thing)] = thing
@@ -44,7 +44,7 @@ def move(thing: Any, seen: dict[int, Any]) -> None:
 
 
 def moved(engine: Engine) -> Engine:
-    """An engine of which everything that a step reads or changes is on the device."""
+    """Return an engine with everything that a step reads or changes on the device."""
     for module in engine.field.modules():
         for name, parameter in list(module._parameters.items()):
             if parameter is not None:
@@ -59,7 +59,7 @@ def moved(engine: Engine) -> Engine:
             move(part, {})
     engine._clock = Clock(engine._plan, engine._rates, engine.settings.steps, DEVICE)
     groups = engine._method.groups(engine.field, engine.settings)
-    engine._optimizer = make_adam(zip([p for p, _, _ in groups], engine._clock.rates, strict=True), 20)
+    engine._optimizer = Adam(zip([p for p, _, _ in groups], engine._clock.rates, strict=True), 20)
     engine._generator = OnDeviceGenerator()
     engine._generator.manual_seed(0)
     return engine

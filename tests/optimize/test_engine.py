@@ -1,4 +1,4 @@
-"""The loop: it learns, goes on bit for bit from a saved state, and gets out of steps that are not finite."""
+"""The loop: it learns, resumes bit for bit from a saved state, and recovers from steps that are not finite."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def frequent_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def data(exact_correspondences: Callable[..., Correspondences]) -> Correspondences:
-    """A strip that moves by 3 pixels a frame against the plane behind it."""
+    """A strip that moves by 3 pixels per frame in front of the plane behind it."""
     return exact_correspondences(two_planes((64, 48), 6), stride=2)
 
 
 def flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Every leaf of a nested state with its path."""
+    """Yield every leaf of a nested state with its path."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield from flat(item, f"{name}.{key}")
@@ -96,7 +96,7 @@ def test_the_same_seed_gives_the_same_field_and_another_one_does_not(
         return engine.state_dict()
 
     first = run(3)
-    torch.rand(5)  # what others draw does not matter
+    torch.rand(5)  # draws by others do not matter
     assert_same_state(first, run(3))
     assert not torch.equal(first["field"]["depth.maps"], run(4)["field"]["depth.maps"])
 
@@ -113,7 +113,7 @@ def test_going_on_from_a_saved_state_is_exact(data: Correspondences, small_fit: 
     state = copy.deepcopy(first.state_dict())
     assert state["step"] == REPORT_EVERY
 
-    second = Engine(data, small_fit, seed=99)  # whatever it started with is replaced
+    second = Engine(data, small_fit, seed=99)  # its initial state is replaced
     second.load_state_dict(state)
     rest = list(second.run())
     assert_same_state(whole.state_dict(), second.state_dict())
@@ -121,11 +121,11 @@ def test_going_on_from_a_saved_state_is_exact(data: Correspondences, small_fit: 
         (look.step, look.losses, look.error_px) for look in looks[1:]
     ]
     assert state["step"] == REPORT_EVERY
-    assert_same_state(state, first.state_dict())  # running on from a state does not change it
+    assert_same_state(state, first.state_dict())  # running on from a state does not change that state
 
 
 def test_a_state_without_moments_is_one_that_was_never_stepped(data: Correspondences, small_fit: FitSettings) -> None:
-    """Earlier versions had none at step 0."""
+    """Earlier versions stored no moments at step 0."""
     engine, fresh = Engine(data, small_fit, seed=0), Engine(data, small_fit, seed=0)
     state = copy.deepcopy(engine.state_dict())
     engine._steps(2)
@@ -137,7 +137,7 @@ def test_a_state_without_moments_is_one_that_was_never_stepped(data: Corresponde
 def test_the_state_is_that_of_the_last_look_however_far_the_run_is(
     data: Correspondences, small_fit: FitSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C comes in the middle of the steps; what is saved then must be a state that a run goes on from exactly."""
+    """Ctrl-C comes in the middle of the steps; the state saved then must be one from which a run resumes exactly."""
     calls = Poison(lambda call: False, interrupt_at=8)
     with monkeypatch.context() as patched:
         patched.setitem(METHODS, "cadex", replace(get_method("cadex"), losses=calls))
@@ -155,7 +155,7 @@ def test_the_state_is_that_of_the_last_look_however_far_the_run_is(
 
 
 class Poison:
-    """The method's losses, of which those of the steps that `when` names are not finite."""
+    """The losses of the method, made not finite in the steps selected by `when`."""
 
     def __init__(self, when: Callable[[int], bool], value: float = math.nan, interrupt_at: int = 0) -> None:
         self._losses = get_method("cadex").losses
@@ -165,7 +165,7 @@ class Poison:
     def __call__(
         self, field: CadexField, batch: Batch, settings: FitSettings, context: StepContext
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        if not torch.is_grad_enabled():  # a look, not a step
+        if not torch.is_grad_enabled():  # a report, not a step
             return self._losses(field, batch, settings, context)
         self.calls += 1
         if self.calls == self._interrupt_at:

@@ -1,4 +1,4 @@
-"""A step never waits for the device: it runs none of the operations that read a tensor's values on the host."""
+"""A step never waits for the device: none of its operations reads a tensor's values on the host."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from omnitrack.synthetic import two_planes
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("begin", [0, 7])  # of 15 steps: before and after errors decide and schedules have begun
+@pytest.mark.parametrize("begin", [0, 7])  # of 15 steps: before and after errors matter and schedules have begun
 @pytest.mark.parametrize("flow_gradient_weight", [0.0, 0.1])  # without and with neighbours
 def test_steps_never_wait(
     exact_correspondences: Callable[..., Correspondences],
@@ -36,7 +36,7 @@ def test_steps_never_wait(
     data = exact_correspondences(two_planes((32, 24), 4))
     settings = replace(small_fit, method=method, sampler=sampler, flow_gradient_weight=flow_gradient_weight)
     engine = Engine(data, settings, seed=0)
-    engine._steps(1)  # the first step of a program may fill caches
+    engine._steps(1)  # the first step of a process may fill caches
     engine.step = begin
     with NoHostSync():
         sums = engine._steps(begin + 2)
@@ -68,7 +68,7 @@ def test_the_watchman_sees_it(wait: Callable[[Tensor], Any]) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("begin", [0, 7])  # of 15 steps: all matches, and inliers alone
+@pytest.mark.parametrize("begin", [0, 7])  # of 15 steps: all matches, and inliers only
 def test_steps_with_matches_never_wait(
     exact_correspondences: Callable[..., Correspondences], small_fit: FitSettings, method: str, begin: int
 ) -> None:

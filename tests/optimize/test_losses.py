@@ -1,4 +1,4 @@
-"""The terms of the loss on fields so simple that every number can be worked out by hand."""
+"""The terms of the loss, on fields so simple that every number can be computed by hand."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ SETTINGS = CadexSettings(
 def make_field(
     depth: torch.Tensor, shift_px: tuple[float, float] = (0.0, 0.0), shaken: float = 0.0, jump_px: float = 0.0
 ) -> CadexField:
-    """A plane that moves by `shift_px` a frame, its motion in the camera; maps (T, h, w) of depth.
+    """Return a plane that moves by `shift_px` per frame, its motion in the camera; maps (T, h, w) of depth.
 
-    In every second frame it is `jump_px` to the right of that.
+    In every second frame it is `jump_px` further to the right.
     """
     camera = torch.eye(2, 3).repeat(len(depth), 1, 1)
     camera[:, :, 2] = -torch.arange(len(depth))[:, None] * torch.tensor(shift_px) / 32
@@ -48,7 +48,7 @@ def make_batch(
     occluded: list[list[bool]] | None = None,
     target_frames: list[list[int]] | None = None,
 ) -> Batch:
-    """Anchors in frame 0."""
+    """Return anchors in frame 0."""
     shape = (len(confidence), len(confidence[0]))
     return Batch(
         source_frames=torch.zeros(shape[0], dtype=torch.long),
@@ -78,7 +78,7 @@ def test_robust_distance_by_hand(difference: tuple[float, float], outlier_px: fl
 
 
 def test_robust_distance_gradients() -> None:
-    """Also at zero, where a plain length has none; and the pull falls to a half at the outlier distance."""
+    """Also at zero, where a plain length has no gradient; the gradient falls to one half at the outlier distance."""
     x = torch.tensor([[0.3, -0.2], [5.0, 9.0], [0.01, 0.0]], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda d: robust_distance(d, 8.0), (x,), eps=1e-8)
     x = torch.tensor([[0.0, 0.0], [8.0, 0.0]], dtype=torch.float64, requires_grad=True)
@@ -103,9 +103,9 @@ def test_an_exact_field_has_no_loss() -> None:
 
 
 def test_flow_term_and_anchor_errors_by_hand() -> None:
-    """A field that stands still: the first anchor is 5 pixels off (20 of the raster) in one target, right in the other.
+    """A static field: the first anchor is 5 pixels off (20 of the raster) in one target, and right in the other.
 
-    Weights 1 and 0.5 of the first, 0 and 0 of the second.
+    The weights are 1 and 0.5 for the first anchor, 0 and 0 for the second.
     """
     field = make_field(torch.zeros(2, 6, 8))
     batch = make_batch([(20, 30), (40, 10)], [[(23, 34), (20, 30)], [(50, 10), (50, 10)]], [[1.0, 0.5], [0.0, 0.0]])
@@ -123,11 +123,11 @@ def test_depth_terms_by_hand() -> None:
     start[0] = 0.1
     field = make_field(start)
     with torch.no_grad():
-        field.depth.maps[1, 3, 2] = 0.4  # texels are 8 x 8 pixels: this one holds (20, 30)
+        field.depth.maps[1, 3, 2] = 0.4  # texels are 8 x 8 pixels: this one contains (20, 30)
     terms, _ = cadex_losses(field, make_batch([(20, 30)], [[(20, 30)]], [[0.7]]), SETTINGS)
     assert terms["depth"].item() == pytest.approx(2.0 * 0.3 * 128, rel=1e-4)
     assert terms["depth_prior"].item() == pytest.approx(0.5 * 0.1 * 128, rel=1e-4)
-    # differences to the left and upper texel changed by -0.2 each at the target's texel, not at all at the source's
+    # differences to the left and upper texel changed by -0.2 each at the target's texel, not at the source's
     assert terms["depth_gradient"].item() == pytest.approx(0.25 * (0.2 + 0.2 + 0) / 2 * 128, rel=1e-4)
     assert terms["occlusion"].item() == 0
 
@@ -135,16 +135,16 @@ def test_depth_terms_by_hand() -> None:
 @pytest.mark.parametrize(
     ("blank", "expected"),
     [
-        ([1] * 8, 2 * 3 * 4),  # x at 0, 3, 0: an acceleration of 6 px, 24 at 256 x 256, and y and depth of none
+        ([1] * 8, 2 * 3 * 4),  # x at 0, 3, 0: an acceleration of 6 px, 24 at 256 x 256; none in y and depth
         ([2] * 8, 2 * 3 * 4),
-        ([1, -1, 9, 9, 9, 9, 9, 9], 2 * 3 * 4 / 2),  # a fourth of the anchors is asked; one of the two was found
+        ([1, -1, 9, 9, 9, 9, 9, 9], 2 * 3 * 4 / 2),  # a fourth of the anchors is used; one of the two was found
         ([-1] * 8, 0),
-        ([0] * 8, 0),  # the clip's ends have no frame on one side
+        ([0] * 8, 0),  # at the clip's ends one side has no frame
         ([3] * 8, 0),
     ],
 )
 def test_smoothness_by_hand(blank: list[int], expected: float) -> None:
-    """Four frames of a plane that jumps 3 pixels to and fro."""
+    """Four frames of a plane that jumps back and forth by 3 pixels."""
     field = make_field(torch.zeros(4, 8, 8), jump_px=3.0)
     batch = make_batch([(20, 30)] * 8, [[(23, 30)]] * 8, [[1.0]] * 8)
     settings = replace(SETTINGS, smoothness_weight=0.5)
@@ -162,7 +162,7 @@ def test_even_motion_is_smooth() -> None:
 @pytest.mark.parametrize(
     ("surface", "expected_depth"),
     [
-        (0.3, 0.25),  # the point is at 0.1, in front of what hides it: 0.05 + 0.3 - 0.1
+        (0.3, 0.25),  # the point is at 0.1, in front of what occludes it: 0.05 + 0.3 - 0.1
         (0.08, 0.03),  # behind, but by less than the margin
         (0.0, 0.0),  # behind by more than the margin
     ],
@@ -233,7 +233,7 @@ def test_anchor_errors_carry_no_gradient() -> None:
 def test_flow_gradient_by_hand() -> None:
     difference = torch.tensor([[[1.0, 2.0]], [[0.0, 0.0]], [[0.0, 3.0]], [[4.0, 4.0]]])  # anchors 0, 1; neighbours 2, 3
     weight = torch.tensor([[1.0], [0.5], [1.0], [0.5]])
-    # |(1, -1)| means 1 with weight 1, |(-4, -4)| means 4 with weight 1/4
+    # |(1, -1)| has a mean of 1 with weight 1, |(-4, -4)| a mean of 4 with weight 1/4
     assert flow_gradient(difference, weight).item() == pytest.approx((1 + 4 / 4) / 1.25)
     assert flow_gradient(difference + 7, weight).item() == pytest.approx((1 + 4 / 4) / 1.25), "a common shift is free"
     assert flow_gradient(difference, torch.zeros(4, 1)).item() == 0

@@ -1,4 +1,4 @@
-"""Long-range matches in a fit: how they are drawn, what they pull, and that a fit without them is what it was."""
+"""Long-range matches in a fit: how they are drawn, how they act, and that a fit without them is unchanged."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def scene() -> SyntheticScene:
 
 @pytest.fixture
 def data(scene: SyntheticScene, exact_correspondences: Callable[..., Correspondences]) -> Correspondences:
-    """Adjacent frames only, so that matches are the only ones that reach far."""
+    """Adjacent frames only, so that only matches reach far."""
     return exact_correspondences(scene, stride=4, reach=1)
 
 
 def true_rows(scene: SyntheticScene, number: int = 40) -> NDArray[np.float32]:
-    """Exact matches of frame 0 with frames 4 and 5."""
+    """Return exact matches of frame 0 with frames 4 and 5."""
     rng = np.random.default_rng(0)
     start = rng.uniform(4, 44, (number, 2))
     tracks, visible = scene.tracks(np.column_stack([np.zeros(number), start]))
@@ -139,7 +139,7 @@ def test_the_published_schedule(step: int, weight: float, strict: bool) -> None:
 
 
 def test_inliers_by_hand() -> None:
-    """Of lengths 5, 13, 0, 9, 18.1 the median is 9; of 5, 10.1, 0, 9 it is the lower of the middle two, 5."""
+    """Of the lengths 5, 13, 0, 9, 18.1 the median is 9; of 5, 10.1, 0, 9 it is the lower of the middle two, 5."""
     difference = torch.tensor([[[3.0, -4.0]], [[12.0, 5.0]], [[0.0, 0.0]], [[-9.0, 0.0]], [[0.0, 18.1]]])
     assert inliers(difference).flatten().tolist() == [True, True, True, True, False]
     four = torch.tensor([[3.0, -4.0], [0.0, 10.1], [0.0, 0.0], [-9.0, 0.0]], requires_grad=True)
@@ -147,7 +147,7 @@ def test_inliers_by_hand() -> None:
     assert inliers(torch.zeros(3, 2)).all()
 
 
-MATTERING = {"plain_2d": 0.8}  # of the loss is not from the wrong ones: it knows nothing of the camera at the start
+MATTERING = {"plain_2d": 0.8}  # of the loss may remain: it starts without the camera's motion
 
 
 def shaken(method: str, data: Correspondences, settings: FitSettings, seed: int = 0) -> Any:
@@ -183,7 +183,7 @@ def test_matches_pull_the_field(
 def test_matches_and_batches_share_a_pass(
     context: StepContext, scene: SyntheticScene, data: Correspondences, small_fit: FitSettings
 ) -> None:
-    """Values and gradients are those of two passes."""
+    """Values and gradients equal those of two separate passes."""
     method, field = get_method("cadex"), shaken("cadex", data, small_fit)
     assert method.joint_losses is not None
     generator = torch.Generator().manual_seed(0)
@@ -198,7 +198,7 @@ def test_matches_and_batches_share_a_pass(
     apart = torch.autograd.grad(sum(terms.values()) + far, parameters)
     joined = torch.autograd.grad(sum(together.values()) + same_far, parameters)
     for found, expected in zip(joined, apart, strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)  # sums in another order
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)  # summed in another order
 
 
 @pytest.mark.parametrize("mapping", ["invertible", "two_networks"])
@@ -217,7 +217,7 @@ def test_matches_pull_every_mapping(mapping: str, data: Correspondences, small_f
 def test_wrong_matches_do_not_matter_later(
     method: str, scene: SyntheticScene, data: Correspondences, small_fit: FitSettings
 ) -> None:
-    """One in nine is wrong, in one way or in another: at first the loss tells the ways apart, later it does not."""
+    """One in nine is wrong, in one of two ways: at first the loss distinguishes the two, later it does not."""
     settings = replace(small_fit, method=method)
     torch.manual_seed(0)
     field = shaken(method, data, settings)
@@ -227,7 +227,7 @@ def test_wrong_matches_do_not_matter_later(
         target = batch.target_pixels.clone()
         target[::9] += offset
         context = StepContext(moment(share, settings), torch.Generator().manual_seed(7))
-        # the depth terms read the depth map where a match lands: outside the frame that is one place
+        # the depth terms read the depth map where a match lands: outside the frame the value is clamped
         weights = replace(settings.cadex, depth_weight=0.0, depth_prior_weight=0.0, depth_gradient_weight=0.0)
         wrong = replace(batch, target_pixels=target)
         return METHODS[method].match_loss(field, wrong, replace(settings, cadex=weights), context).item()
@@ -291,5 +291,5 @@ def test_matches_lead_where_flow_does_not_reach(
         found = engine.field.track(0, last[:, 1:3], [5]).pixels[:, 0]
         return float(np.linalg.norm(found - last[:, 4:6], axis=-1).mean())
 
-    _, middle, _ = sorted(error(64, seed) for seed in range(3))  # short, violent fits: one in nine ends elsewhere
+    _, middle, _ = sorted(error(64, seed) for seed in range(3))  # short, coarse fits: one in nine ends elsewhere
     assert middle < 0.7 * error(0, 0)

@@ -1,4 +1,4 @@
-"""The clock of a run: what a plan says at each step, on the device, always in the same places."""
+"""The clock of a run: the values of its plan at each step, on the device, always in the same memory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def clock(rates: Callable[[float], list[float]] = lambda progress: [0.1**progres
 
 
 def test_every_step_has_the_numbers_of_its_plan() -> None:
-    """In order, over the rows that are brought to the device at once, and back."""
+    """In order, across the rows that are copied to the device at once, and back."""
     ours = clock()
     for step in [*range(2 * ROWS + 3), 7, STEPS - 1, STEPS, 499, 500]:
         moment, expected = ours.set(step), plan(step / STEPS)
@@ -54,7 +54,7 @@ def test_most_steps_need_nothing_of_the_host() -> None:
     with NoHostSync():
         assert ours.set(5 + ROWS - 1).stage == {"late": False}
     with pytest.raises(AssertionError, match="waits"), NoHostSync():
-        ours.set(5 + ROWS)  # a small array, which is copied to the device
+        ours.set(5 + ROWS)  # copies a small array to the device
 
 
 def test_new_learning_rates_hold_from_the_next_step_on() -> None:
@@ -77,7 +77,7 @@ def test_plans_are_put_together() -> None:
 def test_a_run_has_few_stages_and_always_the_same_names(
     method: str, sampler: str, exact_correspondences: Callable[..., Correspondences], small_fit: FitSettings
 ) -> None:
-    """Each stage costs a recording; a name that came or went would have no place on the device."""
+    """Each stage costs a recording; a name that appears or disappears would have no memory on the device."""
     settings = replace(small_fit, method=method, sampler=sampler)
     engine = Engine(exact_correspondences(two_planes((32, 24), 4), stride=4), settings, 0)
     plans = [engine._plan(step / STEPS) for step in range(STEPS + 1)]

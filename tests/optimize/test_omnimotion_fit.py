@@ -1,4 +1,4 @@
-"""Whole OmniMotion fields: every shape of them built, stepped and restored, and a fit that sees behind a pole."""
+"""Whole OmniMotion fields: every kind is built, stepped and restored, and a fit tracks points behind a pole."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_rays_without_length_are_refused(data: Correspondences, tiny_omnimotion:
 def test_the_depth_from_motion_is_laid_into_the_rays_range(
     data: Correspondences, tiny_omnimotion: OmniMotionSettings
 ) -> None:
-    """The strip is near, the plane far, on a scale from -1 to 1 that the published range of 0 to 2 only moves."""
+    """The strip is near, the plane far, on a scale from -1 to 1, which the published range of 0 to 2 only shifts."""
     ours, published = (recipe.build(data, fit(replace(tiny_omnimotion, near=low, far=low + 2))) for low in (-1.0, 0.0))
     assert isinstance(ours, OmniMotionField)
     assert isinstance(published, OmniMotionField)
@@ -94,10 +94,10 @@ def test_learning_rates_belong_to_their_parts(data: Correspondences, tiny_omnimo
 def test_a_short_fit_follows_points_behind_a_pole_and_orders_the_surfaces(
     exact_correspondences: Callable[..., Correspondences],
 ) -> None:
-    """The pole stands as still as the background: only what it covers tells that it is in front."""
+    """The pole is as static as the background: only what it occludes shows that it is in front."""
     scene = occluder_scene((96, 72), 14, speed=3.0)
     data = exact_correspondences(scene, stride=3)
-    settings = OmniMotionSettings(tracked_samples=2, canonical_learning_rate=1e-2)  # a volume in few steps
+    settings = OmniMotionSettings(tracked_samples=2, canonical_learning_rate=1e-2)  # a volume within few steps
     engine = Engine(data, fit(settings, steps=200, anchors=192, targets=3), seed=3)
     assert not any(look.rolled_back for look in engine.run())
     middle = scene.num_frames // 2

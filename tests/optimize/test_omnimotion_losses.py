@@ -1,4 +1,4 @@
-"""What an OmniMotion fit asks for: every term by hand on a field whose volume is known, and the exact savings."""
+"""The terms of an OmniMotion fit, by hand on a field with a known volume, and the exact savings."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ ONLY_FLOW = replace(
 
 
 class OpaquePlane(nn.Module):
-    """Nothing before the depth PLANE, everything behind it; one colour."""
+    """Empty in front of the depth PLANE, opaque behind it; one colour."""
 
     def forward(self, canonical: Tensor) -> tuple[Tensor, Tensor]:
         density = torch.where(canonical[:, 2] >= PLANE, 1e3, 0.0)
@@ -57,7 +57,7 @@ class OpaquePlane(nn.Module):
 
 
 class Drift(FrameMap):
-    """Frame t is moved by t times `speed` pixels, and by t squared times `push`, whatever the depth."""
+    """Moves frame t by t times `speed` pixels plus t squared times `push`, at any depth."""
 
     def __init__(self, speed: tuple[float, float], push: float = 0.0) -> None:
         super().__init__(3)
@@ -73,7 +73,7 @@ class Drift(FrameMap):
 def make_field(
     speed: tuple[float, float] = (0.0, 0.0), push: float = 0.0, num_frames: int = 3, samples: int = 6
 ) -> OmniMotionField:
-    """The plane of OpaquePlane in motion."""
+    """Return the plane of OpaquePlane in motion."""
     fitted = recipe.assemble(Camera(SIZE), torch.eye(2, 3).repeat(num_frames, 1, 1), TINY)
     assert isinstance(fitted, OmniMotionField)
     assert isinstance(fitted.warp, CanonicalWarp)
@@ -104,7 +104,7 @@ def make_batch(
 
 
 def some_batch(count: int = 8, num_frames: int = 3) -> Batch:
-    """Anchors all over the middle frame, each with a target before and after, all of them a little off."""
+    """Return anchors all over the middle frame, each with a target before and after, all slightly off."""
     generator = torch.Generator().manual_seed(3)
     pixels = torch.rand(count, 2, generator=generator) * torch.tensor([63.0, 47.0])
     targets = pixels[:, None] + torch.randn(count, 2, 2, generator=generator)
@@ -138,7 +138,7 @@ def terms_of(
 
 @pytest.fixture
 def shaken() -> OmniMotionField:
-    """A field of random parameters: nothing is the identity, and surfaces are half transparent."""
+    """A field with random parameters: nothing is the identity, and surfaces are half transparent."""
     torch.manual_seed(0)
     field = recipe.assemble(Camera(SIZE), torch.eye(2, 3).repeat(3, 1, 1), TINY)
     assert isinstance(field, OmniMotionField)
@@ -157,7 +157,7 @@ def test_an_exact_field_agrees_with_the_flow() -> None:
 
 
 def test_flow_and_errors_by_hand() -> None:
-    """A field that stands still; targets are 5 pixels off (20 of the raster), and one of the two is half as sure."""
+    """A static field; targets are 5 pixels off (20 of the raster), and one of the two has half the confidence."""
     batch = make_batch(
         [(20, 30), (40, 10)],
         [[(23, 34), (20, 30)], [(40, 10), (40, 10)]],
@@ -185,7 +185,7 @@ def test_photometric_terms_by_hand_rise_over_half_of_the_run() -> None:
     settings = replace(ONLY_FLOW, photometric_weight=2.0, photometric_gradient_weight=3.0)
     terms, _ = terms_of(make_field(), batch, settings, share=0.25)
     assert float(terms["photometric"]) == pytest.approx(0.5 * 2 * (0.3**2 + 0.6**2) / 12, rel=1e-4)
-    # neighbours: first with third, second with fourth
+    # neighbours: first and third, second and fourth
     assert float(terms["photometric_gradient"]) == pytest.approx(0.5 * 3 * (0 + 0.3 + 0.6) / 6, rel=1e-4)
     random, _ = terms_of(make_field(), batch, replace(settings, random_neighbours=True), share=0.5)
     assert float(random["photometric_gradient"]) == pytest.approx(3 * (0.3 + 0.3 + 0.6) / 9, rel=1e-4)
@@ -193,7 +193,7 @@ def test_photometric_terms_by_hand_rise_over_half_of_the_run() -> None:
 
 
 def test_points_that_leave_the_range_of_depth_are_called_back() -> None:
-    """The samples of a ray lie between -1 and 1, of which the volume here knows the part from -0.5 to 0.5 only."""
+    """The samples of a ray lie between -1 and 1; the volume here covers only the part from -0.5 to 0.5."""
     field = make_field()
     batch = make_batch([(20, 30)] * 3, [[(20, 30)]] * 3, [[1]] * 3)
     depths = stratified_depths(3, -1, 1, 6, context().generator)
@@ -228,7 +228,7 @@ def test_smoothness_is_the_bend_of_a_path_in_units_of_depth() -> None:
 
 
 def test_distortion_comes_in_after_forty_per_cent() -> None:
-    """The plane takes a ray's whole weight in one sample: what is left is a third of that sample's length."""
+    """The plane collects a ray's whole weight in one sample: what remains is a third of that sample's length."""
     settings = replace(ONLY_FLOW, distortion_weight=6.0)
     batch = make_batch([(20, 30)] * 2, [[(20, 30)]] * 2, [[1]] * 2)
     depths = stratified_depths(2, -1, 1, 6, context().generator)
@@ -259,7 +259,7 @@ def test_the_prior_pulls_rays_to_the_depth_from_motion_and_lets_go() -> None:
 
 
 def test_points_follow_the_prior_surface_first_and_the_volume_in_the_end() -> None:
-    """Before PLANE everything moves right by 8 pixels a frame, from there on nothing moves; the prior says: before."""
+    """In front of PLANE everything moves right by 8 pixels per frame, behind it nothing does; the prior is in front."""
 
     class Parted(FrameMap):
         def matrices(self, frames: Tensor, depth: Tensor) -> Tensor:
@@ -274,7 +274,7 @@ def test_points_follow_the_prior_surface_first_and_the_volume_in_the_end() -> No
     settings = replace(ONLY_FLOW, guided_share=0.4)
     batch = make_batch([(20, 30)], [[(20, 30)]], [[1]])
     errors = [float(terms_of(field, batch, settings, share=share)[1]) for share in (0.0, 0.2, 0.4)]
-    assert errors == pytest.approx([32, 16, 0], abs=0.4)  # 8 pixels, 4 of the raster each
+    assert errors == pytest.approx([32, 16, 0], abs=0.4)  # 8 pixels, each 4 of the raster
     assert float(terms_of(field, batch, replace(settings, guided_share=0.0))[1]) == pytest.approx(0, abs=1e-3)
 
 
@@ -299,7 +299,7 @@ def test_the_prior_is_read_where_the_ray_is() -> None:
 )
 def test_weights_are_factors(shaken: OmniMotionField, name: str, term: str) -> None:
     settings = replace(TINY, photometric_gradient_weight=1.0)
-    at = 0.45  # every schedule is under way
+    at = 0.45  # every schedule has begun
     whole, _ = terms_of(shaken, some_batch(), settings, at, flow_gradient_weight=0.5)
     twice, _ = terms_of(
         shaken, some_batch(), replace(settings, **{name: 2 * getattr(settings, name)}), at, flow_gradient_weight=0.5
@@ -307,7 +307,7 @@ def test_weights_are_factors(shaken: OmniMotionField, name: str, term: str) -> N
     assert float(whole[term]) > 0
     changed = {key: pytest.approx(float(value)) for key, value in whole.items()}
     changed |= {term: pytest.approx(2 * float(whole[term]))}
-    if term == "flow":  # the gradient term is a part of the flow
+    if term == "flow":  # the gradient term is part of the flow
         changed["flow_gradient"] = pytest.approx(2 * float(whole["flow_gradient"]))
     assert {key: float(value) for key, value in twice.items()} == changed
 
@@ -359,7 +359,7 @@ def test_neighbours_are_drawn_only_where_a_true_gradient_is_asked_for() -> None:
 
 # --- exact savings ----------------------------------------------------------------------------------------------
 def test_a_shared_canonical_pass_gives_what_separate_passes_give(shaken: OmniMotionField) -> None:
-    """All targets at once against one at a time, each with a canonical pass of its own."""
+    """All targets at once against one at a time, each with its own canonical pass."""
     batch = some_batch()
     columns = shaken.warp.time_columns()
     depths = torch.linspace(-1, 1, 6)
@@ -380,7 +380,7 @@ def test_carrying_all_samples_by_number_is_carrying_all(shaken: OmniMotionField)
 
 
 def test_the_strongest_samples_are_enough_where_surfaces_are_opaque(shaken: OmniMotionField) -> None:
-    """One of six: exact for an opaque plane; and an approximation, better with more of them, for a fog."""
+    """One of six samples: exact for an opaque plane; for a fog an approximation that improves with more of them."""
     batch = make_batch([(20, 30), (40, 10)], [[(25, 30)], [(40, 16)]], [[1], [2]])
     field = make_field((2.0, -1.0))
     one, _ = terms_of(field, batch, replace(ONLY_FLOW, tracked_samples=1))

@@ -1,4 +1,4 @@
-"""A fit on a GPU: replayed steps beside written ones, the device beside the CPU, time and memory, and a whole run.
+"""A fit on a GPU: replayed steps against written ones, the device against the CPU, time and memory, and a whole run.
 
 pytest -n 0 -s -m gpu
 """
@@ -39,13 +39,13 @@ from step_cost import made_up, seconds
 
 DEVICE = torch.device("cuda")
 STEPS = 50
-MEMORY_BUDGET = 8e9  # bytes of a GPU, for the fit of a clip
+MEMORY_BUDGET = 8e9  # bytes of GPU memory, for the fit of a clip
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")]
 
 
 @pytest.fixture(params=["torch", "compiled"], autouse=True)
 def reference_layers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The couplings in torch, and by the kernels; instead of in torch alone, as other fits are tested."""
+    """Test the couplings in torch and in the kernels, instead of in torch alone as in other tests of fits."""
     monkeypatch.setattr("omnitrack.motion.warp.fused", fused if request.param == "compiled" else lambda *_: None)
 
 
@@ -60,13 +60,13 @@ def settings(small_fit: FitSettings, tiny_omnimotion: OmniMotionSettings) -> Fit
 
 
 def there(thing: Any) -> Any:
-    """A dataclass of arrays on the device."""
+    """Return a dataclass of arrays on the device."""
     moved = {f.name: getattr(thing, f.name) for f in dataclasses.fields(thing)}
     return replace(thing, **{name: value.to(DEVICE) for name, value in moved.items() if isinstance(value, Tensor)})
 
 
 def fitted(data: Correspondences, settings: FitSettings, replayed: bool) -> tuple[Engine, list[tuple[float, float]]]:
-    """An engine at its end, and the losses and errors of its looks."""
+    """Return a finished engine, and the losses and errors of its reports."""
     rows = np.array([[0, 3, 4, 3, 9, 4, 1], [0, 8, 9, 3, 14, 9, 1], [1, 20, 10, 3, 24, 10, 1]], np.float32)
     engine = Engine(data, settings, 0, matches=LongRangeMatches.from_rows(rows, DEVICE), warn=pytest.fail)
     if not replayed:
@@ -76,7 +76,7 @@ def fitted(data: Correspondences, settings: FitSettings, replayed: bool) -> tupl
 
 @pytest.mark.parametrize("method", METHODS)
 def test_replayed_steps_are_those_that_are_written(method: str, data: Correspondences, settings: FitSettings) -> None:
-    """But for the order in which programs add to the same number; the random numbers are the same ones."""
+    """Equal except for the order in which programs add to the same number; the random numbers are the same."""
     settings = replace(settings, method=method)
     written, losses = fitted(there(data), settings, False)
     replayed, found = fitted(there(data), settings, True)
@@ -87,7 +87,7 @@ def test_replayed_steps_are_those_that_are_written(method: str, data: Correspond
 
 
 def test_replays_go_on_from_a_loaded_state(data: Correspondences, settings: FitSettings) -> None:
-    """What was recorded before it was loaded reads it; the random numbers are those that followed."""
+    """What was recorded before the state was loaded reads it; the random numbers are those that followed it."""
     engine = Engine(there(data), replace(settings, matches=0), 0, warn=pytest.fail)
     running = engine.run()
     next(running)
@@ -105,7 +105,7 @@ def test_replays_go_on_from_a_loaded_state(data: Correspondences, settings: FitS
 def test_a_step_that_cannot_be_recorded_is_taken_as_it_is_written(
     data: Correspondences, settings: FitSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And what failed to be recorded leaves nothing behind: another fit records its steps."""
+    """A failed recording leaves nothing behind: another fit records its steps."""
     cadex, said, settings = METHODS["cadex"], [], replace(settings, matches=0)
 
     def waiting(*given: Any) -> tuple[dict[str, Tensor], Tensor]:
@@ -157,7 +157,7 @@ def test_losses_and_gradients_are_those_of_a_cpu(
 @pytest.mark.parametrize("preset", [None, "paper"])
 @pytest.mark.parametrize("method", ["cadex", "omnimotion"])
 def test_what_a_step_takes(method: str, preset: str | None, request: pytest.FixtureRequest) -> None:
-    """Milliseconds as written and replayed, and the most memory: printed, and the memory within its budget."""
+    """Milliseconds of written and replayed steps, and peak memory: printed, and the memory is within its budget."""
     torch.cuda.reset_peak_memory_stats(DEVICE)
     took = {}
     for way in ("written", "replayed"):
@@ -175,7 +175,7 @@ def test_what_a_step_takes(method: str, preset: str | None, request: pytest.Fixt
 
 
 def test_a_whole_run(video_file: Path, tmp_path: Path, small_fit: FitSettings) -> None:
-    """A texture that moves by (2, 1) pixels a frame, from the video to tracks."""
+    """A texture that moves by (2, 1) pixels per frame, from the video to tracks."""
     report = run_all(
         video_file, tmp_path / "project", replace(Settings(), fit=replace(small_fit, steps=100)), device=str(DEVICE)
     )

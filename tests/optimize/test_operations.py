@@ -1,4 +1,4 @@
-"""What a fit asks of its device stays within a budget, does not grow with pairs, and stays on the device."""
+"""The operations of a fit on its device stay within a budget, do not grow with pairs, and stay on the device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from omnitrack.optimize.engine import Engine
 from omnitrack.settings import FitSettings
 from omnitrack.synthetic import two_planes
 
-# What was counted when these were written, and a tenth on top: one more in every layer shows, one more in all does not
+# Counts when these tests were written, plus a tenth: one more in every layer fails, one more in total does not
 STEP = {"cadex": 1300, "omnimotion": 1750}
 SETUP, SETUP_WAITS, LOOK = 3500, 40, 450
 
@@ -64,7 +64,7 @@ def test_setting_up_does_not_grow_with_pairs(
 def test_the_counter_counts() -> None:
     def job() -> None:
         x = torch.ones(4, 4)  # 1
-        (x.t() @ x).view(-1)[0].item()  # a product, and a number that is read
+        (x.t() @ x).view(-1)[0].item()  # a product, and a number that is read by the host
 
     seen = counted(job)
     assert (seen.count, seen.waiting) == (3, 1)

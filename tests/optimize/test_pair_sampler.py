@@ -1,4 +1,4 @@
-"""What is drawn by pair: only what is believed, in the published shares."""
+"""What is drawn by pair: only trusted correspondences, in the published shares."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from omnitrack.settings import FitSettings
 CHI_SQUARE = {1: 10.83, 2: 13.82, 3: 16.27, 4: 18.47, 5: 20.52, 6: 22.46}  # 99.9 % quantiles by degrees of freedom
 ROWS, COLUMNS = 6, 8
 POINTS = ROWS * COLUMNS
-EARLY, LATE = 0.0, 0.5  # shares of a run before and after errors decide
+EARLY, LATE = 0.0, 0.5  # shares of a run before and after errors matter
 
 
 def make(believed: np.ndarray, sources: list[int], targets: np.ndarray, num_frames: int) -> Correspondences:
-    """Entries (S, K, 48), each with a displacement and where it is believed a confidence of its own."""
+    """Return entries (S, K, 48), each with its own displacement and, where it is trusted, its own confidence."""
     shape = believed.shape
     number = np.arange(believed.size).reshape(shape)
     return Correspondences.from_numpy(
@@ -42,7 +42,7 @@ def make(believed: np.ndarray, sources: list[int], targets: np.ndarray, num_fram
 
 
 def from_counts(source: int, counts: dict[int, int], num_frames: int) -> Correspondences:
-    """One source, of which the first so many points are believed in each target."""
+    """Return one source, of which the first `counts` points are trusted in each target."""
     believed = np.arange(POINTS)[None, None] < np.array([*counts.values()])[None, :, None]
     return make(believed, [source], np.array([[*counts]]), num_frames)
 
@@ -63,7 +63,7 @@ def points_of(batch: Batch) -> torch.Tensor:
 
 
 def check_shares(found: torch.Tensor, expected: dict[int, float]) -> None:
-    """Nothing but the expected values, each in its share of the total, by a chi-square test."""
+    """Check that only the expected values occur, each with its share of the total, by a chi-square test."""
     values, counts = found.flatten().unique(return_counts=True)
     assert values.tolist() == sorted(expected)
     share = np.array([expected[int(value)] for value in values])
@@ -73,7 +73,7 @@ def check_shares(found: torch.Tensor, expected: dict[int, float]) -> None:
 
 @pytest.fixture
 def patchy() -> Correspondences:
-    """Sources 0, 7, 14, 21 of 30 frames; a third of the points; the third source and some targets have none at all."""
+    """Sources 0, 7, 14, 21 of 30 frames; a third of the points; the third source and some targets have no points."""
     randomness = np.random.default_rng(0)
     believed = randomness.random((4, 6, POINTS)) < 0.34
     believed[2] = believed[0, 1] = believed[1, 2] = False
@@ -118,7 +118,7 @@ def test_what_is_not_believed_is_never_drawn(patchy: Correspondences, share: flo
 
 
 def test_targets_are_drawn_by_their_points_and_half_of_them_are_adjacent() -> None:
-    """Frame 22 is 20 frames away, which is the farthest at first; frame 23 joins at a fiftieth of the run."""
+    """Frame 22 is 20 frames away, the farthest at first; frame 23 joins at a fiftieth of the run."""
     counts = {0: 10, 1: 20, 3: 30, 4: 40, 10: 8, 22: 4, 23: 48, 25: 48}
     sampler = make_pair_sampler(from_counts(2, counts, 30), 20_000)
     expected = {0: 10 / 112, 1: 0.5, 3: 0.5, 4: 40 / 112, 10: 8 / 112, 22: 4 / 112}
@@ -131,7 +131,7 @@ def test_targets_are_drawn_by_their_points_and_half_of_them_are_adjacent() -> No
 
 
 def test_a_third_is_adjacent_at_the_ends_of_the_clip() -> None:
-    """Nearly: the adjacent frame's own count is not among the others'."""
+    """Approximately: the adjacent frame's own count is not among the others'."""
     batch = draw(make_pair_sampler(from_counts(0, {1: 1, 2: 48, 3: 48}, 4), 20_000), EARLY, generator())
     check_shares(batch.target_frames, {1: 0.5, 2: 48 / 97, 3: 48 / 97})
 
@@ -142,7 +142,7 @@ def test_an_adjacent_frame_without_any_point_is_not_drawn() -> None:
 
 
 def three_sources() -> Correspondences:
-    """Frames 0, 10 and 20 in the frames after them, every point."""
+    """Return frames 0, 10 and 20, each with all points in the next frame."""
     return make(np.ones((3, 1, POINTS), bool), [0, 10, 20], np.array([[1], [11], [21]]), 30)
 
 
@@ -188,7 +188,7 @@ def test_pairs_are_as_long_as_the_shortest_there_is() -> None:
     ],
 )
 def test_far_pairs_weigh_less(num_frames: int, share: float, gap: int, weight: float) -> None:
-    """By cos((gap - 1) / longest * 90 degrees)."""
+    """By the factor cos((gap - 1) / longest * 90 degrees)."""
     data = from_counts(gap, {0: POINTS}, num_frames)
     batch = draw(make_pair_sampler(data, 1, 100), share, generator())
     raw = (1 + points_of(batch) % 255) / 255
@@ -196,7 +196,7 @@ def test_far_pairs_weigh_less(num_frames: int, share: float, gap: int, weight: f
 
 
 def covered_by_rows() -> Correspondences:
-    """Upper third of the points in three targets, the middle in two, the lower in one: the first target has all."""
+    """The upper third of the points in three targets, the middle in two, the lower in one: the first target has all."""
     believed = np.zeros((1, 3, ROWS, COLUMNS), bool)
     believed[0, 0] = believed[0, 1, :4] = believed[0, 2, :2] = True
     return make(believed.reshape(1, 3, -1), [4], np.array([[5, 6, 7]]), 8)
@@ -222,7 +222,7 @@ def test_points_are_even_without_mining(share: float) -> None:
 
 @pytest.mark.parametrize("hard_share", [0.25, 0.5, 1.0])
 def test_points_are_drawn_by_the_error_of_their_region_later(hard_share: float) -> None:
-    """Twelve points in each region, of the last one six: 42, with errors 1, 1, 2 and 5."""
+    """Twelve points in each region, six in the last one: 42, with errors 1, 1, 2 and 5."""
     believed = np.ones((2, 1, ROWS, COLUMNS), bool)
     believed[1, 0, 3:, 6:] = False
     data = make(believed.reshape(2, 1, -1), [0, 1], np.array([[1], [0]]), 2)

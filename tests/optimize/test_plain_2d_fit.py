@@ -1,4 +1,4 @@
-"""The ablation without a canonical volume as a method: it starts still, learns flow, and comes back from its state."""
+"""The ablation without a canonical volume as a method: it starts static, learns flow, and is restored from a state."""
 
 from __future__ import annotations
 

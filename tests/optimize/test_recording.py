@@ -1,4 +1,4 @@
-"""Recorded steps are the steps as they are written, to the last bit, on pretended graphs (`pretended_graph`)."""
+"""Recorded steps equal the written steps to the last bit, on pretended graphs (`pretended_graph`)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from omnitrack.settings import FitSettings, OmniMotionSettings
 from omnitrack.synthetic import two_planes
 
 STEPS = 30
-STAGES = 3  # long-range matches weigh less from 1/22 of the run on, and least from 2/22 on
+STAGES = 3  # long-range matches have a lower weight from 1/22 of the run on, and the lowest from 2/22 on
 ALL_TERMS = {
     "photometric_weight": 1.0,
     "photometric_gradient_weight": 0.5,
@@ -51,7 +51,7 @@ def matches() -> LongRangeMatches | None:
 
 
 def recorded(engine: Engine, recorder: PretendedRecorder) -> Engine:
-    """The engine, which records now."""
+    """Return the engine, now with a recording."""
     engine._recording = Recording(recorder)
     return engine
 
@@ -61,7 +61,7 @@ def without_times(looks: Iterator[LossReport]) -> list[Any]:
 
 
 def places(engine: Engine) -> list[int]:
-    """Where everything lies that a step reads or changes."""
+    """Return the addresses of everything that a step reads or changes."""
     live = engine._live()
     moments = [value for moments in live["optimizer"]["state"].values() for value in moments.values()]
     numbers = [*engine._clock.set(engine.step).values.values(), *engine._clock.rates, *engine._sums.values()]
@@ -79,7 +79,7 @@ def same_end(one: Engine, other: Engine) -> bool:
 def test_replayed_steps_are_those_that_are_written(
     method: str, sampler: str, data: Correspondences, settings: FitSettings, matches: LongRangeMatches
 ) -> None:
-    """Over a run in which all that changes does: matches, mining, guidance, learning rates, windows of frames."""
+    """Over a run in which everything that can change does: matches, mining, guidance, learning rates, frame windows."""
     settings, recorder = replace(settings, method=method, sampler=sampler), PretendedRecorder()
     plain = Engine(data, settings, 0, matches=matches, pins=matches)
     replayed = recorded(Engine(data, settings, 0, matches=matches, pins=matches), recorder)
@@ -92,7 +92,7 @@ def test_replayed_steps_are_those_that_are_written(
 
 
 def test_everything_stays_in_its_place(data: Correspondences, settings: FitSettings) -> None:
-    """Over looks, going back, and loading a state: what was recorded reads and writes there still."""
+    """Through reports, going back and loading a state, a recording reads and writes the same memory."""
     engine = recorded(Engine(data, settings, 0), recorder := PretendedRecorder())
     start = copy.deepcopy(engine.state_dict())
     sums = engine._steps(5)
@@ -119,7 +119,7 @@ def test_everything_stays_in_its_place(data: Correspondences, settings: FitSetti
 def test_going_back_and_on_is_the_same_by_replays(
     data: Correspondences, settings: FitSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Steps that are not finite are undone, and repeated with half the learning rate, which no recording knows."""
+    """Steps that are not finite are undone and repeated with half the learning rate, which no recording contains."""
     monkeypatch.setattr(engine_module, "REPORT_EVERY", 10)
 
     def run(engine: Engine) -> list[Any]:
@@ -153,7 +153,7 @@ def test_a_step_that_cannot_be_recorded_is_taken_as_it_is_written(data: Correspo
 
 
 def test_what_the_host_gives_a_recorded_step_stays_what_it_was() -> None:
-    """The pretended graph finds out a step that is not made for it."""
+    """The pretended graph detects a step that is not made for it."""
     total, steps = torch.zeros(()), Recording(recorder := PretendedRecorder())
     generator = torch.Generator().manual_seed(0)
     drawn = []

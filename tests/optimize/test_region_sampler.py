@@ -1,4 +1,4 @@
-"""What is drawn by region: only what exists, in the shares that are promised."""
+"""What is drawn by region: only what exists, in the promised shares."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from omnitrack.settings import FitSettings
 
 CHI_SQUARE_3 = 16.27  # 99.9 % quantile at three degrees of freedom
 ROWS, COLUMNS = 6, 8
-AT_THE_END = 1.0  # of a run all frames are in use
+AT_THE_END = 1.0  # of a run, when all frames are in use
 
 
 def make(
     confidence: np.ndarray, sources: list[int] | None = None, targets: np.ndarray | None = None
 ) -> Correspondences:
-    """Entries (S, K, 48) of the given confidence, each with a displacement of its own; grid of 6 x 8 pixels."""
+    """Return entries (S, K, 48) with the given confidence, each with its own displacement; a grid of 6 x 8 pixels."""
     shape = confidence.shape
     if targets is None:
         targets = 10 + np.arange(shape[0] * shape[1]).reshape(shape[:2])
@@ -63,7 +63,7 @@ def shares(values: torch.Tensor, count: int) -> np.ndarray:
 
 @pytest.fixture
 def patchy() -> Correspondences:
-    """Three sources of which a third of the entries are valid, and the upper left quarter of the frame is empty."""
+    """Three sources; a third of the entries are valid, and the upper left quarter of the frame is empty."""
     confidence = np.random.default_rng(0).integers(1, 256, (3, 4, ROWS * COLUMNS))
     confidence[np.random.default_rng(1).random(confidence.shape) > 0.34] = 0
     confidence.reshape(3, 4, ROWS, COLUMNS)[:, :, :3, :4] = 0
@@ -124,7 +124,7 @@ def test_half_of_the_shares_follows_the_error() -> None:
 
 
 def check_shares(hard_share: float, expected: list[float]) -> None:
-    """Four regions with errors 1, 1, 1 and 5."""
+    """Check the shares of four regions with errors 1, 1, 1 and 5."""
     sampler = make_region_sampler(make(np.full((1, 2, ROWS * COLUMNS), 255)), 20_000, hard_share=hard_share)
     sampler.error[0, 3] = 5
     found = shares(draw(sampler, AT_THE_END, generator()).cells, 4)
@@ -163,16 +163,16 @@ def test_errors_by_hand() -> None:
 
 
 def test_errors_of_frames_by_hand() -> None:
-    """A region that has correspondences in one of its two rows counts half."""
+    """A region with correspondences in one of its two rows counts half."""
     confidence = np.full((2, 1, ROWS, COLUMNS), 255)
     confidence[0, :, :3, :4] = 0
     confidence[1] = 0
-    confidence[1, :, 0, :4] = 255  # a third of the first region is all that this frame has
+    confidence[1, :, 0, :4] = 255  # this frame has only a third of the first region
     data = make(confidence.reshape(2, 1, -1))
     errors = RegionErrors(data, (data.confidence > 0).sum(1), 2)
     errors.error.copy_(torch.tensor([[100.0, 1.0, 2.0, 6.0], [5.0, 7.0, 8.0, 9.0]]))
     torch.testing.assert_close(errors.frame_errors(), torch.tensor([3.0, 5.0]))
-    confidence[0, :, :2, 4:] = 0  # and of the second region of the first frame a third is left
+    confidence[0, :, :2, 4:] = 0  # the first frame keeps a third of its second region
     data = make(confidence.reshape(2, 1, -1))
     errors = RegionErrors(data, (data.confidence > 0).sum(1), 2)
     errors.error.copy_(torch.tensor([[100.0, 1.0, 2.0, 6.0], [5.0, 7.0, 8.0, 9.0]]))
@@ -209,7 +209,7 @@ def test_all_frames_are_used_while_nothing_is_known_of_the_active_ones() -> None
 def test_draws_are_those_of_a_plain_loop_over_the_same_random_numbers(
     patchy: Correspondences, hard_share: float
 ) -> None:
-    """Fits must stay reproducible: the order of the random numbers and what each of them decides."""
+    """Fits must stay reproducible: the order of the random numbers, and what each of them decides."""
     anchors, targets = 60, 3
     sampler = make_region_sampler(patchy, anchors, targets, hard_share=hard_share)
     sampler.error.copy_(torch.rand(3, 4, generator=generator(5)) * 4)
@@ -274,7 +274,7 @@ def test_neighbours_lie_beside_their_anchors_in_the_same_targets(patchy: Corresp
 
 
 def _entries(data: Correspondences) -> list[tuple[int, int, int, int]]:
-    """(source frame, target frame, point, confidence) of every entry."""
+    """Return (source frame, target frame, point, confidence) of every entry."""
     sources, slots, points = data.confidence.shape
     return [
         (int(data.sources[s]), int(data.targets[s, k]), p, int(data.confidence[s, k, p]))

@@ -1,4 +1,4 @@
-"""The choice of a sampler, and drawing in proportion to weights."""
+"""The choice of a sampler, and draws in proportion to weights."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_nothing_to_draw_from_is_an_error(data: Correspondences, name: str) -> N
 def test_blank_frames_are_those_in_which_an_anchor_was_not_found_or_not_seen(
     data: Correspondences, name: str, neighbours: bool
 ) -> None:
-    """Of frame 0 nothing is found in frame 2 and all is hidden in frame 3; everything else is found and seen."""
+    """From frame 0, nothing is found in frame 2 and all is occluded in frame 3; all else is found and visible."""
     confidence, occluded = torch.full_like(data.confidence, 255), torch.zeros_like(data.occluded)
     confidence[0, data.targets[0] == 2] = 0
     occluded[0, data.targets[0] == 3] = True
@@ -74,7 +74,7 @@ def test_blank_frames_are_those_in_which_an_anchor_was_not_found_or_not_seen(
 
 
 def test_bounds_by_hand() -> None:
-    """Of the weights 0, 1, 0, 3 and 0 the second begins at 0 and the fourth at 1/4."""
+    """Of the weights 0, 1, 0, 3 and 0, the second begins at 0 and the fourth at 1/4."""
     uniform = torch.tensor([0.0, 0.2499, 0.25, 0.9, np.nextafter(1.0, 0.0)], dtype=torch.float64)
     weights = torch.tensor([0.0, 1.0, 0.0, 3.0, 0.0])
     assert draw_in_proportion(weights, uniform).tolist() == [1, 1, 3, 3, 3]

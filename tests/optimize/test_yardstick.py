@@ -1,4 +1,4 @@
-"""The fit's error is shown on the same correspondences every time."""
+"""The fit's error is measured on the same correspondences every time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STILL = replace(METHODS["plain_2d"], losses=lambda field, batch, settings, conte
 
 
 def _distance(shift: torch.Tensor, batch: object) -> torch.Tensor:
-    """Errors (B,) of the guess that everything moves by `shift`; the frames are 256 pixels to it."""
+    """Return the errors (B,) of the guess that everything moves by `shift`, as if frames were 256 pixels wide."""
     moved = batch.target_pixels[:, 0] - batch.source_pixels - shift  # type: ignore[attr-defined]
     return moved.norm(dim=-1)
 
@@ -33,11 +33,11 @@ def test_the_mean_by_confidence_of_believed_correspondences(
     moved[..., :24, 0] = round(3 / unit)  # some points by 3 px to the right, with a third of the confidence
     confidence = torch.where(moved[..., 0] > 0, 85, 255).to(torch.uint8)
     confidence[..., 24::2] = 0
-    wild = torch.where(confidence > 0, moved[..., 0], 30_000)  # what nobody believes
+    wild = torch.where(confidence > 0, moved[..., 0], 30_000)  # ignored, since it has no confidence
     moved = torch.stack([wild, moved[..., 1]], -1).to(data.displacement.dtype)
     yardstick = Yardstick(replace(data, displacement=moved, confidence=confidence), replace(small_fit, anchors=8192))
     points = confidence.shape[-1]
-    three, still = 24 / 3, (points - 24) / 2  # weights of those that move and of those that stand
+    three, still = 24 / 3, (points - 24) / 2  # weights of the moving and of the static points
     expected = 3 * three / (three + still)
     found = float(yardstick.error_px(STILL, torch.zeros(2), moment(0.5)))
     assert abs(found - expected) < 0.25 * expected  # a sample of 2048
@@ -58,7 +58,7 @@ def test_hardly_any_correspondence_is_enough(
 def test_looking_changes_nothing_of_the_fit(
     exact_correspondences: Callable[..., Correspondences], small_fit: FitSettings
 ) -> None:
-    """Another number of looks, and random numbers that others draw meanwhile, end in the same field."""
+    """Another number of reports, and random numbers drawn by others in between, end in the same field."""
     data = exact_correspondences(two_planes((64, 48), 6), stride=2)
     for method in METHODS:
         settings = replace(small_fit, method=method, steps=6)

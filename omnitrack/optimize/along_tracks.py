@@ -15,11 +15,13 @@ CHUNK_MAPS = 32  # frames at once, in operations that take many times the memory
 
 def sum_along_tracks(data: Correspondences, values: Tensor) -> Tensor:
     """Sum values (n, S, P) over the positions of every point in its own and all other frames."""
-    rows, sums = data.target_rows(), values.clone()
+    rows, sums, count = data.target_rows(), values.clone(), len(data.grid)
+    flat = values.flatten(1)
     for k in range(rows.shape[1]):  # all sources at once: there are few slots, but many targets
         there = data.grid + data.displacement[:, k] * data.unit_px
         sure = data.confidence[:, k] / 255.0 * ~data.occluded[:, k] * (rows[:, k, None] >= 0)
-        sums += sure * values[:, rows[:, k, None].clamp_min(0), data.nearest_point(there)]
+        landed = rows[:, k, None].clamp_min(0) * count + data.nearest_point(there)
+        sums += sure * flat.index_select(1, landed.flatten()).view_as(sums)
     return sums
 
 

@@ -95,9 +95,9 @@ class Correspondences:
     def nearest_point(self, pixels: Tensor) -> Tensor:
         """Index (...) of the grid point nearest to pixels (..., 2)."""
         rows, columns = self.grid_shape
-        x = ((pixels[..., 0] + 0.5) * (columns / self.size[0])).long().clamp(0, columns - 1)
-        y = ((pixels[..., 1] + 0.5) * (rows / self.size[1])).long().clamp(0, rows - 1)
-        return y * columns + x
+        x = ((pixels[..., 0] + 0.5) * (columns / self.size[0])).long().clamp_(0, columns - 1)
+        y = ((pixels[..., 1] + 0.5) * (rows / self.size[1])).long().clamp_(0, rows - 1)
+        return y.mul_(columns).add_(x)
 
     def seen(self, *entries: Tensor) -> Tensor:
         """Which of some entries, given by their first indices, are trusted and visible: bool."""

@@ -175,7 +175,7 @@ def _gather(sources: list[_StoredSource], project: Project, device: torch.device
     whole = sum(counts) * full[0] * full[1] <= most
     step, slots = (1, max(counts)) if whole else thinning(len(sources), max(counts), full, most)
     rows, columns = (np.arange(min((step - 1) // 2, side - 1), side, step) for side in full)
-    points = (rows[:, None] * full[1] + columns).ravel()
+    points = slice(None) if whole else (rows[:, None] * full[1] + columns).ravel()
     grid = pixel_grid(project.size, stride)[points]
     shape = (len(sources), slots, len(grid))
     targets = np.full(shape[:2], -1, np.int64)
@@ -190,7 +190,8 @@ def _gather(sources: list[_StoredSource], project: Project, device: torch.device
         targets[row, : len(kept)] = stored.targets[kept]
         coarser = stored.steps_per_px / steps_per_px
         moved, sure, hidden = stored.believed()
-        displacement[row, : len(kept)] = np.rint(moved[kept][:, points] / coarser)
+        moved = moved[kept][:, points]
+        displacement[row, : len(kept)] = moved if coarser == 1 else np.rint(moved / coarser)
         confidence[row, : len(kept)] = sure[kept][:, points]
         occluded[row, : len(kept)] = hidden[kept][:, points]
         colors[row] = project.frame(stored.source)[y, x]

@@ -25,15 +25,15 @@ CLIP_FRAMES, CLIP_SIZE, CLIP_FPS, CLIP_SHIFT = 8, (64, 48), 12.0, (2, 1)
 
 
 def pytest_configure() -> None:
-    """Keep torch to one thread, and compiled kernels in a place of their own, here and in programs that tests start.
+    """Limit torch to one thread, and give compiled kernels their own cache, here and in programs that tests start.
 
-    On arrays this small threads bring nothing, and on a busy machine they wait for each other: 100 times as long.
-    Kernels for a GPU are interpreted where there is none; Triton asks for that when they are imported.
+    On arrays this small, threads gain nothing, and on a busy machine they wait for each other: 100 times slower.
+    Kernels for a GPU are interpreted if there is none; Triton checks the variable when they are imported.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if not torch.cuda.is_available():
         os.environ.setdefault("TRITON_INTERPRET", "1")
-    # numba looks at the file of a function only, not at those of what it calls: keep its cache by the text of all
+    # numba checks only the file of a function, not the files it calls: key its cache by the text of all of them
     kernels = sorted((Path(__file__).parents[1] / "omnitrack" / "motion" / "fused").glob("*.py"))
     text = hashlib.sha256(b"".join(path.read_bytes() for path in kernels)).hexdigest()[:12]
     os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"omnitrack-numba-{text}"))
@@ -42,11 +42,11 @@ def pytest_configure() -> None:
 def textured_clip(
     count: int = CLIP_FRAMES, size: tuple[int, int] = CLIP_SIZE, shift: tuple[int, int] = CLIP_SHIFT
 ) -> NDArray[np.uint8]:
-    """(T, H, W, 3) uint8 RGB: a smooth random texture that moves by exactly `shift` = (x, y) pixels a frame."""
+    """Return (T, H, W, 3) uint8 RGB: a smooth random texture that moves by exactly `shift` = (x, y) px per frame."""
     width, height = size
     reach = np.abs(shift) * count
     noise = np.random.default_rng(7).random((height + reach[1] + 8, width + reach[0] + 8, 3))
-    kernel = np.array([1, 4, 6, 4, 1]) / 16  # binomial: enough blur for flow to follow, enough contrast to see
+    kernel = np.array([1, 4, 6, 4, 1]) / 16  # binomial: enough blur for flow to follow, enough contrast to be visible
     for axis in (0, 1):
         noise = np.apply_along_axis(np.convolve, axis, noise, kernel, "same")
     low, high = noise.min(), noise.max()
@@ -57,7 +57,7 @@ def textured_clip(
 
 
 def encode_clip(path: Path, frames: NDArray[np.uint8], *options: str, fps: float = CLIP_FPS) -> Path:
-    """Encode (T, H, W, 3) frames with ffmpeg itself, so that readers are tested on files that are not our own."""
+    """Encode (T, H, W, 3) frames with ffmpeg, so that readers are tested on files that omnitrack has not written."""
     height, width = frames.shape[1:3]
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps), "-i", "pipe:0"]
     run_ffmpeg(*raw, *options, str(path), stdin=frames.tobytes())
@@ -65,13 +65,13 @@ def encode_clip(path: Path, frames: NDArray[np.uint8], *options: str, fps: float
 
 
 def run_ffmpeg(*arguments: str, stdin: bytes = b"") -> None:
-    """Run ffmpeg on its own; a failure is an error."""
+    """Run ffmpeg directly; a failure is an error."""
     program = imageio_ffmpeg.get_ffmpeg_exe()
     subprocess.run([program, "-v", "error", "-y", *arguments], input=stdin, check=True, capture_output=True)
 
 
 class ExactFlows(FlowSource):
-    """The flow of a synthetic scene as a `FlowSource`: of the named ordered pairs, or of all pairs."""
+    """The flow of a synthetic scene as a `FlowSource`: for the given ordered pairs, or for all pairs."""
 
     def __init__(self, scene: SyntheticScene, pairs: set[tuple[int, int]] | None = None) -> None:
         self.size = scene.size
@@ -93,31 +93,31 @@ class ExactFlows(FlowSource):
 
 @pytest.fixture
 def exact_flows() -> type[ExactFlows]:
-    """`ExactFlows`."""
+    """The class `ExactFlows`."""
     return ExactFlows
 
 
 @pytest.fixture(name="textured_clip")
 def textured_clip_fixture() -> Callable[..., NDArray[np.uint8]]:
-    """`textured_clip`, for clips of other lengths, sizes and motions."""
+    """The function `textured_clip`, for clips of other lengths, sizes and motions."""
     return textured_clip
 
 
 @pytest.fixture(name="encode_clip")
 def encode_clip_fixture() -> Callable[..., Path]:
-    """`encode_clip`."""
+    """The function `encode_clip`."""
     return encode_clip
 
 
 @pytest.fixture(name="run_ffmpeg")
 def run_ffmpeg_fixture() -> Callable[..., None]:
-    """`run_ffmpeg`."""
+    """The function `run_ffmpeg`."""
     return run_ffmpeg
 
 
 @pytest.fixture
 def clip() -> NDArray[np.uint8]:
-    """(8, 48, 64, 3) uint8 RGB; every point moves by (2, 1) pixels a frame."""
+    """(8, 48, 64, 3) uint8 RGB; every point moves by (2, 1) pixels per frame."""
     return textured_clip()
 
 
@@ -129,7 +129,7 @@ def video_file(tmp_path: Path, clip: NDArray[np.uint8]) -> Path:
 
 @pytest.fixture
 def project(tmp_path: Path, clip: NDArray[np.uint8]) -> Project:
-    """A project of `clip` at its own size, with default settings."""
+    """A project of `clip` at its original size, with default settings."""
     root = tmp_path / "project"
     init_from_frames(clip, root, Settings(), CLIP_FPS, "clip")
     return Project(root)

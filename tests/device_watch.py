@@ -1,6 +1,6 @@
-"""What a program asks of a device: how many operations, and which of them make the host wait.
+"""The operations that a program runs on a device: how many, and which of them make the host wait.
 
-On a CPU nothing would be waited for, but the operations are the same as on any other device.
+On a CPU nothing waits, but the operations are the same as on any other device.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SYNCHRONISING = {
     "aten::lift_fresh",  # torch.tensor() of Python numbers, which are copied to the device
 }
 INDEXING = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"}
-# Views and their like: no work on a device.
+# Views and similar: no work on a device.
 FREE = {
     "aten::view",
     "aten::_unsafe_view",
@@ -52,7 +52,7 @@ FREE = {
 
 
 def waits(func: Any, args: Any) -> str:
-    """The name of an operation that makes the host wait for the device; empty for any other."""
+    """Return the name of an operation that makes the host wait for the device, or an empty string for any other."""
     name: str = func.name().split(".")[0]
     if name in SYNCHRONISING:
         return name
@@ -73,8 +73,8 @@ class Operations(TorchDispatchMode):
     """Counts operations.
 
     Attributes:
-        count: Of those that are work for a device, views left out.
-        waiting: Of those that make the host wait.
+        count: Number of operations that are work for a device, without views.
+        waiting: Number of operations that make the host wait.
     """
 
     def __init__(self) -> None:

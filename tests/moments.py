@@ -1,4 +1,4 @@
-"""Moments of a run for tests of what goes by them: as the engine has them, at a progress that a test chooses."""
+"""Moments of a run, for tests of what depends on them: as the engine makes them, at a progress chosen by the test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from omnitrack.settings import FitSettings
 
 
 def moment(progress: float, settings: FitSettings | None = None) -> Moment:
-    """For losses of any method: what they go by at a progress of the run."""
+    """Return a moment with the values for the losses of every method, at a progress of the run."""
     plan = Plan({"only_inliers": only_inliers(progress)})
     for method in METHODS.values():
         plan |= method.plan(settings or FitSettings(), progress)
@@ -21,10 +21,10 @@ def moment(progress: float, settings: FitSettings | None = None) -> Moment:
 
 
 def of_plan(plan: Plan) -> Moment:
-    """The moment that a plan says, on the CPU."""
+    """Return the moment of a plan, on the CPU."""
     return Moment(plan.stage, {name: torch.tensor(float(value)) for name, value in plan.values.items()})
 
 
 def draw(sampler: Sampler, progress: float, generator: torch.Generator) -> Batch:
-    """What a sampler draws at a progress of the run."""
+    """Return what a sampler draws at a progress of the run."""
     return sampler.draw(of_plan(sampler.plan(progress)), generator)

@@ -1,6 +1,6 @@
-"""A device that is not there: tensors that say they are on it, and refuse to be mixed with others or read by the host.
+"""A device that does not exist: its tensors claim to be on it, and refuse to be mixed with others or read by the host.
 
-The values lie on the CPU, so that a fit runs on it as it would on a GPU: forward, backward and the optimiser.
+The values are on the CPU, so that a fit runs as it would on a GPU: forward, backward and the optimiser.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DEVICE = torch.device(NAME, 0)
 
 
 class OnDevice(Tensor):
-    """A tensor whose values lie in `held`, on the CPU."""
+    """A tensor whose values are in `held`, on the CPU."""
 
     held: Tensor
 
@@ -38,25 +38,25 @@ class OnDevice(Tensor):
 
 
 class OnDeviceGenerator(torch.Generator):
-    """A generator that says it is on the device."""
+    """A generator that claims to be on the device."""
 
     device = DEVICE
 
 
 class PretendedGpu(TorchDispatchMode):
-    """What is made on the device in the block is `OnDevice`."""
+    """Makes tensors that are created on the device in the block `OnDevice`."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return run(func, args, kwargs or {})
 
 
 def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    """Run an operation on what the tensors hold."""
+    """Run an operation on the values of the tensors."""
     name = func.name().split(".")[0]
     tensors = [t for t in tree_flatten((args, kwargs))[0] if isinstance(t, Tensor)]
     here = any(isinstance(t, OnDevice) for t in tensors)
     if here:
-        constant = name == "aten::lift_fresh"  # copied there once, and kept
+        constant = name == "aten::lift_fresh"  # copied there once, and cached
         assert constant or not waits(func, args), f"{name} reads what is on the device"
         mixed = [t for t in tensors if not isinstance(t, OnDevice) and t.dim()]
         assert not mixed or name in COPIES, f"{name} of tensors on two devices"
@@ -73,7 +73,7 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return return_and_correct_aliasing(func, args, kwargs, found) if here else found
 
 
-# What `torch.tensor` of numbers asks for behind the mode's back.
+# What `torch.tensor` of numbers calls, bypassing the mode.
 def _empty_strided(size: Any, stride: Any, dtype: Any = None, **kwargs: Any) -> Tensor:
     return OnDevice(torch.empty_strided(size, stride, dtype=dtype))
 

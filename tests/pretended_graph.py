@@ -1,7 +1,7 @@
-"""Graphs of a GPU that is not there: what a step asks of torch is written down, and done again with the same arrays.
+"""Graphs of a GPU that does not exist: the operations of a step are recorded, and repeated with the same arrays.
 
-As with a real one, a replay runs none of the step's Python: numbers that the host gave it stay what they were, arrays
-are those of the recording, and results are written where they were then. Random numbers are drawn anew.
+As with a real one, a replay runs none of the step's Python: numbers that the host passed stay the same, arrays are
+those of the recording, and results are written to the same memory. Random numbers are drawn again.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-UNWRITTEN = {"aten::empty", "aten::empty_like", "aten::new_empty", "aten::empty_strided"}  # memory as it is
+UNWRITTEN = {"aten::empty", "aten::empty_like", "aten::new_empty", "aten::empty_strided"}  # memory is left unwritten
 
 
 class PretendedGraph(TorchDispatchMode):
-    """Written down while it is entered."""
+    """Records the operations that run while it is entered."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class PretendedGraph(TorchDispatchMode):
 
     @torch.no_grad()
     def replay(self) -> None:
-        """Do it again; the first time it has just been done."""
+        """Repeat the operations; the first time they have just been run."""
         self.replays += 1
         if self.replays == 1:
             return
@@ -51,10 +51,10 @@ class PretendedGraph(TorchDispatchMode):
 
 
 class PretendedRecorder:
-    """Records on a CPU, and fails where the host would have to know a number.
+    """Records on a CPU, and fails where the host would have to read a number.
 
     Attributes:
-        graphs: All that were recorded.
+        graphs: All recorded graphs.
         failing: Fail in the middle of every recording.
     """
 
@@ -64,12 +64,12 @@ class PretendedRecorder:
         self.warm_ups = 0
 
     def warm_up(self, step: Callable[[], Any]) -> Any:
-        """See `omnitrack.optimize.recording.Recorder.warm_up`."""
+        """Run the step, as `omnitrack.optimize.recording.Recorder.warm_up` does."""
         self.warm_ups += 1
         return step()
 
     def record(self, step: Callable[[], Any], generator: torch.Generator) -> tuple[PretendedGraph, Any]:
-        """See `omnitrack.optimize.recording.Recorder.record`; the step is taken, and not at the first replay."""
+        """Record the step as `omnitrack.optimize.recording.Recorder.record` does; it runs now, not at a replay."""
         if self.failing:
             torch.rand(3, generator=generator)
             raise RuntimeError("operation not permitted when stream is capturing\nand more")

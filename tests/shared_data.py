@@ -1,4 +1,4 @@
-"""Development data and real weights, where a checkout has them beside it; tests that need them skip without them."""
+"""Development data and real weights, if the checkout has them beside it; otherwise tests that need them are skipped."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ WEIGHTS = DATA / "weights"
 
 
 def needs(path: Path) -> pytest.MarkDecorator:
-    """Skips a test where this file is not there."""
+    """Skip a test if the file does not exist."""
     return pytest.mark.skipif(not path.is_file(), reason=f"{path} is not there")

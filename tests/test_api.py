@@ -24,7 +24,7 @@ from omnitrack.tracks.tracks import Tracks
 def test_from_a_video_to_flow(video_file: Path, tmp_path: Path) -> None:
     clip = omnitrack.init(video_file, tmp_path / "clip", {"init.end": 4, "flow.pairs": "window:1"})
     assert clip.project.num_frames == 4
-    assert clip.flow().pairs == 6  # 3 neighbouring pairs of frames, both ways
+    assert clip.flow().pairs == 6  # 3 pairs of adjacent frames, both ways
     assert clip.info().state("flow") == "ready"
     assert clip.info().state("fit") == "missing"
     assert omnitrack.open(tmp_path / "clip", {"flow.pairs": "window:1"}).flow().computed == 0
@@ -71,7 +71,7 @@ def test_every_stage_gets_the_device_and_the_seed(project: Project, monkeypatch:
 
 
 class StillField:
-    """Nothing moves, and everything is visible."""
+    """A field in which nothing moves and everything is visible."""
 
     def track(self, source: int, pixels: NDArray[np.floating], targets: list[int]) -> FieldTracks:
         shape = (len(pixels), len(targets))

@@ -1,4 +1,4 @@
-"""The walls of the house: imports point one way, maths stays pure, and the command line starts light."""
+"""The structure of the package: imports go in one direction, maths stays pure, and the command line starts fast."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import omnitrack
 
 PACKAGE = Path(omnitrack.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-# The ground floor, which every room stands on: files that know nothing of rooms.
+# The top-level modules, which every package may import: they import no packages.
 GROUND = {
     "atomic",
     "bounded_pickle",
@@ -40,7 +40,7 @@ GROUND = {
     "units",
     "weights",
 }
-# What each room imports from, besides itself and the ground floor; top floor first. Arrows point down only.
+# What each package imports, besides itself and the top-level modules; highest first. Imports go down only.
 ALLOWED = {
     "__main__": {"cli"},
     "cli": {"view", "stages", "project", "evaluation", "tracks", "export", "video", "workers"},
@@ -62,18 +62,18 @@ ALLOWED = {
         "optimize",
         "motion",
     },
-    "project": {"correspondence", "optimize"},  # files of what these make
-    "plotting": {"evaluation", "tracks"},  # diagrams of these
+    "project": {"correspondence", "optimize"},  # files of their results
+    "plotting": {"evaluation", "tracks"},  # plots of their data
     "evaluation": {"correspondence", "tracks"},  # baselines chain flow; predictions are files of tracks
-    "depth_prior": {"correspondence", "video"},  # files of images, and of networks, whose input is made there
+    "depth_prior": {"correspondence", "video"},  # files of images and of networks, whose input is made there
     "correspondence": {"tracks"},  # an estimator reads flow from files of tracks
     "optimize": {"motion"},  # nothing is drawn, read or written inside a fit
-    "workers": set(),  # carry out what they are given, whatever it is
+    "workers": set(),  # run whatever jobs they are given
     "drawing": set(),
     "synthetic": set(),
     "video": set(),
     "tracks": {"export"},
-    "export": set(),  # formats of other programs: what they are given, they write
+    "export": set(),  # formats of other programs: writes what it is given
     "motion": set(),
     **{name: set() for name in GROUND - {"omnitrack"}},
 }
@@ -82,7 +82,7 @@ FORBIDDEN_IN_MATHS = {"h5py", "pathlib", "rich", "logging", "cv2", "typer"}
 
 
 def imports(path: Path, top_only: bool = False) -> Iterator[tuple[int, str]]:
-    """Line and dotted module of every import; `top_only` leaves out those in functions and for type checkers."""
+    """Yield line and dotted module of every import; `top_only` skips those in functions and for type checkers."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in _top_nodes(tree) if top_only else ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -102,7 +102,7 @@ def _top_nodes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def room(path: Path) -> str:
-    """``omnitrack/stages/fit.py`` is in the room stages, ``omnitrack/config.py`` in config."""
+    """Return the package of a file: stages of ``omnitrack/stages/fit.py``, config of ``omnitrack/config.py``."""
     first = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     return "omnitrack" if first == "__init__" else first
 

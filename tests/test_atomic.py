@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and what killed processes leave of them."""
+"""Files that are complete or absent, and what killed processes leave of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from omnitrack.errors import OmnitrackError
 
 
 def ended() -> int:
-    """The number of a process that is gone."""
+    """Return the id of a process that has ended."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid
@@ -34,7 +34,7 @@ def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="processes are not asked there")
 def test_parts_of_dead_processes_go_and_others_stay(tmp_path: Path) -> None:
-    """Those of this file only: not of a living process, of another file, or that only look like parts."""
+    """Only those of this file: not of a living process, not of another file, not what only resembles a part."""
     dead, alive = ended(), os.getppid()
     gone = tmp_path / f".tracks[1].{dead}.part.npz"
     stay = [

@@ -1,4 +1,4 @@
-"""What a cache keeps, and that it stays within its memory."""
+"""What a cache keeps, and that it stays within its memory limit."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from omnitrack.settings import MOVED, FitSettings, FlowSettings, InitSettings, S
 
 
 def changed_settings() -> Settings:
-    """Settings whose every table differs from the defaults somewhere."""
+    """Return settings in which every table differs from the defaults."""
     base = Settings()
     return dataclasses.replace(
         base,
@@ -28,7 +28,7 @@ def changed_settings() -> Settings:
 
 
 def leaves(settings: object, prefix: str = "") -> dict[str, object]:
-    """Every setting as a dotted key: value."""
+    """Return every setting as a dotted key: value."""
     found: dict[str, object] = {}
     for f in dataclasses.fields(settings):  # type: ignore[arg-type]
         value = getattr(settings, f.name)

@@ -1,4 +1,4 @@
-"""The cost model multiplies what was measured, and nothing else: by hand."""
+"""The cost model multiplies measurements, and nothing else: checked by hand."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def many(milliseconds: float) -> dict[str, list[dict[str, object]]]:
 
 
 def test_a_scenario_by_hand() -> None:
-    """20 frames: 4 stages of 12 s, flow of 110 pairs in 28.5 s, 6 s beside: 82.5 s a clip, 60 MB."""
+    """20 frames: 4 stages of 12 s, flow of 110 pairs in 28.5 s, 6 s of overhead: 82.5 s per clip, 60 MB."""
     found = cost_model.scenario(cost_model.costs_of(ROWS, many(10.0)), "ten clips", 10, 20, 4)
     assert found["core_hours"] == pytest.approx(10 * 82.5 / 3600)
     assert found["wall_hours"] == pytest.approx(3 * 82.5 / 3600)  # three rounds of four workers
@@ -47,7 +47,7 @@ def test_what_gives_out_first() -> None:
     costs = cost_model.costs_of(ROWS, many(500.0))
     crowd = cost_model.scenario(costs, "a crowd", 1_000_000, 20, 1000)
     assert crowd["bottleneck"] == "the scheduler: 2 tasks a second"
-    assert crowd["wall_hours"] == pytest.approx(500_000 / 3600)  # it hands out no faster
+    assert crowd["wall_hours"] == pytest.approx(500_000 / 3600)  # it starts tasks no faster
     long = cost_model.scenario(costs, "one long clip", 1, 4000, 1)
     assert long["bottleneck"].startswith("memory of init, 100 kB a frame; then the seconds of flow")
 

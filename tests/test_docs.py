@@ -1,4 +1,4 @@
-"""What is written about the package is true: docstrings are there, and commands that texts name exist and parse."""
+"""The documentation is true: docstrings exist, and commands named in texts exist and parse."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def name_of(path: Path) -> str:
 
 
 def public(nodes: list[ast.stmt]) -> Iterator[Function | ast.ClassDef]:
-    """The functions and classes among `nodes` whose names say that others may use them."""
+    """Yield the functions and classes among `nodes` with public names."""
     for node in nodes:
         if isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_"):
             yield node
@@ -40,28 +40,28 @@ def decorators(node: Function) -> set[str]:
 
 @cache
 def documented_methods() -> set[str]:
-    """Names of methods that a class or protocol of the package documents: who implements it need not repeat it."""
+    """Return the methods that a class or protocol of the package documents: implementations need not repeat it."""
     trees = (ast.parse(path.read_text(encoding="utf-8")) for path in MODULES)
     classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     return {node.name for owner in classes for node in public(owner.body) if ast.get_docstring(node)}
 
 
 def undocumented(tree: ast.Module) -> list[str]:
-    """Public functions, classes and methods without a docstring; properties and implementations need none."""
+    """Return public functions, classes and methods without a docstring; properties and implementations need none."""
     bare = [node.name for node in public(tree.body) if not ast.get_docstring(node)]
     for owner in (node for node in public(tree.body) if isinstance(node, ast.ClassDef)):
         for node in public(owner.body):
             plain = isinstance(node, Function) and not decorators(node) & {"property", "cached_property"}
             stub = (
                 isinstance(node, Function) and ast.unparse(node.body[-1]) == "..."
-            )  # a protocol's word for a method that others document
+            )  # a protocol's stub of a method that others document
             if plain and not stub and node.name not in documented_methods() and not ast.get_docstring(node):
                 bare.append(f"{owner.name}.{node.name}")
     return bare if ast.get_docstring(tree) else ["the module", *bare]
 
 
 def unannotated(tree: ast.Module) -> list[str]:
-    """Functions with an argument or a result that has no annotation; `self` and `cls` need none."""
+    """Return functions with an argument or a result without annotation; `self` and `cls` need none."""
     methods = {
         id(node): "staticmethod" not in decorators(node)
         for owner in ast.walk(tree)
@@ -98,7 +98,7 @@ def test_the_checks_can_fail() -> None:
     assert unannotated(ast.parse(source)) == ["c (line 4)"]
 
 
-# --- commands that texts name -----------------------------------------------------------------------------------
+# --- commands named in texts ------------------------------------------------------------------------------------
 @cache
 def command_line() -> Any:
     from typer.main import get_command
@@ -109,13 +109,13 @@ def command_line() -> Any:
 
 
 def code_blocks(text: str) -> str:
-    """The fenced blocks of a Markdown text, lines continued by a backslash joined."""
+    """Return the fenced blocks of a Markdown text, with lines continued by a backslash joined."""
     blocks = re.findall(r"^ *(?:```|~~~)[^\n]*\n(.*?)^ *(?:```|~~~) *$", text, re.DOTALL | re.MULTILINE)
     return "\n".join(blocks).replace("\\\n", " ")
 
 
 def command_lines(code: str) -> list[list[str]]:
-    """The words after `omnitrack` of each call in a block of shell, up to the next pipe, redirection or `&&`."""
+    """Return the words after `omnitrack` of each call in a shell block, up to the next pipe, redirection or `&&`."""
     found = []
     for line in code.splitlines():
         if not re.match(r"[ \t]*(?:[$>] +)?(?:.*?(?:&&|;|\|) *)?(?:python3? -m )?omnitrack(?: |$)", line):
@@ -135,7 +135,7 @@ def command_lines(code: str) -> list[list[str]]:
 
 
 def wrong_line(words: list[str]) -> str | None:
-    """Why the command line would refuse these words; None if it would not."""
+    """Return why the command line would refuse these words; None if it would not."""
     import typer
 
     from omnitrack.cli.failures import explain
@@ -157,12 +157,12 @@ def wrong_line(words: list[str]) -> str | None:
 
 
 def named_commands(text: str) -> set[str]:
-    """Words after `omnitrack` where a sentence names a command: in backquotes, or in a hint after a colon."""
+    """Return words after `omnitrack` where a sentence names a command: in backquotes, or in a hint after a colon."""
     return set(re.findall(r"(?:`|: )omnitrack ([a-z][a-z-]*)", text))
 
 
 def unknown_settings(text: str) -> list[str]:
-    """The `table.key` of each ``--set table.key=`` in a text that is no setting; ``--set a.b=c`` names no table."""
+    """Return unknown `table.key`s of ``--set table.key=`` in a text; ``--set a.b=c`` names no table."""
     settings = Settings()
     keys = re.findall(r"--set ([a-z_]+(?:\.[a-z_]+)+)=", text)
     return [key for key in keys if hasattr(settings, key.partition(".")[0]) and not has_setting(settings, key)]
@@ -177,7 +177,7 @@ def has_setting(settings: Settings, key: str) -> bool:
 
 
 def literals(path: Path) -> str:
-    """All text in a module's strings."""
+    """Return all text in a module's strings."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
     return "\n".join(node.value for node in nodes)
@@ -194,7 +194,7 @@ def test_command_lines_of_texts_parse(path: Path) -> None:
 
 def test_examples_of_the_help_parse() -> None:
     for name, command in command_line().commands.items():
-        # two spaces set an example apart from what is said about it
+        # two spaces separate an example from its explanation
         lines = [re.split(" {2,}", line.strip())[0] for line in command.epilog.splitlines()]
         examples = command_lines("\n".join(lines))
         assert examples, name
@@ -229,7 +229,7 @@ def test_wrong_command_lines_are_found() -> None:
     assert named_commands("see `omnitrack info`, or make one: omnitrack init VIDEO") == {"info", "init"}
 
 
-# --- files and names that texts point at ------------------------------------------------------------------------
+# --- files and names that texts refer to ------------------------------------------------------------------------
 @pytest.mark.parametrize("path", [path for path in TEXTS if path.suffix == ".md"], ids=name_of)
 def test_files_that_texts_name_exist(path: Path) -> None:
     known = {file.name for room in ("omnitrack", "tests", "examples") for file in (ROOT / room).rglob("*")}

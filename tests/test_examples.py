@@ -1,4 +1,4 @@
-"""Every example runs as its text says, and what it writes is right."""
+"""Every example runs as its text describes, and its output is right."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ VELOCITY = (1.5, -0.75)  # pixels per frame
 
 
 def run_script(name: str, *arguments: object) -> None:
-    """Run an example as ``python examples/NAME ARGUMENTS`` does, without the seconds of a new interpreter."""
+    """Run an example as ``python examples/NAME ARGUMENTS`` does, without the time to start an interpreter."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", [name, *map(str, arguments)])
         runpy.run_path(str(EXAMPLES / name), run_name="__main__")
@@ -47,7 +47,7 @@ def functions_of(name: str) -> dict[str, Any]:
 
 
 def straight_tracks() -> Tracks:
-    """Two points of a video of 100 x 50 pixels and 10 frames/s that move by (3, 4) and (0, 1) from frame to frame."""
+    """Return two points of a video of 100 x 50 pixels and 10 frames/s that move by (3, 4) and (0, 1) per frame."""
     steps = np.arange(4)[:, None]
     points = np.stack([np.array([10, 20]) + steps * [3, 4], np.array([0, 0]) + steps * [0, 1]]).astype(np.float32)
     visible = np.array([[1, 1, 1, 1], [1, 1, 0, 1]], bool)
@@ -69,13 +69,13 @@ def test_match_move_logo(tracked: Path) -> None:
     run_script("match_move_logo.py", tracked / "tracks.project", tracked / "shot", *corners, "--device", "cpu")
     nuke, ae, blender = ((tracked / f"shot{suffix}").read_text() for suffix in (".nk", ".jsx", ".py"))
     assert nuke.startswith("CornerPin2D") and "from1 {30.5000 23.5000}" in nuke  # bottom left, of a frame 64 high
-    assert "to1 {{curve x0 30.5000 x1 " in nuke  # the images are called 0.png, 1.png ...
+    assert "to1 {{curve x0 30.5000 x1 " in nuke  # the images are named 0.png, 1.png ...
     assert 'add("bottom_right", [0,1,2,3,4,5], [60.5000,40.5000,' in ae
     assert 'add("top_left", [(1,0.3177083,0.6796875,0)' in blender
 
 
 def install(script: str, name: str, folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """Install an example as its text says: what pip would write is in the .dist-info."""
+    """Install an example as its text describes: the .dist-info contains what pip would write."""
     info = folder / "site" / f"{name}-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
@@ -88,7 +88,7 @@ def install(script: str, name: str, folder: Path, patch: pytest.MonkeyPatch) -> 
 
 
 def flow_by(name: str, velocity: tuple[float, float], num_frames: int, folder: Path) -> FlowStore:
-    """The flow that an installed estimator computes of every pair of a scene that moves evenly."""
+    """Compute the flow of every pair of a scene that moves evenly, with an installed estimator."""
     settings = Settings(init=InitSettings(max_size=0), flow=FlowSettings(estimator=name, pairs="exhaustive"))
     scene = translating_scene(velocity, num_frames=num_frames)
     init_from_frames(iter(scene.frames()), folder / "project", settings, 10.0, "scene")
@@ -106,7 +106,7 @@ def test_custom_estimator_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_custom_clip_estimator_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whole pixels are found exactly, over any gap and both ways, and the confidence is kept beside them."""
+    """Whole pixels are found exactly, over any gap and both ways, and the confidence is stored with them."""
     install("custom_clip_estimator.py", "phase", tmp_path, monkeypatch)
     assert type(get_estimator("phase", FlowSettings())).__name__ == "PhaseEstimator"
     with flow_by("phase", (2.0, -1.0), 4, tmp_path) as store:
@@ -131,10 +131,10 @@ def test_custom_estimator_as_a_script(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_speed_of_known_tracks() -> None:
-    """5 px and 1 px per frame at 10 frames/s, the second point hidden in the third frame; 0.5 um a pixel."""
+    """5 px and 1 px per frame at 10 frames/s, the second point occluded in the third frame; 0.5 um per pixel."""
     speeds = functions_of("cell_speed.py")["speeds"]
     first, _, _, last = speeds(straight_tracks(), 0.5)
-    # the median of (3, 4) and (0, 1) is (1.5, 2.5) px a frame; in the last step only the first point is seen in both
+    # the median of (3, 4) and (0, 1) is (1.5, 2.5) px per frame; the last step has only the first point in both frames
     assert first == pytest.approx(np.hypot(1.5, 2.5) * 5) and last == pytest.approx(25)
 
 
@@ -161,7 +161,7 @@ def test_track_points(tracked: Path) -> None:
 
 
 def write_stack(path: Path, frames: np.ndarray, seconds: float) -> tuple[object, ...]:
-    """A stack as ImageJ writes it, which says its frame interval; without tifffile a plain one. What else to say."""
+    """Write a stack as ImageJ does, with its frame interval; without tifffile a plain one. Return further arguments."""
     try:
         import tifffile
     except ImportError:
@@ -172,7 +172,7 @@ def write_stack(path: Path, frames: np.ndarray, seconds: float) -> tuple[object,
 
 
 def test_cell_speed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A textured disc of 0.325 um pixels that moves by (2.5, -1) px every 2 s over a background that stands still."""
+    """A textured disc at 0.325 um per pixel that moves by (2.5, -1) px every 2 s over a static background."""
     frames = cell_frames((2.5, -1.0), 8)
     rate = write_stack(tmp_path / "stack.tif", frames, 2.0)
     mask = np.zeros(frames.shape[1:], np.uint8)
@@ -193,7 +193,7 @@ def test_cell_speed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def cell_frames(velocity: tuple[float, float], count: int) -> np.ndarray:
-    """(T, 128, 192) uint8: a bright mottled disc of 14 pixels' radius at (50, 60) in the first frame."""
+    """Return (T, 128, 192) uint8: a bright mottled disc of 14 pixels' radius at (50, 60) in the first frame."""
     black = np.array([0.5, 0.5, 0.5])
     background = paint(-96, -64, 288, 192, mottled((0.3, 0.3, 0.3), 0.1, np.random.default_rng(1)))
     texture = paint(-14, -14, 14, 14, mottled(tuple(black), 0.4, np.random.default_rng(2)))
@@ -203,7 +203,7 @@ def cell_frames(velocity: tuple[float, float], count: int) -> np.ndarray:
 
 
 def test_score_your_tracker(tmp_path: Path) -> None:
-    """Lucas-Kanade on a scene that moves evenly, scored by `omnitrack eval` on a dataset that export made."""
+    """Lucas-Kanade on a scene that moves evenly, scored by `omnitrack eval` on an exported dataset."""
     scene = translating_scene(VELOCITY, num_frames=6)
     images = []
     for index, frame in enumerate(scene.frames()):

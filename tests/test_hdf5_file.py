@@ -1,4 +1,4 @@
-"""Making HDF5 files where the disk does not take them: an error, and no crash of the process at its end."""
+"""Creating HDF5 files on a disk that rejects them: an error, and no crash of the process at its exit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from omnitrack.hdf5_file import METADATA_BYTES, bound_metadata, create_hdf5
 
-# In a process of its own: HDF5 used to bring it down, when it ended at the latest.
+# In its own process: HDF5 used to crash it, at its exit at the latest.
 ON_A_FULL_DISK = """
 import resource, sys, threading
 from pathlib import Path

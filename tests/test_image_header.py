@@ -1,4 +1,4 @@
-"""The size of an image from its header, beside what OpenCV decodes; and no header that raises."""
+"""The size of an image from its header, compared with what OpenCV decodes; and no header raises."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def test_sizes(suffix: str, size: tuple[int, int]) -> None:
 def test_headers_cut_anywhere(suffix: str) -> None:
     data = encoded(suffix, (64, 48))
     for length in (*range(min(len(data), 400)), len(data) - 1):
-        assert image_size(data[:length]) in (None, (64, 48)) or length < 64  # a number may be cut in two
+        assert image_size(data[:length]) in (None, (64, 48)) or length < 64  # a number may be truncated
 
 
 def test_an_image_over_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMNITRACK_LIMIT_GIB", "0.00002")  # 21475 bytes, 2684 pixels of 8
+    monkeypatch.setenv("OMNITRACK_LIMIT_GIB", "0.00002")  # 21475 bytes, 2684 pixels of 8 bytes
     assert check_image("a", encoded(".png", (50, 53))) == (50, 53)
     with pytest.raises(OmnitrackError, match="a, 50x54 pixels, would take"):
         check_image("a", encoded(".png", (50, 54)))

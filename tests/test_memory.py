@@ -1,4 +1,4 @@
-"""One bound on memory: what people write, how it is divided, and what became of the five settings that it replaces."""
+"""One limit of memory: what users write, how it is divided, and how the five settings that it replaces are handled."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def test_threads_that_chain_share_what_is_left_beside_the_flow(
 ) -> None:
     """32 frames of 854 x 480 with 258 pairs, of 16,384 points each, by hand: a thread takes 59 + 13.1 MB.
 
-    The flow is 423 MB, the frames 39 MB. In 4 GB 3.55 are left: (3,550 - 423 - 39) / 72.1 = 42.8. In 1 GB 0.55: the
-    cache has 275 of it, and (550 - 275 - 39) / 72.1 = 3.3.
+    The flow takes 423 MB, the frames 39 MB. Of 4 GB 3.55 are left: (3,550 - 423 - 39) / 72.1 = 42.8. Of 1 GB 0.55: the
+    cache takes 275 MB of it, and (550 - 275 - 39) / 72.1 = 3.3.
     """
     monkeypatch.setattr(frame_jobs, "usable_cores", lambda: cores)
     flows = SimpleNamespace(size=(854, 480), decoded_bytes=258 * 854 * 480 * 4)
@@ -72,7 +72,7 @@ def test_threads_that_chain_share_what_is_left_beside_the_flow(
 
 
 def test_frames_that_wait_to_be_written_have_their_bound() -> None:
-    """A frame of 3840 x 2160 is 8.3 MP, 75 MB while it is written; of 1 GB there are 550 MB."""
+    """A frame of 3840 x 2160 is 8.3 MP, 75 MB while it is written; 550 MB of 1 GB are available."""
     size_for = _SizeFor(load_settings(overrides={"memory.max_gb": 1.0}), SILENT)
     assert size_for.most_waiting((3840, 2160), 128) == 7
     assert size_for.most_waiting((64, 48), 128) == 128

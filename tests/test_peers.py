@@ -1,4 +1,4 @@
-"""The published steps that benchmarks time are those of the papers: what they compute costs what their networks say."""
+"""The published steps that benchmarks time match the papers: their operations are those that the networks need."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def gflop(job: object) -> float:
 
 
 def test_cadex_costs_what_its_network_says() -> None:
-    """8,120 products a point and layer; six layers, there and back; backward twice as much, but for the first input."""
+    """8,120 products per point and layer; six layers, both ways; backward twice as many, except for the first input."""
     peer = published_cadex.PublishedCadex(24, (64, 48), share=96)
     batch = peer.draw()
     points = 1024 + 4
@@ -30,13 +30,13 @@ def test_cadex_costs_what_its_network_says() -> None:
 
 
 def test_omnimotion_costs_what_its_networks_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """1.407 M products of a point one way, three times as many ways as samples, and 0.801 M of the volume."""
+    """1.407 M products per mapped point, three mappings per sample, and 0.801 M for the volume."""
     monkeypatch.setattr(published_omnimotion, "POINTS", 16)
     monkeypatch.setattr(published_omnimotion, "SMOOTH", 4)
     torch.manual_seed(0)
     peer = published_omnimotion.PublishedOmniMotion(6, (64, 48), 8, tmp_path)
     batch = peer.draw()
-    while not 0 < int(batch.first) < 5:  # a frame with two neighbours, whose motion is smooth
+    while not 0 < int(batch.first) < 5:  # a frame with two neighbours, for the smoothness of motion
         batch = peer.draw()
     samples = 16 * 32
     forward = 2 * (3 * 1.407e6 + 0.801e6) * samples / 1e9

@@ -1,4 +1,4 @@
-"""What `import omnitrack` offers: all that examples and the README use, each with a runnable example, loaded late."""
+"""What `import omnitrack` offers: all that examples and the README use, with runnable examples, imported lazily."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 import omnitrack
 
 ROOT = Path(__file__).parents[1]
-# Modules whose docstrings are run: of every exported name, and of what every reader meets first.
+# Modules whose docstrings are run: those of every exported name, and those that every reader meets first.
 EXAMPLES_IN = (
     "omnitrack.api",
     "omnitrack.correspondence.consistency",
@@ -37,14 +37,14 @@ WITHOUT_EXAMPLE = {"__version__", "synthetic"}
 
 
 def snippets() -> dict[str, str]:
-    """Python in the README and in the examples, by where it stands."""
+    """Return the Python code in the README and in the examples, by where it is."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     found = {f"README {i}": text for i, text in enumerate(re.findall(r"```python\n(.*?)```", readme, re.DOTALL))}
     return found | {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "examples").glob("*.py")}
 
 
 def used(tree: ast.Module) -> set[str]:
-    """Names of omnitrack that a text uses."""
+    """Return the names of omnitrack that a text uses."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "omnitrack":

@@ -1,4 +1,4 @@
-"""Random and everyday scenes: reproducible, and their tracks are where the pictures show them."""
+"""Random and everyday scenes: reproducible, and their tracks match their images."""
 
 from __future__ import annotations
 

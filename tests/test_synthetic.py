@@ -1,4 +1,4 @@
-"""The synthetic scenes against brute force: what they claim in closed form must be what their frames show."""
+"""The synthetic scenes against brute force: their closed forms must match their frames."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_maps_invert_exactly(plane_map: Map) -> None:
 def test_maps_by_hand() -> None:
     quarter = Similarity(x=10.0, y=20.0, angle=np.pi / 2, zoom=2.0, pivot=(1.0, 1.0))
     np.testing.assert_allclose(quarter.forward(np.array([2.0, 1.0])), [10.0, 22.0])  # +x turns to +y (down)
-    np.testing.assert_allclose(Ripple(3.0, 8.0).forward(np.array([2.0, 1.0])), [2.0, 4.0])  # a quarter period on
+    np.testing.assert_allclose(Ripple(3.0, 8.0).forward(np.array([2.0, 1.0])), [2.0, 4.0])  # a quarter period further
     chain = Chain((Ripple(3.0, 8.0), Similarity(angle=np.pi)))
     np.testing.assert_allclose(chain.forward(np.array([2.0, 1.0])), [-2.0, -4.0])
 
@@ -83,7 +83,7 @@ def test_static_scene_does_not_change() -> None:
     assert frames.shape == (6, 64, 96, 3)
     assert frames.dtype == np.uint8
     assert (frames == frames[0]).all()
-    assert frames[0].std() > 20  # there is something to see
+    assert frames[0].std() > 20  # it has texture
 
 
 def test_occlusion_of_the_disc_by_hand() -> None:
@@ -91,7 +91,7 @@ def test_occlusion_of_the_disc_by_hand() -> None:
     tracks, visible = scene.tracks(np.array([[0, 40.0, 48.0], [3, 56.5, 3.0]]))
     np.testing.assert_allclose(tracks[0], np.stack([40.0 + 4 * np.arange(16), np.full(16, 48.0)], -1), atol=1e-5)
     assert visible[0].tolist() == [not (56 <= 40 + 4 * t <= 72) for t in range(16)]
-    np.testing.assert_allclose(tracks[1], np.full((16, 2), [56.5, 3.0]), atol=1e-5)  # on the pole: never covered
+    np.testing.assert_allclose(tracks[1], np.full((16, 2), [56.5, 3.0]), atol=1e-5)  # on the pole: never occluded
     assert visible[1].all()
     assert {0, 1, 2} == set(np.unique(scene.depth_order(8)))
 
@@ -141,7 +141,7 @@ def test_points_of_the_demo_vanish_and_come_back() -> None:
     assert returns.sum() >= 8
     assert 0.03 < (~visible).mean() < 0.35
     steps = np.linalg.norm(np.diff(tracks, axis=1), axis=-1)
-    assert steps.max() < 9  # within reach of classical flow
+    assert steps.max() < 9  # within the range of classical flow
     assert np.median(steps) > 0.5
 
 

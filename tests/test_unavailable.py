@@ -1,4 +1,4 @@
-"""What the system says of a file is told apart from damage, by whoever reads a file of a project."""
+"""System errors on a file are distinguished from damage by every reader of a project's files."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ READERS: dict[str, Callable[[Project], object]] = {
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, refused: Path, number: int) -> None:
-    """Let the system refuse to open a file."""
+    """Make the system refuse to open a file."""
     plain = io.open
 
     def opened(path: Any, *args: Any, **options: Any) -> Any:

@@ -11,7 +11,7 @@ import omnitrack
 from omnitrack.units import RASTER_PX, raster_scale
 
 PACKAGE = Path(omnitrack.__file__).parent
-# Files whose 256 is no length of the raster, and what it counts there.
+# Files in which 256 is not a length of the raster, and what it counts there.
 OTHER = {
     "correspondence/estimators/dis.py": "pixels of the frame that a patch covers",
     "correspondence/estimators/tracks.py": "entries of a cache",

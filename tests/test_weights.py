@@ -1,4 +1,4 @@
-"""Files of weights: taken from a path or the cache, downloaded from a server on this machine, and every way to fail."""
+"""Weight files: from a path or the cache, downloaded from a server on this machine, and every way to fail."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHA256 = hashlib.sha256(BODY).hexdigest()
 
 
 class Handler(BaseHTTPRequestHandler):
-    """``/good`` sends the body, ``/cut`` half of it, anything else is not there."""
+    """``/good`` sends the body, ``/cut`` half of it, anything else is not found."""
 
     def do_GET(self) -> None:
         self.server.requests.append(self.path)  # type: ignore[attr-defined]
@@ -40,7 +40,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server:
-    """A web server and what it was asked for."""
+    """A web server, and the requests that it received."""
 
     def __init__(self) -> None:
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -71,7 +71,7 @@ def server(running: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 class Listener(Progress):
-    """Remembers what it heard."""
+    """Records progress and notes."""
 
     def __init__(self) -> None:
         self.total, self.done, self.notes = 0, 0, ""
@@ -136,7 +136,7 @@ def test_a_failed_download_says_what_to_do_and_leaves_nothing(
 
 
 def test_no_network(server: Server, tmp_path: Path) -> None:
-    with socket.socket() as closed:  # bound, but nobody listens
+    with socket.socket() as closed:  # bound, but not listening
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/net.pth"
         with pytest.raises(OmnitrackError, match="cannot download") as caught:

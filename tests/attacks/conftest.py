@@ -1,6 +1,6 @@
-"""The process that forks command lines, a clip to attack, and the count of tries.
+"""Fixtures of the attacks: the process that forks command lines, the clip to attack, and the count of tries.
 
-`OMNITRACK_ATTACKS=10 pytest tests/attacks` tries ten times as often as a run of all tests does, and prints the count.
+`OMNITRACK_ATTACKS=10 pytest tests/attacks` makes ten times as many tries as the normal test run, and prints the count.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def zygote() -> Iterator[Zygote]:
 
 @pytest.fixture(scope="session")
 def small() -> Iterator[Zygote]:
-    """A process with a low limit of what a file may take."""
+    """A process with a low limit on the memory that a file's content may take."""
     with Zygote(OMNITRACK_LIMIT_GIB=str(SMALL_LIMIT_BYTES / 2**30)) as process:
         yield process
 
@@ -37,7 +37,7 @@ def steps(tmp_path_factory: pytest.TempPathFactory, zygote: Zygote) -> Steps:
 
 @pytest.fixture(scope="session")
 def tried() -> Callable[[str], None]:
-    """Counts a try of a kind that has been survived."""
+    """Return a function that counts one survived try of a kind."""
 
     def count(kind: str) -> None:
         _tally[kind] += 1
@@ -46,7 +46,7 @@ def tried() -> Callable[[str], None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how much was tried, where more was asked for."""
+    """Print the number of tries if more than the normal number were requested."""
     if TIMES != 1 and _tally:
         terminalreporter.section("attacks survived")
         for kind, count in sorted(_tally.items()):

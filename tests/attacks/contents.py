@@ -1,4 +1,4 @@
-"""What a project holds, in a form that can be compared: everything but times."""
+"""The content of a project in a form that can be compared: everything except times."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TIMES = ("seconds", "steps_per_second")
 
 
 def contents(root: Path, names: Iterable[str] | None = None) -> dict[str, str]:
-    """A digest of every file below a directory, or of those of some names; equal where the files say the same."""
+    """Return a digest of every file below a directory, or of the files with these names; equal for equal content."""
     if names is None:
         names = sorted(str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir())
     return {name: _digest(root / name) for name in names}
@@ -30,7 +30,7 @@ def _digest(path: Path) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """The same without times, arrays as their bytes."""
+    """Return the value without times, and with arrays as digests of their bytes."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in sorted(value.items()) if key not in TIMES}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""What befalls a file: bytes that a disk or a copy has lost, and contents that some other program has written."""
+"""Ways to damage a file: bytes that a disk or a copy has lost, and contents written by another program."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
 
 
 def replace_array(path: Path, name: str, change: Callable[[Any], Any]) -> None:
-    """Write something else in the place of an array."""
+    """Replace an array by something else."""
     with h5py.File(path, "r+") as file:
         values = file[name][()]
         del file[name]
@@ -81,7 +81,7 @@ def replace_array(path: Path, name: str, change: Callable[[Any], Any]) -> None:
 
 
 def array(path: Path, random: Random) -> None:
-    """Something else in the place of any array that is not empty."""
+    """Replace any array that is not empty by something else."""
     names: list[str] = []
     with h5py.File(path) as file:
         file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) and item.size else None)
@@ -89,7 +89,7 @@ def array(path: Path, random: Random) -> None:
 
 
 def group(path: Path, random: Random) -> None:
-    """A group of a product less."""
+    """Delete a group of a product."""
     with h5py.File(path, "r+") as file:
         del file[str(random.choice(list(file)))]
 
@@ -106,7 +106,7 @@ TENSORS: dict[str, Callable[[torch.Tensor], Any]] = {
 
 
 def _tensors(content: Any) -> Iterator[tuple[Any, Any]]:
-    """Where the tensors of a state are: their container and key."""
+    """Yield the container and the key of each tensor in a state."""
     for key, value in content.items() if isinstance(content, dict) else enumerate(content):
         if isinstance(value, torch.Tensor):
             yield content, key
@@ -115,7 +115,7 @@ def _tensors(content: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def replace_tensor(path: Path, change: str, random: Random) -> None:
-    """Write something else in the place of any floating-point tensor of a checkpoint's state."""
+    """Replace any floating-point tensor of a checkpoint's state by something else."""
     content = torch.load(path, weights_only=True)
     places = [(inside, key) for inside, key in _tensors(content["state"]) if inside[key].is_floating_point()]
     inside, key = places[int(random.integers(len(places)))]
@@ -127,7 +127,7 @@ def replace_tensor(path: Path, change: str, random: Random) -> None:
 
 
 def tensor(path: Path, random: Random) -> None:
-    """Any of these."""
+    """Apply any of the changes in `TENSORS`."""
     replace_tensor(path, str(random.choice(list(TENSORS))), random)
 
 
@@ -135,10 +135,10 @@ OF_FORMAT: dict[str, list[Damage]] = {".h5": [array, array, group], ".pt": [tens
 
 
 def restore(root: Path, name: str, whole: Path) -> Path:
-    """Bring a copy of a project back to what it was: what a try has left beside it goes, the damaged file is put back.
+    """Restore a copy of a project: delete the files that a try has added, and replace the damaged file.
 
     Returns:
-        The file.
+        The restored file.
     """
     for old in root.rglob("*"):
         if old.is_file() and not (whole / old.relative_to(root)).exists():

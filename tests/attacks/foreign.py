@@ -1,4 +1,4 @@
-"""Files of other programs in every format that the program reads, and the command that reads each."""
+"""Files of other programs in every format that omnitrack reads, and the command that reads each."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ TRACKS = _DRAW.uniform(0, 40, (2, FRAMES, 2)).astype(np.float32)
 SEEN = np.ones((2, FRAMES), bool)
 
 
-# --- the commands, each in a folder of its own -------------------------------------------------------------------
+# --- commands, each in its own folder ----------------------------------------------------------------------------
 def as_video(steps: Steps, file: Path) -> list[str]:
-    """Make a project of it."""
+    """Make a project of the file."""
     return ["init", str(file), str(file.parent / "made"), *(f"--set={key}={value}" for key, value in SMALL.items())]
 
 
 def as_series(steps: Steps, file: Path) -> list[str]:
-    """Make a project of many of it."""
+    """Make a project of many copies of the file."""
     shots = file.parent / "shots"
     shots.mkdir()
     for t in range(FRAMES):
@@ -42,29 +42,29 @@ def as_series(steps: Steps, file: Path) -> list[str]:
 
 
 def as_mask(steps: Steps, file: Path) -> list[str]:
-    """Ask for the pixels that it marks."""
+    """Query the pixels that the file marks."""
     return ["query", str(steps.before["query"]), "--mask", f"{file}@0", "-o", str(file.parent / "out.npz")]
 
 
 def as_points(steps: Steps, file: Path) -> list[str]:
-    """Ask for the points in it."""
+    """Query the points in the file."""
     return ["query", str(steps.before["query"]), "--points", str(file), "-o", str(file.parent / "out.npz")]
 
 
 def as_flow(steps: Steps, file: Path) -> list[str]:
-    """Take flow from the tracks in it."""
+    """Compute flow from the tracks in the file."""
     root = _own(steps, "flow", file)
     return ["flow", str(root), "--set=flow.estimator=tracks", f"--set=flow.tracks.path={file}"]
 
 
 def as_weights(steps: Steps, file: Path) -> list[str]:
-    """Take it for the weights of a network."""
+    """Use the file as the weights of a network."""
     root = _own(steps, "flow", file)
     return ["flow", str(root), "--set=flow.estimator=raft", f"--set=flow.raft.weights={file}"]
 
 
 def as_depth(steps: Steps, file: Path) -> list[str]:
-    """Take it for the depth of every frame."""
+    """Use the file as the depth of every frame."""
     maps = file.parent / "maps"
     maps.mkdir()
     for t in range(FRAMES):
@@ -74,13 +74,13 @@ def as_depth(steps: Steps, file: Path) -> list[str]:
 
 
 def as_dataset(steps: Steps, file: Path) -> list[str]:
-    """Score the plainest baseline on it."""
+    """Score the simplest baseline on the file."""
     settings = [f"--set={key}={value}" for key, value in SMALL.items()]
     return ["eval", str(file), "--method", "direct", "--resolution", "native", *settings]
 
 
 def as_settings(steps: Steps, file: Path) -> list[str]:
-    """Take it for the settings of a project."""
+    """Use the file as the settings of a project."""
     root = _own(steps, "flow", file)
     shutil.copy(file, root / "omnitrack.toml")
     return ["info", str(root)]
@@ -91,7 +91,7 @@ def _own(steps: Steps, stage: str, file: Path) -> Path:
     return root if root.exists() else steps.start(stage, root)
 
 
-# --- sound files ------------------------------------------------------------------------------------------------
+# --- valid files ------------------------------------------------------------------------------------------------
 def _video(path: Path) -> None:
     if path.suffix == ".gif":
         imageio.imwrite(path, PICTURES, plugin="pillow", is_batch=True, duration=40)
@@ -112,7 +112,7 @@ def _deep(path: Path) -> None:
 
 
 def exr(width: int, height: int, rows: list[bytes], compression: int = 3) -> bytes:
-    """An EXR of one channel of floats, whose blocks are given.
+    """Return an EXR file with one channel of floats in the given blocks.
 
     Source:
         OpenEXR File Layout.
@@ -149,7 +149,7 @@ def _exr(path: Path) -> None:
 
 
 def _tiles(path: Path) -> None:
-    """A picture in tiles of half floats, beside a part of depth."""
+    """Write an image in tiles of half floats, and a part with depth."""
     import OpenEXR
 
     tiles = OpenEXR.TileDescription()
@@ -237,7 +237,7 @@ if find_spec("OpenEXR"):
 
 
 def png(width: int, height: int, filler: bytes = b"\0" * 1000) -> bytes:
-    """A PNG that claims a size."""
+    """Return a PNG file whose header claims a size."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))

@@ -1,4 +1,4 @@
-"""A small clip as a project at every stage, made through the command line, to be attacked and compared with."""
+"""A small clip as a project at every stage, made through the command line: to be attacked, and to compare with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zygote import Zygote
 from omnitrack.synthetic import occluder_scene
 
 TIMES = float(os.environ.get("OMNITRACK_ATTACKS", "1"))
-SMALL_LIMIT_BYTES = 64 << 20  # of what a file from outside may take, where that is attacked
+SMALL_LIMIT_BYTES = 64 << 20  # limit on the content of a foreign file where such files are attacked
 SMALL = {
     "flow.workers": "1",
     "flow.surroundings": "false",
@@ -38,9 +38,9 @@ class Steps:
     """A clip at every stage.
 
     Attributes:
-        frames: The images that it is made of.
-        before: By stage: the project as the stage finds it.
-        after: By stage: what the project holds when the stage has ended.
+        frames: The images that the clip consists of.
+        before: The project before each stage.
+        after: The contents of the project after each stage.
     """
 
     frames: Path
@@ -48,13 +48,13 @@ class Steps:
     after: dict[str, dict[str, str]]
 
     def arguments(self, stage: str, root: Path) -> list[str]:
-        """The command line of a stage."""
+        """Return the command line of a stage."""
         if stage == "init":
             return ["init", str(self.frames), str(root), *(f"--set={key}={value}" for key, value in SMALL.items())]
         return [stage, str(root), *STAGES[stage]]
 
     def start(self, stage: str, root: Path) -> Path:
-        """A copy of the project as the stage finds it."""
+        """Return a copy of the project as it is before the stage."""
         if stage != "init":
             shutil.copytree(self.before[stage], root)
         return root

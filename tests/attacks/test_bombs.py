@@ -1,8 +1,8 @@
-"""Small files that claim to be huge are refused by what they say of themselves, before their memory is taken.
+"""Small files that claim to be huge are refused from their headers, before memory is allocated for them.
 
-The bound: a file's content may take `OMNITRACK_LIMIT_GIB`, or eight times the file; what would take more is refused
-before the process has taken more than `MOST_BYTES` and twice the file. Here the limit is low, so that bombs can be
-small. Measured as the peak resident memory of the process and of ffmpeg, under a hard limit that would end it.
+The bound: a file's content may take `OMNITRACK_LIMIT_GIB`, or eight times the file. Anything larger is refused
+before the process has allocated more than `MOST_BYTES` plus twice the file. The limit is low here, so that bombs can
+be small. Measured is the peak resident memory of the process and of ffmpeg, under a hard limit that would kill it.
 """
 
 from __future__ import annotations
@@ -44,22 +44,22 @@ from zygote import Zygote
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked, and their memory is measured")
 MOST_BYTES = 128 << 20
-HARD_BYTES = 3 << 30  # of addresses, which threads and mapped files take too
+HARD_BYTES = 3 << 30  # of address space, which includes threads and mapped files
 HUGE = 1 << 40
 
 
 def one_colour_png(path: Path) -> None:
-    """All of its 8000 x 8000 pixels are there, in some kB."""
+    """Write a PNG whose 8000 x 8000 pixels are all present, compressed to a few kB."""
     path.write_bytes(png(8000, 8000, b"\0" * (8000 * 24001)))
 
 
 def plain(*parts: bytes) -> Callable[[Path], None]:
-    """Writes bytes."""
+    """Return a function that writes bytes."""
     return lambda path: path.write_bytes(b"".join(parts)) and None
 
 
 def patched(name: str, old: bytes, new: bytes) -> Callable[[Path], None]:
-    """Writes a sound file in which some bytes are others."""
+    """Return a function that writes a valid file with some bytes replaced."""
 
     def write(path: Path) -> None:
         SOUND[name][0](path)
@@ -71,12 +71,12 @@ def patched(name: str, old: bytes, new: bytes) -> Callable[[Path], None]:
 
 
 def avi(path: Path) -> None:
-    """Every header says 30000 x 30000."""
+    """Write an AVI file in which every header claims 30000 x 30000."""
     patched("clip.avi", struct.pack("<2I", 64, 48), struct.pack("<2I", 30000, 30000))(path)
 
 
 def tiff(path: Path) -> None:
-    """One page of 60000 x 60000 and 16 bits, of one strip of zeros."""
+    """Write a page of 60000 x 60000 pixels of 16 bits, with one strip of zeros."""
     strip = zlib.compress(bytes(1 << 20), 9)
     tags = [(256, 4, 60000), (257, 4, 60000), (258, 3, 16), (259, 3, 8), (262, 3, 1), (273, 4, 8), (277, 3, 1)]
     tags += [(278, 4, 60000), (279, 4, len(strip))]
@@ -93,7 +93,7 @@ def npy_header(shape: tuple[int, ...]) -> bytes:
 
 
 def npz(path: Path) -> None:
-    """A quarter of a gigabyte of zeros in some kB, which are all there."""
+    """Write a quarter of a gigabyte of zeros, all present, compressed to a few kB."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("queries", "tracks", "visible"):
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
@@ -103,14 +103,14 @@ def npz(path: Path) -> None:
 
 
 def hdf5(path: Path, shape: tuple[int, ...] = (HUGE, 3), **options: object) -> None:
-    """Tracks whose queries have 2^40 rows."""
+    """Write tracks whose queries have 2^40 rows."""
     with h5py.File(path, "w") as file:
         file.create_dataset("queries", shape, "f4", **options)
         file["tracks"], file["visible"] = TRACKS, SEEN
 
 
 def hdf5_chunk(path: Path) -> None:
-    """A chunk of one number whose stream goes on for half a gigabyte."""
+    """Write a chunk of one number whose stream decompresses to half a gigabyte."""
     squeeze = zlib.compressobj(9)
     stream = b"".join(squeeze.compress(bytes(1 << 24)) for _ in range(32)) + squeeze.flush()
     with h5py.File(path, "w") as file:
@@ -120,12 +120,12 @@ def hdf5_chunk(path: Path) -> None:
 
 
 def tensors(path: Path) -> None:
-    """A tensor of 2^40 numbers in a storage of one; stride 0."""
+    """Write a tensor of 2^40 numbers in a storage of one number, with stride 0."""
     torch.save({"pred_tracks": torch.zeros(1).expand(HUGE), "pred_visibility": torch.zeros(1)}, path)
 
 
 def deflated_tensors(path: Path) -> None:
-    """A storage of half a gigabyte, deflated, which torch itself never writes."""
+    """Write a deflated storage of half a gigabyte; torch itself never deflates."""
     sound = io.BytesIO()
     torch.save({"pred_tracks": torch.zeros(1 << 10), "pred_visibility": torch.zeros(1)}, sound)
     with zipfile.ZipFile(sound) as found, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -137,7 +137,7 @@ def deflated_tensors(path: Path) -> None:
 
 
 def shared_lists(path: Path) -> None:
-    """228 bytes that are 10^30 items when each is looked at."""
+    """Write 228 bytes that expand to 10^30 items if each is visited."""
     nested: list[object] = []
     for _ in range(100):
         nested = [nested, nested]
@@ -145,7 +145,7 @@ def shared_lists(path: Path) -> None:
 
 
 def many_times_one_frame(path: Path) -> None:
-    """100,000 frames that are one JPEG of 1000 x 1000."""
+    """Write a dataset of 100,000 frames that share one JPEG of 1000 x 1000."""
     jpeg = cv2.imencode(".jpg", np.zeros((1000, 1000, 3), np.uint8))[1].tobytes()
     truth = {"points": TRACKS / 64, "occluded": ~SEEN}
     path.write_bytes(pickle.dumps({"clip": {"video": [jpeg] * 100_000, **truth}}))
@@ -158,7 +158,7 @@ def huge_image_in_dataset(path: Path) -> None:
 
 
 def exr_of_a_huge_frame(path: Path) -> None:
-    """All of its 4 x 4 pixels are there, in a frame of 100,000 x 100,000."""
+    """Write an EXR whose 4 x 4 pixels are all present, in a frame of 100,000 x 100,000."""
     data = exr(4, 4, [bytes(16)] * 4, compression=0)
     window = b"displayWindow\0box2i\0" + struct.pack("<i", 16)
     at = data.index(window) + len(window)
@@ -223,7 +223,7 @@ BOMBS: dict[str, tuple[str, Callable[[Path], None], Reads]] = {
 }
 
 
-@pytest.mark.parametrize("name", [*BOMBS] if TIMES != 1 else [*BOMBS][::2])  # not all in a run of all tests
+@pytest.mark.parametrize("name", [*BOMBS] if TIMES != 1 else [*BOMBS][::2])  # half of them in a normal test run
 def test_bombs(steps: Steps, small: Zygote, tmp_path: Path, name: str, tried: Callable[[str], None]) -> None:
     file, write, reads = BOMBS[name]
     write(tmp_path / file)

@@ -14,18 +14,18 @@ from steps import SMALL_LIMIT_BYTES, TIMES, Steps
 from zygote import Zygote
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked, and their memory is measured")
-EACH = 1  # of each format, in a run of all tests
-NAMES = [*SOUND] if TIMES != 1 else [*SOUND][::3]  # not all in a run of all tests
-MOST_BYTES = 8 * SMALL_LIMIT_BYTES  # a file within the limit is worked on, in copies of other types
+EACH = 1  # tries per format in a normal test run
+NAMES = [*SOUND] if TIMES != 1 else [*SOUND][::3]  # a third of them in a normal test run
+MOST_BYTES = 8 * SMALL_LIMIT_BYTES  # a file within the limit is processed, with copies in other types
 
 
 def damaged(data: bytes, draw: np.random.Generator) -> bytes:
-    """The file with one to three things wrong: bits, bytes, extreme numbers, parts lost, doubled or moved."""
+    """Return the file with one to three errors: bits, bytes, extreme numbers, parts lost, doubled or moved."""
     found = bytearray(data)
     for _ in range(draw.integers(1, 4)):
         if len(found) < 16:
             break
-        # Headers are where sizes are: half of all damage is in the first 200 bytes.
+        # Sizes are in headers: half of all damage is in the first 200 bytes.
         most = len(found) - 8 if draw.random() < 0.5 else min(len(found) - 8, 200)
         at, length = int(draw.integers(0, most)), int(draw.integers(1, 64))
         kind = draw.integers(0, 7)
@@ -50,7 +50,7 @@ def damaged(data: bytes, draw: np.random.Generator) -> bytes:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_sound_files_are_read(steps: Steps, zygote: Zygote, tmp_path: Path, name: str) -> None:
-    """So that damage is met by the readers, and not by a command that fails anyway."""
+    """The undamaged files are accepted, so that the readers meet the damage, not a command that fails anyway."""
     write, reads = SOUND[name]
     write(tmp_path / name)
     ended = zygote.command(*reads(steps, tmp_path / name))

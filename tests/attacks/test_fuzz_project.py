@@ -1,7 +1,7 @@
-"""Any file of a project at any stage, damaged at random: `info` names it, and whatever runs next is right or refuses.
+"""Any file of a project, at any stage, damaged at random: `info` reports it, and the next command is right or refuses.
 
-Right: what it makes is the same as without the damage. Either way nothing that was finished is lost: what is not
-damaged stays, and what is damaged is set aside before it is made anew.
+Right: its output is the same as without the damage. In both cases nothing finished is lost: undamaged files stay, and
+damaged files are set aside before they are made again.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from steps import STAGES, TIMES, Steps
 from zygote import Zygote
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are forked")
-TRIES = max(1, round(2 * TIMES))  # of each stage
+TRIES = max(1, round(2 * TIMES))  # tries per stage
 DONE = "done"
-LOG = "fit/metrics.jsonl"  # lines that make no sense are dropped
+LOG = "fit/metrics.jsonl"  # invalid lines are dropped
 PRODUCT_OF = {"products/flow.h5": "flow", "products/hops.h5": "hops", "products/filtered.h5": "filter"}
-NO_PROJECT = ("frames/frames.json", "omnitrack.toml")  # there is none without them
+NO_PROJECT = ("frames/frames.json", "omnitrack.toml")  # without these files there is no project
 
 
 @pytest.fixture(scope="module")
 def stages(steps: Steps, zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The project as each stage finds it, and as the last one leaves it."""
+    """The project before each stage, and after the last one."""
     done = steps.start("render", tmp_path_factory.mktemp("done") / "clip")
     assert zygote.command(*steps.arguments("render", done)).status == 0
     return {**{stage: steps.before[stage] for stage in STAGES}, DONE: done}
 
 
 def stored(root: Path) -> dict[str, str]:
-    """A digest of the bytes of each file."""
+    """Return a digest of the bytes of each file."""
     return {
         str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in root.rglob("*")
@@ -46,7 +46,7 @@ def stored(root: Path) -> dict[str, str]:
 
 
 def named_by_info(zygote: Zygote, root: Path, name: str) -> set[str]:
-    """The products that info calls damaged: it does not read all values, and always ends well."""
+    """Return the products that info reports as damaged; info does not read all values, and always exits properly."""
     ended = zygote.command("info", root, "--json", "-q")
     assert ended.is_clear, ended.said
     if ended.status and name in NO_PROJECT:
@@ -56,7 +56,7 @@ def named_by_info(zygote: Zygote, root: Path, name: str) -> set[str]:
 
 
 def check_same(steps: Steps, stage: str, command: str, root: Path, damaged: str) -> None:
-    """What a command that went well has made is what it makes without the damage."""
+    """Check that the output of a successful command is the same as without the damage."""
     last = list(STAGES)[-1]
     before = {DONE: last, **dict(zip(STAGES, ["init", *STAGES], strict=False))}
     expected = steps.after[command if command == stage else before[stage]]
@@ -65,7 +65,7 @@ def check_same(steps: Steps, stage: str, command: str, root: Path, damaged: str)
 
 
 def chosen(random: Random, root: Path) -> tuple[str, Damage]:
-    """A file, of products more often than of frames, and what befalls it."""
+    """Return a random file, product files more often than frames, and a random kind of damage."""
     names = sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and path.stat().st_size)
     weights = np.array([0.2 if name.endswith(".png") else 1.0 for name in names])
     name = str(random.choice(names, p=weights / weights.sum()))

@@ -1,6 +1,6 @@
-"""Every file of a project, damaged at random: its reader gives the same as before, or an error that omnitrack knows.
+"""Every file of a project, damaged at random: its reader returns the same as before, or raises an OmnitrackError.
 
-Each try damages one file, looks at the whole with `inspect_project`, reads the file as the stages do, and puts it back.
+Each try damages one file, runs `inspect_project`, reads the file as the stages do, and restores it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ MANY = 10**9
 
 @pytest.fixture(scope="module")
 def project(steps: Steps, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The clip with all that a project may hold."""
+    """The clip as a project with every kind of file."""
     made = Project(shutil.copytree(steps.before["render"], tmp_path_factory.mktemp("whole") / "clip"))
     tracks = load_tracks(made.tracks_dir / "tracks.npz")
     for suffix in ("h5", "csv", "json"):
@@ -85,7 +85,7 @@ def project(steps: Steps, tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 # --- what the stages read -----------------------------------------------------------------------------------------
 def digest(*found: Any) -> str:
-    """Of arrays and plain values, to the last bit."""
+    """Return a digest of arrays and plain values, to the last bit."""
     total = hashlib.sha256()
     for part in found:
         values = part.numpy() if isinstance(part, torch.Tensor) else part
@@ -150,7 +150,7 @@ def settings_of(root: Path) -> Settings:
 
 
 Read = Callable[[Path], object]
-# File, what reads it, and whether it has a checksum; what a person may edit has none: it is read, or refused.
+# File, its reader, and whether it has a checksum. A file that users may edit has none: it is read, or refused.
 PRODUCTS: list[tuple[str, Read]] = [
     ("products/flow.h5", flow),
     ("products/hops.h5", flow),
@@ -169,19 +169,19 @@ FILES: list[tuple[str, Read, bool]] = [
     ("omnitrack.toml", settings_of, False),
     ("renders/renders.json", lambda root: read_renders(Project(root)), False),
 ]
-MORE = [lengthen, zeros, flip, flip]  # to files that have a checksum
+MORE = [lengthen, zeros, flip, flip]  # for files that have a checksum
 ANY_ROWS = ("a row more", "a row less")  # a frame may have any number of matches
-NO_PROJECT = (meta, settings_of)  # there is none without what these read
+NO_PROJECT = (meta, settings_of)  # without what these read there is no project
 
 
 @pytest.fixture(scope="module")
 def copy(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project to damage; `restore` mends it."""
+    """A copy of the project to damage; `restore` repairs it."""
     return Path(shutil.copytree(project.root, tmp_path_factory.mktemp("damaged") / "clip"))
 
 
 def look(root: Path, read: Read) -> None:
-    """Info reports damage, and goes on."""
+    """Check that info reports damage and continues."""
     try:
         inspect_project(Project(root))
     except OmnitrackError:
@@ -210,7 +210,7 @@ def test_random_damage(
 
 
 def arrays_of(path: Path) -> list[str]:
-    """Names of the arrays of the first group of a product."""
+    """Return the names of the arrays in the first group of a product."""
     with h5py.File(path) as file:
         first = next(iter(file))
         return [f"{first}/{name}" for name in file[first]]

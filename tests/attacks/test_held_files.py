@@ -1,4 +1,4 @@
-"""A product that another program has open for writing, or that may not be read, is neither damaged nor made anew."""
+"""A product that another program holds open for writing, or that is unreadable, is neither damaged nor made again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMMANDS = (["flow"], ["filter"], ["fit", "--steps", "3"], ["query", "--grid", "
 
 @contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Let another program hold a file."""
+    """Let another program hold the file open."""
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdout is not None
@@ -31,7 +31,7 @@ def held(path: Path) -> Iterator[None]:
 
 @contextmanager
 def forbidden(path: Path) -> Iterator[None]:
-    """Take away the right to read a file."""
+    """Remove the permission to read the file."""
     path.chmod(0)
     try:
         yield

@@ -1,4 +1,4 @@
-"""A process killed before any of its changes of the disk, or at any moment, loses nothing that was finished."""
+"""A process killed before any change that it makes on disk, or at any moment, loses nothing that was finished."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from steps import STAGES, TIMES, Steps
 from zygote import Job, Zygote
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are forked")
-KILLS = {"init": 1, "flow": 2, "filter": 1, "fit": 1, "query": 0.5, "render": 0.5}  # in a run of all tests
-MOMENTS = 1  # of each stage
+KILLS = {"init": 1, "flow": 2, "filter": 1, "fit": 1, "query": 0.5, "render": 0.5}  # kills in a normal test run
+MOMENTS = 1  # per stage
 
 
 def chosen(count: float, most: int) -> list[int]:
-    """So many of the numbers 1 to `most`, or all of them."""
+    """Return `count` (times `TIMES`) of the numbers 1 to `most`, or all of them."""
     some = max(1, round(count * TIMES))
     return sorted(np.random.default_rng(0).permutation(most)[:some] + 1)
 
 
 def survives(steps: Steps, zygote: Zygote, stage: str, root: Path, kill: Callable[[list[str]], Job]) -> int:
-    """Kill a stage, look at what is left, run it again, compare with one that was not disturbed; its status."""
+    """Kill a stage, check what is left, run it again, compare with an undisturbed run; return the exit status."""
     root = steps.start(stage, root)
     found = contents(root) if root.exists() else {}
     ended = zygote.run(kill(steps.arguments(stage, root)))[0]
@@ -49,7 +49,7 @@ def survives(steps: Steps, zygote: Zygote, stage: str, root: Path, kill: Callabl
         assert again.status == 0, again.said
     left = contents(root)
     if stage == "init" and whole:
-        left.pop(".lock", None)  # of the dead process: whoever writes next takes it over
+        left.pop(".lock", None)  # left by the dead process: the next writer takes it over
     assert left == steps.after[stage]
     shutil.rmtree(root)
     return ended.status

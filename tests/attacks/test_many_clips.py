@@ -1,4 +1,4 @@
-"""Several clips at once: the same bytes as one after another, also where a worker is killed in any stage."""
+"""Several clips in parallel: the same bytes as one after another, even if a worker is killed in any stage."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CLIPS = ("left", "right")
 
 
 class Killing(Progress):
-    """Kills its own process when a stage has begun, unless a mark says that it has."""
+    """Kills its own process at the start of a stage, unless a mark shows that it has done so before."""
 
     def __init__(self, stage: str, mark: Path) -> None:
         self._stage, self._mark = stage, mark
@@ -89,7 +89,7 @@ def executor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 def test_the_same_bytes_where_workers_are_killed(
     tmp_path: Path, videos: dict[str, str], undisturbed: dict[str, dict[str, str]], executor: Executor
 ) -> None:
-    """In a run of all tests one is killed, in the fit; in a longer one, one in each stage so many times."""
+    """A normal test run kills one worker, in the fit; a longer one kills one in each stage, several times."""
     stages = ["fit"] if TIMES == 1 else [*STAGES] * max(1, round(TIMES))
     jobs = [Job("right", run_clip, (videos["right"], tmp_path / "right", OPTIONS))]
     for number, stage in enumerate(stages):
@@ -102,20 +102,20 @@ def test_the_same_bytes_where_workers_are_killed(
         else:
             stage = stages[outcome.number - 1]
             assert (outcome.error, outcome.tries) == (None, 2)
-            # what was finished is not done twice; query and render are short, and made anew
+            # finished stages are not run again, except query and render, which are short
             assert outcome.result[0].kept == list(STAGES[:4])[: STAGES.index(stage)]
             assert contents(tmp_path / outcome.name) == undisturbed["left"]
 
 
 @pytest.fixture
 def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Callable[[], None]]]:
-    """The address of a cluster of one machine, and what kills all its processes."""
+    """The address of a cluster of one machine, and a function that kills all its processes."""
     ray = pytest.importorskip("ray", reason="Ray is not installed")
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     monkeypatch.setenv(
         "PYTHONPATH", os.pathsep.join(map(str, (Path(__file__).parents[2], Path(ray.__file__).parents[1])))
     )
-    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # of sockets, whose paths must be short
+    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # for sockets, whose paths must be short
     with socket.socket() as one, socket.socket() as two:
         one.bind(("127.0.0.1", 0))
         two.bind(("127.0.0.1", 0))
@@ -127,7 +127,7 @@ def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Callable[[], No
 
     def kill() -> None:
         for path in Path("/proc").glob("[0-9]*/cmdline"):
-            with suppress(OSError):  # it has ended meanwhile
+            with suppress(OSError):  # the process has ended in the meantime
                 command = path.read_bytes()
                 if folder.encode() in command or f":{port}".encode() in command:
                     os.kill(int(path.parent.name), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Odd videos go through every stage, or are refused in one clear sentence; never a fault of the program."""
+"""Odd videos pass through every stage, or are refused in one clear sentence; they never crash the program."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ MORE_SIZES = [
     *((width, height) for width in range(1, 11) for height in range(1, 11)),
 ]
 
-ALWAYS = ("16 bit",)  # contents in a run of all tests
+ALWAYS = ("16 bit",)  # contents tested in a normal test run
 
 
 def noise(size: tuple[int, int], count: int = 3) -> NDArray[np.uint8]:
-    """(count, height, width, 3) frames without any sense."""
+    """Return random frames (count, height, width, 3)."""
     return np.random.default_rng(0).integers(0, 256, (count, size[1], size[0], 3), dtype=np.uint8)
 
 
 def write(folder: Path, frames: NDArray[np.generic], suffix: str = ".png") -> Path:
-    """The frames as images in a folder."""
+    """Write the frames as images into a folder."""
     folder.mkdir()
     for t, frame in enumerate(frames):
         assert cv2.imwrite(str(folder / f"{t}{suffix}"), frame)
@@ -48,7 +48,7 @@ def write(folder: Path, frames: NDArray[np.generic], suffix: str = ".png") -> Pa
 
 
 def all_stages(zygote: Zygote, video: Path, root: Path) -> Ended:
-    """Run stage after stage, as far as they go; how the last one ended."""
+    """Run one stage after another until one fails; return how the last one ended."""
     ended = zygote.command("init", video, root, *SETTINGS)
     for stage, more in STAGES.items():
         if ended.status:
@@ -66,7 +66,7 @@ def test_sizes(zygote: Zygote, tmp_path: Path, size: tuple[int, int], tried: Cal
 
 
 def contents_of_frames() -> Iterator[tuple[str, NDArray[np.generic]]]:
-    """What frames may show that has no motion to see, by name."""
+    """Yield frames without visible motion, by name."""
     size = 32, 24
     still = noise(size)[:1].repeat(4, 0)
     yield "black", np.zeros((4, 24, 32, 3), np.uint8)
@@ -95,7 +95,7 @@ def test_contents(
 
 
 def odd_sources(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Things that are no video, by name."""
+    """Yield files that are not videos, by name."""
     (folder / "empty.mp4").touch()
     yield "empty file", folder / "empty.mp4"
     (folder / "text.mp4").write_text("ffconcat version 1.0\nfile other.mp4\n")

@@ -1,4 +1,4 @@
-"""Two processes at once on one project: one goes on, the other says who holds it, and nothing is different for it."""
+"""Two processes on one project: one continues, the other reports who holds it, and the result is the same."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zygote import Ended, Job, Zygote
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are forked")
 NO_LOCKS = "#include <errno.h>\nint flock(int fd, int op) { (void)fd; (void)op; errno = ENOLCK; return -1; }\n"
 ROUNDS = max(1, round(TIMES))
-# A stage beside another one on a project that is ready for the first; what it holds in the end.
+# Two stages that run at once on a project that is ready for the first one.
 PAIRS = [
     ("init", "init"),
     ("flow", "flow"),
@@ -62,7 +62,7 @@ def test_two_at_once(
         jobs = [Job(steps.arguments(name, root)) for name in (stage, rival)]
         ended = either.run(*(jobs if number % 2 else reversed(jobs)))
         check(root, ended)
-        if rival != stage:  # which of them came first decides what there is; what is wanted is there after one more
+        if rival != stage:  # the result depends on which came first; one more run leads to the expected one
             assert either.command(*steps.arguments(stage, root)).status == 0
         assert contents(root) == steps.after[stage]
         shutil.rmtree(root)
@@ -70,7 +70,7 @@ def test_two_at_once(
 
 
 def test_filter_beside_another_flow(steps: Steps, zygote: Zygote, tmp_path: Path, tried: Callable[[str], None]) -> None:
-    """What is filtered from a flow that is being replaced is not taken for that of the new one."""
+    """Correspondences filtered from a flow that is being replaced are not taken for those of the new flow."""
     for number in range(ROUNDS):
         root = steps.start("fit", tmp_path / str(number))
         ended = zygote.run(
@@ -85,7 +85,7 @@ def test_filter_beside_another_flow(steps: Steps, zygote: Zygote, tmp_path: Path
 
 
 def check(root: Path, ended: list[Ended]) -> None:
-    """At least one did its work; who did not says why, and leaves nothing."""
+    """Check that at least one process succeeded, and that the other one reports why it failed and leaves no files."""
     statuses = [one.status for one in ended]
     assert 0 in statuses, [one.said for one in ended]
     assert set(statuses) <= {0, 1}, [one.said for one in ended]
@@ -98,7 +98,7 @@ def check(root: Path, ended: list[Ended]) -> None:
 def test_readers_go_on_beside_a_writer(
     steps: Steps, zygote: Zygote, tmp_path: Path, tried: Callable[[str], None]
 ) -> None:
-    """A fit that writes a checkpoint after every step, and four that look at the project meanwhile."""
+    """A fit that writes a checkpoint after every step, while four processes read the project."""
     for number in range(ROUNDS):
         root = steps.start("query", tmp_path / str(number))
         query = [Job([*steps.arguments("query", root), "-o", str(tmp_path / f"{name}.npz")]) for name in "abc"]
@@ -110,7 +110,7 @@ def test_readers_go_on_beside_a_writer(
 def test_the_same_file_written_twice_at_once(
     steps: Steps, zygote: Zygote, tmp_path: Path, tried: Callable[[str], None]
 ) -> None:
-    """Two queries or renders with one output: it is whole, and that of one of them."""
+    """Two queries or renders with the same output: the file is complete, and written by one of them."""
     for number in range(ROUNDS):
         root = steps.start("query", tmp_path / str(number))
         ended = zygote.run(*[Job(steps.arguments("query", root))] * 2)

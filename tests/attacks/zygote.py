@@ -1,7 +1,7 @@
-"""A process that has imported omnitrack, and forks command lines that can be killed at their n-th change of a disk.
+"""A process that has imported omnitrack, and forks command lines that can be killed at their n-th change on disk.
 
-Starting Python and torch takes seconds, a fork milliseconds: so hundreds of kills fit into a test run. Run as a
-program it reads one request a line from stdin, a JSON list of `Job`s that start together, and answers each with a line.
+Starting Python and torch takes seconds, a fork takes milliseconds: hundreds of kills fit into a test run. Run as a
+program, it reads one request per line from stdin, a JSON list of `Job`s that start together, and answers with a line.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ OF_PYTHON = ("unexpected", "Traceback", "__init__", "NoneType", "object is not",
 
 @dataclass(frozen=True)
 class Job:
-    """One command line of omnitrack, in a process of its own.
+    """One command line of omnitrack, in its own process.
 
     Attributes:
-        arguments: Without the program's name.
-        kill_at: SIGKILL before its n-th change below `watched`, counted from 1; 0: none.
-        after: Seconds until `by` ends it; 0: never.
-        by: A signal.
+        arguments: The arguments without the program's name.
+        kill_at: SIGKILL before the n-th change below `watched`, counted from 1; 0: never.
+        after: Seconds until the signal `by` ends the process; 0: never.
+        by: The signal.
         watched: Directory whose changes count.
-        memory: Bytes of addresses that it may take beyond those of this process; 0: any.
+        memory: Bytes of address space allowed beyond that of the zygote; 0: unlimited.
     """
 
     arguments: list[str]
@@ -55,11 +55,11 @@ class Ended:
     """How a job ended.
 
     Attributes:
-        status: Exit status; minus the signal that ended it.
-        said: What it wrote to stderr and stdout.
-        changes: Changes below `Job.watched`.
-        took: Bytes of memory at its peak beyond those of this process; of it or of a program that it ran (ffmpeg),
-            whichever had more.
+        status: Exit status, or minus the signal that ended the process.
+        said: Its output to stderr and stdout.
+        changes: Number of changes below `Job.watched`.
+        took: Peak memory in bytes beyond that of the zygote; of the process or of a program that it ran (ffmpeg),
+            whichever is larger.
     """
 
     status: int
@@ -69,16 +69,16 @@ class Ended:
 
     @property
     def is_clear(self) -> bool:
-        """Whether it went well, or was refused with a next step, in words and not in Python's."""
+        """Whether it succeeded, or was refused with a next step, in its own words and not in Python's."""
         refused = self.status == 1 and "error: " in self.said and "hint: " in self.said
         return (self.status == 0 or refused) and not any(word in self.said for word in OF_PYTHON)
 
 
 class Zygote:
-    """The process, seen from a test; a context manager.
+    """The process, as a test uses it; a context manager.
 
     Args:
-        environment: Variables beside those of this process.
+        environment: Variables in addition to those of the test process.
     """
 
     def __init__(self, **environment: str) -> None:
@@ -95,7 +95,7 @@ class Zygote:
         return [Ended(**ended) for ended in json.loads(self._process.stdout.readline())]
 
     def command(self, *arguments: str | Path, memory: int = 0) -> Ended:
-        """Run one command line to its end; `memory` as in `Job`."""
+        """Run one command line to its end; for `memory` see `Job`."""
         return self.run(Job([str(argument) for argument in arguments], memory=memory))[0]
 
     def __enter__(self) -> Zygote:
@@ -107,7 +107,7 @@ class Zygote:
         self._process.communicate()
 
 
-# --- in that process --------------------------------------------------------------------------------------------
+# --- in the forking process -------------------------------------------------------------------------------------
 def _serve() -> None:
     _import_all()
     for line in sys.stdin:
@@ -172,7 +172,7 @@ def _child(job: Job, start: int, log: int, count: int) -> None:
 
 
 def _end_later(seconds: float, by: int) -> None:
-    """Let another process send the signal: a busy one looks after its own timers late."""
+    """Send the signal from another process: a busy process handles its own timers late."""
     here = os.getpid()
     if not os.fork():
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -185,7 +185,7 @@ def _end_later(seconds: float, by: int) -> None:
 
 
 class _Hook:
-    """Counts the changes of a disk below a directory, a byte each, and kills its process before one of them."""
+    """Counts the changes on disk below a directory, one byte each, and kills its process before one of them."""
 
     def __init__(self, job: Job, count: int) -> None:
         self._job, self._count, self._made = job, count, 0

@@ -1,4 +1,4 @@
-"""A project that is a directory with a description of its frames: enough for whatever fails before they are read."""
+"""A project that is a directory with a description of its frames: enough for all that fails before reading them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from omnitrack.project.frames_meta import FramesMeta, write_meta
 
 @pytest.fixture
 def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
-    """Run a command line: (exit status, stdout, stderr)."""
+    """Return a function that runs a command line: (exit status, stdout, stderr)."""
     monkeypatch.setenv("COLUMNS", "100")
     for variable in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TERMINAL_WIDTH"):
         monkeypatch.delenv(variable, raising=False)

@@ -1,4 +1,4 @@
-"""Each command hands what was typed to its stage and shows what comes back; the stages have tests of their own."""
+"""Each command passes its arguments to its stage and shows what comes back; the stages have tests of their own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Cli = Callable[..., tuple[int, str, str]]
 
 @dataclass(frozen=True)
 class Report:
-    """Stands for what a stage returns."""
+    """Stands in for the report of a stage."""
 
     pairs: int = 3
     seconds: float = 1.23456
@@ -33,7 +33,7 @@ class Report:
 
 
 class Stage:
-    """Takes the place of a stage and remembers its arguments."""
+    """Replaces a stage and records its arguments."""
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer
@@ -120,7 +120,7 @@ def test_flags_win_over_set_which_wins_over_the_file(cli: Cli, project: Path, re
     assert (flow.pairs, flow.workers, flow.warm_start) == ("window:3", 5, False)
 
 
-# --- one by one -------------------------------------------------------------------------------------------------
+# --- each command -----------------------------------------------------------------------------------------------
 def test_init(cli: Cli, video_file: Path, tmp_path: Path) -> None:
     root = tmp_path / "made"
     words = ["--start", "1", "--end", "7", "--stride", "2", "--max-size", "32", "--fps", "5"]
@@ -199,7 +199,7 @@ def test_query_takes_files(cli: Cli, project: Path, tmp_path: Path, replaced: Ca
 
 
 def test_query_takes_pins(cli: Cli, project: Path, tmp_path: Path, replaced: Callable[..., Stage]) -> None:
-    """Tracks of a file count after those of --point."""
+    """Tracks of a file are numbered after those of --point."""
     stage = replaced("query.query_tracks", sample_tracks())
     (tmp_path / "points.csv").write_text("track,t,x,y\n5,4,10,20\n5,9,11,21\n", encoding="utf-8")
     words = ["--point", "1,2@0", "--points", str(tmp_path / "points.csv"), "--pin", "0,3.5,4@7", "--pin", "1,12,22@11"]

@@ -1,4 +1,4 @@
-"""What Tab offers, and the scripts in completions/ that ask for it."""
+"""What Tab offers, and the scripts in completions/ that request it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_choices_are_those_that_the_stages_know() -> None:
 
 
 def tab_in_bash(line: str, directory: Path) -> list[str]:
-    """What bash offers after `line` with our script, the program being this source tree."""
+    """Return what bash offers after `line` with our script; the program is this source tree."""
     script = (
         f'omnitrack() {{ "{sys.executable}" -m omnitrack "$@"; }}\n'
         "compopt() { :; }\n"

@@ -1,4 +1,4 @@
-"""Whatever goes wrong ends as one `error:` and one `hint:`, with the exit status that the contract promises."""
+"""Every failure ends as one `error:` and one `hint:`, with the exit status that the contract promises."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`omnitrack eval --ablation`: names, settings, the table; and several methods at settings of their own."""
+"""`omnitrack eval --ablation`: names, settings and table; and several methods with settings of their own."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class EvalReport:
 
 @pytest.fixture
 def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
-    """What the evaluation was called with, in place of an evaluation."""
+    """The calls of the evaluation, which evaluates nothing."""
     calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
 
     def evaluate(*arguments: Any, **named: Any) -> EvalReport:
@@ -138,7 +138,7 @@ def test_help_and_tab_import_nothing_heavy(arguments: list[str], variables: dict
 # --- from the dataset to the table ------------------------------------------------------------------------------
 def test_from_a_dataset_to_a_table(cli: Cli, tmp_path: Path, clip: NDArray[np.uint8]) -> None:
     starts = np.array([[10, 12], [30, 20], [45, 30], [20, 35]])
-    pixels = starts[:, None] + np.array([2, 1]) * np.arange(8)[:, None]  # of the fixture `clip`
+    pixels = starts[:, None] + np.array([2, 1]) * np.arange(8)[:, None]  # the motion of the fixture `clip`
     points = ((pixels + 0.5) / (64, 48)).astype(np.float32)
     entry = {"video": clip, "points": points, "occluded": np.zeros((4, 8), bool)}
     dataset, output = tmp_path / "tiny_davis.pkl", tmp_path / "results.json"
@@ -155,4 +155,4 @@ def test_from_a_dataset_to_a_table(cli: Cli, tmp_path: Path, clip: NDArray[np.ui
     results = json.loads(output.read_text())
     assert list(results["published"]) == ["cadex/field-alone", "cadex/affine-couplings"]
     assert list(results["methods"]["cadex/affine-couplings"]) == ["mean", "videos"]
-    assert json.loads(cli("eval", str(dataset), *words, "--device", "cpu", "--json")[1]) == results  # all taken up
+    assert json.loads(cli("eval", str(dataset), *words, "--device", "cpu", "--json")[1]) == results  # all resumed

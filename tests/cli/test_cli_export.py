@@ -1,4 +1,4 @@
-"""`omnitrack export`: which tracks, format and frame numbers; what it refuses."""
+"""`omnitrack export`: which tracks, which format, which frame numbers, and what it refuses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Cli = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def tracked(project: Path) -> Path:
-    """The project with two tracks over its frames 2 to 4, the second hidden in frame 3."""
+    """The project with two tracks over its frames 2 to 4; the second one is occluded in frame 3."""
     points = np.array([[[10, 20], [11, 20], [12, 20]], [[0, 0], [0, 0], [0, 0]]], np.float32)
     seen = np.array([[1, 1, 1], [1, 0, 1]], bool)
     queries = np.array([[2, 10, 20], [2, 0, 0]], np.float32)
@@ -48,7 +48,7 @@ def test_the_suffix_says_the_format(cli: Cli, tracked: Path, tmp_path: Path) -> 
     assert (status, err) == (0, "")
     report = json.loads(out)
     assert (report["format"], report["tracks"], report["frames"]) == ("nuke", 2, 3)
-    # frame 2 of a video is Nuke's third; the frame is 96 high
+    # frame 2 of a video is Nuke's third; the frame is 96 px high
     assert "{curve x3 10.5000 x4 11.5000 x5 12.5000} {curve x3 75.5000 " in path.read_text()
 
 
@@ -68,7 +68,7 @@ def test_labels_name_the_tracks(cli: Cli, tracked: Path, tmp_path: Path) -> None
 
 
 def test_frames_are_numbered_as_in_the_footage(cli: Cli, tracked: Path, tmp_path: Path) -> None:
-    """The project has every second frame from the tenth on: tracks are put where the whole video has them."""
+    """The project has every second frame from the tenth on: tracks are exported with the video's own frame numbers."""
     with_frames(tracked, indices=list(range(10, 34, 2)))
     assert [row[1] for row in napari_rows(cli, tracked)[:3]] == ["14", "16", "18"]
     assert [row[1] for row in napari_rows(cli, tracked, "--first-frame", "100")[:3]] == ["104", "106", "108"]
@@ -81,11 +81,11 @@ def test_numbers_of_a_series_are_kept_where_the_program_has_them(cli: Cli, track
     assert "{curve x1003 10.5000 x1004 11.5000" in path.read_text()
     assert cli("export", str(tracked), "-o", str(path), "--first-frame", "1")[0] == 0
     assert "{curve x3 10.5000 x4 11.5000" in path.read_text()
-    assert napari_rows(cli, tracked)[0][1] == "2"  # napari counts the images
+    assert napari_rows(cli, tracked)[0][1] == "2"  # napari counts images
 
 
 def test_seconds_are_those_of_the_whole_video(cli: Cli, tracked: Path, tmp_path: Path) -> None:
-    """Every second frame at 12.5 per second is a video of 25."""
+    """Every second frame at 12.5 per second comes from a video at 25."""
     with_frames(tracked, indices=list(range(0, 24, 2)), fps=12.5)
     path = tmp_path / "a.jsx"
     assert cli("export", str(tracked), "-o", str(path))[0] == 0

@@ -1,4 +1,4 @@
-"""What `omnitrack fit --pins` hands to its stage, and where the pins come from."""
+"""What `omnitrack fit --pins` passes to its stage, and where the pins come from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAIR = [[1.0, 10.0, 20.0, 3.0, 12.0, 22.0]]
 
 @pytest.fixture
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, Any]]:
-    """Whether each fit resumed, and its pins; nothing is fitted."""
+    """For each fit, whether it resumed, and its pins; nothing is fitted."""
     calls: list[tuple[bool, Any]] = []
 
     def fit(project: Any, settings: Any, device: str, seed: int, resume: bool, progress: Any, pins: Any) -> Any:

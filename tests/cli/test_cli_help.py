@@ -1,4 +1,4 @@
-"""Every command and option is documented, and help, version and completion answer without the heavy imports."""
+"""Every command and option is documented, and help, version and completion respond without the heavy imports."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Cli = Callable[..., tuple[int, str, str]]
 ROOT = Path(__file__).parents[2]
 NAMES = [module.__name__.rpartition(".")[2] for module in COMMANDS]
 COMMON = ["--verbose", "-v", "--quiet", "-q", "--json", "--device", "--seed"]
-# the contract: every option that the list of commands names
+# the contract: every option in the documented list of commands
 CONTRACT = {
     "init": ["--start", "--end", "--stride", "--max-size", "--fps", "--set"],
     "flow": ["--estimator", "--pairs", "--set"],

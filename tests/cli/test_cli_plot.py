@@ -1,4 +1,4 @@
-"""What `omnitrack plot` and `eval --plot` hand to their stage, and where they write where nobody says."""
+"""What `omnitrack plot` and `eval --plot` pass to their stage, and where they write by default."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_without_matplotlib(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path:
         1,
         f"error: plots need matplotlib, which is not installed\n\nhint: install it: {INSTALL}\n",
     )
-    # before the work, not after it
+    # fails before the work, not after it
     status, _, err = cli("eval", str(tmp_path / "no.pkl"), "--plot", str(tmp_path / "a.png"))
     assert status == 1 and "plots need matplotlib" in err
 

@@ -1,4 +1,4 @@
-"""Progress on stderr: plain lines away from a terminal, live bars and a table of values on one."""
+"""Progress on stderr: plain lines if it is not a terminal, live bars and a table of values if it is."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_a_stage_has_one_line_with_its_number_and_without_losses() -> None:
     with progress.stage("fit"), progress.stage("inner"), progress.task("fit", 8) as task:
         task.advance(8, loss=0.5)
     shown = text_of(console)
-    assert "2/3 flow   " in shown  # as wide as frames
+    assert "2/3 flow   " in shown  # as wide as "frames"
     assert "inner" not in shown
     assert "loss" not in shown
     last = [line for line in re.sub(r"\x1b\[[?\d]*[a-zA-Z]", "\n", shown).splitlines() if "3/3" in line][-1]
@@ -174,7 +174,7 @@ def test_a_stage_has_one_line_with_its_number_and_without_losses() -> None:
 
 
 def test_a_stage_that_says_nothing_still_moves() -> None:
-    """The bar of a stage without a task, and the one between results, is drawn again and again."""
+    """The bar of a stage without a task, and the bar between results, are redrawn continually."""
     console = terminal(80)
     with BarProgress(console, verbose=False).stage("weigh"):
         time.sleep(0.5)

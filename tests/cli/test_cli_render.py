@@ -1,4 +1,4 @@
-"""What `omnitrack render` hands to its stage for the styles that draw no tracks, and what it refuses."""
+"""What `omnitrack render` passes to its stage for the styles that draw no tracks, and what it refuses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Cli = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
-    """The calls of the stage, which does nothing."""
+    """The calls of the stage, which renders nothing."""
     calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
 
     def render(*arguments: Any, **named: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`omnitrack run` of several videos: how they are told from a project, what is refused, and what is shown."""
+"""`omnitrack run` of several videos: how they are distinguished from a project, what is refused, and what is shown."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """What `run_all` was called with, in place of a run; the video b.mp4 fails."""
+    """The calls of `run_all`, which runs nothing; the video b.mp4 fails."""
     calls: list[tuple[Any, ...]] = []
 
     def run_all(video: str, root: Path, *more: Any) -> RunReport:

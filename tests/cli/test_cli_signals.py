@@ -1,4 +1,4 @@
-"""SIGTERM stops a command as Ctrl-C does, and is told apart from it by the exit status."""
+"""SIGTERM stops a command as Ctrl-C does, with a different exit status."""
 
 from __future__ import annotations
 

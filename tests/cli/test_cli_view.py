@@ -1,4 +1,4 @@
-"""`omnitrack view` as it is typed: what it refuses, what it prints, and how it ends."""
+"""`omnitrack view` on the command line: what it refuses, what it prints, and how it ends."""
 
 from __future__ import annotations
 

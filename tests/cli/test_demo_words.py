@@ -1,4 +1,4 @@
-"""The demo in words: each line fits a terminal, each measure is explained, plain flow stands beside."""
+"""The demo's text: each line fits a terminal, each measure is explained, plain flow is shown for comparison."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tiny networks as ONNX files, written byte by byte: the format is protocol buffers, and the onnx package is no need.
+"""Tiny networks as ONNX files, written byte by byte: the format is protocol buffers; the onnx package is not needed.
 
 Field numbers are those of onnx.proto: ModelProto, GraphProto, NodeProto, AttributeProto, ValueInfoProto, TypeProto.
 """
@@ -22,7 +22,7 @@ def write_network(
     dtype: int = FLOAT,
     constant: tuple[int, int] | None = None,
 ) -> Path:
-    """Write a network of `node`s; sides that are texts are free. ``constant`` names zeros of that shape."""
+    """Write a network of `node`s; sides given as strings are left open. ``constant`` is the shape of constant zeros."""
     graph = b"".join(_field(1, item) for item in nodes) + _field(2, b"tiny")
     if constant is not None:
         zeros = bytes(4 * constant[0] * constant[1])
@@ -35,14 +35,14 @@ def write_network(
 
 
 def node(kind: str, inputs: list[str], output: str, **attributes: int | list[int]) -> bytes:
-    """One operation."""
+    """Return one operation."""
     packed = b"".join(_field(1, name.encode()) for name in inputs) + _field(2, output.encode())
     packed += _field(4, kind.encode())
     return packed + b"".join(_field(5, _attribute(name, value)) for name, value in attributes.items())
 
 
 def pooling(path: Path, cell: int = 8, shape: Shape = (1, 3, "h", "w"), dtype: int = FLOAT) -> Path:
-    """A network whose features are the mean colours of cells: (1, 3, H, W) to (1, 3, H / cell, W / cell)."""
+    """Write a network whose features are mean colours of cells: (1, 3, H, W) to (1, 3, H / cell, W / cell)."""
     mean = node("AveragePool", ["image"], "cells", kernel_shape=[cell, cell], strides=[cell, cell])
     return write_network(path, [mean], {"image": shape}, {"cells": (1, 3, "rows", "columns")}, dtype)
 

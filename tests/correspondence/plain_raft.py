@@ -1,4 +1,4 @@
-"""RAFT written down plainly, pair by pair and operation by operation, as the paper has it: the tests' reference."""
+"""RAFT written plainly, pair by pair and operation by operation, as in the paper: the tests' reference."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Parameters = dict[str, Tensor]  # by the names of `RaftNetwork`
+Parameters = dict[str, Tensor]  # named as in `RaftNetwork`
 
 
 def flow(p: Parameters, first: Tensor, second: Tensor, iterations: int, radius: int, hidden: int) -> Tensor:
@@ -79,7 +79,7 @@ def encode(p: Parameters, name: str, x: Tensor) -> Tensor:
 
 
 def look_up(pyramid: list[Tensor], points: Tensor, radius: int) -> Tensor:
-    """Correlations around points (1, 2, h, w), in the order in which the published networks have them: x, then y."""
+    """Look up correlations around points (1, 2, h, w), in the order of the published networks: x, then y."""
     _, _, height, width = points.shape
     centres = points[0].permute(1, 2, 0).reshape(-1, 1, 1, 2)
     reach = torch.arange(-radius, radius + 1.0)
@@ -94,7 +94,7 @@ def look_up(pyramid: list[Tensor], points: Tensor, radius: int) -> Tensor:
 
 
 def convex_upsampling(move: Tensor, logits: Tensor) -> Tensor:
-    """Each pixel's flow: a mean of those of the nine cells around, its weights the softmax of their logits."""
+    """Return each pixel's flow: a mean over the nine cells around it, weighted by the softmax of their logits."""
     _, _, height, width = move.shape
     weights = logits.view(9, 8, 8, height, width).softmax(0)
     padded = F.pad(8 * move, (1, 1, 1, 1))[0]

@@ -1,4 +1,4 @@
-"""ALIKE's network against its plain form, its published files, and files that are something else."""
+"""ALIKE's network compared with its plain form, its published files, and invalid files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.weights import identity
 
 REAL = WEIGHTS / "alike-n.pth"
-# Entries of the published file of ALIKE-n, written down from it.
+# Entries of the published file of ALIKE-n, copied from it.
 PUBLISHED_SHAPES = {
     "block1.conv2.weight": (16, 16, 3, 3),
     "block1.bn2.running_var": (16,),
@@ -29,7 +29,7 @@ PUBLISHED_SHAPES = {
 def random_network(seed: int = 0) -> AlikeNetwork:
     torch.manual_seed(seed)
     network = AlikeNetwork((4, 8, 8, 12), 16).eval().requires_grad_(False)
-    for name, value in network.state_dict().items():  # as a trained one has them: nothing is 0 or 1
+    for name, value in network.state_dict().items():  # as in a trained network: nothing is 0 or 1
         if name.endswith("running_var"):
             value.uniform_(0.5, 2)
         elif "bn" in name and value.is_floating_point():
@@ -38,7 +38,7 @@ def random_network(seed: int = 0) -> AlikeNetwork:
 
 
 def plain(network: AlikeNetwork, image: Tensor) -> Tensor:
-    """As the authors compute it: everything is enlarged, then one layer gives descriptors and scores."""
+    """As the authors compute it: everything is upsampled, then one layer returns descriptors and scores."""
     parts, values = [], image
     for block, shrink in ((1, 1), (2, 2), (3, 4), (4, 4)):
         values = getattr(network, f"block{block}")(F.avg_pool2d(values, shrink))
@@ -82,7 +82,7 @@ def test_names_and_shapes_are_those_of_the_published_file() -> None:
     assert PUBLISHED_SHAPES.items() <= shapes.items()
 
 
-# --- files that are something else ------------------------------------------------------------------------------
+# --- invalid files ----------------------------------------------------------------------------------------------
 def alike_error(path: Path) -> str:
     with pytest.raises(OmnitrackError, match="is not a file of ALIKE's weights: ") as caught:
         load_alike(path)

@@ -1,4 +1,4 @@
-"""Which anchor of a point serves in which frame: cases decided by hand."""
+"""Which anchor of a point serves in which frame: cases solved by hand."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import numpy as np
 from omnitrack.correspondence.anchors import Anchors, serving_anchors
 
 SIZE = (256, 256)
-LINE = np.stack([10.0 + 5 * np.arange(10), np.full(10, 50.0)], -1).astype(np.float32)  # the truth
+LINE = np.stack([10.0 + 5 * np.arange(10), np.full(10, 50.0)], -1).astype(np.float32)  # the ground truth
 
 
 def served(frames: list[int], places: list[np.ndarray], confidence: list[list[float]]) -> list[int]:
-    """Rows of the anchors that serve one point."""
+    """Return the rows of the anchors that serve one point in each frame."""
     pixels = np.stack([place[frame] for place, frame in zip(places, frames, strict=True)])
     anchors = Anchors(np.zeros(len(frames), int), np.array(frames), pixels)
     return serving_anchors(anchors, np.stack(places), np.array(confidence, np.float32), SIZE)[0].tolist()
@@ -35,9 +35,9 @@ def test_the_surer_one_serves_longer() -> None:
 
 
 def test_a_sure_way_that_ends_elsewhere_serves_only_while_it_agrees() -> None:
-    """It stops at frame 3 and is sure to be right; the way back from the pin is less sure (0.3 a frame) and arrives.
+    """One chain stops at frame 3 and is fully sure; the one back from the pin is less sure (0.3 a frame) and arrives.
 
-    To switch after frame 3 costs the mean distance around it, (0 + 5) / 2 px of 4 px: more than one frame of doubt.
+    Switching after frame 3 costs the mean distance around it, (0 + 5) / 2 px of 4 px: more than one frame of doubt.
     """
     slid = LINE.copy()
     slid[3:] = LINE[3]

@@ -1,4 +1,4 @@
-"""Patch similarity against what it claims: 1 for equal, 0 for unrelated, near 1 where there is nothing to see."""
+"""Patch similarity as specified: 1 for equal, 0 for unrelated, near 1 for patches without texture."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def noise(seed: int, low: int = 0, high: int = 255) -> NDArray[np.uint8]:
 
 
 def test_formula_by_hand() -> None:
-    """Of red, a = (60, -60, 0...), b = -a: |a - b|^2 = 28800, |a|^2 + |b|^2 = 14400, noise 2 * 4 * 75 = 600."""
+    """In red, a = (60, -60, 0...), b = -a: |a - b|^2 = 28800, |a|^2 + |b|^2 = 14400, noise 2 * 4 * 75 = 600."""
     assert (NOISE, PATCH_SIDE) == (2.0, 5)
     grey = np.full((1, 25, 3), 128, np.uint8)
     a, b = grey.copy(), grey.copy()
@@ -53,7 +53,7 @@ def test_patches_stay_at_brightness_changes(compare: PatchSimilarity) -> None:
 
 
 def test_the_short_way_is_the_formula(compare: PatchSimilarity) -> None:
-    """s = 1 - sum (a - b)^2 / (sum a^2 + sum b^2 + n) of patches less their means, of every texture and brightness."""
+    """s = 1 - sum (a - b)^2 / (sum a^2 + sum b^2 + n) of patches minus their means, for any texture and brightness."""
     first, second = (compare.prepare(noise(seed, low, 255)) for seed, low in ((0, 0), (1, 200)))
     for other in (first, second):
         samples = compare.samples(first, POINTS), compare.samples(other, POINTS + np.float32(0.5))
@@ -72,7 +72,7 @@ def test_some_of_the_patches_are_those() -> None:
 
 
 def test_samples_are_a_grid_around_the_pixel() -> None:
-    """On a horizontal ramp of 3 values per pixel in red alone the 5 samples of a row are 3 * spacing apart."""
+    """On a horizontal ramp of 3 values per pixel, in red only, the 5 samples of a row are 3 * spacing apart."""
     compare = PatchSimilarity((256, 256))  # spacing 1.5 pixels
     ramp = np.zeros((60, 60, 3), np.uint8)
     ramp[..., 0] = 3 * np.arange(60)
@@ -103,7 +103,7 @@ def test_nothing_can_be_said_of_patches_without_texture(compare: PatchSimilarity
 
 
 def test_colours_of_the_same_brightness_are_told_apart(compare: PatchSimilarity) -> None:
-    """Stripes of two colours and the same stripes with the colours exchanged, all of one grey."""
+    """Stripes of two colours, and the same stripes with the colours swapped, all of one grey level."""
     stripes = (np.arange(SIZE[0]) // 3 % 2).astype(bool)
     frame = np.where(stripes[None, :, None], (180, 60, 114), (60, 121, 114)).astype(np.uint8).repeat(SIZE[1], 0)
     other = np.where(~stripes[None, :, None], (180, 60, 114), (60, 121, 114)).astype(np.uint8).repeat(SIZE[1], 0)
@@ -115,7 +115,7 @@ def test_colours_of_the_same_brightness_are_told_apart(compare: PatchSimilarity)
 
 
 def test_a_contrast_that_is_gone_is_told(compare: PatchSimilarity) -> None:
-    """Half the contrast: 1 - (1/2)^2 / (1 + 1/4) = 0.8 for strong texture. Plain correlation would say 1."""
+    """Half the contrast: 1 - (1/2)^2 / (1 + 1/4) = 0.8 for strong texture. Plain correlation would give 1."""
     frame = np.kron(noise(3)[::4, ::4], np.ones((4, 4, 1), np.uint8))
     faded = (frame // 2 + 60).astype(np.uint8)
     values = alike(samples_of(compare, frame, POINTS), samples_of(compare, faded, POINTS))

@@ -1,4 +1,4 @@
-"""Blank areas: a wall moves with its marks, a blank thing with its outline, and texture stays as it was measured."""
+"""Blank areas: a wall moves with its marks, a blank object with its outline, and texture keeps its measured flow."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def wall_and_blank_disc() -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     grey[marks] = 90
     grey[DISC] = 60
     near_mark = np.abs(Y - 225) < 8
-    rim = np.abs(np.hypot(X - 130, Y - 90) - 45) < 6  # a search's patches are as wide: the wall there moves along
+    rim = np.abs(np.hypot(X - 130, Y - 90) - 45) < 6  # as wide as a search's patches: the wall moves with it
     flow = rng.normal(0, 5, (SIDE, SIDE, 2)).astype(np.float32)
     flow[near_mark] = WALL_MOTION
     flow[rim] = DISC_MOTION
@@ -45,21 +45,21 @@ def test_a_wall_follows_its_marks_and_a_blank_thing_its_outline() -> None:
     inside = np.hypot(X - 130, Y - 90) < 35
     outside = (np.hypot(X - 130, Y - 90) > 60) & (Y < 210)
     assert np.median(np.linalg.norm(flow - WALL_MOTION, axis=-1)[outside]) > 5
-    assert np.percentile(np.linalg.norm(found - WALL_MOTION, axis=-1)[outside], 95) < 1  # of 10.8 between the two
+    assert np.percentile(np.linalg.norm(found - WALL_MOTION, axis=-1)[outside], 95) < 1  # the motions differ by 10.8
     assert np.percentile(np.linalg.norm(found - DISC_MOTION, axis=-1)[inside], 95) < 1
 
 
 def test_texture_stays_as_it_was_measured() -> None:
     rng = np.random.default_rng(1)
     frame = as_frame(np.kron(rng.uniform(40, 220, (64, 64)), np.ones((4, 4))))
-    flow = np.where(DISC[..., None], DISC_MOTION, WALL_MOTION)  # torn, and certain on both sides
+    flow = np.where(DISC[..., None], DISC_MOTION, WALL_MOTION)  # discontinuous, and certain on both sides
     assert np.abs(BlankAreas(frame).follow(flow) - flow).max() < 0.1
 
 
 def test_an_edge_is_certain_across_and_not_along() -> None:
-    """Bars that move as a whole: along them the flow is noise, across it is right."""
+    """Bars that move as a whole: along them the flow is noise, across them it is right."""
     grey = np.where(X % 32 < 16, 70.0, 180.0)
-    grey[120:136, 120:136] = 240  # the one mark that says how they move along themselves
+    grey[120:136, 120:136] = 240  # the only mark that shows the motion along the bars
     flow = np.zeros((SIDE, SIDE, 2), np.float32)
     flow[..., 0] = 2
     flow[..., 1] = np.random.default_rng(2).normal(0, 4, (SIDE, SIDE))
@@ -79,7 +79,7 @@ def test_frames_of_any_size_and_nothing_to_see(size: tuple[int, int]) -> None:
 
 
 class Noisy:
-    """An estimator with a flow, and a confidence or none."""
+    """An estimator that returns a given estimate."""
 
     batch_pairs, concurrent = 3, False
 
@@ -101,7 +101,7 @@ def test_who_is_sure_of_himself_is_left_alone() -> None:
     assert np.array_equal(found.flow, BlankAreas(frame).follow(flow))
     assert found.measured is not None and np.array_equal(found.measured, flow)
     broken = FlowEstimate(flow[:9])
-    assert WithSurroundings(Noisy(broken), clip).estimate_pairs([(0, 1)], [None])[0] is broken  # the stage names it
+    assert WithSurroundings(Noisy(broken), clip).estimate_pairs([(0, 1)], [None])[0] is broken  # the stage reports it
 
 
 def test_the_setting_opens_it_around_any_estimator() -> None:

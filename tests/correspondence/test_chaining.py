@@ -1,4 +1,4 @@
-"""Chains on exact flow: they follow it exactly, jump over occlusions where hops are long enough, and say when lost."""
+"""Chains on exact flow: they follow it exactly, jump over occlusions if hops are long enough, and report when lost."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def occluder() -> SyntheticScene:
 def cast_batch(
     flows: FlowSource, source: int, pixels: NDArray[np.float32], num_frames: int, gaps: tuple[int, ...]
 ) -> dict[int, ChainState]:
-    """The states of both directions."""
+    """Return the states in both directions."""
     states = {}
     for targets in outward(source, range(num_frames)):
         states.update(chain(flows, source, pixels, targets, gaps, THRESHOLD_PX))
@@ -97,8 +97,8 @@ def test_short_hops_lose_that_point_for_good(exact_flows: type, occluder: Synthe
 def test_a_point_just_hidden_is_still_reliable_and_later_not(exact_flows: type, occluder: SyntheticScene) -> None:
     states = cast_batch(exact_flows(occluder), 0, BEHIND, 10, (1, 2))
     reliable = [bool(states[t].reliable[0]) for t in range(1, 10)]
-    assert reliable[:6] == [True] * 6  # seen in 1 to 5, and the flow into the occlusion at 6 leads to the right place
-    assert reliable[7:] == [False] * 2  # at most two frames on
+    assert reliable[:6] == [True] * 6  # visible in 1 to 5; the flow into the occlusion at 6 leads to the right position
+    assert reliable[7:] == [False] * 2  # two frames later at the latest
     track = occluder.tracks(np.column_stack([[0], BEHIND]))[0]
     for t in (t for t in range(1, 10) if reliable[t - 1]):
         np.testing.assert_allclose(states[t].pixels, track[:, t], atol=0.02)
@@ -119,7 +119,7 @@ class ConstantError(FlowSource):
 
 @pytest.mark.parametrize(("gaps", "hops"), [((1,), [1, 2, 3, 4, 5, 6]), ((1, 2), [1, 1, 2, 2, 3, 3])])
 def test_the_way_with_the_fewest_errors_is_taken(gaps: tuple[int, ...], hops: list[int]) -> None:
-    """Each hop adds 0.25 px^2 to the variance and 0.05 more to the cost, however long it is."""
+    """Each hop adds 0.25 px^2 to the variance and 0.05 more to the cost, whatever its length."""
     start = np.array([[10, 20]], np.float32)
     states = dict(chain(ConstantError(), 0, start, range(1, 7), gaps, THRESHOLD_PX, prices=HopPrices(hop=0.05)))
     np.testing.assert_allclose([states[t].variance[0] for t in range(1, 7)], 0.25 * np.array(hops), rtol=1e-4)
@@ -128,7 +128,7 @@ def test_the_way_with_the_fewest_errors_is_taken(gaps: tuple[int, ...], hops: li
 
 
 class Judged(FlowSource):
-    """Points move by (1, 0) a frame over one frame, as is right, and by twice that over two, which is judged wrong."""
+    """Points move by (1, 0) per frame over one frame, which is right, and twice as far over two, which is wrong."""
 
     size = (256, 256)
 
@@ -149,7 +149,7 @@ class Judged(FlowSource):
 
 @pytest.mark.parametrize(("wrong", "way"), [(0.0001, 24.0), (0.5, 22.0), (0.999, 22.0)])
 def test_a_hop_that_is_probably_wrong_is_dear(wrong: float, way: float) -> None:
-    """Two hops of 0.001 nats and 0.005 px^2 more are cheaper than one of log 2, not than one without any doubt."""
+    """Two hops of 0.001 nats and 0.005 px^2 each cost less than one hop of log 2, but more than one without doubt."""
     states = dict(chain(Judged(wrong), 0, np.array([[20.0, 20.0]], np.float32), [1, 2], (1, 2), THRESHOLD_PX))
     assert states[2].pixels[0, 0] == pytest.approx(way, abs=1e-3)
     assert states[1].doubt[0] == pytest.approx(-np.log(0.999), rel=1e-2)
@@ -179,7 +179,7 @@ def test_a_frame_without_pairs_loses_points_only_while_no_hop_passes_it(exact_fl
     start = np.array([[30, 20]], np.float32)
     states = dict(chain(flows, 0, start, range(1, 6), (1, 2), THRESHOLD_PX))
     assert [bool(states[t].visible[0]) for t in range(1, 6)] == [True, False, True, True, True]
-    np.testing.assert_array_equal(states[2].pixels, states[1].pixels)  # kept where it was
+    np.testing.assert_array_equal(states[2].pixels, states[1].pixels)  # kept at its last position
     assert not states[2].reliable[0]
     np.testing.assert_allclose(states[5].pixels, [[35, 22.5]], atol=1e-3)
 
@@ -208,7 +208,7 @@ def test_a_point_does_not_depend_on_the_others(exact_flows: type, occluder: Synt
 
 def test_of_two_consistent_hops_the_one_that_looks_right_is_taken() -> None:
     class Quarrelling(FlowSource):
-        """Constant flows, each consistent: over one frame 1 px to the right, over two 5 px."""
+        """Constant flows, each consistent: 1 px to the right over one frame, 5 px over two."""
 
         size = (64, 64)
 
@@ -234,7 +234,7 @@ def test_of_two_consistent_hops_the_one_that_looks_right_is_taken() -> None:
 
 
 def test_the_cheapest_way_is_the_one_that_comparing_all_looks_finds() -> None:
-    """Costs and looks of few values, so that many prices are equal; points look like themselves at one place each."""
+    """Costs and likenesses have few values, so that many prices are equal; the likeness depends on the position."""
     rng = np.random.default_rng(0)
     count, ways = 400, 5
     costs = rng.integers(0, 4, (ways, count)).astype(np.float32)
@@ -273,9 +273,9 @@ def test_confidence_of_a_chain_by_hand(variance: float, threshold: float, confid
     assert chain_confidence(np.float32([variance]), threshold) == pytest.approx(confidence)
 
 
-# --- partners: hops between frames that were picked for what they show ------------------------------------------
+# --- partners: hops between frames that were selected by their content ------------------------------------------
 class WithPartners(FlowSource):
-    """Flow of another source, with partners."""
+    """The flow of another source, with partners."""
 
     def __init__(self, flows: FlowSource, links: list[tuple[int, int]]) -> None:
         self._flows, self.size = flows, flows.size

@@ -1,4 +1,4 @@
-"""The compiled parts of flow and the filter beside their references; and what becomes of a part that cannot be had."""
+"""The compiled parts of flow and filter against their references; and the fallback if a part is not available."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SIZE, MAP_SIZE = (96, 64), (120, 80)
 
 
 def maps(seed: int) -> torch.Tensor:
-    """Smooth descriptors (h * w, C) of a frame, some of them short, as those of blank places are."""
+    """Smooth descriptors (h * w, C) of a frame, some of them short, as in blank areas."""
     random = torch.Generator().manual_seed(seed)
     coarse = torch.randn(1, 16, 20, 30, generator=random)
     smooth = F.normalize(F.interpolate(coarse, size=MAP_SIZE[::-1], mode="bicubic")[0].flatten(1).T, dim=1)
@@ -36,7 +36,7 @@ def maps(seed: int) -> torch.Tensor:
 
 
 def searched(comparing: object, monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
-    """Corrected flow of some pairs, from a start that is near and from one that leads off the frame."""
+    """Return the corrected flow of some pairs, from a start that is near and from one that leads off the frame."""
     monkeypatch.setattr("omnitrack.correspondence.descriptors.search.comparing_on", lambda kind: comparing)
     search = DescriptorSearch(SIZE, MAP_SIZE, 1 << 17, 8.0, 0.05)
     flows = [np.full((SIZE[1], SIZE[0], 2), start, np.float32) for start in ((0.3, -1.2), (60.0, 30.0))]
@@ -71,7 +71,7 @@ def test_patches_are_compared_as_by_numpy_to_the_bit() -> None:
     from omnitrack.correspondence.compiled.patches import similarity as ours
 
     frames = np.random.default_rng(0).integers(0, 256, (2, SIZE[1], SIZE[0], 3)).astype(np.uint8)
-    frames[:, :, :40] //= 64  # places of which nothing can be said
+    frames[:, :, :40] //= 64  # nearly without texture
     points = np.random.default_rng(1).uniform(-5, 100, (500, 2)).astype(np.float32)
     compare = PatchSimilarity(SIZE)
     patches = Patches.of(compare.samples(frames[0], points))

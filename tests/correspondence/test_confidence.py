@@ -1,4 +1,4 @@
-"""Confidence: a probability, by hand, that grows with every cue; texture from known patches."""
+"""Confidence: a probability, checked by hand, that grows with every cue; texture of known patches."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     by_hand = {"base": -2.0, "chain": 1.5, "agreement": 1.0, "likeness": 2.0, "texture": 0.25, "seen": 0.75}
     assert list(WEIGHTS) == list(by_hand)
     monkeypatch.setattr("omnitrack.correspondence.confidence.WEIGHTS", by_hand)
-    hidden = -2.0 + 1.5 * 0.5 + 1.0 * 0.25 + 2.0 * -0.5 + 0.25 * 3  # the root of 9
+    hidden = -2.0 + 1.5 * 0.5 + 1.0 * 0.25 + 2.0 * -0.5 + 0.25 * 3  # 3 is the root of 9
     given = {"chain": 0.5, "agreement": 0.25, "likeness": -0.5, "texture": 9.0}
     assert confidence(**given, visible=False) == pytest.approx(1 / (1 + math.exp(-hidden)), rel=1e-5)
     assert confidence(**given, visible=True) == pytest.approx(1 / (1 + math.exp(-hidden - 0.75)), rel=1e-5)
@@ -51,6 +51,6 @@ def test_texture_is_what_varies_in_both_directions() -> None:
     board = 10.0 * ((rows + columns) % 2)
     patches = np.stack([np.repeat(p[..., None], 3, -1).ravel() for p in (flat, edge, slope, board)])
     found = Patches.of(patches.astype(np.uint8)).texture()
-    assert found[:3].tolist() == pytest.approx([0, 0, 0], abs=1e-2)  # an edge tells one direction only
+    assert found[:3].tolist() == pytest.approx([0, 0, 0], abs=1e-2)  # an edge constrains one direction only
     bumps = np.repeat((10.0 * (rows % 2) + 10.0 * ((columns // 2) % 2))[..., None], 3, -1).ravel()
     assert Patches.of(bumps[None].astype(np.uint8)).texture()[0] > 5

@@ -1,4 +1,4 @@
-"""There and back, and there again: errors by hand, and what an occluder does to them."""
+"""Forward, back, and forward again: errors by hand, and the effect of an occluder."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def test_errors_of_an_inconsistent_pair_by_hand() -> None:
     ("cycle", "double", "is_inside", "expected"),
     [
         (3.1, 1.9, True, True),
-        (2.9, 1.9, True, False),  # not over 1.5 thresholds: it may still be the surface itself
-        (3.1, 2.1, True, False),  # what lies there now is not matched well either
+        (2.9, 1.9, True, False),  # not above 1.5 thresholds: it may still be the surface itself
+        (3.1, 2.1, True, False),  # the surface that is visible there is not matched well either
         (3.1, 1.9, False, False),
     ],
 )
@@ -88,7 +88,7 @@ def test_reliable_occlusion_thresholds(cycle: float, double: float, is_inside: b
 
 
 def test_reliable_occlusion_finds_what_goes_behind_an_analytic_occluder(exact_flows: type) -> None:
-    """A disc moves 12 pixels and partly behind a still pole; its points land on the pole, whose own flow is exact."""
+    """A disc moves by 12 pixels, partly behind a static pole; its points land on the pole, whose own flow is exact."""
     scene = occluder_scene((128, 96), 8, speed=12.0, turn=0.0)
     points = pixel_grid(scene.size, 2)
     layer = scene.top_layer(2, points)

@@ -1,4 +1,4 @@
-"""Flow corrected by descriptors, as an estimator: opened by its setting, on real weights, beside confidence."""
+"""Flow corrected by descriptors, as an estimator: opened by its setting, with real weights, with a confidence."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "alike.pth"
     state = AlikeNetwork((4, 8, 8, 12), 64).state_dict()
-    for block in (1, 2, 3, 4):  # few channels answer at a place, so that places differ
+    for block in (1, 2, 3, 4):  # few channels respond at a position, so that positions differ
         state[f"block{block}.bn2.bias"] -= 0.1
         state[f"block{block}.bn2.running_var"] *= 0.01
     torch.save(state, path)
@@ -48,7 +48,7 @@ def settings(weights: Path, **changes: object) -> DescriptorSettings:
 
 
 class Still:
-    """Says that nothing moves, surely or without saying so."""
+    """An estimator that reports no motion, with a confidence or without."""
 
     batch_pairs, concurrent = 3, True
 
@@ -96,7 +96,7 @@ def test_features_that_tell_correct_dense_inverse_search_in_all_frames() -> None
 
 
 def test_features_tell_apart_what_looks_the_same() -> None:
-    """A wallpaper that moves by more than half of its period: by its looks alone it moved the other way."""
+    """A wallpaper that moves by more than half its period: by appearance alone it moves the other way."""
     period, moved, (width, height) = 16, 10, CLIP.size
     tile = np.random.default_rng(0).integers(0, 255, (period, period, 3), np.uint8)
     wall = np.tile(tile, (height // period + 1, width // period + 3, 1))[:height]

@@ -1,4 +1,4 @@
-"""The search among descriptors: it finds what moved, keeps what was right, and repeats itself."""
+"""The descriptor search: it finds what moved, keeps what was right, and is reproducible."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHIFT = (5, -3)
 
 
 def descriptors(size: tuple[int, int], cells: int = 24, seed: int = 0) -> Tensor:
-    """(H, W, C) smooth unit vectors, unlike each other from a few pixels on."""
+    """(H, W, C) smooth unit vectors that differ beyond a distance of a few pixels."""
     torch.manual_seed(seed)
     coarse = torch.randn(1, 16, size[1] // 64 * cells, size[0] // 64 * cells)
     smooth = F.interpolate(coarse, size=size[::-1], mode="bicubic", align_corners=False)
@@ -25,7 +25,7 @@ def descriptors(size: tuple[int, int], cells: int = 24, seed: int = 0) -> Tensor
 
 
 def shifted(values: Tensor, shift: tuple[int, int] = SHIFT) -> Tensor:
-    """What is seen after everything moved by `shift` (x, y), around the border."""
+    """Return the map after everything moved by `shift` (x, y), wrapped around the border."""
     return torch.roll(values, (shift[1], shift[0]), (0, 1))
 
 
@@ -43,7 +43,7 @@ def constant(size: tuple[int, int], flow: tuple[float, float]) -> Array:
 
 
 def inner(flow: Array) -> Array:
-    """Away from the border, where the shift leads out of the frame."""
+    """Cut off the border, where the shift leads out of the frame."""
     return flow[10:-10, 10:-10]
 
 
@@ -58,7 +58,7 @@ def test_it_finds_what_moved() -> None:
 def test_it_finds_what_moved_at_the_border_too() -> None:
     source = descriptors(SIZE)
     flow = search(reach_px=24.0).correct(flat(source), flat(shifted(source)), constant(SIZE, (0, 0)))
-    for border in (flow[10:-10, 0], flow[10:-10, 1], flow[-1, 10:-10]):  # what is there stays in the frame
+    for border in (flow[10:-10, 0], flow[10:-10, 1], flow[-1, 10:-10]):  # points there stay in the frame
         error = np.linalg.norm(border - SHIFT, axis=-1)
         assert np.median(error) < 0.7 and (error < 1).mean() > 0.9
 
@@ -66,7 +66,7 @@ def test_it_finds_what_moved_at_the_border_too() -> None:
 def test_only_what_moved_otherwise_is_changed() -> None:
     source, flow = descriptors(SIZE), constant(SIZE, SHIFT)
     target = shifted(source)
-    flow[20:40, 30:60] = 0  # a wrong place
+    flow[20:40, 30:60] = 0  # wrong in one area
     found = search(reach_px=24.0).correct(flat(source), flat(target), flow)
     changed = (found != flow).any(-1)
     assert changed[20:40, 30:60].mean() > 0.9
@@ -89,7 +89,7 @@ def test_where_everything_looks_the_same_nothing_changes() -> None:
 
 @pytest.mark.parametrize("points", [1 << 17, 64 * 96 // 4, 64 * 96 // 9])
 def test_a_coarser_grid_is_no_bias(points: int) -> None:
-    """A place is where its descriptor is: between two cells of the map it would be half a cell beside it."""
+    """A grid point lies at the cell of its descriptor: between two cells of the map it would be half a cell off."""
     source = descriptors(SIZE)
     flow = search(grid_points=points, reach_px=24.0).correct(
         flat(source), flat(shifted(source)), constant(SIZE, (0, 0))
@@ -115,7 +115,7 @@ def test_of_things_that_resemble_each_other_none_is_believed() -> None:
     target, start = shifted(source), constant(SIZE, (0, 0))
     found = search(reach_px=24.0).correct(flat(source), flat(target), start)
     assert np.linalg.norm(found[30, 40] - SHIFT) < 1
-    source[30, 46] = source[30, 40]  # its twin
+    source[30, 46] = source[30, 40]  # its duplicate
     found = search(reach_px=24.0).correct(flat(source), flat(target), start)
     assert not found[30, 40].any() and np.linalg.norm(found[33, 40] - SHIFT) < 1
 

@@ -1,4 +1,4 @@
-"""Estimators in their full form: by frame index, in batches, with a confidence, near and far by different ones."""
+"""Estimators in their full form: by frame index, in batches, with a confidence, other ones for near and far pairs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from omnitrack.stages.flow_jobs import split_into_jobs
 
 
 class ByIndex:
-    """Every point moves by the difference of the frame indices, plus a mark; remembers what it was asked."""
+    """Every point moves by the difference of the frame indices, plus a mark; records what it was asked for."""
 
     def __init__(self, mark: float = 0.0, batch_pairs: int = 1, confidence: float | None = None) -> None:
         self.mark, self.batch_pairs, self.concurrent, self.sure = mark, batch_pairs, False, confidence
@@ -57,7 +57,7 @@ def test_a_batch_holds_one_gap_of_several_source_frames(project: Project, monkey
     mine = ByIndex(batch_pairs=4)
     use(monkeypatch, mine=mine)
     compute_flow(project, settings(estimator="mine", pairs="window:2"))
-    # by hand: two source frames a job, four pairs a batch, gap 1 before gap 2
+    # by hand: two source frames per job, four pairs per batch, gap 1 before gap 2
     assert mine.asked[:3] == [[(0, 1), (1, 0), (1, 2)], [(0, 2), (1, 3)], [(2, 1), (2, 3), (3, 2), (3, 4)]]
     assert {pair for batch in mine.asked for pair in batch} == {
         (i, j) for i in range(8) for j in range(8) if 1 <= abs(i - j) <= 2
@@ -82,7 +82,7 @@ def test_far_pairs_come_from_the_far_estimator_in_the_order_asked_for() -> None:
 
 
 class HalfRight(ByIndex):
-    """Knows the motion (2, 1) a frame on one half of the frame, and takes everything for still on the other."""
+    """Finds the motion (2, 1) per frame in one half of the frame, and no motion in the other."""
 
     def __init__(self, half: slice, confidence: float | None = None) -> None:
         super().__init__()
@@ -163,7 +163,7 @@ def test_a_confidence_that_is_none_is_refused(
 
 
 class SureOrNot(FlowSource):
-    """One pixel to the right per frame and back again, of which the estimator is more or less sure."""
+    """One pixel to the right per frame, and back again, with a constant confidence of the estimator."""
 
     size = (256, 256)
 
@@ -182,7 +182,7 @@ class SureOrNot(FlowSource):
 
 @pytest.mark.parametrize(("sure", "visible", "variance"), [(1.0, True, 0.0), (0.8, True, 0.25), (0.4, False, 1.5)])
 def test_a_chain_believes_its_hops_as_far_as_the_estimator_does(sure: float, visible: bool, variance: float) -> None:
-    """By hand: 1 / c - 1 squared pixels a hop, hidden below one half."""
+    """By hand: 1 / c - 1 squared pixels per hop; occluded below one half."""
     start = np.array([[10, 20]], np.float32)
     _, state = next(chain(SureOrNot(sure), 0, start, [1], (1,), 2.0))
     assert state.visible[0] == visible

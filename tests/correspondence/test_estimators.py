@@ -20,7 +20,7 @@ Clip = Callable[..., NDArray[np.uint8]]
 
 
 def interior_error(flow: NDArray[np.float32], shift: tuple[float, float], margin: int) -> float:
-    """Largest distance from the true shift, away from the border."""
+    """Return the largest distance from the true shift, away from the border."""
     inner = flow[margin:-margin, margin:-margin] - np.array(shift)
     return float(np.linalg.norm(inner, axis=-1).max())
 
@@ -70,8 +70,8 @@ def test_dis_starts_from_the_guess_and_leaves_it_alone(textured_clip: Clip) -> N
 
 def test_dis_takes_the_better_of_a_guess_and_no_motion_pixel_by_pixel(textured_clip: Clip) -> None:
     source = textured_clip(1, (96, 96), (0, 0))[0]
-    target = np.roll(source, 19, 1)  # too far to be found unaided ...
-    target[48:] = np.roll(source, -5, 1)[48:]  # ... and near enough, but not from where the guess is
+    target = np.roll(source, 19, 1)  # too far to be found without a guess
+    target[48:] = np.roll(source, -5, 1)[48:]  # near enough, but not near the guess
     truth = np.zeros((96, 96, 2), np.float32)
     truth[:48], truth[48:] = (19, 0), (-5, 0)
     guess = np.broadcast_to(np.float32([18, 0]), truth.shape)
@@ -103,7 +103,7 @@ def test_dis_does_not_depend_on_threads_or_on_what_it_did_before(clip: NDArray[n
 
 @pytest.mark.parametrize("pair", [(1, 2), (1, 3)])
 def test_dis_sees_more_of_small_frames_when_it_enlarges_them(pair: tuple[int, int]) -> None:
-    """A disc that only nine patches of 8 px fit in."""
+    """A disc with room for only nine patches of 8 px."""
     scene = occluder_scene((96, 64), 8)
     truth, visible = scene.flow(*pair)
 
@@ -152,7 +152,7 @@ def test_dis_by_name_takes_its_settings() -> None:
 
 
 def install(monkeypatch: pytest.MonkeyPatch, path: Path, code: str) -> None:
-    """Put a package on the path that offers the estimator ``still``, the way pip lays it out."""
+    """Put a package that offers the estimator ``still`` on the path, laid out as pip does."""
     (path / "still_flow.py").write_text(code, encoding="utf-8")
     info = path / "still_flow-1.0.dist-info"
     info.mkdir()

@@ -1,4 +1,4 @@
-"""Features as descriptors: what a clip has in common says nothing, and joined cosines are means."""
+"""Features as descriptors: what the whole clip has in common does not matter, and joined cosines are means."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Features of frames: where a map lies over its frame, reading between cells, what networks are fed, and the names."""
+"""Features of frames: how a map lies over its frame, sampling between cells, the input of networks, and the names."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ CONSTANT = 50.0
 
 
 def ramp(grid: tuple[int, int], size: tuple[int, int]) -> NDArray[np.float32]:
-    """A map of (x, y, 50), x and y the pixel at the centre of each cell by the convention of the contract."""
+    """A map of (x, y, 50): x and y are the pixel at the centre of each cell by the convention of the contract."""
     y, x = np.mgrid[0 : grid[0], 0 : grid[1]]
     x, y = (x + 0.5) * size[0] / grid[1] - 0.5, (y + 0.5) * size[1] / grid[0] - 0.5
     return np.stack([x, y, np.full(grid, CONSTANT)], -1).astype(np.float32)
 
 
 def plain_sample(features: NDArray[np.float32], x: float, y: float, size: tuple[int, int]) -> NDArray[np.float64]:
-    """One pixel, step by step."""
+    """Sample one pixel, step by step."""
     height, width, _ = features.shape
     column = min(max((x + 0.5) * width / size[0] - 0.5, 0), width - 1)
     row = min(max((y + 0.5) * height / size[1] - 0.5, 0), height - 1)
@@ -44,7 +44,7 @@ def plain_sample(features: NDArray[np.float32], x: float, y: float, size: tuple[
     return np.asarray(mixed / np.linalg.norm(mixed), np.float64)
 
 
-# --- reading between cells --------------------------------------------------------------------------------------
+# --- sampling between cells -------------------------------------------------------------------------------------
 @pytest.mark.parametrize(("grid", "size"), [((6, 8), (64, 48)), ((3, 7), (107, 60)), ((34, 61), (854, 480))])
 def test_a_linear_map_is_read_exactly(grid: tuple[int, int], size: tuple[int, int]) -> None:
     cell = np.array([size[0] / grid[1], size[1] / grid[0]])
@@ -100,7 +100,7 @@ def test_cosine_of_known_angles() -> None:
 def test_a_moved_map_is_alike_where_it_moved_to() -> None:
     rng = np.random.default_rng(3)
     wide = unit_length(rng.standard_normal((6, 12, 16)).astype(np.float32))
-    maps = [wide[:, 2:10], wide[:, :8]]  # all moves two cells of 8 px to the right
+    maps = [wide[:, 2:10], wide[:, :8]]  # everything moves two cells of 8 px to the right
     appearance = FrameFeatures(maps.__getitem__, (64, 48))
     pixels = np.float32([[11.5, 11.5], [20, 30]])
     features = appearance.at(0, pixels)
@@ -112,7 +112,7 @@ def test_a_moved_map_is_alike_where_it_moved_to() -> None:
 def test_what_is_wrong_with_features_is_said() -> None:
     good = unit_length(np.random.default_rng(0).standard_normal((3, 4, 5)).astype(np.float32))
     assert check_features(good) == ""
-    good[0, 0] = 0  # nothing can be said there
+    good[0, 0] = 0  # a cell without a feature
     assert check_features(good) == ""
     assert "(3, 20)" in check_features(good.reshape(3, 20))
     assert "length" in check_features(good * 3)
@@ -120,7 +120,7 @@ def test_what_is_wrong_with_features_is_said() -> None:
     assert "1 of 12 cells" in check_features(good)
 
 
-# --- what a network is fed --------------------------------------------------------------------------------------
+# --- the input of a network -------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("size", "side", "multiple", "expected"),
     [
@@ -149,7 +149,7 @@ def test_network_input_is_normalised_by_channel() -> None:
 
 # --- the registry -----------------------------------------------------------------------------------------------
 def install(monkeypatch: pytest.MonkeyPatch, path: Path, code: str) -> None:
-    """Put a package on the path that offers the extractor ``grey``, the way pip lays it out."""
+    """Put a package that offers the extractor ``grey`` on the path, laid out as pip does."""
     (path / "grey_features.py").write_text(code, encoding="utf-8")
     info = path / "grey_features-1.0.dist-info"
     info.mkdir()

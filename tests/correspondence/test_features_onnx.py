@@ -1,4 +1,4 @@
-"""Features by networks in the ONNX format: which shapes are maps, what is fed, and what is no network."""
+"""Features by ONNX networks: which shapes are maps, what the input is, and which networks are refused."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def ramp() -> NDArray[np.uint8]:
         ((1, 34 * 61, 384), (854, 476), (34, 61, 384)),
         ((1, 34 * 61 + 1, 384), (854, 476), (34, 61, 384)),
         ((1, 34 * 61 + 5, 384), (854, 476), (34, 61, 384)),
-        ((1, 35 * 61, 384), (854, 476), None),  # no square patches
+        ((1, 35 * 61, 384), (854, 476), None),  # patches would not be square
         ((1, 1000), (224, 224), None),
         ((2, 64, 32, 32), (256, 256), None),
         ((1, 3, 512, 512), (256, 256), None),
@@ -83,9 +83,9 @@ def test_channels_come_last() -> None:
     assert found[1, 2].tolist() == output[0, :, 1, 2].tolist()
 
 
-# --- running one ------------------------------------------------------------------------------------------------
+# --- running a network ------------------------------------------------------------------------------------------
 def test_a_map_lies_over_its_frame_as_the_contract_says(tmp_path: Path, ramp: NDArray[np.uint8]) -> None:
-    """The mean of a cell of a ramp is its value at the centre of the cell."""
+    """The mean of a ramp over a cell is its value at the centre of the cell."""
     features = extract(pooling(tmp_path / "mean.onnx"), ramp)
     assert features.shape == (6, 8, 3)
     np.testing.assert_allclose(np.linalg.norm(features, axis=-1), 1, atol=1e-6)
@@ -141,7 +141,7 @@ def test_the_output_that_is_a_map_is_found(tmp_path: Path, ramp: NDArray[np.uint
     assert "class, cells, peaks" in (error.hint or "")
 
 
-# --- what is no such network ------------------------------------------------------------------------------------
+# --- unsuitable networks ----------------------------------------------------------------------------------------
 def test_a_file_that_is_cut_short_or_something_else(tmp_path: Path) -> None:
     whole = pooling(tmp_path / "mean.onnx").read_bytes()
     for name, content in {"empty": b"", "half": whole[: len(whole) // 2], "text": b"not a network" * 40}.items():
@@ -195,7 +195,7 @@ def test_without_onnxruntime_the_extra_is_named(tmp_path: Path, monkeypatch: pyt
     assert caught.value.hint == 'pip install "omnitrack-video[onnx]"'
 
 
-# --- the real one -----------------------------------------------------------------------------------------------
+# --- a real network ---------------------------------------------------------------------------------------------
 @needs(XFEAT)
 def test_xfeat_finds_a_texture_where_it_moved_to(textured_clip: Any) -> None:
     frames = textured_clip(2, (192, 128), (16, 8))  # two cells to the right, one down

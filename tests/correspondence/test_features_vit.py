@@ -1,4 +1,4 @@
-"""DINO and DINOv2 through timm: its absence, files of weights, and, where timm can be imported, the networks."""
+"""DINO and DINOv2 through timm: without timm, from weight files, and, if timm can be imported, the networks."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_maps_of_any_size(weights: tuple[str, Path]) -> None:
 
 
 def test_tokens_lie_where_their_patches_are(weights: tuple[str, Path]) -> None:
-    """A patch that changes changes its own token most, in a network that has learned nothing."""
+    """A changed patch changes its own token most, even in an untrained network."""
     name, path = weights
     patch = PATCHES[name]
     extractor = open_extractor(FeatureSettings(extractor=name, weights=str(path), side=4 * patch))

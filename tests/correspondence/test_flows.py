@@ -1,4 +1,4 @@
-"""Flow made when it is asked for."""
+"""Flow computed on demand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from omnitrack.correspondence.flows import OnDemandFlows
 
 
 class RecordingEstimator:
-    """Says how far it is from source to target (a frame's value is its index), and remembers where it began."""
+    """Returns the frames from source to target (a frame's value is its index), and records its initial flow."""
 
     def __init__(self) -> None:
         self.starts: list[tuple[int, int, float | None]] = []
@@ -36,7 +36,7 @@ def test_on_demand_flow_starts_from_the_nearer_flow_of_the_same_source_and_direc
         (4, 6, 1.0),
         (6, 4, None),  # another source
         (4, 3, None),  # the other direction
-        (4, 7, 2.0),  # the last one in this direction
+        (4, 7, 2.0),  # the last flow in this direction
         (4, 1, -1.0),
-        (4, 5, None),  # that flow is farther: no start
-    ]  # the last pair was still there
+        (4, 5, None),  # the last flow reaches farther: not used
+    ]  # the repeated pair is cached

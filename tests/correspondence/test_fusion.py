@@ -1,4 +1,4 @@
-"""Fusing a field with measured flow: against closed forms, exact scenes and a least-squares problem written out."""
+"""Fusion of a field with measured flow: against closed forms, exact scenes and a written-out least-squares problem."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIZE = (256, 256)
 
 
 class NoFlows(FlowSource):
-    """A clip of which nothing was measured."""
+    """A clip without measured flow."""
 
     size = SIZE
 
@@ -31,7 +31,7 @@ class NoFlows(FlowSource):
 
 
 class SteadyFlows(FlowSource):
-    """Flow of a constant velocity, between adjacent frames only, which errs by nothing."""
+    """Exact flow of a constant velocity, between adjacent frames only."""
 
     size = SIZE
 
@@ -46,7 +46,7 @@ class SteadyFlows(FlowSource):
 
 
 def track_of(positions: list[tuple[float, float]], visible: list[bool]) -> ChainedTrack:
-    """The chain of one point, sure where it is visible."""
+    """The chain of one point, with full confidence where it is visible."""
     seen = np.array([visible])
     return ChainedTrack(
         np.array([positions], np.float32), seen, seen.astype(np.float32), *np.zeros((2, *seen.shape), bool)
@@ -56,7 +56,7 @@ def track_of(positions: list[tuple[float, float]], visible: list[bool]) -> Chain
 def expected(
     chained: ChainedTrack, source: int, field: NDArray[np.float32], measurable: NDArray[np.bool_], size: tuple[int, int]
 ) -> Expected:
-    """Of queries in frame `source`."""
+    """The expected positions of queries in frame `source`."""
     known = np.zeros(chained.visible.shape, bool)
     known[:, source] = True
     away = np.abs(np.arange(known.shape[1]) - source)
@@ -79,7 +79,7 @@ def test_field_is_trusted_near_where_it_agrees() -> None:
     assert agreement.trusted_field(chained, near, away, SIZE).all()
     assert not agreement.trusted_field(chained, near + 30, away, SIZE).any()
     left = near.copy()
-    left[:, 7:] += 30  # it leaves the chain in frame 7, while the chain still sees the point
+    left[:, 7:] += 30  # the field leaves the chain in frame 7, where the chain still sees the point
     assert agreement.trusted_field(chained, left, away, SIZE)[0, [0, 19]].tolist() == [True, False]
 
 
@@ -112,11 +112,11 @@ def test_confidence_by_hand() -> None:
 @pytest.mark.parametrize(
     ("field", "chain", "likeness", "apart_px", "seen"),
     [
-        (True, True, -0.7, 0, True),  # 1 + 1 + 1 - 0.7: in one place, whatever it looks like
+        (True, True, -0.7, 0, True),  # 1 + 1 + 1 - 0.7: in one position, whatever the appearance
         (True, False, -0.4, 0, True),
         (True, False, -0.7, 0, False),  # 1 + 1 - 0.7
         (False, True, -0.7, 0, False),
-        (False, False, 0.6, 0, True),  # 1 + 0.6: nobody sees it, but it looks right where both say that it is
+        (False, False, 0.6, 0, True),  # 1 + 0.6: neither sees it, but its appearance matches where both predict it
         (False, False, 0.3, 0, False),
         (True, False, 0.1, 4, True),  # 1 + 1/2 + 0.1
         (True, False, -0.2, 4, False),  # 1 + 1/2 - 0.2
@@ -133,7 +133,7 @@ def test_what_four_witnesses_say_together(
     place = np.array([[[10.0 + apart_px, 10.0]]], np.float32)
     answer = agreement.fused_visibility(chained, place, np.array([[field]]), np.float32([[likeness]]), SIZE)
     assert answer.tolist() == [[seen]]
-    covered = replace(chained, covered=np.ones_like(chained.covered))  # another thing is seen there
+    covered = replace(chained, covered=np.ones_like(chained.covered))  # another object is visible there
     assert not agreement.fused_visibility(covered, place, np.array([[field]]), np.float32([[likeness]]), SIZE).any()
 
 
@@ -225,7 +225,7 @@ def test_long_clips_are_solved_by_the_band_with_the_same_result(
     seen = rng.random(chained.visible.shape) < 0.8
     whole = fuse_positions(flows, expected(chained, 5, field, seen, flows.size), (1, 2, 4))
     monkeypatch.setattr(fusion, "DENSE_FRAMES", 1)
-    monkeypatch.setattr(fusion, "SOLVE_FLOATS", 3 * 14 * 5 * 10)  # ten points at once
+    monkeypatch.setattr(fusion, "SOLVE_FLOATS", 3 * 14 * 5 * 10)  # ten points at a time
     banded = fuse_positions(flows, expected(chained, 5, field, seen, flows.size), (1, 2, 4))
     np.testing.assert_allclose(banded, whole, atol=1e-4)
     assert np.abs(banded - chained.pixels).max() > 0.5, "there was something to fuse"

@@ -1,4 +1,4 @@
-"""Hops are judged by the clip's other hops: the one that lies is found out, whether it is long or short."""
+"""The clip's other hops tell how reliable a hop is: the wrong one is detected, whether it is long or short."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def kept_in_view() -> SyntheticScene:
 
 
 class Lying(FlowSource):
-    """The exact flow of a scene, over gaps of powers of two, changed by a lie that both directions tell."""
+    """The exact flow of a scene over gaps of powers of two, falsified consistently in both directions."""
 
     def __init__(self, scene: SyntheticScene, lie: Lie) -> None:
         self.size, self._scene, self._lie = scene.size, scene, lie
@@ -72,7 +72,7 @@ def disc_mask(reach: float = RADIUS) -> NDArray[np.bool_]:
 
 
 def probability_wrong(flows: FlowSource, scene: SyntheticScene, source: int) -> dict[int, NDArray[np.float32]]:
-    """Of each gap forward the probability (rows, columns) that the hop from `source` is wrong."""
+    """Return, for each forward gap, the probability (rows, columns) that the hop from `source` is wrong."""
     evidence = HopEvidence(flows, FRAMES, scene.frame)
 
     def targets(frame: int) -> list[int]:
@@ -90,7 +90,7 @@ def on_disc(scene: SyntheticScene, reach: float) -> NDArray[np.bool_]:
 
 
 def off_disc(scene: SyntheticScene, gap: int) -> NDArray[np.bool_]:
-    """Places on the ground that stay in view and uncovered over a gap."""
+    """Return the places on the ground that stay in the frame and uncovered over a gap."""
     places = CoarseGrid.of(scene.size)
     there = places.pixels + PAN * gap
     clear = [np.linalg.norm(at - CENTRE, axis=-1) > RADIUS + 12 for at in (places.pixels, there)]
@@ -106,7 +106,7 @@ def test_exact_hops_are_believed(kept_in_view: SyntheticScene) -> None:
 
 
 def test_a_gap_that_lies_everywhere_is_found_out(kept_in_view: SyntheticScene) -> None:
-    """Over four frames the flow finds 12 px too little motion, everywhere and both ways: no cycle check sees it."""
+    """Over four frames the flow finds 12 px too little motion, everywhere and both ways: no cycle check detects it."""
 
     def lie(source: int, target: int, exact: NDArray[np.float32]) -> NDArray[np.float32]:
         return exact + np.float32((12 * np.sign(target - source), 0)) if abs(target - source) == 4 else exact
@@ -122,7 +122,7 @@ def test_a_gap_that_lies_everywhere_is_found_out(kept_in_view: SyntheticScene) -
 
 
 def test_a_gap_that_lies_in_one_place_is_believed_elsewhere(kept_in_view: SyntheticScene) -> None:
-    """Over eight frames the disc is taken for the ground behind it; all else is exact."""
+    """Over eight frames the disc is mistaken for the ground behind it; everything else is exact."""
     mask = disc_mask()[..., None]
 
     def lie(source: int, target: int, exact: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -135,7 +135,7 @@ def test_a_gap_that_lies_in_one_place_is_believed_elsewhere(kept_in_view: Synthe
 
 
 def test_a_long_hop_is_believed_where_adjacent_flow_lies(kept_in_view: SyntheticScene) -> None:
-    """Between neighbouring frames the ground carries the disc along; over four frames and more it stands still."""
+    """Between adjacent frames the ground carries the disc along; over four frames and more it stands still."""
     mask = disc_mask(RADIUS + 10)[..., None]
 
     def lie(source: int, target: int, exact: NDArray[np.float32]) -> NDArray[np.float32]:

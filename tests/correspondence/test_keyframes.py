@@ -1,4 +1,4 @@
-"""Keyframes and places that are seen again, on clips whose camera is known."""
+"""Keyframes and places that come into view again, on clips with known camera motion."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SWEEP, WIDTH = 30, 96
 
 @pytest.fixture(scope="module")
 def panorama() -> SyntheticScene:
-    """Over a place of 2.2 widths in 30 frames, and back in 30."""
+    """A pan over a scene of 2.2 widths in 30 frames, and back in 30."""
     return panorama_scene((WIDTH, 72), 2 * SWEEP + 1, sweep=SWEEP)
 
 
@@ -33,7 +33,7 @@ def found(panorama: SyntheticScene) -> Keyframes:
 
 
 def left_edge(t: int) -> float:
-    """Of the view of the panorama, in widths of the frame."""
+    """Return the left edge of the view in the panorama, in widths of the frame."""
     return 1.2 * (1 - math.cos(math.pi * t / SWEEP)) / 2
 
 
@@ -46,19 +46,19 @@ def gaps_of(scene: SyntheticScene) -> list[int]:
 
 @pytest.mark.parametrize(("px", "gap"), [(0.0, 8), (1.0, 8), (3.5, 5), (4.5, 4), (8.0, 3), (20.0, 3)])
 def test_a_keyframe_begins_when_sixteen_pixels_have_passed(px: float, gap: int) -> None:
-    """At a steady speed, in pixels at 256 x 256 a frame; keyframes are 3 to 8 frames apart."""
+    """At a steady speed, in pixels at 256 x 256 per frame; keyframes are 3 to 8 frames apart."""
     scene = translating_scene((px * 96 / 256, 0), (96, 96), 17)
     assert set(gaps_of(scene)[:-1]) == {gap}
 
 
 def test_motion_is_measured_from_the_keyframe_and_not_summed_up() -> None:
-    """A camera that shakes by 9 px at 256 x 256 passes that every frame, and stays near where it was."""
+    """A shaking camera moves by 9 px at 256 x 256 in every frame, but stays near where it was."""
     shaking = SyntheticScene((96, 72), 17, [_background((96, 72), 0, lambda t: Similarity(3.4 * (t % 2)))])
     assert gaps_of(shaking) == [8, 8]
 
 
 def test_a_keyframe_begins_when_much_of_it_is_gone() -> None:
-    """A cut without motion: at frame 6 the picture is another one."""
+    """A cut without motion: from frame 6 on, the image is a different one."""
     first, second = translating_scene((0, 0), (96, 72), 12, seed=1), translating_scene((0, 0), (96, 72), 12, seed=2)
     cut = find_keyframes(lambda t: (first if t < 6 else second).frame(t), 12)
     assert cut.frames == [0, 6, 11]
@@ -77,7 +77,7 @@ def test_frames_are_asked_for_once_and_in_order(panorama: SyntheticScene) -> Non
 
 # --- which keyframes are linked ---------------------------------------------------------------------------------
 def test_keyframes_that_see_the_same_place_again_are_linked(found: Keyframes) -> None:
-    """Each keyframe of the way over, except those near the turn, has a link to where the way back passes by."""
+    """Each keyframe on the way out, except those near the turn, is linked to where the way back passes by."""
     returns = {(a, b) for a, b in found.links if a < 15 and b > 45}
     for a in (t for t in found.frames if t < 15):
         offsets = [abs(left_edge(a) - left_edge(b)) for start, b in returns if start == a]
@@ -141,12 +141,12 @@ def test_tiny_and_flat_frames() -> None:
 
 # --- descriptors and neighbours ---------------------------------------------------------------------------------
 def test_mutual_neighbours_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows 0 and 9, and 2 and 11, point the same way; all others are at right angles to everything."""
+    """Rows 0 and 9, and 2 and 11, point the same way; all others are orthogonal to everything."""
     monkeypatch.setattr(place_recognition, "LEAST_PLACES", 3)
     rows = np.eye(12, dtype=np.float32)
     rows[9], rows[11] = rows[0], rows[2]
     assert alike_frames(rows) == [(0, 9), (2, 11)]
-    rows[10] = rows[9]  # nearer than three rows to 9, but not to 0
+    rows[10] = rows[9]  # within three rows of 9, but not of 0
     assert alike_frames(rows) == [(0, 9), (0, 10), (2, 11)]
 
 
@@ -188,7 +188,7 @@ def test_thumbnails_keep_the_shape_and_small_frames_their_size(
 # --- a thousand frames ------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("gap", GAPS)
 def test_a_thousand_frames_stay_within_t_log_t(gap: int) -> None:
-    """However alike everything is: a camera that goes round and round passes every place a hundred times."""
+    """However similar everything is: a camera that goes in circles passes every place a hundred times."""
     frames = sorted({*range(0, 1000, gap), 999})
     angle = np.array(frames) * 2 * np.pi / 10
     candidates = alike_frames(np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32))

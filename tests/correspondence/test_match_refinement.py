@@ -1,4 +1,4 @@
-"""Refinement by patches, on a texture whose motion is known."""
+"""Refinement of matches by patches, on a texture with known motion."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOTION = np.array([3.3, -1.6], np.float32)
 
 
 def frame(t: int) -> NDArray[np.uint8]:
-    """Waves of some directions that move by `MOTION` a frame."""
+    """Waves of several directions that move by `MOTION` per frame."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[: SIZE[1], : SIZE[0]].astype(np.float32)
     waves, phase = rng.normal(0, 0.25, (12, 2)), rng.uniform(0, 6.28, 12)
@@ -41,7 +41,7 @@ def test_the_ends_meet(patches: FramePatches, wrong: tuple[float, float]) -> Non
     error = np.linalg.norm(new_there - new_here - MOTION, axis=-1)
     assert np.median(error) < 0.2
     assert np.quantile(error, 0.9) < 0.5
-    np.testing.assert_allclose(new_here - here, -(new_there - there), atol=1e-4)  # by half each
+    np.testing.assert_allclose(new_here - here, -(new_there - there), atol=1e-4)  # half of the correction each
 
 
 def test_an_offset_is_that_of_the_target(patches: FramePatches) -> None:

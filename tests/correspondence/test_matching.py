@@ -1,4 +1,4 @@
-"""Long-range matches: each filter on maps so small that the answer is known by hand."""
+"""Long-range matches: each filter on maps so small that the result is known by hand."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def unit(values: Tensor) -> Tensor:
 
 
 def match_frames(a: Tensor, b: Tensor, size: tuple[int, int], settings: MatchSettings) -> Matches:
-    """The matches of two feature maps (h, w, C) of unit length."""
+    """Match two feature maps (h, w, C) of unit length."""
     return match_cells(prepare_cells(a, settings), prepare_cells(b, settings), size, settings)
 
 
@@ -46,7 +46,7 @@ def random_map(seed: int, shape: tuple[int, int] = (8, 12), channels: int = 32) 
 
 
 def at_angles(degrees: list[float]) -> Tensor:
-    """(N, 2) unit vectors: the cosine of two is that of the difference of their angles."""
+    """(N, 2) unit vectors: the cosine of two of them is that of the difference of their angles."""
     radians = torch.tensor(degrees) * math.pi / 180
     return torch.stack([radians.cos(), radians.sin()], -1)
 
@@ -62,7 +62,7 @@ def as_set(source: Tensor, target: Tensor) -> set[tuple[float, ...]]:
 
 
 def bump(at: tuple[float, float], shape: tuple[int, int] = (7, 9)) -> Tensor:
-    """A map whose cosine with `BUMP` is 1 - 0.02 r^2 at a distance of r cells from a place (x, y)."""
+    """A map whose cosine with `BUMP` is 1 - 0.02 r^2 at a distance of r cells from (x, y)."""
     y, x = torch.meshgrid(torch.arange(shape[0]), torch.arange(shape[1]), indexing="ij")
     cosine = 1 - 0.02 * ((x - at[0]) ** 2 + (y - at[1]) ** 2)
     return torch.stack([cosine, (1 - cosine**2).clamp_min(0).sqrt()], -1)
@@ -74,7 +74,7 @@ BUMP = torch.tensor([1.0, 0.0])
 # --- mutual nearest neighbours -----------------------------------------------------------------------------------
 @pytest.mark.parametrize("entries", [matching.CHUNK_ENTRIES, 8, 1])  # one piece, several, row by row
 def test_mutual_nearest_neighbours_by_hand(entries: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """91 and 100 are each other's nearest, and so are 50 and 55. 48 wants 55 too, which prefers 50; nobody 200."""
+    """91 and 100 are each other's nearest, and so are 50 and 55. 48 also prefers 55, which prefers 50; none 200."""
     monkeypatch.setattr(matching, "CHUNK_ENTRIES", entries)
     a, b = cells_of(at_angles([91, 48, 50])[None]), cells_of(at_angles([55, 100, 200])[None])
     source, target, similarity = mutual_nearest(a, b, -1.0)
@@ -90,7 +90,7 @@ def test_mutual_nearest_neighbours_of_an_independent_implementation() -> None:
     assert set(zip(source.tolist(), target.tolist(), strict=True)) == expected
     assert len(expected) > 10
     some = replace(a, distinctive=torch.arange(96) % 2 == 0), replace(b, distinctive=torch.arange(54) % 3 > 0)
-    source, target, similarity = mutual_nearest(*some, 0.3)  # the others are no matches, but still rivals
+    source, target, similarity = mutual_nearest(*some, 0.3)  # the others do not match, but remain rivals
     expected = {(i, j) for i, j in expected if i % 2 == 0 and j % 3 > 0 and cosine[i, j] > 0.3}
     assert set(zip(source.tolist(), target.tolist(), strict=True)) == expected
     assert expected
@@ -101,20 +101,20 @@ def test_mutual_nearest_neighbours_of_an_independent_implementation() -> None:
 def test_self_similar_share_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     cells = at_angles([0, 10, 25, 120])
     limit = math.cos(math.radians(20))
-    expected = torch.tensor([2, 3, 2, 1]) / 4  # itself always
+    expected = torch.tensor([2, 3, 2, 1]) / 4  # each cell resembles itself
     torch.testing.assert_close(self_similar_share(cells, limit), expected)
     monkeypatch.setattr(matching, "CHUNK_ENTRIES", 1)
     torch.testing.assert_close(self_similar_share(cells, limit), expected)
 
 
 def test_local_similarity_by_hand() -> None:
-    """Windows of 3 x 3 cells, cut at the border: a row of three vectors, the last one across the others."""
+    """Windows of 3 x 3 cells, truncated at the border: a row of three vectors, the last orthogonal to the others."""
     features = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]])
     torch.testing.assert_close(local_similarity(features, 0.0), torch.tensor([[1.0, 2 / 3, 1 / 2]]))
 
 
 def test_local_similarity_of_an_independent_implementation() -> None:
-    """A window of 5 x 5 cells of 10 x 10: half of the side."""
+    """A window of 5 x 5 cells in 10 x 10: half the side."""
     features = random_map(3, (10, 10), 4)
     found = local_similarity(features, 0.5)
     for y, x in ((0, 0), (4, 5), (9, 3)):
@@ -123,7 +123,7 @@ def test_local_similarity_of_an_independent_implementation() -> None:
 
 
 def test_cells_that_fail_alone_do_not_match() -> None:
-    """Of a 20 x 20 map the left half is one texture: those 200 cells resemble more than one in 20 of their frame."""
+    """The left half of a 20 x 20 map is one texture: its 200 cells resemble more than one in 20 of their frame."""
     a = random_map(5, (20, 20), 64)
     a[:, :10] = unit(a[:1, :1] + 0.02 * a[:, :10])
     settings = replace(OPEN, self_similarity=0.8, cycle_cells=2.0)
@@ -138,7 +138,7 @@ def test_cells_that_fail_alone_do_not_match() -> None:
 @pytest.mark.parametrize(("least", "most", "kept"), [(-1, 2, "both"), (0.5, 2, "smooth"), (-1, 0.5, "rough")])
 def test_the_local_limits_choose_between_smooth_and_rough(least: float, most: float, kept: str) -> None:
     a = random_map(6, (12, 24), 64)
-    a[:, :12] = unit(a[:1, :1] + 0.1 * a[:, :12])  # alike, but no two the same
+    a[:, :12] = unit(a[:1, :1] + 0.1 * a[:, :12])  # similar, but no two equal
     matches = match_frames(a, a, (24, 12), replace(OPEN, local_least=least, local_most=most))
     left = (matches.source[:, 0] < 9).any().item(), (matches.source[:, 0] > 14).any().item()
     assert left == {"both": (True, True), "smooth": (True, False), "rough": (False, True)}[kept]
@@ -166,7 +166,7 @@ def test_there_is_no_offset_at_the_border_nor_without_a_peak() -> None:
 
 
 def smooth_map(shift: float, shape: tuple[int, int] = (16, 24), seed: int = 0, turn: float = 1.0) -> Tensor:
-    """Waves of many directions and lengths, sampled `shift` cells further right: a texture that moved by as much."""
+    """Waves of many directions and lengths, sampled `shift` cells further right: a texture that moved by that much."""
     generator = torch.Generator().manual_seed(seed)
     waves = torch.randn(64, 2, generator=generator) * turn
     phase = torch.rand(64, generator=generator) * 2 * math.pi
@@ -189,7 +189,7 @@ def test_a_known_motion_is_found_below_the_size_of_a_cell(shift: float) -> None:
 
 
 def test_refinements_that_disagree_are_dropped() -> None:
-    """Cell 40 of b sees its peak to the right; from b, cell 31 of a is the exact peak."""
+    """For cell 31 of a, the peak in b is right of cell 40; for cell 40 of b, cell 31 of a is the exact peak."""
     a, b = random_map(1, channels=64), random_map(2, channels=64)
     b[3, 4] = a[2, 7]
     b[3, 5] = unit(a[2, 7] + 0.6 * b[3, 5])
@@ -204,7 +204,7 @@ def matches_of(source: list[tuple[float, float]], target: list[tuple[float, floa
 
 
 def test_isolation_by_hand() -> None:
-    """Three in a row, one that is far in the first frame, one that is far in the second, a pair without a third."""
+    """Three in a row, one far off in the first frame, one far off in the second, a pair without a third."""
     source = [(0.0, 0.0), (3, 0), (6, 0), (50, 50), (4, 1), (80, 80), (81, 80)]
     target = [(10.0, 10), (13, 10), (16, 10), (14, 11), (60, 60), (90, 5), (91, 5)]
     keep = in_company(matches_of(source, target), 7.0)
@@ -246,7 +246,7 @@ def test_a_second_pass_can_drop_what_the_first_left_alone() -> None:
     assert (counts, twice) == ([3], 0), "three are too few for a second pass"
 
 
-# --- the whole ---------------------------------------------------------------------------------------------------
+# --- all steps together ------------------------------------------------------------------------------------------
 def close_pair() -> tuple[Tensor, Tensor]:
     a = smooth_map(0.0, (12, 14), seed=3, turn=0.8)
     return a, unit(smooth_map(1.3, (12, 14), seed=3, turn=0.8) + 0.3 * random_map(8, (12, 14), 64))
@@ -263,7 +263,7 @@ def test_both_frames_are_treated_alike() -> None:
 
 
 def test_the_order_of_cells_does_not_matter() -> None:
-    """Turned upside down, the frames have the same matches, upside down."""
+    """Flipped vertically, the frames have the same matches, flipped."""
     a, b = close_pair()
     found = match_frames(a, b, (140, 120), STRICT)
     turned = match_frames(a.flip(0), b.flip(0), (140, 120), STRICT)

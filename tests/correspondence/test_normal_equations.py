@@ -1,4 +1,4 @@
-"""Normal equations of tracks: the whole matrix and its band, against rows of a sum of squares written out."""
+"""Normal equations of tracks: the full matrix and its band, against a written-out sum of squares."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TIES = [(0, 1), (2, 1), (3, 7), (11, 7), (5, 6), (8, 11), (6, 2)]
 
 @pytest.fixture
 def written_out() -> tuple[list[tuple[str, tuple]], NDArray[np.float64]]:
-    """Calls, and the solution by least squares over one row per term."""
+    """Calls, and the solution by least squares with one row per term."""
     rng = np.random.default_rng(4)
     weights = rng.uniform(0.1, 2, (POINTS, FRAMES))
     places = rng.normal(0, 10, (POINTS, FRAMES, 2))

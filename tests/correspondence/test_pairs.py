@@ -1,4 +1,4 @@
-"""Which pairs each specification stands for, against lists made by hand."""
+"""Which pairs each specification means, against lists made by hand."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ def picture(seed: int = 0, height: int = 20, width: int = 28) -> Tensor:
 
 
 def plain(image: Tensor, row: int, column: int) -> np.ndarray:
-    """The patch around a pixel, sample by sample."""
+    """Return the patch around a pixel, sample by sample."""
     blurred = cv2.GaussianBlur(image[0].permute(1, 2, 0).numpy(), (7, 7), BLUR_PX, borderType=cv2.BORDER_REPLICATE)
     height, width = blurred.shape[:2]
     offsets = (np.arange(SIDE) - SIDE // 2) * SPACING

@@ -1,4 +1,4 @@
-"""How unlike frames are after a flow."""
+"""How much two frames differ after a flow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from omnitrack.correspondence.photometric import has_lower_error, photometric_er
 
 def test_frames_are_alike_after_the_right_flow_only(clip: NDArray[np.uint8]) -> None:
     right = np.broadcast_to(np.float32([4, 2]), (48, 64, 2))
-    inner = (slice(8, -12), slice(8, -14))  # what leaves the frame is no match
+    inner = (slice(8, -12), slice(8, -14))  # what leaves the frame has no match
     assert photometric_error(clip[0], clip[2], right, 2.0)[inner].max() < 1e-3
     assert photometric_error(clip[0], clip[2], right + np.float32(1), 2.0)[inner].min() > 10
     by_hand = np.square(clip[1].astype(np.float32) - clip[0]).sum(-1)

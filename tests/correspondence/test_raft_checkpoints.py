@@ -1,4 +1,4 @@
-"""Checkpoints of RAFT in the layouts of the original project and of torchvision, and files that are something else."""
+"""Checkpoints of RAFT in the layouts of the original project and of torchvision, and invalid files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from omnitrack.correspondence.raft.network import LARGE, SMALL, Architecture, Ra
 from omnitrack.errors import OmnitrackError
 
 Names = Callable[[Architecture], Iterator[tuple[str, str]]]
-# Parameters: the original project's paper says 5.3 M and 1.0 M; torchvision's documentation gives these.
+# Parameters: the original paper reports 5.3 M and 1.0 M; torchvision's documentation gives these numbers.
 SIZES = {"small": 990_162, "large": 5_257_536}
 
 
@@ -49,7 +49,7 @@ def test_every_parameter_comes_back(tmp_path: Path, architecture: Architecture, 
     assert sum(value.numel() for value in network.parameters()) == SIZES[architecture.name]
 
 
-# Entries of the files as published, written down from them: a convolution, a norm and a gate of each part.
+# Entries of the published files, copied from them: a convolution, a norm and a gate of each part.
 PUBLISHED_NAMES: dict[tuple[str, Names], dict[str, tuple[int, ...]]] = {
     ("large", original_names): {
         "fnet.layer2.0.downsample.0.weight": (96, 64, 1, 1),
@@ -143,6 +143,6 @@ def test_no_code_in_a_checkpoint_is_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_checksums_begin_as_the_published_file_names_end(name: str) -> None:
-    """torch hub's convention: eight digits of the sha256 before the suffix."""
+    """The convention of torch hub: the first eight digits of the sha256 before the suffix."""
     file = PUBLISHED[name]
     assert len(file.sha256) == 64 and file.url.endswith(f"-{file.sha256[:8]}.pth") and file.url.endswith(file.name)

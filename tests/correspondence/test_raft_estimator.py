@@ -35,7 +35,7 @@ REAL = WEIGHTS / "raft-small.pth"
 def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     state = RaftNetwork(SMALL).state_dict()
-    state["head.second.weight"] *= 20  # flow of some pixels
+    state["head.second.weight"] *= 20  # flow of a few pixels
     path = tmp_path_factory.mktemp("weights") / "raft.pth"
     torch.save({theirs: state[ours] for ours, theirs in original_names(SMALL)}, path)
     return path
@@ -52,7 +52,7 @@ def pairs_of(weights: Path, scene: SyntheticScene, memory_gb: float = 4.0, **cha
 
 
 def room_for(megabytes: float) -> float:
-    """`memory.max_gb` that leaves so much for what is computed at once."""
+    """Return the `memory.max_gb` that leaves this much for what is computed at once."""
     return (BASE_BYTES + 1e6 * megabytes / BATCH_SHARE) / 1e9
 
 
@@ -101,7 +101,7 @@ def test_threads_get_the_flow_that_one_gets(random_weights: Path) -> None:
     wanted = [(source, target) for source in range(3) for target in range(3) if source != target]
     alone = pairs_of(random_weights, SCENE).estimate_pairs(wanted, [None] * len(wanted))
     before = torch.get_num_threads()
-    # Room for one caller at a time, and for many.
+    # Enough memory for one caller at a time, and for many.
     for megabytes in (1.0, 64.0):
         estimator = pairs_of(random_weights, SCENE, memory_gb=room_for(megabytes))
         with ThreadPoolExecutor(4) as pool:

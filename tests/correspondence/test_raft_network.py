@@ -23,7 +23,7 @@ def no_gradients() -> object:
 
 
 def random_network(architecture: Architecture, seed: int = 0) -> RaftNetwork:
-    """A network whose flow moves by some cells: random parameters, statistics of normalisation included."""
+    """Return a network whose flow is some cells long: random parameters, including the statistics of normalisation."""
     torch.manual_seed(seed)
     network = RaftNetwork(architecture).eval()
     for name, value in network.state_dict().items():
@@ -36,7 +36,7 @@ def random_network(architecture: Architecture, seed: int = 0) -> RaftNetwork:
 
 
 def run(network: RaftNetwork, frames: torch.Tensor, iterations: int, memory: float = ENOUGH) -> torch.Tensor:
-    """(B, 2, H, W) flow from the first half of the frames to the second."""
+    """Return (B, 2, H, W) flow from the first half of the frames to the second."""
     sources = network.encode(frames[: len(frames) // 2])
     targets = network.encode(frames[len(frames) // 2 :]).features
     correlation = Correlation(sources.features, targets, network.architecture.radius, memory)
@@ -50,7 +50,7 @@ def test_the_network_is_the_plain_one(architecture: Architecture) -> None:
     parameters = {name: value.clone() for name, value in network.state_dict().items()}
     first, second = torch.rand(2, 1, 3, 136, 168) * 2 - 1
     expected = plain_raft.flow(parameters, first, second, 3, architecture.radius, architecture.hidden)
-    assert expected.std() > 4  # pixels: windows leave their first cells, and some the image
+    assert expected.std() > 4  # pixels: windows leave their first cells, and some leave the image
     found = run(network.prepare(), torch.cat([first, second]), 3)
     torch.testing.assert_close(found, expected, rtol=0, atol=2e-3)
 
@@ -75,7 +75,7 @@ def test_a_pair_does_not_depend_on_its_batch() -> None:
 
 
 def columns(correlations: torch.Tensor) -> torch.Tensor:
-    """Correlations within a radius of 3 without the column that means nothing."""
+    """Return the correlations within a radius of 3, without the unused column."""
     return correlations.unflatten(1, (-1, 8))[:, :, :7]
 
 
@@ -110,7 +110,7 @@ def test_the_memory_of_correlations_is_bounded() -> None:
 
 
 def test_a_correlation_by_hand() -> None:
-    """One source cell, one channel: a target of a single bright cell, looked at from half a cell to its left."""
+    """One source cell, one channel: a target with a single bright cell, viewed from half a cell to its left."""
     source = torch.ones(1, 1, 8, 8)
     target = torch.zeros(1, 1, 8, 8)
     target[0, 0, 4, 5] = 2

@@ -1,4 +1,4 @@
-"""Reading images between pixels, and grids."""
+"""Sampling images between pixels, and pixel grids."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_sample_keeps_channels_and_type() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 3, 700])
 def test_a_crop_gives_the_same_to_the_last_bit(count: int) -> None:
-    """Of points in a corner, beyond the border and far away, and all over the image."""
+    """Points in a corner, beyond the border, far away, and all over the image."""
     rng = np.random.default_rng(count)
     image = rng.normal(size=(60, 80, 2)).astype(np.float32)
     for centre, spread in (((10, 50), 4), ((-3, 59.7), 6), ((79.4, -0.4), 0.3), ((5000, -70), 1), ((40, 30), 30)):
@@ -59,7 +59,7 @@ def test_a_crop_gives_the_same_to_the_last_bit(count: int) -> None:
 
 @pytest.mark.parametrize("count", [1, 7, 512, 513, 20_000])
 def test_patches_give_the_same_to_the_last_bit(count: int) -> None:
-    """Inside, beyond the border, and between two of the places that OpenCV tells apart."""
+    """Points inside, beyond the border, and between two of the positions that OpenCV distinguishes."""
     rng = np.random.default_rng(count)
     image = rng.normal(size=(60, 80, 2)).astype(np.float32)
     for pixels in (rng.uniform(-9, 90, (count, 2)), rng.integers(-90, 6000, (count, 2)) / 64):
@@ -75,7 +75,7 @@ def test_sample_of_no_points_is_empty(channels: tuple[int, ...], shape: tuple[in
 
 @pytest.mark.parametrize("count", [1, 511, 512, 513, 40_000])
 def test_sample_takes_any_number_of_points(count: int) -> None:
-    """A plane is read exactly by bilinear interpolation. OpenCV places samples on 1/32 pixel, and has size limits."""
+    """Bilinear interpolation is exact on a plane. OpenCV rounds positions to 1/32 pixel, and limits sizes."""
     y, x = np.mgrid[0:60, 0:80].astype(np.float32)
     pixels = np.random.default_rng(0).integers(0, 59 * 32, (count, 2)).astype(np.float32) / 32
     expected = 3 * pixels[:, 0] - 2 * pixels[:, 1] + 1
@@ -116,7 +116,7 @@ def test_pixel_grid_has_its_shape_and_stays_on_the_frame(size: tuple[int, int], 
 
 @pytest.mark.parametrize(("size", "stride"), [((256, 256), 6), ((854, 480), 15), ((32, 32), 1)])
 def test_values_of_places_are_read_between_them(size: tuple[int, int], stride: int) -> None:
-    """A linear function of the pixels comes back exactly inside the outermost places, and is constant beyond."""
+    """A linear function of the pixels is reproduced exactly inside the outermost places, and is constant beyond."""
     places = CoarseGrid.of(size)
     assert places.stride == stride
     assert len(places.pixels) == np.prod(places.shape)

@@ -1,4 +1,4 @@
-"""Points that a chain has lost are found again by what moved with them, and by their looks."""
+"""Points that a chain has lost are found again by their company and by their appearance."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from omnitrack.synthetic.shapes import rectangle
 
 SIZE = (128, 96)
 FRAMES = 16
-SLOWED_PX = 10.0  # around what covers: reach of patches
+SLOWED_PX = 10.0  # around the occluder: the reach of patches
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def occluder() -> SyntheticScene:
 
 
 class Sliding(FlowSource):
-    """Exact flow, but the nearer to the pole, which stands still, the slower, as patches that show both have it."""
+    """Exact flow, but slower near the pole, which stands still: as measured by patches that contain both."""
 
     def __init__(self, scene: SyntheticScene, exact: FlowSource) -> None:
         self.size, self._exact = scene.size, exact
@@ -75,7 +75,7 @@ def in_all(states: list[ChainState], name: str) -> NDArray[np.generic]:
 
 
 def test_what_passes_behind_a_pole_is_found_again(occluder: SyntheticScene, exact_flows: type) -> None:
-    # With hops of one frame a chain never jumps the pole: what is hidden once is lost for good.
+    # With hops of one frame a chain never jumps over the pole: a point that is occluded once is lost for good.
     inner = CoarseGrid.of(SIZE).pixels
     inner = inner[np.linalg.norm(inner - np.array([34, 48]), axis=-1) < 14]  # the disc, 19 px in radius
     truth, seen = occluder.tracks(np.column_stack([np.zeros(len(inner)), inner + 0.3]))
@@ -93,7 +93,7 @@ def test_what_passes_behind_a_pole_is_found_again(occluder: SyntheticScene, exac
     covered = in_all(states, "covered")
     assert covered[~seen].mean() > 0.8
     assert covered[seen].mean() < 0.05
-    assert np.median(error[~seen]) < 0.5  # hidden, they are where their company says ...
+    assert np.median(error[~seen]) < 0.5  # occluded, they are where their company predicts them ...
     assert np.median(np.linalg.norm(in_all(plain, "pixels") - truth, axis=-1)[~seen]) > 5  # ... not where a chain ends
 
 
@@ -112,7 +112,7 @@ def test_nothing_is_looked_for_beyond_reach(
         np.testing.assert_array_equal(within[t].pixels, everywhere[t].pixels)
         np.testing.assert_array_equal(within[t].found_again, everywhere[t].found_again)
     assert not any(state.found_again.any() for state in within[first + 2 :])
-    still_followed = found[:, first]  # from where it was found, by exact flow
+    still_followed = found[:, first]  # followed from there by exact flow
     assert all(state.visible[still_followed].all() for state in within[first + 2 :])
     monkeypatch.setattr(recovery_module, "REACH_FRAMES", first - 1)
     lost = clip(occluder, exact_flows).follow(0, points)
@@ -146,7 +146,7 @@ def test_a_local_map_is_that_of_the_majority() -> None:
     true = np.array([[0.9, -0.3], [0.3, 0.9]], np.float32)
     offsets = rng.uniform(-20, 20, (1, 30, 2)).astype(np.float32)
     places = offsets @ true.T + np.float32([50, 40])
-    places[0, :9] += np.float32([25, 0])  # these slid onto something else
+    places[0, :9] += np.float32([25, 0])  # these slid onto another object
     fitted = fit_local_maps(
         offsets, places, np.ones((1, 30), np.float32), np.eye(2, dtype=np.float32)[None], (256, 256)
     )
@@ -172,7 +172,7 @@ def test_what_moves_apart_is_no_company() -> None:
 
 
 def test_what_is_carried_off_later_stays_company() -> None:
-    grid, source, carried_off = CoarseGrid.of(SIZE), 6, 9  # 3 frames on, a place beside the point slides
+    grid, source, carried_off = CoarseGrid.of(SIZE), 6, 9  # 3 frames later, a place beside the point slides
     frames = np.arange(13)
     moving = grid.pixels[:, None] + (frames - source)[:, None] * np.float32([3, 0])
     beside = int(around(np.float32([[62, 48]]), SIZE, NEAR)[0, 1])
@@ -180,7 +180,7 @@ def test_what_is_carried_off_later_stays_company() -> None:
     seen = Seen(moving.astype(np.float32), np.ones((len(grid.pixels), 13), bool))
     point = Seen((np.float32([62, 48]) + (frames - source)[:, None] * np.float32([3, 0]))[None], np.ones((1, 13), bool))
     assert beside in company(source, point, seen, NEAR, SIZE)[0]
-    moving[beside, 7:] = moving[beside, 6]  # what parts at once was another thing
+    moving[beside, 7:] = moving[beside, 6]  # a place that leaves at once belongs to another object
     assert beside not in company(source, point, Seen(moving.astype(np.float32), seen.visible), NEAR, SIZE)[0]
 
 
@@ -195,12 +195,12 @@ def test_a_chain_that_slid_onto_what_covers_it_is_hidden(exact_flows: type) -> N
     def false(states: list[ChainState]) -> float:
         return (in_all(states, "visible") & ~seen).sum() / (~seen).sum()
 
-    assert false(plain) > 0.9  # all ride on the pole
+    assert false(plain) > 0.9  # all of them stick to the pole
     assert false(states) < 0.6
 
 
 def test_what_is_found_had_not_been_seen_elsewhere(occluder: SyntheticScene) -> None:
-    # By measured flow over several gaps chains slide onto the pole and look consistent there.
+    # With measured flow over several gaps, chains slide onto the pole and look consistent there.
     frames = occluder.frames()
     inner = CoarseGrid.of(SIZE).pixels
     inner = inner[occluder.top_layer(0, inner) == 1]
@@ -214,7 +214,7 @@ def test_what_is_found_had_not_been_seen_elsewhere(occluder: SyntheticScene) -> 
 
 
 def test_company_that_had_parted_says_nothing(exact_flows: type) -> None:
-    # A badge before a disc; both are at rest around the source frame. The disc sets off, then the badge changes colour.
+    # A badge in front of a disc, at rest around the source frame. The disc sets off, then the badge changes colour.
     pole, disc, ground = occluder_scene(SIZE, FRAMES, speed=4.0).layers
     badge = replace(pole, shape=rectangle(-4, -4, 4, 4), motion=drift(34, 48, 0, 0))
     later = replace(disc, motion=lambda t: disc.motion(max(0, t - 7)))
@@ -235,7 +235,7 @@ def test_a_place_is_not_its_own_company() -> None:
 
 def test_looks_turn_with_the_map(occluder: SyntheticScene) -> None:
     frame = occluder.frame(0)
-    turned = np.ascontiguousarray(np.rot90(frame, -1))  # pixel (x, y) comes to (H - 1 - y, x)
+    turned = np.ascontiguousarray(np.rot90(frame, -1))  # pixel (x, y) moves to (H - 1 - y, x)
     quarter = np.array([[[0, -1], [1, 0]]], np.float32)
     here, there = np.array([[34, 48]], np.float32), np.array([[96 - 1 - 48, 34]], np.float32)
     look = WarpedPatches(lambda t: frame, SIZE).patches(0, here)

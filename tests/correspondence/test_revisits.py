@@ -1,4 +1,4 @@
-"""Far frames that show a place again: which of them a source frame is given, and where its points are in them."""
+"""Distant frames that show a place again: which of them a source frame gets, and where its points are in them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ THRESHOLD_PX = 2.0
 
 
 class Linked(FlowSource):
-    """Links, and flow of a camera that stands still."""
+    """Links, and the flow of a static camera."""
 
     size = (64, 48)
 
@@ -57,7 +57,7 @@ def test_targets_are_few_and_apart() -> None:
 
 def test_of_two_ways_the_consistent_one_is_taken() -> None:
     class Wrong(Linked):
-        """From frame 99 flow leads there and elsewhere back."""
+        """Flow from frame 99 to a wrong position, which the way back does not confirm."""
 
         def flow(self, source: int, target: int) -> NDArray[np.float32]:
             wrong = (source, target) == (99, 300)
@@ -84,7 +84,7 @@ def test_what_was_not_passed_is_not_found() -> None:
 def test_points_are_found_where_they_are_when_the_camera_comes_back(
     exact_flows: type, monkeypatch: pytest.MonkeyPatch, source: int
 ) -> None:
-    """Over in 20 frames and back in 20; frame 40 - t shows what frame t shows."""
+    """Out in 20 frames and back in 20; frame 40 - t shows the same as frame t."""
     monkeypatch.setattr(module, "SPACING", 4)
     scene = panorama_scene((64, 48), 41, sweep=20)
     exact = exact_flows(scene)

@@ -1,4 +1,4 @@
-"""`TrackAppearance`: points are alike where their patches are, or where their features are sure of it."""
+"""`TrackAppearance`: points are similar if their patches are, or if their features are sure of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ POINTS = np.array([[20, 20], [40, 30], [50.5, 12.25]], np.float32)
 
 
 def features(cosine: float) -> FrameFeatures:
-    """Those of frame 0 and of the others have this similarity everywhere."""
+    """Features whose similarity between frame 0 and any other frame is `cosine` everywhere."""
     other = np.array([cosine, np.sqrt(1 - cosine**2)], np.float32)
     return FrameFeatures(lambda t: np.broadcast_to(other if t else np.float32([1, 0]), (6, 8, 2)), SIZE)
 
@@ -53,7 +53,7 @@ def test_features_do_not_speak_against_patches(frames: list[NDArray[np.uint8]]) 
 
 
 def test_texture_is_that_of_the_places_in_their_frames() -> None:
-    """A board of 4 px squares in the left half of frame 2 alone; the clip is counted from frame 1."""
+    """A board of 4 px squares in the left half of frame 2 only; the tracks begin in frame 1."""
     rows, columns = np.mgrid[:48, :64]
     board = np.where((columns < 32) & ((rows // 4 + columns // 4) % 2 == 0), 200, 60).astype(np.uint8)
     blank = np.full((48, 64, 3), 60, np.uint8)

@@ -1,4 +1,4 @@
-"""Tracks to every pixel: motions with a closed form come back, edges are not mixed, confidence is what is known."""
+"""Tracks to every pixel: motions with a closed form are exact, edges stay sharp, confidence covers what is known."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def flow_of(
     frame: NDArray[np.uint8] | None = None,
     count: int = 8,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """In a grey frame of 256 x 256, whose pixels are those of the raster, unless another is given."""
+    """Interpolate in a grey frame of 256 x 256, whose pixels are those of the raster, unless another is given."""
     frame = np.full((256, 256, 3), 128, np.uint8) if frame is None else frame
     sure = np.ones(len(positions)) if sure is None else sure
     return interpolate(
@@ -77,7 +77,7 @@ def test_turning_and_zooming_are_exact_between_the_tracks() -> None:
 
 
 def test_a_track_at_every_pixel_is_taken_as_it_is() -> None:
-    """A turn by 20 degrees: at the pixels the flow is that of their own tracks, to the mean over the next ones."""
+    """A turn by 20 degrees: at each pixel the flow is that of its own track, up to the mean over the nearest ones."""
     turn = np.array([[np.cos(0.35), -np.sin(0.35)], [np.sin(0.35), np.cos(0.35)]])
     positions = pixel_grid((64, 64))
     landed = (positions - 32) @ turn.T + 32
@@ -89,7 +89,7 @@ def test_a_track_at_every_pixel_is_taken_as_it_is() -> None:
 
 
 def two_halves() -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
-    """A red half that moves by 6 px beside a blue one that rests: frame, tracks 8 px apart, their motion."""
+    """A red half that moves by 6 px beside a blue half at rest: frame, tracks 8 px apart, their motion."""
     frame = np.zeros((256, 256, 3), np.uint8)
     frame[:, :128, 0], frame[:, 128:, 2] = 200, 200
     positions = lattice(256, 256, 8)
@@ -103,7 +103,7 @@ def test_an_edge_belongs_to_one_side_or_the_other() -> None:
     np.testing.assert_allclose(flow[:, 130:, 1], 0, atol=0.1)
     between = (flow[..., 1] > 0.5) & (flow[..., 1] < 5.5)
     assert not between.any()
-    grey, _ = flow_of(positions, positions + motion)  # without colours the edge is only where the tracks put it
+    grey, _ = flow_of(positions, positions + motion)  # without colours, the edge is only as exact as the tracks
     assert np.abs(grey[:, :118, 1] - 6).max() < 0.5 and np.abs(grey[:, 138:, 1]).max() < 0.5
 
 
@@ -126,7 +126,7 @@ def test_the_trackers_own_confidence_counts() -> None:
 
 def test_what_leaves_the_frame_is_not_believed() -> None:
     positions = lattice(256, 256, 8)
-    seen = positions[:, 0] < 236  # as a tracker would say: those that move by 20 px and stay inside
+    seen = positions[:, 0] < 236  # as a tracker would report: those that are still inside after moving by 20 px
     _, confidence = flow_of(positions, positions + np.array([20, 0]), seen)
     assert confidence[:, 236:].max() == 0
     assert confidence[:, :220].min() > 0.9
@@ -141,15 +141,15 @@ def test_no_track_near_is_no_confidence_and_no_track_seen_is_no_flow() -> None:
 
 
 def test_the_largest_group_leads() -> None:
-    """Weights .3 + .3 say 0, .4 says 10: the two win, though the one is the heaviest. By hand: the mean is 4 px off,
-    support at a distance of 10 px is 1 / (1 + 41.4)^2 = 0.00056, so the share is 0.6 + 0.4 * 0.00056."""
+    """Weights .3 + .3 vote for 0, .4 for 10: the two win, although the one is the heaviest. By hand: the mean is 4 px
+    off, support at a distance of 10 px is 1 / (1 + 41.4)^2 = 0.00056, so the share is 0.6 + 0.4 * 0.00056."""
     x = np.array([[0, 0], [0, 1], [10, 0.5]], np.float32)
     y = np.zeros_like(x)
     weight = np.array([[0.3, 0.5], [0.3, 0.5], [0.4, 0.0]], np.float32)
     flow, share = follow_the_most(x, y, weight, agree_px=1.0)
     assert flow[0, 0] == pytest.approx(0.4 * 0.00056 * 10 / 0.6, rel=0.05)
     assert share[0] == pytest.approx(0.60022, abs=1e-4)
-    # two that lie 1 px apart support each other half: the first leads a group of (0.5 + 0.5 / 2) of the weight
+    # two that are 1 px apart support each other by half: the first leads a group of (0.5 + 0.5 / 2) of the weight
     assert share[1] == pytest.approx(0.75, abs=1e-3)
     assert flow[1, 0] == pytest.approx(0.25 / 0.75, abs=1e-3)
     flow, share = follow_the_most(x[:, :1], y[:, :1], np.zeros((3, 1), np.float32), 1.0)

@@ -1,4 +1,4 @@
-"""The estimator of flow from files of tracks: what it reads, what it answers, what it says of files that do not fit."""
+"""The estimator of flow from files of tracks: what it reads, what it returns, how it reports files that do not fit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from omnitrack.project.project import Project
 from omnitrack.settings import DescriptorSettings, DisSettings, FlowSettings, TracksSettings
 from omnitrack.stages.flow import clip_of, flow_stamp
 
-SIZE, FRAMES, SHIFT = (64, 48), 8, np.array([2, 1])  # of the clip of tests/conftest.py
+SIZE, FRAMES, SHIFT = (64, 48), 8, np.array([2, 1])  # of the clip in tests/conftest.py
 
 
 class Recorder(Progress):
@@ -33,7 +33,7 @@ class Recorder(Progress):
 
 
 def tracks_of(query_frame: int = 0, spacing: int = 8) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """A grid of points of a frame of the clip: positions (N, T, 2) and whether inside the frame."""
+    """A grid of points of a frame of the clip: positions (N, T, 2), and whether they are inside the frame."""
     y, x = np.mgrid[4 : SIZE[1] : spacing, 4 : SIZE[0] : spacing]
     start = np.stack([x, y], -1).reshape(-1, 1, 2)
     positions = start + (np.arange(FRAMES)[:, None] - query_frame) * SHIFT
@@ -76,7 +76,7 @@ def test_the_answer_does_not_depend_on_what_was_asked_before(project: Project, p
 
 
 def test_positions_are_of_the_original_video(project: Project, tmp_path: Path) -> None:
-    """Working frames of half the size: 4 px of the video are 2 px of them, and pixel 2 p + 0.5 is pixel p."""
+    """Working frames of half the size: 4 px of the video are 2 working px, and pixel 2 p + 0.5 is pixel p."""
     positions, visible = tracks_of()
     path = save(tmp_path / "large.npz", 2 * positions + 0.5, visible)
     halved = Clip(project.frame, FRAMES, SIZE, (128, 96))
@@ -86,7 +86,7 @@ def test_positions_are_of_the_original_video(project: Project, tmp_path: Path) -
 
 
 def test_several_files(project: Project, tmp_path: Path) -> None:
-    """Points of the first frame leave through the lower right; those of the last frame come from there."""
+    """Points of the first frame leave through the lower right; points of the last frame come from the upper left."""
     folder = tmp_path / "many"
     folder.mkdir()
     first, last = (save(folder / f"{t}.npz", *tracks_of(t)) for t in (0, 7))
@@ -96,7 +96,7 @@ def test_several_files(project: Project, tmp_path: Path) -> None:
     def sure(path: str) -> Any:
         return open_tracks(project, path).estimate_pairs([(7, 5)], [None])[0].confidence
 
-    spot = 12, 12  # of frame 7, in which no point of frame 0 is left of x = 18
+    spot = 12, 12  # in frame 7, where no point of frame 0 is left of x = 18
     assert sure(first)[spot] == 0
     assert sure(last)[spot] == pytest.approx(1, abs=1e-4)
     assert sure(str(folder))[spot] == pytest.approx(1, abs=1e-4)
@@ -124,7 +124,7 @@ def test_tracks_of_which_none_is_seen_twice(project: Project, tmp_path: Path) ->
 
 
 def test_of_several_tracks_in_one_pixel_the_longest_counts(project: Project, tmp_path: Path) -> None:
-    """Forty tracks lie in one pixel, seen in two frames only; with eight neighbours they would hide all others."""
+    """Forty tracks lie in one pixel, visible in two frames only; with eight neighbours they would displace all else."""
     positions, visible = tracks_of()
     heap = np.repeat(positions[27:28], 40, 0) + np.linspace(-0.3, 0.3, 40)[:, None, None]
     short = np.zeros((40, FRAMES), bool)

@@ -17,7 +17,7 @@ SIZE, FRAMES = (64, 48), 3
 
 @pytest.fixture
 def clip() -> DepthClip:
-    """Three frames of 64 x 48: those of index 2, 4 and 6 of the video."""
+    """Three frames of 64 x 48, with the indices 2, 4 and 6 in the video."""
     return DepthClip(FRAMES, SIZE, [2, 4, 6])
 
 
@@ -29,7 +29,7 @@ def frame() -> NDArray[np.uint8]:
 
 @pytest.fixture
 def source_of() -> Callable[..., DepthSettings]:
-    """`DepthSettings` of a source, with changes."""
+    """Return `DepthSettings` of a source, with changes."""
 
     def made(source: str, path: object, **changes: Any) -> DepthSettings:
         return DepthSettings(source=source, path=str(path), **changes)

@@ -1,4 +1,4 @@
-"""Depth maps from files of every format, and which file is of which frame."""
+"""Depth maps from files of every format, and which file belongs to which frame."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.settings import DepthSettings
 
 SourceOf = Callable[..., DepthSettings]
-RAMP = np.arange(12 * 16, dtype=np.float32).reshape(12, 16)  # the shape of the frames, at a quarter
+RAMP = np.arange(12 * 16, dtype=np.float32).reshape(12, 16)  # the frames at a quarter of their size
 
 
 def write(path: Path, values: NDArray[np.generic]) -> None:

@@ -1,6 +1,6 @@
-"""Depth by ONNX networks: what they are fed, what they give, and networks that do not fit.
+"""Depth by ONNX networks: their input, their output, and networks that do not fit.
 
-The networks are made of a few nodes with the package onnx, and run with onnxruntime: both are extras.
+The networks are built of a few nodes with the package onnx, and run with onnxruntime: both are extras.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SourceOf = Callable[..., DepthSettings]
 
 
 def network(path: Path, shape: list[Any], axes: tuple[int, ...] = (1,), channels_out: bool = False) -> Path:
-    """A network that gives the mean over some axes of its input, by default of the channels."""
+    """Write a network that returns the mean over some axes of its input, by default over the channels."""
     onnx = pytest.importorskip("onnx", reason="needs the package onnx to make a network")
     pytest.importorskip("onnxruntime", reason="needs the extra onnx")
     helper, kind = onnx.helper, onnx.TensorProto.FLOAT
@@ -61,9 +61,9 @@ def test_a_free_size_follows_the_settings(
 ) -> None:
     path = network(tmp_path / "net.onnx", [1, 3, "h", "w"])
     source = open_source(source_of("onnx", path, kind="depth", side=30, onnx=OnnxDepthSettings(multiple=8)), clip)
-    assert source.depth(0, frame).shape == (24, 40)  # 30 x 40, down to multiples of 8
+    assert source.depth(0, frame).shape == (24, 40)  # 30 x 40, rounded down to multiples of 8
     source = open_source(source_of("onnx", path, kind="depth"), clip)
-    assert source.depth(0, frame).shape == (518, 686)  # 690 is no multiple of 14
+    assert source.depth(0, frame).shape == (518, 686)  # 690 is not a multiple of 14
 
 
 @pytest.mark.parametrize(

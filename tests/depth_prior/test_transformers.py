@@ -1,4 +1,4 @@
-"""Depth by models of transformers: tiny random ones, saved to a folder and loaded by our code, without torchvision."""
+"""Depth by models of transformers: tiny random ones, saved to a folder and loaded by omnitrack, without torchvision."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def transformers() -> Any:
 
 @pytest.fixture
 def save_model(transformers: Any, tmp_path: Path) -> Callable[..., Path]:
-    """Make a random Depth Anything of a kind and save it."""
+    """Return a function that saves a random Depth Anything of some kind."""
 
     def saved(name: str = "model", **changes: Any) -> Path:
         torch.manual_seed(0)
@@ -54,9 +54,9 @@ def save_model(transformers: Any, tmp_path: Path) -> Callable[..., Path]:
             **changes,
         )
         model = transformers.DepthAnythingForDepthEstimation(config).eval()
-        for parameter in model.parameters():  # as it is made, it gives almost the same everywhere
+        for parameter in model.parameters():  # as initialised, the output is almost constant
             torch.nn.init.normal_(parameter, std=0.3)
-        torch.nn.init.constant_(model.head.conv3.bias, 5.0)  # and below 0 it gives 0
+        torch.nn.init.constant_(model.head.conv3.bias, 5.0)  # and its output is clipped at 0
         model.save_pretrained(tmp_path / name)
         return tmp_path / name
 
@@ -74,7 +74,7 @@ def test_a_local_model_gives_what_transformers_computes(
     own = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.5, 0.6, 0.7], "size": {"height": 28, "width": 28}}
     (folder / "preprocessor_config.json").write_text(json.dumps(own))
     source = open_source(source_of("transformers", folder), clip)
-    # 48 x 64 to 28 on the shorter side is 28 x 37, and down to multiples of the patch 28 x 28
+    # 48 x 64 with 28 on the shorter side is 28 x 37, rounded down to multiples of the patch 28 x 28
     import cv2
 
     small = cv2.resize(frame, (28, 28), interpolation=cv2.INTER_AREA)

@@ -44,16 +44,16 @@ def test_a_pixel_takes_what_is_at_its_place() -> None:
     layer = RNG.random((12, 16, 4), np.float32)
     carried = carry_layer(layer, np.full((6, 8, 2), (3, -2)), np.ones((6, 8), bool))
     np.testing.assert_allclose(carried[2:, :-3], layer[:-2, 3:], atol=1e-6)
-    assert not carried[:2].any()  # their places are outside of the drawing
+    assert not carried[:2].any()  # their positions are outside the drawing
     assert not carried[:, -3:].any()
 
 
 def test_between_cells_motion_is_linear() -> None:
     layer = np.zeros((4, 40, 4), np.float32)
     layer[..., 3] = np.arange(40) / 40
-    zoom = np.stack(np.meshgrid(0.5 * (np.arange(10) * 4 + 1.5), np.zeros(2)), -1)  # 0.5 x at the middle of each cell
+    zoom = np.stack(np.meshgrid(0.5 * (np.arange(10) * 4 + 1.5), np.zeros(2)), -1)  # 0.5 x at the centre of each cell
     carried = carry_layer(layer, zoom, np.ones((2, 10), bool))
-    np.testing.assert_allclose(carried[1, 2:26, 3], 1.5 * np.arange(2, 26) / 40, atol=1e-3)  # OpenCV counts 1/32 pixel
+    np.testing.assert_allclose(carried[1, 2:26, 3], 1.5 * np.arange(2, 26) / 40, atol=1e-3)  # OpenCV: 1/32 pixel
 
 
 def test_edges_of_what_is_visible_are_soft() -> None:
@@ -66,7 +66,7 @@ def test_an_edge_between_two_surfaces_does_not_show_what_lies_between_their_plac
     layer = np.zeros((8, 160, 4), np.float32)
     layer[:, 95:125] = 1
     displacement = np.zeros((1, 16, 2))
-    displacement[:, 8:, 0] = 60  # pixels from 80 on are seen at 140 and beyond
+    displacement[:, 8:, 0] = 60  # pixels from 80 on show the layer at 140 and beyond
     assert not carry_layer(layer, displacement, np.ones((1, 16), bool)).any()
 
 

@@ -1,4 +1,4 @@
-"""The legend is where it is expected, says what was asked for, and leaves the rest of the picture alone."""
+"""The legend is in the expected position, shows what was requested, and leaves the rest of the image unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names are beside their points, and on the picture."""
+"""Names are beside their points, and inside the image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RED = np.array([[255, 0, 0]], np.uint8)
 
 
 def extent(x: float, y: float, name: str = "tree") -> tuple[int, int, int, int]:
-    """First and last column and row that a name changes."""
+    """Return the first and last column and row that a name changes."""
     rows, columns = np.nonzero((draw_names(GREY, np.array([[x, y]]), [name], RED, 5.0) != GREY).any(-1))
     return columns.min(), columns.max(), rows.min(), rows.max()
 
@@ -31,7 +31,7 @@ def test_at_the_right_border_it_is_left_of_its_point() -> None:
 @pytest.mark.parametrize("corner", [(0, 0), (319, 0), (0, 239), (319, 239)])
 def test_in_corners_it_stays_on_the_picture(corner: tuple[float, float]) -> None:
     left, right, top, bottom = extent(*corner)
-    assert right - left > 20 and bottom - top >= 8  # all of it
+    assert right - left > 20 and bottom - top >= 8  # all of the name
     assert min(left, 319 - right, top, 239 - bottom) >= 0
 
 

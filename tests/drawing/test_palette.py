@@ -29,7 +29,7 @@ def test_places_next_to_each_other_look_alike_and_far_ones_do_not() -> None:
     assert near < 25
     assert across > 80
     assert down > 40
-    assert colours[4].tolist() == colours[2].tolist()  # outside of the box: as at its edge
+    assert colours[4].tolist() == colours[2].tolist()  # outside the box: as at its edge
     assert colours.sum(1)[3] < colours.sum(1)[0]  # darker down
 
 
@@ -70,7 +70,7 @@ def test_opposite_directions_have_different_hues() -> None:
 
 
 def test_near_is_yellow_and_far_is_dark_blue_in_even_steps() -> None:
-    """The ends of viridis as its authors publish them, and lightness that grows evenly between."""
+    """The ends of viridis as its authors publish them, and lightness that increases evenly in between."""
     shown = depth_colours(np.linspace(2.0, 1.0, 33)[None], 1.0, 2.0)[0]
     assert shown[0].tolist() == pytest.approx([68, 1, 84], abs=2)
     assert shown[-1].tolist() == pytest.approx([253, 231, 37], abs=2)

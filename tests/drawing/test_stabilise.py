@@ -1,4 +1,4 @@
-"""Maps that hold things still, against motions that are known by hand."""
+"""Maps that hold objects still, against motions that are known by hand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RNG = np.random.default_rng(5)
 
 
 def moved(points: NDArray[np.float64], maps: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """(N, T, 2): points (N, 2) through each of T maps (3, 3)."""
+    """Map points (N, 2) by each of T maps (3, 3): (N, T, 2)."""
     homogeneous = np.column_stack([points, np.ones(len(points))])
     seen = np.stack([homogeneous @ each.T for each in maps], 1)
     return seen[..., :2] / seen[..., 2:]
@@ -35,7 +35,7 @@ def test_a_thing_that_turns_and_zooms_stands_still() -> None:
     motion = [turn(4 * t, 1 + 0.05 * t, 3 * t, -2 * t) for t in range(6)]
     points = RNG.uniform(20, 80, (60, 2))
     tracks = moved(points, motion)
-    tracks[:12] += RNG.uniform(-30, 30, (12, 6, 2))  # a fifth of them is wrong
+    tracks[:12] += RNG.uniform(-30, 30, (12, 6, 2))  # a fifth of them are wrong
     maps = thing_maps(tracks, np.ones((60, 6), bool), 2, 1.0)
     for t in range(6):
         expected = motion[2] @ np.linalg.inv(motion[t])
@@ -59,7 +59,7 @@ def test_what_is_mostly_hidden_is_held_by_where_it_is_believed() -> None:
 
 
 def test_a_camera_that_turns_is_held_through_what_it_leaves_behind() -> None:
-    """Points 200 px apart leave a frame of 100 px one after the other; a fifth of what is seen goes its own way."""
+    """Points 200 px apart leave a frame of 100 px one after another; a fifth of the visible ones move on their own."""
     keystone = [np.array([[1, 0, -6.0 * t], [0, 1, 0.5 * t], [1e-5 * t, 0, 1]]) for t in range(40)]
     points = np.column_stack([RNG.uniform(0, 340, 900), RNG.uniform(0, 80, 900)])
     tracks = moved(points, keystone)
@@ -75,7 +75,7 @@ def test_a_camera_that_turns_is_held_through_what_it_leaves_behind() -> None:
 
 
 def test_points_that_slide_and_say_so_do_not_hold_the_camera() -> None:
-    """Two in five, on a plain wall, are left behind by a tenth of the way, within what counts as following it."""
+    """Two in five, on a plain wall, lag behind by a tenth of the motion, within the tolerance of what follows it."""
     motion = [turn(0, 1, 3 * t, 0) for t in range(6)]
     points = np.column_stack([RNG.uniform(0, 300, 100), RNG.uniform(0, 200, 100)])
     tracks = moved(points, motion)
@@ -90,7 +90,7 @@ def test_points_that_slide_and_say_so_do_not_hold_the_camera() -> None:
 
 
 def test_what_is_sure_and_goes_its_own_way_does_not_hold_the_camera() -> None:
-    """Two in five are on a thing with more texture than all the rest."""
+    """Two in five are on an object with more texture than all the rest."""
     points = np.column_stack([RNG.uniform(0, 300, 100), RNG.uniform(0, 200, 100)])
     tracks = moved(points, [turn(0, 1, 3 * t, 0) for t in range(4)])
     tracks[:40] += np.arange(4)[:, None] * (0.0, 9.0)
@@ -113,7 +113,7 @@ def test_sure_points_on_one_line_do_not_say_it_all() -> None:
 
 @pytest.mark.parametrize(
     ("number", "step", "kept"),
-    [(60, 0.01, 20), (60, 0.0, 60), (30, 0.01, 12), (9, 0.01, 9), (0, 0.0, 0)],  # step 0: all are equally sure
+    [(60, 0.01, 20), (60, 0.0, 60), (30, 0.01, 12), (9, 0.01, 9), (0, 0.0, 0)],  # step 0: all are equally confident
 )
 def test_the_surest_third(number: int, step: float, kept: int) -> None:
     there = np.arange(70) < number

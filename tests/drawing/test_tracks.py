@@ -22,7 +22,7 @@ def test_a_visible_point_is_a_disc_where_it_was_put() -> None:
     assert (weight * y).sum() / weight.sum() == pytest.approx(11.6, abs=0.1)
     assert (weight > 128).sum() == pytest.approx(np.pi * 4**2, rel=0.15)
     assert picture[12, 20].tolist() == [255, 0, 0]
-    assert (GREY == 90).all()  # the picture given is left alone
+    assert (GREY == 90).all()  # the input is unchanged
 
 
 def test_an_occluded_point_is_a_ring() -> None:
@@ -72,7 +72,7 @@ def test_a_mesh_breaks_at_hidden_points_and_leaves_out_torn_lines() -> None:
     colours = np.tile(RED, (4, 1))
     picture = redness(draw_mesh(GREY, pixels, np.ones(4, bool), colours, edges, lengths))
     assert picture[5, 10] > 220
-    assert picture[15].max() == 0  # five times its length
+    assert picture[15].max() == 0  # stretched to five times its length
     half = redness(draw_mesh(GREY, pixels, np.array([True, False, True, True]), colours, edges, lengths))
     assert half[5, 7] > 220 and half[5, 13:].max() == 0  # up to the middle
     hidden = draw_mesh(GREY, pixels, np.array([False, False, True, True]), colours, edges, lengths)
@@ -100,7 +100,7 @@ def test_camera_motion_is_found_beside_a_moving_object() -> None:
     np.testing.assert_array_equal(maps[0], np.eye(3))
     carried = without_camera(tracks, maps)
     still = carried[5:60] - tracks[5:60, -1:]
-    assert np.abs(still).max() < 1e-3  # what stands still in the scene leaves no trail
+    assert np.abs(still).max() < 1e-3  # what is static in the scene leaves no trail
     assert np.linalg.norm(carried[60:, 0] - carried[60:, -1], axis=1).min() > 5
     np.testing.assert_array_equal(carried[:, -1], tracks[:, -1])
 

@@ -1,4 +1,4 @@
-"""Ablations are settings that exist and change what their names say; the papers' numbers stand at their rows only."""
+"""Ablations are settings that exist and change what their names say; published numbers appear in their rows only."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ PUBLISHED = {
 
 
 def flat(settings: Settings) -> dict[str, Any]:
-    """Every setting by its dotted key."""
+    """Return every setting by its dotted key."""
     found: dict[str, Any] = {}
 
     def walk(table: dict[str, Any], prefix: str) -> None:
@@ -79,7 +79,7 @@ def test_an_ablation_changes_what_it_says_and_nothing_else(ablation: Ablation) -
     differing = {key for key in base if base[key] != changed[key]}
     assert "query.fuse" in differing
     if ablation.name != WHOLE:
-        nothing_new = ablation.name == f"samples-{base['fit.omnimotion.samples']}"  # the default's own place in the row
+        nothing_new = ablation.name == f"samples-{base['fit.omnimotion.samples']}"  # the row of the default
         assert ("fit" in {key.partition(".")[0] for key in differing}) != nothing_new
 
 

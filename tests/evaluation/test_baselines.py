@@ -1,4 +1,4 @@
-"""The trackers without a fit on exact flow: all exact on a plane; behind an occluder each does what it is known for."""
+"""The trackers without a fit on exact flow: all are exact on a plane; behind an occluder each behaves as documented."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from omnitrack.synthetic import SyntheticScene, occluder_scene, translating_scen
 
 
 def log_pairs(num_frames: int) -> set[tuple[int, int]]:
-    """Both directions of every gap that is a power of two: what the default `flow.pairs` gives."""
+    """Return both directions of every gap that is a power of two, as the default `flow.pairs` selects them."""
     gaps = {2**n for n in range(num_frames.bit_length())}
     frames = range(num_frames)
     return {(i, j) for i in frames for j in frames if abs(i - j) in gaps}
@@ -25,7 +25,7 @@ def occluder() -> SyntheticScene:
 
 @pytest.fixture(scope="module")
 def queries() -> np.ndarray:
-    """On the disc before, and after it was behind the pole; on the background far from both; on the pole."""
+    """On the disc before and after it is behind the pole; on the background far from both; on the pole."""
     return np.array([[0, 34, 48], [15, 94, 48], [3, 100, 10], [8, 64, 20]], np.float32)
 
 
@@ -87,7 +87,7 @@ def test_direct_asks_only_for_pairs_with_the_query_frame(exact_flows: type) -> N
 
 
 def test_direct_takes_flow_on_demand() -> None:
-    """A frame's pixels hold its index, and the estimator says that things move by one pixel to the right a frame."""
+    """A frame's pixels contain its index; the estimator returns a motion of one pixel to the right per frame."""
 
     class Estimator:
         def estimate(self, source: np.ndarray, target: np.ndarray, initial: np.ndarray | None) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Metrics against values worked by hand and against slow loops written from the definitions."""
+"""Metrics against values computed by hand, and against slow loops written from the definitions."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Case = tuple[NDArray, NDArray, NDArray, NDArray, NDArray]
 
 
 def by_hand_case() -> Case:
-    """One query at frame 1 of five; the truth stands at (128, 128) px of 256 and is hidden in frame 3."""
+    """One query at frame 1 of five; the ground truth stays at (128, 128) px of 256 and is occluded in frame 3."""
     points = np.full((1, 5, 2), 0.5)
     occluded = np.array([[False, False, False, True, False]])
-    # Distances in px at 256: 0.5 (called hidden), the query itself, 3, 0 (called visible though hidden), 5 by 3-4-5.
+    # Distances in px at 256: 0.5 (predicted occluded), the query, 3, 0 (predicted visible, but occluded), 5 by 3-4-5.
     offsets = np.array([[[0.5, 0], [100, 0], [0, 3], [0, 0], [3, -4]]])
     visible = np.array([[False, False, True, True, True]])
     return points, occluded, points + offsets / 256, visible, np.array([1])
@@ -35,21 +35,21 @@ def by_hand_case() -> Case:
 
 def test_strided_by_hand() -> None:
     metrics = score_video(*by_hand_case(), "strided")
-    # Scored frames 0, 2, 3, 4; truth visible in 0, 2, 4.
+    # Scored frames 0, 2, 3, 4; ground truth visible in 0, 2, 4.
     assert metrics["occlusion_accuracy"] == 2 / 4
     assert [metrics[f"pts_within_{d}"] for d in (1, 2, 4, 8, 16)] == [1 / 3, 1 / 3, 2 / 3, 1, 1]
     # True positives 0, 0, {2}, {2, 4}, {2, 4}; false positives {2, 3, 4}, {2, 3, 4}, {3, 4}, {3}, {3}.
     assert [metrics[f"jaccard_{d}"] for d in (1, 2, 4, 8, 16)] == [0, 0, 1 / 5, 2 / 4, 2 / 4]
     assert metrics["average_pts_within_thresh"] == pytest.approx((1 / 3 + 1 / 3 + 2 / 3 + 2) / 5)
     assert metrics["average_jaccard"] == pytest.approx(1.2 / 5)
-    # Triples visible in the truth: 0, 1, 2 only. Prediction's second difference: 0.5 - 200 + 0 and 0 - 0 + 3.
+    # Triples visible in the ground truth: 0, 1, 2 only. Second difference predicted: 0.5 - 200 + 0 and 0 - 0 + 3.
     assert metrics["temporal_coherence"] == pytest.approx(math.hypot(199.5, 3))
     assert tuple(metrics) == METRICS
 
 
 def test_first_by_hand() -> None:
     metrics = score_video(*by_hand_case(), "first")
-    # Scored frames 2, 3, 4; truth visible in 2, 4.
+    # Scored frames 2, 3, 4; ground truth visible in 2, 4.
     assert metrics["occlusion_accuracy"] == 2 / 3
     assert [metrics[f"pts_within_{d}"] for d in (1, 2, 4, 8, 16)] == [0, 0, 1 / 2, 1, 1]
     assert [metrics[f"jaccard_{d}"] for d in (1, 2, 4, 8, 16)] == [0, 0, 1 / 4, 2 / 3, 2 / 3]
@@ -81,7 +81,7 @@ def test_scored_frames() -> None:
 
 def test_temporal_coherence_of_a_constant_acceleration() -> None:
     time = np.arange(6.0)
-    predicted = np.stack([1.5 * time**2, 7 * time], -1)[None]  # second difference (3, 0) against none
+    predicted = np.stack([1.5 * time**2, 7 * time], -1)[None]  # second difference (3, 0), none in the ground truth
     truth = np.zeros((1, 6, 2))
     seen = np.ones((1, 6), bool)
     assert temporal_coherence(truth, seen, predicted) == pytest.approx(3)
@@ -100,7 +100,7 @@ def test_temporal_coherence_ignores_visibility_and_the_query_frame() -> None:
 def slow_metrics(
     points: NDArray, occluded: NDArray, tracks: NDArray, visible: NDArray, query_frames: NDArray, mode: str
 ) -> dict[str, float]:
-    """Counts frame by frame, with true positives, false positives and false negatives kept apart."""
+    """Count frame by frame, with true positives, false positives and false negatives kept apart."""
     result: dict[str, Any] = {}
     count, length = occluded.shape
     everywhere = [(n, t) for n in range(count) for t in range(length)]
@@ -145,7 +145,7 @@ def random_case(seed: int, queries: int = 7, length: int = 9, hidden: float = 0.
     [
         *(random_case(seed) for seed in range(20)),
         random_case(30, queries=1, length=2),
-        random_case(31, hidden=1.0),  # nothing visible but by prediction
+        random_case(31, hidden=1.0),  # visible in the prediction only
         random_case(32, hidden=0.0),
         random_case(33, queries=0),
         (*random_case(34, hidden=1.0)[:3], np.zeros((7, 9), bool), np.full(7, 4)),  # nothing visible at all
@@ -168,7 +168,7 @@ def test_undefined_metrics() -> None:
     assert math.isnan(metrics["average_jaccard"])
     assert math.isnan(metrics["average_pts_within_thresh"])
     assert math.isnan(metrics["temporal_coherence"])
-    # Seen where nothing is to be seen: false positives make the Jaccard index a defined zero.
+    # Predicted visible where nothing is visible: false positives make the Jaccard index a defined zero.
     assert score_video(points, hidden, tracks, ~unseen, frames, "strided")["average_jaccard"] == 0
 
 

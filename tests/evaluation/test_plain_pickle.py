@@ -1,4 +1,4 @@
-"""Pickles of arrays come out whole whoever wrote them; a pickle that wants anything else runs nothing."""
+"""Pickles of arrays are read, whatever program wrote them; a pickle that needs anything else runs nothing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def write(path: Path, data: bytes) -> Path:
 @pytest.mark.parametrize("core", [b"numpy.core", b"numpy._core"])
 def test_arrays_and_containers_come_back(tmp_path: Path, protocol: int, core: bytes) -> None:
     data = pickle.dumps(SAMPLE, protocol)
-    if protocol < 4:  # later protocols give the length of the name, so it cannot be replaced
+    if protocol < 4:  # later protocols store the length of the name, so it cannot be replaced
         data = data.replace(b"numpy._core", b"numpy.core").replace(b"numpy.core", core)
     loaded = load_plain_pickle(write(tmp_path / "a.pkl", data))
     assert loaded.keys() == SAMPLE.keys()
@@ -62,7 +62,7 @@ def test_an_object_array_is_a_list(tmp_path: Path) -> None:
 
 
 def test_python_2_pickle(tmp_path: Path) -> None:
-    # {'v': numpy.array([[0, 255], [7, 128]], numpy.uint8), 'j': '\xff\xd8'} as Python 2.7's protocol 2 spells it.
+    # {'v': numpy.array([[0, 255], [7, 128]], numpy.uint8), 'j': '\xff\xd8'} as Python 2.7 writes it with protocol 2.
     array = (
         b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
         b"(K\x01K\x02K\x02\x86cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R"
@@ -106,8 +106,8 @@ def test_other_globals_are_refused_by_name(tmp_path: Path, call: Any, name: str)
 @pytest.mark.parametrize(
     "data",
     [
-        b"c_codecs\nencode\n(X\x01\x00\x00\x00aX\x05\x00\x00\x00rot13tR.",  # another codec than latin1
-        b"cnumpy\nndarray\n(K\x01K\x02tR.",  # an array made by its type itself
+        b"c_codecs\nencode\n(X\x01\x00\x00\x00aX\x05\x00\x00\x00rot13tR.",  # a codec other than latin1
+        b"cnumpy\nndarray\n(K\x01K\x02tR.",  # an array made directly by its type
         # Eight bytes as a pointer to an object.
         b"cnumpy.core.numeric\n_frombuffer\n(U\x08aaaaaaaacnumpy\ndtype\n(U\x02O8tRK\x01\x85U\x01CtR.",
         b"\x80\x02U\x01aQ.",  # a persistent id

@@ -1,4 +1,4 @@
-"""Other trackers' files: every documented layout gives the same tracks, and a file that does not fit says why."""
+"""Files of other trackers: every documented layout gives the same tracks, and errors explain files that do not fit."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_raster_and_occluded(tmp_path: Path, queries: Queries, answer: tuple) ->
 
 
 def test_queries_are_looked_up(tmp_path: Path, queries: Queries, answer: tuple) -> None:
-    order = [2, 0, 1, 2]  # another order, and a row too many
+    order = [2, 0, 1, 2]  # another order, and one row too many
     asked = queries.pixels(SIZE)[order]
     asked[3, 0] = 6
     arrays = {"tracks": answer[0][order], "visible": answer[1][order], "size": SIZE}
@@ -152,6 +152,6 @@ def test_missing_truncated_and_foreign_files(tmp_path: Path, queries: Queries, a
     with pytest.raises(OmnitrackError, match="not a readable"):
         load_prediction(tmp_path, "cat", queries)
     with path.open("wb") as file:
-        np.save(file, answer[0])  # an .npy by another name
+        np.save(file, answer[0])  # an .npy under another name
     with pytest.raises(OmnitrackError, match="not a readable"):
         load_prediction(tmp_path, "cat", queries)

@@ -1,4 +1,4 @@
-"""Tables show what the results say, cell by cell."""
+"""Tables show the results, cell by cell."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_title_of_one_video(results: dict[str, Any]) -> None:
 # --- ablations --------------------------------------------------------------------------------------------------
 @pytest.fixture
 def ablation(results: dict[str, Any]) -> dict[str, Any]:
-    """A whole method with all published numbers, an ablation with some, one with none, and a baseline."""
+    """A whole method with all published numbers, an ablation with some of them, one with none, and a baseline."""
     published = {
         "m/field-alone": dict(zip(KEYS, (0.486, 0.657, 0.801, 1.14), strict=True)) | {"source": "the paper of m"},
         "m/no-a": dict(zip(KEYS, (0.4, None, None, None), strict=True)) | {"source": "the paper of m"},
@@ -161,5 +161,5 @@ def test_nothing_is_cut_off_on_a_narrow_terminal(ablation: dict[str, Any]) -> No
     lines = [line.split() for line in text.splitlines()]
     (first,) = (line for line in lines if "48.6" in line)
     assert first[1:] == ["60.0", "70.0", "80.0", "1.00", "4.5", "48.6", "65.7", "80.1", "1.14"]
-    assert first[0] + lines[lines.index(first) + 1][0] == row  # folded, if at all
+    assert first[0] + lines[lines.index(first) + 1][0] == row  # wrapped, if at all
     assert "…" not in text

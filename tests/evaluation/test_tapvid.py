@@ -1,4 +1,4 @@
-"""TAP-Vid datasets in every layout, their coordinates and queries, and what malformed ones get."""
+"""TAP-Vid datasets in every layout, their coordinates and queries, and how malformed ones fail."""
 
 from __future__ import annotations
 
@@ -246,7 +246,7 @@ def test_strided_queries() -> None:
     occluded[2, [0, 5, 11]] = False
     points = np.random.default_rng(0).random((3, 12, 2))
     queries = sample_queries(points, occluded, "strided")
-    # Frames 0, 5 and 10 ask; in each, the visible tracks in order.
+    # Frames 0, 5 and 10 are query frames; in each, the visible tracks in order.
     expected = [(0, 0), (0, 2), (5, 1), (5, 2), (10, 0)]
     assert queries.frames.tolist() == [frame for frame, _ in expected]
     np.testing.assert_array_equal(queries.points, [points[track] for _, track in expected])
@@ -256,7 +256,7 @@ def test_strided_queries() -> None:
 def test_first_queries() -> None:
     occluded = np.ones((3, 6), bool)
     occluded[0, [2, 4]] = False
-    occluded[2, 0] = False  # track 1 is never visible: nothing to ask
+    occluded[2, 0] = False  # track 1 is never visible: no query
     points = np.random.default_rng(0).random((3, 6, 2))
     queries = sample_queries(points, occluded, "first")
     assert queries.frames.tolist() == [2, 0]
@@ -276,7 +276,7 @@ def test_no_visible_point_asks_nothing() -> None:
 def test_query_pixels() -> None:
     points = np.zeros((2, 6, 2))
     points[0, 2] = (0.25, 0.5)
-    points[1, 0] = (1.0001, -0.0001)  # annotated a hair outside
+    points[1, 0] = (1.0001, -0.0001)  # annotated slightly outside
     occluded = np.ones((2, 6), bool)
     occluded[0, 2] = occluded[1, 0] = False
     queries = sample_queries(points, occluded, "first")

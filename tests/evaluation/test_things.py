@@ -1,4 +1,4 @@
-"""Counts of followed points, by hand."""
+"""Counts of tracked points, by hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from omnitrack.evaluation.things import score_things
 
 
 def test_three_points_counted_by_hand() -> None:
-    """Four frames of 20 x 10. A ball point is hidden in frame 1, another leaves the frame there, a tree point stays."""
+    """Four frames of 20 x 10. In frame 1, one ball point is occluded, another is outside; a tree point stays."""
     truth = np.array(
         [[[5, 5], [6, 5], [7, 5], [8, 5]], [[18, 5], [22, 5], [18, 5], [17, 5]], [[3, 3]] * 4],
         np.float64,
@@ -30,7 +30,7 @@ def test_three_points_counted_by_hand() -> None:
     assert (ball.points, tree.points) == (2, 1)
     assert ball.near == {"ours": 3 / 4, "exact": 1.0, "blind": 1.0}  # frames 2 and 3 of both
     assert tree.near["ours"] == 2 / 3
-    assert ball.hidden == 1  # the one that left the frame was not hidden
+    assert ball.hidden == 1  # the point outside the frame is not occluded
     assert tree.hidden == 0
     assert ball.found_again == {"ours": 0, "exact": 1, "blind": 0}  # one frame of two is not most of them
 

@@ -1,4 +1,4 @@
-"""Two straight tracks, one of them hidden in a frame, that every format is tried on."""
+"""Two straight tracks, one of them occluded in one frame, on which every format is tested."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from omnitrack.tracks.tracks import Tracks
 def straight_tracks() -> Tracks:
     """Two points of a video of 100 x 50 pixels and 10 frames/s, in frames 5 to 8.
 
-    The first moves by (3, 4) a frame from (10, 20) and is seen throughout; the second by (0, 1) from (0, 0), hidden in
-    frame 7.
+    The first moves by (3, 4) per frame from (10, 20) and is always visible; the second by (0, 1) from (0, 0), and is
+    occluded in frame 7.
     """
     steps = np.arange(4)[:, None]
     points = np.stack([np.array([10, 20]) + steps * [3, 4], steps * [0, 1]]).astype(np.float32)
@@ -30,13 +30,13 @@ def straight_tracks() -> Tracks:
 
 @pytest.fixture(name="straight_tracks")
 def straight_tracks_fixture() -> Tracks:
-    """`straight_tracks`."""
+    """The result of `straight_tracks`."""
     return straight_tracks()
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Callable[..., Path]:
-    """Save `straight_tracks` and say where: saved("a.nk", "nuke", hidden="drop")."""
+    """Save `straight_tracks` and return the path: saved("a.nk", "nuke", hidden="drop")."""
 
     def save(name: str, format: str | None = None, **options: Any) -> Path:
         straight_tracks().save(tmp_path / name, format, **options)
@@ -47,7 +47,7 @@ def saved(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def reader() -> Callable[[str], Any]:
-    """Import another program's reader, or skip."""
+    """Import another program's reader, or skip the test."""
 
     def load(name: str) -> Any:
         try:

@@ -1,6 +1,6 @@
-"""Where the points of an exported file are, read by its documented layout, and by the programs that it is for.
+"""Positions of the points in an exported file, read by its documented layout, and by the programs that it is for.
 
-Every function takes a file that holds all points of its tracks, and the frame's size, and returns (N, T, 2) pixels
+Every function takes a file that contains all points of its tracks, and the frame's size, and returns (N, T, 2) pixels
 (x, y) of the video, y down, centres at integers.
 """
 
@@ -26,12 +26,12 @@ Size = tuple[int, int]
 
 
 def from_corner(places: Any) -> Places:
-    """From (0, 0) at the top left corner."""
+    """Convert from (0, 0) at the top left corner."""
     return np.asarray(places, float) - 0.5
 
 
 def from_below(places: Any, size: Size) -> Places:
-    """From (0, 0) at the bottom left corner, y up."""
+    """Convert from (0, 0) at the bottom left corner, y up."""
     return np.asarray(places, float) * [1, -1] + [-0.5, size[1] - 0.5]
 
 
@@ -43,7 +43,7 @@ def added_nulls(text: str) -> list[tuple[str, list[int], list[float], list[int],
 
 
 def tcl(text: str) -> list[Any]:
-    """Words of a Tcl list, braces as lists within lists: what Nuke reads a script with."""
+    """Return the words of a Tcl list, braces as nested lists: how Nuke reads a script."""
     words: list[Any] = []
     stack = [words]
     for token in re.findall(r'"(?:\\.|[^"\\])*"|[{}]|[^\s{}]+', text):
@@ -59,7 +59,7 @@ def tcl(text: str) -> list[Any]:
 
 
 def keys(curve: list[str]) -> dict[int, float]:
-    """Frames and values of ``{curve x1 2.5 x2 3}``."""
+    """Return frames and values of ``{curve x1 2.5 x2 3}``."""
     assert curve[0] == "curve"
     found: dict[int, float] = {}
     for word in curve[1:]:
@@ -71,17 +71,17 @@ def keys(curve: list[str]) -> dict[int, float]:
 
 
 def knobs(path: Path) -> tuple[str, dict[str, Any]]:
-    """Class and knobs of the one node in a script."""
+    """Return class and knobs of the only node in a script."""
     name, body = tcl(path.read_text())
     return name, dict(zip(body[::2], body[1::2], strict=True))
 
 
 def added_markers(text: str) -> dict[str, list[tuple[int, float, float, int]]]:
-    """The calls of `add` in a Blender script: (frame, x, y, hidden) of each marker."""
+    """Return the calls of `add` in a Blender script: (frame, x, y, hidden) of each marker."""
     found = {}
     for line in text.splitlines():
         if line.startswith("add("):
-            name, markers = eval(line.removeprefix("add"))  # written by us
+            name, markers = eval(line.removeprefix("add"))  # written by omnitrack
             found[name] = markers
     return found
 
@@ -183,7 +183,7 @@ print("FOUND" + json.dumps(tracks))
 
 
 def blender_markers(script: Path, size: Size) -> dict[str, list[tuple[int, float, float, bool]]]:
-    """What Blender (the module bpy, in a process of its own) has after running a script."""
+    """Return the markers that Blender (the module bpy, in its own process) has after running a script."""
     picture = script.with_name("clip.png")
     cv2.imwrite(str(picture), np.zeros((size[1], size[0], 3), np.uint8))
     command = [sys.executable, "-W", "ignore", "-c", READ_BLENDER, str(picture), str(script)]
@@ -222,7 +222,7 @@ def _by_movement(path: Path, size: Size) -> Places:
     load = load_poses.from_sleap_file if path.suffix == ".h5" else load_poses.from_dlc_file
     position = load(
         path, fps=10
-    ).position.values  # time, x and y, then body parts and animals, of one of which there is one
+    ).position.values  # axes: time, x and y, then body parts and animals, one of which has a length of one
     return position.reshape(len(position), 2, -1).transpose(2, 0, 1)
 
 
@@ -248,7 +248,7 @@ def _by_layout(name: str) -> Callable[[Path, Size], Places]:
 
 
 Reader = Callable[[Path, Size], Places]
-# Of each format: who reads it, and how; the program itself last.
+# For each format, its readers by name; the program itself comes last.
 READERS: dict[str, list[tuple[str, Reader]]] = {
     "after-effects": [("layout", _after_effects)],
     "ae-keyframes": [("layout", _keyframes)],

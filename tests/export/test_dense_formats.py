@@ -1,4 +1,4 @@
-"""Layouts of maps of motion: STMaps and motion vectors as EXR, .flo, KITTI's PNG, the camera's motion."""
+"""Layouts of motion maps: STMaps and motion vectors as EXR, .flo, KITTI's PNG, the camera's motion."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FLOW = np.array([[[1.5, -2], [0, 0], [np.nan, 0]], [[-3, 4.25], [600, 0], [0.25,
 
 
 def test_stmap_that_moves_nothing() -> None:
-    """As Nuke's own identity: pixel centres of a frame of 4 x 2, from the bottom left corner."""
+    """The same as Nuke's own identity: pixel centres of a frame of 4 x 2, from the bottom left corner."""
     places = np.stack(np.meshgrid(np.arange(4), np.arange(2)), -1).astype(np.float32)
     found = stmap(places, np.ones((2, 4), np.float32))
     assert_allclose(found["R"], [[0.125, 0.375, 0.625, 0.875]] * 2)
@@ -74,12 +74,12 @@ def test_kitti(tmp_path: Path) -> None:
     assert picture.dtype == np.uint16 and picture.shape == (2, 3, 3)
     assert picture[0, 0].tolist() == [32768 + 96, 32768 - 128, 1]
     assert picture[1, 0].tolist() == [32768 - 192, 32768 + 272, 1]
-    for row, column in ((0, 2), (1, 1), (1, 2)):  # unknown, beyond what fits, not valid
+    for row, column in ((0, 2), (1, 1), (1, 2)):  # unknown, too large, not valid
         assert picture[row, column].tolist() == [0, 0, 0]
 
 
 def camera() -> CameraMotion:
-    """One step: a tenth larger about (10, 20), then 3 to the right."""
+    """One step: enlarged by a tenth about (10, 20), then 3 to the right."""
     zoom = np.array([[1.1, 0, 10 - 11 + 3], [0, 1.1, 20 - 22], [0, 0, 1]])
     return CameraMotion(np.stack([np.eye(3), zoom]), np.array([1001, 1002]), 1001, (100, 50), 24.0)
 
@@ -93,7 +93,7 @@ def test_camera_json() -> None:
 
 
 def test_camera_nuke() -> None:
-    """The corner pin, as a map of the plane, takes the same point to the same place, y up."""
+    """The corner pin, as a map of the plane, moves the same point to the same position, y up."""
     text = camera_nuke(camera())
     corners = {}
     for line in text.splitlines():
@@ -115,7 +115,7 @@ def test_motion_is_enlarged_smoothly_within_a_surface() -> None:
 
     cells, pixels = (np.stack(np.meshgrid(np.arange(n), np.arange(n)), -1).astype(float) for n in (16, 64))
     moved, seen = enlarge_motion(turned(cells, 7.5), np.ones((16, 16), bool), (64, 64))
-    inside = (slice(2, -2), slice(2, -2))  # beyond the outermost centres of cells nothing is known
+    inside = (slice(2, -2), slice(2, -2))  # beyond the centres of the outermost cells nothing is known
     assert_allclose(moved[inside], turned(pixels, 31.5)[inside], atol=1e-4)
     assert seen.min() == 1
 
@@ -126,5 +126,5 @@ def test_motion_stays_sharp_between_surfaces() -> None:
     seen = np.zeros((4, 8), bool)
     seen[:, 4:] = True
     found, shown = enlarge_motion(moved, seen, (32, 16))
-    assert set(np.unique(found)) == {0, 80}  # nothing moves half way
+    assert set(np.unique(found)) == {0, 80}  # nothing moves by half
     assert_allclose(shown[0, 13:19], [0, 0.125, 0.375, 0.625, 0.875, 1], atol=1e-6)

@@ -1,4 +1,4 @@
-"""The table of formats: everything in it can be written, packages add to it, and `Tracks.save` finds them."""
+"""The table of formats: every entry can be written, packages can add to it, and `Tracks.save` finds them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MINE = ExportFormat("mine", ".mine", "names only", lambda found: [",".join(found
 
 @pytest.fixture
 def plug_ins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A package that offers two formats, one of them broken."""
+    """A package that offers three formats, only one of them valid."""
     entries = [EntryPoint(name, f"{__name__}:{value}", formats.ENTRY_POINTS) for name, value in PLUG_INS.items()]
     monkeypatch.setattr(formats, "entry_points", lambda group: [e for e in entries if e.group == group])
 
@@ -41,7 +41,7 @@ def test_every_format_says_what_it_does_and_where_from(name: str) -> None:
 @pytest.mark.parametrize("name", formats.BUILT_IN)
 @pytest.mark.parametrize("hidden", HIDDEN)
 def test_tracks_that_are_never_seen(name: str, hidden: str, straight_tracks: Tracks, tmp_path: Path) -> None:
-    """Tracks none of which is seen: a file, or one clear error; and no tracks at all, an error."""
+    """Tracks that are visible nowhere: a file, or one clear error; no tracks at all: an error."""
     found = formats.get_format(name)
     if hidden not in found.hidden:
         pytest.skip("not of this format")

@@ -1,4 +1,4 @@
-"""Layouts for TAP-Vid, CoTracker, COLMAP and rerun, and what their own readers make of them."""
+"""Layouts for TAP-Vid, CoTracker, COLMAP and rerun, and what their own readers return."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_tapvid(saved: Saved) -> None:
 
 
 def test_tapvid_with_frames(straight_tracks: Tracks, tmp_path: Path) -> None:
-    """With its frames it is a dataset that `omnitrack eval` reads."""
+    """With its frames, it is a dataset that `omnitrack eval` reads."""
     images = []
     for t in range(4):
         images.append(tmp_path / f"{t}.png")
@@ -68,7 +68,7 @@ def test_cotracker(saved: Saved, straight_tracks: Tracks) -> None:
         assert found["pred_tracks"].shape == (1, 4, 2, 2)
         assert_allclose(found["pred_tracks"][0, 1], [[13, 24], [0, 1]])
         assert found["pred_visibility"][0, :, 1].tolist() == [True, True, False, True]
-        # t counts the rows from the first: CoTracker knows no other frames
+        # t counts rows from the first: CoTracker has no other frame numbers
         assert_allclose(found["queries"], [[[0, 10, 20], [1, 0, 1]]])
 
 
@@ -93,7 +93,7 @@ def test_colmap(saved: Saved) -> None:
     assert set(pairs) == {base + 2, 2 * base + 3, 3 * base + 4, base + 3, 2 * base + 4}  # gaps of 1 and 2
     rows, data = pairs[2 * base + 4]
     assert np.frombuffer(data, np.uint32).reshape(rows, 2).tolist() == [[0, 0], [1, 1]]
-    assert pairs[base + 3][0] == 1  # the second point is hidden in the third frame
+    assert pairs[base + 3][0] == 1  # the second point is occluded in the third frame
 
 
 def test_pycolmap_reads_it(saved: Saved, reader: Reader) -> None:
@@ -116,7 +116,7 @@ def test_rerun_reads_it(saved: Saved, reader: Reader) -> None:
     colours = [row for chunk in chunks for row in chunk["Points2D:colors"]]
     assert frames == [5, 6, 7, 8]
     assert_allclose(places[1], [[13.5, 24.5], [0.5, 1.5]])
-    assert [len(set(row)) for row in colours] == [1, 1, 2, 1]  # the hidden point has another colour
+    assert [len(set(row)) for row in colours] == [1, 1, 2, 1]  # the occluded point has another colour
 
 
 def test_without_rerun(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,12 +14,12 @@ from omnitrack.export.contract import HOLD, MARK, ExportFormat
 from omnitrack.tracks.tracks import Tracks
 
 SIZE = (1920, 1080)
-# Four decimals, or of fractions seven; float32 of a fraction of 1920 pixels, or in such a pixel, is 1e-4 px.
+# Four decimals, or seven of fractions; float32 of pixels up to 1920, or of fractions of 1920, is exact to 1e-4 px.
 LARGEST_ERROR_PX = 2e-4
 
 
 def random_tracks(count: int, length: int, hidden: float = 0.0) -> Tracks:
-    """Points anywhere in the frame, in frames 0 to T - 1; a share of them hidden."""
+    """Return points anywhere in the frame, in frames 0 to T - 1; a share of them occluded."""
     rng = np.random.default_rng(0)
     points = rng.uniform(0, np.array(SIZE) - 1, (count, length, 2)).astype(np.float32)
     visible = rng.random((count, length)) >= hidden
@@ -29,7 +29,7 @@ def random_tracks(count: int, length: int, hidden: float = 0.0) -> Tracks:
 
 
 def saved_and_read(tracks: Tracks, folder: Path, found: ExportFormat, read: Reader, **options: str) -> Places:
-    """The points of a file; skips where what writes or reads it is not installed."""
+    """Return the points of a file, or skip if its writer or reader is not installed."""
     path = folder / f"tracks{found.suffix}"
     try:
         tracks.save(path, found.name, first_frame=found.first_frame, **options)
@@ -53,7 +53,7 @@ def test_points_come_back(name: str, by: str, read: Reader, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", READERS)
 def test_hidden_points_are_marked_or_held(name: str, tmp_path: Path) -> None:
-    """The readers above see as many points as there are, hidden ones too: where they are, or where seen last."""
+    """The readers above return all points, occluded ones too: at their position, or at the last visible one."""
     tracks, found = random_tracks(7, 5, hidden=0.3), formats.get_format(name)
     _, read = READERS[name][0]
     for hidden in {MARK, HOLD} & set(found.hidden):
@@ -67,5 +67,5 @@ def test_hidden_points_are_marked_or_held(name: str, tmp_path: Path) -> None:
 
 
 def test_every_format_has_a_reader() -> None:
-    of_one_node = {"nuke-cornerpin", "nuke-transform"}  # computed as their manual says, in test_vfx_formats.py
+    of_one_node = {"nuke-cornerpin", "nuke-transform"}  # computed as their manual describes, in test_vfx_formats.py
     assert set(READERS) == set(formats.BUILT_IN) - of_one_node

@@ -1,4 +1,4 @@
-"""Layouts for napari, TrackMate, DeepLabCut, SLEAP and MATLAB, and what their own readers make of them."""
+"""Layouts for napari, TrackMate, DeepLabCut, SLEAP and MATLAB, and what their own readers return."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_napari_reads_it(saved: Saved, reader: Reader) -> None:
 
 # --- TrackMate --------------------------------------------------------------------------------------------------
 def test_trackmate(saved: Saved) -> None:
-    """As TrackMate's TmXmlReader goes through a file: spots by ID, tracks as edges between them."""
+    """Read as TrackMate's TmXmlReader does: spots by ID, tracks as edges between them."""
     root = ET.parse(saved("tracks.xml", scale=0.5, unit="um", hidden="drop", names=("a & b", "c"))).getroot()
     model = root.find("Model")
     assert model is not None and model.attrib == {"spatialunits": "um", "timeunits": "sec"}
@@ -58,7 +58,7 @@ def test_trackmate(saved: Saved) -> None:
     places = [[float(spot[key]) for key in ("POSITION_T", "POSITION_X", "POSITION_Y", "QUALITY")] for spot in path]
     assert_allclose(places, [[0.5, 5, 10, 1], [0.6, 6.5, 12, 0.75], [0.7, 8, 14, 0.5], [0.8, 9.5, 16, 0.25]])
     gap = [spots[int(e.attrib["SPOT_TARGET_ID"])]["FRAME"] for e in tracks[1]]
-    assert gap == ["6", "8"]  # a link crosses the frame in which the point is hidden
+    assert gap == ["6", "8"]  # a link spans the frame in which the point is occluded
     declared = {f.attrib["feature"] for f in model.iterfind("FeatureDeclarations/SpotFeatures/Feature")}
     assert set(spots[0]) - {"ID", "name"} == declared
     assert root.find("Settings/ImageData").attrib["pixelwidth"] == "0.5"  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""Layouts for After Effects, Nuke, Blender and USD, and what their own readers make of them."""
+"""Layouts for After Effects, Nuke, Blender and USD, and what their own readers return."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_after_effects_script(saved: Saved) -> None:
     text = saved("tracks.jsx").read_text()
     assert "var width = 100, height = 50, fps = 10;" in text
     first, second = added_nulls(text)
-    # frame 5 is 0.5 s of footage; the centre of pixel (10, 20) is half a pixel from the corner of the composition
+    # frame 5 is at 0.5 s of footage; the centre of pixel (10, 20) is half a pixel further from the composition's corner
     assert first == ("track_0000", [5, 6, 7, 8], [10.5, 20.5, 13.5, 24.5, 16.5, 28.5, 19.5, 32.5], [], [])
     assert second == ("track_0001", [5, 6, 7, 8], [0.5, 0.5, 0.5, 1.5, 0.5, 2.5, 0.5, 3.5], [5, 7, 8], [100, 0, 100])
     _, dropped = added_nulls(saved("drop.jsx", hidden="drop").read_text())
@@ -50,7 +50,7 @@ var app = {project: {activeItem: new CompItem()}, beginUndoGroup: function () {}
 
 
 def test_after_effects_script_runs(saved: Saved, tmp_path: Path) -> None:
-    """Under node, with stand-ins for After Effects' objects: a composition of twice the size gets twice the places."""
+    """Under node, with stand-ins for After Effects' objects: in a composition of twice the size, coordinates double."""
     script = tmp_path / "host.js"
     report = "console.log(JSON.stringify(made.map(function (l) { return [l.name, l.properties]; })));"
     script.write_text(SCRIPT_HOST + saved("tracks.jsx", names=('a "b"', "c")).read_text() + report)
@@ -82,7 +82,7 @@ def test_nuke_tracker(saved: Saved) -> None:
     (kind, columns, count), header, rows = found["tracks"]
     assert (kind, columns, count) == ("1", "31", "2") and len(header) == 31
     first, second = rows
-    assert len(first) == len(second) == 31  # a value a column
+    assert len(first) == len(second) == 31  # one value per column
     assert [first[1], second[1]] == ["a [b] $c", "d"]
     # frame 5 of a video is the sixth; 20 pixels below the centre of the top row of 50: 29.5 above the bottom edge
     assert keys(first[2]) == {6: 10.5, 7: 13.5, 8: 16.5, 9: 19.5}
@@ -116,7 +116,7 @@ def four_tracks() -> Tracks:
 
 
 def moved(points: NDArray[np.float64], t: int) -> NDArray[np.float64]:
-    """In frame t: turned clockwise on the screen by 0.1 t about (40, 20), 1.1 ** t as large, 2 t to the right."""
+    """Turn clockwise on the screen by 0.1 t about (40, 20), scale by 1.1 ** t, and move 2 t to the right."""
     turn = np.array([[np.cos(0.1 * t), -np.sin(0.1 * t)], [np.sin(0.1 * t), np.cos(0.1 * t)]])
     return (points - [40, 20]) @ turn.T * 1.1**t + [40 + 2 * t, 20]
 
@@ -135,7 +135,7 @@ def test_nuke_corner_pin(tmp_path: Path) -> None:
 
 
 def test_nuke_transform(tmp_path: Path) -> None:
-    """Nuke's Transform, computed as its manual says, takes every point of the first frame to its place."""
+    """Nuke's Transform, computed as its manual describes, moves every point of the first frame to its position."""
     four_tracks().save(tmp_path / "move.nk", "nuke-transform")
     name, found = knobs(tmp_path / "move.nk")
     assert name == "Transform"
@@ -163,7 +163,7 @@ def test_blender_script(saved: Saved) -> None:
     found = added_markers(text)
     assert found["track_0000"] == [(6, 0.105, 0.59, 0), (7, 0.135, 0.51, 0), (8, 0.165, 0.43, 0), (9, 0.195, 0.35, 0)]
     assert found["track_0001"] == [(6, 0.005, 0.99, 0), (7, 0.005, 0.97, 0), (8, 0.005, 0.95, 1), (9, 0.005, 0.93, 0)]
-    # left out: a disabled marker where it ends, at its last place
+    # dropped: a disabled marker where a visible part ends, at its last position
     dropped = added_markers(saved("drop.py", hidden="drop").read_text())["track_0001"]
     assert dropped == [(6, 0.005, 0.99, 0), (7, 0.005, 0.97, 0), (8, 0.005, 0.97, 1), (9, 0.005, 0.93, 0)]
 

@@ -1,4 +1,4 @@
-"""Modules with random parameters, for whatever must hold wherever training leads."""
+"""Modules with random parameters, for properties that must hold after any training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 
 def shaken(module: torch.nn.Module, scale: float = 0.5) -> torch.nn.Module:
-    """The module in float64 with random parameters, so that nothing is the identity."""
+    """Return the module in float64 with random parameters, so that nothing is the identity."""
     generator = torch.Generator().manual_seed(0)
     module = module.double()
     with torch.no_grad():
@@ -20,5 +20,5 @@ def shaken(module: torch.nn.Module, scale: float = 0.5) -> torch.nn.Module:
 
 @pytest.fixture(name="shaken")
 def shaken_fixture() -> Callable[..., torch.nn.Module]:
-    """`shaken`."""
+    """The function `shaken`."""
     return shaken

@@ -1,4 +1,4 @@
-"""The ablations' mappings: two networks that only try to be inverse, and flow without a volume."""
+"""The mappings of the ablations: two networks that are only trained to be inverse, and flow without a volume."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HIDDEN = (7, 5)
 
 
 def shifts() -> torch.Tensor:
-    """Frame t is shifted by (0.1 t, -0.2 t)."""
+    """Return maps that shift frame t by (0.1 t, -0.2 t)."""
     maps = torch.eye(2, 3).repeat(FRAMES, 1, 1)
     maps[:, 0, 2] = 0.1 * torch.arange(FRAMES)
     maps[:, 1, 2] = -0.2 * torch.arange(FRAMES)
@@ -110,7 +110,7 @@ def test_planar_flow_starts_at_zero(field: PlanarField) -> None:
 
 def test_planar_flow_is_in_half_longer_sides(field: PlanarField) -> None:
     with torch.no_grad():
-        field.network.last.bias.copy_(torch.tensor([0.4, -0.2]))  # of five pixels
+        field.network.last.bias.copy_(torch.tensor([0.4, -0.2]))  # in units of five pixels
     landed = field(torch.tensor([[3.0, 2.0]]), torch.tensor([0]), torch.tensor([1]))
     torch.testing.assert_close(landed, torch.tensor([[5.0, 1.0]]))
 
@@ -127,7 +127,7 @@ def test_planar_flow_depends_on_both_frames_and_their_order(field: PlanarField, 
 def test_planar_flow_reads_the_time_of_the_source_before_that_of_the_target(field: PlanarField, shaken) -> None:
     field = shaken(field)
     with torch.no_grad():
-        field.network.conditioner.from_time.weight[:, : field.time.width] = 0  # whatever reads the source
+        field.network.conditioner.from_time.weight[:, : field.time.width] = 0  # weights of the source's time
     pixels = torch.full((3, 2), 3.0, dtype=torch.float64)
     landed = field(pixels, torch.tensor([0, 1, 0]), torch.tensor([2, 2, 1]))
     torch.testing.assert_close(landed[0], landed[1])

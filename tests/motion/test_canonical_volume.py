@@ -1,4 +1,4 @@
-"""The contraction of space and the canonical volume, where their values can be worked out."""
+"""The contraction of space and the canonical volume, where their values can be computed by hand."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_contraction_gradients_inside_outside_and_at_zero() -> None:
 
 @pytest.fixture
 def volume() -> CanonicalVolume:
-    """A small volume whose last layer is zero but for its bias."""
+    """A small volume whose last layer is zero except for its bias."""
     torch.manual_seed(0)
     volume = CanonicalVolume(hidden=8, num_layers=2)
     with torch.no_grad():
@@ -83,7 +83,7 @@ def test_density_is_the_softplus_of_the_output_less_one(volume: CanonicalVolume)
 
 
 def test_volume_by_closed_form(volume: CanonicalVolume) -> None:
-    """With even filters of no width and layers that copy, the output is sin(x)^3 of a contracted coordinate."""
+    """With constant envelopes, equal filters and identity layers, the output is sin(x)^3 of a contracted coordinate."""
     network = volume.network
     assert isinstance(network, GaborNetwork)
     with torch.no_grad():

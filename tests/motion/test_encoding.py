@@ -1,4 +1,4 @@
-"""Features of place and time: read where they should be, in the order that is written down."""
+"""Features of position and time: sampled where they should be, in the documented order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from omnitrack.motion.encoding import FeaturePlanes, PositionalEncoding, TimeCod
 
 
 def test_positional_encoding_by_hand() -> None:
-    """The coordinates, then each one's sines by octave, then each one's cosines."""
+    """The coordinates, then the sines of each one by octave, then the cosines of each one."""
     encoding = PositionalEncoding(2, 2)
     half = math.sqrt(0.5)
     angles = [math.pi / 4, math.pi / 2, -math.pi / 2, -math.pi]
@@ -75,7 +75,7 @@ def test_time_features_interpolate_linearly() -> None:
 def test_time_codes_are_read_at_times_up_to_one() -> None:
     codes = TimeCodes(4, hidden=6, width=3)
     with torch.no_grad():
-        for filters in codes.network.filters:  # sin(pi t / 2) each, with no width
+        for filters in codes.network.filters:  # each is sin(pi t / 2), with a constant envelope
             filters.gamma.zero_()
             filters.linear.weight.fill_(math.pi / 2)
             filters.linear.bias.zero_()
@@ -84,7 +84,7 @@ def test_time_codes_are_read_at_times_up_to_one() -> None:
             linear.bias.zero_()
         codes.network.out.weight.copy_(torch.eye(3, 6))
         codes.network.out.bias.copy_(torch.tensor([0.0, 1.0, 2.0]))
-    # two layers make the third power of the sine at 1/4, 1/2, 3/4 and 1
+    # two layers give the third power of the sine at 1/4, 1/2, 3/4 and 1
     expected = [[math.sin(math.pi / 2 * t) ** 3 + shift for shift in range(3)] for t in (0.25, 0.5, 0.75, 1.0)]
     torch.testing.assert_close(codes(), torch.tensor(expected))
 

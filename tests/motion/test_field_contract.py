@@ -1,4 +1,4 @@
-"""What `MotionField.track` promises for any number of points and frames, none included, whatever the method."""
+"""What `MotionField.track` guarantees for any number of points and frames, including none, with every method."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from omnitrack.settings import CadexSettings, OmniMotionSettings, Plain2dSetting
 
 WIDTH, HEIGHT = 10, 6
 CAMERA = Camera((WIDTH, HEIGHT))
-STEPS_PX = (0, 2, 5, 3)  # x by which each of the frames is shifted
+STEPS_PX = (0, 2, 5, 3)  # x shift of each frame
 SMALL = {"plane_resolutions": (2,), "plane_channels": 4, "time_channels": 2, "hidden": (4,)}
 OMNIMOTION = {"canonical_hidden": 4, "canonical_layers": 1, "samples": 3}
 
@@ -29,7 +29,7 @@ def shifts() -> torch.Tensor:
 
 
 def build(kind: type) -> MotionField:
-    """A field at its start, which moves everything as the camera."""
+    """Return an initial field, which moves everything with the camera."""
     if kind is CadexField:
         depth = torch.ones(len(STEPS_PX), HEIGHT, WIDTH)
         return cadex.assemble(CAMERA, shifts(), depth, CadexSettings(**SMALL))
@@ -49,7 +49,7 @@ def test_tracks_have_a_row_a_point_and_a_column_a_frame(kind: type, count: int, 
     assert (found.pixels.shape, found.pixels.dtype) == ((count, len(targets), 2), np.float32)
     assert (found.depth.shape, found.depth.dtype) == ((count, len(targets)), np.float32)
     assert (found.visible.shape, found.visible.dtype) == ((count, len(targets)), np.bool_)
-    if kind is not PlanarField:  # which knows nothing of the camera
+    if kind is not PlanarField:  # which does not model the camera
         for column, target in enumerate(targets):
             moved = pixels + np.array([STEPS_PX[target] - STEPS_PX[1], 0])
             np.testing.assert_allclose(found.pixels[:, column], moved, atol=1e-4)

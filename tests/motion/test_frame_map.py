@@ -63,7 +63,7 @@ def test_five_outputs_are_an_angle_two_log_scales_and_two_shifts() -> None:
     network = FrameNetwork(FRAMES)
     with torch.no_grad():
         network.layers[-1].bias.copy_(torch.tensor([math.pi / 6, math.log(2.0), 0.3, math.log(4.0), -0.7]))
-    # rows are those of a turn by 30 degrees, times 2 and times 4
+    # the rows of a turn by 30 degrees, times 2 and times 4
     cos, sin = math.sqrt(3) / 2, 0.5
     expected = torch.tensor([[[2 * cos, -2 * sin, 0.3], [4 * sin, 4 * cos, -0.7]]])
     torch.testing.assert_close(network.matrices(torch.tensor([2]), torch.tensor([0.4])), expected)

@@ -1,4 +1,4 @@
-"""The compiled couplings beside their reference in torch: values, every gradient, any number of points and threads."""
+"""The compiled couplings against their reference in torch: values, every gradient, any number of points and threads."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SHAPES = {"default": ((12, 48), 16, (32, 16)), "odd": ((2, 5, 3), 4, (7,)), "dee
 
 
 def warp_of(scalar_map: str, shape: str = "default", scale: float = 0.1) -> CanonicalWarp:
-    """A warp with random weights."""
+    """Return a warp with random weights."""
     torch.manual_seed(0)
     sides, channels, hidden = SHAPES[shape]
     time = TimeFeatures(FRAMES, 2)
@@ -44,7 +44,7 @@ def warp_of(scalar_map: str, shape: str = "default", scale: float = 0.1) -> Cano
 
 
 def results(warp: CanonicalWarp, count: int, inverse: bool, kind: type, dtype: torch.dtype) -> list[Tensor]:
-    """Carried points, and the gradients of their weighted sum by the points and every parameter."""
+    """Return carried points, and the gradients of their weighted sum by the points and every parameter."""
     generator = torch.Generator().manual_seed(count)
     points, weight = torch.randn(2, 3, count, generator=generator).to(dtype)
     frames = torch.randint(0, FRAMES, (count,), generator=generator)
@@ -74,7 +74,7 @@ def test_values_and_gradients_are_those_of_the_reference(
 
 @pytest.mark.parametrize("scalar_map", SCALAR_MAPS)
 def test_gradients_at_the_start_of_a_fit(scalar_map: str) -> None:
-    """Where all layers are the identity, and only those of their last products are not zero."""
+    """All layers are the identity, and only the gradients of their last products are not zero."""
     warp = warp_of(scalar_map, scale=0.0)
     ours = results(warp, 500, True, FusedLayers, torch.float32)
     exact = results(warp.double(), 500, True, PlainLayers, torch.float64)
@@ -96,7 +96,7 @@ def test_back_undoes_there(scalar_map: str) -> None:
 
 def test_results_do_not_depend_on_threads_or_slabs(monkeypatch: pytest.MonkeyPatch) -> None:
     warp, count = warp_of("spline"), 40 * BLOCK + 1
-    layers = warp.time_columns()  # by torch, whose own products do depend on its threads
+    layers = warp.time_columns()  # computed by torch, whose products depend on the threads
     assert isinstance(layers, FusedLayers)
     leaves = [torch.randn(3, count), *(part.detach() for part in layers.packed)]
     frames, weight = torch.randint(0, FRAMES, (count,)), torch.randn(3, count)
@@ -113,7 +113,7 @@ def test_results_do_not_depend_on_threads_or_slabs(monkeypatch: pytest.MonkeyPat
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
     monkeypatch.setattr(carrying, "SLAB", 8 * BLOCK)
     for a, b in zip(found[0], carried_by(2), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)  # sums in another order
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)  # summed in another order
 
 
 def test_a_point_does_not_depend_on_its_neighbours() -> None:
@@ -144,7 +144,7 @@ def test_what_is_not_finite_stays_with_its_point(bad: float) -> None:
 # --- where it is used -------------------------------------------------------------------------------------------
 @pytest.fixture
 def fresh() -> Iterator[None]:
-    """The first use again."""
+    """Reset the check, so that the next use counts as the first."""
     trouble.cache_clear()
     yield
     trouble.cache_clear()

@@ -1,4 +1,4 @@
-"""Gabor networks against their formulas written out, and the distributions they start from."""
+"""Gabor networks against their formulas written out, and the initial distributions of their parameters."""
 
 from __future__ import annotations
 

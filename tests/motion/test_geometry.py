@@ -20,7 +20,7 @@ def test_orthographic_convention() -> None:
 
 def test_perspective_scales_with_distance_from_the_pinhole() -> None:
     camera = Camera((200, 100), perspective=True)
-    distance = 1 / math.tan(math.radians(20))  # half the width over tan of half the field of view
+    distance = 1 / math.tan(math.radians(20))  # half the width over the tangent of half the field of view
     assert camera.plane_distance == pytest.approx(distance)
     point = camera.lift(torch.tensor([[199.5, 49.5]]), torch.tensor([distance]))
     torch.testing.assert_close(point, torch.tensor([[2.0, 0.0, distance]]))

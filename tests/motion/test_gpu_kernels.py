@@ -1,4 +1,4 @@
-"""The kernels for a GPU beside their reference in torch: in Triton's interpreter, or on a GPU where there is one."""
+"""The kernels for a GPU against their reference in torch: in Triton's interpreter, or on a GPU if there is one."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ SHAPES = {"default": ((12, 48), 16, (32, 16)), "odd": ((2, 5, 3), 4, (21, 5))}
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As few programs as there can be: each takes the interpreter half a second."""
+    """Run as few programs as possible: each takes the interpreter half a second."""
     monkeypatch.setattr(gpu_carrying, "BLOCK", 32)
 
 
 def warp_of(scalar_map: str, shape: str = "default", scale: float = 0.1) -> CanonicalWarp:
-    """A warp with random weights."""
+    """Return a warp with random weights."""
     torch.manual_seed(0)
     sides, channels, hidden = SHAPES[shape]
     time = TimeFeatures(FRAMES, 2)
@@ -57,7 +57,7 @@ def warp_of(scalar_map: str, shape: str = "default", scale: float = 0.1) -> Cano
 
 
 def results(warp: CanonicalWarp, count: int, inverse: bool, kernels: bool) -> list[Tensor]:
-    """Carried points, and the gradients of their weighted sum by the points and every parameter."""
+    """Return carried points, and the gradients of their weighted sum by the points and every parameter."""
     generator = torch.Generator().manual_seed(count)
     dtype = next(warp.parameters()).dtype
     points, weight = torch.randn(2, 3, count, generator=generator).to(DEVICE, dtype)
@@ -89,7 +89,7 @@ def test_values_and_gradients_are_those_of_the_reference(
 
 
 def test_programs_share_the_points_of_a_layer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One program for the sums of all weights, which goes through the blocks in turn."""
+    """A single program sums all weights, going through the blocks in turn."""
     warp = warp_of("affine", "odd")
     several = results(warp, 70, False, True)
     monkeypatch.setattr(gpu_carrying, "PROGRAMS", 1)
@@ -121,7 +121,7 @@ def test_what_is_not_finite_stays_with_its_point(bad: float) -> None:
 # --- where they are used ----------------------------------------------------------------------------------------
 @pytest.fixture
 def instead_of_numba(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Where there is no GPU, let them do the work of a CPU."""
+    """Without a GPU, let the kernels do the work of a CPU."""
     if DEVICE.type == "cpu":
         monkeypatch.setitem(compiled.BACKENDS, "cpu", compiled.BACKENDS["cuda"])
     monkeypatch.setattr(trust, "POINTS", 5)
@@ -174,7 +174,7 @@ def test_without_triton_the_reference_is_used(instead_of_numba: None, monkeypatc
 
 # --- compiled ahead of time -------------------------------------------------------------------------------------
 def test_the_way_there_fits_into_registers_and_uses_tensor_cores(tmp_path: Path) -> None:
-    """For an A100 and an H100, without either: nothing is spilled to memory."""
+    """Compiled for an A100 and an H100, without having either: nothing is spilled to memory."""
     script, file = Path(__file__).parents[1] / "benchmarks" / "kernels.py", tmp_path / "rows.json"
     environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, str(script), "--kernel", "carry", "--json", str(file)]

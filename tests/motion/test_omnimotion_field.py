@@ -1,4 +1,4 @@
-"""OmniMotion's rays and queries: worlds whose tracks are known exactly, and a plain loop over the samples of a ray.
+"""OmniMotion's rays and queries: worlds with exactly known tracks, and a plain loop over the samples of a ray.
 
 The worlds are sheets across the rays, so that what a frame shows can be counted in pixels.
 """
@@ -28,13 +28,13 @@ CAMERA = Camera((WIDTH, HEIGHT))  # ten pixels are one local unit, the centre is
 FRAMES = 6
 SHAPE = RayShape(near=0.0, far=2.0, samples=21)  # a sample every 0.1
 NEAR, FAR = 0.5, 1.5
-NEAR_PX, FAR_PX = 2, -1  # x by which a sheet moves each frame
+NEAR_PX, FAR_PX = 2, -1  # x by which a sheet moves per frame
 DISC, RADIUS_SQUARED = (5, 5), 5.5  # pixels of frame 0
 RED, BLUE = (1.0, 0.0, 0.0), (0.0, 0.25, 1.0)
 
 
 class Sheet(NamedTuple):
-    """One depth of a world: opaque or not, everywhere or only where the disc is."""
+    """One depth of a world: opaque or not, everywhere or only on the disc."""
 
     depth: float
     opacity: float
@@ -69,7 +69,7 @@ class Ripples(torch.nn.Module):
 
 
 class Drift(FrameMap):
-    """What is nearer than depth 1 moves right by two pixels a frame, what is farther left by one."""
+    """Points nearer than depth 1 move right by two pixels per frame, farther ones left by one."""
 
     def matrices(self, frames: torch.Tensor, depth: torch.Tensor) -> torch.Tensor:
         maps = torch.eye(2, 3).repeat(len(frames), 1, 1)
@@ -78,7 +78,7 @@ class Drift(FrameMap):
 
 
 def still_warp(frame_map: FrameMap, num_frames: int = FRAMES) -> CanonicalWarp:
-    """A warp whose coupling is at its start: the frame map and nothing else."""
+    """Return a warp whose coupling is the identity: only the frame map acts."""
     time = TimeFeatures(num_frames, 1)
     conditioner = PlaneConditioner((2,), 4, time.width, (3,))
     return CanonicalWarp(frame_map, time, [Coupling(2, conditioner, SCALAR_MAPS["affine"])])
@@ -95,7 +95,7 @@ def disc_before_wall() -> OmniMotionField:
 
 @pytest.fixture(params=["strongest sample", "mean"])
 def cloud(request: pytest.FixtureRequest, shaken) -> OmniMotionField:
-    """Anything but simple: bent couplings, depth-dependent frame maps, no surface."""
+    """A general field: curved couplings, depth-dependent frame maps, no surface."""
     torch.manual_seed(0)
     time = TimeFeatures(3, 2)
     couplings = [
@@ -108,13 +108,13 @@ def cloud(request: pytest.FixtureRequest, shaken) -> OmniMotionField:
 
 
 def grid() -> np.ndarray:
-    """All pixels (N, 2) of a frame."""
+    """Return all pixels (N, 2) of a frame."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     return np.stack([x, y], -1).reshape(-1, 2)
 
 
 def on_disc(pixels: np.ndarray, frame: np.ndarray | int) -> np.ndarray:
-    """Where the disc covers the frame."""
+    """Return whether the disc covers pixels in a frame."""
     x, y = pixels[..., 0] - NEAR_PX * frame - DISC[0], pixels[..., 1] - DISC[1]
     return x**2 + y**2 < RADIUS_SQUARED
 
@@ -129,7 +129,7 @@ def assert_same(left: FieldTracks, right: FieldTracks) -> None:
     np.testing.assert_array_equal(left.visible, right.visible)
 
 
-# Worlds that are known exactly
+# Worlds with known tracks
 
 
 @pytest.mark.parametrize("source", [0, 3])
@@ -185,7 +185,7 @@ def test_depth_of_a_sheet_between_samples_is_within_a_spacing() -> None:
 
 @pytest.fixture
 def glass_before_wall() -> tuple[Sheet, Sheet]:
-    """Four tenths of the light stop at a disc; the strongest sample is the wall's everywhere."""
+    """Four tenths of the light stop at a disc; the wall's sample is the strongest everywhere."""
     return Sheet(NEAR, 0.4, RED, disc_only=True), Sheet(FAR, 1.0, BLUE)
 
 
@@ -194,7 +194,7 @@ def test_maps_are_means_along_the_ray(glass_before_wall: tuple[Sheet, Sheet]) ->
     x, y = DISC
     assert field.depth_map(0)[y, x] == pytest.approx(0.4 * NEAR + 0.6 * FAR)
     np.testing.assert_allclose(field.color_map(0)[y, x], (0.4, 0.6 * 0.25, 0.6), atol=1e-6)
-    # in frame 2 near and far are 0.4 right and 0.2 left of their canonical places
+    # in frame 2, near and far are 0.4 right and 0.2 left of their canonical positions
     x += 2 * NEAR_PX
     expected = ((x - 9.5) / 10 - 0.4 * 0.4 + 0.6 * 0.2, (y - 5.5) / 10, 0.4 * NEAR + 0.6 * FAR)
     np.testing.assert_allclose(field.canonical_map(2)[y, x], expected, atol=1e-6)
@@ -228,7 +228,7 @@ def test_the_mean_does_not_shrink_where_light_passes_the_ray() -> None:
 @pytest.mark.parametrize(("front", "seen"), [(1.4, True), (1.3, False)])
 def test_a_point_is_on_the_surface_within_the_tolerance(front: float, seen: bool) -> None:
     shape = RayShape(0.0, 2.0, 21, occlusion_threshold=0.3)
-    assert shape.tolerance == pytest.approx(1.1 * 2 / 20)  # a little more than a sample's spacing
+    assert shape.tolerance == pytest.approx(1.1 * 2 / 20)  # slightly more than the spacing of samples
     field = world(Sheet(front, 0.4, RED), Sheet(1.5, 1.0, BLUE), shape=shape)
     tracks = field.track(1, np.array([[10, 6]]), [1, 2])
     np.testing.assert_allclose(tracks.depth, [[1.5, 1.5]], atol=1e-6)
@@ -258,11 +258,11 @@ def test_a_moving_camera_moves_the_whole_world() -> None:
     np.testing.assert_allclose(tracks.pixels[:, 1], pixels, rtol=0, atol=1e-4)
 
 
-# Anything else, against a plain loop
+# General fields, against a plain loop
 
 
 def ray(field: OmniMotionField, pixel: torch.Tensor, frame: int) -> tuple[list[float], torch.Tensor, list[float]]:
-    """Depths, canonical points and weights of one ray, sample by sample."""
+    """Return depths, canonical points and weights of one ray, sample by sample."""
     shape = field.shape
     depths = [shape.near + (shape.far - shape.near) * k / (shape.samples - 1) for k in range(shape.samples)]
     points = torch.stack([CAMERA.lift(pixel, torch.tensor(depth)) for depth in depths])
@@ -276,7 +276,7 @@ def ray(field: OmniMotionField, pixel: torch.Tensor, frame: int) -> tuple[list[f
 
 @torch.no_grad()
 def carried(field: OmniMotionField, source: int, pixel: np.ndarray, target: int) -> tuple[np.ndarray, float, bool]:
-    """One point tracked by the book: every sample goes to the target, and only then one is picked or all averaged."""
+    """Track one point literally: every sample goes to the target, and only then one is picked or all are averaged."""
     shape = field.shape
     _, canonical, weights = ray(field, torch.tensor(pixel, dtype=torch.float32), source)
     points = field.warp.inverse(canonical, torch.full((shape.samples,), target), field.warp.time_columns())
@@ -342,13 +342,13 @@ def test_the_source_is_cast_once_and_one_sample_of_a_ray_goes_on(monkeypatch: py
         monkeypatch.setattr(field.warp, way, counted)
     field.track(0, some_pixels(7), [0, 1, 2, 3])
     assert sum(sizes["inverse"]) == 7 * 4
-    assert sum(sizes["forward"]) <= 7 * 21 * (1 + 4)  # the source's rays, and the targets' for what is in front
+    assert sum(sizes["forward"]) <= 7 * 21 * (1 + 4)  # the source's rays, and the targets' rays for occlusion
 
 
 def test_results_do_not_depend_on_the_chunk(cloud: OmniMotionField, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = some_pixels(11)
     whole, depth = cloud.track(1, pixels, [0, 2]), cloud.depth_map(0)
-    for samples in (3 * cloud.shape.samples, 1):  # three rays a pass, and room for less than one ray
+    for samples in (3 * cloud.shape.samples, 1):  # three rays per pass, and memory for less than one ray
         monkeypatch.setattr(omnimotion, "CHUNK_SAMPLES", samples)
         assert_same(cloud.track(1, pixels, [0, 2]), whole)
         np.testing.assert_allclose(cloud.depth_map(0), depth, rtol=0, atol=1e-5)

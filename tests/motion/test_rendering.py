@@ -1,4 +1,4 @@
-"""Volume rendering against samples worked out by hand, plain loops and statistics."""
+"""Volume rendering against samples computed by hand, plain loops and statistics."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_alphas_by_hand() -> None:
 
 def test_weights_of_five_samples_by_hand() -> None:
     alphas = torch.tensor([[0.5, 0.2, 0.0, 0.75, 0.1], [0.0, 0.0, 0.25, 1.0, 0.5]])
-    # light that is left before each sample: 1, 0.5, 0.4, 0.4, 0.1 and 1, 1, 1, 0.75, 0
+    # transmittance before each sample: 1, 0.5, 0.4, 0.4, 0.1 and 1, 1, 1, 0.75, 0
     expected = torch.tensor([[0.5, 0.1, 0.0, 0.3, 0.01], [0.0, 0.0, 0.25, 0.75, 0.0]])
     torch.testing.assert_close(weights_from_alphas(alphas), expected)
 
@@ -57,7 +57,7 @@ def test_a_single_sample_weighs_its_opacity() -> None:
 
 def test_gradients_of_transparent_to_opaque_densities() -> None:
     density = random_alphas(3, 5) * 2
-    density[0, 2] = 60.0  # opaque: exp(-60) is nothing beside 1
+    density[0, 2] = 60.0  # opaque: exp(-60) is negligible
     density[1, 0] = 1e-3
     inputs = (density.requires_grad_(),)
     assert torch.autograd.gradcheck(alphas_from_density, inputs)
@@ -65,14 +65,14 @@ def test_gradients_of_transparent_to_opaque_densities() -> None:
 
 
 def test_slopes_of_weights_before_at_and_behind_an_opaque_sample() -> None:
-    """d w_k / d alpha_m is the light before k for m = k, less alpha_k times it without the factor of m for m < k."""
+    """d w_k / d alpha_m is the light before k for m = k, minus alpha_k times it without the factor of m for m < k."""
     alphas = [0.3, 0.6, 1.0, 0.5, 0.2]
     expected = torch.zeros(5, 5, dtype=torch.float64)
     for k in range(5):
         expected[k, k] = math.prod(1 - alphas[m] for m in range(k))
         for m in range(k):
             expected[k, m] = -alphas[k] * math.prod(1 - alphas[other] for other in range(k) if other != m)
-    assert expected[3, 2].item() == pytest.approx(-0.14)  # less light would come to what lies behind
+    assert expected[3, 2].item() == pytest.approx(-0.14)  # less light would reach what lies behind
     slopes = torch.autograd.functional.jacobian(weights_from_alphas, torch.tensor(alphas, dtype=torch.float64))
     torch.testing.assert_close(slopes, expected, rtol=0, atol=1e-8)
 

@@ -17,7 +17,7 @@ def random_parameters(count: int) -> torch.Tensor:
 
 
 def plain(raw: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """The map as the docstring has it, by its knots: numbers (10,), x (n,)."""
+    """Evaluate the map as its docstring defines it, by its knots: numbers (10,), x (n,)."""
     free = 0.025 + 0.95 / (1 + np.exp(-raw))
     knots = [np.array([-w[0] - w[1], -w[1], w[2], w[2] + w[3]]) for w in (free[:4], free[4:8])]
     left, right = 2 * free[8] * (x - knots[0][0]), 2 * free[9] * (x - knots[0][3])

@@ -1,4 +1,4 @@
-"""Couplings and the warp, of every map, conditioner and frame map: identity at the start, exact inverses, gradients."""
+"""Couplings and the warp, for every map, conditioner and frame map: initial identity, exact inverses, gradients."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HIDDEN = (8, 6)
 
 
 def cameras() -> torch.Tensor:
-    """A different affine map for each frame."""
+    """Return a different affine map for each frame."""
     maps = torch.eye(2, 3, dtype=torch.float64).repeat(FRAMES, 1, 1)
     for t in range(FRAMES):
         maps[t] += torch.tensor([[0.02, -0.1, 0.05], [0.1, 0.03, -0.02]], dtype=torch.float64) * t
@@ -62,13 +62,13 @@ def scalar_map(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def warp(scalar_map: str, conditioner: str, frame_map: str) -> CanonicalWarp:
-    """Every combination of the parts, at its start, in float64."""
+    """Every combination of the parts, as initialised, in float64."""
     return made_of(scalar_map, conditioner, frame_map).double()
 
 
 @pytest.fixture
 def bent(warp: CanonicalWarp, shaken) -> CanonicalWarp:
-    """Every combination, after a training that went anywhere."""
+    """Every combination, with random parameters."""
     return shaken(warp, 0.3)
 
 
@@ -105,7 +105,7 @@ def test_every_coordinate_depends_on_the_place_and_on_the_frame(bent: CanonicalW
 
 
 def test_gradients_there_and_to_another_frame(bent: CanonicalWarp) -> None:
-    """Of the points and of all parameters at once: central differences along random directions of that large space."""
+    """By the points and all parameters at once: central differences along random directions of that large space."""
     here, there = torch.tensor([0, 1, 4, 2]), torch.tensor([3, 1, 2, 0])
     inputs = [points(4).requires_grad_(), *bent.parameters()]
     generator = torch.Generator().manual_seed(2)
@@ -122,7 +122,7 @@ def test_gradients_there_and_to_another_frame(bent: CanonicalWarp) -> None:
         direction = [torch.randn(i.shape, generator=generator, dtype=torch.float64) for i in inputs]
         ends = []
         with torch.no_grad():
-            for shift in (step, -2 * step, step):  # ahead, behind, and back again
+            for shift in (step, -2 * step, step):  # forward, backward, and back again
                 for value, along in zip(inputs, direction, strict=True):
                     value += shift * along
                 ends.append(through().item())

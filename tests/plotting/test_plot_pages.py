@@ -1,4 +1,4 @@
-"""What diagrams show: the numbers on their axes, against numbers by hand."""
+"""What the plots show: the numbers on their axes, against numbers computed by hand."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytest.importorskip("matplotlib")
 
 
 def straight(count: int = 2, length: int = 5, fps: float = 10.0) -> Tracks:
-    """Track n goes (3 n, 4 n) px a frame, and is hidden in frames 2 and 3 where n is odd."""
+    """Return tracks: track n moves by (3 n, 4 n) px per frame, and is occluded in frames 2 and 3 if n is odd."""
     t, n = np.arange(length), np.arange(count)
     steps = n[:, None, None] * t[None, :, None]
     visible = ~((n % 2 == 1)[:, None] & ((t == 2) | (t == 3)))
@@ -47,7 +47,7 @@ def test_speeds_in_pixels_and_micrometres_a_second() -> None:
     tracks = straight(3)
     assert speeds(tracks) == pytest.approx(np.array([[0.0], [50], [100]]) * np.ones(5))  # 5 n px in 0.1 s
     assert speeds(tracks, Scale(0.5, "um"))[2] == pytest.approx(50 * np.ones(5))
-    assert speeds(replace(tracks, fps=0.0))[1] == pytest.approx(5 * np.ones(5))  # a frame
+    assert speeds(replace(tracks, fps=0.0))[1] == pytest.approx(5 * np.ones(5))  # per frame
 
 
 def test_speeds_over_frames_that_are_not_evenly_spaced() -> None:
@@ -99,7 +99,7 @@ def test_many_tracks_are_small_multiples() -> None:
     titles = [panel.get_title() for panel in figure.axes]
     assert (titles[0], titles[-1]) == ("n0", "n199")
     x, y = lines_of(figure.axes[-1])
-    assert x.tolist() == [0, 597, 1194, 1791, 2388]  # 199 * 3 a frame, from its start
+    assert x.tolist() == [0, 597, 1194, 1791, 2388]  # 199 * 3 per frame, relative to its start
     assert y.tolist() == [0, 796, 1592, 2388, 3184]
     assert len(figure.axes[-1].patches) == 1
     assert "60 of 200 tracks" in figure.get_suptitle()
@@ -120,7 +120,7 @@ def test_losses_and_errors() -> None:
 
 
 def results(**clips: float | None) -> dict[str, Any]:
-    """An evaluation in which every metric of a clip is one value, and the mean 0.5."""
+    """Return an evaluation in which every metric of a clip has one value, and the mean is 0.5."""
     videos = {clip: dict.fromkeys(METRICS, value) for clip, value in clips.items()}
     mean = {**dict.fromkeys(METRICS, 0.5), "pts_within_1": 0.25, "jaccard_16": None}
     return {"dataset": "toy", "query_mode": "first", "methods": {"_$a^": {"mean": mean, "videos": videos}}}
@@ -137,8 +137,8 @@ def test_an_evaluation_by_threshold_and_clip_by_clip(tmp_path: Path) -> None:
     assert [text.get_text() for text in jaccard.get_yticklabels()] == ["high", "low", "unknown"]
     dots = np.asarray(jaccard.lines[0].get_xdata(), float)
     assert np.array_equal(dots, [90, 20, np.nan], equal_nan=True)
-    assert jaccard.lines[1].get_xdata()[0] == pytest.approx(55)  # the mean of what is known
-    save_figure(figure, tmp_path / "a.png")  # its names are no formulas
+    assert jaccard.lines[1].get_xdata()[0] == pytest.approx(55)  # the mean of the known values
+    save_figure(figure, tmp_path / "a.png")  # names are not parsed as formulas
 
 
 def test_an_evaluation_in_which_nothing_is_defined(tmp_path: Path) -> None:

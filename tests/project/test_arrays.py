@@ -1,4 +1,4 @@
-"""Arrays are read only where they are what they have to be, and are in this very file."""
+"""Arrays are read only if they have the expected form, and are stored in this very file."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_values_that_lie_elsewhere_are_not_read(
 
 
 def test_a_chunk_that_would_fill_the_memory_is_not_unpacked(file: h5py.File) -> None:
-    """Zeros of 4 GB packed into megabytes: as a large chunk, and as one that is said to be small."""
+    """A small chunk that unpacks to far more than its shape, and an array that is declared as 4 GB."""
     packed = zlib.compress(bytes(2**28))
     small = file.create_dataset("small", (10, 10), np.uint8, chunks=(10, 10), compression="gzip")
     small.id.write_direct_chunk((0, 0), packed)
@@ -117,7 +117,7 @@ def test_numbers_that_make_no_sense(file: h5py.File, value: object) -> None:
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "int8", "int16", "int32", "uint8", "uint16"])
 def test_a_chunk_that_is_not_there_is_no_zeros(tmp_path: Path, dtype: str) -> None:
-    """HDF5 gives the fill value where its index, which has no checksum, leads nowhere."""
+    """HDF5 returns the fill value where its index, which has no checksum, leads nowhere."""
     with h5py.File(tmp_path / "a.h5", "w") as file:
         put_chunks(file, "values", np.zeros((3, 2, 4), dtype), chunks=(1, 2, 4), compression="gzip")
         file.create_dataset("hole", (3, 2, 4), dtype, chunks=(1, 2, 4), fillvalue=file["values"].fillvalue)

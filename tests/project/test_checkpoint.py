@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, read without running anything, and only into the project they belong to."""
+"""Checkpoints: complete or absent, read without running anything, and only into the project they belong to."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def names(project: Project) -> list[str]:
 
 
 def age(path: Path, seconds: float) -> None:
-    """Make a file look as if it had been written that long ago."""
+    """Make a file appear as if it had been written that long ago."""
     os.utime(path, (path.stat().st_atime, path.stat().st_mtime - seconds))
 
 
@@ -95,7 +95,7 @@ def refused(project: Project, path: Path) -> OmnitrackError:
 
 
 class Malicious:
-    """Makes a file when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -177,7 +177,7 @@ def test_not_a_torch_file_at_all(project: Project, content: bytes) -> None:
 
 @pytest.mark.parametrize("left", [[50, 75], []])
 def test_a_fit_that_runs_meanwhile(project: Project, monkeypatch: pytest.MonkeyPatch, left: list[int]) -> None:
-    """It removes the newest checkpoint between our looking for it and our reading it."""
+    """A fit removes the newest checkpoint between our finding and our reading it."""
     paths = {step: save_checkpoint(project, STAMP, 1.0, state(step)) for step in (25, 50)}
     plain = checkpoint.read_torch_file
 
@@ -224,7 +224,7 @@ def test_a_full_disk_leaves_the_checkpoints_that_are_there(project: Project) -> 
     for step in (25, 50):
         save_checkpoint(project, STAMP, 1.0, state(step))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # Python ignores the signal: writing beyond is an error
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # Python ignores the signal: writing more is an error
     try:
         with pytest.raises(OmnitrackError, match=r"cannot write .*step_000075.pt") as caught:
             save_checkpoint(project, STAMP, 1.0, state(75, 50_000))

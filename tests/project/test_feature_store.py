@@ -1,4 +1,4 @@
-"""The features in products/features.h5: the same again, and every way it can be wrong."""
+"""The features in products/features.h5: a round trip, and every way in which the file can be wrong."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def store_features(project: Project, frames: range) -> None:
 
 @pytest.fixture
 def stored(project: Project) -> Project:
-    """A project with features of all of its frames and nothing else."""
+    """A project with features of all its frames and nothing else."""
     store_features(project, range(project.num_frames))
     return project
 
@@ -72,7 +72,7 @@ def test_the_cache_is_bounded(stored: Project) -> None:
         first = store.features(0)
         assert store.features(0) is first
         store.features(1)
-        store.features(0)  # younger than 1 now
+        store.features(0)  # now used more recently than 1
         store.features(2)
         assert store.features(0) is first
         store.features(3)

@@ -1,4 +1,4 @@
-"""The filtered correspondences: what is written is read, to the step it is stored in."""
+"""The filtered correspondences: what is written is read back, to the step in which it is stored."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MANY = 10**9
 
 
 def found(source: int, targets: Sequence[int], size: tuple[int, int], largest: float = 20.0) -> SourceCorrespondences:
-    """Random correspondences, a third of them not believed; the first point goes exactly as far as `largest`."""
+    """Return random correspondences, a third of them not trusted; the first point moves exactly by `largest`."""
     rng = np.random.default_rng(source)
     count = len(pixel_grid(size, STRIDE))
     displacement = rng.uniform(-largest, largest, (len(targets), count, 2)).astype(np.float32)
@@ -115,7 +115,7 @@ def test_only_what_is_believed_makes_steps_coarser(project: Project) -> None:
 
 
 def test_sources_with_steps_of_their_own_are_brought_to_the_coarsest(project: Project) -> None:
-    """Rounded, not cut off: correspondences must not be biased towards one side."""
+    """Rounded, not truncated: correspondences must not be biased towards one side."""
     far, near = found(1, [0], project.size, 3000.0), found(0, [1], project.size)
     store(project, [near, far])
     data = read_correspondences(project, CPU, MANY)
@@ -127,7 +127,7 @@ def test_sources_with_steps_of_their_own_are_brought_to_the_coarsest(project: Pr
 
 
 def everywhere(num_frames: int, size: tuple[int, int]) -> list[SourceCorrespondences]:
-    """Every frame with every other one."""
+    """Return correspondences of every frame with every other frame."""
     return [found(s, [t for t in range(num_frames) if t != s], size) for s in range(num_frames)]
 
 
@@ -168,8 +168,8 @@ def test_a_file_that_fits_is_read_whole_though_some_sources_have_fewer_targets(p
         (10, 40, 10 * 16 * 64 - 1, (2, 40)),  # fewer than 16 targets: a quarter of the points, and all targets
         (40, 40, 10 * 16 * 64, (2, 16)),
         (41, 40, 10 * 16 * 64, (3, 27)),  # 3 x 3 points
-        (10, 5, 10 * 4 * 64, (2, 5)),  # five is all there are
-        (10, 40, 3, (8, 1)),  # one entry each at least
+        (10, 5, 10 * 4 * 64, (2, 5)),  # five is all there is
+        (10, 40, 3, (8, 1)),  # at least one entry each
     ],
 )
 def test_fewer_targets_then_fewer_points(sources: int, targets: int, most: int, expected: tuple[int, int]) -> None:

@@ -1,4 +1,4 @@
-"""Flow as integers: a hand-computed example, the bounds of rounding, and HDF5's own filters as the second opinion."""
+"""Flow as integers: an example by hand, the bounds of rounding, and HDF5's own filters as an independent check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``frames.json``: every part of it that cannot be is named, in words."""
+"""``frames.json``: every invalid part of it is named, in words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ META = FramesMeta("clip.mp4", 3, 12.0, (64, 48), (128, 96), [0, 1, 2], "f00d", c
 
 
 def changed(folder: Path, **values: Any) -> Path:
-    """The file with other values and no checksum, as an earlier version wrote it; None leaves a value out."""
+    """Write the file with other values and no checksum, as an earlier version did; None omits a value."""
     write_meta(folder, META)
     path = folder / "frames.json"
     content = {**json.loads(path.read_text()), **values, "checksum": None}

@@ -1,4 +1,4 @@
-"""A stopped command names what it has finished, and only what is still there."""
+"""A stopped command names what it has finished, and only what still exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One writer a project: the second hears of the first and touches nothing, whatever the file system can do."""
+"""One writer per project: the second is told about the first and changes nothing, whatever the file system supports."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HOLD_FILE = "import h5py, sys, time; f = h5py.File(sys.argv[1], 'r+'); print('he
 
 @contextmanager
 def running(code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Another process that has said that it holds something."""
+    """Run another process that has reported that it holds something."""
     process = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -66,7 +66,7 @@ def test_the_second_process_hears_who_is_at_work(
         with pytest.raises(UnavailableError, match=who) as caught, locked(project.root, "filter"):
             pytest.fail("both hold it")
         assert "let it finish" in (caught.value.hint or "")
-    with locked(project.root, "filter"):  # the other was killed: nothing is left of its lock
+    with locked(project.root, "filter"):  # the other was killed: its lock is released
         pass
 
 
@@ -89,8 +89,8 @@ def test_an_error_lets_go(project: Project) -> None:
     ("owner", "free"),
     [
         ({"pid": 2**22 + 1, "host": socket.gethostname(), "born": "1"}, True),  # no such process
-        ({"pid": os.getppid(), "host": socket.gethostname(), "born": "another time"}, True),  # its number, used again
-        ({"pid": 1, "host": "elsewhere", "born": "1"}, False),  # nobody can tell
+        ({"pid": os.getppid(), "host": socket.gethostname(), "born": "another time"}, True),  # a reused process id
+        ({"pid": 1, "host": "elsewhere", "born": "1"}, False),  # cannot be checked
     ],
 )
 def test_without_locks_the_process_counts(
@@ -197,7 +197,7 @@ while done < 20:
 
 @pytest.mark.parametrize("locks", ["locks", "no locks"])
 def test_never_two_at_once(tmp_path: Path, locks: str) -> None:
-    """Three processes count to twenty each, in one file that only the holder may touch."""
+    """Three processes count to twenty each, in one file that only the holder of the lock may change."""
     (tmp_path / "count").write_text("0")
     processes = [subprocess.Popen([sys.executable, "-c", CONTEND, str(tmp_path), locks]) for _ in range(3)]
     assert [process.wait(60) for process in processes] == [0, 0, 0]

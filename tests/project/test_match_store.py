@@ -1,4 +1,4 @@
-"""Matches: what is written is read, and what makes no sense is named."""
+"""Matches: what is written is read back, and invalid data is named."""
 
 from __future__ import annotations
 

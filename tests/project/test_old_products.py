@@ -1,4 +1,4 @@
-"""A project of version 0.1: what all its products in one file become."""
+"""A project of version 0.1: how all its products in one file are converted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MATCHES = np.array([[0, 1, 2, 7, 3, 4, 0.9]], np.float32)
 
 @pytest.fixture
 def old(project: Project) -> Project:
-    """As version 0.1 left it."""
+    """The project as version 0.1 left it."""
     stamp = json.dumps(make_stamp({"frames": project.meta.fingerprint}, {"pairs": "log"}))
     with h5py.File(project.old_correspondences_path, "w") as file:
         file.attrs["format"] = 1

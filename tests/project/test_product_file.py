@@ -1,4 +1,4 @@
-"""A product's file: finished jobs stay, what fails leaves nothing, merging loses nothing, and what is wrong is said."""
+"""A product's file: finished jobs stay, failures leave nothing, merging loses nothing, and errors are reported."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def product(project: Project) -> ProductFile:
 
 
 def group_with(value: int, *names: str) -> Callable[[h5py.File], None]:
-    """A job that writes groups which hold a number."""
+    """Return a job that writes groups with a number."""
 
     def fill(file: h5py.File) -> None:
         for name in names:
@@ -257,7 +257,7 @@ def test_empty_arrays_are_stored_too(product: ProductFile) -> None:
 
 # --- only what is proven to be damaged is replaced, and only what is complete is stamped ------------------------------
 class Heard(Progress):
-    """Keeps the warnings."""
+    """Records the warnings."""
 
     def __init__(self) -> None:
         self.warnings: list[str] = []

@@ -1,4 +1,4 @@
-"""A project directory: its coordinates by hand, and what a foreign or damaged one gets."""
+"""A project directory: its coordinates by hand, and how a foreign or damaged one fails."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from omnitrack.project.project import Project
 
 @pytest.fixture
 def copied(project: Project, tmp_path: Path) -> Project:
-    """A project of one's own to damage."""
+    """A copy of the project, to be damaged."""
     return Project(shutil.copytree(project.root, tmp_path / "copy"))
 
 
@@ -39,7 +39,7 @@ def test_original_pixels_by_hand(tmp_path: Path) -> None:
     write_meta(frames, FramesMeta("clip.mp4", 2, 24.0, (320, 180), (1280, 720), [0, 1], "0" * 16))
     project = Project(tmp_path)
     assert project.scale.tolist() == [4, 4]
-    # the left edge of the first working pixel, -0.5, is that of the first original one; its centre is 1.5 there
+    # the left edge of the first working pixel, -0.5, is that of the first original one; its centre is at 1.5 there
     np.testing.assert_allclose(project.to_original(np.array([[-0.5, 0.0], [0.0, 179.5]])), [[-0.5, 1.5], [1.5, 719.5]])
     points = np.array([[3.25, 7.5], [1000.0, 0.0]])
     np.testing.assert_allclose(project.to_original(project.to_working(points)), points)

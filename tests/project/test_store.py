@@ -1,4 +1,4 @@
-"""Reading products/flow.h5: what is there, what is not, and every way in which the file can be wrong."""
+"""Reading products/flow.h5: pairs that exist, pairs that do not, and every way in which the file can be wrong."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CACHED_BYTES = FLOW_BYTES // 2
 
 
 def field(source: int, target: int) -> NDArray[np.float32]:
-    """A flow that says which pair it belongs to."""
+    """Return a flow that identifies its pair."""
     flow = np.zeros((48, 64, 2), np.float32)
     flow[..., 0], flow[..., 1] = source, np.arange(64) / 8 + target
     return flow
@@ -82,7 +82,7 @@ def test_what_was_stored_is_read(stored: Project) -> None:
 def test_flow_at_pixels_is_the_flow_sampled_there(
     project: Project, patches_from: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To the last bit, in steps of both sizes, each pixel by itself or not; and so is the estimator's confidence."""
+    """To the last bit, with steps of both sizes, read pixel by pixel or not; and so is the estimator's confidence."""
     monkeypatch.setattr(store_module, "PATCHES_FROM", patches_from)
     rng = np.random.default_rng(0)
     sure = rng.random((48, 64)).astype(np.float32)
@@ -127,7 +127,7 @@ def test_the_cache_keeps_the_latest_flows_and_no_more_bytes_than_it_may(
     read = FlowStore._read
     monkeypatch.setattr(FlowStore, "_read", lambda self, pair: decoded.append(pair) or read(self, pair))
     with FlowStore(stored, cache_bytes=2 * CACHED_BYTES) as store:
-        for pair in ((0, 1), (0, 2), (0, 1), (1, 0), (0, 1), (0, 2)):  # the third read makes (0, 1) the youngest
+        for pair in ((0, 1), (0, 2), (0, 1), (1, 0), (0, 1), (0, 2)):  # the third read makes (0, 1) the most recent
             np.testing.assert_array_equal(store.flow(*pair), field(*pair))
     assert decoded == [(0, 1), (0, 2), (1, 0), (0, 2)]
     decoded.clear()
@@ -158,7 +158,7 @@ def test_the_confidence_of_a_pair_is_cached_too_and_counts(project: Project, mon
             assert store.confidence(1, 0) is None
             np.testing.assert_array_equal(store.flow(0, 1), field(0, 1))
         assert decoded == [(0, 1), (1, 0)]
-        store.flow(1, 0)  # drives out what was read first
+        store.flow(1, 0)  # evicts what was read first
         store.confidence(0, 1)
     assert decoded == [(0, 1), (1, 0), (0, 1)]
 
@@ -179,7 +179,7 @@ def test_pairs_picked_by_what_they_show_have_partners_both_ways(
 def test_of_a_clip_that_is_matched_by_length_only_long_shots_have_partners(
     stored: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Shots of frames 0 and 1, and of the rest: with a limit of 1 frame both are long, with one of 2 only the rest."""
+    """Shots of frames 0 and 1, and of the rest: with a limit of 1 frame both are long, with 2 only the rest."""
     monkeypatch.setattr(Project, "shots", property(lambda _: [range(2), range(2, 8)]))
     stamp = make_stamp({"frames": stored.meta.fingerprint}, {"estimator": "dis", "pairs": AUTO_BY_LENGTH})
     with h5py.File(stored.product_path("flow"), "r+") as file:
@@ -348,4 +348,4 @@ def test_an_error_while_reading_keeps_no_lock(stored: Project) -> None:
     reader = Thread(target=lambda: got.append(phil.acquire(blocking=False)) or (got[0] and phil.release()))
     reader.start()
     reader.join()
-    assert got == [True], caught.value.message  # the error lives, the lock is free
+    assert got == [True], caught.value.message  # the error is alive, the lock is free

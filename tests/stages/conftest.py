@@ -1,4 +1,4 @@
-"""A small clip with exact truth, as projects at every stage: made once, copied for each test."""
+"""A small clip with exact ground truth, as projects at every stage: made once, copied for each test."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SMALL = {
 
 @pytest.fixture(scope="session")
 def small_settings() -> Settings:
-    """Every stage in a second."""
+    """Settings that run every stage in a second."""
     return load_settings(overrides=SMALL)
 
 

@@ -1,4 +1,4 @@
-"""What stages leave behind, made without their work: for tests of what goes by it."""
+"""The output of stages, made without their work: for tests of what depends on it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from omnitrack.project.project import Project
 from omnitrack.settings import Settings
 from omnitrack.stages.graph import Work, wanted_stamps
 
-# Frames as small as the tests' hold little that is unlike the rest, and few blank places.
+# Frames as small as the tests' have little that is distinctive, and few blank areas.
 PLAIN_FLOW = {"flow.surroundings": False, "flow.descriptors.network": "none"}
 
 
 def leave_filtered(project: Project, settings: Settings, seconds: float = 0.0) -> None:
-    """What filtering leaves, without any correspondence."""
+    """Leave what filtering leaves, without any correspondence."""
     stamp = wanted_stamps(Work(project, settings), "filter")["filter"] or {}
     filtered_file(project).parts(stamp).merge(stamp, [], seconds)
 
@@ -21,6 +21,6 @@ def leave_filtered(project: Project, settings: Settings, seconds: float = 0.0) -
 def leave_fit(
     project: Project, settings: Settings, seed: int = 0, seconds: float = 0.0, step: int | None = None
 ) -> None:
-    """What fitting leaves, without a field: at the end, or at a step."""
+    """Leave what fitting leaves, without a field: at the end, or at a step."""
     stamp = wanted_stamps(Work(project, settings, seed=seed))["fit"] or {}
     save_checkpoint(project, stamp, seconds, {"step": settings.fit.steps if step is None else step})

@@ -1,4 +1,4 @@
-"""Rows of one table with unlike settings: they share a project, and no row gets another one's fit, score or seconds."""
+"""Rows of one table with different settings share a project, and no row gets another row's fit, score or seconds."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run(video: TapvidVideo, rows: list[str], settings: Settings | None = None, *
 
 
 class Fits:
-    """Takes the place of fitting: leaves checkpoints, takes 1, 2, 3, ... seconds, and can be killed half-way."""
+    """Replaces fitting: leaves checkpoints, takes 1, 2, 3, ... seconds, and can be killed half-way."""
 
     def __init__(self) -> None:
         self.settings: list[Settings] = []
@@ -66,13 +66,13 @@ class Fits:
 
 @pytest.fixture
 def asked() -> list[Settings]:
-    """The settings that each query was answered with."""
+    """The settings of each query."""
     return []
 
 
 @pytest.fixture
 def fits(monkeypatch: pytest.MonkeyPatch, asked: list[Settings]) -> Fits:
-    """Fitting replaced; the tracks move right where they are of the field alone, and stand still where they are not."""
+    """Replaces fitting; tracks of the field alone move right, fused ones stand still."""
 
     def oracle(project: Project, queries: NDArray, settings: Settings, **_: Any) -> Tracks:
         asked.append(settings)
@@ -110,7 +110,7 @@ def test_each_row_has_its_settings_and_a_score_of_its_own(
     assert [s.fit.longest_gap for s in asked] == [30, 30, 9, 30]
     assert [s.fit.cadex.coupling for s in asked] == ["spline", "spline", "spline", "affine"]
     assert all(s.fit.steps == 9 for s in asked)
-    assert methods["cadex"]["mean"]["average_jaccard"] < 1  # what is fused stands still here
+    assert methods["cadex"]["mean"]["average_jaccard"] < 1  # fused tracks stand still here
     assert all(methods[name]["mean"]["average_jaccard"] == 1 for name in (WHOLE, SHORT, AFFINE))
     assert {path.name for path in (tmp_path / "pan" / "eval").iterdir()} == {
         "seconds.json",
@@ -172,8 +172,8 @@ def test_finished_rows_are_taken_up_with_their_own_seconds(tmp_path: Path, video
 
 def test_a_fit_that_another_row_overwrote_is_made_again(tmp_path: Path, video: TapvidVideo, fits: Fits) -> None:
     run(video, [WHOLE, AFFINE], work=tmp_path)
-    report = run(video, [AFFINE, WHOLE], work=tmp_path, query_mode="first")  # other queries: no score is of use
-    assert fits.couplings == ["spline", "affine", "spline"]  # the affine one was still there
+    report = run(video, [AFFINE, WHOLE], work=tmp_path, query_mode="first")  # other queries: no saved score applies
+    assert fits.couplings == ["spline", "affine", "spline"]  # the affine fit was still there
     assert fits.resumed == [False, False, False]
     assert seconds_of_fits(report) == {AFFINE: 2.0, WHOLE: 3.0}
 
@@ -196,7 +196,7 @@ def test_half_a_fit_of_another_row_is_not_taken_for_a_finished_one(
     fits.killed = True
     with pytest.raises(KeyboardInterrupt):
         run(video, [AFFINE], work=tmp_path)
-    # The first row's score is of no use for other queries, and its fit, though it was finished, is overwritten.
+    # The first row's score does not apply to other queries, and its fit, though finished, is overwritten.
     report = run(video, [WHOLE], work=tmp_path, query_mode="first")
     assert fits.couplings == ["spline", "affine", "spline"]
     assert fits.resumed == [False, False, False]
@@ -237,7 +237,7 @@ def test_the_field_alone_is_scored_without_another_fit(video: TapvidVideo, small
 
 
 def test_every_ablation_runs(video: TapvidVideo, small_settings: Settings) -> None:
-    """Not how well two steps fit, but that there is no ablation whose settings a fit refuses."""
+    """Not a test of how well two steps fit, but that a fit accepts the settings of every ablation."""
     small = {"fit.steps": 2, "fit.omnimotion.plane_resolutions": [4, 8], "fit.omnimotion.hidden": [8, 8]}
     results = run(video, list(ABLATIONS), load_settings(overrides=small, base=small_settings)).results
     assert list(results["methods"]) == list(ABLATIONS)

@@ -1,4 +1,4 @@
-"""Which videos words of a command line stand for, and what their projects are called."""
+"""Which videos the arguments of a command line mean, and what their projects are called."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from omnitrack.stages.clips import find_clips
 
 @pytest.fixture(autouse=True)
 def videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files by name: only single images are looked into."""
+    """Create files by name: only single images are opened."""
     monkeypatch.chdir(tmp_path)
     for name in ("a/clip.mp4", "b/clip.mp4", "b/clip.mov", "b/other.mp4", "b/notes.txt", "c10.mp4", "c9.mp4", "C9.avi"):
         Path(name).parent.mkdir(exist_ok=True)

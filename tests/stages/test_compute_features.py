@@ -1,4 +1,4 @@
-"""`compute_features` and what the filter makes of it: once per frame, taken up again, stale where it should be."""
+"""`compute_features`, and how the filter uses it: once per frame, resumed, stale when it should be."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CELL = 8
 
 
 class Colours:
-    """Mean colours of 8 x 8 cells less a middle grey: features without a network."""
+    """Mean colours of 8 x 8 cells minus a medium grey: features without a network."""
 
     name, threshold, batch_frames = "colours", 0.9, 3
 
@@ -58,7 +58,7 @@ class Colours:
 
 @pytest.fixture
 def colours(monkeypatch: pytest.MonkeyPatch) -> Colours:
-    """The extractor that ``features.extractor = "colours"`` names."""
+    """The extractor of ``features.extractor = "colours"``."""
     extractor = Colours()
     monkeypatch.setitem(features.BUILT_IN, "colours", lambda settings, device, progress: extractor)
     return extractor
@@ -96,7 +96,7 @@ def test_features_of_every_frame_once(project: Project, colours: Colours, with_f
 
 
 class StopAfter(Progress):
-    """Ctrl-C after so many frames."""
+    """Presses Ctrl-C after a number of frames."""
 
     def __init__(self, frames: int) -> None:
         self.left = frames
@@ -186,7 +186,7 @@ def test_maps_of_unequal_sizes_are_refused(project: Project, colours: Colours, w
 def test_the_filter_rejects_what_its_features_tell_apart(
     matched_project: Project, colours: Colours, with_features: Settings
 ) -> None:
-    """A corner of frame 6 turns blue after its flow was measured; patches are not asked."""
+    """A corner of frame 6 turns blue after its flow was measured; patches are not compared."""
     frame = matched_project.frame(6)
     frame[:24, :24] = (0, 0, 255)
     cv2.imwrite(str(matched_project.frame_path(6)), frame[..., ::-1])

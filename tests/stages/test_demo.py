@@ -37,7 +37,7 @@ def test_truth_of_the_clip_in_tapvid_s_raster() -> None:
     assert (~video.occluded).any(1).all()
     assert not video.occluded[:POINTS_PER_LAYER].any()  # nothing is nearer than the pole
     assert video.occluded[POINTS_PER_LAYER:].any()
-    assert np.abs((video.points * (80, 60)) % 1 - 0.5).max() < 1e-3  # pixel centres, in a raster that counts edges
+    assert np.abs((video.points * (80, 60)) % 1 - 0.5).max() < 1e-3  # pixel centres, in raster coordinates
 
 
 def test_the_demo_goes_all_the_way_and_is_taken_up_again(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_directory_that_holds_something_else(tmp_path: Path) -> None:
 
 
 class Stages(Progress):
-    """Remembers what is planned and begun, and which tasks run in which outermost stage."""
+    """Records what is planned and begun, and which tasks run in which outermost stage."""
 
     def __init__(self) -> None:
         self.depth = 0

@@ -1,4 +1,4 @@
-"""Depth maps as a product of a project: computed once, taken up again, stamped, and what a fit makes of them."""
+"""Depth maps as a product of a project: computed once, resumed, stamped, and how a fit uses them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WithMaps = Callable[..., Settings]
 
 
 class Heard(Progress):
-    """Keeps what is said, and stops after some steps where asked to."""
+    """Records messages, and stops after some steps if requested."""
 
     def __init__(self, stop_after: int = 0) -> None:
         self.notes: list[str] = []
@@ -68,7 +68,7 @@ def maps(scene: SyntheticScene) -> NDArray[np.float32]:
 
 @pytest.fixture
 def with_maps(tmp_path: Path, small_settings: Settings) -> WithMaps:
-    """Settings of a fit with maps, which are written to a folder."""
+    """Return settings of a fit with depth maps, which are written to a folder."""
 
     def made(values: NDArray[np.floating], kind: str = "depth") -> Settings:
         folder = tmp_path / "maps"
@@ -134,8 +134,8 @@ def test_settings_that_another_source_uses_do_not_count(
     ("found", "size", "stored"),
     [
         ((480, 854), (854, 480), (180, 320)),  # bounded
-        ((480, 854), (128, 96), (240, 320)),  # in the shape of the frames, whatever theirs
-        ((12, 16), (854, 640), (12, 16)),  # not finer than what there is
+        ((480, 854), (128, 96), (240, 320)),  # in the aspect ratio of the frames, whatever that of the maps
+        ((12, 16), (854, 640), (12, 16)),  # not finer than the input
     ],
 )
 def test_stored_maps_are_bounded(found: tuple[int, int], size: tuple[int, int], stored: tuple[int, int]) -> None:
@@ -242,7 +242,7 @@ def test_info_shows_them(filtered_project: Project, maps: NDArray[np.float32], w
 def test_what_a_source_lacks_is_said_before_the_flow(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, path: str, lacks: str
 ) -> None:
-    """A project of which nothing is made yet is brought up: nothing of it is there after the error."""
+    """A new project is brought up: it has no products after the error."""
     monkeypatch.setitem(sys.modules, "OpenEXR", None)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     (tmp_path / "maps").mkdir()

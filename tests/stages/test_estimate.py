@@ -1,4 +1,4 @@
-"""What is said before long work: frames, pairs and minutes of what is missing, and what makes it shorter."""
+"""What is reported before long work: frames, pairs and minutes of missing products, and what makes it shorter."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_minutes_of_a_fresh_project_by_hand(project: Project) -> None:
 def test_a_long_shot_is_matched_by_keyframes_and_chained_within_a_window(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """256 frames: at most T log2 T pairs, and 50 frames either way; 128 of them: log, gaps of 1 to 64 both ways."""
+    """256 frames: at most T log2 T pairs, and 50 frames each way; 128 frames: log, gaps of 1 to 64 both ways."""
     found = []
     for frames in (256, 128):
         monkeypatch.setattr(Project, "shots", property(lambda _, frames=frames: [range(frames)]))

@@ -1,4 +1,4 @@
-"""The whole evaluation on a clip whose every point moves by the same known amount."""
+"""The whole evaluation on a clip in which every point moves by the same known amount."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ STARTS = np.array([[10, 12], [30, 20], [45, 30], [20, 35]])
 
 
 def truth(length: int = 8) -> NDArray[np.float32]:
-    """(4, T, 2) raster positions of points of `clip` that are at the pixels `STARTS` in frame 0."""
+    """Return (4, T, 2) raster positions of the points of `clip` that are at the pixels `STARTS` in frame 0."""
     pixels = STARTS[:, None] + SHIFT * np.arange(length)[:, None]
     return ((pixels + 0.5) / SIZE).astype(np.float32)
 
@@ -52,7 +52,7 @@ def run(videos: Any, methods: list[str], **options: Any) -> EvalReport:
 
 @pytest.fixture
 def stages_seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The stages that ran, in order; fitting is replaced by an oracle that knows the motion of `clip`."""
+    """The stages that ran, in order; fitting is replaced by an oracle with the motion of `clip`."""
     seen: list[str] = []
     for room, name in ((evaluate_video, "init_from_frames"), (flow, "compute_flow")):
         job = getattr(room, name)
@@ -128,7 +128,7 @@ def test_exact_tracks_have_perfect_scores(video: TapvidVideo, stages_seen: list[
 
 
 def test_a_real_fit(video: TapvidVideo) -> None:
-    """Not how well two steps fit, but that the stages themselves are called as they want to be."""
+    """Not a test of how well two steps fit, but that the stages are called correctly."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -260,7 +260,7 @@ def test_a_damaged_score_is_made_again(tmp_path: Path, video: TapvidVideo, stage
 def test_a_score_without_its_numbers_is_made_again(
     tmp_path: Path, video: TapvidVideo, stages_seen: list[str], metrics: Any
 ) -> None:
-    """As another version may have saved it; the seconds of `init` too."""
+    """As another version may have saved it; also the seconds of `init`."""
     first = run([video], ["cadex"], work=tmp_path).results["methods"]["cadex"]["mean"]
     folder = tmp_path / "pan" / "eval"
     saved = json.loads((folder / "cadex.json").read_text())
@@ -324,7 +324,7 @@ def test_positions_that_are_not_finite(video: TapvidVideo, monkeypatch: pytest.M
         run([video], ["direct"])
 
 
-# --- refused at once --------------------------------------------------------------------------------------------
+# --- refused immediately ----------------------------------------------------------------------------------------
 def test_refused_at_once(tmp_path: Path, video: TapvidVideo) -> None:
     with pytest.raises(OmnitrackError, match="there is no method cadx") as caught:
         run([video], ["cadx"])
@@ -346,15 +346,15 @@ def test_resizing() -> None:
     frames[:, :, 4:] = 200
     assert resize_frames(frames, None) is frames
     assert resize_frames(frames, (8, 4)) is frames
-    # Shrinking is by area: each new pixel is the mean of those it covers.
+    # Frames are shrunk by area: each new pixel is the mean of the pixels it covers.
     np.testing.assert_array_equal(resize_frames(frames, (2, 1))[0, 0, :, 0], [0, 200])
     np.testing.assert_array_equal(resize_frames(frames, (1, 1))[0, 0, :, 0], [100])
     assert resize_frames(frames, (4, 16)).shape == (2, 16, 4, 3)
 
 
-# --- several at once --------------------------------------------------------------------------------------------
+# --- several in parallel ----------------------------------------------------------------------------------------
 class Backwards(Here):
-    """An executor whose last job ends first."""
+    """An executor that returns the last job first."""
 
     def run(self, jobs: Iterable[Job], progress: Progress, total: int | None = None) -> Iterator[Outcome]:
         return iter(list(super().run(jobs, progress, total))[::-1])

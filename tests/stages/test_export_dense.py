@@ -1,4 +1,4 @@
-"""Dense exports of a field that is exactly right: what they carry lands where the scene has it."""
+"""Dense exports of an exact field: they map pixels to where the scene has them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SIZE, FRAMES, SHRINK = (192, 128), 5, 2
 
 
 class ExactField:
-    """The motion of a scene as a fitted field of a project that is shrunk: pixels of the working frames."""
+    """The motion of a scene as a fitted field of a shrunk project: in pixels of the working frames."""
 
     def __init__(self, scene: SyntheticScene, shrink: int) -> None:
         self.scene, self.shrink, self.num_frames = scene, shrink, scene.num_frames
@@ -74,7 +74,7 @@ def read_channels(path: Path) -> dict[str, NDArray[np.floating]]:
 
 
 def warped_by_nuke(picture: NDArray[np.float32], channels: dict[str, NDArray[np.floating]]) -> NDArray[np.float32]:
-    """What Nuke's STMap node makes of a picture: fetch where red and green say."""
+    """Warp an image as Nuke's STMap node does: sample where red and green point."""
     height, width = channels["R"].shape
     x = channels["R"] * width - 0.5
     y = height - channels["G"] * height - 0.5
@@ -82,7 +82,7 @@ def warped_by_nuke(picture: NDArray[np.float32], channels: dict[str, NDArray[np.
 
 
 def blob(x: float, y: float) -> NDArray[np.float32]:
-    """A soft spot at (x, y)."""
+    """Return a soft spot at (x, y)."""
     columns, rows = np.meshgrid(np.arange(SIZE[0]), np.arange(SIZE[1]))
     return np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * 3.0**2)).astype(np.float32)
 
@@ -111,7 +111,7 @@ def test_what_an_stmap_warps_lands_where_it_should(
 
 
 def test_there_and_back(turning: tuple[SyntheticScene, Project, ExactField], tmp_path: Path) -> None:
-    """By the map to frame 0 and by that to the last frame: a picture comes back to where it was."""
+    """Through the map to frame 0 and the one to the last frame, an image returns to where it was."""
     pytest.importorskip("OpenEXR")
     _, project, field = turning
     for frame in (0, FRAMES - 1):
@@ -123,14 +123,14 @@ def test_there_and_back(turning: tuple[SyntheticScene, Project, ExactField], tmp
 
 
 def test_stmap_says_what_is_seen(tmp_path: Path) -> None:
-    """Where the near strip covers the far plane in the other frame, alpha is 0."""
+    """Where the near strip occludes the far plane in the other frame, alpha is 0."""
     pytest.importorskip("OpenEXR")
     scene = two_planes(SIZE, FRAMES)
     project, field = project_of(scene, tmp_path / "clip", 1)
     export_dense(project, "stmap", tmp_path / "maps", DenseOptions(frame=0), field=field)
     _, seen = scene.flow(4, 0)
     alpha = read_channels(tmp_path / "maps" / "stmap.0005.exr")["A"]
-    assert (alpha == seen).mean() > 0.999  # all but the corners of what is hidden
+    assert (alpha == seen).mean() > 0.999  # all but the corners of the occluded part
 
 
 def test_motion_vectors(turning: tuple[SyntheticScene, Project, ExactField], tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_matte_is_carried_with_soft_edges(turning: tuple[SyntheticScene, Project
     for frame in range(FRAMES):
         found = cv2.imread(str(tmp_path / "mattes" / f"matte.{frame + 1:04d}.png"), cv2.IMREAD_UNCHANGED)
         assert found.dtype == np.uint16 and found.shape == SIZE[::-1]
-        assert len(np.unique(found)) > 50  # as soft as it was
+        assert len(np.unique(found)) > 50  # as soft as before
         assert_allclose(centre_of(found / 65535), truth[frame], atol=0.1)
 
 

@@ -1,4 +1,4 @@
-"""`filter_flow`: what it believes is true, its numbers are those of the file, and nothing that is finished is lost."""
+"""`filter_flow`: what it accepts is true, its numbers match the file, and no finished work is lost."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def read(project: Project) -> Correspondences:
 
 
 def contents(project: Project) -> dict[str, Any]:
-    """Every array of the filtered correspondences by its path, floats as bytes so that NaN equals NaN."""
+    """Return every array of the filtered correspondences by its path, as bytes so that NaN equals NaN."""
     arrays: dict[str, Any] = {}
     with h5py.File(project.product_path("filtered"), "r") as file:
         file.visititems(
@@ -55,7 +55,7 @@ def groups(project: Project) -> Iterator[dict[int, h5py.Group]]:
         yield {int(name): group for name, group in file.items()}
 
 
-# --- what is believed -------------------------------------------------------------------------------------------
+# --- what is accepted -------------------------------------------------------------------------------------------
 def test_correspondences_are_close_to_the_exact_ones(filtered_project: Project, scene: SyntheticScene) -> None:
     data = read(filtered_project)
     grid = data.grid.numpy()
@@ -94,7 +94,7 @@ def test_surer_correspondences_are_better(filtered_project: Project, scene: Synt
 
 
 def test_what_looks_different_is_not_believed(matched_project: Project, small_settings: Settings) -> None:
-    """In frame 6 noise covers the upper left corner after its flow was measured, so only appearance can tell."""
+    """In frame 6 noise covers the upper left corner after its flow was measured: only appearance can detect it."""
     frame = matched_project.frame(6)
     frame[:16, :16] = 255 * np.random.default_rng(0).integers(0, 2, (16, 16, 1))
     cv2.imwrite(str(matched_project.frame_path(6)), frame[..., ::-1])
@@ -117,7 +117,7 @@ def test_confidence_falls_with_similarity_from_three_frames_on(
     matched_project: Project, small_settings: Settings
 ) -> None:
     coarse = replace(small_settings.flow, dis=replace(small_settings.flow.dis, side=0, two_starts=False))
-    compute_flow(matched_project, replace(small_settings, flow=coarse))  # wrong often enough for looks to doubt it
+    compute_flow(matched_project, replace(small_settings, flow=coarse))  # wrong often enough for doubtful appearance
     filter_flow(matched_project, with_filter(small_settings, appearance_threshold=-1.0))  # not compared
     flow_alone = read(matched_project).confidence.numpy().astype(int)
     filter_flow(matched_project, small_settings)
@@ -211,10 +211,10 @@ def test_window_limits_the_targets(matched_project: Project, small_settings: Set
     assert data.targets[0].tolist() == [1, 2, -1, -1]
 
 
-# --- places that come back --------------------------------------------------------------------------------------
+# --- places that come back into view ----------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def returning(tmp_path_factory: pytest.TempPathFactory, small_settings: Settings) -> tuple[Project, SyntheticScene]:
-    """A camera that goes over a place and back, 22 frames each way, matched by keyframes and chained over 4 frames."""
+    """A camera that passes a place and returns, 22 frames each way, matched by keyframes and chained over 4 frames."""
     scene = panorama_scene((64, 48), 45, sweep=22)
     root = tmp_path_factory.mktemp("returning") / "clip"
     settings = replace(small_settings, flow=replace(small_settings.flow, pairs="keyframe"))
@@ -263,7 +263,7 @@ def test_memory_for_flow_changes_nothing_but_the_time(
 
 # --- again, and after an interruption ---------------------------------------------------------------------------
 class Interrupted(Progress):
-    """Ctrl-C after so many steps, and a record of where each task began."""
+    """Presses Ctrl-C after a number of steps, and records where each task began."""
 
     def __init__(self, after: int | None = None) -> None:
         self.done_before: list[int] = []
@@ -325,7 +325,7 @@ def test_other_settings_replace_what_was_there(filtered_project: Project, small_
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # HDF5 complains when it closes, too
 def test_a_full_disk_keeps_the_flow(matched_project: Project, small_settings: Settings) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # Python ignores the signal: writing beyond is an error
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # Python ignores the signal: writing more is an error
     try:
         with pytest.raises(OmnitrackError, match="cannot write"):
             filter_flow(matched_project, small_settings)
@@ -336,7 +336,7 @@ def test_a_full_disk_keeps_the_flow(matched_project: Project, small_settings: Se
     assert isinstance(filter_flow(matched_project, small_settings), FilterReport)
 
 
-# --- what bad input gets ----------------------------------------------------------------------------------------
+# --- how bad input fails ----------------------------------------------------------------------------------------
 def test_no_flow(project: Project, small_settings: Settings) -> None:
     with pytest.raises(OmnitrackError, match="there is no flow yet") as caught:
         filter_flow(project, small_settings)

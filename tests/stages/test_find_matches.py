@@ -1,4 +1,4 @@
-"""`find_matches`: which frames it compares, that its matches are true, and that nothing finished is lost."""
+"""`find_matches`: which frames it compares, that its matches are true, and that no finished work is lost."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ SETTINGS = replace(
 
 
 def waves(shift: float) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """A texture of 64 waves on 8 x 12 cells, moved to the left by `shift` cells."""
+    """Return a texture of 64 waves on 8 x 12 cells, moved to the left by `shift` cells."""
     rng = np.random.default_rng(0)
     direction, phase = rng.normal(0, 0.8, (2, 64)), rng.uniform(0, 2 * math.pi, 64)
     y, x = np.mgrid[0 : SIZE[1] // CELL, 0 : SIZE[0] // CELL][..., None]
@@ -75,7 +75,7 @@ def store_features(project: Project, speed: float = SHIFT) -> None:
 
 @pytest.fixture
 def featured(featured_root: Path, tmp_path: Path) -> Project:
-    """Six frames with features of a texture that moves."""
+    """Six frames with features of a moving texture."""
     return Project(shutil.copytree(featured_root, tmp_path / "clip"))
 
 
@@ -84,7 +84,7 @@ def with_matching(**changes: Any) -> Settings:
 
 
 class Interrupted(Progress, Task):
-    """Stops the work after some steps."""
+    """Stops the work after a number of steps."""
 
     def __init__(self, after: int) -> None:
         self.left, self.done = after, 0
@@ -154,7 +154,7 @@ def test_patches_move_the_ends_of_matches_a_little(featured: Project) -> None:
     moved = after[:, [1, 2]] - before[:, [1, 2]]
     np.testing.assert_allclose(moved, before[:, [4, 5]] - after[:, [4, 5]], atol=1e-4)
     pixel = math.sqrt(SIZE[0] * SIZE[1]) / 256
-    assert 0 < np.abs(moved).max() <= 0.75 * pixel + 1e-4  # half of a step and of the parabola's half
+    assert 0 < np.abs(moved).max() <= 0.75 * pixel + 1e-4  # half of a step, and half of the parabola's range
 
 
 def test_what_is_there_is_kept(featured: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +193,7 @@ def test_an_interrupted_run_goes_on(featured: Project) -> None:
     with pytest.raises(KeyboardInterrupt):
         find_matches(featured, other, Interrupted(after=2), device="cpu")
     assert matches_file(featured).has_parts()
-    np.testing.assert_array_equal(read_matches(featured), whole)  # the old ones stay until the new ones are whole
+    np.testing.assert_array_equal(read_matches(featured), whole)  # the old matches stay until the new ones are complete
     progress = Interrupted(after=99)
     find_matches(featured, other, progress, device="cpu")
     assert progress.done == 2

@@ -1,4 +1,4 @@
-"""`fit_field`: killed at any time it goes on as if nothing had happened, and every failure is named."""
+"""`fit_field`: killed at any time, it resumes as if nothing had happened, and every failure is named."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def with_fit(settings: Settings, **changes: Any) -> Settings:
 
 @pytest.fixture(scope="module", params=["cadex", "omnimotion"])
 def settings(small_settings: Settings, request: pytest.FixtureRequest) -> Settings:
-    """Each published method, with a checkpoint at every look."""
-    shape = load_settings(overrides={"fit.method": request.param}).fit.omnimotion  # a method has defaults of its own
+    """Settings of each published method, with a checkpoint at every report."""
+    shape = load_settings(overrides={"fit.method": request.param}).fit.omnimotion  # a method has its own defaults
     small = small_settings.fit.omnimotion
     shape = replace(small, tracked_samples=shape.tracked_samples)
     return with_fit(small_settings, method=request.param, omnimotion=shape, checkpoint_seconds=0.0)
@@ -55,7 +55,7 @@ def settings(small_settings: Settings, request: pytest.FixtureRequest) -> Settin
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, filtered_root: Path, settings: Settings) -> Project:
-    """A fit that nobody interrupted; not to be changed."""
+    """A project with an uninterrupted fit; must not be changed."""
     project = Project(shutil.copytree(filtered_root, tmp_path_factory.mktemp("whole") / "clip"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "REPORT_EVERY", REPORT_EVERY)
@@ -64,7 +64,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, filtered_root: Path, setting
 
 
 class Recorder(Progress):
-    """Remembers what was said, and presses Ctrl-C at a look."""
+    """Records messages, and presses Ctrl-C at a report."""
 
     def __init__(self, interrupt_at: int | None = None) -> None:
         self.notes: list[str] = []
@@ -101,7 +101,7 @@ def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def assert_same_result(project: Project, other: Project) -> None:
-    """Bit for bit: the field, the optimiser, the sampler and the random numbers; and the metrics but for the speed."""
+    """Compare bit for bit: field, optimiser, sampler and random numbers; and the metrics except for the speed."""
     ours, theirs = load_checkpoint(project), load_checkpoint(other)
     assert ours.stamp == theirs.stamp
     left, right = dict(leaves(ours.state)), dict(leaves(theirs.state))
@@ -118,7 +118,7 @@ def metrics(project: Project) -> list[dict[str, Any]]:
     return [{key: value for key, value in line.items() if key != "steps_per_second"} for line in lines]
 
 
-# --- what it makes ----------------------------------------------------------------------------------------------
+# --- the result -------------------------------------------------------------------------------------------------
 def test_report_metrics_and_checkpoints(filtered_project: Project, settings: Settings) -> None:
     progress = Recorder()
     report = fit_field(filtered_project, settings, device="cpu", progress=progress)
@@ -261,7 +261,7 @@ def test_killed_and_resumed_is_as_if_nothing_had_happened(
     assert "checkpoint_seconds" in text
     text = text.replace('#method = "cadex"', f'method = "{settings.fit.method}"')
     text = text.replace("#checkpoint_seconds = 30.0", "checkpoint_seconds = 0.0")
-    for name in ("learning_rate_decay", "second_moment_steps"):  # which have other defaults in other methods
+    for name in ("learning_rate_decay", "second_moment_steps"):  # whose defaults differ between methods
         text = text.replace(f"#{name} =", f"{name} =")
     filtered_project.settings_path.write_text(text, encoding="utf-8")
     done = subprocess.run(
@@ -334,7 +334,7 @@ def test_steps_that_are_not_finite_are_reported(
 
     def poisoned(*arguments: Any) -> Any:
         terms, errors = losses(*arguments)
-        calls.extend([1] * torch.is_grad_enabled())  # not of a look
+        calls.extend([1] * torch.is_grad_enabled())  # not of a report
         return {term: value * (math.nan if len(calls) == 7 else 1) for term, value in terms.items()}, errors
 
     monkeypatch.setitem(METHODS, name, replace(get_method(name), losses=poisoned))
@@ -347,7 +347,7 @@ def test_steps_that_are_not_finite_are_reported(
     assert [look["step"] for look in metrics(filtered_project)] == [5, 10, 15]
 
 
-# --- what bad input gets ----------------------------------------------------------------------------------------
+# --- how bad input fails ----------------------------------------------------------------------------------------
 def test_no_gpu(filtered_project: Project, settings: Settings) -> None:
     for name in ["cuda:99"] if torch.cuda.is_available() else ["cuda", "cuda:0", "cuda:99"]:
         with pytest.raises(OmnitrackError, match=f"device {name} is not there") as caught:
@@ -388,7 +388,7 @@ def test_no_field_yet(filtered_project: Project) -> None:
 
 
 def damaged(whole: Project, tmp_path: Path) -> Project:
-    """The newest checkpoint is cut in half."""
+    """Return a project whose newest checkpoint is truncated to half its length."""
     project = Project(shutil.copytree(whole.root, tmp_path / "copy"))
     path = project.checkpoints_dir / "step_000015.pt"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -447,7 +447,7 @@ def test_another_methods_settings_do_not_refuse_a_resume(whole: Project, setting
 
 
 def test_a_log_that_makes_no_sense_stops_no_fit(whole: Project, settings: Settings, tmp_path: Path) -> None:
-    """Lines that are cut short, not JSON, or of no step go; the others stay."""
+    """Lines that are truncated, not JSON, or without a step are dropped; the others stay."""
     project = Project(shutil.copytree(whole.root, tmp_path / "copy"))
     newest = checkpoint_paths(project)[-1]
     newest.unlink()

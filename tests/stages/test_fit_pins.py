@@ -1,4 +1,4 @@
-"""Pins in a fit: which pairs of places they are, and that a fit goes through them and is resumed exactly."""
+"""Pins in a fit: which pairs of positions they are, and that a fit goes through them and is resumed exactly."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def frequent_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def settings(small_settings: Settings) -> Settings:
-    """A field that has time to follow the clip, and answers alone."""
+    """Settings of a field that has enough steps to follow the clip, and is queried without fusion."""
     fit = replace(small_settings.fit, steps=160, pin_share=0.75)
     return replace(small_settings, fit=fit, query=replace(small_settings.query, fuse=False))
 
@@ -63,13 +63,13 @@ def grid() -> np.ndarray:
 
 
 def field_alone(project: Project, settings: Settings, queries: np.ndarray) -> np.ndarray:
-    """(N, T, 2) where the field says that points are."""
+    """Return (N, T, 2), the positions according to the field alone."""
     with Tracker(project, settings, "cpu", fitted=True) as tracker:
         return tracker.query(queries).tracks
 
 
 def corrected(project: Project, settings: Settings, queries: np.ndarray) -> Tracks:
-    """Tracks of which the first is pinned five pixels beside where the field has it in frame 6."""
+    """Return tracks, the first of which is pinned in frame 6, five pixels from the field's position."""
     with Tracker(project, settings, "cpu", fitted=True) as tracker:
         place = tracker.query(queries[:1]).tracks[0, 6] + (4, 3)
         return tracker.query(queries, pins=[(0, 6, *place)])
@@ -91,7 +91,7 @@ def test_a_pin_moves_the_field_where_it_is_and_nowhere_else(
 
 
 class Stopping(Progress, Task):
-    """Presses Ctrl-C at a look."""
+    """Presses Ctrl-C at a report."""
 
     def __init__(self, looks: int) -> None:
         self.looks, self.notes = looks, list[str]()

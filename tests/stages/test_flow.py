@@ -1,4 +1,4 @@
-"""`compute_flow`: the same flow however it is computed, nothing lost by an interruption, and every failure named."""
+"""`compute_flow`: the same flow however it is computed, interruptions lose nothing, and every failure is named."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Flows = dict[Pair, NDArray[np.float32]]
 
 
 class Recorder(Progress):
-    """Remembers what a stage says."""
+    """Records the messages of a stage."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -69,7 +69,7 @@ class Recorder(Progress):
 
 
 class Fake:
-    """An estimator that answers what it is told; stands in for a plug-in."""
+    """An estimator with given answers; stands in for a plug-in."""
 
     def __init__(self, answer: Callable[[int], object]) -> None:
         self.calls = 0
@@ -104,7 +104,7 @@ def assert_same(flows: Flows, expected: Flows) -> None:
 
 
 def another(project: Project) -> Project:
-    """A copy of the project without its flow."""
+    """Return a copy of the project without its flow."""
     root = project.root.with_name("another")
     root.mkdir()
     shutil.copytree(project.frames_dir, root / "frames")
@@ -122,7 +122,7 @@ def test_every_selected_pair_gets_its_true_flow(project: Project) -> None:
     flows = read(project)
     assert list(flows) == select_pairs("log", 8)
     for (source, target), flow in flows.items():
-        if abs(target - source) <= 2:  # further, much of a frame this small leaves it
+        if abs(target - source) <= 2:  # over longer gaps, too much of a frame this small leaves it
             error = flow[12:-12, 12:-12] - np.array([2, 1]) * (target - source)
             assert np.abs(error).max() < 0.15, (source, target)
     size = project.product_path("flow").stat().st_size
@@ -181,14 +181,14 @@ def test_warm_start_begins_at_what_was_measured_over_the_power_of_two_below(
 
 
 def test_keyframes_are_picked_by_the_clips_own_motion(project: Project) -> None:
-    # (2, 1) working pixels a frame are (8, 5.3) = 9.6 at 256 x 256: 16 are passed in 2 frames, a keyframe lasts 3.
+    # (2, 1) working pixels per frame are (8, 5.3) = 9.6 at 256 x 256: 16 are passed in 2 frames, a keyframe lasts 3.
     compute_flow(project, settings(pairs="keyframe"))
     assert list(read(project)) == select_pairs("keyframe", 8, lambda: Keyframes([0, 3, 6, 7], []))
 
 
 @pytest.fixture
 def long_from_seven(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the clip's 8 frames count as a long shot."""
+    """Make the clip's 8 frames count as a long shot."""
     for module in (pairs, flow_pairs):
         monkeypatch.setattr(module, "LONG_SHOT", 6)
 
@@ -211,7 +211,7 @@ def test_a_long_shot_is_matched_by_keyframes_of_itself_and_that_is_said(
 def test_a_long_clip_keeps_the_pairs_that_an_earlier_version_made(
     project: Project, request: pytest.FixtureRequest
 ) -> None:
-    compute_flow(project, settings())  # as earlier versions stamped clips of every length
+    compute_flow(project, settings())  # stamped as by earlier versions, for clips of every length
     made = flow_stamp(project, settings().flow)
     request.getfixturevalue("long_from_seven")
     assert flow_stamp(project, settings().flow) == made
@@ -223,7 +223,7 @@ def test_keyframes_that_show_the_same_place_are_found_by_features_where_there_ar
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Brightness:
-        """One cell, which points where the mean of the frame's red channel says."""
+        """One cell, whose direction depends on the mean of the frame's red channel."""
 
         name, identity, threshold, batch_frames = "brightness", "1", 0.5, 4
 
@@ -275,7 +275,7 @@ def test_tiny_frames(tmp_path: Path, textured_clip: Callable[..., NDArray[np.uin
         assert read(Project(root))[0, 1].shape == (size[1], size[0], 2)
 
 
-# --- what is there already --------------------------------------------------------------------------------------
+# --- existing flow ----------------------------------------------------------------------------------------------
 def test_a_second_run_computes_nothing_and_touches_nothing(project: Project) -> None:
     compute_flow(project, Settings())
     before = project.product_path("flow").stat()

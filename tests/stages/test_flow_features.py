@@ -1,4 +1,4 @@
-"""Flow that features correct: they are made before it, and once; and what `info` says of it."""
+"""Flow corrected by features: they are computed before it, and once; and how `info` reports it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from omnitrack.stages.info import inspect_project
 
 
 class Corners:
-    """Features that say in which quarter of the frame a cell is."""
+    """Features that tell in which quarter of the frame a cell is."""
 
     name, identity, threshold, batch_frames = "corners", "1", 0.5, 4
 
@@ -48,7 +48,7 @@ def by_features(**features: object) -> Settings:
 
 
 def state(project: Project, name: str) -> tuple[str, str]:
-    """Of a product, and why."""
+    """Return the state of a product, and the reason."""
     found = inspect_project(project).products
     return next((product.state, product.reason) for product in found if product.name == name)
 

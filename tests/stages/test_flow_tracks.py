@@ -1,4 +1,4 @@
-"""Tracks as supervision, end to end: saved tracks, flow from them, filter; and our own tracks in again."""
+"""Tracks as supervision, end to end: saved tracks, flow from them, filter; and re-import of omnitrack's own tracks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def unmatched_root(tmp_path_factory: pytest.TempPathFactory, scene: SyntheticSce
 
 @pytest.fixture(scope="module")
 def exact(scene: SyntheticScene) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The scene's tracks (N, T, 2) from a grid of three frames, and where they are seen."""
+    """The scene's tracks (N, T, 2) from a grid in three frames, and where they are visible."""
     y, x = np.mgrid[1 : scene.size[1] : 4, 1 : scene.size[0] : 4]
     queries = [np.column_stack([np.full(x.size, t), x.ravel(), y.ravel()]) for t in (0, 4, 7)]
     return scene.tracks(np.concatenate(queries))
@@ -49,7 +49,7 @@ def exact(scene: SyntheticScene) -> tuple[NDArray[np.float32], NDArray[np.bool_]
 def save_as(
     path: Path, layout: str, positions: NDArray[np.float32], seen: NDArray[np.bool_], size: Any
 ) -> dict[str, Any]:
-    """Write tracks as a tracker would; the settings that its file needs."""
+    """Write tracks as a tracker would; return the settings that its file needs."""
     raster, resized = positions + 0.5, (positions + 0.5) * np.array(MODEL) / size
     frames_first, seen_first = positions.transpose(1, 0, 2)[None], seen.T[None]
     sure = np.where(seen, 6.0, -6.0)
@@ -81,7 +81,7 @@ def use_tracks(settings: Settings, path: Path, **flow: Any) -> Settings:
 
 
 def judge(project: Project, scene: SyntheticScene) -> tuple[NDArray[Any], float, float]:
-    """Errors in pixels of what is believed and seen; how much of the seen, and of the hidden, is believed."""
+    """Return errors in pixels of accepted visible points; the accepted shares of visible and of occluded points."""
     data = read_correspondences(project, torch.device("cpu"), 10**9)
     grid = data.grid.numpy()
     errors, seen, hidden = [], [], []
@@ -167,7 +167,7 @@ def test_other_tracks_in_the_file_make_the_flow_stale(
 def test_our_own_tracks_in_again(
     tmp_path: Path, filtered_project: Project, unmatched_root: Path, small_settings: Settings
 ) -> None:
-    """Export and import agree: where a queried point is seen in two frames, the flow at it leads to where it went."""
+    """Export and import agree: where a queried point is visible in two frames, the flow at it leads to its position."""
     fit_field(filtered_project, load_settings(base=small_settings, overrides={"fit.steps": 3}), device="cpu")
     y, x = np.mgrid[4:48:10, 4:64:10]
     queries = np.column_stack([np.zeros(x.size), x.ravel(), y.ravel()]).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The table of products: what each needs, and that run, eval and info go by it."""
+"""The table of products: what each needs, and that run, eval and info follow it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`judge_hops`: what is stored is what the evidence says, once, whatever happened on the way."""
+"""`judge_hops`: it stores what the evidence yields, once, whatever interrupts it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from omnitrack.stages.hops import hops_stamp, judge_hops
 
 
 def stored(project: Project) -> dict[str, bytes]:
-    """Every array of the judgement by its path."""
+    """Return every array of the hop reliabilities by its path."""
     arrays: dict[str, bytes] = {}
     with h5py.File(project.product_path("hops"), "r") as file:
         file.visititems(
@@ -28,7 +28,7 @@ def stored(project: Project) -> dict[str, bytes]:
 
 
 class Stopped(Progress):
-    """Ctrl-C after three frames."""
+    """Presses Ctrl-C after three frames."""
 
     def task(self, name: str, total: int, done: int = 0, unit: str = "steps") -> Task:
         class Counting(Task):

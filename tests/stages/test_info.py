@@ -1,4 +1,4 @@
-"""What a project is said to hold: every state of every product, with its reason and the command that renews it."""
+"""What info reports about a project: every state of every product, with its reason and the command that renews it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def project(prepared: Path, tmp_path: Path) -> Project:
 
 
 def add_fit(project: Project, step: int, settings: Settings = SETTINGS, seed: int = 0) -> dict[str, Any]:
-    """A checkpoint that says what it was made from; its field is not looked at here."""
+    """Save a checkpoint with a stamp; its field is not read here."""
     stamp = fit_stamp(filtered_file(project).stamp() or {}, settings.fit, seed)
     save_checkpoint(project, stamp, 1.0, {"step": step})
     return stamp
@@ -197,7 +197,7 @@ def test_the_pixels_of_a_drawing_count_and_its_file_does_not(project: Project, t
     before = drawing.read_bytes()
     draw(drawing, 200, cv2.IMWRITE_PNG_COMPRESSION, 0)
     assert drawing.read_bytes() != before
-    assert found() == ("ready", "")  # the same picture, saved again
+    assert found() == ("ready", "")  # the same image, saved again
     draw(drawing, 201)
     assert found() == ("stale", "made from an earlier drawing")
     drawing.write_bytes(b"no picture")
@@ -325,7 +325,7 @@ def test_the_index_of_renders_follows_the_files(project: Project, tmp_path: Path
 
 @pytest.mark.parametrize("judged_by", [None, "another"])
 def test_filtered_data_whose_hops_others_judged_are_stale(project: Project, judged_by: str | None) -> None:
-    """Those of versions that judged no hops, too."""
+    """Also data of versions that had no hop reliability."""
     assert inspect_project(project).state("filter") == "ready"
     with h5py.File(project.product_path("filtered"), "r+") as file:
         stamp = json.loads(file.attrs["stamp"])

@@ -40,7 +40,7 @@ def all_frames(root: Path) -> NDArray[np.uint8]:
 
 
 class Recorder(Progress):
-    """Keeps what a stage says."""
+    """Records the messages of a stage."""
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
@@ -185,7 +185,7 @@ def test_real_clips(tmp_path: Path, name: str, size: tuple[int, int], working: t
     assert Project(tmp_path / "p").frame(frames - 1).std() > 5
 
 
-# --- what is refused --------------------------------------------------------------------------------------------
+# --- refused input ----------------------------------------------------------------------------------------------
 def failure(video: Path, root: Path, settings: Settings | None = None) -> OmnitrackError:
     with pytest.raises(OmnitrackError) as caught:
         init_project(video, root, settings or Settings())
@@ -252,7 +252,7 @@ def test_frames_that_are_none(tmp_path: Path, frames: list[NDArray[np.uint8]], m
     assert not (tmp_path / "p").exists()
 
 
-# --- whole or not at all ----------------------------------------------------------------------------------------
+# --- complete or not at all -------------------------------------------------------------------------------------
 def test_full_disk_leaves_nothing(tmp_path: Path, clip: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[Path] = []
 
@@ -279,7 +279,7 @@ def test_other_write_errors_name_the_cause(
     (tmp_path / "p").mkdir()
     with pytest.raises(OmnitrackError, match=r"cannot write project .*/p: Permission denied"):
         init_from_frames(clip, tmp_path / "p", Settings(), 12.0, "clip")
-    assert not list((tmp_path / "p").iterdir())  # the directory was there before, so it stays
+    assert not list((tmp_path / "p").iterdir())  # the directory existed before, so it stays
 
 
 def test_interrupted_init_leaves_nothing(tmp_path: Path, clip: NDArray[np.uint8]) -> None:

@@ -1,4 +1,4 @@
-"""What `init` keeps of its input beside pixels: numbers, levels, blank frames, and what it says of them."""
+"""What `init` stores about its input besides pixels: numbers, levels, blank frames, and what it reports about them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from omnitrack.stages.init import init_from_frames, init_project
 
 
 class Recorder(Progress):
-    """Keeps what a stage says."""
+    """Records the messages of a stage."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -55,7 +55,7 @@ def test_the_numbers_of_a_series_are_kept(tmp_path: Path, clip: NDArray[np.uint8
 
 
 def test_frames_without_numbers_are_written_as_before(tmp_path: Path, clip: NDArray[np.uint8]) -> None:
-    """An omnitrack that knows no numbers reads such a project, and we read its."""
+    """A version of omnitrack without frame numbers reads such a project, and this version reads its projects."""
     init_from_frames(clip, tmp_path / "p", Settings(), 12.0, "clip")
     project = Project(tmp_path / "p")
     assert "numbers" not in json.loads(project.meta_path.read_text())

@@ -1,4 +1,4 @@
-"""`plot` on projects and files: what it writes where, and what it refuses."""
+"""`plot` of projects and files: what it writes where, and what it refuses."""
 
 from __future__ import annotations
 

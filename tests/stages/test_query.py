@@ -1,4 +1,4 @@
-"""`query_tracks`: conventions and exactness of the answer, and what bad queries get."""
+"""`query_tracks`: conventions and exactness of the result, and how bad queries fail."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from omnitrack.stages.tracker import query_stamp
 from omnitrack.synthetic import SyntheticScene, occluder_scene
 from omnitrack.tracks.tracks import Tracks
 
-BACKGROUND = [(8.0, 6.0), (55.5, 40.25), (12.3, 41.9), (50.0, 5.0)]  # seen in every frame
+BACKGROUND = [(8.0, 6.0), (55.5, 40.25), (12.3, 41.9), (50.0, 5.0)]  # visible in every frame
 
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory, filtered_root: Path, small_settings: Settings) -> Project:
-    """Not to be changed."""
+    """A fitted project; must not be changed."""
     project = Project(shutil.copytree(filtered_root, tmp_path_factory.mktemp("fitted") / "clip"))
     fit_field(project, small_settings, device="cpu")
     return project
@@ -114,7 +114,7 @@ def test_frames_are_answered_for_as_asked(
 
 
 def test_pixels_are_those_of_the_original_video(tmp_path: Path, small_settings: Settings) -> None:
-    """Taken to half the size: tracks, size, and the exactness of the query are those of the original."""
+    """Working frames of half the size: tracks, size, and the exactness of the query are those of the original video."""
     scene = occluder_scene((128, 96), 6, speed=4.0)
     settings = replace(small_settings, init=InitSettings(max_size=64))
     init_from_frames(scene.frames(), tmp_path / "half", settings, 12.0, "scene")
@@ -160,7 +160,7 @@ def test_order_and_chunks_do_not_matter(
 
 
 class Counter(Progress, Task):
-    """Adds up what is done."""
+    """Sums up progress."""
 
     done = 0
 
@@ -174,7 +174,7 @@ class Counter(Progress, Task):
 def test_points_of_all_frames_are_fused_together(
     fitted: Project, queries: NDArray[np.float32], small_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those with a pin apart: they take more room. Each counts once."""
+    """Points with a pin are fused separately, since they take more memory. Each point counts once."""
     counts, fuse = [], PointTracker.fused
 
     def fused(self: PointTracker, known: Estimates) -> NDArray[np.float32]:
@@ -212,7 +212,7 @@ def test_without_fusion_the_field_answers_alone(fitted: Project, small_settings:
     np.testing.assert_allclose(found.depth, direct.depth, atol=1e-6)
 
 
-# --- what bad input gets ----------------------------------------------------------------------------------------
+# --- how bad input fails ----------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("query", "message"),
     [
@@ -272,7 +272,7 @@ def test_flow_that_is_gone(fitted: Project, small_settings: Settings, tmp_path: 
 
 
 class Listener(Progress):
-    """Hears warnings."""
+    """Records warnings."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []

@@ -1,4 +1,4 @@
-"""From the command line's words to rows (t, x, y) in pixels of the original video."""
+"""From command-line arguments to rows (t, x, y) in pixels of the original video."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from omnitrack.stages.query_points import build_queries, parse_frames
 
 
 def make_project(root: Path, original: tuple[int, int], working: tuple[int, int], count: int = 5) -> Project:
-    """A project as `build_queries` sees it: sizes and a number of frames; no pixel is read."""
+    """Make a project for `build_queries`: sizes and a number of frames; no pixel is read."""
     (root / "frames").mkdir(parents=True)
     write_meta(root / "frames", FramesMeta("clip.mp4", count, 24.0, working, original, list(range(count)), "abc"))
     return Project(root)
@@ -23,7 +23,7 @@ def make_project(root: Path, original: tuple[int, int], working: tuple[int, int]
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """Five frames, 12 x 8 pixels, worked on at 6 x 4."""
+    """Five frames, 12 x 8 pixels, with working frames of 6 x 4."""
     return make_project(tmp_path / "project", (12, 8), (6, 4))
 
 
@@ -91,7 +91,7 @@ def test_grid_is_square_and_centred(project: Project) -> None:
 
 
 def test_grid_where_the_height_is_no_multiple(tmp_path: Path) -> None:
-    # 10 x 7 in cells of 5: 1.4 rows, so one, through the middle; 3 columns: 2.1 rows of 10/3, so two around the middle.
+    # 10 x 7 in cells of 5: 1.4 rows, so one, in the middle; 3 columns: 2.1 rows of 10/3, so two about the middle.
     project = make_project(tmp_path, (10, 7), (10, 7))
     np.testing.assert_array_equal(build_queries(project, grids=["2"]), np.float32([[0, 2, 3], [0, 7, 3]]))
     rows = build_queries(project, grids=["3"])[:, 2]
@@ -115,7 +115,7 @@ def test_grid_on_a_missing_frame(project: Project) -> None:
 
 
 def test_dense_is_every_working_pixel_row_by_row(project: Project) -> None:
-    # A working pixel covers 2 x 2 pixels of the video: its centre is between them.
+    # A working pixel covers 2 x 2 pixels of the video: its centre lies between them.
     expected = [[2, 2 * x + 0.5, 2 * y + 0.5] for y in range(4) for x in range(6)]
     np.testing.assert_array_equal(build_queries(project, dense=[2]), np.float32(expected))
     np.testing.assert_array_equal(build_queries(project, dense=["2"]), np.float32(expected))
@@ -136,7 +136,7 @@ def test_mask_of_the_videos_size(project: Project, tmp_path: Path) -> None:
     mask = np.zeros((8, 12), np.uint8)
     mask[2, 3:5] = 1
     mask[7, 11] = 255
-    path = save_mask(tmp_path / "m@2x.png", mask)  # an @ in the name is no frame
+    path = save_mask(tmp_path / "m@2x.png", mask)  # an @ in the name is not a frame
     expected = [[3, 2], [4, 2], [11, 7]]
     for text, frame in ((path, 0), (path + "@4", 4)):
         queries = build_queries(project, masks=[text])
@@ -171,7 +171,7 @@ def test_mask_kinds(project: Project, tmp_path: Path, kind: str) -> None:
     image = {
         "16-bit": area.astype(np.uint16),  # a value of 1 in 65535 is marked
         "colour": area[..., None] * np.array([0, 0, 200], np.uint8),
-        "alpha": np.dstack([np.zeros((8, 12, 3), np.uint8), area.astype(np.uint8) * 128]),  # black paint on glass
+        "alpha": np.dstack([np.zeros((8, 12, 3), np.uint8), area.astype(np.uint8) * 128]),  # black paint on clear
         "opaque": np.dstack([np.repeat(area[..., None] * np.uint8(255), 3, 2), np.full((8, 12), 255, np.uint8)]),
         "1-bit": area.astype(np.uint8) * 255,
     }[kind]
@@ -185,7 +185,7 @@ def test_mask_kinds(project: Project, tmp_path: Path, kind: str) -> None:
 
 
 def test_jpeg_mask(tmp_path: Path) -> None:
-    """Lossy black is not quite black: some of it would count as marked."""
+    """Lossy black is not exactly black: some of it would count as marked."""
     project = make_project(tmp_path / "project", (96, 64), (96, 64))
     area = np.zeros((64, 96), np.uint8)
     area[21:43, 35:50] = 255

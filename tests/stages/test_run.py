@@ -1,4 +1,4 @@
-"""`omnitrack run`: each stage once, what is finished is kept, another video is refused. The fit is only a mark here."""
+"""`omnitrack run`: each stage runs once, finished products are kept, another video is refused. The fit is a stub."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SETTINGS = load_settings(overrides={"flow.pairs": "window:1", "filter.gaps": [1]
 
 
 class Calls(list[Any]):
-    """What the replaced stages were asked for; `reach` is the step at which the fit stops."""
+    """The calls of the replaced stages; `reach` is the step at which the fit stops."""
 
     reach = 10**9
 

@@ -1,4 +1,4 @@
-"""A clip with cuts: said at `init`, and across them nothing is matched, chained or seen; or one project a shot."""
+"""A clip with cuts: `init` reports them, and nothing is matched, chained or visible across; or one project per shot."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_a_point_is_tracked_within_its_shot_and_held_elsewhere(fitted: Project, 
 def test_answers_of_a_shot_are_those_of_a_clip_of_its_own(
     tmp_path: Path, frames: list[NDArray[np.uint8]], small_settings: Settings
 ) -> None:
-    """By the flow alone: fields differ."""
+    """With flow only: fields differ."""
     points = np.array([[8, 20, 30], [6, 40, 11], [10, 7, 7]], np.float32)
     found = []
     for name, first in (("whole", 0), ("second", 6)):
@@ -184,7 +184,7 @@ def test_answers_of_a_shot_are_those_of_a_clip_of_its_own(
 def test_a_pin_beyond_a_cut_goes_on_with_the_track_there(
     tmp_path: Path, frames: list[NDArray[np.uint8]], small_settings: Settings
 ) -> None:
-    """Of three shots, the last begins in frame 9; the second knows the point from nowhere."""
+    """Of three shots, the last begins in frame 9; in the second, the point has no known position."""
     settings = with_cuts(small_settings, "6,9")
     made(frames, tmp_path / "clip", settings)
     project = Project(tmp_path / "clip")
@@ -222,7 +222,7 @@ def test_a_shot_of_one_frame_has_no_correspondences(
     assert np.allclose(found.tracks[0], (20, 30), atol=1e-3)
 
 
-# --- one project a shot -----------------------------------------------------------------------------------------
+# --- one project per shot ---------------------------------------------------------------------------------------
 @pytest.fixture
 def video(tmp_path: Path, frames: list[NDArray[np.uint8]]) -> Path:
     folder = tmp_path / "film"
@@ -266,7 +266,7 @@ def test_short_shots_are_skipped_with_a_word(video: Path, small_settings: Settin
     notes = Notes()
     report = init_shots(video, video.parent / "work", with_cuts(small_settings, "1,6"), notes)
     assert report.skipped == 1 and Project(report.projects[0]).meta.indices == [1, 2, 3, 4, 5]
-    assert notes.said == ["1 of 3 shots have a single frame: no projects of them"]  # and nothing of splitting
+    assert notes.said == ["1 of 3 shots have a single frame: no projects of them"]  # nothing about splitting
 
 
 def test_a_failure_leaves_nothing(video: Path, small_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""A picture of labels: each track has the one that lies under it."""
+"""An image of labels: each track has the label under it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IMAGE[1:3, 1:4], IMAGE[4:, 6:] = 3, 700
 
 
 def tracks() -> Tracks:
-    """Five tracks of frames 2 and 3: on 3, on its last pixel, on nothing, on 700, and hidden on 700."""
+    """Return five tracks in frames 2 and 3: on 3, on its last pixel, on nothing, on 700, and occluded on 700."""
     places = np.array([[1.0, 1.0], [3.4, 2.4], [3.6, 2.4], [7, 5], [6, 4]], np.float32)
     whole = np.stack([places, places + 1], 1)
     visible = np.array([[True, True]] * 4 + [[True, False]])
@@ -39,7 +39,7 @@ def saved(path: Path, image: NDArray[np.int64], dtype: type = np.uint16) -> str:
 def test_each_track_has_the_label_under_it(tmp_path: Path, name: str) -> None:
     file = saved(tmp_path / name, IMAGE)
     assert labels_of(f"{file}@2", tracks()) == ["3", "3", "", "700", "700"]
-    # In frame 3 all are one further, right and down; the last is hidden there, one is outside.
+    # In frame 3 all have moved one pixel right and down; the last is occluded there, one is outside.
     assert labels_of(f"{file}@3", tracks()) == ["3", "", "", "", ""]
 
 
@@ -55,7 +55,7 @@ def test_a_picture_of_another_size_of_the_same_shape(tmp_path: Path, factor: int
 
 
 def test_a_palette_counts_its_colours(tmp_path: Path) -> None:
-    """Places 1 and 2 of a palette, whatever their colours, in 4 bits a pixel."""
+    """Indices 1 and 2 of a palette, whatever their colours, in 4 bits per pixel."""
     image = pytest.importorskip("PIL.Image")
     made = image.fromarray(np.where(IMAGE == 700, 2, np.minimum(IMAGE, 1)).astype(np.uint8), "P")
     made.putpalette([9, 9, 9, 255, 0, 0, 255, 0, 0] + [0] * 39)

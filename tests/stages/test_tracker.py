@@ -1,4 +1,4 @@
-"""`Tracker`: warm answers are those of a cold query, what is new is noticed, and pins correct tracks."""
+"""`Tracker`: warm answers equal those of a cold query, new products are noticed, and pins correct tracks."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_no_flow_no_tracker(project: Project) -> None:
 def test_from_flow_to_fit(
     matched_project: Project, filtered_root: Path, fitted_root: Path, small_settings: Settings, scene: SyntheticScene
 ) -> None:
-    """After `flow` the chains answer; products and checkpoints that appear are noticed at the next query."""
+    """After `flow`, queries return chains; products and checkpoints that appear are noticed at the next query."""
     truth = scene.tracks(POINTS[:1])[0]
     with Tracker(matched_project, small_settings, "cpu") as tracker:
         assert tracker.state == CHAINED
@@ -140,7 +140,7 @@ def test_flow_that_vanishes_is_an_error_until_it_is_back(fitted: Project, small_
 # --- pins -------------------------------------------------------------------------------------------------------
 @pytest.fixture(params=["chained", "fused"])
 def tracker(request: pytest.FixtureRequest, fitted: Project, small_settings: Settings) -> Tracker:
-    """With and without a fit; closed with the process."""
+    """A tracker without and with a fit; closed with the process."""
     if request.param == "chained":
         shutil.rmtree(fitted.checkpoints_dir)
     return Tracker(fitted, small_settings, "cpu")
@@ -159,7 +159,7 @@ def test_a_pin_is_exactly_there_and_seen(tracker: Tracker) -> None:
 
 
 def test_a_pin_on_the_answer_moves_nothing(tracker: Tracker) -> None:
-    points = np.array([[0, 8, 6], [3, 50.5, 5.25], [0, 12.3, 41.9]], np.float32)  # seen in every frame
+    points = np.array([[0, 8, 6], [3, 50.5, 5.25], [0, 12.3, 41.9]], np.float32)  # visible in every frame
     free = tracker.query(points)
     pinned = tracker.query(points, pins=[(i, t, *free.tracks[i, t]) for i, t in enumerate((6, 0, 4))])
     assert np.linalg.norm(pinned.tracks - free.tracks, axis=-1).max() < 0.1
@@ -174,7 +174,7 @@ def test_pins_do_not_depend_on_the_batch(tracker: Tracker, monkeypatch: pytest.M
 
 
 def test_a_pin_after_an_occlusion_mends_the_track(tracker: Tracker, scene: SyntheticScene) -> None:
-    """Points of the disc vanish behind the pole; put where they come out, lost ones are found and none gets worse."""
+    """Points of the disc pass behind the pole; pinned where they reappear, lost ones are found and none gets worse."""
     grid = np.stack(np.meshgrid(np.arange(3, 62, 2.0), np.arange(3, 46, 2.0)), -1).reshape(-1, 2)
     queries = np.column_stack([np.zeros(len(grid)), grid]).astype(np.float32)
     truth, seen = scene.tracks(queries)
@@ -189,7 +189,7 @@ def test_a_pin_after_an_occlusion_mends_the_track(tracker: Tracker, scene: Synth
     assert lost.any(), "some are lost without a pin"
     assert after[lost].mean() < 0.5 * before[lost].mean()
     assert ((after * seen).sum(1) < (before * seen).sum(1) + 0.1 * seen.sum(1)).all()
-    assert (after.mean(1) < before.mean(1) + 0.3).all()  # hidden, they are where their company says: off by more
+    assert (after.mean(1) < before.mean(1) + 0.3).all()  # occluded, they follow their company: larger errors
 
 
 @pytest.mark.parametrize(

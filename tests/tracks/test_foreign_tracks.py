@@ -1,7 +1,7 @@
-"""Other trackers' files of tracks: each layout, written as the tracker's own code gives it, is read as the same tracks.
+"""Other trackers' files of tracks: each layout, as written by the tracker's own code, is read as the same tracks.
 
-The truth is three points that move evenly, in pixels of a video of 80 x 48 with centres at integers. Each test writes
-it by hand in the tracker's axes, order of coordinates, pixels and units.
+The ground truth is three points that move evenly, in pixels of a video of 80 x 48 with centres at integers. Each test
+writes it by hand in the tracker's axes, order of coordinates, pixels and units.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ SEEN = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 1], [0, 1, 1, 1, 1]], bool)
 
 
 def in_raster(size: tuple[int, int] = SIZE) -> Any:
-    """`TRUTH` in pixels of a frame of `size` whose (0, 0) is a corner: twice the size doubles every number."""
+    """Return `TRUTH` in pixels of a frame of `size` with a corner at (0, 0): twice the size doubles every number."""
     return (TRUTH + 0.5) * (np.array(size) / SIZE)
 
 
 def frames_first(array: Any) -> Any:
-    """(1, T, N, ...) of (N, T, ...)."""
+    """Reorder (N, T, ...) to (1, T, N, ...)."""
     return np.swapaxes(array, 0, 1)[None]
 
 
@@ -76,7 +76,7 @@ def test_cotracker_with_a_last_axis_of_one_and_no_batch(file: Path) -> None:
 
 
 def test_cotracker_before_its_threshold(file: Path) -> None:
-    """0.9 * 0.8 is 0.72, by (0.72 - 0.6) / 0.4 = 0.3 of the way from the threshold to 1: confidence 0.65; 0.7 * 0.8 is
+    """0.9 * 0.8 is 0.72, (0.72 - 0.6) / 0.4 = 0.3 of the way from the threshold to 1: confidence 0.65; 0.7 * 0.8 is
     below the threshold."""
     share = frames_first(np.where(SEEN, 0.9, 0.7))
     save(file, pred_tracks=frames_first(TRUTH), pred_visibility=share, pred_confidence=np.full_like(share, 0.8))
@@ -96,7 +96,7 @@ def test_tapir_after_its_demo(file: Path, layout: str) -> None:
 
 
 def test_tapir_as_the_model_gives_it(file: Path) -> None:
-    """(1 - 0.1) (1 - 0.2) = 0.72 is visible, by 0.44 of the way to 1; (1 - 0.4) (1 - 0.2) = 0.48 is not."""
+    """(1 - 0.1) (1 - 0.2) = 0.72 is visible, 0.44 of the way to 1; (1 - 0.4) (1 - 0.2) = 0.48 is not."""
     hidden, far = logits(np.where(SEEN, 0.1, 0.4)), logits(np.full(SEEN.shape, 0.2))
     save(file, tracks=in_raster(MODEL)[None], occlusion=hidden[None], expected_dist=far[None])
     check(file, confidence=0.72, size=MODEL)
@@ -112,7 +112,7 @@ def test_tapnext_as_the_model_gives_it(file: Path) -> None:
 
 
 def test_track_on(file: Path) -> None:
-    """Second version: zeros that are not visible before the query."""
+    """The second version writes zeros where a point is not visible, as before its query."""
     positions = np.where(SEEN[..., None], in_raster(), 0)
     save(file, pred_trajectory=frames_first(positions), pred_visibility=frames_first(SEEN))
     tracks = load_foreign_tracks(file, FRAMES, SIZE)
@@ -140,7 +140,7 @@ def our_tracks(count: int = 3) -> Tracks:
 
 @pytest.mark.parametrize("suffix", [".npz", ".h5", ".json", ".csv"])
 def test_our_own(tmp_path: Path, suffix: str) -> None:
-    """Our confidence of a half is half way between the threshold and 1."""
+    """A confidence of one half in our files is half way between the threshold and 1."""
     save_tracks(our_tracks(), tmp_path / f"tracks{suffix}")
     check(tmp_path / f"tracks{suffix}", confidence=0.75)
 
@@ -177,12 +177,12 @@ def test_half_precision_tensors(tmp_path: Path) -> None:
     }
     torch.save(content | {"pred_tracks": content["pred_tracks"].bfloat16()}, tmp_path / "tracks.pt")
     tracks = load_foreign_tracks(tmp_path / "tracks.pt", FRAMES, SIZE)
-    np.testing.assert_allclose(tracks.positions, TRUTH, atol=0.25)  # eight bits
+    np.testing.assert_allclose(tracks.positions, TRUTH, atol=0.25)  # rounded to eight bits
 
 
 def test_nan_is_allowed_where_hidden_and_outside_the_frame_nothing_is_seen(file: Path) -> None:
     positions = np.where(SEEN[..., None], TRUTH, np.nan)
-    positions[0, 4] = [80, 20]  # just outside, though the tracker calls it visible
+    positions[0, 4] = [80, 20]  # just outside, though visible according to the tracker
     save(file, pred_tracks=frames_first(positions), pred_visibility=frames_first(SEEN))
     tracks = load_foreign_tracks(file, FRAMES, SIZE)
     expected = SEEN.copy()
@@ -254,7 +254,7 @@ def test_a_size_that_the_file_contradicts(tmp_path: Path) -> None:
 
 
 class Payload:
-    """What a pickle could run."""
+    """A pickle that would run code."""
 
 
 def test_missing_truncated_and_foreign_files(tmp_path: Path) -> None:

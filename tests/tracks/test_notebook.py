@@ -1,4 +1,4 @@
-"""What a notebook shows of tracks, and tracks as a DataFrame."""
+"""How a notebook displays tracks, and tracks as a DataFrame."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SVG = ".//svg"
 
 @pytest.fixture
 def tracks() -> Tracks:
-    """Two tracks over four frames; the second is hidden in frames 1 and 2."""
+    """Two tracks over four frames; the second is occluded in frames 1 and 2."""
     visible = np.array([[True, True, True, True], [True, False, False, True]])
     steps = np.arange(4, dtype=np.float32)[:, None] * (1, 2)
     return Tracks(
@@ -38,7 +38,7 @@ def tracks() -> Tracks:
 
 
 def parsed(tracks: Tracks) -> ElementTree.Element:
-    """What is shown, which must be well formed."""
+    """Return the displayed HTML, which must be well formed."""
     return ElementTree.fromstring(tracks._repr_html_().replace("<br>", "<br/>"))
 
 
@@ -47,7 +47,7 @@ def test_the_drawing_has_the_trajectories(tracks: Tracks) -> None:
     assert drawing is not None and drawing.get("viewBox") == "-0.5 -0.5 64 48"
     first, *hidden = [(path.get("d"), path.get("stroke-dasharray")) for path in drawing.findall("path")]
     assert first == ("M10.0 20.0L11.0 22.0L12.0 24.0L13.0 26.0", None)
-    assert hidden == [("M30.0 40.0L31.0 42.0L32.0 44.0L33.0 46.0", "2 4")]  # no two frames in a row are seen
+    assert hidden == [("M30.0 40.0L31.0 42.0L32.0 44.0L33.0 46.0", "2 4")]  # visible in no two consecutive frames
     assert [(dot.get("cx"), dot.get("cy")) for dot in drawing.findall("circle")] == [("13.0", "26.0"), ("33.0", "46.0")]
 
 

@@ -24,9 +24,9 @@ ROWS = [[0.0, 1.5, 2.0], [3.0, 4.0, 5.25]]
         "\ufeffT, X, Y\r\n0, 1.5, 2\r\n3, 4, 5.25\r\n",
         "# picked by hand\n\nname,x,y,t\nhead,1.5,2,0\n\nhand,4,5.25,3\n",
         '"t","x","y"\n0,1.5,2\n3,4,5.25\n',  # R's write.csv without row names
-        '"","t","x","y"\n"1",0,1.5,2\n"2",3,4,5.25\n',  # with them
+        '"","t","x","y"\n"1",0,1.5,2\n"2",3,4,5.25\n',  # with row names
         '"t" "x" "y"\n"1" 0 1.5 2\n"2" 3 4 5.25\n',  # R's write.table: the header lacks a name
-        "t;x;y\n0;1,5;2\n3;4;5,25\n",  # Excel where the comma is the decimal one
+        "t;x;y\n0;1,5;2\n3;4;5,25\n",  # Excel with a decimal comma
         "t\tx\ty\n0\t1.5\t2\n3\t4\t5.25",
         "frame, x, y\r\n0, 1.5, 2\r\n3, 4, 5.25\r\n",
         "t,x,y,\n0,1.5,2,\n3,4,5.25,\n",

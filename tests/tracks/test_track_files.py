@@ -1,4 +1,4 @@
-"""Tracks to files and back: what is written is read in the same numbers, and a bad file is named."""
+"""Tracks to files and back: the numbers are read as they were written, and a bad file is named."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def test_stdout_refusals(tracks: Tracks, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_no_tracks_at_all(tracks: Tracks, tmp_path: Path, format: str) -> None:
-    """An empty query is written whole; csv, which then has no row, says so when it is read."""
+    """An empty query is written; csv, which then has no rows, is refused on reading."""
     fields = ("queries", "tracks", "visible", "confidence", "depth", "pins")
     empty = dataclasses.replace(tracks, **{name: getattr(tracks, name)[:0] for name in fields})
     save_tracks(empty, tmp_path / f"t.{format}")
@@ -242,7 +242,7 @@ def test_unknown_suffix(tracks: Tracks, tmp_path: Path, name: str) -> None:
         assert caught.value.hint == "one of .npz, .csv, .json, .h5"
     with pytest.raises(OmnitrackError, match="unknown format 'xml'"):
         save_tracks(tracks, tmp_path / name, "xml")
-    save_tracks(tracks, tmp_path / name, "json")  # a format wins over the suffix
+    save_tracks(tracks, tmp_path / name, "json")  # a format takes precedence over the suffix
     assert json.loads((tmp_path / name).read_text())["fps"] == tracks.fps
 
 
@@ -398,7 +398,7 @@ def test_a_place_under_a_file(tracks: Tracks, tmp_path: Path) -> None:
 
 
 def _rewritten(text: str, dialect: str) -> bytes:
-    """A CSV of ours as other programs write it."""
+    """Return a CSV of omnitrack as other programs would write it."""
     lines = text.splitlines()
     quoted = ",".join(f'"{name}"' for name in lines[0].split(","))
     if dialect == "semicolons":

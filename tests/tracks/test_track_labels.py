@@ -1,4 +1,4 @@
-"""Which track is called what."""
+"""Labels of tracks."""
 
 from __future__ import annotations
 

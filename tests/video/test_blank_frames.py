@@ -1,4 +1,4 @@
-"""Frames of one colour are named."""
+"""Frames of a single colour are reported."""
 
 from __future__ import annotations
 

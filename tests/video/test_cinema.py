@@ -1,4 +1,4 @@
-"""EXR in linear light and DPX of ten bits, as ffmpeg writes them."""
+"""EXR in linear light and DPX of ten bits, as written by ffmpeg."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hard cuts: found where a scene ends, and not where it only moves, flashes, fades or is covered."""
+"""Hard cuts: found where a scene ends, and not where it only moves, flashes, fades or is occluded."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_scene_that_goes_on(scenes: dict[str, Clip], stride: int) -> None:
 @pytest.mark.parametrize("share", [0.1, 0.25])
 @pytest.mark.parametrize("blurred", [False, True])
 def test_a_fast_pan(scenes: dict[str, Clip], share: float, blurred: bool) -> None:
-    """A camera that turns by a quarter of its view from frame to frame, with the motion blur of half of that."""
+    """A camera that turns by up to a quarter of its view per frame, without and with motion blur of half of that."""
     width, height = SIZE
     wide = cv2.resize(scenes["street"][0], (4 * width, 2 * height), interpolation=cv2.INTER_CUBIC)
     if blurred:

@@ -1,4 +1,4 @@
-"""OpenEXR files in: those that the package writes, and some that are written here byte by byte."""
+"""Reading OpenEXR: files written by the package, and some that are written here byte by byte."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from omnitrack.video.cinema import read_cinema
 
 NONE, ZIPS, ZIP = 0, 2, 3
 KINDS = {np.dtype(np.uint32): 0, np.dtype(np.float16): 1, np.dtype(np.float32): 2}
-# Largest error of half floats, relative to 1: none of the lossless ones, 2^-8 or so of those that quantize.
+# Largest error of half floats, relative to 1: none if lossless, about 2^-8 for those that quantize.
 COMPRESSIONS = {
     **dict.fromkeys(("NO", "RLE", "ZIPS", "ZIP", "PIZ", "PXR24"), 0.0),
     **dict.fromkeys(("B44", "B44A"), 0.01),
@@ -31,17 +31,17 @@ COMPRESSIONS = {
     "HTJ2K256": 0.0,
 }
 Channels = dict[str, NDArray[Any]]
-SHAPE = (37, 53)  # rows and columns: no multiple of a block's or a tile's
+SHAPE = (37, 53)  # rows and columns: not multiples of a block's or a tile's
 
 
 @pytest.fixture
 def package() -> Any:
-    """The package, without which the test is skipped."""
+    """The package OpenEXR; skips the test without it."""
     return pytest.importorskip("OpenEXR")
 
 
 def ramp(kind: type = np.float32, shape: tuple[int, int] = SHAPE) -> NDArray[Any]:
-    """Smooth, from 0.1 to less than 2."""
+    """Return smooth values, from 0.1 to less than 2."""
     return (0.1 + np.add.outer(np.arange(shape[0]), np.arange(shape[1])) / 64).astype(kind)
 
 
@@ -50,7 +50,7 @@ def attribute(name: str, kind: str, value: bytes) -> bytes:
 
 
 def packed(plain: bytes) -> bytes:
-    """As OpenEXR's ZIP: even bytes, then odd ones, then differences plus 128, then zlib."""
+    """Compress as OpenEXR's ZIP: even bytes, then odd ones, then differences plus 128, then zlib."""
     data = np.frombuffer(plain, np.uint8)
     halves = np.concatenate([data[0::2], data[1::2]]).astype(int)
     coded = halves.copy()
@@ -65,14 +65,14 @@ def by_hand(
     display: Sequence[int] | None = None,
     halved: Sequence[str] = (),
 ) -> bytes:
-    """An image of scan lines, as the format's documentation has it; channels are stored in the order of their names.
+    """Return an image of scan lines, by the format's documentation; channels are stored in the order of their names.
 
     Args:
         channels: (h, w) each.
-        compression: One of those above.
+        compression: `NONE`, `ZIPS` or `ZIP`.
         corner: (x, y) of the first pixel.
-        display: left, top, right, bottom; None is where the pixels are.
-        halved: Channels that are there in every other pixel and row.
+        display: left, top, right, bottom; None for the window of the pixels.
+        halved: Channels with every other pixel and row only.
 
     Source:
         https://openexr.com/en/latest/OpenEXRFileLayout.html.
@@ -116,7 +116,7 @@ def written(path: Path, data: bytes) -> Path:
 
 
 def header(package: Any, compression: str, tile: int = 0) -> dict[str, Any]:
-    """Of scan lines, or of tiles; skips where this version has no such compression."""
+    """Return a header of scan lines, or of tiles; skip if this version lacks the compression."""
     kind = getattr(package, f"{compression}_COMPRESSION", None)
     if kind is None:
         pytest.skip(f"OpenEXR {package.__version__} has no {compression}")
@@ -154,7 +154,7 @@ def test_depth_beside_colours(package: Any, tmp_path: Path, compression: int, ki
 def test_which_channel_is_the_depth(package: Any, tmp_path: Path) -> None:
     values = np.arange(6, dtype=np.float32).reshape(2, 3)
     path = written(tmp_path / "a.exr", by_hand({"distance": values}))
-    np.testing.assert_array_equal(read_map(path), values)  # the only one
+    np.testing.assert_array_equal(read_map(path), values)  # the only channel
     channels = {"near.distance": values, "G": -values, "Y": 2 * values}
     written(path, by_hand(channels))
     np.testing.assert_array_equal(read_map(path), 2 * values)
@@ -169,7 +169,7 @@ def test_which_channel_is_the_depth(package: Any, tmp_path: Path) -> None:
 
 
 def test_parts_and_layers(package: Any, tmp_path: Path) -> None:
-    """The picture of no layer comes first, wherever it is; the depth is found in any part."""
+    """The image without a layer comes first, wherever it is; depth is found in any part."""
     path, values = tmp_path / "a.exr", ramp()
     images = {
         "glow": {f"glow.{name}": np.zeros_like(values) for name in "RGB"},
@@ -204,7 +204,7 @@ def test_luminance_is_read_and_colours_of_fewer_pixels_are_named(package: Any, t
 
 
 def test_a_frame_is_the_display_window(package: Any, tmp_path: Path) -> None:
-    """Pixels beyond it are cut off, those that are not stored are 0."""
+    """Pixels beyond it are cropped, missing ones are 0."""
     values = ramp(shape=(4, 6))
     path = written(tmp_path / "a.exr", by_hand({"Y": values}, ZIP, corner=(-2, 1), display=(0, 0, 7, 2)))
     expected = np.zeros((3, 8), np.float32)
@@ -231,7 +231,7 @@ def test_cut_short(package: Any, tmp_path: Path, share: float, tile: int, capfd:
     data = path.read_bytes()
     with pytest.raises(OmnitrackError, match=r"a\.exr is damaged or cut short"):
         read_map(written(path, data[: int(len(data) * share)]))
-    assert capfd.readouterr() == ("", "")  # the package writes to the terminal itself
+    assert capfd.readouterr() == ("", "")  # the package itself writes to the terminal
     np.testing.assert_array_equal(read_map(written(path, data)), noise)
 
 
@@ -251,10 +251,10 @@ def test_a_claim_is_refused_before_anything_is_read(
     package: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMNITRACK_LIMIT_GIB", "0.001")
-    far = by_hand({"Z": ramp()}, display=(0, 0, 99_999, 99_999))  # a frame of 40 GB, with few pixels in it
+    far = by_hand({"Z": ramp()}, display=(0, 0, 99_999, 99_999))  # a frame of 40 GB with few pixels in it
     with pytest.raises(OmnitrackError, match=r"would take .* GiB of memory"):
         read_map(written(tmp_path / "far.exr", far))
-    many = by_hand({f"c{number:03d}": ramp() for number in range(200)} | {"Z": ramp()})  # all of them are decoded
+    many = by_hand({f"c{number:03d}": ramp() for number in range(200)} | {"Z": ramp()})  # all of them would be decoded
     with pytest.raises(OmnitrackError, match="would take"):
         read_map(written(tmp_path / "many.exr", many[:20_000]))
 

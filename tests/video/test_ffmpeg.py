@@ -1,4 +1,4 @@
-"""An ffmpeg that is missing, broken or too old is called that, never the video; and no text in a file is its word."""
+"""A missing, broken or old ffmpeg is reported as such, not as a bad video; text in a file is not taken for output."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ esac"""
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where omnitrack believes ffmpeg to be."""
+    """The path at which omnitrack looks for ffmpeg."""
     path = tmp_path / "ffmpeg"
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(path))
     yield path

@@ -1,4 +1,4 @@
-"""Levels: deeper values become 8 bits on one scale for all frames of a clip."""
+"""Levels: deeper values are reduced to 8 bits on one scale for all frames of a clip."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_levels_that_are_none(text: str) -> None:
 
 
 def test_chosen_levels_clip() -> None:
-    """100 to 900: 500 is half way."""
+    """From 100 to 900, 500 is half way."""
     found = to_rgb8(picture(0, 100, 500, 900, 4000), find_levels("100,900", []))
     np.testing.assert_array_equal(found[0, :, 0], [0, 0, 128, 255, 255])
 
@@ -60,7 +60,7 @@ def test_chosen_levels_hold_for_8_bits_and_measured_ones_do_not() -> None:
 
 
 def test_linear_light_is_shown_by_the_srgb_curve() -> None:
-    """Of linear 0.5 the standard makes 0.735357, of 0.002 the 12.92-fold; what has no value is black."""
+    """The standard maps linear 0.5 to 0.735357, and 0.002 to 12.92 times as much; NaN is black."""
     light = picture(-1, 0, 0.002, 0.5, 1, 7, np.nan, dtype="float32")
     found = to_rgb8(light, find_levels("auto", [], is_light=True))
     np.testing.assert_array_equal(
@@ -77,7 +77,7 @@ def test_only_what_is_not_plain_is_said() -> None:
 
 # --- through the readers ----------------------------------------------------------------------------------------
 def test_twelve_bits_in_sixteen_keep_their_grey_levels(tmp_path: Path) -> None:
-    """The first frame is dim: the scale is that of the clip."""
+    """The first frame is dim: the scale is that of the whole clip."""
     ramp = np.tile(np.arange(0, 4096, 64, dtype=np.uint16), (12, 1))
     for index, scale in enumerate((0.1, 1.0, 0.5)):
         cv2.imwrite(str(tmp_path / f"{index}.tif"), (ramp * scale).astype(np.uint16))
@@ -107,7 +107,7 @@ def test_a_stack_of_floats_is_scaled_over_the_clip(tmp_path: Path) -> None:
 def test_a_video_of_sixteen_bits_is_scaled_by_what_it_uses(
     tmp_path: Path, pixels: str, run_ffmpeg: Callable[..., None]
 ) -> None:
-    """A camera of 12 bits, in a lossless video of 16; ffmpeg's own conversion leaves 16 grey levels."""
+    """A 12-bit camera, in a lossless 16-bit video; ffmpeg's own conversion would leave 16 grey levels."""
     grey = np.repeat(np.tile(np.arange(0, 4096, 64, dtype="<u2"), (3, 16, 1))[..., None], 3, -1)
     raw = ("-f", "rawvideo", "-pix_fmt", "rgb48le", "-s", "64x16", "-r", "12", "-i", "pipe:0")
     path = tmp_path / "camera.mkv"

@@ -1,4 +1,4 @@
-"""Series of images: order, numbers, patterns, and what is missing or there twice."""
+"""Series of images: order, numbers, patterns, and missing or duplicate ones."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from omnitrack.video.reading import default_name, open_video
 
 
 def make(folder: Path, *names: str) -> Path:
-    """Images whose grey level is their place in `names`."""
+    """Write images whose grey level is their index in `names`."""
     for level, name in enumerate(names):
         cv2.imwrite(str(folder / name), np.full((8, 10, 3), 10 * level, np.uint8))
     return folder
 
 
 def opened(source: Path | str) -> tuple[list[int] | None, list[str], list[int]]:
-    """Numbers, warnings and grey levels."""
+    """Return numbers, warnings and grey levels."""
     with open_video(source) as reader:
         return reader.numbers, list(reader.warnings), [int(frame[0, 0, 0]) for frame in reader]
 
@@ -79,7 +79,7 @@ def test_a_gap_is_named_and_numbers_are_kept(tmp_path: Path) -> None:
         ((0, 5, 10, 15), None),
         ((0, 5, 10, 20, 25), "15"),
         ((0, 1, 2, 4, 5, 9), "3, 6-8"),
-        ((120000, 120003, 120101, 120412, 130000), None),  # times, which have no step
+        ((120000, 120003, 120101, 120412, 130000), None),  # times, without a constant step
         ((10, 11), None),
     ],
 )

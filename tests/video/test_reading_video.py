@@ -1,4 +1,4 @@
-"""Reading: what ffmpeg's and OpenCV's own encoders wrote comes back as the frames that went in."""
+"""Reading: files written by the encoders of ffmpeg and OpenCV are read as the original frames."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_gif_rate_is_the_mean_of_its_delays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "alpha"), [("clip.webp", False), ("clip.png", False), ("clip.apng", True)])
 def test_animated_images_are_videos(tmp_path: Path, name: str, alpha: bool) -> None:
-    """Delays of 40 ms: 25 frames a second. Half transparent colours are blended over black."""
+    """Delays of 40 ms: 25 frames per second. Half transparent colours are blended over black."""
     images = pytest.importorskip("PIL.Image")
     path, level = tmp_path / name, [0, 60, 120, 180]
     colours = np.stack([np.full((20, 30, 4 if alpha else 3), k, np.uint8) for k in level])
@@ -269,7 +269,7 @@ def test_photo_orientation_is_applied(tmp_path: Path) -> None:
     images = pytest.importorskip("PIL.Image")
     picture = images.fromarray(np.zeros((20, 40, 3), np.uint8))
     tags = picture.getexif()
-    tags[0x0112] = 6  # turn a quarter clockwise to show
+    tags[0x0112] = 6  # a quarter turn clockwise for display
     picture.save(tmp_path / "photo.jpg", exif=tags)
     assert read(tmp_path).shape == (1, 40, 20, 3)
 
@@ -328,7 +328,7 @@ def test_default_name(source: str, name: str) -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("name", ["photo.png", "alpha.png", "photo.webp", "photo.jpg", "photo.tif"])
 def test_an_image_is_read_as_it_is_displayed(tmp_path: Path, name: str, orientation: int) -> None:
-    """Pillow, which knows the eight orientations on its own, says how."""
+    """Pillow, which implements the eight orientations independently, is the reference."""
     images, operations = pytest.importorskip("PIL.Image"), pytest.importorskip("PIL.ImageOps")
     colours = np.zeros((16, 24, 4 if name.startswith("alpha") else 3), np.uint8)
     colours[:8, :8], colours[:8, 16:], colours[8:, :8] = 250, 120, 60
@@ -351,7 +351,7 @@ def test_a_file_with_brackets_in_its_name_names_its_project(tmp_path: Path) -> N
     assert default_name(tmp_path / "shot[0-9].png") == tmp_path.name
 
 
-# --- what is no video, whatever it is called --------------------------------------------------------------------
+# --- what is not a video, whatever its name ---------------------------------------------------------------------
 @pytest.mark.parametrize("name", ["readme.txt", "readme.mp4", "readme"])
 def test_a_text_is_not_drawn_as_a_video(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
@@ -387,7 +387,7 @@ def test_sound_longer_than_the_picture_is_no_damage(
 def test_time_stamps_are_read_without_decoding(
     tmp_path: Path, clip: NDArray[np.uint8], encode_clip: Callable[..., Path]
 ) -> None:
-    """Twelve a second, and a gap of twenty frames after the fourth."""
+    """Twelve per second, and a gap of twenty frames after the fourth."""
     late = ("-vf", "setpts='if(gte(N,4),N+20,N)/12/TB'", "-fps_mode", "passthrough", "-c:v", "libvpx")
     reader = VideoFile(encode_clip(tmp_path / "clip.webm", clip, *late))
     expected = np.array([0, 1, 2, 3, 24, 25, 26, 27]) / 12
@@ -397,7 +397,7 @@ def test_time_stamps_are_read_without_decoding(
 def test_without_a_rate_that_of_the_time_stamps_is_taken(
     tmp_path: Path, clip: NDArray[np.uint8], encode_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As browsers record: ffmpeg then tells the unit of the time stamps only (1k tbr)."""
+    """As browsers record: ffmpeg then reports only the unit of the time stamps (1k tbr)."""
     probe = VideoFile._probe
 
     def rateless(self: VideoFile) -> tuple[str, float | None]:

@@ -1,4 +1,4 @@
-"""What ffmpeg says of a stream: interlaced, anamorphic and HDR videos get a line, and the command in it mends them."""
+"""What ffmpeg reports on a stream: interlaced, anamorphic and HDR videos get a warning with the command to convert."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def warnings(path: Path) -> tuple[str, ...]:
 
 
 def follow(warning: str, run_ffmpeg: Callable[..., None]) -> Path:
-    """Run the command at the end of a warning; returns the file that it writes."""
+    """Run the command at the end of a warning; return the file that it writes."""
     arguments = shlex.split(warning[warning.index("ffmpeg -i") :])
     run_ffmpeg(*arguments[1:])
     return Path(arguments[-1])
@@ -51,7 +51,7 @@ def test_an_interlaced_video_says_so(
 def test_an_anamorphic_video_says_so(
     tmp_path: Path, clip: NDArray[np.uint8], encode_clip: Callable[..., Path], run_ffmpeg: Callable[..., None]
 ) -> None:
-    """Pixels of 4:3: 64 of them are as wide as 85 square ones, of which the encoder needs an even number."""
+    """Pixels of 4:3: 64 of them are as wide as 85 square ones; the encoder needs an even number."""
     path = encode_clip(tmp_path / "wide.mp4", clip, "-vf", "setsar=4/3", "-c:v", "libx264", "-pix_fmt", "yuv420p")
     with open_video(path) as reader:
         assert reader.size == (64, 48), "coordinates stay those of stored pixels"

@@ -1,4 +1,4 @@
-"""TIFF layouts of microscopes, written by tifffile: read right where it is installed, else refused or right."""
+"""TIFF layouts of microscopes, written by tifffile: read correctly with tifffile, else refused or read correctly."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ RAMP = np.arange(256, dtype=np.uint16) * 257
 
 
 def levels(*lead: int) -> NDArray[np.uint8]:
-    """Planes whose grey is 10 times their place, counted in the order of the axes."""
+    """Return planes whose grey level is 10 times their index, in the order of the axes."""
     place = np.arange(np.prod(lead)).reshape(*lead, 1, 1)
     return np.broadcast_to(10 * place, (*lead, *TINY)).astype(np.uint8)
 
 
 def read(path: Path) -> tuple[list[list[int]], float, str]:
-    """The colour of each frame, the rate, and what is said."""
+    """Return the colour of each frame, the rate, and the messages."""
     with open_video(path) as reader:
         assert reader.size == TINY[::-1]
         return [frame[5, 5].tolist() for frame in reader], reader.fps, " ".join([*reader.notes, *reader.warnings])
@@ -38,7 +38,7 @@ def greys(*values: int) -> list[list[int]]:
 
 
 def write_single_directory(path: Path, planes: NDArray[np.uint8], order: str = ">") -> Path:
-    """As ImageJ writes more than 4 GB: one directory, and all planes behind each other."""
+    """Write as ImageJ does beyond 4 GB: one directory, followed by all planes."""
     text = f"ImageJ=1.54f\nimages={len(planes)}\nframes={len(planes)}\nfinterval=0.5\n\0".encode()
     height, width = planes.shape[1:]
     texts_at = 8 + 2 + 9 * 12 + 4
@@ -61,7 +61,7 @@ def without_tifffile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiff, "can_read_any_tiff", lambda: False)
 
 
-# --- what the directory says ------------------------------------------------------------------------------------
+# --- the contents of the directory ------------------------------------------------------------------------------
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_a_directory_tells_axes_and_rate(tmp_path: Path, order: str) -> None:
     directory = read_directory(write_single_directory(tmp_path / "a.tif", levels(4), order))
@@ -103,7 +103,7 @@ IMAGEJ, OME = {"imagej": True}, {"ome": True, "photometric": "minisblack"}
 LAYOUTS: dict[str, Layout] = {
     "imagej_t": (levels(3), {**IMAGEJ, "metadata": {"axes": "TYX", "finterval": 0.5}}, greys(0, 10, 20), 2.0, ""),
     "imagej_z": (levels(3), {**IMAGEJ, "metadata": {"axes": "ZYX"}}, greys(0, 10, 20), 24.0, "no time axis"),
-    # 3 times, 2 planes, of which the second, 2 channels: plane (t, 1, c) has the place 4 t + 2 + c
+    # 3 times, 2 planes of which the second is used, 2 channels: plane (t, 1, c) has the index 4 t + 2 + c
     "imagej_tzc": (
         levels(3, 2, 2),
         {**IMAGEJ, "metadata": {"axes": "TZCYX"}},
@@ -111,7 +111,7 @@ LAYOUTS: dict[str, Layout] = {
         24.0,
         "red and green",
     ),
-    "ome_tcz": (  # the place of (t, c, 1) is 6 t + 2 c + 1
+    "ome_tcz": (  # the index of (t, c, 1) is 6 t + 2 c + 1
         levels(2, 3, 2),
         {**OME, "metadata": {"axes": "TCZYX", "TimeIncrement": 0.1, "TimeIncrementUnit": "s"}},
         [[10, 30, 50], [70, 90, 110]],
@@ -223,7 +223,7 @@ def test_a_series_of_such_pictures_is_read(tmp_path: Path) -> None:
     assert read(tmp_path)[0] == greys(0, 255)
 
 
-# --- without it -------------------------------------------------------------------------------------------------
+# --- without tifffile -------------------------------------------------------------------------------------------
 @pytest.mark.usefixtures("without_tifffile")
 def test_what_opencv_would_read_wrong_names_the_extra(tmp_path: Path) -> None:
     path = write_single_directory(tmp_path / "a.tif", levels(4))
@@ -251,7 +251,7 @@ def test_without_tifffile_a_layout_is_right_or_refused(tmp_path: Path, name: str
 
 @pytest.mark.parametrize("names", [("1.tif", "2.tif"), ("1.tif", "2.png")])
 def test_stacks_among_images_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
-    """A folder of stacks would give the first page of each."""
+    """A folder of stacks would be read as the first page of each."""
     cv2.imwrite(str(tmp_path / names[1]), np.zeros(TINY, np.uint8))
     cv2.imwritemulti(str(tmp_path / names[0]), [np.zeros(TINY, np.uint8)] * 3)
     with pytest.raises(OmnitrackError, match=r"1\.tif holds 3 pictures") as caught, open_video(tmp_path) as reader:

@@ -1,4 +1,4 @@
-"""Writing: what comes out is decoded by ffmpeg or OpenCV on their own and compared with what went in."""
+"""Writing: the output is decoded by ffmpeg or OpenCV directly, and compared with the input."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write(path: Path, frames: NDArray[np.uint8], fps: float = 12.0) -> None:
 
 
 def decode(path: Path) -> tuple[NDArray[np.uint8], dict[str, object]]:
-    """Frames and metadata by imageio-ffmpeg's own reader."""
+    """Return frames and metadata from imageio-ffmpeg's own reader."""
     stream = imageio_ffmpeg.read_frames(str(path))
     meta = next(stream)
     frames = [np.frombuffer(data, np.uint8).reshape(meta["size"][1], meta["size"][0], 3) for data in stream]
@@ -45,7 +45,7 @@ def test_video_plays_in_browsers(tmp_path: Path, clip: NDArray[np.uint8], suffix
 
 
 def test_mp4_starts_fast(tmp_path: Path, clip: NDArray[np.uint8]) -> None:
-    """The index (moov) lies before the data (mdat), so that a browser can play while it loads."""
+    """The index (moov) precedes the data (mdat), so that a browser can play while it loads."""
     write(tmp_path / "out.mp4", clip)
     data = (tmp_path / "out.mp4").read_bytes()
     assert 0 < data.index(b"moov") < data.index(b"mdat")
@@ -53,7 +53,7 @@ def test_mp4_starts_fast(tmp_path: Path, clip: NDArray[np.uint8]) -> None:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".webm", ".gif"])
 def test_colours_are_kept(tmp_path: Path, suffix: str) -> None:
-    """Saturated colours would be off by 10 and more if matrix or range were mistaken."""
+    """Saturated colours would be off by 10 and more if matrix or range were wrong."""
     frames = np.empty((4, 32, 64, 3), np.uint8)
     frames[:, :, :32], frames[:, :, 32:] = (255, 0, 0), (10, 200, 60)
     path = tmp_path / f"out{suffix}"
@@ -68,7 +68,7 @@ def test_odd_size_gains_a_repeated_edge(
     tmp_path: Path, suffix: str, textured_clip: Callable[..., NDArray[np.uint8]]
 ) -> None:
     clip = textured_clip(3, (31, 17))
-    clip[:, -1:] = (0, 255, 0)  # what is repeated below it must be green, too
+    clip[:, -1:] = (0, 255, 0)  # the rows repeated below must be green, too
     write(tmp_path / f"out{suffix}", clip)
     frames, _ = decode(tmp_path / f"out{suffix}")
     assert frames.shape == (3, 18, 32, 3)
@@ -84,7 +84,7 @@ def test_gif_keeps_frames_size_and_detail(tmp_path: Path, clip: NDArray[np.uint8
 
 
 def test_webp_keeps_frames_and_size_and_loops(tmp_path: Path, clip: NDArray[np.uint8]) -> None:
-    """By the chunks of its container: ANIM with a loop count of 0, for ever, and one ANMF a frame."""
+    """Its chunks contain ANIM with a loop count of 0, for ever, and one ANMF per frame."""
     write(tmp_path / "out.webp", clip[:, :47, :63], fps=10.0)
     data = (tmp_path / "out.webp").read_bytes()
     assert data[:4] + data[8:12] == b"RIFFWEBP"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from page_client import SIZE, VELOCITY, Client
 
-SECONDS = 60.0  # that a busy machine may take
+SECONDS = 60.0  # seconds allowed on a busy machine
 RIGHT, ENTER, DELETE, ESCAPE, CONTROL, SHIFT = "\ue014", "\ue007", "\ue017", "\ue00c", "\ue009", "\ue008"
 
 
@@ -25,11 +25,11 @@ class Page:
         self.until(lambda: self.text("state").startswith("answers"), "the page answers")
 
     def text(self, name: str) -> str:
-        """What an element says."""
+        """Return the text of an element."""
         return str(self.driver.find_element("id", name).text)
 
     def until(self, true: Callable[[], Any], what: str) -> None:
-        """Fail where something is not seen."""
+        """Wait for a condition; fail if it does not occur."""
         end = time.monotonic() + SECONDS
         while not true():
             assert time.monotonic() < end, f"not seen: {what}; the page says {self.text('message')!r}"
@@ -40,35 +40,35 @@ class Page:
         self.until(lambda: self.driver.execute_script("return document.body.dataset.answered") == "true", "answers")
 
     def points(self) -> list[dict[str, Any]]:
-        """What the server keeps."""
+        """Return the points that the server stores."""
         found: list[dict[str, Any]] = json.loads(self.client.get("points")[1])["points"]
         return found
 
     def kept(self, count: int) -> list[dict[str, Any]]:
-        """Wait until the server keeps so many points."""
+        """Wait until the server stores that many points."""
         self.until(lambda: len(self.points()) == count, f"{count} points")
         return self.points()
 
     def saved(self, name: str) -> Path:
-        """Wait for an export; the browser first makes an empty file of the name, and fills another one."""
+        """Wait for an export; the browser first creates an empty file of that name, and fills another one."""
         path = Path(self.driver.saved) / f"clip-tracks.{name}"
         self.until(lambda: path.exists() and path.stat().st_size and len([*path.parent.iterdir()]) == 1, f"the {name}")
         return path
 
     def place(self, x: float, y: float) -> tuple[int, int]:
-        """Where a pixel of the clip is on the canvas, from its middle: the whole frame, with a margin of 8."""
+        """Return where a pixel of the clip is on the canvas, from its centre: the whole frame, with a margin of 8."""
         canvas = self.driver.find_element("id", "picture").size
         scale = min((canvas["width"] - 16) / SIZE[0], (canvas["height"] - 16) / SIZE[1])
         return round((x + 0.5 - SIZE[0] / 2) * scale), round((y + 0.5 - SIZE[1] / 2) * scale)
 
     def hand(self) -> Any:
-        """A mouse and a keyboard."""
+        """Return a mouse and a keyboard."""
         from selenium.webdriver import ActionChains
 
         return ActionChains(self.driver, duration=20)
 
     def over(self, x: float, y: float) -> Any:
-        """The mouse over a pixel of the clip."""
+        """Move the mouse over a pixel of the clip."""
         return self.hand().move_to_element_with_offset(self.driver.find_element("id", "picture"), *self.place(x, y))
 
     def click(self, x: float, y: float) -> None:
@@ -81,11 +81,11 @@ class Page:
         self.over(*start).click_and_hold().move_by_offset(b[0] - a[0], b[1] - a[1]).release().perform()
 
     def keys(self, *keys: str) -> None:
-        """Type."""
+        """Type keys."""
         self.hand().send_keys("".join(keys)).perform()
 
     def colours(self, x: float, y: float, reach: int = 3) -> np.ndarray[Any, Any]:
-        """(N, 3) the canvas around a pixel of the clip."""
+        """Return (N, 3), the canvas around a pixel of the clip."""
         script = """const canvas = document.getElementById("picture"), [x, y, reach] = arguments;
         const pen = canvas.getContext("2d"), middle = [canvas.width / 2 + x - reach, canvas.height / 2 + y - reach];
         return Array.from(pen.getImageData(...middle, 2 * reach + 1, 2 * reach + 1).data)"""
@@ -93,11 +93,11 @@ class Page:
         return np.array(found, np.float64).reshape(-1, 4)[:, :3]
 
     def is_drawn(self, x: float, y: float) -> bool:
-        """Whether something more vivid than the grey clip is drawn there."""
+        """Return whether something more saturated than the grey clip is drawn there."""
         colours = self.colours(x, y)
         return bool((colours.max(axis=1) - colours.min(axis=1)).max() > 90)
 
 
 def moved(x: float, y: float, frames: int) -> tuple[float, float]:
-    """Where a pixel of the clip is after so many frames."""
+    """Return where a pixel of the clip is after a number of frames."""
     return x + VELOCITY[0] * frames, y + VELOCITY[1] * frames

@@ -1,4 +1,4 @@
-"""A small clip with flow and without, and its page beside the tests."""
+"""A small clip with flow and without, and its page."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from omnitrack.view.shown import ShownPage
 
 @pytest.fixture(scope="session")
 def view_settings() -> Settings:
-    """Plain flow."""
+    """Settings of plain flow."""
     return load_settings(overrides=SETTINGS)
 
 
 @pytest.fixture(scope="session")
 def bare_root(tmp_path_factory: pytest.TempPathFactory, view_settings: Settings) -> Path:
-    """A project with frames alone, that move by `VELOCITY`."""
+    """A project with frames only, which move by `VELOCITY`."""
     root = tmp_path_factory.mktemp("view") / "bare"
     scene = translating_scene(VELOCITY, SIZE, FRAMES)
     init_from_frames(scene.frames(), root, view_settings, 12.0, "scene")
@@ -36,7 +36,7 @@ def bare_root(tmp_path_factory: pytest.TempPathFactory, view_settings: Settings)
 
 @pytest.fixture(scope="session")
 def flow_root(bare_root: Path, view_settings: Settings) -> Path:
-    """The same with flow."""
+    """The same project with flow."""
     root = bare_root.with_name("flow")
     shutil.copytree(bare_root, root)
     compute_flow(Project(root), view_settings)
@@ -51,7 +51,7 @@ def clip_root(flow_root: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def open_page(view_settings: Settings) -> Iterator[Callable[[Path], Client]]:
-    """Opens pages, which the test's end closes."""
+    """Return a function that opens pages, which are closed at the end of the test."""
     pages: list[ShownPage] = []
 
     def opened(root: Path) -> Client:
@@ -65,7 +65,7 @@ def open_page(view_settings: Settings) -> Iterator[Callable[[Path], Client]]:
 
 @pytest.fixture
 def client(clip_root: Path, open_page: Callable[[Path], Client]) -> Client:
-    """Asks the page of a clip with flow."""
+    """A client of the page of a clip with flow."""
     return open_page(clip_root)
 
 

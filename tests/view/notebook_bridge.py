@@ -1,4 +1,4 @@
-"""A stand-in for anywidget and for a notebook: the widget's messages go to a browser over HTTP."""
+"""A stand-in for anywidget and a notebook: the widget's messages go to a browser over HTTP."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Empty, SimpleQueue
 from typing import Any
 
-# What JupyterLab and anywidget do around a widget's script, as far as the script sees it.
+# What JupyterLab and anywidget provide to a widget's script, as far as it uses it.
 CELL = """<!doctype html><title>notebook</title><body data-jp-theme-light="THEME"><div id="cell"></div>
 <script type="module">
 import widget from "./widget.js";
@@ -31,23 +31,23 @@ listen();
 
 
 class AnyWidget:
-    """What `anywidget.AnyWidget` is to the program."""
+    """Stands in for `anywidget.AnyWidget`."""
 
     def __init__(self, _esm: str) -> None:
         self.script, self.sent, self.closed = _esm, SimpleQueue[tuple[dict[str, Any], list[str]]](), False
-        self.free = threading.Event()  # as long as no cell runs
+        self.free = threading.Event()  # set while no cell runs
         self.free.set()
 
     def on_msg(self, heard: Callable[[Any, Any, Any], None]) -> None:
-        """Tell `heard` of messages."""
+        """Register `heard` for messages."""
         self.heard = heard
 
     def send(self, content: dict[str, Any], buffers: list[bytes]) -> None:
-        """Take a message to the page."""
+        """Send a message to the page."""
         self.sent.put((content, [base64.b64encode(buffer).decode() for buffer in buffers]))
 
     def close(self) -> None:
-        """Be gone."""
+        """Close the widget."""
         self.closed = True
 
 

@@ -1,4 +1,4 @@
-"""The clip that the tests of the page share, and a client that sends what it is told to send."""
+"""The clip that the tests of the page share, and a client that sends any request."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ SETTINGS = {"flow.workers": 1, "flow.surroundings": False, "flow.descriptors.net
 
 @dataclass
 class Client:
-    """Sends requests to the page as its own script does, or otherwise."""
+    """Sends requests to the page as its own script does, or differently."""
 
     url: str
     last_headers: dict[str, str] = field(default_factory=dict)
 
     @property
     def port(self) -> int:
-        """Of the server."""
+        """The port of the server."""
         port = urlsplit(self.url).port
         assert port is not None
         return port
@@ -35,7 +35,7 @@ class Client:
     def send(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str | None] | None = None
     ) -> tuple[int, bytes]:
-        """Send a request for the absolute `path`; a header that is None is left out."""
+        """Send a request for the absolute `path`; a header that is None is omitted."""
         given: dict[str, str | None] = {"Host": f"127.0.0.1:{self.port}", **(headers or {})}
         if body is not None and "Content-Length" not in given and "Transfer-Encoding" not in given:
             given["Content-Length"] = str(len(body))
@@ -52,7 +52,7 @@ class Client:
             return answer.status, answer.read()
 
     def get(self, path: str) -> tuple[int, bytes]:
-        """Ask for a path of the page."""
+        """Get a path of the page."""
         return self.send("GET", self.root + path)
 
     def post(self, path: str, content: Any) -> tuple[int, bytes]:

@@ -1,4 +1,4 @@
-"""The page in a real browser: what is clicked, dragged and typed, and what is seen then."""
+"""The page in a real browser: clicks, drags and keys, and what is visible then."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from omnitrack.tracks.files import load_tracks
 
 @pytest.fixture
 def page(driver: Any, client: Client) -> Iterator[Page]:
-    """The page of a clip with flow; at its end nothing may have gone wrong in the browser."""
+    """The page of a clip with flow; the browser must have logged no error at the end."""
     driver.get("about:blank")
-    driver.get_log("browser")  # of the test before
+    driver.get_log("browser")  # from the previous test
     for path in driver.saved.iterdir():
         path.unlink()
     yield Page(driver, client.url)
@@ -58,7 +58,7 @@ def test_a_drag_corrects(page: Page) -> None:
     page.keys("\ue012")
     page.until(lambda: page.text("place").startswith("frame 5"), "frame 5")
     between = [float(number) for number in page.text("place").split(" · ")[1].split(", ")]
-    assert between[0] > moved(30, 20, 5)[0] + 1  # drawn along by the pin
+    assert between[0] > moved(30, 20, 5)[0] + 1  # moved along with the pin
     page.hand().key_down(CONTROL).send_keys("z").key_up(CONTROL).perform()
     page.until(lambda: page.points()[0]["pins"] == [], "undo of the pin")
     page.hand().key_down(CONTROL).key_down(SHIFT).send_keys("z").key_up(SHIFT).key_up(CONTROL).perform()
@@ -78,7 +78,7 @@ def test_a_point_dragged_in_its_own_frame_moves(page: Page) -> None:
 def test_a_box_is_filled_with_a_grid(page: Page) -> None:
     page.keys("g")
     page.drag((16, 16), (48, 32))
-    points = page.kept(8 * 4)  # 8 across, as many down as make the cells square
+    points = page.kept(8 * 4)  # 8 across, as many down as make square cells
     assert {point["group"] for point in points} == {"grid 1"}
     xs = sorted({point["x"] for point in points})
     np.testing.assert_allclose(xs, 16 + 32 * (np.arange(8) + 0.5) / 8, atol=0.3)
@@ -108,7 +108,7 @@ def test_the_keyboard_alone_does_everything(page: Page) -> None:
     page.keys("r")
     page.keys("left eye", ENTER)
     page.until(lambda: page.points()[0]["name"] == "left eye", "the name")
-    page.keys(RIGHT * 4, "\ue015")  # Down selects, and the crosshair goes there
+    page.keys(RIGHT * 4, "\ue015")  # Down selects, and the crosshair moves there
     page.keys("d" * 5, "c")
     page.until(lambda: page.points()[0]["pins"], "a pin")
     ((t, x, y),) = page.points()[0]["pins"]
@@ -141,7 +141,7 @@ def test_zoom_and_pan_keep_the_pixel_under_the_hand(page: Page) -> None:
     canvas = page.driver.find_element("id", "picture")
     origin = ScrollOrigin.from_element(canvas, *page.place(30, 20))
     page.hand().scroll_from_origin(origin, 0, -600).perform()
-    page.click(30, 20)  # the wheel zooms about the place that it is over
+    page.click(30, 20)  # the wheel zooms about the pointer
     (point,) = page.kept(1)
     assert abs(point["x"] - 30) < 0.2 and abs(point["y"] - 20) < 0.2
     middle = page.place(30, 20)
@@ -167,7 +167,7 @@ def test_zoom_and_pan_keep_the_pixel_under_the_hand(page: Page) -> None:
 def test_too_many_points_are_refused_in_words(page: Page) -> None:
     page.driver.execute_script("document.getElementById('across').value = 64")
     page.keys("g")
-    for number in (1, 2):  # 64 x 43 points each, of which 4096 may be there
+    for number in (1, 2):  # 64 x 43 points each; at most 4096 are allowed
         page.drag((0, 0), (95, 63))
         page.until(lambda: page.points(), f"grid {number}")
     page.until(lambda: page.text("message") == "at most 4096 points fit on a page", "the refusal")
@@ -219,7 +219,7 @@ def test_a_wrong_token_shows_nothing(page: Page, driver: Any) -> None:
     driver.get(page.client.url[:-3] + "xx/")
     assert "open the address that omnitrack view printed" in driver.page_source
     assert "clip" not in driver.title
-    driver.get_log("browser")  # holds the refusal, which was wanted
+    driver.get_log("browser")  # contains the expected refusal
 
 
 def test_everything_has_a_name_for_a_screen_reader(page: Page, driver: Any) -> None:
@@ -232,9 +232,9 @@ def test_everything_has_a_name_for_a_screen_reader(page: Page, driver: Any) -> N
             assert node.get("name", {}).get("value"), node
 
 
-# --- the program, as it is started ------------------------------------------------------------------------------
+# --- the program, as users start it -----------------------------------------------------------------------------
 def start(root: Path, *arguments: str) -> tuple[subprocess.Popen[str], str]:
-    """`omnitrack view`, and the address that it prints."""
+    """Start `omnitrack view`, and return the address that it prints."""
     command = [sys.executable, "-m", "omnitrack", "view", str(root), "--no-browser", "--device", "cpu", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -250,7 +250,7 @@ def test_a_page_survives_its_server(driver: Any, clip_root: Path) -> None:
         process.send_signal(signal.SIGKILL)
         process.wait()
         page.until(lambda: page.text("state") == "the server has ended", "that the server has ended")
-        page.click(60, 20)  # kept on the page until there is a server again
+        page.click(60, 20)  # kept on the page until the server is back
         process, again = start(clip_root, "--no-fit")
         assert again == url
         page.kept(2)
@@ -261,7 +261,7 @@ def test_a_page_survives_its_server(driver: Any, clip_root: Path) -> None:
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=SECONDS)[1]
     assert process.returncode == 0 and "Traceback" not in said, said
-    driver.get_log("browser")  # holds the failed requests, which were wanted
+    driver.get_log("browser")  # contains the expected failed requests
 
 
 def test_answers_improve_while_the_fit_runs(driver: Any, bare_root: Path, tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_answers_improve_while_the_fit_runs(driver: Any, bare_root: Path, tmp_pa
         page = Page.__new__(Page)
         page.driver, page.client = driver, Client(url)
         page.until(lambda: page.text("state") != "opening", "the page")
-        page.click(30, 20)  # whatever there is by now
+        page.click(30, 20)  # whatever is available by now
         seen: list[str] = []
 
         def fitted() -> bool:

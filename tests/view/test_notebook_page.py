@@ -1,4 +1,4 @@
-"""The page in a cell of a notebook: the widget by its messages, and its script in a browser."""
+"""The page in a cell of a notebook: the widget through its messages, and its script in a browser."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ POINT = {"name": "a", "group": "", "t": 0, "x": 30, "y": 20, "pins": []}
 
 @pytest.fixture
 def notebook(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process is a notebook's kernel, and has anywidget."""
+    """Make this process a notebook's kernel with anywidget."""
     shell = SimpleNamespace(kernel=object())
     stand_ins = {"IPython": {"get_ipython": lambda: shell}, "anywidget": {"AnyWidget": AnyWidget}}
     for name, content in stand_ins.items():
@@ -50,7 +50,7 @@ def shown(notebook: None, clip_root: Path) -> Iterator[PageWidget]:
 
 
 def ask(shown: PageWidget, path: str, content: Any = None) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body of an answer."""
+    """Return status, headers and body of an answer."""
     method, body = ("GET", "") if content is None else ("POST", json.dumps(content))
     widget: Any = shown._widget
     widget.heard(widget, {"key": path, "method": method, "path": path, "body": body}, [])
@@ -95,7 +95,7 @@ def test_events_come_until_nobody_waits_for_them(shown: PageWidget) -> None:
     head, (text,) = widget.sent.get(timeout=SECONDS)
     assert head["more"] and json.loads(base64.b64decode(text).removeprefix(b"data: "))["work"]["phase"] == "idle"
     widget.heard(widget, {"key": "e", "ended": True}, [])
-    widget.heard(widget, {"key": "e", "ended": True}, [])  # of an answer that is complete
+    widget.heard(widget, {"key": "e", "ended": True}, [])  # for an answer that is complete
     assert ask(shown, "project")[0] == 200
 
 
@@ -126,7 +126,7 @@ def test_outside_a_notebook_there_is_no_cell(clip_root: Path) -> None:
         assert isinstance(shown, ShownPage) and "pip install" not in shown._repr_html_()
 
 
-# --- tracks that are there --------------------------------------------------------------------------------------
+# --- existing tracks --------------------------------------------------------------------------------------------
 @pytest.fixture
 def tracks(clip_root: Path) -> Tracks:
     """Two tracks of the clip, one of them pinned."""
@@ -148,7 +148,7 @@ def test_tracks_are_shown_as_they_are(notebook: None, tracks: Tracks, clip_root:
         assert ask(shown, "frames/3")[2] == (clip_root / "frames" / "000003.png").read_bytes()
         assert ask(shown, "points", {"points": points, "revision": 0})[0] == 400
         assert ask(shown, "answers", {"points": [POINT]})[0] == 400
-        assert b'"track 1"' in ask(shown, "export/nuke")[2]  # by the names that are shown
+        assert b'"track 1"' in ask(shown, "export/nuke")[2]  # the displayed names
         (tmp_path / "a.npz").write_bytes(ask(shown, "export/npz")[2])
         np.testing.assert_array_equal(load_tracks(tmp_path / "a.npz").pins, tracks.pins)
     assert not (clip_root / "view.json").exists()
@@ -192,7 +192,7 @@ def test_tracks_that_cannot_be_shown(notebook: None, tracks: Tracks, clip_root: 
 
 # --- in a browser -----------------------------------------------------------------------------------------------
 def in_cell(driver: Any, shown: PageWidget, light: bool = True) -> tuple[Notebook, Page]:
-    """A cell with the page, and the browser in its frame."""
+    """Return a cell with the page, and the browser in its frame."""
     driver.get("about:blank")
     driver.get_log("browser")
     notebook = Notebook(shown._widget, light)

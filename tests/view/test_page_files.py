@@ -1,4 +1,4 @@
-"""The page's own files: complete, without a build step, and without anything from elsewhere."""
+"""The page's own files: complete, without a build step, and without external resources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page asks for, and what it is answered."""
+"""The requests of the page, and their answers."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from omnitrack.tracks.files import FORMATS, load_tracks
 
 
 def point(t: int, x: float, y: float, *pins: list[float], name: str = "point 1", group: str = "") -> dict[str, Any]:
-    """A point as the page sends it."""
+    """Return a point as the page sends it."""
     return {"name": name, "group": group, "t": t, "x": x, "y": y, "pins": list(pins)}
 
 
 def answers(client: Client, *points: dict[str, Any]) -> NDArray[np.float32]:
-    """(N, T, 4): x, y, visible, confidence."""
+    """Return (N, T, 4): x, y, visible, confidence."""
     status, body = client.post("answers", {"points": points})
     assert status == 200, body
     return np.frombuffer(body, "<f4").reshape(len(points), FRAMES, 4)
@@ -61,7 +61,7 @@ def test_an_answer_follows_the_motion(client: Client) -> None:
     steps = np.arange(FRAMES)[:, None] * VELOCITY
     np.testing.assert_allclose(found[0, :, :2], np.add((30, 20), steps), atol=0.7)
     np.testing.assert_allclose(found[1, :, :2], np.add((60, 40), steps - steps[7]), atol=0.7)
-    assert found[0, 0].tolist() == [30, 20, 1, 1]  # exactly where it was put
+    assert found[0, 0].tolist() == [30, 20, 1, 1]  # exactly where it was set
     assert np.isin(found[..., 2], (0, 1)).all() and ((found[..., 3] >= 0) & (found[..., 3] <= 1)).all()
 
 
@@ -206,7 +206,7 @@ def test_a_page_beside_a_notebook(clip_root: Path) -> None:
         assert f'<a href="{shown.url}"' in shown._repr_html_()
         client = Client(shown.url)
         assert answers(client, point(0, 30, 20)).shape == (1, FRAMES, 4)
-        assert snapshot(client)["work"]["phase"] == "idle"  # the notebook's user decides what is fitted
+        assert snapshot(client)["work"]["phase"] == "idle"  # the user of the notebook decides what is fitted
     with pytest.raises(OSError):
         client.get("project")
     assert not list(clip_root.glob(".view*"))
@@ -235,7 +235,7 @@ def test_events_tell_of_new_points(client: Client) -> None:
 
 
 def snapshot(client: Client) -> dict[str, Any]:
-    """The first event of a stream: how things stand."""
+    """Return the first event of a stream: the current state."""
     with closing(http.client.HTTPConnection("127.0.0.1", client.port, timeout=20)) as connection:
         connection.request("GET", client.root + "events")
         answer = connection.getresponse()
@@ -246,7 +246,7 @@ def snapshot(client: Client) -> dict[str, Any]:
 
 
 def wait_until(true: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Fail where something does not come true."""
+    """Wait for a condition; fail if it does not become true."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not come true"

@@ -1,4 +1,4 @@
-"""Only the page that was opened may ask, and only for what it needs."""
+"""Only the opened page may send requests, and only those that it needs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from omnitrack.view.address import Address
 from omnitrack.view.security import MAX_BODY_BYTES, Guard
 
 JSON = {"Content-Type": "application/json"}
-SECRETS = (b"scene", b"frames", b"clip")  # what a refusal must not speak of
+SECRETS = (b"scene", b"frames", b"clip")  # what a refusal must not reveal
 
 
 def refused(answer: tuple[int, bytes], *statuses: int) -> None:
-    """Refused with one of these, and without a word about what is here."""
+    """Check that a request was refused with one of these statuses, and that the answer reveals nothing."""
     status, body = answer
     assert status in statuses, (status, body)
     assert not any(word in body for word in SECRETS), body

@@ -1,4 +1,4 @@
-"""The work behind the page, in a process of its own."""
+"""The background work of the page, in its own process."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from omnitrack.view.live import Live, Messages
 from omnitrack.view.points import PointList
 from omnitrack.view.work import BUSY, DONE, FAILED, KEPT, STOPPED, WORKING, BackgroundWork, Standing
 
-SECONDS = 120.0  # that a busy machine may take
+SECONDS = 120.0  # seconds allowed on a busy machine
 
 
 @pytest.fixture
 def young(bare_root: Path, tmp_path: Path) -> Path:
-    """A project with frames alone."""
+    """A project with frames only."""
     return Path(shutil.copytree(bare_root, tmp_path / "young"))
 
 
 def begin(root: Path, settings: Settings, target: str = "flow") -> BackgroundWork:
-    """Work on a project."""
+    """Start work on a project."""
     return BackgroundWork(root, settings, "cpu", 0, target)
 
 
 def heard(work: BackgroundWork, until: Callable[[Standing], bool] = lambda s: s.phase != WORKING) -> list[Standing]:
-    """All that it says until then."""
+    """Return everything that the work reports until then."""
     found = [work.standing]
     end = time.monotonic() + SECONDS
     while not until(found[-1]):

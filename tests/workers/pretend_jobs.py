@@ -1,4 +1,4 @@
-"""Jobs that other processes import by name: what they do is told by their arguments."""
+"""Jobs that other processes import by name: their arguments control what they do."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from omnitrack.progress import SILENT, Progress
 
 
 def square(number: int, device: str = "", progress: Progress = SILENT) -> tuple[int, str, int]:
-    """Something to compute, and where."""
+    """Return a computed number, the device and the process."""
     with progress.stage("squaring"), progress.task("square", 2) as task:
         task.advance()
     return number**2, device, os.getpid()
 
 
 def fail(kind: str, device: str = "", progress: Progress = SILENT) -> None:
-    """A failure that was foreseen, or one that was not."""
+    """Fail with an expected error, or with an unexpected one."""
     if kind == "known":
         raise OmnitrackError("the clip is blank", "film something")
     raise ZeroDivisionError("by nought")
 
 
 def die(marks: Path, times: int, device: str = "", progress: Progress = SILENT) -> str:
-    """Leave a mark and be killed, so many times; then end well, and tell how often it was tried."""
+    """Leave a mark and be killed, `times` times; then succeed, and return the number of tries."""
     marks.mkdir(exist_ok=True)
     tried = len(list(marks.iterdir())) + 1
     (marks / str(tried)).touch()
@@ -36,11 +36,11 @@ def die(marks: Path, times: int, device: str = "", progress: Progress = SILENT) 
 
 
 def sleep(marks: Path, device: str = "", progress: Progress = SILENT) -> None:
-    """Work for long, and save where it is stopped."""
+    """Work for a long time, and save when stopped."""
     marks.mkdir(exist_ok=True)
     (marks / f"began-{os.getpid()}").touch()
     try:
-        for _ in range(600):  # one long sleep would not hear of an interrupt that is no signal
+        for _ in range(600):  # one long sleep would not notice an interrupt that is not a signal
             time.sleep(0.1)
     except KeyboardInterrupt:
         (marks / f"saved-{os.getpid()}").touch()

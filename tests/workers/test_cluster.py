@@ -1,4 +1,4 @@
-"""Real Ray, on this machine: the same outcomes as without it, deaths tried again, what is not there said clearly."""
+"""Real Ray, on this machine: the same outcomes as without it, retries after deaths, clear messages if it is missing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_without_ray_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray's workers find the pretended jobs."""
+    """Let Ray's workers import the pretended jobs."""
     pytest.importorskip("ray", reason="Ray is not installed")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FOLDER), *sys.path]))
 
@@ -88,7 +88,7 @@ except Terminated:
 
 @pytest.fixture
 def stopped(tmp_path: Path, importable: None, request: pytest.FixtureRequest) -> Iterator[tuple[int, Path, list[int]]]:
-    """Two jobs at work on Ray when the process that began them is sent a signal: its status, marks and workers."""
+    """Two jobs in progress on Ray when their parent process gets a signal: its status, marks and workers."""
     process = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path / "marks")], stderr=subprocess.DEVNULL)
     for _ in range(1200):
         began = list((tmp_path / "marks").glob("began-*"))

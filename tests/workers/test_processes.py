@@ -1,4 +1,4 @@
-"""Processes of this machine: outcomes, failures kept apart, deaths seen and tried again, stops that save."""
+"""Processes on this machine: outcomes, separate failures, detected and retried deaths, stops that save."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are k
 
 
 class Heard(Progress, Board):
-    """What was told of clips."""
+    """Records the messages about clips."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, ...]] = []

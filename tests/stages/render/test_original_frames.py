@@ -1,4 +1,4 @@
-"""What is drawn on: the video's own frames where they can be had, and the project's with a reason where not."""
+"""The background of renders: the video's own frames if they are available, else the project's, with a reason."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def video(tmp_path: Path, large: SyntheticScene, encode_clip: Encode) -> Path:
 
 
 def shrunk(video: Path, **more: int) -> Project:
-    """A project whose frames have half the video's size."""
+    """Return a project whose frames have half the video's size."""
     root = video.parent / "project"
     init_project(video, root, Settings(init=InitSettings(max_size=160, **more)))
     return Project(root)

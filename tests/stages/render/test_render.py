@@ -24,7 +24,7 @@ TRACK_STYLES = ("points", "trails", "grid", "compare")
 
 @pytest.fixture
 def tracks(scene: SyntheticScene) -> Tracks:
-    """A 6 x 4 grid of the first frame, exactly tracked."""
+    """A 6 x 4 grid in the first frame, exactly tracked."""
     queries = np.array([[0, x, y] for y in range(8, 64, 16) for x in range(8, 96, 16)], np.float32)
     pixels, visible = scene.tracks(queries)
     frames = np.arange(scene.num_frames)
@@ -39,7 +39,7 @@ def pictures(folder: Path) -> list[NDArray[np.uint8]]:
 def test_every_style_makes_a_video(project: Project, tracks: Tracks, style: str) -> None:
     report = render(project, SETTINGS, tracks, style, None)
     path = project.renders_dir / f"{style}.mp4"
-    width = 582 if style == "compare" else 288  # two pictures and the gap between them
+    width = 582 if style == "compare" else 288  # two images and the gap between them
     assert (report.output, report.style, report.frames, report.points) == (str(path), style, 6, 24)
     assert report.size == (width, 192)
     with open_video(path) as reader:
@@ -88,7 +88,7 @@ def test_removing_the_camera_changes_trails_only_where_it_moved(
     render(project, SETTINGS, tracks, "trails", tmp_path / "plain")
     render(project, steady, tracks, "trails", tmp_path / "steady")
     for plain, still in zip(pictures(tmp_path / "plain"), pictures(tmp_path / "steady"), strict=True):
-        assert np.abs(plain.astype(int) - still).max() < 40  # the scene's camera stands still
+        assert np.abs(plain.astype(int) - still).max() < 40  # the scene's camera is static
 
 
 def test_a_style_nobody_knows(project: Project, tracks: Tracks) -> None:
@@ -126,12 +126,12 @@ def test_a_mesh_needs_a_grid(project: Project, tracks: Tracks) -> None:
 def test_without_a_fit_the_next_command_is_named(project: Project, style: str) -> None:
     with pytest.raises(OmnitrackError) as caught:
         render(project, SETTINGS, None, style, None)
-    assert f"omnitrack flow {project.root}" in f"{caught.value.hint}"  # without which filter and fit would fail
+    assert f"omnitrack flow {project.root}" in f"{caught.value.hint}"  # without flow, filter and fit would fail
 
 
 # --- labels, and the plain frame beside ---------------------------------------------------------------------------
 def test_labels_give_colours_and_names(project: Project, tracks: Tracks, tmp_path: Path) -> None:
-    """Tracks 0 to 3 are of two labels, the others of none; a label of one track is written beside it."""
+    """Tracks 0 to 3 have two labels, the others none; a label of a single track is written beside it."""
     (tmp_path / "names.csv").write_text("track,label\n0,tree\n1,tree\n9,kite\n")
     settings = Settings(render=RenderSettings(min_side=640, legend=False))
     picture = labelled(project, settings, tracks, tmp_path, "a")
@@ -150,7 +150,7 @@ def test_labels_give_colours_and_names(project: Project, tracks: Tracks, tmp_pat
 
 
 def labelled(project: Project, settings: Settings, tracks: Tracks, folder: Path, name: str) -> NDArray[np.uint8]:
-    """The first frame with the labels of names.csv."""
+    """Return the first frame with the labels of names.csv."""
     inputs = RenderInputs(labels=str(folder / "names.csv"))
     render(project, settings, tracks, "points", folder / name, inputs=inputs)
     return pictures(folder / name)[0]

@@ -1,4 +1,4 @@
-"""A drawing carried by the exact field of a scene: where it is, what hides it, and which drawings are refused."""
+"""A drawing carried by the exact field of a scene: where it is, what occludes it, and which drawings are refused."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ INK = (255, 0, 255)  # far from every colour of the scene
 
 
 class TrueField:
-    """The scene itself in the place of a fitted field; counts the points that it is asked for."""
+    """The scene itself instead of a fitted field; counts the points that it is asked for."""
 
     def __init__(self, scene: SyntheticScene) -> None:
         self.scene, self.num_frames, self.asked = scene, scene.num_frames, 0
@@ -50,7 +50,7 @@ class TrueField:
 def draw(
     project: Project, scene: SyntheticScene, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[..., NDArray[np.float64]]:
-    """Render with a drawing: how much of the drawing each pixel shows, (T, 192, 288), 1 where it is nothing else."""
+    """Render with a drawing: the share of the drawing in each pixel, (T, 192, 288), 1 where it is opaque."""
     monkeypatch.setattr("omnitrack.stages.fit.load_field", lambda project, device="auto": TrueField(scene))
 
     def run(frame: int, x: float, y: float, radius: float) -> NDArray[np.float64]:
@@ -76,7 +76,7 @@ def enlarged(frame: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def middle(amount: NDArray[np.float64]) -> list[float]:
-    """(x, y) of what is shown, in pixels of the working frames."""
+    """Return the centre (x, y) of the visible drawing, in pixels of the working frames."""
     rows, columns = np.indices(amount.shape)
     weight = np.where(amount > 0.1, amount, 0)
     place = np.array([(weight * columns).sum(), (weight * rows).sum()]) / weight.sum()
@@ -91,14 +91,14 @@ def test_a_drawing_moves_with_the_disc_and_hides_behind_the_pole(draw: Callable[
     amounts = draw(0, 32, 32, 2)  # 6 pixels left of the disc's middle
     area = np.pi * (3 * 2) ** 2
     for t in (0, 1, 2):
-        # the disc has gone 4 t to the right and turned by 0.02 t
+        # the disc has moved 4 t to the right and turned by 0.02 t
         place = [38 + 4 * t - 6 * np.cos(0.02 * t), 32 - 6 * np.sin(0.02 * t)]
         assert middle(amounts[t]) == pytest.approx(place, abs=0.1)
         assert amounts[t].clip(0).sum() == pytest.approx(area, rel=0.1)
         assert at(amounts[t], *place) > 0.99  # opaque: the frame was not dimmed either
-    assert amounts[3].clip(0).sum() < 0.3 * area  # at x = 44: only an edge of it looks out
+    assert amounts[3].clip(0).sum() < 0.3 * area  # at x = 44: only an edge of it is visible
     assert np.abs(amounts[4]).max() < 0.05  # at x = 48
-    assert amounts[5].clip(0).sum() < 0.3 * area  # at x = 52, it looks out on the other side
+    assert amounts[5].clip(0).sum() < 0.3 * area  # at x = 52, it appears on the other side
     assert np.abs(amounts[5][:, : 3 * 52]).max() < 0.05
 
 
@@ -112,10 +112,10 @@ def test_a_drawing_on_a_later_frame_is_carried_back(draw: Callable[..., NDArray[
 def test_a_drawing_on_the_background_is_covered_by_what_passes(draw: Callable[..., NDArray[np.float64]]) -> None:
     amounts = draw(0, 66, 24, 6)
     assert at(amounts[0], 64, 28) > 0.99
-    assert at(amounts[5], 64, 28) < 0.05  # the disc about (58, 32) is there
+    assert at(amounts[5], 64, 28) < 0.05  # the disc about (58, 32) covers it
     for amount in amounts:
-        assert at(amount, 69, 21) > 0.99  # never covered
-        assert np.abs(amount[:, : 3 * 52]).max() < 0.05  # and nothing elsewhere
+        assert at(amount, 69, 21) > 0.99  # never occluded
+        assert np.abs(amount[:, : 3 * 52]).max() < 0.05  # nothing elsewhere
 
 
 def test_what_was_hidden_under_a_drawing_does_not_carry_it(draw: Callable[..., NDArray[np.float64]]) -> None:
@@ -151,15 +151,15 @@ def test_the_stamp_knows_the_drawing(project: Project, tmp_path: Path, monkeypat
         render(project, SETTINGS, None, "edit", None, inputs=RenderInputs(path))
         stamps.append(read_renders(project)["edit.mp4"])
     assert [stamp.pop("drawing") for stamp in stamps] == [str(tmp_path / f"{name}.png") for name in "abc"]
-    assert stamps[0] == stamps[1]  # the same drawing, wherever it lies
+    assert stamps[0] == stamps[1]  # the same drawing, wherever the file is
     assert stamps[0]["inputs"]["drawing"] != stamps[2]["inputs"]["drawing"]
     assert stamps[0]["inputs"]["fit"] == stamps[2]["inputs"]["fit"]
     assert (stamps[0]["settings"]["style"], stamps[0]["settings"]["frame"]) == ("edit", 0)
 
 
-# --- which pixels are tracked for it ----------------------------------------------------------------------------
+# --- which pixels are tracked for a drawing ---------------------------------------------------------------------
 def thin_poles() -> SyntheticScene:
-    """Two poles of three pixels in front of what moves the other way: blocks of four pixels can miss them."""
+    """Two poles of three pixels in front of a plane that moves the other way: blocks of four pixels can miss them."""
     strip, background = two_planes((96, 64), 6).layers
     poles = [
         Layer(name, rectangle(-1.5, -99, 1.5, 99), strip.texture, lambda t, x=x: Similarity(x + 7 * t, 32))
@@ -169,7 +169,7 @@ def thin_poles() -> SyntheticScene:
 
 
 class HolesField(TrueField):
-    """A field that knows nothing of some of the pixels."""
+    """A field that is undefined at some of the pixels."""
 
     def track(self, source: int, pixels: NDArray[np.floating], targets: list[int]) -> FieldTracks:
         found = super().track(source, pixels, targets)
@@ -178,7 +178,7 @@ class HolesField(TrueField):
 
 
 def spots(*places: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Discs about (x, y) in pixels of the working frames, half transparent towards their middles."""
+    """Return discs about (x, y) in pixels of the working frames, half transparent towards their centres."""
     image = np.zeros((192, 288, 4), np.uint8)
     for x, y, radius in places:
         cv2.circle(image, (3 * x + 1, 3 * y + 1), 3 * radius, (*INK, 255), -1)
@@ -187,7 +187,7 @@ def spots(*places: tuple[int, int, int]) -> NDArray[np.uint8]:
 
 
 def whole_blocks() -> NDArray[np.uint8]:
-    """A square whose edges are those of blocks of four pixels."""
+    """Return a square whose edges are those of blocks of four pixels."""
     image = np.zeros((192, 288, 4), np.uint8)
     image[3 * 8 : 3 * 16, 3 * 72 : 3 * 80] = (*INK, 255)
     return image
@@ -200,7 +200,7 @@ def whole_blocks() -> NDArray[np.uint8]:
         (TrueField(occluder_scene((96, 64), num_frames=6)), spots((34, 32, 2)), 0.35),  # on the disc at first
         (TrueField(occluder_scene((96, 64), num_frames=6)), spots((4, 4, 3), (90, 60, 3)), 0.35),  # in two corners
         (TrueField(occluder_scene((96, 64), num_frames=6)), spots((48, 32, 40)), 1.3),  # on most of the frame
-        (TrueField(occluder_scene((96, 64), num_frames=6)), whole_blocks(), 0.35),  # its soft edge is beside them
+        (TrueField(occluder_scene((96, 64), num_frames=6)), whole_blocks(), 0.35),  # its soft edge is outside them
         (TrueField(two_planes((96, 64), 6)), spots((40, 25, 5)), 0.5),  # across the edge of the strip
         (TrueField(thin_poles()), spots((20, 32, 3), (41, 12, 4), (66, 40, 2), (55, 50, 1)), 0.8),
         (HolesField(thin_poles()), spots((20, 32, 3), (66, 40, 3)), 1.3),
@@ -223,7 +223,7 @@ def test_the_picture_is_that_of_tracking_every_pixel(
         np.testing.assert_array_equal(picture, lay_over(canvas.plain_frame(t), carry_layer(layer, *cells)))
 
 
-# --- which drawings are taken -----------------------------------------------------------------------------------
+# --- which drawings are accepted --------------------------------------------------------------------------------
 def write(path: Path, size: tuple[int, int], channels: int = 4, dtype: Any = np.uint8) -> Path:
     cv2.imwrite(str(path), np.full((size[1], size[0], channels), np.iinfo(dtype).max, dtype))
     return path
@@ -285,7 +285,7 @@ def test_drawings_that_cannot_be_used(project: Project, tmp_path: Path) -> None:
 
 
 def test_a_drawing_is_read_before_the_field(project: Project, tmp_path: Path) -> None:
-    with pytest.raises(OmnitrackError, match="there is no drawing"):  # and not: there is no fit
+    with pytest.raises(OmnitrackError, match="there is no drawing"):  # not: there is no fit
         render(project, SETTINGS, None, "edit", None, inputs=RenderInputs(tmp_path / "nowhere.png"))
     with pytest.raises(OmnitrackError) as caught:
         render(project, SETTINGS, None, "edit", None, inputs=RenderInputs(write(tmp_path / "good.png", (96, 64))))

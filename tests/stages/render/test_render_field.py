@@ -1,4 +1,4 @@
-"""The styles that show the field itself, over the field that a synthetic scene has in truth."""
+"""The styles that show the field itself, with the exact field of a synthetic scene."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SETTINGS = Settings(
 
 
 class TrueField:
-    """The scene itself in the place of a fitted field; its canonical volume is frame 0 and what is hidden in it."""
+    """The scene itself instead of a fitted field; its canonical volume is frame 0 and what is occluded in it."""
 
     def __init__(self, scene: SyntheticScene) -> None:
         self.scene, self.num_frames = scene, scene.num_frames
@@ -46,7 +46,7 @@ class TrueField:
 
 
 class TrueColoredField(TrueField):
-    """A field that has fitted the frames exactly."""
+    """A field that reproduces the frames exactly."""
 
     def color_map(self, frame: int) -> NDArray[np.float32]:
         return self.scene.frame(frame).astype(np.float32) / 255
@@ -79,7 +79,7 @@ def test_flow_has_the_direction_of_the_motion(project: Project, tmp_path: Path) 
         disc = picture[96, 3 * x]
         assert disc[0] > 240  # it moves right: red
         assert disc[2] < 60
-        assert picture[5, 5].min() > 250  # the rest stands still: white
+        assert picture[5, 5].min() > 250  # the rest is static: white
 
 
 @pytest.mark.usefixtures("fitted")
@@ -99,7 +99,7 @@ def test_a_surface_keeps_its_canonical_colour(project: Project, tmp_path: Path) 
     shown = pictures(tmp_path / "canonical")
     background = np.stack([picture[12:51, 12:270] for picture in shown])  # above the disc, pole included
     assert np.ptp(background, axis=0).max() == 0
-    for x, y in ((-9, 0), (-6, -3), (-8, 5)):  # on the disc, from its middle
+    for x, y in ((-9, 0), (-6, -3), (-8, 5)):  # on the disc, relative to its centre
         colours = []
         for t in (0, 1, 2):  # later the pole is in front
             cos, sin = np.cos(0.02 * t), np.sin(0.02 * t)
@@ -107,7 +107,7 @@ def test_a_surface_keeps_its_canonical_colour(project: Project, tmp_path: Path) 
             enlarged = ((place + 0.5) * 3 - 0.5).reshape(1, 1, 2).astype(np.float32)
             colours.append(cv2.remap(shown[t].astype(np.float32), enlarged, None, cv2.INTER_LINEAR)[0, 0])
         assert np.ptp(colours, axis=0).max() <= 6  # the edge of a square is a difference of 26
-    assert np.abs(shown[0][30, 20] - shown[0][30, 260]).max() > 80  # and far places have other colours
+    assert np.abs(shown[0][30, 20] - shown[0][30, 260]).max() > 80  # distant positions have different colours
 
 
 @pytest.mark.usefixtures("fitted")

@@ -1,4 +1,4 @@
-"""A mask carried by the exact field of a scene: white where its thing is seen, black elsewhere."""
+"""A mask carried by the exact field of a scene: white where its object is visible, black elsewhere."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from omnitrack.synthetic import SyntheticScene
 
 @pytest.fixture
 def exact(scene: SyntheticScene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The scene itself in the place of a fitted field."""
+    """The scene itself instead of a fitted field."""
 
     class TrueField:
         num_frames = scene.num_frames
@@ -34,7 +34,7 @@ def exact(scene: SyntheticScene, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def disc_mask(path: Path) -> str:
-    """The disc of frame 0, of radius 12.8 about (38, 32), where the pole (x from 42.7) does not hide it."""
+    """Save the disc of frame 0, of radius 12.8 about (38, 32), where the pole (x from 42.7) does not occlude it."""
     x, y = np.meshgrid(np.arange(96), np.arange(64))
     seen = (np.hypot(x - 38, y - 32) < 12.8) & (x < 42.7)
     cv2.imwrite(str(path), np.uint8(255) * seen)
@@ -51,7 +51,7 @@ def test_a_matte_is_white_where_the_thing_is_seen(project: Project, tmp_path: Pa
     for t, path in enumerate(sorted((tmp_path / "out").glob("*.png"))):
         shown = cv2.imread(str(path)).astype(float) / 255
         assert np.ptp(shown, axis=-1).max() == 0
-        # what was seen in frame 0 has gone 4 t to the right, and turned by 0.02 t; the pole hides x from 42.7 to 53.3
+        # what was visible in frame 0 has moved 4 t to the right and turned by 0.02 t; the pole's x is from 42.7 to 53.3
         turned = np.array([[np.cos(0.02 * t), np.sin(0.02 * t)], [-np.sin(0.02 * t), np.cos(0.02 * t)]])
         back = (np.stack([x - 38 - 4 * t, y - 32], -1) @ turned.T) + (38, 32)
         expected = (np.hypot(back[..., 0] - 38, back[..., 1] - 32) < 12.8) & (back[..., 0] < 42.7)
@@ -59,7 +59,7 @@ def test_a_matte_is_white_where_the_thing_is_seen(project: Project, tmp_path: Pa
         inside = cv2.erode(np.uint8(expected), np.ones((5, 5), np.uint8)) > 0
         outside = cv2.dilate(np.uint8(expected), np.ones((5, 5), np.uint8)) == 0
         assert shown[inside].min(initial=1) > 0.95, t
-        # single pixels that have just come into view are taken for specks
+        # single pixels that have just become visible are removed as specks
         assert (shown[outside][:, 0] > 0.05).mean() < 1e-3, t
 
 
@@ -69,7 +69,7 @@ def test_a_render_remembers_its_mask(project: Project, tmp_path: Path) -> None:
     render(project, Settings(), None, "matte", project.renders_dir / "matte.mp4", inputs=inputs)
     assert inputs.words() == ["--mask", f"{tmp_path / 'disc.png'}@0"]
     assert RenderInputs.of_words([*inputs.words(), "--frame", "0"]) == inputs
-    assert read_renders(project) == {}  # nobody knows what fit the test's field is of
+    assert read_renders(project) == {}  # the test's field belongs to no stored fit
 
 
 def test_a_matte_needs_its_mask(project: Project, tmp_path: Path) -> None:

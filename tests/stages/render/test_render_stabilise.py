@@ -1,4 +1,4 @@
-"""Clips of known motion, held still: what should stand does so within a tenth of a pixel."""
+"""Clips of known motion, held still: what should be static is so within a tenth of a pixel."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STILL_PX = 0.1
 
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., NDArray[np.uint8]]:
-    """Render a scene with its exact tracks in the place of a fit: the frames, (T, H, W)."""
+    """Render a scene with its exact tracks instead of a fit: the frames, (T, H, W)."""
 
     def run(
         scene: SyntheticScene, inputs: RenderInputs = NOTHING, frame: int = 0, cuts: str = "none"
@@ -54,7 +54,7 @@ def grey(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def slip(reference: NDArray[np.uint8], picture: NDArray[np.uint8], part: tuple[slice, slice]) -> float:
-    """By how many pixels a part has moved: the shift under which the two correlate best (Evangelidis 2008)."""
+    """Return how far a part has moved, in pixels: the shift with the best correlation (Evangelidis 2008)."""
     ends = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 200, 1e-6)
     one, other = (np.ascontiguousarray(image[part]) for image in (reference, picture))
     _, found = cv2.findTransformECC(one, other, np.eye(2, 3, dtype=np.float32), cv2.MOTION_TRANSLATION, ends, None, 1)
@@ -69,12 +69,12 @@ def test_the_measure_sees_half_a_pixel() -> None:
 
 def test_a_point_stands_still(held: Callable[..., NDArray[np.uint8]]) -> None:
     scene = occluder_scene((160, 120), num_frames=20, turn=0.0)
-    x, y = 50, 60  # on the disc, which goes 4 px a frame
+    x, y = 50, 60  # on the disc, which moves by 4 px per frame
     on_disc = scene.tracks(np.array([[2.0, x, y]]))[0][0]
     assert abs(on_disc[3] - on_disc[2]).max() == pytest.approx(4)
     still = held(scene, RenderInputs(point=f"{x},{y}@2"))
     part = np.s_[y - 12 : y + 13, x - 12 : x + 13]
-    for t in range(4):  # the pole comes after that
+    for t in range(4):  # later it passes the pole
         assert slip(still[2], still[t], part) < STILL_PX
     assert np.array_equal(still[2], grey(scene.frame(2)))
 

@@ -28,7 +28,7 @@ def test_it_plays_in_a_loop(tmp_path: Path, name: str, tag: str) -> None:
     if tag == "video":
         assert " loop " in shown
     elif name.endswith("gif"):
-        at = content.index(b"NETSCAPE2.0")  # the block that says how often: 3, 1, and 0 for ever
+        at = content.index(b"NETSCAPE2.0")  # the block with the number of loops: 3, 1, and 0 for ever
         assert content[at + 11 : at + 15] == b"\x03\x01\x00\x00"
     else:
         at = content.index(b"ANIM")  # size (4), background (4), and 0 for ever

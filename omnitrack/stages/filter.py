@@ -255,13 +255,15 @@ class _Chaining:
         """
         confidence = (state.reliable * chain_confidence(state.variance, self._threshold_px)).astype(np.float32)
         rejected = np.zeros(len(confidence), bool)
-        if gap >= APPEARANCE_FROM_GAP and self._settings.appearance_threshold > -1:
-            similarity = self._appearance.similarity(patches, target, state.pixels)
+        if gap < APPEARANCE_FROM_GAP:
+            return confidence, rejected
+        seen = np.flatnonzero(state.visible)
+        if self._settings.appearance_threshold > -1:
+            similarity = self._appearance.similarity(patches[seen], target, state.pixels[seen])
             if features is None:
-                rejected |= state.visible & (similarity < self._settings.appearance_threshold)
-            confidence = confidence * np.where(state.visible, similarity.clip(0, 1), 1)
-        if gap >= APPEARANCE_FROM_GAP and self._features is not None and features is not None:
-            seen = np.flatnonzero(state.visible)
+                rejected[seen] = similarity < self._settings.appearance_threshold
+            confidence[seen] *= similarity.clip(0, 1)
+        if self._features is not None and features is not None:
             similarity = self._features.similarity(features[seen], target, state.pixels[seen])
             rejected[seen] = similarity < self._feature_threshold
         return np.where(rejected, 0, confidence), rejected

@@ -35,20 +35,19 @@ class Patches:
     """Patches around P positions of a frame.
 
     Attributes:
-        samples: (P, n) float32, whole numbers, the channels of each sample side by side.
+        samples: (P, n) uint8, the channels of each sample side by side.
         sums: (P, 3) float64, sum of the samples per channel.
         lengths: (P,) float64, squared lengths of the patches less their means.
     """
 
-    samples: Array
+    samples: NDArray[np.uint8]
     sums: NDArray[np.float64]
     lengths: NDArray[np.float64]
 
     @staticmethod
     def of(samples: NDArray[np.uint8]) -> Patches:
         """The patches with samples (P, n)."""
-        values = samples.astype(np.float32)
-        return Patches(values, *_sums_and_lengths(values))
+        return Patches(samples, *_sums_and_lengths(samples.astype(np.float32)))
 
     def __getitem__(self, rows: slice | NDArray[np.int64]) -> Patches:
         """The patches in some of the rows."""
@@ -67,7 +66,7 @@ class Patches:
         The root of the smaller eigenvalue of the mean structure tensor: near `NOISE` on a blank wall and along an edge,
         where nothing distinguishes one position from the next.
         """
-        grid = self.samples.reshape(-1, PATCH_SIDE, PATCH_SIDE, COLOURS)
+        grid = self.samples.astype(np.float32).reshape(-1, PATCH_SIDE, PATCH_SIDE, COLOURS)
         across, down = np.diff(grid, axis=2)[:, :-1], np.diff(grid, axis=1)[:, :, :-1]
         xx, xy, yy = ((a * b).mean((1, 2, 3)) for a, b in ((across, across), (across, down), (down, down)))
         least = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy**2)
@@ -104,7 +103,7 @@ def similarity(patches: Patches, samples: NDArray[np.uint8]) -> Array:
     """
     values, noise = samples.astype(np.float32), NOISE_LENGTH * samples.shape[1]
     sums, lengths = _sums_and_lengths(values)
-    both = _products(patches.samples, values) - _of_colours(patches.sums, sums) / PATCH_SIDE**2
+    both = _products(patches.samples.astype(np.float32), values) - _of_colours(patches.sums, sums) / PATCH_SIDE**2
     return np.minimum((2 * both + noise) / (patches.lengths + lengths + noise), 1).astype(np.float32)
 
 

@@ -84,10 +84,10 @@ def gather_batch(
         columns = data.grid_shape[1]
         beside = torch.where(point % columns < columns - 1, point + 1, point - 1)
         point, source, slot, cells = torch.cat([point, beside]), source.repeat(2), slot.repeat(2, 1), cells.repeat(2)
-    entries = source[:, None], slot, point[:, None]
+    entries, source_frames = (source[:, None], slot, point[:, None]), read_at(data.sources, source)
     return Batch(
-        source_frames=data.sources[source],
-        source_pixels=data.grid[point],
+        source_frames=source_frames,
+        source_pixels=read_at(data.grid, point),
         target_frames=read_at(data.targets, *entries[:2]).clamp_min(0),
         target_pixels=data.landing(*entries),
         confidence=read_at(data.confidence, *entries) / 255.0,
@@ -95,7 +95,7 @@ def gather_batch(
         colors=read_at(data.colors, source, point) / 255.0,
         cells=cells,
         blank_frames=_blank_frames(data, source, point, generator) if extras.blank_frames else None,
-        beside_cut=data.beside_cut[data.sources[source]],
+        beside_cut=read_at(data.beside_cut, source_frames),
     )
 
 
@@ -103,8 +103,9 @@ def _blank_frames(data: Correspondences, source: Tensor, point: Tensor, generato
     """One target frame of each point (B,) of a source (B,); -1 if the point was visible in it, or beside a cut."""
     uniform = torch.rand(len(source), generator=generator, device=source.device)
     slot = (uniform * data.targets.shape[1]).long()
-    frames = data.targets[source, slot]
-    return torch.where(data.seen(source, slot, point) | data.beside_cut[frames], -1, frames)
+    frames = read_at(data.targets, source, slot)
+    beside_cut = read_at(data.beside_cut, frames.clamp_min(0))
+    return torch.where(data.seen(source, slot, point) | beside_cut, -1, frames)
 
 
 def draw_in_proportion(weights: Tensor, uniform: Tensor) -> Tensor:

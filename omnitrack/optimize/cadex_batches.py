@@ -11,6 +11,7 @@ from torch import Tensor
 from omnitrack.motion.cadex import CadexField
 from omnitrack.motion.warp import TimeColumns
 from omnitrack.optimize.batch import Batch
+from omnitrack.optimize.correspondences import read_at
 from omnitrack.units import raster_scale
 
 SMOOTHNESS_SHARE = 4  # one anchor in this many has a smoothness term
@@ -47,8 +48,8 @@ def carry_batches(field: CadexField, batches: Sequence[Batch]) -> list[Carried]:
     around = torch.cat([texels[None], field.depth.left_and_above(texels)])
     sizes = [len(batch.source_frames) + batch.target_frames.numel() for batch in batches]
     # read once, because each read costs a gradient of the maps' size
-    surfaces = field.depth.maps.flatten()[around].split(sizes, 1)
-    initials = field.depth.initial.flatten()[around].split(sizes, 1)
+    surfaces = read_at(field.depth.maps.flatten(), around).split(sizes, 1)
+    initials = read_at(field.depth.initial.flatten(), around).split(sizes, 1)
     lifted = [
         field.camera.lift(batch.source_pixels, surface[0, : len(batch.source_frames)])
         for batch, surface in zip(batches, surfaces, strict=True)

@@ -105,7 +105,7 @@ class Correspondences:
 
     def landing(self, source: Tensor, slot: Tensor, point: Tensor) -> Tensor:
         """Target pixels (..., 2) of entries given by their three indices (...)."""
-        return self.grid[point] + read_at(self.displacement, source, slot, point) * self.unit_px
+        return read_at(self.grid, point) + read_at(self.displacement, source, slot, point) * self.unit_px
 
 
 def read_at(values: Tensor, *indices: Tensor) -> Tensor:

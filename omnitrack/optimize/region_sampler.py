@@ -47,8 +47,9 @@ class RegionSampler:
         cells = self._draw_cells(moment, generator)
         source, region = cells // len(regions.member_counts), cells % len(regions.member_counts)
         uniform = torch.rand(self._anchors, self._targets + 1, generator=generator, device=cells.device)
-        point = regions.members[region, (uniform[:, 0] * regions.member_counts[region]).long()]
-        count = self._num_valid[source, point]
+        member = (uniform[:, 0] * read_at(regions.member_counts, region)).long()
+        point = read_at(regions.members, region, member)
+        count = read_at(self._num_valid, source, point)
         nth = (uniform[:, 1:] * count[:, None]).long()
         slot = read_at(self._slots, source[:, None], nth, point[:, None]).long()
         return gather_batch(self.data, source, slot, point, cells, self._extras, generator)

@@ -32,7 +32,7 @@ def bound_metadata(file: h5py.File) -> h5py.File:
 def open_hdf5(path: Path) -> h5py.File:
     """Open a file for reading.
 
-    Without locks in the file system, it is opened unlocked: omnitrack never changes a file in place.
+    Without locks in the file system, it is opened unlocked: no product is ever changed in place.
 
     Raises:
         UnavailableError: Another program holds the file, or access is denied.

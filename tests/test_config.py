@@ -213,7 +213,7 @@ def test_every_method_has_a_table_of_its_name_with_a_learning_rate() -> None:
         ("a = " + "[" * 100_000, "nested too deeply"),
         ("a = " + "9" * 5000, "not valid TOML"),
         ("fit.steps = 1\nfit.steps = 2\n", "not valid TOML"),
-        ("# " + "x" * (1 << 20), "no file of settings"),
+        ("# " + "x" * (1 << 20), "not a file of settings"),
         ("[fit]\nsteps = nan\n", "must be a whole number"),
     ],
 )
@@ -226,7 +226,7 @@ def test_absurd_files_are_refused(tmp_path: Path, text: str, told: str) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes")
 def test_a_pipe_is_no_file_of_settings(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "omnitrack.toml")
-    with pytest.raises(OmnitrackError, match="no file of settings"):
+    with pytest.raises(OmnitrackError, match="not a file of settings"):
         load_settings(tmp_path / "omnitrack.toml")
 
 

@@ -189,7 +189,7 @@ def test_a_picture_of_one_channel_is_grey_and_one_of_none_is_refused(package: An
     for names in (("Y",), ("Y", "A"), ("left.Y", "Z"), ("mist",)):
         written(path, by_hand({name: values if name != "A" else values * 0 for name in names}))
         np.testing.assert_array_equal(read_cinema(path), values[..., None])
-    with pytest.raises(OmnitrackError, match=r"a\.exr is no picture: its channels are N\.X, Z") as caught:
+    with pytest.raises(OmnitrackError, match=r"a\.exr is not a picture: its channels are N\.X, Z") as caught:
         read_cinema(written(path, by_hand({"N.X": values, "Z": values})))
     assert caught.value.hint == "save the picture as R, G and B"
 

@@ -22,7 +22,7 @@ AROUND_AT_ONCE = 8  # offsets per pass; a pixel with an equal or better match at
 
 def in_steps(descriptors: Tensor) -> Tensor:
     """Quantise descriptors (N, C), of length at most 1, to integer steps of 1 / `STEPS`: int8."""
-    return (descriptors * STEPS).round().to(torch.int8).contiguous()
+    return descriptors.mul(STEPS).round_().to(torch.int8).contiguous()
 
 
 class Cells:

@@ -20,7 +20,7 @@ VIEW = "view"
 EXAMPLES = """
 omnitrack fit clip
 omnitrack fit clip --preset accurate --device cuda
-omnitrack fit clip --resume                     go on after Ctrl-C
+omnitrack fit clip --resume                     continue after Ctrl-C
 omnitrack fit clip --resume --pins corrected.npz   take in what was corrected by hand
 omnitrack fit clip --steps 500 --set fit.anchors=512
 """

@@ -20,7 +20,7 @@ omnitrack render clip --style edit --edit logo.png --frame 0
 omnitrack render clip --style stabilise         hold the camera still; --point 120,64@0: a point
 omnitrack render clip --style matte --mask cat.png@0 -o matte.mp4
 omnitrack render clip --style points --labels names.csv --side-by-side
-omnitrack render clip --labels cells.png@0      colours by a picture of labels over frame 0
+omnitrack render clip --labels cells.png@0      colours from a label image of frame 0
 """
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from omnitrack.optimize.correspondences import Correspondences, read_at
+from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.units import raster_scale
 
 NO_WAY_BACK = 0.3  # factor of the confidence if no trusted correspondence leads back
@@ -59,7 +59,7 @@ def _ways_back(data: Correspondences) -> Tensor:
 def _return_factors(data: Correspondences, source: int, slots: Tensor, back: Tensor, half: float) -> Tensor:
     """(n, P) factors for n targets of a source, from their reverses `back` (n,); `half` in pixels."""
     moved = data.displacement[source, slots] * data.unit_px
-    landing = back[:, None] * len(data.grid) + data.nearest_point(data.grid + moved)
-    returned = read_at(data.displacement.flatten(0, 2), landing) * data.unit_px
-    trusted = (read_at(data.confidence.flatten(), landing) > 0) & ~read_at(data.occluded.flatten(), landing)
+    landing, back = data.nearest_point(data.grid + moved), back[:, None]
+    returned = data.displacement.flatten(0, 1)[back, landing] * data.unit_px
+    trusted = (data.confidence.flatten(0, 1)[back, landing] > 0) & ~data.occluded.flatten(0, 1)[back, landing]
     return torch.where(trusted, 1 / (1 + ((moved + returned).norm(dim=-1) / half) ** 2), NO_WAY_BACK)

@@ -60,5 +60,5 @@ def make_sampler(data: Correspondences, settings: FitSettings, extras: Extras) -
     """
     if not bool((data.confidence > 0).any()):
         reach = f" over at most {settings.longest_gap} frames" if settings.longest_gap else ""
-        raise OmnitrackError(f"no correspondence{reach} is believed", "allow longer ones: --set fit.longest_gap=0")
+        raise OmnitrackError(f"no correspondence{reach} is trusted", "allow longer ones: --set fit.longest_gap=0")
     return SAMPLERS[settings.sampler](data, settings, extras)

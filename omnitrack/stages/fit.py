@@ -156,7 +156,7 @@ def _fit(
     data = cycle_weighted(data, settings.return_px)
     if not bool((data.confidence > 0).any()):
         raise OmnitrackError(
-            f"no correspondence of project {project.root} is believed", "allow more: --set filter.cycle_threshold_px=4"
+            f"no correspondence of project {project.root} is trusted", "allow more: --set filter.cycle_threshold_px=4"
         )
     matches = LongRangeMatches.from_rows(read_matches(project), where, settings.longest_gap)
     prior = None if depth is None else _read_prior(project, where)

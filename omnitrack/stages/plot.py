@@ -78,7 +78,7 @@ def _track_figure(tracks: Tracks, plot: str, scale: Scale, labels: str | None = 
     if not len(tracks) or not len(tracks.frames):
         raise OmnitrackError("there are no tracks to draw", "track some: omnitrack query PROJECT --grid 20@0")
     if not 0 < scale.per_px < math.inf:
-        raise OmnitrackError(f"a scale of {scale.per_px:g} {scale.unit} per pixel is none", "for example --scale 0.65")
+        raise OmnitrackError(f"{scale.per_px:g} {scale.unit} per pixel is not a scale", "for example --scale 0.65")
     quantities = (TRACK_PLOTS if len(tracks) <= MOST_LINES else MANY_PLOTS)[plot]
     return track_page(tracks, names_of(labels, tracks), quantities, scale)
 

@@ -149,10 +149,10 @@ def _check(tracks: Tracks, format: ExportFormat, asked: ExportOptions) -> None:
         raise OmnitrackError(f"{format.name} is in pixels and has no other unit", "leave out --scale and --unit")
     if not (0 < asked.scale < np.inf) or (asked.scale != 1.0) != (asked.unit != "px"):
         raise OmnitrackError(
-            f"a scale of {asked.scale:g} {asked.unit} per pixel is none", "give both: --scale 0.325 --unit um"
+            f"{asked.scale:g} {asked.unit} per pixel is not a scale", "give both: --scale 0.325 --unit um"
         )
     if not 0 <= asked.min_confidence <= 1:
-        raise OmnitrackError(f"a confidence of {asked.min_confidence:g} is none", "give one from 0 to 1")
+        raise OmnitrackError(f"{asked.min_confidence:g} is not a confidence", "give one from 0 to 1")
     if format.count not in (None, len(tracks)):
         raise OmnitrackError(
             f"{format.name} takes {format.count} tracks, not {len(tracks)}",

@@ -41,7 +41,7 @@ def test_every_choice_of_the_settings_is_a_sampler() -> None:
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_nothing_to_draw_from_is_an_error(data: Correspondences, name: str) -> None:
     nothing = replace(data, confidence=torch.zeros_like(data.confidence))
-    with pytest.raises(OmnitrackError, match="no correspondence over at most 3 frames is believed") as caught:
+    with pytest.raises(OmnitrackError, match="no correspondence over at most 3 frames is trusted") as caught:
         make_sampler(nothing, FitSettings(sampler=name, longest_gap=3), Extras())
     assert caught.value.hint == "allow longer ones: --set fit.longest_gap=0"
 

@@ -377,7 +377,7 @@ def test_nothing_believed(filtered_project: Project, settings: Settings) -> None
     with h5py.File(filtered_project.product_path("filtered"), "r+") as file:
         for group in file.values():
             group["confidence"][...] = 0
-    with pytest.raises(OmnitrackError, match=r"no correspondence .* is believed") as caught:
+    with pytest.raises(OmnitrackError, match=r"no correspondence .* is trusted") as caught:
         fit_field(filtered_project, settings, device="cpu")
     assert "filter" in (caught.value.hint or "")
 

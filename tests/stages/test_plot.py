@@ -62,7 +62,7 @@ def test_what_lengths_are_told_in() -> None:
 
 @pytest.mark.parametrize("per_px", [0.0, -1.0, float("nan"), float("inf")])
 def test_scales_that_are_none(tmp_path: Path, per_px: float) -> None:
-    with pytest.raises(OmnitrackError, match="per pixel is none"):
+    with pytest.raises(OmnitrackError, match="per pixel is not a scale"):
         plot_tracks(still(1), "speed", tmp_path / "a.png", Scale(per_px, "um"))
 
 

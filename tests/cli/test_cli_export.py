@@ -119,7 +119,7 @@ def test_own_formats(cli: Cli, tracked: Path, tmp_path: Path) -> None:
         (["-o", "tracks.xyz"], 1, "does not say the format", "--as"),
         (["--as", "nukee"], 1, "there is no export format 'nukee'", "did you mean nuke?"),
         (["--as", "nuke", "--unit", "um", "--scale", "2"], 1, "nuke is in pixels", "leave out --scale and --unit"),
-        (["--as", "napari", "--unit", "um"], 1, "a scale of 1 um per pixel", "--scale 0.325 --unit um"),
+        (["--as", "napari", "--unit", "um"], 1, "1 um per pixel is not a scale", "--scale 0.325 --unit um"),
         (["--as", "napari", "--names", "a"], 1, "1 names, 1 of them different, for 2 tracks", "--names left,right"),
         (["--as", "napari", "--names", "a,a"], 1, "2 names, 1 of them different", "--names left,right"),
         (["--as", "colmap", "--hidden", "mark"], 1, "colmap cannot mark hidden points", "--hidden drop or hold"),

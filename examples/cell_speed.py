@@ -2,7 +2,7 @@
 
     python examples/cell_speed.py stack.tif cell.png@0 cell --um-per-px 0.325 --fps 0.5
 
-The mask marks the cell in one frame. The frame rate is the stack's (ImageJ's or OME's), or --fps. `cell.csv` has one row
+The mask marks the cell in one frame. The frame rate is ImageJ's or OME's, or --fps. `cell.csv` has one row
 per frame, over the marked points that are visible: their number, their median position in um, and their speed in um/s,
 from their median velocity, because a few may slip. `cell-napari.csv` and `cell.xml` have all visible points in um.
 """

@@ -18,10 +18,10 @@ STAGES = (  # seconds on two cores of an AMD EPYC without a GPU, commit fd1f691
     ("render", "draw the tracks over the clip", 4),
 )
 MEASURES = (
-    ("AJ", "average_jaccard", 100, "% both in place and rightly called seen"),
-    ("delta_avg", "average_pts_within_thresh", 100, "% within 1, 2, 4, 8 and 16 px, their mean"),
-    ("OA", "occlusion_accuracy", 100, "% rightly called seen or hidden"),
-    ("TC", "temporal_coherence", 1, "px of jitter: less is better"),
+    ("AJ", "average_jaccard", 100, "% located right and called visible"),
+    ("delta_avg", "average_pts_within_thresh", 100, "% within 1, 2, 4, 8 and 16 px, averaged"),
+    ("OA", "occlusion_accuracy", 100, "% correctly called visible or occluded"),
+    ("TC", "temporal_coherence", 1, "px of jitter, lower is better"),
 )
 
 
@@ -54,7 +54,7 @@ def verdict(things: Mapping[str, Thing], method: str, frames: int) -> str:
             ours, plain = (f"{thing.found_again[key]} of {thing.hidden}" for key in (method, PLAIN))
             line += f"{ours:<14}{plain}"
         lines.append(line.rstrip())
-    lines.append(f"  {PLAIN_WORDS}: the motion from frame to frame, added up; loses what is hidden")
+    lines.append(f"  {PLAIN_WORDS}: frame-to-frame motion, accumulated; it loses whatever is hidden")
     return "\n".join(lines)
 
 

@@ -149,7 +149,9 @@ class FeatureSettings:
 
     extractor: str = setting("none", "none, xfeat, dinov2, dino, onnx, or the name of an installed plug-in")
     weights: str = setting("", "file of its weights; empty: the published ones, where there are any")
-    block: int = setting(-1, "dinov2, dino: transformer block whose tokens are used, 0 to 11; -1: 5 and 11", low=-1)
+    block: int = setting(
+        -1, "dinov2, dino: transformer block whose tokens are used, 0 to 11; -1: 5 for dinov2, 11 for dino", low=-1
+    )
     side: int = setting(480, "approximate shorter side, in pixels, of the frames that the network sees", low=1)
     onnx: OnnxFeatureSettings = table(OnnxFeatureSettings, "extractor onnx: any dense-feature network")
 

@@ -56,10 +56,10 @@ def command(
         ),
     ] = None,
     scale: Annotated[
-        float | None, typer.Option(metavar="UNIT_PER_PX", help="Length of a pixel in the unit of --unit.")
+        float | None, typer.Option(metavar="UNIT_PER_PX", help="Length of one pixel, in the unit that --unit names.")
     ] = None,
     unit: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The unit of --scale.", show_default=MICROMETRES)
+        str | None, typer.Option(metavar="NAME", help="Name of the unit of --scale.", show_default=MICROMETRES)
     ] = None,
     output: Annotated[
         Path | None,

@@ -6,6 +6,7 @@ Source:
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,10 +26,12 @@ class Group:
     Attributes:
         parameters: The parameters.
         rate: Their learning rate, a scalar on the device that may change.
+        moments: For each parameter, its number of steps, its mean gradient and its mean squared gradient.
     """
 
     parameters: list[Tensor]
     rate: Tensor
+    moments: list[dict[str, Tensor]]
 
 
 class Adam:
@@ -39,23 +42,14 @@ class Adam:
         second_moment_steps: Number of steps over which squared gradients are averaged.
 
     Attributes:
-        groups: The parameters and rates.
+        groups: The parameters, their rates and moments.
         parameters: All parameters, in the order of their numbers in a saved state.
-        moments: For each parameter, its number of steps, its mean gradient and its mean squared gradient.
     """
 
     def __init__(self, groups: Iterable[tuple[list[Tensor], Tensor]], second_moment_steps: int) -> None:
-        self.groups = [Group(parameters, rate) for parameters, rate in groups]
+        self.groups = [Group(parameters, rate, [_moments(p) for p in parameters]) for parameters, rate in groups]
         self.parameters = [parameter for group in self.groups for parameter in group.parameters]
         self._betas = FIRST_MOMENT, 1 - 1 / second_moment_steps
-        self.moments = [
-            {
-                "step": torch.zeros((), device=parameter.device),
-                "exp_avg": torch.zeros_like(parameter, requires_grad=False),
-                "exp_avg_sq": torch.zeros_like(parameter, requires_grad=False),
-            }
-            for parameter in self.parameters
-        ]
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -65,23 +59,19 @@ class Adam:
     @torch.no_grad()
     def step(self) -> None:
         """Move every parameter that has a gradient, in place."""
-        first = 0
+        beta1, beta2 = self._betas
         for group in self.groups:
-            own = self.moments[first : first + len(group.parameters)]
-            first += len(own)
-            moved = [
-                (p, p.grad, moments) for p, moments in zip(group.parameters, own, strict=True) if p.grad is not None
-            ]
+            pairs = zip(group.parameters, group.moments, strict=True)
+            moved = [(parameter, parameter.grad, own) for parameter, own in pairs if parameter.grad is not None]
             if not moved:
                 continue
-            beta1, beta2 = self._betas
             adam(
                 [parameter for parameter, _, _ in moved],
                 [gradient for _, gradient, _ in moved],
-                [moments["exp_avg"] for _, _, moments in moved],
-                [moments["exp_avg_sq"] for _, _, moments in moved],
+                [own["exp_avg"] for _, _, own in moved],
+                [own["exp_avg_sq"] for _, _, own in moved],
                 [],
-                [moments["step"] for _, _, moments in moved],
+                [own["step"] for _, _, own in moved],
                 fused=True,
                 capturable=group.rate.device.type == "cuda",
                 amsgrad=False,
@@ -102,11 +92,21 @@ class Adam:
         Returns:
             ``state``, the moments by number of the parameter, whose arrays a step changes; and ``param_groups``.
         """
-        numbers, groups = iter(range(len(self.parameters))), []
+        numbers, groups = itertools.count(), []
         for group, rate in zip(self.groups, rates, strict=True):
             params = [next(numbers) for _ in group.parameters]
             groups.append({"lr": rate, "betas": self._betas, "eps": EPSILON, "params": params})
-        return {"state": dict(enumerate(self.moments)), "param_groups": groups}
+        moments = (own for group in self.groups for own in group.moments)
+        return {"state": dict(enumerate(moments)), "param_groups": groups}
+
+
+def _moments(parameter: Tensor) -> dict[str, Tensor]:
+    """The moments of a parameter before its first step."""
+    return {
+        "step": torch.zeros((), device=parameter.device),
+        "exp_avg": torch.zeros_like(parameter, requires_grad=False),
+        "exp_avg_sq": torch.zeros_like(parameter, requires_grad=False),
+    }
 
 
 @torch.no_grad()

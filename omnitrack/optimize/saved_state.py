@@ -71,7 +71,7 @@ def check_state(state: Mapping[str, Any], own: Mapping[str, Any], parameters: li
 
 def _check_groups(found: Sequence[Mapping[str, Any]], own: Sequence[Mapping[str, Any]]) -> None:
     """Compare the options that the own groups have; the optimiser of earlier versions saved further ones."""
-    pairs = zip(found, own, strict=False)
+    pairs = zip(found, own, strict=True)  # read only if there are as many
     if len(found) != len(own) or any(
         group[key] != value for group, like in pairs for key, value in like.items() if key != "lr"
     ):

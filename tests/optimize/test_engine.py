@@ -134,6 +134,23 @@ def test_a_state_without_moments_is_one_that_was_never_stepped(data: Corresponde
     assert_same_state(engine.state_dict(), fresh.state_dict())
 
 
+def test_a_state_with_further_options_of_the_optimiser_is_resumed(
+    data: Correspondences, small_fit: FitSettings
+) -> None:
+    """Earlier versions saved those of `torch.optim.Adam`; the options that both have must be equal."""
+    engine = Engine(data, small_fit, seed=0)
+    state = copy.deepcopy(engine.state_dict())
+    for group in state["optimizer"]["param_groups"]:
+        group |= {"weight_decay": 0, "amsgrad": False, "fused": True}
+    engine.load_state_dict(state)
+    state["optimizer"]["param_groups"][0]["betas"] = (0.9, 0.5)
+    with pytest.raises(ValueError, match="another way"):
+        engine.load_state_dict(state)
+    del state["optimizer"]["param_groups"][0]
+    with pytest.raises(ValueError, match="another way"):
+        engine.load_state_dict(state)
+
+
 def test_the_state_is_that_of_the_last_look_however_far_the_run_is(
     data: Correspondences, small_fit: FitSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from omnitrack.config import as_dict, fingerprint
 from omnitrack.correspondence.compiled import trouble
-from omnitrack.correspondence.descriptors.network import descriptor_network
+from omnitrack.correspondence.descriptors.network import AXES, descriptor_network
 from omnitrack.correspondence.estimators import open_estimator, weights_identity
 from omnitrack.correspondence.estimators.contract import Clip, PairEstimator
 from omnitrack.correspondence.estimators.dis import SEARCH
@@ -101,6 +101,8 @@ def flow_stamp(
             del used[name][key]
     if "dis" in used:
         used["dis"]["search"] = SEARCH
+    if "descriptors" in used:
+        used["descriptors"]["axes"] = AXES
     inputs = {"frames": project.meta.fingerprint, **weights_identity(settings)}
     if features_stamp is not None and settings.descriptors.network == FEATURES:
         inputs["features"] = fingerprint(features_stamp)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from shared_data import WEIGHTS, needs
 from torch import Tensor
 
-from omnitrack.correspondence.descriptors.alike import PUBLISHED, AlikeNetwork, load_alike
+from omnitrack.correspondence.descriptors.alike import PUBLISHED, AlikeDescriber, AlikeNetwork, load_alike
 from omnitrack.errors import OmnitrackError
 from omnitrack.weights import identity
 
@@ -61,12 +61,13 @@ def test_a_projection_is_as_if_applied_afterwards() -> None:
     assert torch.allclose(network(image, axes), afterwards, atol=1e-12)
 
 
-def test_a_stride_takes_some_of_the_pixels() -> None:
-    network, image = random_network().double(), torch.rand(1, 3, 64, 96, dtype=torch.float64)
-    found, every = network(image, stride=8), network(image)
-    assert found.shape == (1, 16, 8, 12)
-    for row, column in ((0, 0), (0, -1), (-1, -1)):
-        assert torch.allclose(found[..., row, column], every[..., row, column], atol=1e-12)
+def test_pixels_are_described_as_in_the_map() -> None:
+    network, image = random_network(), torch.rand(1, 3, 32, 64)
+    describe, cells = AlikeDescriber(network), torch.tensor([(0, 0), (63, 31), (5, 20)])
+    axes = torch.eye(16)
+    every = describe(image, axes)
+    assert torch.allclose(describe.at(image, cells), every[:, cells[:, 1], cells[:, 0]].T, atol=1e-5)
+    assert torch.allclose(every.norm(dim=0), torch.ones(32, 64), atol=1e-5)
 
 
 def test_a_file_of_any_width_comes_back(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_features_tell_apart_what_looks_the_same() -> None:
     clip = Clip(frames.__getitem__, 2, CLIP.size, CLIP.size, features=features.__getitem__)
     found = {}
     for network in (PATCHES, FEATURES):
-        wanted = DescriptorSettings(network, side=64, reach_px=48.0)
+        wanted = DescriptorSettings(network, side=64, reach_px=48.0, margin=0.1)
         flow = Corrected(Still(), wanted, clip).estimate_pairs([(0, 1)], [None])[0].flow
         found[network] = np.abs(flow - (moved, 0)).max(-1)[8:-8, 16:-24] < 1
     assert found[FEATURES].mean() > 0.9 > 0.1 > found[PATCHES].mean()
@@ -155,9 +155,9 @@ def test_each_frame_is_described_once(random_weights: Path, monkeypatch: pytest.
     described: list[int] = []
     original = ClipDescriptors._described
 
-    def counted(self: ClipDescriptors, frame: int, axes: torch.Tensor) -> torch.Tensor:
+    def counted(self: ClipDescriptors, frame: int) -> torch.Tensor:
         described.append(frame)
-        return original(self, frame, axes)
+        return original(self, frame)
 
     monkeypatch.setattr(ClipDescriptors, "_described", counted)
     Corrected(Still(), settings(random_weights), CLIP).estimate_pairs([(0, 1), (1, 0), (0, 2)], [None] * 3)

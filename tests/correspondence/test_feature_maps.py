@@ -11,6 +11,7 @@ from omnitrack.correspondence.descriptors.comparing import STEPS
 from omnitrack.correspondence.descriptors.feature_maps import CHANNELS, FeatureMaps
 from omnitrack.correspondence.descriptors.maps import FEATURES_SHARE, ClipDescriptors
 from omnitrack.correspondence.descriptors.patches import PatchDescriber
+from omnitrack.correspondence.descriptors.two_views import two_views
 from omnitrack.correspondence.features.contract import unit_length
 
 RANDOM = np.random.default_rng(0)
@@ -67,7 +68,11 @@ def test_cosines_of_joined_descriptors_are_means_of_both() -> None:
     frames = RANDOM.integers(0, 255, (FRAMES, 12, 16, 3), np.uint8)
 
     def descriptors(features: FeatureMaps | None) -> ClipDescriptors:
-        return ClipDescriptors(PatchDescriber(), frames.__getitem__, FRAMES, (16, 12), 12, 1e6, features=features)
+        still = np.zeros((12, 16, 2), np.float32)
+        views = two_views(lambda *_: still, FRAMES, (16, 12))
+        return ClipDescriptors(
+            PatchDescriber(), frames.__getitem__, lambda: views, (16, 12), 12, 1e6, features=features
+        )
 
     alone, joined, features = descriptors(None), descriptors(maps()), maps()
     assert joined.of(0).shape[1] == alone.of(0).shape[1] + CHANNELS

@@ -26,25 +26,30 @@ def plain(image: Tensor, row: int, column: int) -> np.ndarray:
     return patch.flatten() / np.sqrt(np.square(patch).sum() + patch.size * NOISE**2)
 
 
+CHANNELS = 3 * SIDE**2
+EVERY = torch.tensor([(x, y) for y in range(20) for x in range(28)])
+
+
 def test_a_descriptor_is_a_patch_without_its_mean_and_length() -> None:
     image = picture()
-    found = PatchDescriber()(image)
-    assert found.shape == (1, 75, 20, 28)
+    found = PatchDescriber().at(image, EVERY)
+    assert found.shape == (len(EVERY), CHANNELS)
     for row, column in ((10, 14), (0, 0), (19, 3)):
-        assert np.allclose(found[0, :, row, column], plain(image, row, column), atol=1e-5)
+        assert np.allclose(found[row * 28 + column], plain(image, row, column), atol=1e-5)
 
 
-def test_axes_and_stride_are_as_if_applied_afterwards() -> None:
+def test_a_map_is_the_same_along_axes_and_shorter_where_noise_could_be_all() -> None:
     image, describe = picture(), PatchDescriber()
-    axes = torch.linalg.qr(torch.randn(75, 6))[0]
-    every = describe(image)
-    assert torch.allclose(describe(image, axes), torch.einsum("bchw,ck->bkhw", every, axes), atol=1e-5)
-    assert torch.allclose(describe(image, stride=4), every[..., ::4, ::4], atol=1e-6)
+    axes = 5 * torch.randn(CHANNELS, 6)
+    along = describe.at(image, EVERY) @ axes
+    wanted = along / (along.square().sum(1, keepdim=True) + 6).sqrt()
+    assert torch.allclose(describe(image, axes).flatten(1).T, wanted, atol=1e-5)
+    assert describe(image, axes).norm(dim=0).max() < 1
 
 
 def test_brightness_of_the_whole_patch_changes_nothing_and_noise_is_like_nothing() -> None:
     image = picture() * 0.5
     describe = PatchDescriber()
-    assert torch.allclose(describe(image + 0.3), describe(image), atol=1e-4)
-    faint = describe(0.5 + 1e-3 * picture(1))
-    assert describe(image).norm(dim=1).min() > 0.9 and faint.norm(dim=1).max() < 0.2
+    assert torch.allclose(describe.at(image + 0.3, EVERY), describe.at(image, EVERY), atol=1e-4)
+    faint = describe.at(0.5 + 1e-3 * picture(1), EVERY)
+    assert describe.at(image, EVERY).norm(dim=1).min() > 0.9 and faint.norm(dim=1).max() < 0.2

@@ -92,6 +92,10 @@ def settings(**flow: object) -> Settings:
     return load_settings(overrides={f"flow.{key.replace('__', '.')}": value for key, value in flow.items()})
 
 
+# The estimator alone, without the calls from which a correction learns what to compare.
+PLAIN: dict[str, object] = {"descriptors__network": "none"}
+
+
 def read(project: Project) -> Flows:
     with FlowStore(project) as store:
         return {pair: store.flow(*pair) for pair in store.pairs()}
@@ -288,10 +292,10 @@ def test_a_second_run_computes_nothing_and_touches_nothing(project: Project) -> 
 
 
 def test_further_pairs_are_added_to_those_that_are_there(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    compute_flow(project, settings(pairs="window:1", warm_start=False))
+    compute_flow(project, settings(pairs="window:1", warm_start=False, **PLAIN))
     first = read(project)
     fake = use(monkeypatch, lambda call: None)
-    report = compute_flow(project, settings(pairs="window:2", warm_start=False), pairs=[(0, 7)])
+    report = compute_flow(project, settings(pairs="window:2", warm_start=False, **PLAIN), pairs=[(0, 7)])
     flows = read(project)
     assert (report.pairs, report.computed, report.skipped) == (27, 13, 14)
     assert fake.calls == 13
@@ -341,6 +345,7 @@ def test_the_stamp_holds_what_changes_the_flow_and_nothing_else(project: Project
     assert flow_stamp(project, settings(descriptors__network="none", descriptors__margin=0.3).flow) == plain != base
     assert flow_stamp(project, settings(descriptors__network="patches").flow) == base
     assert flow_stamp(project, settings(descriptors__margin=0.3).flow) not in (plain, base)
+    assert base["settings"]["descriptors"]["axes"] == "discriminant"
     corrected = flow_stamp(project, settings(descriptors__network="alike").flow)
     assert corrected["inputs"].keys() - base["inputs"].keys() == {"descriptor_weights"}
     assert flow_stamp(project, settings(descriptors__network="alike", descriptors__margin=0.3).flow) != corrected
@@ -383,21 +388,21 @@ def test_ctrl_c_keeps_finished_frames_and_the_next_run_goes_on(
     pressed = threading.Event()
     use(monkeypatch, lambda call: None if call < 10 else pressed.wait(60) and None)
     with pytest.raises(KeyboardInterrupt):
-        compute_flow(project, settings(workers=1), Interrupting())
+        compute_flow(project, settings(workers=1, **PLAIN), Interrupting())
     left = parts_left(project)
     assert 1 <= len(left) < 8
     assert not project.product_path("flow").exists()
     with pytest.raises(OmnitrackError, match="there is no flow yet"):
         FlowStore(project)
     fake, recorder = use(monkeypatch, lambda call: None), Recorder()
-    report = compute_flow(project, settings(), recorder)
+    report = compute_flow(project, settings(**PLAIN), recorder)
     assert report.skipped >= 3 * len(left)  # every source has at least three targets
     assert fake.calls == report.computed == 34 - report.skipped
     assert recorder.tasks == [("flow", 34, report.skipped)]
     assert f"{len(left)} source frames are done" in recorder.notes[0]
     monkeypatch.undo()
     other = another(project)
-    compute_flow(other, settings())
+    compute_flow(other, settings(**PLAIN))
     assert_same(read(project), read(other))
 
 
@@ -421,7 +426,7 @@ class Hanging(DisEstimator):
         return super().estimate(*arguments)
 
 estimators.get_estimator = lambda name, settings: Hanging(DisSettings())
-flow.compute_flow(Project(sys.argv[1]), load_settings(overrides={"flow.workers": 1}))
+flow.compute_flow(Project(sys.argv[1]), load_settings(overrides={"flow.workers": 1, "flow.descriptors.network": "none"}))
 """
 
 
@@ -435,10 +440,10 @@ def test_a_killed_process_loses_only_the_frame_it_was_at(project: Project) -> No
     process.stdout.close()
     # By hand: frames 0 to 3 have 3 later targets each and 0, 1, 2, 2 earlier ones, 17 pairs; the 21st is in frame 4.
     assert parts_left(project) == [f"{index:06d}.h5" for index in range(4)]
-    report = compute_flow(project, settings())
+    report = compute_flow(project, settings(**PLAIN))
     assert (report.computed, report.skipped) == (17, 17)
     other = another(project)
-    compute_flow(other, settings())
+    compute_flow(other, settings(**PLAIN))
     assert_same(read(project), read(other))
     assert not (project.products_dir / "flow.parts").exists()
 
@@ -482,7 +487,7 @@ def test_a_failing_estimator_is_named_with_the_pair_and_finished_frames_stay(
         return answer
 
     use(monkeypatch, answer_in_time)
-    error = failure(project, estimator="mine")
+    error = failure(project, estimator="mine", **PLAIN)
     assert "'mine'" in error.message and "2 -> 3" in error.message and cause in error.message
     assert_first_two_frames_stay(project)
 

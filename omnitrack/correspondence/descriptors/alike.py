@@ -87,28 +87,26 @@ class AlikeNetwork(nn.Module):
         self.conv4 = nn.Conv2d(widths[3], quarter, 1, bias=False)
         self.convhead2 = nn.Conv2d(channels, channels + 1, 1, bias=False)
 
-    def forward(self, image: Tensor, projection: Tensor | None = None, stride: int = 1) -> Tensor:
+    def forward(self, image: Tensor, projection: Tensor | None = None) -> Tensor:
         """Describe images (B, 3, H, W), RGB in [0, 1], with H and W multiples of `MULTIPLE`.
 
         Args:
             image: The images.
             projection: (C, c) projection of the C channels; None keeps all channels.
-            stride: Ratio of image size to map size; the described positions are evenly spaced and include the corners.
 
         Returns:
-            (B, C or c, H / stride, W / stride), not of unit length.
+            (B, C or c, H, W), not of unit length.
         """
         head = self.convhead2.weight[: self.channels, :, 0, 0]
         if projection is not None:
             head = projection.T @ head
         blocks = (self.block1, self.block2, self.block3, self.block4)
         layers = (self.conv1, self.conv2, self.conv3, self.conv4)
-        size = [length // stride for length in image.shape[2:]]
         described, values = torch.zeros((), device=image.device), image
         for block, layer, shrink, weights in zip(blocks, layers, SHRINKS, head.chunk(4, dim=1), strict=True):
             values = block(F.avg_pool2d(values, shrink) if shrink > 1 else values)
             part = F.conv2d(F.relu(layer(values)), weights[:, :, None, None])
-            described = described + F.interpolate(part, size=size, mode="bilinear", align_corners=True)
+            described = described + F.interpolate(part, size=image.shape[2:], mode="bilinear", align_corners=True)
         return described
 
 
@@ -124,9 +122,13 @@ class AlikeDescriber:
     def __init__(self, network: AlikeNetwork) -> None:
         self._network = network
 
-    def __call__(self, image: Tensor, axes: Tensor | None = None, stride: int = 1) -> Tensor:
-        """Describe images, with unit length in the channels that are kept; see `Describer`."""
-        return F.normalize(self._network(image, axes, stride), dim=1)
+    def __call__(self, image: Tensor, axes: Tensor) -> Tensor:
+        """Describe an image, with unit length along the axes; see `Describer`."""
+        return F.normalize(self._network(image, axes)[0], dim=0)
+
+    def at(self, image: Tensor, cells: Tensor) -> Tensor:
+        """Describe some pixels of an image, with unit length; see `Describer`."""
+        return F.normalize(self._network(image)[0][:, cells[:, 1], cells[:, 0]].T, dim=1)
 
 
 def load_alike(path: Path) -> AlikeNetwork:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from omnitrack.correspondence.features import NONE
 from omnitrack.settings import AUTO_DESCRIPTORS, FEATURES, NO_DESCRIPTORS, PATCHES, FlowSettings
 
+AXES = "discriminant"  # part of the stamp: flow corrected along other axes is recomputed
 LARGE_SIDE = 360  # pixels; frames with a shorter side below this are small
 TELLING = ("dinov2",)  # extractors whose features are known to distinguish right flow from wrong
 

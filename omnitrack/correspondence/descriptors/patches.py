@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SIDE = 5  # samples per side of a patch
+SIDE = 7  # samples per side of a patch
 SPACING = 2  # pixels between samples
 BLUR_PX = 1.0  # standard deviation of the blur before sampling
 NOISE = 3 / 255  # standard deviation of the noise of a sample
@@ -37,15 +37,28 @@ class PatchDescriber:
         blur = torch.exp(-(reach**2) / (2 * BLUR_PX**2))
         self._blur = (blur / blur.sum()).expand(3, 1, -1)
 
-    def __call__(self, image: Tensor, axes: Tensor | None = None, stride: int = 1) -> Tensor:
-        """Describe images; see `Describer`."""
-        image = F.pad(image, (_BLUR_REACH,) * 4, mode="replicate")
-        image = F.conv2d(F.conv2d(image, self._blur[:, :, None], groups=3), self._blur[..., None], groups=3)
+    def __call__(self, image: Tensor, axes: Tensor) -> Tensor:
+        """Describe an image; see `Describer`."""
+        image = self._blurred(image)
         image = F.pad(image, (SIDE // 2 * SPACING,) * 4, mode="replicate")
-        filters = self._filters if axes is None else torch.einsum("nk,nchw->kchw", axes, self._filters)
+        filters = torch.einsum("nk,nchw->kchw", axes, self._filters)
         sums = torch.ones(3, 1, SIDE, SIDE, device=image.device)
-        total, squares = (
-            F.conv2d(values, sums, dilation=SPACING, stride=stride, groups=3) for values in (image, image**2)
-        )
+        total, squares = (F.conv2d(values, sums, dilation=SPACING, groups=3) for values in (image, image**2))
         length = (squares - total**2 / SIDE**2).clamp(min=0).sum(1, keepdim=True) + len(self._filters) * NOISE**2
-        return F.conv2d(image, filters, dilation=SPACING, stride=stride) / length.sqrt()
+        values = F.conv2d(image, filters, dilation=SPACING) / length.sqrt()
+        return (values / (values.square().sum(1, keepdim=True) + len(values[0])).sqrt())[0]
+
+    def at(self, image: Tensor, cells: Tensor) -> Tensor:
+        """Describe some pixels of an image; see `Describer`."""
+        image = self._blurred(image)
+        along = (torch.arange(SIDE, device=image.device) - SIDE // 2) * SPACING
+        rows = (cells[:, 1, None] + along).clamp(0, image.shape[2] - 1)
+        columns = (cells[:, 0, None] + along).clamp(0, image.shape[3] - 1)
+        samples = image[0][:, rows[:, :, None], columns[:, None]].flatten(2)  # (3, N, samples)
+        samples = samples - samples.mean(2, keepdim=True)
+        length = samples.square().sum((0, 2)) + len(self._filters) * NOISE**2
+        return (samples / length.sqrt()[:, None]).permute(1, 2, 0).flatten(1)
+
+    def _blurred(self, image: Tensor) -> Tensor:
+        image = F.pad(image, (_BLUR_REACH,) * 4, mode="replicate")
+        return F.conv2d(F.conv2d(image, self._blur[:, :, None], groups=3), self._blur[..., None], groups=3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from omnitrack.correspondence.descriptors.feature_maps import FeatureMaps
 from omnitrack.correspondence.descriptors.maps import ClipDescriptors, Describer
 from omnitrack.correspondence.descriptors.patches import PatchDescriber
 from omnitrack.correspondence.descriptors.search import DescriptorSearch
+from omnitrack.correspondence.descriptors.two_views import two_views
 from omnitrack.correspondence.estimators.contract import Clip, FlowEstimate, Pair, PairEstimator
 from omnitrack.device import cpu_threads
 from omnitrack.errors import OmnitrackError
@@ -44,7 +46,7 @@ class Corrected:
         self._descriptors = ClipDescriptors(
             _describer(settings, clip),
             clip.frame,
-            clip.num_frames,
+            partial(two_views, self._measured, clip.num_frames, clip.size),
             clip.size,
             settings.side,
             cache_bytes(clip.memory_gb),
@@ -75,6 +77,11 @@ class Corrected:
         source, target = (self._descriptors.of(frame) for frame in pair)
         with cpu_threads(1):  # called from as many threads as there are cores
             return FlowEstimate(self._search.correct(source, target, estimate.flow))
+
+    def _measured(self, source: int, target: int) -> NDArray[np.float32]:
+        """Return the flow of a pair as the estimator measures it; NaN if it is invalid."""
+        flow = self._estimator.estimate_pairs([(source, target)], [None])[0].flow
+        return flow if self._is_sound(flow) else np.full(self._shape, np.nan, np.float32)
 
     def _is_sound(self, flow: NDArray[np.float32]) -> bool:
         """Return whether this is valid flow; the stage reports invalid flow of a plug-in."""

@@ -82,7 +82,7 @@ class DescriptorSettings:
         480, "approximate shorter side, in pixels, at which frames are described; at most twice their own", low=32
     )
     reach_px: float = setting(8.0, "initial search radius around the flow, at 256 x 256", low=1)
-    margin: float = setting(0.2, "gain in cosine similarity that a correction needs", low=0)
+    margin: float = setting(0.2, "gain in cosine similarity that a correction needs; half of it with features", low=0)
     least_gap: int = setting(1, "smallest gap, in frames, whose flow is corrected", low=1)
     grid_points: int = setting(131072, "largest number of pixels per frame that are matched", low=64)
 

@@ -107,7 +107,7 @@ def test_features_tell_apart_what_looks_the_same() -> None:
     clip = Clip(frames.__getitem__, 2, CLIP.size, CLIP.size, features=features.__getitem__)
     found = {}
     for network in (PATCHES, FEATURES):
-        wanted = DescriptorSettings(network, side=64, reach_px=48.0, margin=0.1)
+        wanted = DescriptorSettings(network, side=64, reach_px=48.0)
         flow = Corrected(Still(), wanted, clip).estimate_pairs([(0, 1)], [None])[0].flow
         found[network] = np.abs(flow - (moved, 0)).max(-1)[8:-8, 16:-24] < 1
     assert found[FEATURES].mean() > 0.9 > 0.1 > found[PATCHES].mean()

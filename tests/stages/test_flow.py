@@ -426,7 +426,8 @@ class Hanging(DisEstimator):
         return super().estimate(*arguments)
 
 estimators.get_estimator = lambda name, settings: Hanging(DisSettings())
-flow.compute_flow(Project(sys.argv[1]), load_settings(overrides={"flow.workers": 1, "flow.descriptors.network": "none"}))
+chosen = load_settings(overrides={"flow.workers": 1, "flow.descriptors.network": "none"})
+flow.compute_flow(Project(sys.argv[1]), chosen)
 """
 
 

@@ -1,7 +1,8 @@
 """Descriptors of every pixel of a clip's frames, along the axes that distinguish the places of the clip best.
 
 Descriptors may be joined with learned features of the frames (`feature_maps.py`): the cosine of two joined descriptors
-is a weighted mean of both cosines.
+is a weighted mean of both cosines. Features are coarse and hardly differ between neighbouring pixels, so what a better
+position gains is the share of the patches.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from omnitrack.correspondence.descriptors.alike import PUBLISHED, AlikeDescriber, load_alike
 from omnitrack.correspondence.descriptors.feature_maps import FeatureMaps
-from omnitrack.correspondence.descriptors.maps import ClipDescriptors, Describer
+from omnitrack.correspondence.descriptors.maps import FEATURES_SHARE, ClipDescriptors, Describer
 from omnitrack.correspondence.descriptors.patches import PatchDescriber
 from omnitrack.correspondence.descriptors.search import DescriptorSearch
 from omnitrack.correspondence.descriptors.two_views import two_views
@@ -43,6 +43,7 @@ class Corrected:
         self._estimator = estimator
         self._least_gap, self._shape = settings.least_gap, (clip.size[1], clip.size[0], 2)
         self.batch_pairs, self.concurrent = estimator.batch_pairs, estimator.concurrent
+        features = _features(settings, clip)
         self._descriptors = ClipDescriptors(
             _describer(settings, clip),
             clip.frame,
@@ -51,14 +52,14 @@ class Corrected:
             settings.side,
             cache_bytes(clip.memory_gb),
             clip.device,
-            _features(settings, clip),
+            features,
         )
         self._search = DescriptorSearch(
             clip.size,
             self._descriptors.map_size,
             settings.grid_points,
             settings.reach_px,
-            settings.margin,
+            settings.margin if features is None else settings.margin * (1 - FEATURES_SHARE),
             clip.device,
         )
 

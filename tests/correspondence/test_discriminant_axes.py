@@ -70,3 +70,9 @@ def test_where_nothing_is_seen_twice_they_are_the_principal_axes(places: int) ->
         principal = torch.linalg.eigh(first.T @ first).eigenvectors.flip(1)[:, :3]
         cosines = (torch.nn.functional.normalize(axes, dim=0) * principal).sum(0).abs()
         assert torch.allclose(cosines, torch.ones(3), atol=1e-4)
+
+
+def test_blank_frames_teach_nothing_and_overflow_nothing() -> None:
+    blank = torch.zeros(PLACES, CHANNELS)
+    axes = discriminant_axes([(blank, np.ones(PLACES, bool), blank)], 3)
+    assert torch.isfinite(axes).all() and 1 < axes.norm(dim=0).max() < 1e4

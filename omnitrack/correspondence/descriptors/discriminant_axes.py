@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 LEAST_CHANGE = 0.01  # of the mean square of a channel: least change between frames that is assumed of any direction
+LEAST_LENGTH = 1e-3  # mean squared length assumed of the descriptors of blank frames, along which nothing is learned
 Views = tuple[Tensor, NDArray[np.bool_], Tensor]
 
 
@@ -27,8 +28,8 @@ def discriminant_axes(views: Iterable[Views], kept: int) -> Tensor:
     They are the principal axes if no place is seen twice.
 
     Args:
-        views: Descriptors (N, C) of places of a frame; which of them (N,) are seen again; and descriptors (M, C) of the
-            M places seen again, in the other frame.
+        views: Descriptors (N, C), of length at most 1, of places of a frame; which of them (N,) are seen again; and
+            descriptors (M, C) of the M places seen again, in the other frame.
         kept: Number of axes to keep; k is the smaller of this and C.
     """
     between = within = torch.zeros((), dtype=torch.float64)
@@ -40,7 +41,7 @@ def discriminant_axes(views: Iterable[Views], kept: int) -> Tensor:
         places, again = places + len(first), again + len(second)
     between, within = between / max(places, 1), within / max(again, 1)
     channels = len(between)
-    least = LEAST_CHANGE * between.trace() / channels + torch.finfo(torch.float32).tiny
+    least = LEAST_CHANGE * max(float(between.trace()), LEAST_LENGTH) / channels
     whiten = torch.linalg.cholesky(within + least * torch.eye(channels, dtype=torch.float64)).inverse()
     directions = torch.linalg.eigh(whiten @ between @ whiten.T).eigenvectors.flip(1)
     return (whiten.T @ directions)[:, :kept].float()

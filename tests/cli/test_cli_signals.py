@@ -52,6 +52,7 @@ def test_sigterm_keeps_what_is_finished(tmp_path: Path) -> None:
     root = tmp_path / "clip"
     subprocess.run([sys.executable, "-m", "omnitrack", "init", tmp_path / "frames", root, "-q"], check=True)
     command = [sys.executable, "-c", SLOW, "flow", str(root), "-q", "--set", "flow.workers=1"]
+    command += ["--set", "flow.descriptors.network=none"]  # which would have the estimator work before the first pair
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stderr is not None
     for _ in range(6):  # the first source frame has at most four pairs

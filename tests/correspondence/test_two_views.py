@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.descriptors.two_views import CONSISTENT_PX, PAIRS, SPACING_PX, two_views
+from omnitrack.correspondence.descriptors.principal_axes import LEARNED_FRAMES
+from omnitrack.correspondence.descriptors.two_views import CONSISTENT_PX, SPACING_PX, two_views
 
 SIZE = (64, 48)
 SCALE = 48 / 256
@@ -23,7 +24,7 @@ def flow(source: int, target: int) -> NDArray[np.float32]:
 
 def test_places_that_return_are_seen_and_land_where_the_flow_leads() -> None:
     views = two_views(flow, 40, SIZE)
-    assert [view.frame for view in views] == np.linspace(0, 38, PAIRS).round().astype(int).tolist()
+    assert [view.frame for view in views] == np.linspace(0, 38, LEARNED_FRAMES).round().astype(int).tolist()
     for view in views:
         x, y = view.places.T
         assert np.array_equal(view.seen, (y < 24) & (x + 3 <= 63.5))

@@ -41,14 +41,15 @@ class Cells:
 
     def at(self, pixels: Tensor) -> Tensor:
         """Return the indices (N,), row by row, of the cells nearest to pixels (2, N)."""
-        x, y = self._nearest(pixels)
+        x, y = self.nearest(pixels)
         return (y * self.columns + x).long()
 
     def centres(self, pixels: Tensor) -> Tensor:
         """Return the centres (2, N), in pixels, of the cells nearest to pixels (2, N)."""
-        return (self._nearest(pixels) + 0.5) * self.length - 0.5
+        return (self.nearest(pixels) + 0.5) * self.length - 0.5
 
-    def _nearest(self, pixels: Tensor) -> Tensor:
+    def nearest(self, pixels: Tensor) -> Tensor:
+        """Return the columns and rows (2, N), whole numbers in float32, of the cells nearest to pixels (2, N)."""
         cells = ((pixels + 0.5) / self.length - 0.5).round()
         return torch.minimum(cells.clamp(min=0), self.last)
 

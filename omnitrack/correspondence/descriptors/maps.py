@@ -113,8 +113,8 @@ class ClipDescriptors:
     def _at(self, frame: int, pixels: Array) -> Tensor:
         """Describe pixels (N, 2) of a frame: (N, C)."""
         cells = Cells(self._size, self.map_size, self._device)
-        rows = cells.at(torch.from_numpy(pixels.T.copy()).to(self._device))
-        return self._describe.at(self._image(frame), torch.stack([rows % cells.columns, rows // cells.columns], 1))
+        nearest = cells.nearest(torch.from_numpy(pixels.T).to(self._device))
+        return self._describe.at(self._image(frame), nearest.long().T)
 
     def _image(self, frame: int) -> Tensor:
         return torch.from_numpy(network_input([self._frame(frame)], self.map_size)).to(self._device)

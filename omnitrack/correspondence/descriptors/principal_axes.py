@@ -14,7 +14,7 @@ LEARNED_FRAMES = 8
 def learned_frames(num_frames: int) -> list[int]:
     """Return the frames to learn from, evenly spread over a clip: `LEARNED_FRAMES` at most."""
     frames = np.linspace(0, num_frames - 1, LEARNED_FRAMES).round().astype(int)
-    return [int(frame) for frame in np.unique(frames)]
+    return [int(frame) for frame in np.unique(frames)] if num_frames > 0 else []
 
 
 def principal_axes(seen: Iterable[Tensor], channels: int) -> Tensor:

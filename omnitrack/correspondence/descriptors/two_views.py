@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from omnitrack.correspondence.descriptors.principal_axes import learned_frames
 from omnitrack.correspondence.raster import Array, inside, lengths, pixel_grid, sample
 from omnitrack.units import raster_scale
 
 Flow = Callable[[int, int], Array]
 
-PAIRS = 8  # pairs of neighbouring frames, evenly spread over the clip
 SPACING_PX = 4.0  # between places, at 256 x 256
 CONSISTENT_PX = 1.0  # at 256 x 256: largest cycle error of a place that counts as seen in both frames
 
@@ -36,7 +36,7 @@ class TwoViews:
 
 
 def two_views(flow: Flow, num_frames: int, size: tuple[int, int]) -> list[TwoViews]:
-    """Find places seen in two neighbouring frames, in `PAIRS` pairs of frames at most.
+    """Find places seen in two neighbouring frames, in a few pairs (`learned_frames`).
 
     Args:
         flow: Returns the flow (H, W, 2) from one frame to another, in pixels; flow that is not finite leads nowhere.
@@ -44,10 +44,9 @@ def two_views(flow: Flow, num_frames: int, size: tuple[int, int]) -> list[TwoVie
         size: (width, height) of the frames in pixels.
     """
     scale = raster_scale(size)
-    places = pixel_grid(size, max(1, round(SPACING_PX * scale))).reshape(-1, 2)
+    places = pixel_grid(size, max(1, round(SPACING_PX * scale)))
     found = []
-    for frame in np.unique(np.linspace(0, num_frames - 2, PAIRS).round().astype(int)) if num_frames > 1 else ():
-        t = int(frame)
+    for t in learned_frames(num_frames - 1):
         landed = places + sample(flow(t, t + 1), places)
         away = lengths(landed + sample(flow(t + 1, t), landed) - places)
         seen = (away < CONSISTENT_PX * scale) & inside(landed, size)

@@ -35,7 +35,7 @@ def test_what_changes_least_comes_first_and_all_changes_are_as_large() -> None:
 def test_they_solve_the_generalised_eigenproblem() -> None:
     axes = discriminant_axes([views(0)], CHANNELS).double()
     first, seen, second = (torch.as_tensor(part).double() for part in views(0))
-    between = first.T @ first / PLACES
+    between = torch.cov(first.T, correction=0)
     change = first[seen.bool()] - second
     within = change.T @ change / 2 / len(change)
     within += LEAST_CHANGE * between.trace() / CHANNELS * torch.eye(CHANNELS)
@@ -67,9 +67,16 @@ def test_where_nothing_is_seen_twice_they_are_the_principal_axes(places: int) ->
     axes = discriminant_axes([(first, nothing, first[:0])], 3)
     assert torch.isfinite(axes).all() and axes.shape == (CHANNELS, 3)
     if places:
-        principal = torch.linalg.eigh(first.T @ first).eigenvectors.flip(1)[:, :3]
+        principal = torch.linalg.eigh(torch.cov(first.T)).eigenvectors.flip(1)[:, :3]
         cosines = (torch.nn.functional.normalize(axes, dim=0) * principal).sum(0).abs()
         assert torch.allclose(cosines, torch.ones(3), atol=1e-4)
+
+
+def test_what_all_places_have_in_common_distinguishes_nothing() -> None:
+    first, seen, second = views(5)
+    common = torch.full((CHANNELS,), 10.0)
+    alone, shared = (discriminant_axes([(first + add, seen, second + add)], 5) for add in (0 * common, common))
+    assert torch.allclose(alone, shared, atol=1e-3)
 
 
 def test_blank_frames_teach_nothing_and_overflow_nothing() -> None:

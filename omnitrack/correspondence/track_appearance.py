@@ -1,15 +1,18 @@
 """Whether points keep their appearance in other frames: by patches and, if available, by learned features.
 
 Patches show small differences, but are easily misled by rotation and shading; features are not, but are coarse. So a
-point matches its query if its patch does, or if its features do with a margin (tests/benchmarks/HISTORY.md).
+point matches its query if its patch does, in tint, too, or if its features do with a margin
+(tests/benchmarks/HISTORY.md).
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from omnitrack.correspondence.appearance import FramePatches
-from omnitrack.correspondence.chaining import Similarity
+from omnitrack.correspondence.chaining import Rows, Similarity
 from omnitrack.correspondence.features.sampling import FrameFeatures
 from omnitrack.correspondence.raster import Array
 
@@ -43,15 +46,17 @@ class TrackAppearance:
     def of(self, frame: int, pixels: Array, first: int = 0) -> PointAppearance:
         """The appearance of points (P, 2) in a frame; this and all other frames are indexed from frame `first`."""
         patches = self._patches.patches(first + frame, pixels)
-        cues: list[Cue] = [
-            (lambda t, places, rows: self._patches.similarity(patches[rows], first + t, places), self._patch_threshold)
-        ]
+
+        def similar(t: int, places: Array, rows: Rows, tint: bool = False) -> Array:
+            return self._patches.similarity(patches[rows], first + t, places, tint)
+
+        cues: list[Cue] = [(partial(similar, tint=True), self._patch_threshold)]
         if self._features is not None:
             features, at = self._features, self._features.at(first + frame, pixels)
             cues.append(
                 (lambda t, places, rows: features.similarity(at[rows], first + t, places), self._feature_threshold)
             )
-        return PointAppearance(cues)
+        return PointAppearance(similar, cues)
 
     def texture(self, places: Array, first: int = 0) -> Array:
         """Texture (P, T) at places (P, T, 2) in T frames from frame `first` on.
@@ -66,15 +71,15 @@ class PointAppearance:
     """The appearance of P points in one frame, to compare other positions with.
 
     Args:
-        cues: Similarities with their thresholds; the first one is of patches.
+        patch_similarity: See below.
+        cues: Similarities with their thresholds.
 
     Attributes:
-        patch_similarity: Similarity of the patches around other positions to those around the points.
+        patch_similarity: Similarity of the patches around other positions to those around the points, tint aside.
     """
 
-    def __init__(self, cues: list[Cue]) -> None:
-        self._cues = cues
-        self.patch_similarity = cues[0][0]
+    def __init__(self, patch_similarity: Similarity, cues: list[Cue]) -> None:
+        self.patch_similarity, self._cues = patch_similarity, cues
 
     def likeness(self, places: Array) -> Array:
         """How well places (P, T, 2) in frames 0 to T - 1 match the points: (P, T), above zero where they match.

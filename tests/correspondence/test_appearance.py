@@ -52,15 +52,34 @@ def test_patches_stay_at_brightness_changes(compare: PatchSimilarity) -> None:
     assert alike(samples, samples_of(compare, frame + np.uint8(40), POINTS)).min() > 0.98
 
 
-def test_the_short_way_is_the_formula(compare: PatchSimilarity) -> None:
-    """s = 1 - sum (a - b)^2 / (sum a^2 + sum b^2 + n) of patches minus their means, for any texture and brightness."""
+@pytest.mark.parametrize(("tint", "of_a_mean"), [(False, (1,)), (True, (1, 2))])
+def test_the_short_way_is_the_formula(compare: PatchSimilarity, tint: bool, of_a_mean: tuple[int, ...]) -> None:
+    """s = 1 - sum (a - b)^2 / (sum a^2 + sum b^2 + n) of patches minus their means, for any texture and brightness.
+
+    A mean is that of a colour or, where tint counts, of all three.
+    """
     first, second = (compare.prepare(noise(seed, low, 255)) for seed, low in ((0, 0), (1, 200)))
     for other in (first, second):
         samples = compare.samples(first, POINTS), compare.samples(other, POINTS + np.float32(0.5))
-        a, b = ((s.reshape(-1, 25, 3) - s.reshape(-1, 25, 3).mean(1, keepdims=True)).reshape(-1, 75) for s in samples)
+        a, b = (s.reshape(-1, 25, 3) - s.reshape(-1, 25, 3).mean(of_a_mean, keepdims=True) for s in samples)
+        a, b = a.reshape(-1, 75), b.reshape(-1, 75)
         squares, lengths = np.square(a - b).sum(1), np.square(a).sum(1) + np.square(b).sum(1)
-        np.testing.assert_allclose(alike(*samples), 1 - squares / (lengths + 2 * 75 * NOISE**2), atol=1e-5)
-        np.testing.assert_allclose(Patches.of(samples[0]).lengths, np.square(a).sum(1), rtol=1e-6)
+        found = similarity(Patches.of(samples[0]), samples[1], tint)
+        np.testing.assert_allclose(found, 1 - squares / (lengths + 2 * 75 * NOISE**2), atol=1e-5)
+
+
+def test_length_is_about_the_mean_colour(compare: PatchSimilarity) -> None:
+    samples = samples_of(compare, noise(0), POINTS)
+    about = samples.reshape(-1, 25, 3) - samples.reshape(-1, 25, 3).mean(1, keepdims=True)
+    np.testing.assert_allclose(Patches.of(samples).lengths, np.square(about).sum((1, 2)), rtol=1e-6)
+
+
+def test_tint_tells_blank_patches_apart_and_brightness_does_not() -> None:
+    blank = [np.tile(np.array(colour, np.uint8), (1, 25)) for colour in ((90, 60, 60), (120, 90, 90), (60, 60, 90))]
+    patches = Patches.of(blank[0])
+    assert similarity(patches, blank[1], tint=True)[0] == pytest.approx(1)
+    assert similarity(patches, blank[2], tint=True)[0] < 0
+    assert alike(blank[0], blank[2])[0] == pytest.approx(1)
 
 
 def test_some_of_the_patches_are_those() -> None:

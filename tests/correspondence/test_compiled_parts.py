@@ -77,7 +77,8 @@ def test_patches_are_compared_as_by_numpy_to_the_bit() -> None:
     patches = Patches.of(compare.samples(frames[0], points))
     for frame in frames:
         samples = compare.samples(frame, points)
-        np.testing.assert_array_equal(ours(patches, samples), similarity(patches, samples))
+        for tint in (False, True):
+            np.testing.assert_array_equal(ours(patches, samples, tint), similarity(patches, samples, tint))
     assert len(ours(patches[slice(0)], samples[:0])) == 0
 
 

@@ -38,6 +38,12 @@ def test_patches_alone(frames: list[NDArray[np.uint8]]) -> None:
     assert (likeness[:, 2] < -0.5).all()
 
 
+def test_likeness_sees_tint_and_chains_do_not(frames: list[NDArray[np.uint8]]) -> None:
+    frames[1] = np.clip(frames[0].astype(int) + np.array([60, 0, -60]), 0, 255).astype(np.uint8)
+    looks = TrackAppearance(FramePatches(frames.__getitem__, SIZE), 0.5).of(0, POINTS)
+    assert (looks.patch_similarity(1, POINTS, slice(None)) > looks.likeness(places(POINTS))[:, 1] + 0.5 + 0.1).all()
+
+
 @pytest.mark.parametrize(("cosine", "sure"), [(0.69, False), (0.71, True)])
 def test_features_speak_up_where_they_are_sure(frames: list[NDArray[np.uint8]], cosine: float, sure: bool) -> None:
     assert SURE_MARGIN == 0.1

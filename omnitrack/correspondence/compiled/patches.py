@@ -14,19 +14,19 @@ from omnitrack.correspondence.raster import Array
 Numbers = NDArray[Any]
 
 
-def similarity(patches: Patches, samples: NDArray[np.uint8]) -> Array:
+def similarity(patches: Patches, samples: NDArray[np.uint8], tint: bool = False) -> Array:
     """See `omnitrack.correspondence.appearance.similarity`."""
     found = np.empty(len(samples), np.float32)
     if len(found):
         noise = NOISE_LENGTH * samples.shape[1]
         own, samples = np.ascontiguousarray(patches.samples), np.ascontiguousarray(samples)
-        _compare(noise, own, patches.sums, patches.lengths, samples, found)
+        _compare(noise, tint, own, patches.sums, patches.lengths, samples, found)
     return found
 
 
 @exact
 def _compare(
-    noise: float, own: Numbers, own_sums: Numbers, own_lengths: Numbers, samples: Numbers, found: Numbers
+    noise: float, tint: bool, own: Numbers, own_sums: Numbers, own_lengths: Numbers, samples: Numbers, found: Numbers
 ) -> None:
     count = own.shape[1]
     each = count // COLOURS
@@ -37,12 +37,21 @@ def _compare(
             value = np.int32(second[n])
             both = np.int32(both + np.int32(np.int32(first[n]) * value))
             squared = np.int32(squared + np.int32(value * value))
-        product, length = 0.0, 0.0
+        product, length, own_length = 0.0, 0.0, 0.0
+        brightness, own_brightness = 0.0, 0.0
         for colour in range(COLOURS):
             total = np.int32(0)
             for n in range(each):
                 total = np.int32(total + np.int32(second[n * COLOURS + colour]))
-            product += own_sums[row, colour] * total
+            sum_ = own_sums[row, colour]
+            product += sum_ * total
             length += np.float64(total) * total
-        common, length = both - product / each, squared - length / each
-        found[row] = min((2 * common + noise) / (own_lengths[row] + length + noise), 1.0)
+            own_length += sum_ * sum_
+            brightness += total
+            own_brightness += sum_
+        common, lengths = both - product / each, own_lengths[row] + (squared - length / each)
+        if tint:
+            common += product / each - own_brightness * brightness / count
+            own_tint = own_length / each - own_brightness * own_brightness / count
+            lengths += own_tint + (length / each - brightness * brightness / count)
+        found[row] = min((2 * common + noise) / (lengths + noise), 1.0)

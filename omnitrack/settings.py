@@ -72,7 +72,7 @@ class DescriptorSettings:
     network: str = setting(
         AUTO_DESCRIPTORS,
         "what corrects the flow: colour patches, patches and the features of features.extractor, or ALIKE; auto: for"
-        " dis, features if they are dinov2's, else patches in small frames",
+        " dis, features if they are dinov2's, else patches",
         choices=(AUTO_DESCRIPTORS, NO_DESCRIPTORS, PATCHES, FEATURES, ALIKE),
     )
     weights: str = setting(

@@ -68,9 +68,9 @@ class FlowReport:
     bytes_per_pair: float
 
 
-def flow_settings(project: Project, settings: Settings) -> FlowSettings:
+def flow_settings(settings: Settings) -> FlowSettings:
     """Return the settings of flow, with ``auto`` resolved in ``flow.descriptors.network``."""
-    network = descriptor_network(settings.flow, project.size, settings.features.extractor)
+    network = descriptor_network(settings.flow, settings.features.extractor)
     return replace(settings.flow, descriptors=replace(settings.flow.descriptors, network=network))
 
 
@@ -88,7 +88,7 @@ def flow_stamp(
     used["pairs"] = pairs_rule(project, settings.pairs)
     del used["workers"]
     estimators = {settings.estimator, settings.far_estimator}
-    used["descriptors"]["network"] = descriptor_network(settings, project.size)
+    used["descriptors"]["network"] = descriptor_network(settings)
     if used["descriptors"]["network"] != NO_DESCRIPTORS:
         estimators.add("descriptors")
     unused = [key for key, value in used.items() if isinstance(value, dict) and key not in estimators]
@@ -146,7 +146,7 @@ def compute_flow(
         progress.note(f"imported the {name} of correspondences.h5, which an earlier version made")
     with flow_estimator(project, settings, progress, device) as estimator:
         wanted = sorted(set(selected_pairs(project, settings, progress, device)) | set(_checked(pairs or (), project)))
-        flow = flow_settings(project, settings)
+        flow = flow_settings(settings)
         compared = wanted_features(project, settings.features) if flow.descriptors.network == FEATURES else None
         stamp = flow_stamp(project, flow, compared)
         product = flow_file(project)
@@ -188,7 +188,7 @@ def flow_estimator(
     Raises:
         OmnitrackError: See `compute_flow`.
     """
-    flow, memory_gb = flow_settings(project, settings), settings.memory.max_gb
+    flow, memory_gb = flow_settings(settings), settings.memory.max_gb
     if flow.descriptors.network != FEATURES or settings.features.extractor == NONE:
         yield open_estimator(flow, clip_of(project, device, progress, memory_gb))
         return

@@ -102,7 +102,7 @@ def _flow_stored(project: Project) -> Stored:
 def _flow_wanted(work: Work, stamps: Stamps) -> Stamp:
     from omnitrack.stages.flow import flow_settings, flow_stamp
 
-    return flow_stamp(work.project, flow_settings(work.project, work.settings), stamps["features"])
+    return flow_stamp(work.project, flow_settings(work.settings), stamps["features"])
 
 
 def _flow_inputs(work: Work, made: Stamp, stamps: Stamps) -> dict[str, str | None]:
@@ -123,8 +123,7 @@ def _compares_features(work: Work) -> bool:
     """Return whether the settings ask for flow that is corrected by features."""
     from omnitrack.correspondence.descriptors.network import descriptor_network
 
-    settings = work.settings
-    return descriptor_network(settings.flow, work.project.size, settings.features.extractor) == FEATURES
+    return descriptor_network(work.settings.flow, work.settings.features.extractor) == FEATURES
 
 
 def _make_flow(work: Work, stored: Stored) -> None:

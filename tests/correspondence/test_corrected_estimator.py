@@ -83,26 +83,24 @@ def test_the_setting_opens_it_around_any_estimator(random_weights: Path) -> None
     assert ours.shape == theirs.shape and 0 < changed.mean() < 1
 
 
-def test_of_itself_only_dense_inverse_search_in_small_frames_is_corrected() -> None:
+def test_of_itself_only_dense_inverse_search_is_corrected() -> None:
     assert isinstance(open_estimator(FlowSettings(surroundings=False), CLIP), Corrected)
-    for size, used in (((256, 256), PATCHES), ((854, 480), NO_DESCRIPTORS)):
-        for estimators in (FlowSettings(), FlowSettings(far_estimator="raft")):
-            assert descriptor_network(estimators, size) == used
-        for other in ("raft", "a plug-in"):
-            assert descriptor_network(FlowSettings(other), size) == NO_DESCRIPTORS
-        for asked in (PATCHES, NO_DESCRIPTORS, "alike"):
-            for estimator in ("dis", "raft"):
-                flow = FlowSettings(estimator, descriptors=DescriptorSettings(asked))
-                assert descriptor_network(flow, size) == asked
+    for estimators in (FlowSettings(), FlowSettings(far_estimator="raft")):
+        assert descriptor_network(estimators) == PATCHES
+    for other in ("raft", "a plug-in"):
+        assert descriptor_network(FlowSettings(other)) == NO_DESCRIPTORS
+    for asked in (PATCHES, NO_DESCRIPTORS, "alike"):
+        for estimator in ("dis", "raft"):
+            flow = FlowSettings(estimator, descriptors=DescriptorSettings(asked))
+            assert descriptor_network(flow) == asked
 
 
-def test_features_that_tell_correct_dense_inverse_search_in_all_frames() -> None:
-    for size in ((256, 256), (854, 480)):
-        assert descriptor_network(FlowSettings(), size, "dinov2") == FEATURES
-        assert descriptor_network(FlowSettings(), size, "xfeat") == descriptor_network(FlowSettings(), size)
-        assert descriptor_network(FlowSettings("raft"), size, "dinov2") == NO_DESCRIPTORS
-        asked = FlowSettings(descriptors=DescriptorSettings(PATCHES))
-        assert descriptor_network(asked, size, "dinov2") == PATCHES
+def test_features_that_tell_correct_dense_inverse_search() -> None:
+    assert descriptor_network(FlowSettings(), "dinov2") == FEATURES
+    assert descriptor_network(FlowSettings(), "xfeat") == descriptor_network(FlowSettings())
+    assert descriptor_network(FlowSettings("raft"), "dinov2") == NO_DESCRIPTORS
+    asked = FlowSettings(descriptors=DescriptorSettings(PATCHES))
+    assert descriptor_network(asked, "dinov2") == PATCHES
 
 
 def test_features_tell_apart_what_looks_the_same() -> None:

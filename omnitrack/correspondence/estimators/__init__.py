@@ -56,7 +56,7 @@ def open_estimator(settings: FlowSettings, clip: Clip) -> PairEstimator:
         far = _open(settings.far_estimator, settings, clip)
         judged_in = clip if settings.far_choice == LOOKS else None
         estimator = NearAndFar(estimator, far, settings.far_gap, judged_in)
-    network = descriptor_network(settings, clip.size)
+    network = descriptor_network(settings)
     if network != NO_DESCRIPTORS:
         estimator = Corrected(estimator, replace(settings.descriptors, network=network), clip)
     return WithSurroundings(estimator, clip) if settings.surroundings else estimator

@@ -26,9 +26,9 @@ FARTHEST_PX = 20.0  # larger distances count as this one
 SEEN_EVIDENCE = 1.5  # more than one cue can give, and less than two can
 
 
-def agreement(chained: ChainedTrack, field_pixels: Array, size: tuple[int, int]) -> Array:
-    """Agreement (P, T) of field and chain: 1 at the same position, 1/2 at a distance of `AGREEMENT_PX`."""
-    return np.asarray(_half_at(AGREEMENT_PX, _distance(chained, field_pixels, size)), np.float32)
+def agreement(chained: ChainedTrack, pixels: Array, size: tuple[int, int]) -> Array:
+    """Agreement (P, T) of tracks (P, T, 2) with the chain: 1 at the same position, 1/2 `AGREEMENT_PX` away from it."""
+    return np.asarray(_half_at(AGREEMENT_PX, _distance(chained, pixels, size)), np.float32)
 
 
 def trusted_field(
@@ -76,9 +76,9 @@ def _beyond(away: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.maximum(0, away / NEAR_FRAMES - 1)
 
 
-def _distance(chained: ChainedTrack, field_pixels: Array, size: tuple[int, int]) -> Array:
-    """Distance (P, T) between field and chain, in px at 256 x 256."""
-    return np.asarray(lengths(chained.pixels - field_pixels) / raster_scale(size), np.float32)
+def _distance(chained: ChainedTrack, pixels: Array, size: tuple[int, int]) -> Array:
+    """Distance (P, T) between tracks and the chain, in px at 256 x 256."""
+    return np.asarray(lengths(chained.pixels - pixels) / raster_scale(size), np.float32)
 
 
 def _half_at(px: NDArray[np.float64] | float, distance: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -111,15 +111,26 @@ def fused_visibility(
     chained: ChainedTrack,
     field_pixels: Array,
     field_visible: NDArray[np.bool_],
+    pixels: Array,
     likeness: Array,
     size: tuple[int, int],
 ) -> NDArray[np.bool_]:
     """Where points are visible, (P, T) bool, by the sum of four cues.
 
-    The field's depth and the chained flow give 0 or 1, their agreement gives 0 to 1, and appearance gives 0 where it
-    just matches, less where it does not (`omnitrack.correspondence.track_appearance.PointAppearance.likeness`).
-    A point that was found again is visible: its appearance has been checked, and the field was fitted to chains that
-    had lost it. A point is occluded, whatever the cues, where another object is visible at its position.
+    The field's depth gives 0 or 1, a visible chain as much as it agrees with the fused position, field and chain 0 to 1
+    by their agreement, and appearance 0 where it just matches, less where it does not
+    (`omnitrack.correspondence.track_appearance.PointAppearance.likeness`). A point that was found again is visible: its
+    appearance has been checked, and the field was fitted to chains that had lost it. A point is occluded, whatever the
+    cues, where another object is visible at its position.
+
+    Args:
+        chained: Tracks of P points.
+        field_pixels: (P, T, 2) the field's tracks.
+        field_visible: (P, T) whether the field's depth says so.
+        pixels: (P, T, 2) fused positions.
+        likeness: (P, T) in appearance, of the fused positions to the points.
+        size: (width, height) of the frames in pixels.
     """
-    evidence = field_visible + chained.visible.astype(np.float32) + agreement(chained, field_pixels, size) + likeness
+    by_chain = chained.visible * agreement(chained, pixels, size)
+    evidence = field_visible + by_chain + agreement(chained, field_pixels, size) + likeness
     return np.asarray((evidence > SEEN_EVIDENCE) & ~chained.covered | chained.found_again)

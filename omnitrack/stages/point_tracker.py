@@ -140,7 +140,7 @@ class PointTracker:
     def visible(self, known: Estimates, fused: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Return whether points are visible (P, T) at their fused positions (P, T, 2)."""
         field, size = known.field, self._flows.size
-        seen = fused_visibility(known.chained, field.pixels, field.visible, known.likeness(fused), size)
+        seen = fused_visibility(known.chained, field.pixels, field.visible, fused, known.likeness(fused), size)
         return seen & inside(fused, size)
 
     def cues(self, known: Estimates, pixels: NDArray[np.float32], visible: NDArray[np.bool_]) -> Cues:

@@ -110,31 +110,35 @@ def test_confidence_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "chain", "likeness", "apart_px", "seen"),
+    ("field", "chain", "likeness", "apart_px", "fused_px", "seen"),
     [
-        (True, True, -0.7, 0, True),  # 1 + 1 + 1 - 0.7: in one position, whatever the appearance
-        (True, False, -0.4, 0, True),
-        (True, False, -0.7, 0, False),  # 1 + 1 - 0.7
-        (False, True, -0.7, 0, False),
-        (False, False, 0.6, 0, True),  # 1 + 0.6: neither sees it, but its appearance matches where both predict it
-        (False, False, 0.3, 0, False),
-        (True, False, 0.1, 4, True),  # 1 + 1/2 + 0.1
-        (True, False, -0.2, 4, False),  # 1 + 1/2 - 0.2
-        (True, True, -0.4, 100, True),  # 1 + 1 - 0.4
-        (True, True, -0.7, 100, False),
-        (False, True, 0.3, 100, False),
-        (False, True, 0.6, 100, True),
+        (True, True, -0.7, 0, 0, True),  # 1 + 1 + 1 - 0.7: in one position, whatever the appearance
+        (True, False, -0.4, 0, 0, True),
+        (True, False, -0.7, 0, 0, False),  # 1 + 1 - 0.7
+        (False, True, -0.7, 0, 0, False),
+        (False, False, 0.6, 0, 0, True),  # 1 + 0.6: neither sees it, but its appearance matches where both predict it
+        (False, False, 0.3, 0, 0, False),
+        (True, False, 0.1, 4, 0, True),  # 1 + 1/2 + 0.1
+        (True, False, -0.2, 4, 0, False),  # 1 + 1/2 - 0.2
+        (True, True, -0.4, 100, 0, True),  # 1 + 1 - 0.4
+        (True, True, -0.7, 100, 0, False),
+        (False, True, 0.3, 100, 0, False),
+        (False, True, 0.6, 100, 0, True),
+        (True, True, 0.4, 100, 100, False),  # 1 + 0.4: the chain sees something elsewhere
+        (False, True, 0.6, 4, 4, True),  # 1/2 + 1/2 + 0.6
+        (False, True, 0.4, 4, 4, False),
     ],
 )
 def test_what_four_witnesses_say_together(
-    field: bool, chain: bool, likeness: float, apart_px: float, seen: bool
+    field: bool, chain: bool, likeness: float, apart_px: float, fused_px: float, seen: bool
 ) -> None:
+    """Field and fused position are `apart_px` and `fused_px` from the chain."""
     chained = track_of([(10, 10)], [chain])
-    place = np.array([[[10.0 + apart_px, 10.0]]], np.float32)
-    answer = agreement.fused_visibility(chained, place, np.array([[field]]), np.float32([[likeness]]), SIZE)
-    assert answer.tolist() == [[seen]]
+    there, fused = (np.array([[[10.0 + away, 10.0]]], np.float32) for away in (apart_px, fused_px))
+    cues = there, np.array([[field]]), fused, np.float32([[likeness]])
+    assert agreement.fused_visibility(chained, *cues, SIZE).tolist() == [[seen]]
     covered = replace(chained, covered=np.ones_like(chained.covered))  # another object is visible there
-    assert not agreement.fused_visibility(covered, place, np.array([[field]]), np.float32([[likeness]]), SIZE).any()
+    assert not agreement.fused_visibility(covered, *cues, SIZE).any()
 
 
 def test_without_flow_a_trusted_field_carries_on_where_the_chain_ends() -> None:

@@ -43,12 +43,12 @@ def _compare(
             total = np.int32(0)
             for n in range(each):
                 total = np.int32(total + np.int32(second[n * COLOURS + colour]))
-            sum_ = own_sums[row, colour]
-            product += sum_ * total
+            own_total = own_sums[row, colour]
+            product += own_total * total
             length += np.float64(total) * total
-            own_length += sum_ * sum_
+            own_length += own_total * own_total
             brightness += total
-            own_brightness += sum_
+            own_brightness += own_total
         common, lengths = both - product / each, own_lengths[row] + (squared - length / each)
         if tint:
             common += product / each - own_brightness * brightness / count

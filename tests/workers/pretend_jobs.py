@@ -38,8 +38,8 @@ def die(marks: Path, times: int, device: str = "", progress: Progress = SILENT) 
 def sleep(marks: Path, device: str = "", progress: Progress = SILENT) -> None:
     """Work for a long time, and save when stopped."""
     marks.mkdir(exist_ok=True)
-    (marks / f"began-{os.getpid()}").touch()
     try:
+        (marks / f"began-{os.getpid()}").touch()  # within: a signal may arrive as soon as the mark is there
         for _ in range(600):  # one long sleep would not notice an interrupt that is not a signal
             time.sleep(0.1)
     except KeyboardInterrupt:

@@ -42,7 +42,12 @@ COLUMNS: Columns = {
     "OA": "{accuracy:.1f}",
     "AJ": "{average_jaccard:.1f}",
 }
-MISTAKES = ("hidden, called visible", "visible and near, called hidden", "and far", "called visible, far")
+MISTAKES = (
+    "occluded, called visible",
+    "visible and near, called occluded",
+    "visible and far, called occluded",
+    "called visible, far",
+)
 Bools = NDArray[np.bool_]
 
 

@@ -41,24 +41,29 @@ class Patches:
     Attributes:
         samples: (P, n) uint8, the channels of each sample side by side.
         sums: (P, 3) float64, sum of the samples per channel.
-        lengths: (P,) float64, squared lengths of the patches less their means.
+        squares: (P,) float64, sum of the squared samples.
     """
 
     samples: NDArray[np.uint8]
     sums: NDArray[np.float64]
-    lengths: NDArray[np.float64]
+    squares: NDArray[np.float64]
 
     @staticmethod
     def of(samples: NDArray[np.uint8]) -> Patches:
         """The patches with samples (P, n)."""
-        return Patches(samples, *_sums_and_lengths(samples.astype(np.float32)))
+        return Patches(samples, *_sums_and_squares(samples.astype(np.float32)))
 
     def __getitem__(self, rows: slice | NDArray[np.int64]) -> Patches:
         """The patches in some of the rows."""
         if isinstance(rows, slice):
-            return Patches(self.samples[rows], self.sums[rows], self.lengths[rows])
+            return Patches(self.samples[rows], self.sums[rows], self.squares[rows])
         take = partial(np.take, indices=rows, axis=0)  # several times faster than indexing
-        return Patches(take(self.samples), take(self.sums), take(self.lengths))
+        return Patches(take(self.samples), take(self.sums), take(self.squares))
+
+    @property
+    def lengths(self) -> NDArray[np.float64]:
+        """Squared lengths (P,) of the patches less their mean colours."""
+        return self.squares - _of_means(self.sums, self.sums)
 
     def contrast(self) -> Array:
         """Standard deviation (P,) of each patch about its mean colour, in levels of 0 to 255."""
@@ -111,19 +116,15 @@ def similarity(patches: Patches, samples: NDArray[np.uint8], tint: bool = False)
         tint: Whether a difference in mean colour counts, except in brightness.
     """
     values, noise = samples.astype(np.float32), NOISE_LENGTH * samples.shape[1]
-    sums, lengths = _sums_and_lengths(values)
-    both = _products(patches.samples.astype(np.float32), values) - _of_colours(patches.sums, sums) / PATCH_SIDE**2
-    total = patches.lengths + lengths
-    if tint:
-        both = both + _of_tints(patches.sums, sums)
-        total = total + (_of_tints(patches.sums, patches.sums) + _of_tints(sums, sums))
-    return np.minimum((2 * both + noise) / (total + noise), 1).astype(np.float32)
+    sums, squares = _sums_and_squares(values)
+    both = _products(patches.samples.astype(np.float32), values) - _of_means(patches.sums, sums, tint)
+    own, other = patches.squares - _of_means(patches.sums, patches.sums, tint), squares - _of_means(sums, sums, tint)
+    return np.minimum((2 * both + noise) / (own + other + noise), 1).astype(np.float32)
 
 
-def _sums_and_lengths(samples: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _sums_and_squares(samples: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     colours = samples.reshape(len(samples), PATCH_SIDE**2, COLOURS)
-    sums = np.einsum("psc->pc", colours).astype(np.float64)
-    return sums, _products(samples, samples) - _of_colours(sums, sums) / PATCH_SIDE**2
+    return np.einsum("psc->pc", colours).astype(np.float64), _products(samples, samples).astype(np.float64)
 
 
 def _products(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
@@ -131,14 +132,11 @@ def _products(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(np.einsum("pn,pn->p", a, b))  # numpy's sums of short rows are slow
 
 
-def _of_colours(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Inner products of vectors (P, 3): (P,)."""
-    return np.asarray(a[:, 0] * b[:, 0] + a[:, 1] * b[:, 1] + a[:, 2] * b[:, 2])
-
-
-def _of_tints(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Inner products (P,) of patches' mean colours, less their brightness, at each sample; by sums (P, 3)."""
-    return _of_colours(a, b) / PATCH_SIDE**2 - a.sum(1) * b.sum(1) / (COLOURS * PATCH_SIDE**2)
+def _of_means(a: NDArray[np.float64], b: NDArray[np.float64], tint: bool = False) -> NDArray[np.float64]:
+    """Inner products (P,) of the means that are subtracted from patches with sums (P, 3): see above."""
+    if tint:
+        return np.asarray(a.sum(1) * b.sum(1) / (COLOURS * PATCH_SIDE**2))
+    return np.asarray((a[:, 0] * b[:, 0] + a[:, 1] * b[:, 1] + a[:, 2] * b[:, 2]) / PATCH_SIDE**2)
 
 
 Compare = Callable[[Patches, NDArray[np.uint8], bool], Array]

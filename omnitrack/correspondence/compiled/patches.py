@@ -20,13 +20,13 @@ def similarity(patches: Patches, samples: NDArray[np.uint8], tint: bool = False)
     if len(found):
         noise = NOISE_LENGTH * samples.shape[1]
         own, samples = np.ascontiguousarray(patches.samples), np.ascontiguousarray(samples)
-        _compare(noise, tint, own, patches.sums, patches.lengths, samples, found)
+        _compare(noise, tint, own, patches.sums, patches.squares, samples, found)
     return found
 
 
 @exact
 def _compare(
-    noise: float, tint: bool, own: Numbers, own_sums: Numbers, own_lengths: Numbers, samples: Numbers, found: Numbers
+    noise: float, tint: bool, own: Numbers, own_sums: Numbers, own_squares: Numbers, samples: Numbers, found: Numbers
 ) -> None:
     count = own.shape[1]
     each = count // COLOURS
@@ -37,8 +37,8 @@ def _compare(
             value = np.int32(second[n])
             both = np.int32(both + np.int32(np.int32(first[n]) * value))
             squared = np.int32(squared + np.int32(value * value))
-        product, length, own_length = 0.0, 0.0, 0.0
-        brightness, own_brightness = 0.0, 0.0
+        product, length, own_length = 0.0, 0.0, 0.0  # of the sums over a mean's samples
+        everything, own_everything = 0.0, 0.0
         for colour in range(COLOURS):
             total = np.int32(0)
             for n in range(each):
@@ -47,11 +47,12 @@ def _compare(
             product += own_total * total
             length += np.float64(total) * total
             own_length += own_total * own_total
-            brightness += total
-            own_brightness += own_total
-        common, lengths = both - product / each, own_lengths[row] + (squared - length / each)
+            everything += total
+            own_everything += own_total
+        averaged = each
         if tint:
-            common += product / each - own_brightness * brightness / count
-            own_tint = own_length / each - own_brightness * own_brightness / count
-            lengths += own_tint + (length / each - brightness * brightness / count)
+            product, length, own_length = own_everything * everything, everything**2, own_everything**2
+            averaged = count
+        common = both - product / averaged
+        lengths = (own_squares[row] - own_length / averaged) + (squared - length / averaged)
         found[row] = min((2 * common + noise) / (lengths + noise), 1.0)

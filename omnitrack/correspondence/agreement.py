@@ -18,6 +18,7 @@ AGREEMENT_PX = 4.0  # distance between field and chain, at 256 x 256, at which t
 AGREEMENT_FRAMES = 4.0  # over which the influence of an agreement falls to 1/e
 REACH_FRAMES = 64  # ... and beyond which it is zero
 TRUST_THRESHOLD = 0.5
+KNOWN_EVIDENCE = 0.1  # weight of the agreement in the frame in which the point is known, where both are at the point
 NEAR_FRAMES = 32  # within which a chain does not drift: a few hops span them
 DRIFT = 3.0  # increase of `chain_drift` for every `NEAR_FRAMES` beyond
 PRIOR_TRUST = 0.5  # weight of trusting the field without regard to the chain, for every `NEAR_FRAMES` beyond
@@ -36,6 +37,7 @@ def trusted_field(
 ) -> NDArray[np.bool_]:
     """Where the field may be followed: (P, T) bool, by its agreement with the visible chain around each frame.
 
+    Where a point is known, field and chain agree by construction: that counts only if there is little else to go by.
     The field has lost a point that was found again elsewhere.
 
     Args:
@@ -45,7 +47,8 @@ def trusted_field(
         size: (width, height) of the frames in pixels.
     """
     within = _half_at(AGREEMENT_PX * chain_drift(away), _distance(chained, field_pixels, size))
-    agreed = _around(within, chained, PRIOR_TRUST * _beyond(away))
+    evidence = chained.confidence * np.where(away > 0, 1, KNOWN_EVIDENCE)
+    agreed = _around(within, evidence, PRIOR_TRUST * _beyond(away))
     here = agreement(chained, field_pixels, size)
     return np.asarray((agreed > TRUST_THRESHOLD) & ~(chained.found_again & (here < TRUST_THRESHOLD)))
 
@@ -63,7 +66,7 @@ def position_weight(
     """
     drift = chain_drift(away)
     nearer = FARTHEST_PX - np.minimum(_distance(chained, field_pixels, size), FARTHEST_PX)
-    off = FARTHEST_PX - _around(nearer, chained)  # where the chain is not visible: the largest distance
+    off = FARTHEST_PX - _around(nearer, chained.confidence)  # where the chain is not visible: the largest distance
     return np.asarray(drift / (1 + (off / (POSITION_PX * drift)) ** 2))
 
 
@@ -87,11 +90,10 @@ def _half_at(px: NDArray[np.float64] | float, distance: NDArray[np.floating]) ->
 
 
 def _around(
-    values: NDArray[np.floating], chained: ChainedTrack, prior: NDArray[np.floating] | float = 0.0
+    values: NDArray[np.floating], weight: NDArray[np.floating], prior: NDArray[np.floating] | float = 0.0
 ) -> NDArray[np.float64]:
-    """The mean of values (P, T) around each frame, weighted by the chain's confidence, and of 1 with weight `prior`."""
-    sure = _spread(chained.confidence)
-    return np.asarray((_spread(chained.confidence * values) + prior) / np.maximum(sure + prior, 1e-3))
+    """The mean of values (P, T) around each frame, by their weights (P, T), and of 1 with weight `prior`."""
+    return np.asarray((_spread(weight * values) + prior) / np.maximum(_spread(weight) + prior, 1e-3))
 
 
 def _spread(values: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -83,6 +83,16 @@ def test_field_is_trusted_near_where_it_agrees() -> None:
     assert agreement.trusted_field(chained, left, away, SIZE)[0, [0, 19]].tolist() == [True, False]
 
 
+def test_agreement_where_a_point_is_known_is_little_evidence() -> None:
+    sure = np.array([[1, 0.3, 0.3]], np.float32)
+    chained = replace(track_of([(10, 10), (40, 10), (70, 10)], [True] * 3), confidence=sure)
+    stays = np.full((1, 3, 2), 10, np.float32)  # the field leaves the point behind; the chain follows it
+    assert not agreement.trusted_field(chained, stays, np.arange(3), SIZE).any()
+    seen_once = track_of([(10, 10)] * 3, [True, False, False])
+    assert agreement.trusted_field(seen_once, stays + 30, np.arange(3), SIZE).tolist() == [[False, False, False]]
+    assert agreement.trusted_field(seen_once, stays, np.arange(3), SIZE).all()  # nothing else to go by
+
+
 def test_far_from_the_query_a_chain_off_the_field_is_no_reason_to_doubt_it() -> None:
     chained = track_of([(10, 10)] * 4, [True] * 4)
     field = np.full((1, 4, 2), (18, 10), np.float32)

@@ -122,8 +122,8 @@ class PointTracker:
             pixels = self.fused(known) if fuse else chained.pixels
             return Tracked(pixels, chained.visible & inside(pixels, size), chained.confidence, field.depth)
         pixels = self.fused(known) if fuse else field.pixels
-        visible = self.visible(known, pixels) if fuse else field.visible
-        return Tracked(pixels, visible, calibrated_confidence(self.cues(known, pixels, visible)), field.depth)
+        cues = self.cues(known, pixels)
+        return Tracked(pixels, cues.visible, calibrated_confidence(cues), field.depth)
 
     def estimates(self, anchors: Anchors, advance: Callable[[int], None] = lambda points: None) -> Estimates:
         """Estimate points before fusion; `advance` is called with the number of points whose last anchor is done."""
@@ -137,17 +137,15 @@ class PointTracker:
         """Return the positions (P, T, 2) that agree best with all estimates."""
         return fuse_positions(self._flows, known.expected, self._settings.filter.gaps)
 
-    def visible(self, known: Estimates, fused: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Return whether points are visible (P, T) at their fused positions (P, T, 2)."""
-        field, size = known.field, self._flows.size
-        seen = fused_visibility(known.chained, field.pixels, field.visible, fused, known.likeness(fused), size)
-        return seen & inside(fused, size)
-
-    def cues(self, known: Estimates, pixels: NDArray[np.float32], visible: NDArray[np.bool_]) -> Cues:
-        """Return the cues for the confidence of positions (P, T, 2) and of their visibility (P, T)."""
-        agreed = agreement(known.chained, known.field.pixels, self._flows.size)
-        texture = self._appearance.texture(pixels, self._frames.start)
-        return Cues(known.chained.confidence, agreed, known.likeness(pixels), texture, visible)
+    def cues(self, known: Estimates, pixels: NDArray[np.float32]) -> Cues:
+        """Return the cues for the confidence of positions (P, T, 2), among them whether points are visible there."""
+        field, chained, size = known.field, known.chained, self._flows.size
+        likeness, visible = known.likeness(pixels), field.visible
+        if self._settings.query.fuse:
+            seen = fused_visibility(chained, field.pixels, field.visible, pixels, likeness, size)
+            visible = seen & inside(pixels, size)
+        agreed = agreement(chained, field.pixels, size)
+        return Cues(chained.confidence, agreed, likeness, self._appearance.texture(pixels, self._frames.start), visible)
 
     def _estimates_of_frame(self, source: int, pixels: NDArray[np.float32]) -> FrameEstimates:
         """Return the estimates for pixels (P, 2) of frame `source`."""

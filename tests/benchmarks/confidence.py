@@ -92,7 +92,7 @@ def arrays_of(project: Project, queries: Numbers, pixels: Numbers, seen: Bools) 
             known = tracker.estimates(Anchors.of(source, queries[rows, 1:].astype(np.float32)))
             fused = tracker.fused(known)
             near = np.linalg.norm(fused - pixels[rows], axis=-1) < NEAR_PX * raster_scale(flows.size)
-            values = vars(tracker.cues(known, fused, tracker.visible(known, fused))) | {"right": near & seen[rows]}
+            values = vars(tracker.cues(known, fused)) | {"right": near & seen[rows]}
             others = np.arange(project.num_frames) != source
             found.append({name: of[:, others].ravel() for name, of in values.items()})
     return {name: np.concatenate([of[name] for of in found]) for name in found[0]}

@@ -81,7 +81,7 @@ def witnesses(project: Project, queries: Queries, settings: Settings) -> Estimat
             points = pixels[queries.frames == source, 1:].astype(np.float32)
             known = tracker.estimates(Anchors.of(source, points))
             fused = tracker.fused(known)
-            rule = tracker.visible(known, fused)
+            rule = tracker.cues(known, fused).visible
             parts["pixels"].append(fused)
             parts["field"].append(known.field.visible)
             parts["chain"].append(known.chained.visible)

@@ -111,7 +111,7 @@ def fused_confidence(chained: ChainedTrack, field_pixels: Array, size: tuple[int
 
 def fused_visibility(
     chained: ChainedTrack,
-    field_pixels: Array,
+    agreed: Array,
     field_visible: NDArray[np.bool_],
     pixels: Array,
     likeness: Array,
@@ -127,12 +127,12 @@ def fused_visibility(
 
     Args:
         chained: Tracks of P points.
-        field_pixels: (P, T, 2) the field's tracks.
+        agreed: (P, T) agreement of field and chain.
         field_visible: (P, T) whether the field's depth says so.
         pixels: (P, T, 2) fused positions.
         likeness: (P, T) in appearance, of the fused positions to the points.
         size: (width, height) of the frames in pixels.
     """
     by_chain = chained.visible * agreement(chained, pixels, size)
-    evidence = field_visible + by_chain + agreement(chained, field_pixels, size) + likeness
+    evidence = field_visible + by_chain + agreed + likeness
     return np.asarray((evidence > SEEN_EVIDENCE) & ~chained.covered | chained.found_again)

@@ -140,11 +140,9 @@ class PointTracker:
     def cues(self, known: Estimates, pixels: NDArray[np.float32]) -> Cues:
         """Return the cues for the confidence of positions (P, T, 2), among them whether points are visible there."""
         field, chained, size = known.field, known.chained, self._flows.size
-        likeness, visible = known.likeness(pixels), field.visible
+        agreed, likeness, visible = agreement(chained, field.pixels, size), known.likeness(pixels), field.visible
         if self._settings.query.fuse:
-            seen = fused_visibility(chained, field.pixels, field.visible, pixels, likeness, size)
-            visible = seen & inside(pixels, size)
-        agreed = agreement(chained, field.pixels, size)
+            visible = fused_visibility(chained, agreed, visible, pixels, likeness, size) & inside(pixels, size)
         return Cues(chained.confidence, agreed, likeness, self._appearance.texture(pixels, self._frames.start), visible)
 
     def _estimates_of_frame(self, source: int, pixels: NDArray[np.float32]) -> FrameEstimates:

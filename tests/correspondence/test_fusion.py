@@ -145,7 +145,7 @@ def test_what_four_witnesses_say_together(
     """Field and fused position are `apart_px` and `fused_px` from the chain."""
     chained = track_of([(10, 10)], [chain])
     there, fused = (np.array([[[10.0 + away, 10.0]]], np.float32) for away in (apart_px, fused_px))
-    cues = there, np.array([[field]]), fused, np.float32([[likeness]])
+    cues = agreement.agreement(chained, there, SIZE), np.array([[field]]), fused, np.float32([[likeness]])
     assert agreement.fused_visibility(chained, *cues, SIZE).tolist() == [[seen]]
     covered = replace(chained, covered=np.ones_like(chained.covered))  # another object is visible there
     assert not agreement.fused_visibility(covered, *cues, SIZE).any()

@@ -19,6 +19,7 @@ AGREEMENT_FRAMES = 4.0  # over which the influence of an agreement falls to 1/e
 REACH_FRAMES = 64  # ... and beyond which it is zero
 TRUST_THRESHOLD = 0.5
 KNOWN_EVIDENCE = 0.1  # weight of the agreement in the frame in which the point is known, where both are at the point
+LEAST_EVIDENCE = 1e-4  # a mean over less is drawn to 0: what is known of one frame alone holds for 30
 NEAR_FRAMES = 32  # within which a chain does not drift: a few hops span them
 DRIFT = 3.0  # increase of `chain_drift` for every `NEAR_FRAMES` beyond
 PRIOR_TRUST = 0.5  # weight of trusting the field without regard to the chain, for every `NEAR_FRAMES` beyond
@@ -93,7 +94,7 @@ def _around(
     values: NDArray[np.floating], weight: NDArray[np.floating], prior: NDArray[np.floating] | float = 0.0
 ) -> NDArray[np.float64]:
     """The mean of values (P, T) around each frame, by their weights (P, T), and of 1 with weight `prior`."""
-    return np.asarray((_spread(weight * values) + prior) / np.maximum(_spread(weight) + prior, 1e-3))
+    return np.asarray((_spread(weight * values) + prior) / np.maximum(_spread(weight) + prior, LEAST_EVIDENCE))
 
 
 def _spread(values: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -91,6 +91,8 @@ def test_agreement_where_a_point_is_known_is_little_evidence() -> None:
     seen_once = track_of([(10, 10)] * 3, [True, False, False])
     assert agreement.trusted_field(seen_once, stays + 30, np.arange(3), SIZE).tolist() == [[False, False, False]]
     assert agreement.trusted_field(seen_once, stays, np.arange(3), SIZE).all()  # nothing else to go by
+    lost = track_of([(10, 10)] * 30, [True] + [False] * 29)
+    assert agreement.trusted_field(lost, lost.pixels, np.arange(30), SIZE).all()
 
 
 def test_far_from_the_query_a_chain_off_the_field_is_no_reason_to_doubt_it() -> None:

@@ -1,4 +1,4 @@
-"""The device to compute on, and the number of its cores to use."""
+"""The device to compute on, and the number of its cores to use; torch is imported by what asks for it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import torch
+from typing import TYPE_CHECKING
 
 from omnitrack.errors import OmnitrackError
+
+if TYPE_CHECKING:
+    import torch
 
 _threads = 0  # of compiled kernels; 0: all cores
 _most_cores = 0  # that this process may use; 0: all
@@ -21,6 +23,8 @@ def pick_device(name: str) -> torch.device:
     Raises:
         OmnitrackError: No such device.
     """
+    import torch
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):  # torch has more, which lack some operations used here
@@ -40,6 +44,8 @@ def cpu_threads(count: int) -> Iterator[None]:
 
     Torch's own operations in an optimisation step are small: they are slower on more threads.
     """
+    import torch
+
     global _threads
     before = torch.get_num_threads(), _threads
     try:
@@ -65,6 +71,7 @@ def usable_cores() -> int:
 def limit_cores(count: int) -> None:
     """Use at most `count` cores from now on, because other processes need the rest; 0: all."""
     import cv2
+    import torch
 
     global _most_cores
     _most_cores = count

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,6 +160,12 @@ def test_this_test_sees_what_it_should(tmp_path: Path) -> None:
     )
     assert {module for _, module in imports(path, top_only=True)} == {"typing", "typing.TYPE_CHECKING", "cv2"}
     assert {"torch", "cv2", "h5py"} <= {module for _, module in imports(path)}
+
+
+def test_only_what_computes_with_torch_imports_it() -> None:
+    stages = ("init", "shots", "flow", "filter", "info", "render", "plot", "export", "export_dense")
+    code = f"import sys; sys.modules['torch'] = None; import {', '.join(f'omnitrack.stages.{name}' for name in stages)}"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)

@@ -19,7 +19,7 @@ Source:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -33,29 +33,6 @@ LEAST_MATCHES = 4  # of a pair of frames: fewer cannot support each other (publi
 NEIGHBOURS = 2  # other matches that must be near (published)
 SELF_SHARE = 100 / (34 * 61)  # of its own frame's cells that a cell may resemble: 100 cells (published)
 LOCAL_WINDOW = 10 / (34 * 61) ** 0.5  # side of the window around a cell, a share of the frame's: 10 cells (published)
-NO_LOCAL_LIMITS = (-1.0, 1.01)
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Limits on cosines; every extractor needs its own.
-
-    Attributes:
-        similarity: Least cosine of a match.
-        self_similarity: Cosine above which a cell resembles another cell of its frame.
-        local: Range of the mean cosine over the window around a cell.
-    """
-
-    similarity: float
-    self_similarity: float
-    local: tuple[float, float]
-
-
-PUBLISHED = Calibration(0.75, 0.55, (0.3, 1.0))
-# Measured on the development clips, 10 to 31 frames apart (tests/benchmarks/match_precision.py): of the mutual nearest
-# cells, 0.76 are within 4 pixels and 0.09 are occluded in the other frame; with these limits, 0.92 and 0.01. Local
-# limits only lose matches on these clips.
-CALIBRATIONS = {"xfeat": Calibration(0.85, 0.65, NO_LOCAL_LIMITS)}
 
 
 @dataclass(frozen=True)
@@ -93,18 +70,6 @@ class FrameCells:
     features: Tensor
     shape: tuple[int, int]
     distinctive: Tensor
-
-
-def calibrated(settings: MatchSettings, extractor: str) -> MatchSettings:
-    """Replace limits that are 0 by those of the extractor, or by those of DINOv2 if the extractor is unknown."""
-    own = CALIBRATIONS.get(extractor, PUBLISHED)
-    return replace(
-        settings,
-        similarity=settings.similarity or own.similarity,
-        self_similarity=settings.self_similarity or own.self_similarity,
-        local_least=settings.local_least or own.local[0],
-        local_most=settings.local_most or own.local[1],
-    )
 
 
 def prepare_cells(features: Tensor, settings: MatchSettings) -> FrameCells:

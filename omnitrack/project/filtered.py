@@ -14,19 +14,14 @@ Layout of the groups (`omnitrack.project.product_file` describes the layout of e
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import h5py
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.raster import grid_shape, pixel_grid
-from omnitrack.errors import OmnitrackError
-from omnitrack.optimize.correspondences import Correspondences
-from omnitrack.optimize.thinning import kept_targets, thinning
+from omnitrack.correspondence.raster import grid_shape
 from omnitrack.project.arrays import open_array, put_array, put_chunks, read_array, read_number
 from omnitrack.project.groups import UNREADABLE, checked_attributes, frame_name, frame_of, members_of
 from omnitrack.project.product_file import ProductFile
@@ -94,40 +89,12 @@ def write_source(file: h5py.File, found: SourceCorrespondences, size: tuple[int,
     group.attrs["steps_per_px"] = steps_per_px
 
 
-def read_correspondences(project: Project, device: torch.device, most: int) -> Correspondences:
-    """Read all trusted correspondences of a project as one compact array on a device.
-
-    If the file has more entries than `most`, every source frame is kept, with fewer targets, then with fewer points
-    (`thinning`). A frame that is left out would have no depth of its own and no measured step to its neighbours, from
-    which the camera's motion is accumulated; a point that is left out is still surrounded by points that move like it.
-
-    Args:
-        project: A project that has been filtered.
-        device: The device of the result.
-        most: Largest number of entries, of 6 bytes each.
-
-    Raises:
-        OmnitrackError: Nothing filtered yet, or damaged data.
-    """
-    product = filtered_file(project)
-    try:
-        with product.open() if product.path.exists() else nullcontext() as file:
-            names = [] if file is None else members_of(file)
-            if file is None or not names:
-                message = f"project {project.root} has not been filtered yet"
-                raise OmnitrackError(message, f"filter it: {product.command}")
-            sources = [_StoredSource(file, name, project) for name in names]
-            return _gather(sources, project, device, most)
-    except UNREADABLE as error:
-        raise product.damaged(error) from error
-
-
 def filtered_file(project: Project) -> ProductFile:
     """Return the file of a project's filtered correspondences."""
     return ProductFile(project, "filtered", "filter")
 
 
-class _StoredSource:
+class StoredSource:
     """The stored correspondences of one source frame; its arrays are checked when they are read, on demand.
 
     Args:
@@ -167,51 +134,6 @@ class _StoredSource:
         return read_array(self._group, "statistics", (len(self.targets),), STATISTICS)
 
 
-def _gather(sources: list[_StoredSource], project: Project, device: torch.device, most: int) -> Correspondences:
-    counts = [len(source.targets) for source in sources]
-    stride, full = sources[0].grid_stride, sources[0].shape
-    if any(source.grid_stride != stride for source in sources):
-        raise ValueError("its frames have grids of different strides")
-    whole = sum(counts) * full[0] * full[1] <= most
-    step, slots = (1, max(counts)) if whole else thinning(len(sources), max(counts), full, most)
-    rows, columns = (np.arange(min((step - 1) // 2, side - 1), side, step) for side in full)
-    points = slice(None) if whole else (rows[:, None] * full[1] + columns).ravel()
-    grid = pixel_grid(project.size, stride)[points]
-    shape = (len(sources), slots, len(grid))
-    targets = np.full(shape[:2], -1, np.int64)
-    displacement = np.zeros((*shape, 2), np.int16)
-    confidence = np.zeros(shape, np.uint8)
-    occluded = np.zeros(shape, bool)
-    colors = np.zeros((shape[0], shape[2], 3), np.uint8)
-    steps_per_px = min(source.steps_per_px for source in sources)
-    x, y = grid.astype(int).T
-    for row, stored in enumerate(sources):
-        kept = kept_targets(stored.source, stored.targets, slots)
-        targets[row, : len(kept)] = stored.targets[kept]
-        coarser = stored.steps_per_px / steps_per_px
-        moved, sure, hidden = stored.believed()
-        moved = moved[kept][:, points]
-        displacement[row, : len(kept)] = moved if coarser == 1 else np.rint(moved / coarser)
-        confidence[row, : len(kept)] = sure[kept][:, points]
-        occluded[row, : len(kept)] = hidden[kept][:, points]
-        colors[row] = project.frame(stored.source)[y, x]
-    return Correspondences.from_numpy(
-        sources=np.array([stored.source for stored in sources]),
-        targets=targets,
-        grid=grid,
-        grid_shape=(len(rows), len(columns)),
-        displacement=displacement,
-        confidence=confidence,
-        occluded=occluded,
-        colors=colors,
-        unit_px=1 / steps_per_px,
-        size=project.size,
-        num_frames=project.num_frames,
-        device=device,
-        cuts=project.meta.cuts,
-    )
-
-
 def read_statistics(project: Project) -> tuple[NDArray[np.void], int, int]:
     """Read statistics (N,) of all filtered pairs of frames, and the numbers of source frames and of grid points.
 
@@ -221,7 +143,7 @@ def read_statistics(project: Project) -> tuple[NDArray[np.void], int, int]:
     product = filtered_file(project)
     try:
         with product.open() as file:
-            sources = [_StoredSource(file, name, project) for name in members_of(file)]
+            sources = [StoredSource(file, name, project) for name in members_of(file)]
             return np.concatenate([source.statistics() for source in sources]), len(sources), sources[0].points
     except UNREADABLE as error:
         raise product.damaged(error) from error

@@ -35,7 +35,8 @@ from omnitrack.project.checkpoint import (
     set_damaged_aside,
 )
 from omnitrack.project.depth_store import read_depth
-from omnitrack.project.filtered import filtered_file, read_correspondences
+from omnitrack.project.filtered import filtered_file
+from omnitrack.project.fit_data import read_correspondences
 from omnitrack.project.lock import writes
 from omnitrack.project.match_store import matches_file, matches_of_fit, read_matches
 from omnitrack.project.project import Project

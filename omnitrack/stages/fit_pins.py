@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from omnitrack.errors import OmnitrackError
-from omnitrack.optimize.matches import LongRangeMatches
 from omnitrack.project.project import Project
 from omnitrack.stages.export import check_tracks_of
 from omnitrack.stages.query_checks import checked_pins, checked_queries
 from omnitrack.tracks.files import load_tracks
 from omnitrack.tracks.tracks import Tracks
+
+if TYPE_CHECKING:
+    import torch
+
+    from omnitrack.optimize.matches import LongRangeMatches
 
 INPUT = "pins"  # their name in a fit's stamp
 PINS_HINT = "pin a point where it goes wrong, and save it: omnitrack query PROJECT --pin TRACK,X,Y@T -o FILE"
@@ -74,6 +77,8 @@ def pairs_of_pins(project: Project, queries: ArrayLike, pins: ArrayLike, where: 
 
 def as_matches(project: Project, rows: NDArray[np.float32], device: torch.device) -> LongRangeMatches | None:
     """Convert pairs of positions to the matches that a fit uses; None if there are none."""
+    from omnitrack.optimize.matches import LongRangeMatches
+
     places = rows.reshape(-1, 2, 3).copy()
     places[..., 1:] = project.to_working(places[..., 1:].reshape(-1, 2)).reshape(-1, 2, 2)
     return LongRangeMatches.from_rows(places.reshape(-1, 6), device)

@@ -5,29 +5,25 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
-import torch
-from torch import Tensor
 
 from omnitrack.config import fingerprint
-from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.features import NONE
-from omnitrack.correspondence.match_refinement import refine_by_patches
-from omnitrack.correspondence.matching import FrameCells, calibrated, distinctive_cells, match_cells
-from omnitrack.device import pick_device
+from omnitrack.correspondence.match_limits import calibrated
 from omnitrack.memory import looks_bytes
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.feature_store import FeatureStore
 from omnitrack.project.groups import frame_name
 from omnitrack.project.lock import writes
-from omnitrack.project.match_store import Rows, matches_file, read_matches, write_matches
+from omnitrack.project.match_store import matches_file, read_matches
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
 from omnitrack.settings import MatchSettings, Settings
-from omnitrack.units import raster_scale
+
+if TYPE_CHECKING:
+    from omnitrack.stages.match_frames import FrameMatcher
 
 STAGE = "matching"  # also the name of its table of settings
 
@@ -87,7 +83,10 @@ def find_matches(
         stamp = match_stamp(features.stamp, settings)
         if stamp is not None and matches_file(project).stamp() != stamp:
             limits = calibrated(settings.matching, settings.features.extractor)
-            _match_all(project, _Matching(project, features, limits, pick_device(device), looks), stamp, progress)
+            from omnitrack.stages.match_frames import FrameMatcher  # only what needs torch imports it
+
+            later = _later_in_shots(project, limits)
+            _match_all(project, FrameMatcher(project, later, features, limits, device, looks), stamp, progress)
     rows = read_matches(project)
     return MatchReport(
         frame_pairs=sum(len(t) for t in _later_in_shots(project, settings.matching)),
@@ -117,60 +116,13 @@ def later_frames(num_frames: int, settings: MatchSettings) -> list[list[int]]:
     return [[frame + int(gap) for gap in gaps if frame + gap < num_frames] for frame in range(num_frames)]
 
 
-def _match_all(project: Project, work: _Matching, stamp: dict[str, Any], progress: Progress) -> None:
+def _match_all(project: Project, matcher: FrameMatcher, stamp: dict[str, Any], progress: Progress) -> None:
     begin = time.perf_counter()
     parts = matches_file(project).parts(stamp, progress)
     done = set(parts.done())
-    with progress.task(STAGE, project.num_frames, done=len(done), unit="frames") as task, torch.no_grad():
+    with progress.task(STAGE, project.num_frames, done=len(done), unit="frames") as task:
         for source in range(project.num_frames):
             if source not in done:
-                parts.write(source, partial(work.write, source=source))
+                parts.write(source, partial(matcher.write, source=source))
                 task.advance()
-    parts.merge(stamp, map(frame_name, work.sources), time.perf_counter() - begin)
-
-
-class _Matching:
-    """Matches one source frame at a time with all of its later frames."""
-
-    def __init__(
-        self,
-        project: Project,
-        features: FeatureStore,
-        limits: MatchSettings,
-        device: torch.device,
-        frames_bytes: int,
-    ) -> None:
-        self._features, self._limits, self._device = features, limits, device
-        self._size = project.size
-        self._later = _later_in_shots(project, limits)
-        self._patches = FramePatches(project.frame, project.size, frames_bytes)
-        self._distinctive: dict[int, Tensor] = {}  # cached: costs as much as matching a pair, takes little memory
-
-    @property
-    def sources(self) -> list[int]:
-        """Frames with later frames to be matched with."""
-        return [source for source, later in enumerate(self._later) if later]
-
-    def write(self, file: h5py.File, source: int) -> None:
-        """Write the matches of one source frame, as a job of `Parts.write`."""
-        if self._later[source]:
-            here = self._cells(source)
-            write_matches(file, source, np.concatenate([self._rows(source, here, t) for t in self._later[source]]))
-
-    def _cells(self, frame: int) -> FrameCells:
-        values = torch.tensor(self._features.features(frame), device=self._device)
-        if frame not in self._distinctive:
-            self._distinctive[frame] = distinctive_cells(values, self._limits)
-        return FrameCells(values.flatten(0, 1), self._features.grid, self._distinctive[frame])
-
-    def _rows(self, source: int, here: FrameCells, target: int) -> Rows:
-        found = match_cells(here, self._cells(target), self._size, self._limits)
-        every = -(-len(found) // self._limits.matches_per_pair)  # matches are in the order of their cells, row by row
-        found = found[:: max(1, every)]
-        pixels = found.source.cpu().numpy(), found.target.cpu().numpy()
-        if self._limits.patch_steps:
-            step_px = raster_scale(self._size)
-            pixels = refine_by_patches(self._patches, source, target, pixels, step_px, self._limits.patch_steps)
-        ends = [(np.full(len(found), frame), at) for frame, at in zip((source, target), pixels, strict=True)]
-        columns = [*ends[0], *ends[1], found.similarity.cpu().numpy()]
-        return np.asarray(np.column_stack(columns), np.float32)
+    parts.merge(stamp, map(frame_name, matcher.sources), time.perf_counter() - begin)

@@ -20,10 +20,8 @@ from omnitrack.project.stamps import make_stamp
 from omnitrack.settings import Settings
 from omnitrack.stages.render_canvas import Canvas, Painter, Picture, side_by_side
 from omnitrack.stages.render_edit import Drawing, edit_painter, read_drawing
-from omnitrack.stages.render_field_styles import FIELD_PAINTERS
 from omnitrack.stages.render_inputs import NOTHING, RenderInputs, check_inputs
 from omnitrack.stages.render_matte import marked_drawing, matte_painter
-from omnitrack.stages.render_stabilise import stabilise_painter
 from omnitrack.stages.render_styles import EDIT_STYLE, MATTE_STYLE, STABILISE_STYLE, STYLES, TRACK_STYLES
 from omnitrack.stages.render_track_styles import TRACK_PAINTERS, TrackView
 from omnitrack.stages.shown_video import as_html
@@ -122,8 +120,11 @@ def _field_painter(
 ) -> Painter:
     """Return the painter of a style that draws no tracks."""
     if style == STABILISE_STYLE:
+        from omnitrack.stages.render_stabilise import stabilise_painter
+
         return stabilise_painter(canvas, settings, inputs, device, progress)
     from omnitrack.stages.fit import load_field
+    from omnitrack.stages.render_field_styles import FIELD_PAINTERS
 
     field = load_field(canvas.project, device)
     if drawing is None:

@@ -36,7 +36,8 @@ from omnitrack.errors import OmnitrackError
 from omnitrack.project.checkpoint import load_checkpoint
 from omnitrack.project.depth_store import depth_file, read_depth, write_depth
 from omnitrack.project.feature_store import FeatureStore, features_file, write_features
-from omnitrack.project.filtered import read_correspondences, read_statistics
+from omnitrack.project.filtered import read_statistics
+from omnitrack.project.fit_data import read_correspondences
 from omnitrack.project.groups import frame_name
 from omnitrack.project.match_store import COLUMNS, matches_file, read_matches, write_matches
 from omnitrack.project.project import Project

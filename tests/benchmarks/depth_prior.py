@@ -30,7 +30,7 @@ from omnitrack.evaluation.metrics import score_video
 from omnitrack.evaluation.tapvid import pixels_to_raster, sample_queries
 from omnitrack.motion.geometry import Camera
 from omnitrack.optimize.depth_prior import Belief, DepthPrior, believe
-from omnitrack.project.filtered import read_correspondences
+from omnitrack.project.fit_data import read_correspondences
 from omnitrack.project.project import Project
 from omnitrack.settings import Settings
 from omnitrack.stages.demo import scene_as_video

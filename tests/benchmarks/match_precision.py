@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 
 from omnitrack.correspondence.appearance import FramePatches
 from omnitrack.correspondence.features import open_extractor
+from omnitrack.correspondence.match_limits import calibrated
 from omnitrack.correspondence.match_refinement import refine_by_patches
-from omnitrack.correspondence.matching import FrameCells, calibrated, match_cells, prepare_cells
+from omnitrack.correspondence.matching import FrameCells, match_cells, prepare_cells
 from omnitrack.evaluation.tapvid import TapvidVideo, raster_to_pixels
 from omnitrack.settings import MatchSettings, Settings
 from omnitrack.stages.evaluate_video import resize_frames

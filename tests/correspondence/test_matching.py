@@ -11,12 +11,10 @@ import torch
 from torch import Tensor
 
 from omnitrack.correspondence import matching
+from omnitrack.correspondence.match_limits import CALIBRATIONS, PUBLISHED, calibrated
 from omnitrack.correspondence.matching import (
-    CALIBRATIONS,
-    PUBLISHED,
     FrameCells,
     Matches,
-    calibrated,
     in_company,
     local_similarity,
     match_cells,

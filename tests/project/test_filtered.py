@@ -12,13 +12,8 @@ import torch
 from omnitrack.correspondence.raster import grid_shape, pixel_grid
 from omnitrack.errors import DamagedError, OmnitrackError
 from omnitrack.optimize.thinning import kept_targets, thinning
-from omnitrack.project.filtered import (
-    STATISTICS,
-    SourceCorrespondences,
-    filtered_file,
-    read_correspondences,
-    write_source,
-)
+from omnitrack.project.filtered import STATISTICS, SourceCorrespondences, filtered_file, write_source
+from omnitrack.project.fit_data import read_correspondences
 from omnitrack.project.project import Project
 
 CPU = torch.device("cpu")

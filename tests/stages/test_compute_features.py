@@ -20,7 +20,7 @@ from omnitrack.correspondence.track_appearance import TrackAppearance
 from omnitrack.errors import OmnitrackError
 from omnitrack.progress import Progress, Task
 from omnitrack.project.feature_store import FeatureStore, features_file
-from omnitrack.project.filtered import read_correspondences
+from omnitrack.project.fit_data import read_correspondences
 from omnitrack.project.frames_meta import write_meta
 from omnitrack.project.project import Project
 from omnitrack.settings import FeatureSettings, Settings

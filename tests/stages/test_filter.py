@@ -19,7 +19,8 @@ from omnitrack.correspondence.revisits import MOST_TARGETS
 from omnitrack.errors import OmnitrackError
 from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.progress import Progress, Task
-from omnitrack.project.filtered import filtered_file, read_correspondences
+from omnitrack.project.filtered import filtered_file
+from omnitrack.project.fit_data import read_correspondences
 from omnitrack.project.frames_meta import write_meta
 from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore

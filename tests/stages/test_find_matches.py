@@ -23,7 +23,7 @@ from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
 from omnitrack.settings import FeatureSettings, FitSettings, MatchSettings, Settings
 from omnitrack.stages import filter as filter_stage
-from omnitrack.stages import matching
+from omnitrack.stages import match_frames, matching
 from omnitrack.stages.filter import filter_flow
 from omnitrack.stages.fit import fit_field, fit_stamp, settings_of
 from omnitrack.stages.info import inspect_project
@@ -160,7 +160,7 @@ def test_patches_move_the_ends_of_matches_a_little(featured: Project) -> None:
 def test_what_is_there_is_kept(featured: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     find_matches(featured, SETTINGS, device="cpu")
     before = read_matches(featured)
-    monkeypatch.setattr(matching, "match_cells", None)  # would fail
+    monkeypatch.setattr(match_frames, "match_cells", None)  # would fail
     assert find_matches(featured, SETTINGS, device="cpu").matches == len(before)
     np.testing.assert_array_equal(read_matches(featured), before)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from omnitrack.config import load_settings
 from omnitrack.correspondence.raster import inside
-from omnitrack.project.filtered import read_correspondences
+from omnitrack.project.fit_data import read_correspondences
 from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore
 from omnitrack.settings import Settings

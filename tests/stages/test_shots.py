@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from omnitrack.config import load_settings
 from omnitrack.errors import OmnitrackError, UsageError
 from omnitrack.progress import Progress
-from omnitrack.project.filtered import filtered_file, read_correspondences
+from omnitrack.project.filtered import filtered_file
+from omnitrack.project.fit_data import read_correspondences
 from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore
 from omnitrack.settings import Settings

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 
-from omnitrack.correspondence.descriptors import alike
 from omnitrack.correspondence.descriptors.network import descriptor_network
 from omnitrack.correspondence.estimators.contract import (
     Clip,
@@ -21,13 +20,10 @@ from omnitrack.correspondence.estimators.contract import (
     OneByOne,
     PairEstimator,
 )
-from omnitrack.correspondence.estimators.corrected import Corrected
 from omnitrack.correspondence.estimators.dis import DisEstimator
 from omnitrack.correspondence.estimators.near_and_far import NearAndFar
-from omnitrack.correspondence.estimators.raft import RaftEstimator
 from omnitrack.correspondence.estimators.surroundings import WithSurroundings
 from omnitrack.correspondence.estimators.tracks import TracksEstimator, tracks_identity
-from omnitrack.correspondence.raft.checkpoints import PUBLISHED
 from omnitrack.errors import OmnitrackError
 from omnitrack.settings import ALIKE, LOOKS, NO_DESCRIPTORS, FlowSettings
 from omnitrack.weights import identity
@@ -38,9 +34,15 @@ ENTRY_POINTS = "omnitrack.flow_estimators"
 AnyEstimator = FlowEstimator | ClipEstimator
 
 
+def _raft(settings: FlowSettings) -> AnyEstimator:
+    from omnitrack.correspondence.estimators.raft import RaftEstimator  # only what needs torch imports it
+
+    return RaftEstimator(settings.raft)
+
+
 BUILT_IN: dict[str, Callable[[FlowSettings], AnyEstimator]] = {
     "dis": lambda settings: DisEstimator(settings.dis),
-    "raft": lambda settings: RaftEstimator(settings.raft),
+    "raft": _raft,
     "tracks": lambda settings: TracksEstimator(settings.tracks),
 }
 
@@ -58,6 +60,8 @@ def open_estimator(settings: FlowSettings, clip: Clip) -> PairEstimator:
         estimator = NearAndFar(estimator, far, settings.far_gap, judged_in)
     network = descriptor_network(settings)
     if network != NO_DESCRIPTORS:
+        from omnitrack.correspondence.estimators.corrected import Corrected
+
         estimator = Corrected(estimator, replace(settings.descriptors, network=network), clip)
     return WithSurroundings(estimator, clip) if settings.surroundings else estimator
 
@@ -66,10 +70,14 @@ def weights_identity(settings: FlowSettings) -> dict[str, str]:
     """Return checksums of the files, other than the frames, from which the estimators in use compute the flow."""
     used, found = (settings.estimator, settings.far_estimator), {}
     if "raft" in used:
+        from omnitrack.correspondence.raft.checkpoints import PUBLISHED
+
         found["raft_weights"] = identity(settings.raft.weights, PUBLISHED)
     if "tracks" in used:
         found["tracks"] = tracks_identity(settings.tracks.path)
     if settings.descriptors.network == ALIKE:
+        from omnitrack.correspondence.descriptors import alike
+
         found["descriptor_weights"] = identity(settings.descriptors.weights, alike.PUBLISHED)
     return found
 

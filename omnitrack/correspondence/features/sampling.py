@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from omnitrack.correspondence.features.contract import unit_length
 
@@ -46,6 +44,8 @@ def sample_features(features: Array, pixels: Array, size: tuple[int, int]) -> Ar
     Returns:
         (P, C) float32 of unit length.
     """
+    import torch
+
     height, width, channels = features.shape
     last = np.array([width - 1, height - 1])
     position = cell_positions(pixels, (height, width), size).clip(0, last)
@@ -56,7 +56,7 @@ def sample_features(features: Array, pixels: Array, size: tuple[int, int]) -> Ar
     corners = np.stack([rows + first[:, :1], rows + right[:, None]], -1).reshape(-1, 4)
     shares = np.stack([(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y], -1)
     # Weighted sums of four rows: 5 to 15 times as fast as indexing four times, and exact, unlike cv2.remap.
-    mixed = functional.embedding_bag(
+    mixed = torch.nn.functional.embedding_bag(
         torch.from_numpy(corners),
         torch.from_numpy(np.ascontiguousarray(features, np.float32).reshape(-1, channels)),
         per_sample_weights=torch.from_numpy(shares),

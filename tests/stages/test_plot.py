@@ -11,6 +11,7 @@ import pytest
 from omnitrack.errors import OmnitrackError
 from omnitrack.evaluation.metrics import METRICS
 from omnitrack.evaluation.results import read_results
+from omnitrack.plotting import tracks as track_plots
 from omnitrack.plotting.tracks import PIXELS, Scale
 from omnitrack.project.project import Project
 from omnitrack.settings import Settings
@@ -29,8 +30,11 @@ def still(count: int, length: int = 3) -> Tracks:
 
 
 @pytest.mark.parametrize("plot", TRACK_PLOTS)
-@pytest.mark.parametrize(("count", "length"), [(1, 1), (7, 3), (61, 2)])
-def test_every_plot_of_any_number_of_tracks(tmp_path: Path, plot: str, count: int, length: int) -> None:
+@pytest.mark.parametrize(("count", "length"), [(1, 1), (7, 3), (9, 2)])
+def test_every_plot_of_any_number_of_tracks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plot: str, count: int, length: int
+) -> None:
+    monkeypatch.setattr(track_plots, "MOST_PANELS", 8)  # a page of 60 takes 10 seconds
     report = plot_tracks(still(count, length), plot, tmp_path / "a.svg")
     assert (report.plot, report.output) == (plot, str(tmp_path / "a.svg"))
     assert (tmp_path / "a.svg").read_text().count("<path") > 10

@@ -163,7 +163,7 @@ def test_this_test_sees_what_it_should(tmp_path: Path) -> None:
 
 
 def test_only_what_computes_with_torch_imports_it() -> None:
-    stages = ("init", "shots", "flow", "filter", "info", "render", "plot", "export", "export_dense")
+    stages = ("init", "shots", "flow", "filter", "info", "render", "plot", "export", "export_dense", "run", "run_many")
     code = f"import sys; sys.modules['torch'] = None; import {', '.join(f'omnitrack.stages.{name}' for name in stages)}"
     subprocess.run([sys.executable, "-c", code], check=True)
 

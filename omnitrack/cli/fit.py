@@ -46,12 +46,12 @@ def command(
     Metrics go to fit/metrics.jsonl. Checkpoints are saved, also on Ctrl-C: continue with --resume. With --resume --pins
     only the last part of a fit is repeated, and the field passes through the positions that were set by hand.
     """
-    from omnitrack.stages.fit import fit_field
-
     opened = session.project(project)
     flags = {"fit.method": method, "fit.steps": steps}
     settings = session.settings(opened.settings_path, assignments, flags, preset)
     pinned = None if pins is None else _pins(opened, pins)
+    from omnitrack.stages.fit import fit_field  # imports torch, for which no error has to wait
+
     report = fit_field(opened, settings, session.device, session.seed, resume, session.progress, pinned)
     session.report(report, command_line("query", project, "--grid", "16@0"))
 

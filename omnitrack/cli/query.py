@@ -84,7 +84,6 @@ def command(
     Points are pixels x,y of the original video on frame T; 0,0 is the centre of the first pixel.
     A pin corrects a track (numbered from 0): it passes through the pin, and everything in between is solved again.
     """
-    from omnitrack.stages.query import query_tracks
     from omnitrack.stages.query_points import build_pins, build_queries, parse_frames
     from omnitrack.tracks.files import output_format, save_tracks
 
@@ -95,6 +94,8 @@ def command(
     queries = build_queries(opened, points or (), points_file, grids or (), masks or (), dense or (), mask_spacing)
     pinned = build_pins(opened, points or (), points_file, pins or ())
     chosen = parse_frames(frames, opened.num_frames)
+    from omnitrack.stages.query import query_tracks  # imports torch, for which no error has to wait
+
     tracks = query_tracks(opened, queries, settings, chosen, session.device, session.progress, pinned)
     save_tracks(tracks, path, file_format)
     if path is None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from omnitrack.config import load_settings
 from omnitrack.errors import OmnitrackError
-from omnitrack.optimize.methods import colored_method, get_method
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.project import FRAMES_NAME, Project
 from omnitrack.settings import FitSettings, Settings
@@ -16,7 +15,6 @@ from omnitrack.stages.bring_up import Brought, bring_up_to
 from omnitrack.stages.estimate import announce
 from omnitrack.stages.graph import NODE_OF, Work
 from omnitrack.stages.init import init_project
-from omnitrack.stages.query import query_tracks
 from omnitrack.stages.query_points import build_queries
 from omnitrack.stages.render import render
 from omnitrack.tracks.files import save_tracks
@@ -89,6 +87,8 @@ def run_all(
     brought = bring_up_to("fit", work)
     kept = ["init"] * existed + _kept_stages(brought)
     with progress.stage("query"):
+        from omnitrack.stages.query import query_tracks  # after init, which does not need torch
+
         tracks = query_tracks(project, queries, settings, device=device, progress=progress)
         path = project.tracks_dir / "tracks.npz"
         save_tracks(tracks, path)
@@ -100,7 +100,11 @@ def run_all(
 
 def check_colors(style: str, settings: FitSettings) -> None:
     """Refuse, before the long work, to draw the colours of a field that will have none."""
-    if style == COLOR_STYLE and not get_method(settings.method).has_colors:
+    if style != COLOR_STYLE:
+        return
+    from omnitrack.optimize.methods import colored_method, get_method
+
+    if not get_method(settings.method).has_colors:
         raise OmnitrackError(
             f"--style {style} shows the colours of the fitted field, and a field of method {settings.method} has none",
             f"fit one that has: --method {colored_method()}",

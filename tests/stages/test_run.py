@@ -51,8 +51,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         return RenderReport(style, str(output), project.num_frames, (64, 48), len(tracks), 0.0)
 
     monkeypatch.setattr("omnitrack.stages.fit.fit_field", fit_field)
-    for stage in (query_tracks, render):
-        monkeypatch.setattr(f"omnitrack.stages.run.{stage.__name__}", stage)
+    monkeypatch.setattr("omnitrack.stages.query.query_tracks", query_tracks)
+    monkeypatch.setattr("omnitrack.stages.run.render", render)
     return made
 
 

@@ -8,7 +8,9 @@ chain does not reach. Elsewhere the chain is used. For each point, the positions
 
 over all measured hops k -> j between frames in which the point is visible, with f the field's track, c the chain's
 track, and x fixed at the query and at pins (`anchors.py`). u is larger where field and chain are close to each other,
-and where chains drift (`agreement.position_weight`); p is larger where a lost point was found again by its appearance.
+and where chains drift (`agreement.position_weight`). Where a lost point was found again by its appearance, the chain is
+known to a pixel, but the field was fitted to chains that had lost it: there p is larger, even in trusted frames, and u
+is 0.
 The weight of a hop is w = 1 / (s^2 + e^2), e its cycle error, and less where the hop disagrees with the track (Cauchy).
 Hops are measured again at the new positions a few times, each time with one solve per point (`normal_equations.py`).
 """
@@ -135,14 +137,14 @@ def fuse_positions(flows: FlowSource, expected: Expected, gaps: Sequence[int]) -
 
 def _priors(equations: Equations, expected: Expected, scale: float) -> Equations:
     """Normal equations of everything but the hops."""
-    trusted, start = expected.trusted, expected.pixels
+    trusted, found, start = expected.trusted, expected.found_again, expected.pixels
     frames = np.arange(trusted.shape[1])
-    by_chain = np.where(expected.found_again, np.float32(FOUND_WEIGHT), np.float32(CHAIN_WEIGHT)) * ~trusted
+    by_chain = np.where(found, np.float32(FOUND_WEIGHT), np.float32(CHAIN_WEIGHT) * ~trusted)
     equations.pull(frames, by_chain, start)
     follow = FIELD_WEIGHT * (trusted[:, 1:] & trusted[:, :-1]).astype(np.float64)
     for t in range(len(frames) - 1):
         equations.tie(t, t + 1, follow[:, t], expected.motion[:, t], start)
-    equations.pull(frames, POSITION_WEIGHT * expected.field_weight * trusted, expected.field_pixels)
+    equations.pull(frames, POSITION_WEIGHT * expected.field_weight * (trusted & ~found), expected.field_pixels)
     equations.pull(frames, np.float32(KNOWN_WEIGHT) * expected.known, start)
     return equations.divided(scale**2)
 

@@ -169,9 +169,13 @@ def test_without_flow_and_trust_the_chain_stands() -> None:
     np.testing.assert_allclose(fused, [positions], atol=1e-3)
 
 
+@pytest.mark.parametrize("found", [False, True])
 @pytest.mark.parametrize("known", [(0,), (0, 2)])
-def test_equations_are_those_of_the_docstring(known: tuple[int, ...]) -> None:
-    """One round over three frames, against the same sum of squares stacked row by row; without and with a pin."""
+def test_equations_are_those_of_the_docstring(known: tuple[int, ...], found: bool) -> None:
+    """One round over three frames, against the same sum of squares stacked row by row; without and with a pin.
+
+    In the second frame the point may have been found again, although the field is trusted there.
+    """
     start = np.array([[[20.0, 20.0], [23.0, 21.0], [27.0, 19.0]]], np.float32)
     field = np.array([[[20.0, 20.0], [22.5, 20.0], [26.0, 20.5]]], np.float32)
     trusted = np.array([[True, True, False]])
@@ -179,7 +183,7 @@ def test_equations_are_those_of_the_docstring(known: tuple[int, ...]) -> None:
     motion, seen = np.diff(field.astype(np.float64), axis=1), np.ones((1, 3), bool)
     fixed = np.isin(np.arange(3), known)[None]
     weight = np.array([[0.5, 1.0, 2.0]])
-    begun = Expected(start, field, weight, motion, trusted, seen, fixed, np.zeros_like(fixed))
+    begun = Expected(start, field, weight, motion, trusted, seen, fixed, np.array([[False, found, False]]))
     priors = fusion._priors(empty, begun, 1.0)
     solved = fusion._solve(priors, SteadyFlows((2.0, 1.0)), start, seen, (1,))[0]
     rows, targets = [], []
@@ -192,7 +196,10 @@ def test_equations_are_those_of_the_docstring(known: tuple[int, ...]) -> None:
         ask([float(t == frame) for t in range(3)], start[0, frame], fusion.KNOWN_WEIGHT)
     ask([-1, 1, 0], field[0, 1] - field[0, 0], fusion.FIELD_WEIGHT)
     ask([1, 0, 0], field[0, 0], 0.5 * fusion.POSITION_WEIGHT)
-    ask([0, 1, 0], field[0, 1], 1.0 * fusion.POSITION_WEIGHT)
+    if found:
+        ask([0, 1, 0], start[0, 1], fusion.FOUND_WEIGHT)
+    else:
+        ask([0, 1, 0], field[0, 1], 1.0 * fusion.POSITION_WEIGHT)
     ask([0, 0, 1], start[0, 2], fusion.CHAIN_WEIGHT)
     ask([1, -2, 1], np.zeros(2), fusion.SMOOTHNESS)
     for k, j in ((0, 1), (1, 0), (1, 2), (2, 1)):

@@ -71,8 +71,8 @@ class DescriptorSettings:
 
     network: str = setting(
         AUTO_DESCRIPTORS,
-        "what corrects the flow: colour patches, patches and the features of features.extractor, or ALIKE; auto: for"
-        " dis, features if they are dinov2's, else patches",
+        "what corrects the flow: colour patches, patches with the features of features.extractor and then alone, or"
+        " ALIKE; auto: for dis, features if they are dinov2's, else patches",
         choices=(AUTO_DESCRIPTORS, NO_DESCRIPTORS, PATCHES, FEATURES, ALIKE),
     )
     weights: str = setting(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from omnitrack.config import as_dict, fingerprint
 from omnitrack.correspondence.compiled import trouble
-from omnitrack.correspondence.descriptors.network import AXES, descriptor_network
+from omnitrack.correspondence.descriptors.network import AXES, descriptor_network, searches
 from omnitrack.correspondence.estimators import open_estimator, weights_identity
 from omnitrack.correspondence.estimators.contract import Clip, PairEstimator
 from omnitrack.correspondence.estimators.dis import SEARCH
@@ -34,7 +34,7 @@ from omnitrack.project.product_file import ProductFile
 from omnitrack.project.project import Project
 from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import FlowStore, flow_file, group_name
-from omnitrack.settings import FEATURES, NO_DESCRIPTORS, FlowSettings, MemorySettings, Settings
+from omnitrack.settings import FEATURES, FlowSettings, MemorySettings, Settings
 from omnitrack.stages.features import compute_features, wanted_features
 from omnitrack.stages.flow_jobs import FlowJob, split_into_jobs
 from omnitrack.stages.flow_pairs import keyframes_sentence, pairs_rule, selected_pairs
@@ -89,7 +89,8 @@ def flow_stamp(
     del used["workers"]
     estimators = {settings.estimator, settings.far_estimator}
     used["descriptors"]["network"] = descriptor_network(settings)
-    if used["descriptors"]["network"] != NO_DESCRIPTORS:
+    networks = searches(used["descriptors"]["network"])
+    if networks:
         estimators.add("descriptors")
     unused = [key for key, value in used.items() if isinstance(value, dict) and key not in estimators]
     if not settings.far_estimator:
@@ -103,6 +104,8 @@ def flow_stamp(
         used["dis"]["search"] = SEARCH
     if "descriptors" in used:
         used["descriptors"]["axes"] = AXES
+        if len(networks) > 1:
+            used["descriptors"]["searches"] = list(networks)
     inputs = {"frames": project.meta.fingerprint, **weights_identity(settings)}
     if features_stamp is not None and settings.descriptors.network == FEATURES:
         inputs["features"] = fingerprint(features_stamp)

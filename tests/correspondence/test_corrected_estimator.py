@@ -121,6 +121,18 @@ def test_features_tell_apart_what_looks_the_same() -> None:
     assert found[FEATURES].mean() > 0.9 > 0.1 > found[PATCHES].mean()
 
 
+def test_after_features_patches_search_alone() -> None:
+    cells = np.random.default_rng(0).normal(size=(SCENE.num_frames, 8, 12, 6)).astype(np.float32)
+    clip = replace(CLIP, features=lambda t: unit_length(cells[t]))
+    flow = FlowSettings(surroundings=False, dis=DisSettings(side=0), descriptors=DescriptorSettings(FEATURES, side=64))
+    plain = open_estimator(replace(flow, descriptors=DescriptorSettings(NO_DESCRIPTORS)), clip)
+    found = open_estimator(flow, clip).estimate_pairs([(0, 8)], [None])[0].flow
+    with_features = Corrected(plain, flow.descriptors, clip)
+    expected = Corrected(with_features, replace(flow.descriptors, network=PATCHES), clip)
+    np.testing.assert_array_equal(found, expected.estimate_pairs([(0, 8)], [None])[0].flow)
+    assert (found != with_features.estimate_pairs([(0, 8)], [None])[0].flow).any()
+
+
 def test_features_have_to_be_there() -> None:
     with pytest.raises(OmnitrackError, match=r"flow\.descriptors\.network=features: there are no features") as failed:
         open_estimator(FlowSettings(descriptors=DescriptorSettings(FEATURES)), CLIP)

@@ -59,6 +59,7 @@ def test_features_that_correct_flow_are_made_before_it_and_once(project: Project
     with FlowStore(project) as flows, FeatureStore(project) as stored:
         assert flows.flow_stamp["inputs"]["features"] == fingerprint(stored.stamp)
         assert flows.flow_stamp["settings"]["descriptors"]["network"] == "features"
+        assert flows.flow_stamp["settings"]["descriptors"]["searches"] == ["features", "patches"]
     assert compute_flow(project, by_features()).computed == 0
     assert not bring_up_to("filter", Work(project, by_features(), "cpu")).made
 

@@ -1,4 +1,4 @@
-"""The default choice of what corrects the flow of a clip, made without importing torch."""
+"""What corrects the flow of a clip, chosen without importing torch."""
 
 from __future__ import annotations
 
@@ -20,3 +20,13 @@ def descriptor_network(settings: FlowSettings, extractor: str = NONE) -> str:
     if settings.estimator != "dis":
         return NO_DESCRIPTORS
     return FEATURES if extractor in TELLING else PATCHES
+
+
+def searches(network: str) -> tuple[str, ...]:
+    """Return the descriptors whose searches correct the flow, one after the other.
+
+    Features decide between similar objects, but are too coarse for single pixels: after them, patches search alone.
+    """
+    if network == NO_DESCRIPTORS:
+        return ()
+    return (FEATURES, PATCHES) if network == FEATURES else (network,)

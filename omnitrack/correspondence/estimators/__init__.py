@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 
-from omnitrack.correspondence.descriptors.network import descriptor_network
+from omnitrack.correspondence.descriptors.network import descriptor_network, searches
 from omnitrack.correspondence.estimators.contract import (
     Clip,
     ClipEstimator,
@@ -25,7 +25,8 @@ from omnitrack.correspondence.estimators.near_and_far import NearAndFar
 from omnitrack.correspondence.estimators.surroundings import WithSurroundings
 from omnitrack.correspondence.estimators.tracks import TracksEstimator, tracks_identity
 from omnitrack.errors import OmnitrackError
-from omnitrack.settings import ALIKE, LOOKS, NO_DESCRIPTORS, FlowSettings
+from omnitrack.memory import cache_bytes
+from omnitrack.settings import ALIKE, LOOKS, FlowSettings
 from omnitrack.weights import identity
 
 ENTRY_POINTS = "omnitrack.flow_estimators"
@@ -58,11 +59,12 @@ def open_estimator(settings: FlowSettings, clip: Clip) -> PairEstimator:
         far = _open(settings.far_estimator, settings, clip)
         judged_in = clip if settings.far_choice == LOOKS else None
         estimator = NearAndFar(estimator, far, settings.far_gap, judged_in)
-    network = descriptor_network(settings)
-    if network != NO_DESCRIPTORS:
+    networks = searches(descriptor_network(settings))
+    for network in networks:
         from omnitrack.correspondence.estimators.corrected import Corrected
 
-        estimator = Corrected(estimator, replace(settings.descriptors, network=network), clip)
+        cached = cache_bytes(clip.memory_gb) // len(networks)
+        estimator = Corrected(estimator, replace(settings.descriptors, network=network), clip, cached)
     return WithSurroundings(estimator, clip) if settings.surroundings else estimator
 
 

@@ -33,13 +33,16 @@ class Corrected:
         estimator: The estimator whose flow is corrected.
         settings: Which descriptors are used, and how they are searched.
         clip: The video.
+        cached_bytes: Memory for descriptors; None: as much as the clip's limit allows.
 
     Raises:
         OmnitrackError: No such weights, a failed download, a file that is not ALIKE's, or a clip without features
             if the settings select features.
     """
 
-    def __init__(self, estimator: PairEstimator, settings: DescriptorSettings, clip: Clip) -> None:
+    def __init__(
+        self, estimator: PairEstimator, settings: DescriptorSettings, clip: Clip, cached_bytes: int | None = None
+    ) -> None:
         self._estimator = estimator
         self._least_gap, self._shape = settings.least_gap, (clip.size[1], clip.size[0], 2)
         self.batch_pairs, self.concurrent = estimator.batch_pairs, estimator.concurrent
@@ -50,7 +53,7 @@ class Corrected:
             partial(two_views, self._measured, clip.num_frames, clip.size),
             clip.size,
             settings.side,
-            cache_bytes(clip.memory_gb),
+            cache_bytes(clip.memory_gb) if cached_bytes is None else cached_bytes,
             clip.device,
             features,
         )

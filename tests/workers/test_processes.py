@@ -115,6 +115,7 @@ def wait_for(marks: Path, pattern: str, count: int) -> list[Path]:
 
 
 PARENT = """
+import signal
 import sys
 from pathlib import Path
 sys.path.insert(0, {folder!r})
@@ -125,6 +126,7 @@ if __name__ == "__main__":
     from omnitrack.workers.processes import Processes
     from omnitrack.cli.failures import stop_on_sigterm
     stop_on_sigterm()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in jobs in the background of a shell
     list(Processes([Share(), Share()]).run([Job(n, sleep, (Path({marks!r}),)) for n in "abc"], SILENT, 3))
 """
 

@@ -60,11 +60,12 @@ def open_estimator(settings: FlowSettings, clip: Clip) -> PairEstimator:
         judged_in = clip if settings.far_choice == LOOKS else None
         estimator = NearAndFar(estimator, far, settings.far_gap, judged_in)
     networks = searches(descriptor_network(settings))
-    for network in networks:
+    if networks:
         from omnitrack.correspondence.estimators.corrected import Corrected
 
         cached = cache_bytes(clip.memory_gb) // len(networks)
-        estimator = Corrected(estimator, replace(settings.descriptors, network=network), clip, cached)
+        for network in networks:
+            estimator = Corrected(estimator, replace(settings.descriptors, network=network), clip, cached)
     return WithSurroundings(estimator, clip) if settings.surroundings else estimator
 
 

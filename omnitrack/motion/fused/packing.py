@@ -5,7 +5,7 @@ Packing uses torch operations only, so that gradients flow back to every paramet
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -69,21 +69,16 @@ def _shape(layer: Coupling) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
 
 def pack(layers: Sequence[Coupling], columns: Sequence[Tensor]) -> Packed:
     """Pack the weights of layers that have a shape by `shape_of`."""
-    return Packed(
-        torch.stack(list(columns)),
-        torch.stack(
-            [
-                torch.cat([_nodes(plane) for plane in layer.conditioner.encoding.planes])  # type: ignore[union-attr]
-                for layer in layers
-            ]
-        ),
-        torch.stack([torch.cat(_weights(layer)) for layer in layers]),
-    )
+
+    def together(parts: Callable[[Coupling], list[Tensor]]) -> Tensor:
+        return torch.cat([part for layer in layers for part in parts(layer)]).unflatten(0, (len(layers), -1))
+
+    return Packed(torch.stack(list(columns)), together(_nodes), together(_weights))
 
 
-def _nodes(plane: Tensor) -> Tensor:
-    """Nodes (side^2, C) of a plane (groups, C / groups, side, side)."""
-    return plane.permute(2, 3, 0, 1).flatten(2).flatten(0, 1)
+def _nodes(layer: Coupling) -> list[Tensor]:
+    """Nodes (side^2, C) of each plane (groups, C / groups, side, side)."""
+    return [plane.flatten(2).flatten(0, 1).t() for plane in layer.conditioner.encoding.planes]  # type: ignore[union-attr]
 
 
 def _weights(layer: Coupling) -> list[Tensor]:

@@ -163,7 +163,8 @@ class FilterSettings:
     cycle_threshold_px: float = setting(2.0, "largest forward-backward error of a trusted hop, at 256 x 256", low=0.1)
     gaps: tuple[int, ...] = setting((1, 2, 4, 8, 16), "lengths of the hops that chains are composed of, in frames")
     window: int = setting(0, "farthest target of a chain, in frames; 0 sets no limit below 100 frames, 50 above", low=0)
-    grid_points: int = setting(16384, "largest number of grid points per source frame", low=64)
+    grid_points: int = setting(12288, "largest number of grid points per source frame", low=64)
+    found_again: bool = setting(True, "also trust points that their surroundings find again after an occlusion")
     appearance_threshold: float = setting(
         0.25, "smallest patch similarity, -1 to 1, of a trusted chain without features; -1: no check"
     )

@@ -91,7 +91,7 @@ class ExactFlows(FlowSource):
         return self._known[source, target]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def exact_flows() -> type[ExactFlows]:
     """The class `ExactFlows`."""
     return ExactFlows

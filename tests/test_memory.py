@@ -71,6 +71,13 @@ def test_threads_that_chain_share_what_is_left_beside_the_flow(
     assert workers_beside(flows, 32, 16384, max_gb) == workers  # type: ignore[arg-type]
 
 
+def test_threads_that_find_points_again_take_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As above, by hand: 11,360 points, 1,824 places, 60.2 + 13.1 + 29.2 MB: (3,550 - 423 - 2 * 39) / 102.5 = 29.7."""
+    monkeypatch.setattr(frame_jobs, "usable_cores", lambda: 64)
+    flows = SimpleNamespace(size=(854, 480), decoded_bytes=258 * 854 * 480 * 4)
+    assert workers_beside(flows, 32, 11360, 4.0, find_again=True) == 29  # type: ignore[arg-type]
+
+
 def test_frames_that_wait_to_be_written_have_their_bound() -> None:
     """A frame of 3840 x 2160 is 8.3 MP, 75 MB while it is written; 550 MB of 1 GB are available."""
     size_for = _SizeFor(load_settings(overrides={"memory.max_gb": 1.0}), SILENT)

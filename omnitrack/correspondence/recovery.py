@@ -63,6 +63,7 @@ class Recovery:
         threshold_px: Largest cycle error of a visible point, at 256 x 256.
         prices: Costs of the hops.
         cache_bytes: Memory for frames, see `WarpedPatches`.
+        reach_frames: Frames before and after the source frame in which points are searched for.
     """
 
     def __init__(
@@ -74,11 +75,13 @@ class Recovery:
         threshold_px: float,
         prices: HopPrices = CAUTIOUS,
         cache_bytes: int = CACHE_BYTES,
+        reach_frames: int = REACH_FRAMES,
     ) -> None:
         self.flows, self.num_frames, self.gaps = flows, num_frames, gaps
         self.threshold_px, self.prices = threshold_px, prices
         self.patches = WarpedPatches(frame, flows.size, cache_bytes)
-        self._grid: tuple[int, _Grid] | None = None  # of the last source frame
+        self._reach_frames = reach_frames
+        self._grid: tuple[int, FollowedGrid] | None = None  # of the last source frame
 
     def follow(self, source: int, pixels: Array, similarity: Similarity | None = None) -> list[ChainState]:
         """States in all T frames of points (P, 2) of a frame; `similarity` as in `chaining.chain`.
@@ -93,7 +96,7 @@ class Recovery:
             return plain
         kept = self._grid  # local to this call: other threads may replace it
         if kept is None or kept[0] != source:
-            self._grid = kept = source, self._followed_grid(source)
+            self._grid = kept = source, self.followed_grid(source)
         grid, of_lost = kept[1], None if similarity is None else _for_rows(similarity, lost)
         near = [_rows_of(plain[t], lost) for t in self.reach(source)]
         points = _Points(self, source, pixels[lost], near, grid.plain, of_lost)
@@ -110,7 +113,7 @@ class Recovery:
 
     def reach(self, source: int) -> range:
         """The frames in which points of a source frame are searched for."""
-        return range(max(0, source - REACH_FRAMES), min(self.num_frames, source + REACH_FRAMES + 1))
+        return range(max(0, source - self._reach_frames), min(self.num_frames, source + self._reach_frames + 1))
 
     def _lost(self, source: int, pixels: Array, plain: Sequence[ChainState]) -> NDArray[np.bool_]:
         """Which points are not visible, or do not match their appearance, in some frame within reach."""
@@ -121,21 +124,31 @@ class Recovery:
             lost |= ~plain[t].visible | (rough & (alike < LEAST_ALIKE))
         return lost
 
-    def _followed_grid(self, source: int) -> _Grid:
+    def followed_grid(self, source: int) -> FollowedGrid:
+        """The grid of a source frame (`CoarseGrid`), with places found again by each other."""
         pixels, frames = CoarseGrid.of(self.flows.size).pixels, self.reach(source)
         points = _Points(self, source, pixels, self.chain(source, pixels, frames, None), None, None)
         speaks: dict[int, NDArray[np.bool_]] = {source: np.ones(len(pixels), bool)}
         states = points.follow(frames, lambda t, state, alike: (state.pixels, state.visible & alike), speaks)
-        return _Grid(points.plain, {t: state.pixels for t, state in zip(frames, states, strict=True)}, speaks)
+        found = {t: state.pixels for t, state in zip(frames, states, strict=True)}
+        return FollowedGrid(points.plain, found, speaks, points.maps)
 
 
 @dataclass(frozen=True)
-class _Grid:
-    """A source frame's grid within reach: by the flow alone; with places found again; and which places may vote."""
+class FollowedGrid:
+    """A source frame's grid of G places in the frames within reach.
+
+    Attributes:
+        plain: Their tracks by the flow alone.
+        pixels: (G, 2) in each frame, with places found again.
+        speaks: (G,) in each frame: which places are visible and match their appearance, and so may vote.
+        maps: (G, 2, 2) in each frame: from an offset in the source frame to the offset in that frame.
+    """
 
     plain: Seen
     pixels: dict[int, Array]
     speaks: dict[int, NDArray[np.bool_]]
+    maps: dict[int, Array]
 
 
 Speakers = Callable[[int, ChainState, NDArray[np.bool_]], tuple[Array, NDArray[np.bool_]]]
@@ -159,7 +172,7 @@ class _Points:
         self._rough = clip.patches.contrast(self._look) > LEAST_CONTRAST
         self.plain = self._seen(plain)
         self._vote = CompanyVote(source - self._frames.start, self.plain, grid or self.plain, self._size)
-        self._maps = {source: self._vote.unturned}
+        self.maps = {source: self._vote.unturned}
         self._passed: list[ChainState] = []  # outward from the source frame
 
     def follow(
@@ -173,9 +186,9 @@ class _Points:
             if abs(t - self._source) == 1:
                 self._vote.set_out()
                 self._passed = []
-            before = self._maps[t - 1 if t > self._source else t + 1]
+            before = self.maps[t - 1 if t > self._source else t + 1]
             self._vote.hear(*speakers(t, state, self._alike(t, state.pixels, before) > ALIKE))
-            self._maps[t] = maps = self._vote.turned(before)
+            self.maps[t] = maps = self._vote.turned(before)
             alike = self._alike(t, state.pixels, maps)
             slid = state.visible & state.found_again & (alike < STILL_ALIKE)
             cost = state.cost + np.float32(self._clip.prices.hidden) * slid
@@ -215,14 +228,14 @@ class _Points:
         none = doubtful[:0]
         if not len(doubtful) or not (flows.has(t, beside) and flows.has(beside, t)):
             return state, alike, none
-        verdict = self._vote.verdict(doubtful, self._maps[t][doubtful])
+        verdict = self._vote.verdict(doubtful, self.maps[t][doubtful])
         off = lengths(verdict.places - state.pixels[verdict.rows]) / scale
         verdict = verdict.of(~state.visible[verdict.rows] | (off > OFF_PX))
         verdict = verdict.of(~self._vote.parted(verdict))
         rows, maps, places = verdict.rows, verdict.maps, verdict.places
         if not len(rows):
             return state, alike, none
-        self._maps[t][rows] = maps
+        self.maps[t][rows] = maps
         alike[rows] = self._alike(t, state.pixels[rows], maps, rows)
         best, likeness = self._best_around(t, places, maps, rows)
         hop = take_hop(flows, t, beside, best)
@@ -235,7 +248,7 @@ class _Points:
         alike[rows[found]] = likeness[found]
         covered = self._vote.occupied(verdict.of(hidden))
         state = _hidden(state, rows[hidden], places[hidden], covered, self._clip.prices.hidden)
-        return _taken_up(state, rows[found], best[found]), alike, rows[found]
+        return taken_up(state, rows[found], best[found]), alike, rows[found]
 
     def _take_back(self, found: Indices) -> None:
         """Mark points that were found again as occluded since their appearance last matched: there they had slid."""
@@ -279,7 +292,7 @@ def _hidden(state: ChainState, rows: Indices, places: Array, covered: NDArray[np
     return _with_rows(state, rows, ChainState(places, no, no, cost, variance, doubt, no, covered))
 
 
-def _taken_up(state: ChainState, rows: Indices, places: Array) -> ChainState:
+def taken_up(state: ChainState, rows: Indices, places: Array) -> ChainState:
     """The state with some points found again at places (n, 2)."""
     yes, each = np.ones(len(rows), bool), np.ones(len(rows), np.float32)
     variance, doubt = FOUND_VARIANCE_PX2 * each, FOUND_DOUBT * each

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import h5py
@@ -16,7 +17,10 @@ from omnitrack.config import as_dict, fingerprint
 from omnitrack.correspondence.appearance import FramePatches, Patches
 from omnitrack.correspondence.chaining import ChainState, Rows, chain, chain_confidence, outward, start_state
 from omnitrack.correspondence.features.sampling import FrameFeatures
+from omnitrack.correspondence.flows import FlowsWithin
+from omnitrack.correspondence.grid_correction import GridCorrection
 from omnitrack.correspondence.raster import Array, grid_shape, pixel_grid
+from omnitrack.correspondence.recovery import REACH_FRAMES, Recovery
 from omnitrack.correspondence.revisits import Revisits
 from omnitrack.errors import OmnitrackError
 from omnitrack.memory import cache_bytes, looks_bytes
@@ -129,7 +133,8 @@ def chain_from_everywhere(project: Project, settings: Settings, progress: Progre
     Its confidence is `chain_confidence`, which falls with the accumulated squared cycle error, times the similarity of
     the patches, times the share of the flow that is the point's own: a point without texture has the flow of its
     surroundings (`omnitrack.correspondence.blank_areas`) and adds no evidence. Points that have just become occluded
-    are kept, marked as occluded.
+    are kept, marked as occluded. With ``filter.found_again``, points are also trusted where their surroundings find
+    them again (`omnitrack.correspondence.grid_correction`).
 
     Args:
         project: Has flow with judged hops, and features if the settings name an extractor.
@@ -153,8 +158,9 @@ def chain_from_everywhere(project: Project, settings: Settings, progress: Progre
         stamp = filter_stamp(flows.flow_stamp, settings.filter, features_stamp)
         parts = filtered_file(project).parts(stamp, progress)
         work = _Chaining(project, flows, settings.filter, features, looks)
+        features_bytes = features.decoded_bytes if features else 0
         workers = workers_beside(
-            flows, project.num_frames, work.points, max_gb, features.decoded_bytes if features else 0
+            flows, project.num_frames, work.points, max_gb, features_bytes, settings.filter.found_again
         )
         write_frames(parts, project.num_frames, work.writer, "filter", progress, workers)
     seconds = time.perf_counter() - begin
@@ -189,6 +195,8 @@ class _Chaining:
         self._features = None if features is None else FrameFeatures(features.features, project.size)
         self._feature_threshold = settings.feature_threshold or (features.threshold if features else 0.0)
         self._threshold_px = settings.cycle_threshold_px
+        self._looks = frames_bytes
+        self._recovery = lru_cache(2)(self._follower)  # of the shots in progress
         self._stride = 1
         while np.prod(grid_shape(project.size, self._stride)) > settings.grid_points:
             self._stride += 1
@@ -236,14 +244,41 @@ class _Chaining:
 
         revisits = Revisits(self._flows, source, shot, window, self._threshold_px)
         revisits.pass_by(source, start_state(self._grid))
-        for targets in outward(source, shot, window):
-            for target, state in chain(
-                self._flows, source, self._grid, targets, s.gaps, self._threshold_px, similarity
-            ):
-                revisits.pass_by(target, state)
-                if abs(target - source) in self._distances:
-                    yield target, state
+
+        def passing() -> Iterator[tuple[int, ChainState]]:
+            for targets in outward(source, shot, window):
+                for target, state in chain(
+                    self._flows, source, self._grid, targets, s.gaps, self._threshold_px, similarity
+                ):
+                    revisits.pass_by(target, state)
+                    if abs(target - source) in self._distances:
+                        yield target, state
+
+        yield from self._corrected(source, shot, passing()) if s.found_again else passing()
         yield from revisits.found()
+
+    def _corrected(
+        self, source: int, shot: range, chained: Iterator[tuple[int, ChainState]]
+    ) -> Iterator[tuple[int, ChainState]]:
+        """Correct chains by the grid of the source frame: see `GridCorrection`."""
+        states = {target - shot.start: state for target, state in chained}
+        if not states:
+            return
+        correction = GridCorrection(self._recovery(shot), source - shot.start, self._grid, states)
+        for target, state in states.items():
+            yield shot.start + target, correction.of(target, state)
+
+    def _follower(self, shot: range) -> Recovery:
+        """What follows the grids of a shot's frames, which are numbered from its first one."""
+        return Recovery(
+            FlowsWithin(self._flows, shot),
+            lambda t: self._project.frame(shot.start + t),
+            len(shot),
+            self._settings.gaps,
+            self._threshold_px,
+            cache_bytes=self._looks,
+            reach_frames=min(REACH_FRAMES, max(self._distances)),
+        )
 
     def _confidence(
         self, patches: Patches, features: Array | None, gap: int, target: int, state: ChainState

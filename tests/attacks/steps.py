@@ -20,6 +20,7 @@ SMALL = {
     "flow.surroundings": "false",
     "flow.descriptors.network": "none",
     "filter.grid_points": "300",
+    "filter.found_again": "false",
     "fit.steps": "12",
     "fit.checkpoint_seconds": "0",
     "fit.anchors": "64",

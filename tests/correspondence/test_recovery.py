@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from omnitrack.correspondence import recovery as recovery_module
 from omnitrack.correspondence.chaining import ChainState
 from omnitrack.correspondence.company import NEAR, NONE, Seen, around, company
 from omnitrack.correspondence.estimators.dis import DisEstimator
@@ -65,9 +64,9 @@ class Measured(FlowSource):
         return self._known[source, target]
 
 
-def clip(scene: SyntheticScene, exact_flows: type, gaps: tuple[int, ...] = (1,)) -> Recovery:
+def clip(scene: SyntheticScene, exact_flows: type, gaps: tuple[int, ...] = (1,), **options: int) -> Recovery:
     frames = scene.frames()
-    return Recovery(exact_flows(scene), frames.__getitem__, scene.num_frames, gaps, 2.0)
+    return Recovery(exact_flows(scene), frames.__getitem__, scene.num_frames, gaps, 2.0, **options)
 
 
 def in_all(states: list[ChainState], name: str) -> NDArray[np.generic]:
@@ -97,25 +96,20 @@ def test_what_passes_behind_a_pole_is_found_again(occluder: SyntheticScene, exac
     assert np.median(np.linalg.norm(in_all(plain, "pixels") - truth, axis=-1)[~seen]) > 5  # ... not where a chain ends
 
 
-def test_nothing_is_looked_for_beyond_reach(
-    occluder: SyntheticScene, exact_flows: type, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_looked_for_beyond_reach(occluder: SyntheticScene, exact_flows: type) -> None:
     points = np.array([[44.1, 50.0], [30.0, 48.0]], np.float32)
     everywhere = clip(occluder, exact_flows).follow(0, points)
     found = in_all(everywhere, "found_again")
     first = int(found.any(0).argmax())
     assert found[:, first:].any(0).all()
-    monkeypatch.setattr(recovery_module, "REACH_FRAMES", first + 1)
-    recovery = clip(occluder, exact_flows)
-    within = recovery.follow(0, points)
+    within = clip(occluder, exact_flows, reach_frames=first + 1).follow(0, points)
     for t in range(first + 2):
         np.testing.assert_array_equal(within[t].pixels, everywhere[t].pixels)
         np.testing.assert_array_equal(within[t].found_again, everywhere[t].found_again)
     assert not any(state.found_again.any() for state in within[first + 2 :])
     still_followed = found[:, first]  # followed from there by exact flow
     assert all(state.visible[still_followed].all() for state in within[first + 2 :])
-    monkeypatch.setattr(recovery_module, "REACH_FRAMES", first - 1)
-    lost = clip(occluder, exact_flows).follow(0, points)
+    lost = clip(occluder, exact_flows, reach_frames=first - 1).follow(0, points)
     assert not in_all(lost, "visible")[still_followed, first:].any()
 
 

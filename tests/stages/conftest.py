@@ -20,6 +20,7 @@ SMALL = {
     "flow.workers": 1,
     **PLAIN_FLOW,
     "filter.grid_points": 800,
+    "filter.found_again": False,
     "fit.steps": 15,
     "fit.anchors": 64,
     "fit.targets": 2,

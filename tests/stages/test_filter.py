@@ -6,6 +6,7 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -29,7 +30,7 @@ from omnitrack.stages.filter import FilterReport, filter_flow, filter_stamp, tar
 from omnitrack.stages.flow import compute_flow
 from omnitrack.stages.hops import judge_hops
 from omnitrack.stages.init import init_from_frames
-from omnitrack.synthetic import SyntheticScene, panorama_scene
+from omnitrack.synthetic import SyntheticScene, occluder_scene, panorama_scene, translating_scene
 
 
 def with_filter(settings: Settings, **changes: Any) -> Settings:
@@ -210,6 +211,35 @@ def test_window_limits_the_targets(matched_project: Project, small_settings: Set
     data = read(matched_project)
     assert data.targets[3].tolist() == [4, 5, 2, 1]
     assert data.targets[0].tolist() == [1, 2, -1, -1]
+
+
+# --- points found again ------------------------------------------------------------------------------------------
+def test_points_that_their_surroundings_find_again_are_trusted(tmp_path: Path, small_settings: Settings) -> None:
+    """A disc passes behind a pole in the second of two shots, whose frames are numbered from its first one."""
+    before, scene = translating_scene((1.5, 0.5), (96, 64), 2, seed=3), occluder_scene((96, 64), 10, speed=6.0)
+    settings = with_filter(small_settings, grid_points=2000, gaps=(1,))  # no hop leads over the pole
+    settings = replace(settings, init=replace(settings.init, cuts="2"))
+    init_from_frames([*before.frames(), *scene.frames()], tmp_path / "clip", settings, 12.0, "shots")
+    project = Project(tmp_path / "clip")
+    compute_flow(project, settings)
+    found = []
+    for again in (False, True):
+        filter_flow(project, with_filter(settings, found_again=again))
+        found.append(read(project))
+    without, data = found
+    grid, errors, seen = data.grid.numpy(), [], []
+    for s in range(2, 12):
+        tracks, visible = scene.tracks(np.column_stack([np.full(len(grid), s - 2), grid]))
+        for k, t in enumerate(data.targets[s].tolist()):
+            if t >= 0:
+                sure, was = (((d.confidence[s, k] > 0) & ~d.occluded[s, k]).numpy() for d in (data, without))
+                newly = sure & ~was & (scene.top_layer(s - 2, grid) == 1)
+                landed = grid + data.displacement[s, k].numpy() * data.unit_px
+                errors.append(np.linalg.norm(landed - tracks[:, t - 2], axis=-1)[newly])
+                seen.append(visible[newly, t - 2])
+    right = np.concatenate(seen) & (np.concatenate(errors) < 2)
+    assert len(right) > 20
+    assert right.mean() > 0.8
 
 
 # --- places that come back into view ----------------------------------------------------------------------------

@@ -7,11 +7,12 @@ occluder parts later.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.raster import Array, CoarseGrid, lengths
+from omnitrack.correspondence.raster import Array, CoarseGrid
 from omnitrack.units import raster_scale
 
 REACH = 9  # steps of the grid to either side in which company is searched for: 54 px at 256 x 256
@@ -73,14 +74,24 @@ def company(source: int, points: Seen, grid: Seen, count: int, size: tuple[int, 
     index = around(points.pixels[:, source], size, count)
     scale, frames = raster_scale(size), points.visible.shape[1]
     start, of_grid = points.pixels[:, source], grid.pixels[:, source]
-    apart = lengths(of_grid[index] - start[:, None]) / scale
+
+    def apart(places: Array, own: Array) -> Array:
+        """Distances (P, count) of the grid's vectors (G, 2) from those of the points (P, 2), at 256 x 256."""
+        x, y = (_at(places[:, axis], index) - own[:, axis, None] for axis in (0, 1))
+        return np.asarray(np.sqrt(x**2 + y**2) / scale)
+
+    distance = apart(of_grid, start)
     shown, together = np.zeros(index.shape, np.float32), np.zeros(index.shape, np.float32)
     for t in range(max(0, source - COMPARED_FRAMES), min(frames, source + COMPARED_FRAMES + 1)):
         if t != source:
             weight = np.float32(1 / abs(t - source))
-            moved, other = points.pixels[:, t] - start, grid.pixels[:, t] - of_grid
-            difference = lengths(other[index] - moved[:, None]) / scale
-            both = grid.visible[index, t] & points.visible[:, t, None]
+            difference = apart(grid.pixels[:, t] - of_grid, points.pixels[:, t] - start)
+            both = _at(grid.visible[:, t], index) & points.visible[:, t, None]
             shown += weight * both
-            together += weight * (both & (difference < STILL_PX + PER_PX * abs(t - source) * apart))
+            together += weight * (both & (difference < STILL_PX + PER_PX * abs(t - source) * distance))
     return np.where((index != NONE) & (shown > 0) & (together >= LEAST_SHARE * shown), index, NONE)
+
+
+def _at(values: NDArray[Any], index: Indices) -> NDArray[Any]:
+    """As values[index], for values (G,), in a third of the time."""
+    return np.take(np.ascontiguousarray(values), index)

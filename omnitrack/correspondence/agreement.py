@@ -123,8 +123,8 @@ def fused_visibility(
     The field's depth gives 0 or 1, a visible chain as much as it agrees with the fused position, field and chain 0 to 1
     by their agreement, and appearance 0 where it just matches, less where it does not
     (`omnitrack.correspondence.track_appearance.PointAppearance.likeness`). A point that was found again is visible: its
-    appearance has been checked, and the field was fitted to chains that had lost it. A point is occluded, whatever the
-    cues, where another object is visible at its position.
+    appearance has been checked, and the field knows less of it. A point is occluded, whatever the cues, where another
+    object is visible at its position.
 
     Args:
         chained: Tracks of P points.

@@ -9,8 +9,8 @@ chain does not reach. Elsewhere the chain is used. For each point, the positions
 over all measured hops k -> j between frames in which the point is visible, with f the field's track, c the chain's
 track, and x fixed at the query and at pins (`anchors.py`). u is larger where field and chain are close to each other,
 and where chains drift (`agreement.position_weight`). Where a lost point was found again by its appearance, the chain is
-known to a pixel, but the field was fitted to chains that had lost it: there p is larger, even in trusted frames, and u
-is 0.
+known to a pixel, and better than the field, most of whose chains had lost it: there p is larger, even in trusted
+frames, and u is 0.
 The weight of a hop is w = 1 / (s^2 + e^2), e its cycle error, and less where the hop disagrees with the track (Cauchy).
 Hops are measured again at the new positions a few times, each time with one solve per point (`normal_equations.py`).
 """

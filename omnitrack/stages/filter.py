@@ -48,6 +48,7 @@ LONG_CLIP_FRAMES = 100
 LONG_CLIP_WINDOW = 50
 TARGET_GROWTH = 1.2  # ratio of the distances of stored targets: T log T pairs
 APPEARANCE_FROM_GAP = 3  # nearer frames are similar, and flow between them is better than a patch comparison
+MOST_GRIDS = 48  # of a shot's source frames in which points are found again: this takes 60 ms per frame that they reach
 HALF_TEXTURE = 4.0  # texture of a patch, in levels of 0 to 255, at which half of its flow is its own; noise has 2
 
 
@@ -134,7 +135,7 @@ def chain_from_everywhere(project: Project, settings: Settings, progress: Progre
     the patches, times the share of the flow that is the point's own: a point without texture has the flow of its
     surroundings (`omnitrack.correspondence.blank_areas`) and adds no evidence. Points that have just become occluded
     are kept, marked as occluded. With ``filter.found_again``, points are also trusted where their surroundings find
-    them again (`omnitrack.correspondence.grid_correction`).
+    them again (`omnitrack.correspondence.grid_correction`), in a limited number of source frames (`finds_again`).
 
     Args:
         project: Has flow with judged hops, and features if the settings name an extractor.
@@ -175,6 +176,11 @@ def target_distances(num_frames: int, window: int) -> set[int]:
     while distances[-1] < min(farthest, num_frames - 1):
         distances.append(min(farthest, max(distances[-1] + 1, round(distances[-1] * TARGET_GROWTH))))
     return set(distances)
+
+
+def finds_again(source: int, shot: range) -> bool:
+    """Whether points of a source frame are found again: all of a short shot, else `MOST_GRIDS` at most."""
+    return (source - shot.start) % -(-len(shot) // MOST_GRIDS) == 0
 
 
 class _Chaining:
@@ -254,7 +260,8 @@ class _Chaining:
                     if abs(target - source) in self._distances:
                         yield target, state
 
-        yield from self._corrected(source, shot, passing()) if s.found_again else passing()
+        find_again = s.found_again and finds_again(source, shot)
+        yield from self._corrected(source, shot, passing()) if find_again else passing()
         yield from revisits.found()
 
     def _corrected(

@@ -26,7 +26,7 @@ from omnitrack.project.frames_meta import write_meta
 from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore
 from omnitrack.settings import MemorySettings, Settings
-from omnitrack.stages.filter import FilterReport, filter_flow, filter_stamp, target_distances
+from omnitrack.stages.filter import FilterReport, filter_flow, filter_stamp, finds_again, target_distances
 from omnitrack.stages.flow import compute_flow
 from omnitrack.stages.hops import judge_hops
 from omnitrack.stages.init import init_from_frames
@@ -240,6 +240,17 @@ def test_points_that_their_surroundings_find_again_are_trusted(tmp_path: Path, s
     right = np.concatenate(seen) & (np.concatenate(errors) < 2)
     assert len(right) > 20
     assert right.mean() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("first", "length", "every", "count"),
+    [(0, 1, 1, 1), (7, 48, 1, 48), (0, 49, 2, 25), (100, 96, 2, 48), (3, 512, 11, 47)],
+)
+def test_long_shots_find_points_again_in_some_frames(first: int, length: int, every: int, count: int) -> None:
+    shot = range(first, first + length)
+    chosen = [source for source in shot if finds_again(source, shot)]
+    assert chosen == list(shot[::every])
+    assert len(chosen) == count
 
 
 # --- places that come back into view ----------------------------------------------------------------------------

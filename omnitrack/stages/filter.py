@@ -43,6 +43,7 @@ from omnitrack.stages.features import compute_features, wanted_features
 from omnitrack.stages.frame_jobs import Write, workers_beside, write_frames
 from omnitrack.stages.hops import hops_stamp, judge_hops
 from omnitrack.stages.matching import find_matches
+from omnitrack.stages.shot_recovery import recovery_within
 
 LONG_CLIP_FRAMES = 100
 LONG_CLIP_WINDOW = 50
@@ -202,7 +203,7 @@ class _Chaining:
         self._feature_threshold = settings.feature_threshold or (features.threshold if features else 0.0)
         self._threshold_px = settings.cycle_threshold_px
         self._looks = frames_bytes
-        self._recovery = lru_cache(2)(self._follower)  # of the shots in progress
+        self._recovery = lru_cache(2)(self._recovery_within)  # of the shots in progress
         self._stride = 1
         while np.prod(grid_shape(project.size, self._stride)) > settings.grid_points:
             self._stride += 1
@@ -275,17 +276,9 @@ class _Chaining:
         for target, state in states.items():
             yield shot.start + target, correction.of(target, state)
 
-    def _follower(self, shot: range) -> Recovery:
-        """What follows the grids of a shot's frames, which are numbered from its first one."""
-        return Recovery(
-            FlowsWithin(self._flows, shot),
-            lambda t: self._project.frame(shot.start + t),
-            len(shot),
-            self._settings.gaps,
-            self._threshold_px,
-            cache_bytes=self._looks,
-            reach_frames=min(REACH_FRAMES, max(self._distances)),
-        )
+    def _recovery_within(self, shot: range) -> Recovery:
+        flows, reach = FlowsWithin(self._flows, shot), min(REACH_FRAMES, max(self._distances))
+        return recovery_within(self._project, shot, flows, self._settings, self._looks, reach)
 
     def _confidence(
         self, patches: Patches, features: Array | None, gap: int, target: int, state: ChainState

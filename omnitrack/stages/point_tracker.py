@@ -20,7 +20,6 @@ from omnitrack.correspondence.features.sampling import FrameFeatures
 from omnitrack.correspondence.flows import FlowSource, FlowsWithin
 from omnitrack.correspondence.fusion import fuse_positions
 from omnitrack.correspondence.raster import inside
-from omnitrack.correspondence.recovery import Recovery
 from omnitrack.correspondence.track_appearance import TrackAppearance
 from omnitrack.memory import looks_bytes
 from omnitrack.motion.field import FieldTracks, MotionField
@@ -29,6 +28,7 @@ from omnitrack.project.filtered import filtered_file
 from omnitrack.project.project import Project
 from omnitrack.settings import Settings
 from omnitrack.stages.point_estimates import Estimates, FrameEstimates, join_estimates
+from omnitrack.stages.shot_recovery import recovery_within
 
 
 class ClipFeatures(Protocol):
@@ -104,14 +104,8 @@ class PointTracker:
     def _turn_to(self, frames: range, flows: FlowSource) -> None:
         """Switch to these frames and their flow."""
         self._frames, self._flows = frames, flows
-        self._recovery = Recovery(
-            flows,
-            lambda t: self._project.frame(frames.start + t),
-            len(frames),
-            self._settings.filter.gaps,
-            self._threshold_px,
-            cache_bytes=looks_bytes(self._settings.memory.max_gb),
-        )
+        looks = looks_bytes(self._settings.memory.max_gb)
+        self._recovery = recovery_within(self._project, frames, flows, self._settings.filter, looks)
 
     def track(self, anchors: Anchors, advance: Callable[[int], None] = lambda points: None) -> Tracked:
         """Track points from their anchors to all frames; `advance` is called with the number of points nearly done."""

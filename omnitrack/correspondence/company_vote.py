@@ -22,6 +22,7 @@ LEAST_COMPANY, MOST_COMPANY = 6, 64  # grid places that vote on a point
 LEAST_NEAR = 3  # ... on how its surroundings have turned
 AGREED_PX = 1.5  # a place agrees if it is nearer than this to where the common map takes it
 LEAST_AGREED = 0.7  # share of the voting places that agree
+BLOCK = 200  # points at a time
 PARTED_PX = 3.0  # company has left a point if its prediction is this far from where the point was last visible
 
 Bools = NDArray[np.bool_]
@@ -71,7 +72,7 @@ class CompanyVote:
         self._pixels, self._grid_pixels = points.pixels[:, source], CoarseGrid.of(size).pixels
         self._near = company(source, points, grid, NEAR, size)
         self.unturned = np.broadcast_to(np.eye(2, dtype=np.float32), (len(self._pixels), 2, 2))
-        self._wide: dict[int, Indices] = {}
+        self._wide, self._wide_row = np.empty((0, WIDE), np.int64), np.full(len(self._pixels), NONE)
         self.set_out()
 
     def set_out(self) -> None:
@@ -91,7 +92,7 @@ class CompanyVote:
         """The maps (P, 2, 2) of the nearest company; those in `before` where it is too small or its map is not sane."""
         places, may_speak = self._heard[-1]
         there = (self._near != NONE) & may_speak[self._near]
-        fitted = self._fitted(slice(None), self._near, places[self._near], there, before, rounds=2)
+        fitted = self._fitted(slice(None), self._near, np.take(places, self._near, axis=0), there, before, rounds=2)
         known = (there.sum(1) >= LEAST_NEAR) & fitted.sane
         return np.where(known[:, None, None], fitted.maps, before)
 
@@ -103,7 +104,7 @@ class CompanyVote:
         rows, index, there, before = rows[enough], index[enough], there[enough], before[enough]
         if not len(rows):
             return Verdict(rows, before, np.empty((0, 2), np.float32), (index, there))
-        fitted = self._fitted(rows, index, places[index], there, before)
+        fitted = self._fitted(rows, index, np.take(places, index, axis=0), there, before)
         agreed = (there & (fitted.residual < AGREED_PX)).sum(1)
         sure = (agreed >= LEAST_COMPANY) & (agreed > LEAST_AGREED * there.sum(1))
         sure &= fitted.sane & inside(fitted.places, self._size)
@@ -129,28 +130,39 @@ class CompanyVote:
         """
         places, may_speak = self._heard[-1]
         there, came_from = places[may_speak], self._grid_pixels[may_speak]
-        step = CoarseGrid.of(self._size).stride
-        occupied = np.zeros(len(verdict.rows), bool)
-        for nth, (row, turn, place) in enumerate(zip(verdict.rows, verdict.maps, verdict.places, strict=True)):
-            near = lengths(there - place) < step
-            taken = place + (came_from[near] - self._pixels[row]) @ turn.T
-            occupied[nth] = (lengths(there[near] - taken) > step).any()
+        step, occupied = CoarseGrid.of(self._size).stride, np.zeros(len(verdict.rows), bool)
+        for first in range(0, len(occupied), BLOCK):
+            block = slice(first, first + BLOCK)
+            place, turn, start = verdict.places[block], verdict.maps[block], self._pixels[verdict.rows[block]]
+            point, near = np.nonzero(lengths(there - place[:, None]) < step)
+            taken = place[point] + (turn[point] @ (came_from[near] - start[point])[..., None])[..., 0]
+            occupied[first + point[lengths(there[near] - taken) > step]] = True
         return occupied
 
     def _fitted(
         self, rows: Indices | slice, index: Indices, places: Array, there: Bools, before: Array, rounds: int = 4
     ) -> LocalMaps:
         """Fit the maps of some points to their company (n, K) at pixels (n, K, 2)."""
-        offsets = self._grid_pixels[index] - self._pixels[rows, None]
+        offsets = np.take(self._grid_pixels, index, axis=0) - self._pixels[rows, None]
         return fit_local_maps(offsets, places, there.astype(np.float32), before, self._size, rounds)
 
     def _speaking(self, rows: Indices, may_speak: Bools) -> tuple[Indices, Bools]:
-        """Company of some points, places that may vote first, then by distance; and which of the entries may vote."""
-        new = [row for row in rows.tolist() if row not in self._wide]
-        if new:
+        """The nearest company of some points that may vote (n, `MOST_COMPANY`), and which of the entries are any."""
+        index = self._wide_company(rows)
+        voters = np.take(np.append(may_speak, False), index)  # False for `NONE`
+        point, column = np.nonzero(voters)
+        count = voters.sum(1)
+        rank = np.arange(len(point)) - np.repeat(np.cumsum(count) - count, count)
+        nearest = rank < MOST_COMPANY
+        found = np.full((len(rows), MOST_COMPANY), NONE)
+        found[point[nearest], rank[nearest]] = index[point[nearest], column[nearest]]
+        return found, found != NONE
+
+    def _wide_company(self, rows: Indices) -> Indices:
+        """All company of some points, nearest first (n, `WIDE`); asked for a point once."""
+        new = rows[self._wide_row[rows] == NONE]
+        if len(new):
             part = Seen(self._points.pixels[new], self._points.visible[new])
-            self._wide.update(zip(new, company(self._source, part, self._grid, WIDE, self._size), strict=True))
-        index = np.array([self._wide[row] for row in rows.tolist()], np.int64).reshape(len(rows), WIDE)
-        there = (index != NONE) & may_speak[index]
-        order = np.argsort(~there, axis=1, kind="stable")[:, :MOST_COMPANY]
-        return np.take_along_axis(index, order, 1), np.take_along_axis(there, order, 1)
+            self._wide_row[new] = len(self._wide) + np.arange(len(new))
+            self._wide = np.concatenate([self._wide, company(self._source, part, self._grid, WIDE, self._size)])
+        return np.take(self._wide, self._wide_row[rows], axis=0)

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.appearance import CACHE_BYTES, NOISE
+from omnitrack.compiled_parts import CompiledPart
+from omnitrack.correspondence.appearance import CACHE_BYTES, COLOURS, NOISE_LENGTH
 from omnitrack.correspondence.raster import Array, read
 from omnitrack.units import raster_scale
 
@@ -21,6 +22,50 @@ SIDE = 7  # samples per side
 SPACING_PX, DEVIATION_PX = 1.5, 3.5  # between samples, and of their weights, at 256 x 256
 MOST_OTHER = 24.0  # largest difference of mean colours, 0 to 255, of patches that can match
 UNLIKE = -1.0
+WEIGHT = 1 << 10  # sum of the weights before rounding to whole numbers
+
+Samples = NDArray[np.uint8]
+Weights = NDArray[np.int32]
+
+
+def weighted_similarity(weights: Weights, first: Samples, second: Samples) -> Array:
+    """Similarity (P,), in [-1, 1], of two sets of patches (P, n, 3); `weights`: (n,) of the samples.
+
+    Samples and weights are whole numbers, so the sums of their products are exact in any order.
+    """
+    total = float(weights.sum())
+    noise = COLOURS * NOISE_LENGTH * total
+    own, other = (samples.astype(np.float64) for samples in (first, second))
+    weighted = weights[:, None] * other
+
+    def product(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(np.einsum("pnc,pnc->p", a, b))
+
+    sums, other_sums = np.einsum("n,pnc->cp", weights, own), np.einsum("pnc->cp", weighted)
+    both, length, own_length = (
+        a[0] * b[0] + a[1] * b[1] + a[2] * b[2] for a, b in ((sums, other_sums), (other_sums, other_sums), (sums, sums))
+    )
+    lengths = (product(weights[:, None] * own, own) - own_length / total) + (product(weighted, other) - length / total)
+    found = (2 * (product(own, weighted) - both / total) + noise) / (lengths + noise)
+    return np.where(np.abs(sums - other_sums).max(0) > MOST_OTHER * total, UNLIKE, found).astype(np.float32)
+
+
+Compare = Callable[[Weights, Samples, Samples], Array]
+
+
+def _agree(one: Compare, another: Compare) -> bool:
+    random = np.random.default_rng(0)
+    weights = random.integers(0, 40, SIDE**2, np.int32)
+    first, second = random.integers(0, 255, (2, 50, SIDE**2, COLOURS), np.uint8, endpoint=True)
+    return all(
+        np.array_equal(one(weights, first, other), another(weights, first, other))
+        for other in (first, second, first // 2 + second // 2)
+    )
+
+
+WEIGHTED_SIMILARITY = CompiledPart[Compare](
+    weighted_similarity, "omnitrack.correspondence.compiled.patches", "weighted_similarity", _agree
+)
 
 
 class WarpedPatches:
@@ -37,36 +82,31 @@ class WarpedPatches:
     ) -> None:
         scale = raster_scale(size)
         steps = (np.arange(SIDE) - SIDE // 2) * SPACING_PX * scale
-        self._offsets = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2).astype(np.float32)
-        weights = np.exp(-(self._offsets**2).sum(1) / (2 * (DEVIATION_PX * scale) ** 2))
-        self._weights = (weights / weights.sum()).astype(np.float32)
+        self._offsets = np.stack(np.meshgrid(steps, steps)).reshape(2, -1).astype(np.float32)
+        weights = np.exp(-(self._offsets**2).sum(0) / (2 * (DEVIATION_PX * scale) ** 2))
+        self._weights = np.rint(WEIGHT * weights / weights.sum()).astype(np.int32)
         blur = max(SPACING_PX * scale / 2, 0.3)
         self._prepared = lru_cache(max(1, cache_bytes // (3 * size[0] * size[1])))(
             lambda t: cv2.GaussianBlur(frame(t), (0, 0), blur)
         )
 
-    def patches(self, frame: int, pixels: Array, maps: Array | None = None) -> Array:
+    def patches(self, frame: int, pixels: Array, maps: Array | None = None) -> Samples:
         """Patches (P, n, 3) around pixels (P, 2) of a frame, warped by maps (P, 2, 2) if given."""
-        offsets = self._offsets[None] if maps is None else self._offsets @ np.swapaxes(maps, 1, 2)
-        at = (pixels[:, None] + offsets).astype(np.float32)
-        x, y = (np.ascontiguousarray(at[..., axis]) for axis in (0, 1))
-        return read(self._prepared(frame), x, y).astype(np.float32)
+        across, down = self._offsets
+        if maps is None:
+            x, y = pixels[:, :1] + across, pixels[:, 1:] + down
+        else:
+            x, y = (
+                pixels[:, axis, None] + (maps[:, axis, 0, None] * across + maps[:, axis, 1, None] * down)
+                for axis in (0, 1)
+            )
+        return np.asarray(read(self._prepared(frame), x, y))
 
-    def compare(self, first: Array, second: Array) -> Array:
+    def compare(self, first: Samples, second: Samples) -> Array:
         """Similarity (P,), in [-1, 1], of two sets of patches (P, n, 3)."""
-        mean, other = self._weights @ first, self._weights @ second
+        return WEIGHTED_SIMILARITY.fastest(self._weights, first, second)
 
-        def product(a: Array, b: Array) -> Array:
-            flat = (len(a), 3 * SIDE**2)
-            weighted = np.repeat(self._weights, 3) * a.reshape(flat)
-            return np.asarray(np.einsum("pn,pn->p", weighted, b.reshape(flat)), np.float32)
-
-        length = product(first, first) - (mean**2).sum(1) + product(second, second) - (other**2).sum(1)
-        noise = np.float32(2 * NOISE**2 * 3)
-        found = (2 * (product(first, second) - (mean * other).sum(1)) + noise) / (length + noise)
-        return np.where(np.abs(mean - other).max(1) > MOST_OTHER, np.float32(UNLIKE), found)
-
-    def contrast(self, patches: Array) -> Array:
+    def contrast(self, patches: Samples) -> Array:
         """Standard deviation (P,) of patches (P, n, 3) about their mean colours, in levels of 0 to 255."""
-        about = patches - patches.mean(1, keepdims=True)
-        return np.sqrt((about**2).mean((1, 2)))
+        values = patches.astype(np.float32)
+        return np.sqrt(((values - values.mean(1, keepdims=True)) ** 2).mean((1, 2)))

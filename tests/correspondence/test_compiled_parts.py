@@ -13,9 +13,12 @@ from omnitrack.compiled_parts import CompiledPart
 from omnitrack.correspondence import blank_areas
 from omnitrack.correspondence.appearance import Patches, PatchSimilarity, similarity
 from omnitrack.correspondence.blank_areas import recursive
+from omnitrack.correspondence.company import Motions, moved_together
 from omnitrack.correspondence.compiled import trouble
 from omnitrack.correspondence.descriptors.comparing import TorchComparing, in_steps
 from omnitrack.correspondence.descriptors.search import DescriptorSearch
+from omnitrack.correspondence.local_maps import fit
+from omnitrack.correspondence.warped_patches import weighted_similarity
 from omnitrack.progress import Progress
 from omnitrack.project.project import Project
 from omnitrack.settings import Settings
@@ -80,6 +83,70 @@ def test_patches_are_compared_as_by_numpy_to_the_bit() -> None:
         for tint in (False, True):
             np.testing.assert_array_equal(ours(patches, samples, tint), similarity(patches, samples, tint))
     assert len(ours(patches[slice(0)], samples[:0])) == 0
+
+
+@numba
+def test_warped_patches_are_compared_as_by_numpy_to_the_bit() -> None:
+    from omnitrack.correspondence.compiled.patches import weighted_similarity as ours
+
+    random = np.random.default_rng(0)
+    weights = np.arange(49, dtype=np.int32)
+    first, other = random.integers(0, 256, (2, 300, 49, 3)).astype(np.uint8)
+    extremes = np.stack([np.zeros((49, 3), np.uint8), np.full((49, 3), 255, np.uint8)])
+    for a, b in ((first, other), (first, first), (first, first // 2 + 20), (extremes, extremes[::-1])):
+        np.testing.assert_array_equal(ours(weights, a, b), weighted_similarity(weights, a, b))
+    assert (weighted_similarity(weights, first, first) == 1).all()
+    assert len(ours(weights, first[:0], other[:0])) == 0
+
+
+@numba
+@pytest.mark.parametrize("count", [1, 25, 64])
+def test_local_maps_are_fitted_as_by_numpy_to_the_bit(count: int) -> None:
+    from omnitrack.correspondence.compiled.local_maps import fit as ours
+
+    random = np.random.default_rng(count)
+    offsets = random.uniform(-200, 200, (80, count, 2)).astype(np.float32)
+    places = (offsets + 900 + random.normal(0, 5, offsets.shape)).astype(np.float32)
+    weights = (random.random((80, count)) < np.linspace(0, 1, 80)[:, None]).astype(np.float32)
+    prior = random.normal(0, 1, (80, 2, 2)).astype(np.float32)
+    for found, expected in zip(
+        *(fitted(offsets, places, weights, prior, 77.3, np.array([512.0, 256.0])) for fitted in (ours, fit)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
+@numba
+@pytest.mark.parametrize("frames", [1, 12])
+def test_motions_are_compared_as_by_numpy_to_the_bit(frames: int) -> None:
+    from omnitrack.correspondence.compiled.company import moved_together as ours
+
+    random = np.random.default_rng(frames)
+    points, grid = (
+        Motions(
+            random.uniform(0, 40, (count, 2)).astype(np.float32),
+            random.normal(0, 1, (count, frames, 2)).astype(np.float32),
+            random.random((count, frames)) < 0.7,
+        )
+        for count in (60, 200)
+    )
+    index, gaps = random.integers(-1, 200, (60, 361)), 1 + np.arange(frames) // 2
+    found, expected = (moved(index, points, grid, gaps, np.float32(1.9)) for moved in (ours, moved_together))
+    np.testing.assert_array_equal(found, expected)
+    assert 0.05 < found.mean() < 0.95
+
+
+def test_a_local_map_does_not_depend_on_the_points_beside() -> None:
+    random = np.random.default_rng(0)
+    offsets = random.uniform(-60, 60, (50, 30, 2)).astype(np.float32)
+    places = (offsets + 100 + random.normal(0, 5, offsets.shape)).astype(np.float32)
+    weights, prior = random.random((50, 30)).astype(np.float32), np.zeros((50, 2, 2), np.float32)
+    together = fit(offsets, places, weights, prior, 256.0, np.array([512.0, 256.0]))
+    for row in range(50):
+        one = slice(row, row + 1)
+        alone = fit(offsets[one], places[one], weights[one], prior[one], 256.0, np.array([512.0, 256.0]))
+        for all_of_them, this in zip(together, alone, strict=True):
+            np.testing.assert_array_equal(all_of_them[one], this)
 
 
 @numba

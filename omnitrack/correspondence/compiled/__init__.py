@@ -11,6 +11,10 @@ def trouble() -> str:
     """Return why a reference replaces a compiled part although numba is installed; empty if none does."""
     from omnitrack.correspondence.appearance import SIMILARITY
     from omnitrack.correspondence.blank_areas import RECURSIVE
+    from omnitrack.correspondence.company import MOVED_TOGETHER
     from omnitrack.correspondence.descriptors.comparing import COMPARING
+    from omnitrack.correspondence.local_maps import FITTING
+    from omnitrack.correspondence.warped_patches import WEIGHTED_SIMILARITY
 
-    return next(filter(None, (part.trouble for part in (COMPARING, RECURSIVE, SIMILARITY))), "")
+    parts = COMPARING, RECURSIVE, SIMILARITY, FITTING, MOVED_TOGETHER, WEIGHTED_SIMILARITY
+    return next(filter(None, (part.trouble for part in parts)), "")

@@ -1,4 +1,4 @@
-"""The patch comparison of `appearance.py`, compiled and bit-identical."""
+"""The patch comparisons of `appearance.py` and `warped_patches.py`, compiled and bit-identical."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from omnitrack.compiling import exact
 from omnitrack.correspondence.appearance import COLOURS, NOISE_LENGTH, Patches
 from omnitrack.correspondence.raster import Array
+from omnitrack.correspondence.warped_patches import MOST_OTHER, UNLIKE
 
 Numbers = NDArray[Any]
 
@@ -56,3 +57,42 @@ def _compare(
         common = both - product / averaged
         lengths = (own_squares[row] - own_length / averaged) + (squared - length / averaged)
         found[row] = min((2 * common + noise) / (lengths + noise), 1.0)
+
+
+def weighted_similarity(weights: NDArray[np.int32], first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Array:
+    """See `omnitrack.correspondence.warped_patches.similarity`."""
+    found, total = np.empty(len(first), np.float32), float(weights.sum())
+    own, other = (
+        np.ascontiguousarray(samples).reshape(len(samples), COLOURS * len(weights)) for samples in (first, second)
+    )
+    _compare_weighted(COLOURS * NOISE_LENGTH * total, total, np.repeat(weights, COLOURS), own, other, found)
+    return found
+
+
+@exact
+def _compare_weighted(
+    noise: float, total: float, weights: Numbers, firsts: Numbers, seconds: Numbers, found: Numbers
+) -> None:
+    count = len(weights)
+    for row in range(len(firsts)):
+        first, second = firsts[row], seconds[row]
+        both, own_squared, squared = np.int32(0), np.int32(0), np.int32(0)
+        for n in range(count):
+            own, other = np.int32(first[n]), np.int32(second[n])
+            weighted = np.int32(weights[n] * other)
+            both = np.int32(both + np.int32(own * weighted))
+            squared = np.int32(squared + np.int32(other * weighted))
+            own_squared = np.int32(own_squared + np.int32(np.int32(weights[n] * own) * own))
+        product, length, own_length, apart = 0.0, 0.0, 0.0, 0.0
+        for colour in range(COLOURS):
+            own_sum, other_sum = np.int32(0), np.int32(0)
+            for n in range(colour, count, COLOURS):
+                own_sum = np.int32(own_sum + np.int32(weights[n] * np.int32(first[n])))
+                other_sum = np.int32(other_sum + np.int32(weights[n] * np.int32(second[n])))
+            product += np.float64(own_sum) * other_sum
+            length += np.float64(other_sum) * other_sum
+            own_length += np.float64(own_sum) * own_sum
+            apart = max(apart, np.float64(abs(own_sum - other_sum)))
+        common = 2 * (both - product / total) + noise
+        lengths = (own_squared - own_length / total) + (squared - length / total)
+        found[row] = UNLIKE if apart > MOST_OTHER * total else common / (lengths + noise)

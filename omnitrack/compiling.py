@@ -26,8 +26,18 @@ def compiled(function: Function) -> Function:
 
 
 def summing(function: Function) -> Function:
-    """As `compiled`, for long sums: the compiler may reorder them to compute several additions at a time."""
-    return _kept(function, fastmath={*CONTRACT, "reassoc"})
+    """As `merged`, for long sums: the compiler may reorder them to compute several additions at a time."""
+    return _kept(function, fastmath={*CONTRACT, "reassoc"}, forceinline=True)
+
+
+def merged(function: Function) -> Function:
+    """As `compiled`, but a part of its caller's machine code.
+
+    Otherwise a process that compiles both calls the function as compiled by itself, and one that reads both from disk
+    calls the copy in its caller's code, whose sums may have another order. All callers of `summing` need it, except
+    those that Python calls.
+    """
+    return _kept(function, fastmath=CONTRACT, forceinline=True)
 
 
 def inlined(function: Function) -> Function:

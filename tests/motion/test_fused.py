@@ -18,7 +18,9 @@ from omnitrack.motion.fused.fused import FusedLayers, fused, trouble
 from omnitrack.motion.warp import CanonicalWarp, PlainLayers
 
 pytest.importorskip("numba", reason="the compiled core is the extra fast")
-from omnitrack.motion.fused import carrying, trust
+from numba.core.dispatcher import Dispatcher
+
+from omnitrack.motion.fused import blocks, carrying, couplings, maps, planes, trust
 from omnitrack.motion.fused.blocks import BLOCK
 from omnitrack.motion.fused.packing import Packed, shape_of
 
@@ -125,6 +127,21 @@ def test_a_point_does_not_depend_on_its_neighbours() -> None:
         alone = [warp(points[i : i + 1], frames[i : i + 1], columns) for i in range(0, len(points), 7)]
         assert torch.equal(torch.cat(alone), together[::7])
         assert warp(points[:0], frames[:0], columns).shape == (0, 3)
+
+
+def test_sums_in_any_order_are_part_of_the_code_that_python_calls() -> None:
+    """Otherwise results differ between the process that compiles and those that read its code from disk."""
+    modules = blocks, couplings, maps, planes
+    functions = {name: f for part in modules for name, f in vars(part).items() if isinstance(f, Dispatcher)}
+    called = {name: functions.keys() & set(f.py_func.__code__.co_names) for name, f in functions.items()}
+
+    def reorders(name: str) -> bool:
+        fastmath = functions[name].targetoptions.get("fastmath") or ()
+        return "reassoc" in fastmath or any(map(reorders, called[name]))
+
+    within = {name for name in set().union(*called.values()) if reorders(name)}
+    assert {"add_sums", "products_backward", "layer_backward"} <= within
+    assert not {name for name in within if not functions[name].targetoptions.get("forceinline")}
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e30])

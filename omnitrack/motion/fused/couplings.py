@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from omnitrack.compiling import compiled, inlined
+from omnitrack.compiling import compiled, inlined, merged
 from omnitrack.motion.fused import blocks, maps, planes
 from omnitrack.motion.fused.blocks import BLOCK, ONE, Array
 
@@ -140,7 +140,7 @@ def carry_backward(
         gradient[:, first : first + count] = back[:, :count]
 
 
-@compiled
+@merged
 def layer_backward(
     plan: Plan,
     layer: int,
@@ -239,7 +239,7 @@ def activate(plan: Plan, layer: int, state: Array, frame: Array, place: Array, a
         row += many
 
 
-@compiled
+@merged
 def products_backward(weights: Array, widths: Array, activations: Array, flow: Array, weights_gradient: Array) -> None:
     """Backpropagate the gradient of the last stage, in `flow`, to all stages before it and to the weights."""
     row, weight = widths.sum(), len(weights)

@@ -26,6 +26,7 @@ WEIGHT = 1 << 10  # sum of the weights before rounding to whole numbers
 
 Samples = NDArray[np.uint8]
 Weights = NDArray[np.int32]
+Sums = NDArray[np.float64]
 
 
 def weighted_similarity(weights: Weights, first: Samples, second: Samples) -> Array:
@@ -33,21 +34,24 @@ def weighted_similarity(weights: Weights, first: Samples, second: Samples) -> Ar
 
     Samples and weights are whole numbers, so the sums of their products are exact in any order.
     """
-    total = float(weights.sum())
-    noise = COLOURS * NOISE_LENGTH * total
-    own, other = (samples.astype(np.float64) for samples in (first, second))
-    weighted = weights[:, None] * other
+    total, flat = float(weights.sum()), (len(first), COLOURS * len(weights))
+    noise, of_numbers = COLOURS * NOISE_LENGTH * total, np.repeat(weights, COLOURS)
+    own, other = (samples.reshape(flat).astype(np.int32) for samples in (first, second))
+    sums, other_sums = (_of_colours(weights, samples) for samples in (first, second))
 
-    def product(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(np.einsum("pnc,pnc->p", a, b))
+    def product(a: NDArray[np.int32], b: NDArray[np.int32], a_sums: Sums, b_sums: Sums) -> NDArray[np.float64]:
+        """Weighted inner products (P,) of patches less their mean colours."""
+        means = a_sums[0] * b_sums[0] + a_sums[1] * b_sums[1] + a_sums[2] * b_sums[2]
+        return np.asarray(np.einsum("pn,pn->p", a, of_numbers * b) - means / total)
 
-    sums, other_sums = np.einsum("n,pnc->cp", weights, own), np.einsum("pnc->cp", weighted)
-    both, length, own_length = (
-        a[0] * b[0] + a[1] * b[1] + a[2] * b[2] for a, b in ((sums, other_sums), (other_sums, other_sums), (sums, sums))
-    )
-    lengths = (product(weights[:, None] * own, own) - own_length / total) + (product(weighted, other) - length / total)
-    found = (2 * (product(own, weighted) - both / total) + noise) / (lengths + noise)
+    lengths = product(own, own, sums, sums) + product(other, other, other_sums, other_sums)
+    found = (2 * product(own, other, sums, other_sums) + noise) / (lengths + noise)
     return np.where(np.abs(sums - other_sums).max(0) > MOST_OTHER * total, UNLIKE, found).astype(np.float32)
+
+
+def _of_colours(weights: Weights, samples: Samples) -> Sums:
+    """Weighted sums (3, P) of patches (P, n, 3); below 2^24, so float32 is exact."""
+    return (weights.astype(np.float32) @ samples.astype(np.float32)).T.astype(np.float64)
 
 
 Compare = Callable[[Weights, Samples, Samples], Array]

@@ -6,6 +6,8 @@ smaller caches or smaller batches, and are slower.
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import math
 import os
 import re
@@ -75,6 +77,17 @@ def machine_bytes() -> float:
     with suppress(OSError, ValueError):  # "max" if there is no limit
         found = min(found, float(CGROUP.read_text(encoding="ascii")))
     return found
+
+
+def give_back() -> None:
+    """Return memory that nothing uses any more to the system.
+
+    glibc keeps the freed memory of each thread for that thread, so a finished stage would leave hundreds of megabytes
+    that the next stage's threads cannot use.
+    """
+    gc.collect()
+    with suppress(OSError, AttributeError, TypeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def parse_gb(text: str) -> float:

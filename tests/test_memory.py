@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import weakref
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +20,7 @@ from omnitrack.memory import (
     BYTES_PER_PIXEL,
     batch_bytes,
     cache_bytes,
+    give_back,
     largest_pixels,
     looks_bytes,
     machine_bytes,
@@ -123,3 +129,42 @@ def test_large_frames_are_worked_on_smaller_where_memory_is_little(tmp_path: Pat
     assert 0.97 < width * height / largest_pixels(1.0) < 1.001  # sides are rounded
     assert abs(width / height - 16 / 9) < 0.01
     assert [line for line in heard if "there is no room for frames of 1920x1080 in 1 GB of memory" in line]
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_what_refers_to_itself_is_given_back(no_collector: None) -> None:
+    class Node:
+        itself: Node
+
+    node = Node()
+    node.itself = node
+    alive = weakref.ref(node)
+    del node
+    assert alive() is not None
+    give_back()
+    assert alive() is None
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="not glibc")
+def test_what_a_thread_has_freed_is_given_back() -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4096
+
+    def work() -> list[np.ndarray]:
+        arrays = [np.ones(8000) for _ in range(2000)]  # 128 MB, in pieces that are not mapped one by one
+        return arrays[::100]  # these keep the C library from returning the rest by itself
+
+    give_back()
+    before = resident()
+    with ThreadPoolExecutor(1) as pool:
+        kept = pool.submit(work).result()
+        assert resident() - before > 64e6
+        give_back()
+        assert resident() - before < 32e6
+    assert len(kept) == 20

@@ -173,9 +173,9 @@ class FramePatches:
     def __init__(
         self, frame: Callable[[int], NDArray[np.uint8]], size: tuple[int, int], cache_bytes: int = CACHE_BYTES
     ) -> None:
-        self._similarity = PatchSimilarity(size)
+        self._similarity = compare = PatchSimilarity(size)
         frames = max(1, min(cache_bytes, CACHE_BYTES) // prepared_bytes(size))
-        self._prepared = lru_cache(frames)(lambda t: self._similarity.prepare(frame(t)))
+        self._prepared = lru_cache(frames)(lambda t: compare.prepare(frame(t)))  # without self: no cycle keeps it alive
 
     def patches(self, frame: int, pixels: Array) -> Patches:
         """Patches around pixels (P, 2) of a frame."""

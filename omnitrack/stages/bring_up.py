@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import groupby
 
+from omnitrack.memory import give_back
 from omnitrack.project.lock import locked
 from omnitrack.stages.graph import Stamp, Stored, Work, in_turn, needed_for, wanted_stamps
 
@@ -75,5 +76,6 @@ def _bring_up(target: str, work: Work) -> Brought:
                 else:
                     node.make(work, stored if stored.stamp == stamp else Stored(None))
                     made.append(node.name)
+                    give_back()
                 seconds[node.name] = node.stored(work.project).seconds
     return Brought(kept, made, seconds)

@@ -202,14 +202,19 @@ class _Chaining:
         self._features = None if features is None else FrameFeatures(features.features, project.size)
         self._feature_threshold = settings.feature_threshold or (features.threshold if features else 0.0)
         self._threshold_px = settings.cycle_threshold_px
-        self._looks = frames_bytes
-        self._recovery = lru_cache(2)(self._recovery_within)  # of the shots in progress
         self._stride = 1
         while np.prod(grid_shape(project.size, self._stride)) > settings.grid_points:
             self._stride += 1
         self._grid = pixel_grid(project.size, self._stride)
         self.points = len(self._grid)
         self._distances = target_distances(max(map(len, project.shots)), settings.window)
+        reach = min(REACH_FRAMES, max(self._distances))
+
+        @lru_cache(2)  # of the shots in progress
+        def recovery(shot: range) -> Recovery:
+            return recovery_within(project, shot, FlowsWithin(flows, shot), settings, frames_bytes, reach)
+
+        self._recovery = recovery
 
     def writer(self, source: int) -> Write:
         """The job of one source frame, for `Parts.write`."""
@@ -275,10 +280,6 @@ class _Chaining:
         correction = GridCorrection(self._recovery(shot), source - shot.start, self._grid, states)
         for target, state in states.items():
             yield shot.start + target, correction.of(target, state)
-
-    def _recovery_within(self, shot: range) -> Recovery:
-        flows, reach = FlowsWithin(self._flows, shot), min(REACH_FRAMES, max(self._distances))
-        return recovery_within(self._project, shot, flows, self._settings, self._looks, reach)
 
     def _confidence(
         self, patches: Patches, features: Array | None, gap: int, target: int, state: ChainState

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import resource
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,7 +28,7 @@ from omnitrack.project.frames_meta import write_meta
 from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore
 from omnitrack.settings import MemorySettings, Settings
-from omnitrack.stages.filter import FilterReport, filter_flow, filter_stamp, finds_again, target_distances
+from omnitrack.stages.filter import FilterReport, _Chaining, filter_flow, filter_stamp, finds_again, target_distances
 from omnitrack.stages.flow import compute_flow
 from omnitrack.stages.hops import judge_hops
 from omnitrack.stages.init import init_from_frames
@@ -403,3 +405,18 @@ def test_gaps_that_lead_nowhere(matched_project: Project, small_settings: Settin
     with pytest.raises(OmnitrackError, match=r"filter.gaps") as caught:
         filter_flow(matched_project, with_filter(small_settings, gaps=gaps))
     assert caught.value.hint
+
+
+def test_caches_go_when_nothing_uses_them(matched_project: Project, small_settings: Settings) -> None:
+    """They hold hundreds of megabytes, and a reference cycle would keep them until some later collection."""
+    with FlowStore(matched_project) as flows:
+        gc.disable()
+        try:
+            work = _Chaining(matched_project, flows, replace(small_settings.filter, found_again=True), None, 1 << 20)
+            work._correspondences(0)
+            parts = work, work._appearance, work._recovery(matched_project.shot(0))
+            alive = [weakref.ref(part) for part in parts]
+            del work, parts
+            assert [reference() for reference in alive] == [None, None, None]
+        finally:
+            gc.enable()

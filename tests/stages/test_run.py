@@ -72,6 +72,18 @@ def test_everything_once_and_nothing_twice(video_file: Path, tmp_path: Path, cal
     assert calls == [("query", 12), ("render", "points")]
 
 
+def test_memory_is_given_back_after_each_product(
+    video_file: Path, tmp_path: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("omnitrack.stages.bring_up.give_back", lambda: calls.append("given back"))
+    run(video_file, tmp_path / "work")
+    assert calls[-4:] == [("fit", False), "given back", ("query", 12), ("render", "points")]
+    assert calls.count("given back") > 3  # after the flow, what judges it, the filter and the fit
+    calls.clear()
+    run(video_file, tmp_path / "work")
+    assert "given back" not in calls
+
+
 def test_a_stopped_fit_is_resumed_and_another_one_is_made_anew(video_file: Path, tmp_path: Path, calls: Calls) -> None:
     calls.reach = 5
     run(video_file, tmp_path / "work")

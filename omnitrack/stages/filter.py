@@ -49,7 +49,7 @@ LONG_CLIP_FRAMES = 100
 LONG_CLIP_WINDOW = 50
 TARGET_GROWTH = 1.2  # ratio of the distances of stored targets: T log T pairs
 APPEARANCE_FROM_GAP = 3  # nearer frames are similar, and flow between them is better than a patch comparison
-MOST_GRIDS = 48  # of a shot's source frames in which points are found again: this takes 60 ms per frame that they reach
+MOST_GRIDS = 48  # of a shot's source frames in which points are found again: 20 ms per frame that they reach
 HALF_TEXTURE = 4.0  # texture of a patch, in levels of 0 to 255, at which half of its flow is its own; noise has 2
 
 

@@ -60,7 +60,7 @@ def _compare(
 
 
 def weighted_similarity(weights: NDArray[np.int32], first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Array:
-    """See `omnitrack.correspondence.warped_patches.similarity`."""
+    """See `omnitrack.correspondence.warped_patches.weighted_similarity`."""
     found, total = np.empty(len(first), np.float32), float(weights.sum())
     own, other = (
         np.ascontiguousarray(samples).reshape(len(samples), COLOURS * len(weights)) for samples in (first, second)

@@ -77,7 +77,7 @@ def chosen_videos(arguments: argparse.Namespace) -> Iterator[TapvidVideo]:
 
 # --- processes --------------------------------------------------------------------------------------------------
 def measured_process(
-    words: Sequence[str], environment: Mapping[str, str] | None = None, cores: int = 0
+    words: Sequence[str], environment: Mapping[str, str] | None = None, cores: int = 0, folder: Path | None = None
 ) -> tuple[float, float]:
     """Run a program and return its wall-clock seconds and its peak of resident memory in MB.
 
@@ -85,13 +85,14 @@ def measured_process(
         words: The command.
         environment: Environment variables; None: those of the caller.
         cores: Number of the caller's cores that it may use; 0: all.
+        folder: The folder that it starts in, whose packages `python -m` prefers; None: that of the caller.
 
     Raises:
         SystemExit: The program fails; the message is its error output.
     """
     begin = time.perf_counter()
     process = subprocess.Popen(
-        list(words), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
+        list(words), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment, cwd=folder
     )
     if cores:
         os.sched_setaffinity(process.pid, sorted(os.sched_getaffinity(0))[:cores])

@@ -58,7 +58,7 @@ def stages_of(
         if stage == "query":
             words += [word.format(middle=count // 2) for word in QUERIES]
         command = [sys.executable, "-m", "omnitrack", *words]
-        row[f"{stage}_s"], row[f"{stage}_peak"] = measured_process(command, environment, cores)
+        row[f"{stage}_s"], row[f"{stage}_peak"] = measured_process(command, environment, cores, version.folder)
     return row
 
 

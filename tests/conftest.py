@@ -33,8 +33,10 @@ def pytest_configure() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if not torch.cuda.is_available():
         os.environ.setdefault("TRITON_INTERPRET", "1")
-    # numba checks only the file of a function, not the files it calls: key its cache by the text of all of them
-    kernels = sorted((Path(__file__).parents[1] / "omnitrack" / "motion" / "fused").glob("*.py"))
+    # numba checks only the file of a function, not those of what it calls and reads: key its cache by the text of all
+    package = Path(__file__).parents[1] / "omnitrack"
+    rooms = package / "motion" / "fused", package / "correspondence", package / "correspondence" / "compiled"
+    kernels = [package / "compiling.py", *(path for room in rooms for path in sorted(room.glob("*.py")))]
     text = hashlib.sha256(b"".join(path.read_bytes() for path in kernels)).hexdigest()[:12]
     os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"omnitrack-numba-{text}"))
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from source_trees import source_tree
 
 import omnitrack
 
@@ -85,7 +86,7 @@ FORBIDDEN_IN_MATHS = {"h5py", "pathlib", "rich", "logging", "cv2", "typer"}
 
 def imports(path: Path, top_only: bool = False) -> Iterator[tuple[int, str]]:
     """Yield line and dotted module of every import; `top_only` skips those in functions and for type checkers."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = source_tree(path)
     for node in _top_nodes(tree) if top_only else ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
@@ -170,7 +171,7 @@ def test_only_what_computes_with_torch_imports_it() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_functions_fit_on_a_screen(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(source_tree(path)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             length = (node.end_lineno or 0) - node.lineno + 1
             assert length <= 80, f"{path}:{node.lineno}: {node.name} has {length} lines"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from source_trees import source_tree
 
 from omnitrack.settings import Settings
 
@@ -41,7 +42,7 @@ def decorators(node: Function) -> set[str]:
 @cache
 def documented_methods() -> set[str]:
     """Return the methods that a class or protocol of the package documents: implementations need not repeat it."""
-    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in MODULES)
+    trees = (source_tree(path) for path in MODULES)
     classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     return {node.name for owner in classes for node in public(owner.body) if ast.get_docstring(node)}
 
@@ -80,12 +81,12 @@ def unannotated(tree: ast.Module) -> list[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_public_names_are_documented(path: Path) -> None:
-    assert undocumented(ast.parse(path.read_text(encoding="utf-8"))) == []
+    assert undocumented(source_tree(path)) == []
 
 
 @pytest.mark.parametrize("path", [*MODULES, *sorted((ROOT / "examples").glob("*.py"))], ids=name_of)
 def test_functions_are_annotated(path: Path) -> None:
-    assert unannotated(ast.parse(path.read_text(encoding="utf-8"))) == []
+    assert unannotated(source_tree(path)) == []
 
 
 def test_the_checks_can_fail() -> None:
@@ -176,9 +177,10 @@ def has_setting(settings: Settings, key: str) -> bool:
     return True
 
 
+@cache
 def literals(path: Path) -> str:
     """Return all text in a module's strings."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = source_tree(path)
     nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
     return "\n".join(node.value for node in nodes)
 

@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
+from source_trees import source_tree
 
 import omnitrack
 from omnitrack.units import RASTER_PX, raster_scale
@@ -40,7 +41,7 @@ def test_the_raster_is_spelled_nowhere_else() -> None:
         name = path.relative_to(PACKAGE).as_posix()
         if name == "units.py" or name in OTHER:
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(source_tree(path)):
             spelled = isinstance(node, ast.Constant) and type(node.value) in (int, float) and node.value == 256
             assert not spelled, f"{name}:{node.lineno}: use omnitrack.units, or say in OTHER what is counted"
 
@@ -59,7 +60,7 @@ def test_every_room_that_measures_lengths_uses_the_unit(room: str) -> None:
 @pytest.mark.parametrize("room", ["correspondence", "optimize", "evaluation", "stages", "drawing"])
 def test_no_threshold_is_converted_by_one_side_of_the_frame(room: str) -> None:
     for path in (PACKAGE / room).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(source_tree(path)):
             if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mult, ast.Div)):
                 sides = [ast.unparse(side) for side in (node.left, node.right)]
                 length = any(side.endswith("_PX") for side in sides)

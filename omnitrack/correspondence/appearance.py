@@ -15,20 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.compiled_parts import CompiledPart
+from omnitrack.correspondence.blurred_frames import BlurredFrames, sample_spacing
 from omnitrack.correspondence.raster import Array, read
-from omnitrack.units import raster_scale
 
 PATCH_SIDE = 5  # samples per side
-SPACING_PX = 1.5  # between samples, at 256 x 256
-CACHE_BYTES = 384 * 2**20  # 320 frames of 480p: a chain's window and the frames that the threads work on
 NOISE = 2.0  # standard deviation of blurred colours of the same point, 0 to 255
 NOISE_LENGTH = 2 * NOISE**2  # n, per number of a patch
 COLOURS = 3
@@ -82,29 +79,6 @@ class Patches:
         return np.asarray(np.sqrt(np.maximum(least, 0)), np.float32)
 
 
-class PatchSimilarity:
-    """Compares patches of frames.
-
-    Args:
-        size: (width, height) of the frames in pixels.
-    """
-
-    def __init__(self, size: tuple[int, int]) -> None:
-        spacing = SPACING_PX * raster_scale(size)
-        steps = (np.arange(PATCH_SIDE) - PATCH_SIDE // 2) * spacing
-        self._offsets = np.stack(np.meshgrid(steps, steps)).reshape(2, -1).astype(np.float32)
-        self._blur = spacing / 2
-
-    def prepare(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Prepare a frame (H, W, 3) for `samples`: blur it to the spacing of the samples."""
-        return np.asarray(cv2.GaussianBlur(frame, (0, 0), max(self._blur, 0.3)), np.uint8)
-
-    def samples(self, prepared: NDArray[np.uint8], pixels: Array) -> NDArray[np.uint8]:
-        """Samples (P, n) of patches around pixels (P, 2); n is the number of samples times 3."""
-        x, y = (pixels[:, axis, None] + self._offsets[axis] for axis in (0, 1))
-        return read(prepared, x, y).reshape(len(pixels), COLOURS * PATCH_SIDE**2)
-
-
 def similarity(patches: Patches, samples: NDArray[np.uint8], tint: bool = False) -> Array:
     """Similarity (P,), in [-1, 1], of patches to other patches, given by their samples (P, n).
 
@@ -156,31 +130,27 @@ def _agree(first: Compare, second: Compare) -> bool:
 SIMILARITY = CompiledPart[Compare](similarity, "omnitrack.correspondence.compiled.patches", "similarity", _agree)
 
 
-def prepared_bytes(size: tuple[int, int]) -> int:
-    """Memory, in bytes, of a frame of `size` (width, height) as cached by `FramePatches`."""
-    return 3 * size[0] * size[1]
-
-
 class FramePatches:
-    """Patches of a clip's frames, which are read on demand; some frames are cached.
+    """Patches of a clip's frames.
 
     Args:
-        frame: Returns frame t as (H, W, 3) uint8.
-        size: (width, height) of the frames in pixels.
-        cache_bytes: Memory for prepared frames, at most `CACHE_BYTES`; one frame is always cached.
+        frames: The frames.
     """
 
-    def __init__(
-        self, frame: Callable[[int], NDArray[np.uint8]], size: tuple[int, int], cache_bytes: int = CACHE_BYTES
-    ) -> None:
-        self._similarity = compare = PatchSimilarity(size)
-        frames = max(1, min(cache_bytes, CACHE_BYTES) // prepared_bytes(size))
-        self._prepared = lru_cache(frames)(lambda t: compare.prepare(frame(t)))  # without self: no cycle keeps it alive
+    def __init__(self, frames: BlurredFrames) -> None:
+        self._frames = frames
+        steps = (np.arange(PATCH_SIDE) - PATCH_SIDE // 2) * sample_spacing(frames.size)
+        self._offsets = np.stack(np.meshgrid(steps, steps)).reshape(2, -1).astype(np.float32)
+
+    def samples(self, frame: int, pixels: Array) -> NDArray[np.uint8]:
+        """Samples (P, n) of patches around pixels (P, 2) of a frame; n is the number of samples times 3."""
+        x, y = (pixels[:, axis, None] + self._offsets[axis] for axis in (0, 1))
+        return read(self._frames[frame], x, y).reshape(len(pixels), COLOURS * PATCH_SIDE**2)
 
     def patches(self, frame: int, pixels: Array) -> Patches:
         """Patches around pixels (P, 2) of a frame."""
-        return Patches.of(self._similarity.samples(self._prepared(frame), pixels))
+        return Patches.of(self.samples(frame, pixels))
 
     def similarity(self, patches: Patches, frame: int, pixels: Array, tint: bool = False) -> Array:
         """Similarity (P,), in [-1, 1], of patches to those around pixels (P, 2) of a frame; see `similarity`."""
-        return SIMILARITY.fastest(patches, self._similarity.samples(self._prepared(frame), pixels), tint)
+        return SIMILARITY.fastest(patches, self.samples(frame, pixels), tint)

@@ -21,7 +21,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.appearance import CACHE_BYTES, FramePatches, Patches
+from omnitrack.correspondence.appearance import FramePatches, Patches
+from omnitrack.correspondence.blurred_frames import BlurredFrames
 from omnitrack.correspondence.consistency import Hop, double_cycle_error, take_hop
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.raster import Array, CoarseGrid, lengths, sample
@@ -73,20 +74,13 @@ class HopEvidence:
     Args:
         flows: Pairwise flow.
         num_frames: T.
-        frame: Returns frame t as (H, W, 3) uint8 RGB.
-        cache_bytes: Memory for blurred frames, see `FramePatches`.
+        frames: The T frames.
     """
 
-    def __init__(
-        self,
-        flows: FlowSource,
-        num_frames: int,
-        frame: Callable[[int], NDArray[np.uint8]],
-        cache_bytes: int = CACHE_BYTES,
-    ) -> None:
+    def __init__(self, flows: FlowSource, num_frames: int, frames: BlurredFrames) -> None:
         self._flows = flows
         self._num_frames = num_frames
-        self._patches = FramePatches(frame, flows.size, cache_bytes)
+        self._patches = FramePatches(frames)
         self._scale = raster_scale(flows.size)
         self.grid = CoarseGrid.of(flows.size)
         self._probed: dict[int, dict[int, _Judged]] = {}  # results of `shares`, reused by `of`

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.appearance import FramePatches
+from omnitrack.correspondence.blurred_frames import BlurredFrames
 from omnitrack.correspondence.estimators.dis import DisEstimator
 from omnitrack.correspondence.place_recognition import alike_frames, global_descriptor
 from omnitrack.correspondence.raster import Array, inside, lengths, pixel_grid, sample
@@ -143,7 +144,7 @@ class _Views:
         returned = landed + sample(back, landed)
         to_raster = np.float32(RASTER_PX) / np.array(size, np.float32)
         error = lengths((returned - grid) * to_raster)
-        patches = FramePatches(lambda t: (first, second)[t], size)
+        patches = FramePatches(BlurredFrames(lambda t: (first, second)[t], size))
         alike = patches.similarity(patches.patches(0, grid), 1, landed)
         found = inside(landed, size) & (error < CYCLE_PX) & (alike > ALIKE)
         moved = lengths((landed - grid) * to_raster)

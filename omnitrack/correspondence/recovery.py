@@ -27,7 +27,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from omnitrack.correspondence.appearance import CACHE_BYTES
+from omnitrack.correspondence.blurred_frames import BlurredFrames
 from omnitrack.correspondence.chained_tracks import chained_states
 from omnitrack.correspondence.chaining import CAUTIOUS, Amend, ChainState, HopPrices, Similarity
 from omnitrack.correspondence.company import COMPARED_FRAMES, Indices, Seen
@@ -57,29 +57,27 @@ class Recovery:
 
     Args:
         flows: Pairwise flow.
-        frame: Returns frame t as (H, W, 3) uint8 RGB.
+        frames: The T frames.
         num_frames: T.
         gaps: Lengths of the hops.
         threshold_px: Largest cycle error of a visible point, at 256 x 256.
         prices: Costs of the hops.
-        cache_bytes: Memory for frames, see `WarpedPatches`.
         reach_frames: Frames before and after the source frame in which points are searched for.
     """
 
     def __init__(
         self,
         flows: FlowSource,
-        frame: Callable[[int], NDArray[np.uint8]],
+        frames: BlurredFrames,
         num_frames: int,
         gaps: Sequence[int],
         threshold_px: float,
         prices: HopPrices = CAUTIOUS,
-        cache_bytes: int = CACHE_BYTES,
         reach_frames: int = REACH_FRAMES,
     ) -> None:
         self.flows, self.num_frames, self.gaps = flows, num_frames, gaps
         self.threshold_px, self.prices = threshold_px, prices
-        self.patches = WarpedPatches(frame, flows.size, cache_bytes)
+        self.patches = WarpedPatches(frames)
         self._reach_frames = reach_frames
         self._grid: tuple[int, FollowedGrid] | None = None  # of the last source frame
 

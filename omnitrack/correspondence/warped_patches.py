@@ -7,19 +7,18 @@ and stretch with their object, and must also agree in their mean colour.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.compiled_parts import CompiledPart
-from omnitrack.correspondence.appearance import CACHE_BYTES, COLOURS, NOISE_LENGTH
+from omnitrack.correspondence.appearance import COLOURS, NOISE_LENGTH
+from omnitrack.correspondence.blurred_frames import BlurredFrames, sample_spacing
 from omnitrack.correspondence.raster import Array, read
 from omnitrack.units import raster_scale
 
 SIDE = 7  # samples per side
-SPACING_PX, DEVIATION_PX = 1.5, 3.5  # between samples, and of their weights, at 256 x 256
+DEVIATION_PX = 3.5  # of the weights of the samples, at 256 x 256
 MOST_OTHER = 24.0  # largest difference of mean colours, 0 to 255, of patches that can match
 UNLIKE = -1.0
 WEIGHT = 1 << 10  # sum of the weights before rounding to whole numbers
@@ -73,26 +72,18 @@ WEIGHTED_SIMILARITY = CompiledPart[Compare](
 
 
 class WarpedPatches:
-    """Patches of a clip's frames, which are read on demand; some frames are cached.
+    """Patches of a clip's frames, warped by maps.
 
     Args:
-        frame: Returns frame t as (H, W, 3) uint8.
-        size: (width, height) of the frames in pixels.
-        cache_bytes: Memory for prepared frames, at three bytes per pixel; one frame is always cached.
+        frames: The frames.
     """
 
-    def __init__(
-        self, frame: Callable[[int], NDArray[np.uint8]], size: tuple[int, int], cache_bytes: int = CACHE_BYTES
-    ) -> None:
-        scale = raster_scale(size)
-        steps = (np.arange(SIDE) - SIDE // 2) * SPACING_PX * scale
+    def __init__(self, frames: BlurredFrames) -> None:
+        self._frames = frames
+        steps = (np.arange(SIDE) - SIDE // 2) * sample_spacing(frames.size)
         self._offsets = np.stack(np.meshgrid(steps, steps)).reshape(2, -1).astype(np.float32)
-        weights = np.exp(-(self._offsets**2).sum(0) / (2 * (DEVIATION_PX * scale) ** 2))
+        weights = np.exp(-(self._offsets**2).sum(0) / (2 * (DEVIATION_PX * raster_scale(frames.size)) ** 2))
         self._weights = np.rint(WEIGHT * weights / weights.sum()).astype(np.int32)
-        blur = max(SPACING_PX * scale / 2, 0.3)
-        self._prepared = lru_cache(max(1, cache_bytes // (3 * size[0] * size[1])))(
-            lambda t: cv2.GaussianBlur(frame(t), (0, 0), blur)
-        )
 
     def patches(self, frame: int, pixels: Array, maps: Array | None = None) -> Samples:
         """Patches (P, n, 3) around pixels (P, 2) of a frame, warped by maps (P, 2, 2) if given."""
@@ -104,7 +95,7 @@ class WarpedPatches:
                 pixels[:, axis, None] + (maps[:, axis, 0, None] * across + maps[:, axis, 1, None] * down)
                 for axis in (0, 1)
             )
-        return np.asarray(read(self._prepared(frame), x, y))
+        return np.asarray(read(self._frames[frame], x, y))
 
     def compare(self, first: Samples, second: Samples) -> Array:
         """Similarity (P,), in [-1, 1], of two sets of patches (P, n, 3)."""

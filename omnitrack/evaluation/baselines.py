@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from omnitrack.correspondence.blurred_frames import BlurredFrames
 from omnitrack.correspondence.chained_tracks import chain_everywhere, chained_track
 from omnitrack.correspondence.chaining import CAUTIOUS, HopPrices, outward
 from omnitrack.correspondence.consistency import take_hop
@@ -99,7 +100,8 @@ def track_multigap(
     """
     if frame is None:
         return _track_chained(flows, queries, num_frames, progress, MULTIGAP_GAPS, MULTIGAP_THRESHOLD_PX, CAUTIOUS)
-    recovery = Recovery(flows, frame, num_frames, MULTIGAP_GAPS, MULTIGAP_THRESHOLD_PX, CAUTIOUS)
+    frames = BlurredFrames(frame, flows.size)
+    recovery = Recovery(flows, frames, num_frames, MULTIGAP_GAPS, MULTIGAP_THRESHOLD_PX, CAUTIOUS)
     tracks, visible = _at_query(queries, num_frames)
     for source, rows in _by_frame(queries, progress):
         chained = chained_track(recovery.follow(source, tracks[rows, source]), MULTIGAP_THRESHOLD_PX)

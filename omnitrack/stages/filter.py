@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from omnitrack.config import as_dict, fingerprint
 from omnitrack.correspondence.appearance import FramePatches, Patches
+from omnitrack.correspondence.blurred_frames import BlurredFrames
 from omnitrack.correspondence.chaining import ChainState, Rows, chain, chain_confidence, outward, start_state
 from omnitrack.correspondence.features.sampling import FrameFeatures
 from omnitrack.correspondence.flows import FlowsWithin
@@ -43,7 +44,6 @@ from omnitrack.stages.features import compute_features, wanted_features
 from omnitrack.stages.frame_jobs import Write, workers_beside, write_frames
 from omnitrack.stages.hops import hops_stamp, judge_hops
 from omnitrack.stages.matching import find_matches
-from omnitrack.stages.shot_recovery import recovery_within
 
 LONG_CLIP_FRAMES = 100
 LONG_CLIP_WINDOW = 50
@@ -198,7 +198,8 @@ class _Chaining:
         self._project = project
         self._flows = flows
         self._settings = settings
-        self._appearance = FramePatches(project.frame, project.size, frames_bytes)
+        frames = BlurredFrames(project.frame, project.size, frames_bytes)
+        self._appearance = FramePatches(frames)
         self._features = None if features is None else FrameFeatures(features.features, project.size)
         self._feature_threshold = settings.feature_threshold or (features.threshold if features else 0.0)
         self._threshold_px = settings.cycle_threshold_px
@@ -212,7 +213,14 @@ class _Chaining:
 
         @lru_cache(2)  # of the shots in progress
         def recovery(shot: range) -> Recovery:
-            return recovery_within(project, shot, FlowsWithin(flows, shot), settings, frames_bytes, reach)
+            return Recovery(
+                FlowsWithin(flows, shot),
+                frames.within(shot),
+                len(shot),
+                settings.gaps,
+                settings.cycle_threshold_px,
+                reach_frames=reach,
+            )
 
         self._recovery = recovery
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import h5py
 
-from omnitrack.correspondence.appearance import prepared_bytes
+from omnitrack.correspondence.blurred_frames import blurred_bytes
 from omnitrack.correspondence.raster import CoarseGrid
 from omnitrack.device import usable_cores
 from omnitrack.memory import cache_bytes, looks_bytes, most_workers
@@ -42,10 +42,9 @@ def workers_beside(
         points: Number of points of each frame.
         max_gb: ``memory.max_gb``.
         features_bytes: Size of the features of all frames; 0 if they are not cached.
-        find_again: Whether the threads find lost points again; this caches the frames a second time.
+        find_again: Whether the threads find lost points again.
     """
-    frames_bytes = num_frames * prepared_bytes(flows.size)
-    looks = [frames_bytes, features_bytes, frames_bytes if find_again else 0]
+    looks = [num_frames * blurred_bytes(flows.size), features_bytes]
     kept = min(cache_bytes(max_gb), flows.decoded_bytes) + sum(min(looks_bytes(max_gb), size) for size in looks)
     each = BYTES_PER_POINT * points + BYTES_PER_PIXEL * flows.size[0] * flows.size[1]
     if find_again:

@@ -8,6 +8,7 @@ from typing import Any
 import h5py
 
 from omnitrack.config import fingerprint
+from omnitrack.correspondence.blurred_frames import BlurredFrames
 from omnitrack.correspondence.hop_evidence import HopEvidence, Shares
 from omnitrack.correspondence.hop_reliability import HopRegressor, hop_regressor
 from omnitrack.errors import DamagedError
@@ -73,7 +74,8 @@ class _Judging:
         self._targets: dict[int, list[int]] = {source: [] for source in range(project.num_frames)}
         for source, target in flows.pairs():
             self._targets[source].append(target)
-        self._evidence = HopEvidence(flows, project.num_frames, project.frame, frames_bytes)
+        frames = BlurredFrames(project.frame, project.size, frames_bytes)
+        self._evidence = HopEvidence(flows, project.num_frames, frames)
         self.points = len(self._evidence.grid.pixels)
         self._regressor: HopRegressor = hop_regressor()
         self._shares: Shares = self._evidence.shares(self._targets.__getitem__)

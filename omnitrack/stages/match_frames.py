@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from omnitrack.correspondence.appearance import FramePatches
+from omnitrack.correspondence.blurred_frames import BlurredFrames
 from omnitrack.correspondence.match_refinement import refine_by_patches
 from omnitrack.correspondence.matching import FrameCells, distinctive_cells, match_cells
 from omnitrack.device import pick_device
@@ -44,7 +45,7 @@ class FrameMatcher:
         self._features, self._limits, self._device = features, limits, pick_device(device)
         self._size = project.size
         self._later = later
-        self._patches = FramePatches(project.frame, project.size, frames_bytes)
+        self._patches = FramePatches(BlurredFrames(project.frame, project.size, frames_bytes))
         self._distinctive: dict[int, Tensor] = {}  # cached: costs as much as matching a pair, takes little memory
 
     @property

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from omnitrack.correspondence.agreement import agreement, fused_visibility, trusted_field
 from omnitrack.correspondence.anchors import Anchors
 from omnitrack.correspondence.appearance import FramePatches
+from omnitrack.correspondence.blurred_frames import BlurredFrames
 from omnitrack.correspondence.chained_tracks import chained_track
 from omnitrack.correspondence.confidence import Cues, calibrated_confidence
 from omnitrack.correspondence.features.sampling import FrameFeatures
 from omnitrack.correspondence.flows import FlowSource, FlowsWithin
 from omnitrack.correspondence.fusion import fuse_positions
 from omnitrack.correspondence.raster import inside
+from omnitrack.correspondence.recovery import Recovery
 from omnitrack.correspondence.track_appearance import TrackAppearance
 from omnitrack.memory import looks_bytes
 from omnitrack.motion.field import FieldTracks, MotionField
@@ -28,7 +30,6 @@ from omnitrack.project.filtered import filtered_file
 from omnitrack.project.project import Project
 from omnitrack.settings import Settings
 from omnitrack.stages.point_estimates import Estimates, FrameEstimates, join_estimates
-from omnitrack.stages.shot_recovery import recovery_within
 
 
 class ClipFeatures(Protocol):
@@ -85,12 +86,13 @@ class PointTracker:
         features: ClipFeatures | None = None,
         find_lost: bool = True,
     ) -> None:
-        self._project, self._field, self._settings, self._find_lost = project, field, settings, find_lost
+        self._field, self._settings, self._find_lost = field, settings, find_lost
         learned, believed = None, 0.0
         if features is not None:
             learned = FrameFeatures(features.features, project.size)
             believed = settings.filter.feature_threshold or features.threshold
-        patches = FramePatches(project.frame, project.size, looks_bytes(settings.memory.max_gb))
+        self._blurred = BlurredFrames(project.frame, project.size, looks_bytes(settings.memory.max_gb))
+        patches = FramePatches(self._blurred)
         self._appearance = TrackAppearance(patches, settings.query.alike_threshold, learned, believed)
         self._threshold_px = settings.filter.cycle_threshold_px
         self._turn_to(range(project.num_frames), flows)
@@ -104,8 +106,8 @@ class PointTracker:
     def _turn_to(self, frames: range, flows: FlowSource) -> None:
         """Switch to these frames and their flow."""
         self._frames, self._flows = frames, flows
-        looks = looks_bytes(self._settings.memory.max_gb)
-        self._recovery = recovery_within(self._project, frames, flows, self._settings.filter, looks)
+        gaps, blurred = self._settings.filter.gaps, self._blurred.within(frames)
+        self._recovery = Recovery(flows, blurred, len(frames), gaps, self._threshold_px)
 
     def track(self, anchors: Anchors, advance: Callable[[int], None] = lambda points: None) -> Tracked:
         """Track points from their anchors to all frames; `advance` is called with the number of points nearly done."""

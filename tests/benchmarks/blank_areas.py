@@ -28,7 +28,8 @@ from common import Columns, Report, add_settings, parser_of, settings_of
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.anchors import Anchors
-from omnitrack.correspondence.appearance import NOISE, Patches, PatchSimilarity
+from omnitrack.correspondence.appearance import NOISE, FramePatches
+from omnitrack.correspondence.blurred_frames import BlurredFrames
 from omnitrack.correspondence.raster import pixel_grid
 from omnitrack.evaluation.baselines import BASELINES
 from omnitrack.progress import SILENT
@@ -199,8 +200,7 @@ def measure(name: str, clip: Clip, settings: Settings, root: Path) -> Iterator[d
     project, frame = fitted_project(clip.frames, settings, root), clip.frames[0]
     size = frame.shape[1::-1]
     places = pixel_grid(size, max(1, round(GRID_PX * raster_scale(size))))
-    compare = PatchSimilarity(size)
-    texture = Patches.of(compare.samples(compare.prepare(frame), places)).texture()
+    texture = FramePatches(BlurredFrames(clip.frames.__getitem__, size)).patches(0, places).texture()
     places = places[clip.asked(places) & (texture < NOISE)]
     truth = clip.truth(places.astype(np.float64))
     found, confidence, visible = track(project, settings, project.to_working(places).astype(np.float32))

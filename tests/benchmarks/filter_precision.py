@@ -27,6 +27,7 @@ from common import Report, add_settings, add_videos, chosen_videos, parser_of, s
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.appearance import FramePatches
+from omnitrack.correspondence.blurred_frames import BlurredFrames
 from omnitrack.correspondence.chaining import chain, outward
 from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.features import NONE, open_extractor
@@ -80,7 +81,7 @@ def steps(flows: FlowStore, source: int, pixels: Array, settings: Settings, fram
 def judged(video: TapvidVideo, project: Project, settings: Settings) -> dict[str, NDArray[np.int64]]:
     """Return per check the numbers of right correspondences that pass, of all that pass, and of all right ones."""
     queries = sample_queries(video.points, video.occluded, "strided")
-    patches = FramePatches(project.frame, SIZE)
+    patches = FramePatches(BlurredFrames(project.frame, SIZE))
     features = None
     if settings.features.extractor != NONE:
         extractor = open_extractor(settings.features)

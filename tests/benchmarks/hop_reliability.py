@@ -26,6 +26,7 @@ from reliability import Reliability, draw_reliability
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 import omnitrack.correspondence.hop_reliability as model
+from omnitrack.correspondence.blurred_frames import BlurredFrames
 from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.hop_evidence import NAMES, HopEvidence
 from omnitrack.evaluation.tapvid import load_tapvid, raster_to_pixels
@@ -58,7 +59,7 @@ def scene_examples(seed: int, work: Path) -> Path:
     project = Project(root)
     compute_flow(project, settings)
     with FlowStore(project) as flows:
-        evidence = HopEvidence(flows, project.num_frames, project.frame)
+        evidence = HopEvidence(flows, project.num_frames, BlurredFrames(project.frame, project.size))
         targets: dict[int, list[int]] = {t: [b for a, b in flows.pairs() if a == t] for t in range(project.num_frames)}
         shares = evidence.shares(targets.__getitem__)
         rows, errors = [], []

@@ -19,6 +19,7 @@ from common import Columns, Report, TableRow, add_videos, chosen_videos, parser_
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.appearance import FramePatches
+from omnitrack.correspondence.blurred_frames import BlurredFrames
 from omnitrack.correspondence.consistency import take_hop
 from omnitrack.evaluation.tapvid import TapvidVideo, file_stem, raster_to_pixels
 from omnitrack.project.project import Project
@@ -47,7 +48,7 @@ def shown(shares: tuple[float, ...]) -> str:
 def hops(video: TapvidVideo, project: Project) -> Iterator[tuple[int, tuple[Bools, Bools, Bools]]]:
     """Yield the gap of each pair and, of its points: lost, consistent, more similar at the true position."""
     scale, pixels = raster_scale(project.size), raster_to_pixels(video.points, project.size).astype(np.float32)
-    patches = FramePatches(project.frame, project.size)
+    patches = FramePatches(BlurredFrames(project.frame, project.size))
     with FlowStore(project) as flows:
         threshold = scale * Settings().filter.cycle_threshold_px
         for source, target in flows.pairs():

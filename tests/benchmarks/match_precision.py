@@ -25,6 +25,7 @@ from common import Columns, Report, add_settings, add_videos, chosen_videos, par
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.appearance import FramePatches
+from omnitrack.correspondence.blurred_frames import BlurredFrames
 from omnitrack.correspondence.features import open_extractor
 from omnitrack.correspondence.match_limits import calibrated
 from omnitrack.correspondence.match_refinement import refine_by_patches
@@ -80,7 +81,7 @@ def judged(video: TapvidVideo, settings: Settings) -> Iterator[tuple[str, int, F
     frames = resize_frames(video.frames, SIZE)
     extractor = open_extractor(settings.features)
     maps = [torch.from_numpy(extractor.extract([frame])[0]) for frame in frames]
-    patches = FramePatches(lambda t: frames[t], SIZE)
+    patches = FramePatches(BlurredFrames(frames.__getitem__, SIZE))
     points, visible = raster_to_pixels(video.points, SIZE), ~video.occluded
     prepared: dict[object, FrameCells] = {}
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from omnitrack.correspondence.anchors import Anchors
 from omnitrack.correspondence.appearance import FramePatches
+from omnitrack.correspondence.blurred_frames import BlurredFrames
 from omnitrack.correspondence.features import NONE, open_extractor
 from omnitrack.correspondence.features.sampling import FrameFeatures
 from omnitrack.correspondence.track_appearance import TrackAppearance
@@ -68,7 +69,7 @@ def witnesses(project: Project, queries: Queries, settings: Settings) -> Estimat
     """Track all queries of a fitted project."""
     size = project.size
     features = _Extracted(project, settings) if settings.features.extractor != NONE else None
-    frame_patches = FramePatches(project.frame, size)
+    frame_patches = FramePatches(BlurredFrames(project.frame, size))
     patches, only = TrackAppearance(frame_patches, settings.query.alike_threshold), None
     if features is not None:
         only = TrackAppearance(frame_patches, 2.0, FrameFeatures(features.features, size), features.threshold)

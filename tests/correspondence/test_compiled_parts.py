@@ -11,8 +11,9 @@ import torch.nn.functional as F
 
 from omnitrack.compiled_parts import CompiledPart
 from omnitrack.correspondence import blank_areas
-from omnitrack.correspondence.appearance import Patches, PatchSimilarity, similarity
+from omnitrack.correspondence.appearance import FramePatches, similarity
 from omnitrack.correspondence.blank_areas import recursive
+from omnitrack.correspondence.blurred_frames import BlurredFrames
 from omnitrack.correspondence.company import Motions, moved_together
 from omnitrack.correspondence.compiled import trouble
 from omnitrack.correspondence.descriptors.comparing import TorchComparing, in_steps
@@ -76,9 +77,9 @@ def test_patches_are_compared_as_by_numpy_to_the_bit() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (2, SIZE[1], SIZE[0], 3)).astype(np.uint8)
     frames[:, :, :40] //= 64  # nearly without texture
     points = np.random.default_rng(1).uniform(-5, 100, (500, 2)).astype(np.float32)
-    compare = PatchSimilarity(SIZE)
-    patches = Patches.of(compare.samples(frames[0], points))
-    for frame in frames:
+    compare = FramePatches(BlurredFrames(frames.__getitem__, SIZE))
+    patches = compare.patches(0, points)
+    for frame in range(2):
         samples = compare.samples(frame, points)
         for tint in (False, True):
             np.testing.assert_array_equal(ours(patches, samples, tint), similarity(patches, samples, tint))

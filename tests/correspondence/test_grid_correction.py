@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from omnitrack.correspondence import grid_correction
+from omnitrack.correspondence.blurred_frames import BlurredFrames
 from omnitrack.correspondence.chaining import ChainState
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.grid_correction import GridCorrection
@@ -27,7 +28,7 @@ def corrected(
 ) -> tuple[list[ChainState], list[ChainState]]:
     """The states in all frames by chains over single frames: plain, and corrected."""
     frames = scene.frames()
-    recovery = Recovery(flows, frames.__getitem__, len(frames), (1,), 2.0, **options)
+    recovery = Recovery(flows, BlurredFrames(frames.__getitem__, scene.size), len(frames), (1,), 2.0, **options)
     plain = recovery.chain(SOURCE, pixels, range(len(frames)), None)
     others = {t: state for t, state in enumerate(plain) if t != SOURCE}
     correction = GridCorrection(recovery, SOURCE, pixels, others)
@@ -76,7 +77,8 @@ def test_what_slid_off_is_found_or_lost(
     occluder: SyntheticScene, exact_flows: Exact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows, positions, seen = truth(occluder, 1)
-    recovery = Recovery(exact_flows(occluder), occluder.frames().__getitem__, FRAMES, (1,), 2.0)
+    frames = BlurredFrames(occluder.frames().__getitem__, SIZE)
+    recovery = Recovery(exact_flows(occluder), frames, FRAMES, (1,), 2.0)
     plain = recovery.chain(SOURCE, PIXELS, range(FRAMES), None)
     correction = GridCorrection(recovery, SOURCE, PIXELS, dict(enumerate(plain)))
     t = SOURCE + 3

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from omnitrack.correspondence.blurred_frames import BlurredFrames
 from omnitrack.correspondence.consistency import take_hop
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.hop_evidence import NAMES, HopEvidence
@@ -73,7 +74,7 @@ def disc_mask(reach: float = RADIUS) -> NDArray[np.bool_]:
 
 def probability_wrong(flows: FlowSource, scene: SyntheticScene, source: int) -> dict[int, NDArray[np.float32]]:
     """Return, for each forward gap, the probability (rows, columns) that the hop from `source` is wrong."""
-    evidence = HopEvidence(flows, FRAMES, scene.frame)
+    evidence = HopEvidence(flows, FRAMES, BlurredFrames(scene.frame, scene.size))
 
     def targets(frame: int) -> list[int]:
         return [t for t in range(FRAMES) if flows.has(frame, t)]
@@ -150,7 +151,8 @@ def test_a_long_hop_is_believed_where_adjacent_flow_lies(kept_in_view: Synthetic
 
 def test_evidence_of_a_translation_is_known_in_closed_form(exact_flows: type) -> None:
     scene = translating_scene((3.0, -1.5), (128, 128), 6)
-    evidence, scale = HopEvidence(exact_flows(scene), 6, scene.frame), raster_scale((128, 128))
+    evidence = HopEvidence(exact_flows(scene), 6, BlurredFrames(scene.frame, scene.size))
+    scale = raster_scale(scene.size)
     values = evidence.of(1, [2, 3, 5], {4: (0.25, 0.5)})
     inner = np.all(np.abs(evidence.grid.pixels - 64) < 32, axis=-1)
     columns = dict(zip(NAMES, values[5][inner].T, strict=True))
@@ -182,7 +184,7 @@ def test_evidence_of_a_translation_is_known_in_closed_form(exact_flows: type) ->
 
 def test_evidence_does_not_depend_on_what_else_is_asked(exact_flows: type) -> None:
     scene = translating_scene((1.0, 0.5), (96, 64), 6)
-    evidence = HopEvidence(exact_flows(scene), 6, scene.frame)
+    evidence = HopEvidence(exact_flows(scene), 6, BlurredFrames(scene.frame, scene.size))
     together = evidence.of(2, [0, 1, 3, 4], {})
     assert sorted(together) == [0, 1, 3, 4]
     np.testing.assert_array_equal(evidence.of(2, [1, 0], {})[0], together[0])
@@ -190,7 +192,7 @@ def test_evidence_does_not_depend_on_what_else_is_asked(exact_flows: type) -> No
 
 def test_nothing_is_said_of_hops_without_a_way_back(exact_flows: type) -> None:
     scene = translating_scene((1.0, 0.5), (96, 64), 4)
-    evidence = HopEvidence(exact_flows(scene, {(0, 1), (1, 0), (0, 2)}), 4, scene.frame)
+    evidence = HopEvidence(exact_flows(scene, {(0, 1), (1, 0), (0, 2)}), 4, BlurredFrames(scene.frame, scene.size))
     assert sorted(evidence.of(0, [1, 2], {})) == [1]
 
 

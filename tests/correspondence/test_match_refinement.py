@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from omnitrack.correspondence.appearance import FramePatches
+from omnitrack.correspondence.blurred_frames import BlurredFrames
 from omnitrack.correspondence.match_refinement import best_offset, refine_by_patches
 
 SIZE = (256, 256)
@@ -26,7 +27,7 @@ def frame(t: int) -> NDArray[np.uint8]:
 
 @pytest.fixture
 def patches() -> FramePatches:
-    return FramePatches(frame, SIZE)
+    return FramePatches(BlurredFrames(frame, SIZE))
 
 
 def places(count: int = 50) -> NDArray[np.float32]:
@@ -67,7 +68,7 @@ def test_nothing_moves_farther_than_it_was_looked_for(patches: FramePatches) -> 
 
 
 def test_frames_without_texture_leave_matches_together_and_none_is_no_failure() -> None:
-    flat = FramePatches(lambda t: np.full((SIZE[1], SIZE[0], 3), 90, np.uint8), SIZE)
+    flat = FramePatches(BlurredFrames(lambda t: np.full((SIZE[1], SIZE[0], 3), 90, np.uint8), SIZE))
     here = places()
     new_here, new_there = refine_by_patches(flat, 0, 1, (here, here), 1.0, 2)
     np.testing.assert_allclose(new_there, new_here, atol=1e-4)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from omnitrack.correspondence.blurred_frames import BlurredFrames
 from omnitrack.correspondence.chaining import ChainState
 from omnitrack.correspondence.company import NEAR, NONE, Seen, around, company
 from omnitrack.correspondence.estimators.dis import DisEstimator
@@ -66,7 +67,7 @@ class Measured(FlowSource):
 
 def clip(scene: SyntheticScene, exact_flows: type, gaps: tuple[int, ...] = (1,), **options: int) -> Recovery:
     frames = scene.frames()
-    return Recovery(exact_flows(scene), frames.__getitem__, scene.num_frames, gaps, 2.0, **options)
+    return Recovery(exact_flows(scene), BlurredFrames(frames.__getitem__, SIZE), scene.num_frames, gaps, 2.0, **options)
 
 
 def in_all(states: list[ChainState], name: str) -> NDArray[np.generic]:
@@ -183,7 +184,8 @@ def test_a_chain_that_slid_onto_what_covers_it_is_hidden(exact_flows: type) -> N
     inner = CoarseGrid.of(SIZE).pixels
     inner = inner[np.linalg.norm(inner - np.array([37, 48]), axis=-1) < 14] + np.float32(0.3)
     _, seen = scene.tracks(np.column_stack([np.zeros(len(inner)), inner]))
-    recovery = Recovery(Sliding(scene, exact_flows(scene)), scene.frames().__getitem__, scene.num_frames, (1,), 2.0)
+    frames = BlurredFrames(scene.frames().__getitem__, SIZE)
+    recovery = Recovery(Sliding(scene, exact_flows(scene)), frames, scene.num_frames, (1,), 2.0)
     plain, states = recovery.chain(0, inner, range(scene.num_frames), None), recovery.follow(0, inner)
 
     def false(states: list[ChainState]) -> float:
@@ -199,7 +201,8 @@ def test_what_is_found_had_not_been_seen_elsewhere(occluder: SyntheticScene) -> 
     inner = CoarseGrid.of(SIZE).pixels
     inner = inner[occluder.top_layer(0, inner) == 1]
     _, seen = occluder.tracks(np.column_stack([np.zeros(len(inner)), inner]))
-    states = Recovery(Measured(frames), frames.__getitem__, FRAMES, (1, 2, 4, 8), 2.0).follow(0, inner)
+    recovery = Recovery(Measured(frames), BlurredFrames(frames.__getitem__, SIZE), FRAMES, (1, 2, 4, 8), 2.0)
+    states = recovery.follow(0, inner)
     visible, found = in_all(states, "visible"), in_all(states, "found_again")
     newly = found[:, 1:] & ~found[:, :-1]
     assert newly.sum() > 50
@@ -216,7 +219,7 @@ def test_company_that_had_parted_says_nothing(exact_flows: type) -> None:
     frames = scene.frames()
     frames[11:, 44:52, 30:38] = np.random.default_rng(0).integers(0, 255, (8, 8, 3))
     points = np.array([[34.3, 48.2]], np.float32)
-    states = Recovery(exact_flows(scene), frames.__getitem__, FRAMES, (1,), 2.0).follow(0, points)
+    states = Recovery(exact_flows(scene), BlurredFrames(frames.__getitem__, SIZE), FRAMES, (1,), 2.0).follow(0, points)
     assert in_all(states, "visible").all()
     np.testing.assert_allclose(in_all(states, "pixels")[0], points.repeat(FRAMES, 0), atol=1e-3)
 
@@ -232,8 +235,8 @@ def test_looks_turn_with_the_map(occluder: SyntheticScene) -> None:
     turned = np.ascontiguousarray(np.rot90(frame, -1))  # pixel (x, y) moves to (H - 1 - y, x)
     quarter = np.array([[[0, -1], [1, 0]]], np.float32)
     here, there = np.array([[34, 48]], np.float32), np.array([[96 - 1 - 48, 34]], np.float32)
-    look = WarpedPatches(lambda t: frame, SIZE).patches(0, here)
-    patches = WarpedPatches(lambda t: turned, SIZE[::-1])
+    look = WarpedPatches(BlurredFrames(lambda t: frame, SIZE)).patches(0, here)
+    patches = WarpedPatches(BlurredFrames(lambda t: turned, SIZE[::-1]))
     assert patches.compare(look, patches.patches(0, there, quarter))[0] > 0.98
     assert patches.compare(look, patches.patches(0, there))[0] < 0.8
     assert patches.compare(look, look + 40)[0] == UNLIKE

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
+from omnitrack.correspondence.blurred_frames import BlurredFrames
 from omnitrack.correspondence.hop_evidence import HopEvidence
 from omnitrack.correspondence.hop_reliability import STEPS_PER_UNIT, hop_regressor
 from omnitrack.errors import OmnitrackError
@@ -46,7 +47,9 @@ def test_what_is_stored_is_what_the_evidence_says(matched_project: Project, smal
     judge_hops(matched_project, small_settings)
     with FlowStore(matched_project) as flows:
         assert flows.hops_stamp == hops_stamp(flows.flow_stamp or {})
-        evidence = HopEvidence(flows, matched_project.num_frames, matched_project.frame)
+        evidence = HopEvidence(
+            flows, matched_project.num_frames, BlurredFrames(matched_project.frame, matched_project.size)
+        )
 
         def targets(frame: int) -> list[int]:
             return [b for a, b in flows.pairs() if a == frame]

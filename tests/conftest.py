@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import subprocess
@@ -39,6 +40,14 @@ def pytest_configure() -> None:
     kernels = [package / "compiling.py", *(path for room in rooms for path in sorted(room.glob("*.py")))]
     text = hashlib.sha256(b"".join(path.read_bytes() for path in kernels)).hexdigest()[:12]
     os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"omnitrack-numba-{text}"))
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what exists by now from garbage collection, which every product of a project ends with.
+
+    That is a million objects of pytest and of the libraries, through which each collection would go.
+    """
+    gc.freeze()
 
 
 def textured_clip(

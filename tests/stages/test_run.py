@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from leavings import leave_fit
+from leavings import PLAIN_FLOW, leave_fit
 
 from omnitrack.config import load_settings
 from omnitrack.errors import OmnitrackError
@@ -20,7 +20,8 @@ from omnitrack.stages.render import RenderReport
 from omnitrack.stages.run import RunReport, run_all
 from omnitrack.tracks.tracks import Tracks
 
-SETTINGS = load_settings(overrides={"flow.pairs": "window:1", "filter.gaps": [1], "filter.grid_points": 64})
+QUICK = {**PLAIN_FLOW, "flow.pairs": "window:1", "flow.dis.side": 0, "filter.gaps": [1], "filter.found_again": False}
+SETTINGS = load_settings(overrides={**QUICK, "filter.grid_points": 64})
 
 
 class Calls(list[Any]):
@@ -102,7 +103,7 @@ def test_other_settings_redo_what_depends_on_them(video_file: Path, tmp_path: Pa
 def test_the_file_keeps_what_says_which_frames_and_leaves_the_rest_open(
     video_file: Path, tmp_path: Path, calls: Calls
 ) -> None:
-    settings = load_settings(overrides={"init.stride": 2, "fit.steps": 9, "flow.pairs": "window:1"})
+    settings = load_settings(overrides={"init.stride": 2, "fit.steps": 9, **QUICK})
     run(video_file, tmp_path / "work", settings)
     kept = load_settings(tmp_path / "work" / "omnitrack.toml")
     assert kept == replace(Settings(), init=settings.init)

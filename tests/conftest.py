@@ -42,11 +42,13 @@ def pytest_configure() -> None:
     os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"omnitrack-numba-{text}"))
 
 
-def pytest_collection_finish() -> None:
-    """Exempt what exists by now from garbage collection, which every product of a project ends with.
+@pytest.fixture(scope="module", autouse=True)
+def little_to_collect() -> None:
+    """Exempt what exists before a module's tests from garbage collection, with which every product of a project ends.
 
-    That is a million objects of pytest and of the libraries, through which each collection would go.
+    That is half a million objects of pytest and of the libraries.
     """
+    gc.collect()
     gc.freeze()
 
 

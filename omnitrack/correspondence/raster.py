@@ -128,7 +128,7 @@ COARSE_SPACING_PX = 6.0  # at 256 x 256
 
 @dataclass(frozen=True)
 class CoarseGrid:
-    """A coarse regular grid of pixels of a frame, `COARSE_SPACING_PX` apart, with interpolation between them.
+    """A coarse regular grid of pixels of a frame, `COARSE_SPACING_PX` apart, at least two, with interpolation between.
 
     Convention:
         Pixels are (x, y) of the working frames, x right, y down, centres at integers.
@@ -147,7 +147,7 @@ class CoarseGrid:
     @lru_cache(8)
     def of(size: tuple[int, int]) -> CoarseGrid:
         """The grid of frames of `size` (width, height)."""
-        stride = max(1, round(COARSE_SPACING_PX * raster_scale(size)))
+        stride = max(2, round(COARSE_SPACING_PX * raster_scale(size)))
         return CoarseGrid(pixel_grid(size, stride), grid_shape(size, stride), stride)
 
     def read(self, values: Array, pixels: Array) -> Array:

@@ -26,7 +26,7 @@ from omnitrack.stages.tracker import Tracker
 from omnitrack.tracks.files import save_tracks
 from omnitrack.tracks.tracks import Tracks
 
-REPORT_EVERY = 20
+REPORT_EVERY = 10
 PLACE = np.array([52.0, 38.0])  # on the ground, far from the disc and the pole
 
 
@@ -38,7 +38,7 @@ def frequent_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def settings(small_settings: Settings) -> Settings:
     """Settings of a field that has enough steps to follow the clip, and is queried without fusion."""
-    fit = replace(small_settings.fit, steps=160, pin_share=0.75)
+    fit = replace(small_settings.fit, steps=80, pin_share=0.75)
     return replace(small_settings, fit=fit, query=replace(small_settings.query, fuse=False))
 
 
@@ -81,7 +81,7 @@ def test_a_pin_moves_the_field_where_it_is_and_nowhere_else(
     before, tracks = field_alone(fitted, settings, grid), corrected(fitted, settings, grid)
     save_tracks(tracks, tmp_path / "corrected.npz")
     report = fit_field(fitted, settings, "cpu", resume=True, pins=read_pins(fitted, tmp_path / "corrected.npz"))
-    assert (report.resumed_from, report.steps) == (40, 160)
+    assert (report.resumed_from, report.steps) == (20, 80)
     after = field_alone(fitted, settings, grid)
     assert np.linalg.norm(before[0, 6] - tracks.pins[0, 2:]) == pytest.approx(5, abs=0.01)
     assert np.linalg.norm(after[0, 6] - tracks.pins[0, 2:]) < 2
@@ -118,9 +118,9 @@ def test_a_fit_to_pins_is_resumed_exactly(
     stopping = Stopping(2)
     with pytest.raises(KeyboardInterrupt):
         fit_field(fitted, settings, "cpu", resume=True, progress=stopping, pins=pins)
-    assert stopping.notes[0] == "fitting to the pins from step 40 on" and load_checkpoint(fitted).state["step"] == 80
+    assert stopping.notes[0] == "fitting to the pins from step 20 on" and load_checkpoint(fitted).state["step"] == 40
     report = fit_field(fitted, settings, "cpu", resume=True, pins=pins if named_again else None)
-    assert report.resumed_from == 80
+    assert report.resumed_from == 40
     ours, theirs = load_checkpoint(fitted), load_checkpoint(whole)
     assert ours.stamp == theirs.stamp
     for name, value in ours.state["field"].items():
@@ -141,7 +141,7 @@ def test_pins_belong_to_the_fit_until_it_begins_without_them(
     (product,) = [product for product in inspect_project(fitted).products if product.name == "fit"]
     assert product.note == "fitted to 1 pair of places set by hand, too" and "pin" not in product.reason
     assert fit_field(fitted, settings, "cpu", resume=True).resumed_from == settings.fit.steps
-    short = replace(settings, fit=replace(settings.fit, steps=20))
+    short = replace(settings, fit=replace(settings.fit, steps=10))
     fit_field(fitted, short, "cpu")
     assert pins_of_fit(fitted) is None
 

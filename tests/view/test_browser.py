@@ -266,7 +266,8 @@ def test_a_page_survives_its_server(driver: Any, clip_root: Path) -> None:
 
 def test_answers_improve_while_the_fit_runs(driver: Any, bare_root: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(bare_root, tmp_path / "clip"))
-    small = ["flow.descriptors.network=none", "fit.steps=900", "fit.anchors=64", "fit.checkpoint_seconds=3"]
+    small = ["flow.surroundings=false", "flow.descriptors.network=none", "filter.found_again=false"]
+    small += ["filter.grid_points=300", "fit.steps=900", "fit.anchors=64", "fit.checkpoint_seconds=3"]
     process, url = start(root, *(part for setting in small for part in ("--set", setting)))
     try:
         driver.get(url)

@@ -81,21 +81,34 @@ class Recovery:
         self._reach_frames = reach_frames
         self._grid: tuple[int, FollowedGrid] | None = None  # of the last source frame
 
-    def follow(self, source: int, pixels: Array, similarity: Similarity | None = None) -> list[ChainState]:
-        """States in all T frames of points (P, 2) of a frame; `similarity` as in `chaining.chain`.
+    def follow(
+        self,
+        source: int,
+        pixels: Array,
+        similarity: Similarity | None = None,
+        grid_of: Callable[[int], FollowedGrid | None] | None = None,
+    ) -> list[ChainState]:
+        """States in all T frames of points (P, 2) of a frame.
 
         Points that are visible with a matching appearance in all frames within reach stay unchanged. If there are no
         other points, no grid is followed.
+
+        Args:
+            source: The frame.
+            pixels: (P, 2) their positions.
+            similarity: As in `chaining.chain`.
+            grid_of: Returns the followed grid of the frame, or None to leave all points as they are; by default, the
+                grid is followed now.
         """
         frames = range(self.num_frames)
         plain = self.chain(source, pixels, frames, similarity)
         lost = np.flatnonzero(self._lost(source, pixels, plain))
         if not len(lost):
             return plain
-        kept = self._grid  # local to this call: other threads may replace it
-        if kept is None or kept[0] != source:
-            self._grid = kept = source, self.followed_grid(source)
-        grid, of_lost = kept[1], None if similarity is None else _for_rows(similarity, lost)
+        grid = (grid_of or self._last_grid)(source)
+        if grid is None:
+            return plain
+        of_lost = None if similarity is None else _for_rows(similarity, lost)
         near = [_rows_of(plain[t], lost) for t in self.reach(source)]
         points = _Points(self, source, pixels[lost], near, grid.plain, of_lost)
         found = points.follow(frames, lambda t, state, alike: (grid.pixels[t], grid.speaks[t]))
@@ -122,6 +135,13 @@ class Recovery:
             lost |= ~plain[t].visible | (rough & (alike < LEAST_ALIKE))
         return lost
 
+    def _last_grid(self, source: int) -> FollowedGrid:
+        """The followed grid of a source frame; the last one is kept."""
+        kept = self._grid  # local to this call: other threads may replace it
+        if kept is None or kept[0] != source:
+            self._grid = kept = source, self.followed_grid(source)
+        return kept[1]
+
     def followed_grid(self, source: int) -> FollowedGrid:
         """The grid of a source frame (`CoarseGrid`), with places found again by each other."""
         pixels, frames = CoarseGrid.of(self.flows.size).pixels, self.reach(source)
@@ -147,6 +167,14 @@ class FollowedGrid:
     pixels: dict[int, Array]
     speaks: dict[int, NDArray[np.bool_]]
     maps: dict[int, Array]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory in bytes."""
+        arrays = [self.plain.pixels, self.plain.visible]
+        for of_frames in (self.pixels, self.speaks, self.maps):
+            arrays += of_frames.values()
+        return sum(array.nbytes for array in arrays)
 
 
 Speakers = Callable[[int, ChainState, NDArray[np.bool_]], tuple[Array, NDArray[np.bool_]]]

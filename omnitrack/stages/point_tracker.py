@@ -21,7 +21,7 @@ from omnitrack.correspondence.features.sampling import FrameFeatures
 from omnitrack.correspondence.flows import FlowSource, FlowsWithin
 from omnitrack.correspondence.fusion import fuse_positions
 from omnitrack.correspondence.raster import inside
-from omnitrack.correspondence.recovery import Recovery
+from omnitrack.correspondence.recovery import FollowedGrid, Recovery
 from omnitrack.correspondence.track_appearance import TrackAppearance
 from omnitrack.memory import looks_bytes
 from omnitrack.motion.field import FieldTracks, MotionField
@@ -74,7 +74,8 @@ class PointTracker:
         flows: Flow of the project.
         settings: Uses the tables ``query`` and ``filter``.
         features: Features of the frames, if points are to be compared by features too.
-        find_lost: Find points again that their chain has lost; takes a second per source frame with lost points.
+        grid_of: Returns the grid by which lost points of a frame of the clip are found again, or None to leave them
+            lost; by default it is followed, which takes about a second per frame with lost points.
     """
 
     def __init__(
@@ -84,9 +85,9 @@ class PointTracker:
         flows: FlowSource,
         settings: Settings,
         features: ClipFeatures | None = None,
-        find_lost: bool = True,
+        grid_of: Callable[[int], FollowedGrid | None] | None = None,
     ) -> None:
-        self._field, self._settings, self._find_lost = field, settings, find_lost
+        self._field, self._settings, self._grid_of = field, settings, grid_of
         learned, believed = None, 0.0
         if features is not None:
             learned = FrameFeatures(features.features, project.size)
@@ -108,6 +109,10 @@ class PointTracker:
         self._frames, self._flows = frames, flows
         gaps, blurred = self._settings.filter.gaps, self._blurred.within(frames)
         self._recovery = Recovery(flows, blurred, len(frames), gaps, self._threshold_px)
+
+    def followed_grid(self, frame: int) -> FollowedGrid:
+        """Return the grid by which lost points of a frame are found again; see `Recovery.followed_grid`."""
+        return self._recovery.followed_grid(frame)
 
     def track(self, anchors: Anchors, advance: Callable[[int], None] = lambda points: None) -> Tracked:
         """Track points from their anchors to all frames; `advance` is called with the number of points nearly done."""
@@ -145,10 +150,9 @@ class PointTracker:
         """Return the estimates for pixels (P, 2) of frame `source`."""
         frames = self._frames
         appearance = self._appearance.of(source, pixels, frames.start)
-        if self._find_lost:
-            states = self._recovery.follow(source, pixels, appearance.patch_similarity)
-        else:
-            states = self._recovery.chain(source, pixels, range(len(frames)), appearance.patch_similarity)
+        given = self._grid_of
+        grid_of = None if given is None else lambda t: given(frames[t])
+        states = self._recovery.follow(source, pixels, appearance.patch_similarity, grid_of)
         chained = chained_track(states, self._threshold_px)
         if self._field is None:
             nowhere = np.zeros(chained.visible.shape, bool)

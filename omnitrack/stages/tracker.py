@@ -18,6 +18,7 @@ from omnitrack.correspondence.anchors import Anchors
 from omnitrack.device import cpu_threads
 from omnitrack.errors import OmnitrackError
 from omnitrack.memory import cache_bytes as share_for_caches
+from omnitrack.memory import looks_bytes
 from omnitrack.motion.field import MotionField
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.checkpoint import load_checkpoint, newest_checkpoint
@@ -29,6 +30,7 @@ from omnitrack.settings import QuerySettings, Settings
 from omnitrack.stages.answer import Answer, Rows, chunks, inside_shot
 from omnitrack.stages.fit import load_field
 from omnitrack.stages.point_tracker import PointTracker, features_of_fit
+from omnitrack.stages.prepared_grids import MOST_BYTES, PreparedGrids
 from omnitrack.stages.query_checks import checked_frames, checked_pins, checked_queries
 from omnitrack.tracks.tracks import Tracks
 
@@ -48,7 +50,7 @@ class Tracker(Closing):
     newer reliability of its hops, and reads only what is new. Without a fit, it answers by the flow alone.
 
     Memory: decoded flow up to `cache_bytes`; features and blurred frames up to `omnitrack.memory.looks_bytes` each, and
-    no more than 512 and 384 MB; the field.
+    no more than 512 and 384 MB; the field; and what `prepare` keeps, no more than 128 MB.
 
     Args:
         project: Has flow.
@@ -57,7 +59,8 @@ class Tracker(Closing):
         progress: Receives progress updates, and warnings of stale products.
         cache_bytes: Decoded flow to cache; None: as much as ``memory.max_gb`` allows.
         fitted: Refuse to answer without a fit.
-        find_lost: Find lost points again, see `PointTracker`.
+        at_once: Do not let queries wait for lost points to be found again: only `prepare` makes that possible, frame by
+            frame.
 
     Attributes:
         version: Increases whenever something new is read: earlier answers may then be out of date.
@@ -74,11 +77,12 @@ class Tracker(Closing):
         progress: Progress = SILENT,
         cache_bytes: int | None = None,
         fitted: bool = False,
-        find_lost: bool = True,
+        at_once: bool = False,
     ) -> None:
         self._project, self._settings, self._device, self._progress = project, settings, device, progress
-        self._fitted, self._closed, self._lock = fitted, False, threading.RLock()
-        self._find_lost = find_lost
+        self._fitted, self._closed = fitted, False
+        self._lock, self._preparing = threading.RLock(), threading.Lock()
+        self._grids = PreparedGrids(min(MOST_BYTES, looks_bytes(settings.memory.max_gb))) if at_once else None
         self.version = 0
         cache = share_for_caches(settings.memory.max_gb) if cache_bytes is None else cache_bytes
         self._fit = _Current(lambda: [newest_checkpoint(project)], self._open_fit)
@@ -116,11 +120,12 @@ class Tracker(Closing):
             changed = [part.renew() for part in (self._fit, self._flows, self._features)]  # a list: all are renewed
             if not any(changed):
                 return False
+            if self._grids is not None and changed[1]:
+                self._grids.clear()
             field = None if self._fit.value is None else self._fit.value.field
             features = self._features.value
-            self._points = PointTracker(
-                self._project, field, self._flows.value, self._settings, features, self._find_lost
-            )
+            grid_of = None if self._grids is None else self._grids.of
+            self._points = PointTracker(self._project, field, self._flows.value, self._settings, features, grid_of)
             self.version += 1
             self._warn()
             return True
@@ -151,6 +156,35 @@ class Tracker(Closing):
         with self._lock, cpu_threads(self._settings.fit.threads):
             self.refresh()
             return self._answer(rows, pinned, kept)
+
+    def prepare(self) -> bool:
+        """Prepare a frame in which queries `at_once` left points lost: from then on, its lost points are found again.
+
+        This takes about a second, and queries do not wait for it.
+
+        Returns:
+            Whether there was such a frame: then earlier answers are out of date.
+
+        Raises:
+            OmnitrackError: As for `refresh`.
+        """
+        with self._preparing:
+            frame = None if self._grids is None else self._grids.next_wanted()
+            if self._grids is None or frame is None:
+                return False
+            with self._lock:
+                self.refresh()
+                shot, flows = self._project.shot(frame), self._flows.value
+                points = self._points.within(shot)
+            with self._flows.in_use:
+                if self._closed or flows is not self._flows.value:
+                    return True
+                grid = points.followed_grid(frame - shot.start)
+            with self._lock:
+                if flows is self._flows.value:
+                    self._grids.keep(frame, grid)
+                    self.version += 1
+            return True
 
     # --- the work -----------------------------------------------------------------------------------------------
     def _answer(self, queries: NDArray[np.float32], pins: NDArray[np.float32], kept: Rows) -> Tracks:
@@ -218,6 +252,10 @@ class _Current(Generic[Opened]):
     Args:
         files: Returns their paths; a path that is None or does not exist counts as missing.
         opened: Reads the files.
+
+    Attributes:
+        value: The content.
+        in_use: Held by a thread that uses the content while others may renew it: they wait before they close it.
     """
 
     value: Opened
@@ -228,6 +266,7 @@ class _Current(Generic[Opened]):
         self._files, self._opened = files, opened
         self._version: list[tuple[str, int, int] | None] | None = None
         self._stack = ExitStack()
+        self.in_use = threading.Lock()
 
     def renew(self) -> bool:
         """Read the files again if they have changed; return whether they had. If this fails, the old content stays."""
@@ -235,13 +274,15 @@ class _Current(Generic[Opened]):
         if version == self._version:
             return False
         stack = ExitStack()
-        self.value = stack.enter_context(self._opened())
-        self.close()
-        self._stack, self._version = stack, version
+        value = stack.enter_context(self._opened())
+        with self.in_use:
+            self._stack.close()
+            self.value, self._stack, self._version = value, stack, version
         return True
 
     def close(self) -> None:
-        self._stack.close()
+        with self.in_use:
+            self._stack.close()
 
 
 def _products(project: Project, *names: str) -> list[Path | None]:

@@ -79,6 +79,27 @@ class Answers:
         tracks = tracker.query(queries, pins=pins)
         return version, replace(tracks, meta={**tracks.meta, "names": [point.name for point in points]})
 
+    def settled(self, points: Sequence[Point]) -> Tracks:
+        """Return the tracks as `omnitrack query` would: lost points are found again before, which may take seconds.
+
+        Raises:
+            OmnitrackError: As for `ask`.
+        """
+        while True:
+            version, tracks = self.ask(points)
+            while self.prepare():
+                pass
+            if version == self.version:
+                return tracks
+
+    def prepare(self) -> bool:
+        """Prepare to find lost points again in a frame where answers left some; return whether there was one.
+
+        Raises:
+            OmnitrackError: As for `omnitrack.stages.tracker.Tracker.prepare`.
+        """
+        return self._tracker is not None and self._tracker.prepare()
+
     def close(self) -> None:
         """Close the tracker."""
         with self._lock:
@@ -92,8 +113,7 @@ class Answers:
                     raise UnavailableError("the flow is not measured yet", "the answer comes when it is")
                 from omnitrack.stages.tracker import Tracker  # imports torch: seconds, but the page is up
 
-                # lost points are left to `omnitrack query`: finding them again takes too long for a click
-                self._tracker = Tracker(self._project, self._settings, self._device, self._progress, find_lost=False)
+                self._tracker = Tracker(self._project, self._settings, self._device, self._progress, at_once=True)
             return self._tracker
 
 

@@ -161,7 +161,7 @@ class _Routes:
         _, points = self._page.points.get()
         if not points:
             raise OmnitrackError("there are no points to export", "click on the clip first")
-        return self._page.answers.ask(points)[1], [point.name for point in points]
+        return self._page.answers.settled(points), [point.name for point in points]
 
     async def events(self, request: Request) -> Response:
         headers = {"cache-control": "no-store"}

@@ -131,7 +131,10 @@ class GivenAnswers:
         self._clip = clip
 
     def ask(self, points: Sequence[Point]) -> tuple[int, Tracks]:
-        return self.version, self._clip.answers(points)
+        return self.version, self.settled(points)
+
+    def settled(self, points: Sequence[Point]) -> Tracks:
+        return self._clip.answers(points)
 
 
 class Still:

@@ -6,9 +6,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
+from omnitrack.errors import OmnitrackError
 from omnitrack.progress import Progress
 from omnitrack.project.project import Project
 from omnitrack.view.answers import Answers
@@ -57,16 +59,18 @@ class Live:
         self._work: BackgroundWork | None = None
         self._standing, self._ended_at = Standing(), 0.0
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._tend, name="omnitrack-live", daemon=True)
+        self._threads = [threading.Thread(target=of, daemon=True) for of in (self._tend, self._prepare)]
 
     def __enter__(self) -> Live:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop checking and end the work; its results so far are saved."""
         self._closing.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
         if self._work is not None:
             self._work.stop()
 
@@ -95,6 +99,12 @@ class Live:
                 self._hear(self._work)
             elif self._standing.phase == BUSY and self._begin is not None and self._may_retry():
                 self._work = self._begin()
+
+    def _prepare(self) -> None:
+        """Improve the answers that left points lost; the pages then ask again."""
+        while not self._closing.wait(LOOK_SECONDS):
+            with suppress(OmnitrackError):  # `Answers.look` reports it
+                self._answers.prepare()
 
     def _hear(self, work: BackgroundWork) -> None:
         self._standing = work.hear()

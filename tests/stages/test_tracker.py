@@ -6,16 +6,20 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from omnitrack.correspondence.recovery import FollowedGrid
 from omnitrack.errors import OmnitrackError
 from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore, flow_file
 from omnitrack.settings import Settings
 from omnitrack.stages.fit import fit_field
+from omnitrack.stages.prepared_grids import PreparedGrids
 from omnitrack.stages.query import query_tracks
 from omnitrack.stages.tracker import CHAINED, FUSED, Tracker
 from omnitrack.synthetic import SyntheticScene
@@ -217,3 +221,43 @@ def test_a_wrong_pin_is_named(
 def test_a_pin_that_repeats_changes_nothing(tracker: Tracker) -> None:
     twice = np.concatenate([PINS, PINS[:1], [(0, *POINTS[0])]])
     same(tracker.query(POINTS, pins=twice), tracker.query(POINTS, pins=PINS))
+
+
+# --- at once ----------------------------------------------------------------------------------------------------
+def test_at_once_lost_points_are_found_again_once_that_is_prepared(
+    fitted: Project, small_settings: Settings, scene: SyntheticScene
+) -> None:
+    grid = np.stack(np.meshgrid(np.arange(5, 62, 3.0), np.arange(5, 46, 3.0)), -1).reshape(-1, 2)
+    points = np.concatenate([np.column_stack([np.full(len(grid), t), grid]) for t in (0, 6)]).astype(np.float32)
+    whole = query_tracks(fitted, points, small_settings, device="cpu")
+    with Tracker(fitted, small_settings, "cpu", at_once=True) as tracker:
+        for changed in ((0, 6), (0,), ()):  # the frame that was asked for last is prepared first
+            found, version = tracker.query(points), tracker.version
+            for t in (0, 6):
+                rows = points[:, 0] == t
+                assert (found.tracks[rows] != whole.tracks[rows]).any() == (t in changed)
+            assert tracker.prepare() == bool(changed) == (tracker.version == version + 1)
+        same(found, whole)
+        path = flow_file(fitted).path
+        shutil.copy(path, path.with_suffix(".new"))
+        path.with_suffix(".new").replace(path)
+        assert (tracker.query(points).tracks != whole.tracks).any(), "grids of other flow do not count"
+        assert tracker.prepare()
+
+
+def test_a_patient_tracker_has_nothing_to_prepare(fitted: Project, small_settings: Settings) -> None:
+    with Tracker(fitted, small_settings, "cpu") as tracker:
+        tracker.query(POINTS)
+        assert not tracker.prepare()
+
+
+def test_grids_take_no_more_memory_than_allowed() -> None:
+    grids, grid = PreparedGrids(most_bytes=100), cast(FollowedGrid, SimpleNamespace(nbytes=60))
+    for t in range(3):
+        assert grids.of(t) is None
+    for t in (2, 1):
+        assert grids.next_wanted() == t
+        grids.keep(t, grid)
+        assert grids.of(t) is grid
+    grids.of(5)
+    assert [grids.next_wanted(), grids.next_wanted()] == [0, None], "wanted before the memory was used up"

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from page_client import SETTINGS
 
@@ -19,9 +20,10 @@ from omnitrack.config import load_settings
 from omnitrack.project.lock import locked
 from omnitrack.project.project import Project
 from omnitrack.settings import Settings
+from omnitrack.stages.tracker import Tracker
 from omnitrack.view.answers import Answers
 from omnitrack.view.live import Live, Messages
-from omnitrack.view.points import PointList
+from omnitrack.view.points import Point, PointList, as_rows
 from omnitrack.view.work import BUSY, DONE, FAILED, KEPT, STOPPED, WORKING, BackgroundWork, Standing
 
 SECONDS = 120.0  # seconds allowed on a busy machine
@@ -104,24 +106,26 @@ def test_stopped_work_keeps_what_it_has_and_frees_the_project(young: Path) -> No
     assert work.standing.phase in (WORKING, STOPPED)
 
 
+def wait_for(live: Live, true: Callable[[dict[str, Any]], bool]) -> None:
+    """Wait until the page shows this."""
+    end = time.monotonic() + SECONDS
+    while not true(live.snapshot()):
+        assert time.monotonic() < end, live.snapshot()
+        time.sleep(0.02)
+
+
 def test_a_page_waits_for_another_process_and_goes_on(young: Path, view_settings: Settings) -> None:
     project, messages = Project(young), Messages()
     answers = Answers(project, view_settings, "cpu", messages)
     live = Live(project, answers, PointList(project), lambda: begin(young, view_settings), messages)
 
-    def until(true: Callable[[dict[str, Any]], bool]) -> None:
-        end = time.monotonic() + SECONDS
-        while not true(live.snapshot()):
-            assert time.monotonic() < end, live.snapshot()
-            time.sleep(0.02)
-
     with ExitStack() as other:
         other.enter_context(locked(young, "flow"))
         with live:
-            until(lambda now: now["work"]["phase"] == BUSY)
+            wait_for(live, lambda now: now["work"]["phase"] == BUSY)
             assert live.snapshot()["state"] == "waiting"
             other.close()
-            until(lambda now: now["work"]["phase"] == DONE and now["answers"] > 0)
+            wait_for(live, lambda now: now["work"]["phase"] == DONE and now["answers"] > 0)
             assert live.snapshot()["state"] == "chained" and live.snapshot()["damage"] == ""
     answers.close()
 
@@ -141,4 +145,19 @@ def test_damage_is_told_and_ends_with_the_damage(clip_root: Path, view_settings:
     path.write_bytes(whole)
     answers.look()
     assert answers.damage == "" and answers.version == 2
+    answers.close()
+
+
+def test_answers_improve_where_points_were_lost(clip_root: Path, view_settings: Settings) -> None:
+    """A point that leaves the frame is answered at once; then the page asks again, and exports wait for that."""
+    project, lost = Project(clip_root), [Point("a", "", t, 92.0, 60.0) for t in (0, 3)]
+    answers = Answers(project, view_settings, "cpu")
+    with Live(project, answers, PointList(project), None, Messages()) as live:
+        wait_for(live, lambda now: now["answers"] > 0)
+        version, _ = answers.ask(lost[:1])
+        wait_for(live, lambda now: now["answers"] > version)
+    tracks, version = answers.settled(lost), answers.version
+    with Tracker(project, view_settings, "cpu") as tracker:
+        np.testing.assert_array_equal(tracks.tracks, tracker.query(as_rows(lost)[0]).tracks)
+    assert not answers.prepare() and answers.ask(lost)[0] == version
     answers.close()

@@ -7,10 +7,10 @@ import sys
 
 def main() -> None:
     """Run the command line and exit with its status."""
-    from omnitrack.cli.failures import explain, stop_on_sigterm
+    from omnitrack.cli.failures import explain, stop_on_signals
 
     arguments = sys.argv[1:]
-    stop_on_sigterm()
+    stop_on_signals()
     try:
         from omnitrack.cli.app import execute
 

@@ -30,6 +30,7 @@ GROUND = {
     "foreign_hdf5",
     "hdf5_file",
     "image_header",
+    "interrupts",
     "limits",
     "memory",
     "numpy_file",

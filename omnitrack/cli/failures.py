@@ -9,6 +9,7 @@ from typing import Any
 
 from omnitrack.diagnosis import diagnose
 from omnitrack.errors import OmnitrackError, UsageError
+from omnitrack.interrupts import end_on
 
 RESUMED_BY_FLAG = ("fit",)
 
@@ -29,13 +30,18 @@ class Interrupted(Exception):
         self.by = by
 
 
-def stop_on_sigterm() -> None:
-    """Let SIGTERM stop this process like Ctrl-C; finished work is saved."""
+def stop_on_signals() -> None:
+    """Let SIGTERM stop this process like Ctrl-C, with finished work saved, and lose neither."""
 
-    def stop(*_: object) -> None:
+    def stop() -> None:
         raise Terminated
 
-    signal.signal(signal.SIGTERM, stop)
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    end_on(signal.SIGTERM, end=stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # it may be ignored: a job in the background
+        end_on(signal.SIGINT, end=interrupt)
 
 
 def explain(error: BaseException, arguments: list[str], kept: str = "") -> OmnitrackError:

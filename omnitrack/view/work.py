@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from omnitrack.errors import OmnitrackError, UnavailableError
+from omnitrack.interrupts import end_on
 from omnitrack.progress import Progress, Task
 from omnitrack.project.project import Project
 from omnitrack.settings import Settings
@@ -95,8 +96,7 @@ class BackgroundWork:
 
 # --- in the process ---------------------------------------------------------------------------------------------
 def _work(root: Path, settings: Settings, device: str, seed: int, target: str, mouth: Connection) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stop_once)
+    end_on(signal.SIGTERM, signal.SIGINT, end=_stop, once=True)
     progress = _Telling(mouth)
     try:
         work = Work(Project(root), settings, device, seed, progress)
@@ -109,10 +109,7 @@ def _work(root: Path, settings: Settings, device: str, seed: int, target: str, m
         progress.tell(Standing(FAILED, text=error.message, hint=error.hint or ""))
 
 
-def _stop_once(*_: object) -> None:
-    """Stop as on Ctrl-C; a second signal does not disturb the saving."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
+def _stop() -> None:
     raise KeyboardInterrupt
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from omnitrack.interrupts import end_on
 from omnitrack.workers.carrying_out import Answer, carry_out
 from omnitrack.workers.contract import Job, Share
 
@@ -36,7 +37,7 @@ def begin(pipe: Connection, share: Share) -> None:
     _told, _share = pipe, share
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # Ctrl-C must reach only the parent, which then signals this process; not ffmpeg either
-    signal.signal(signal.SIGTERM, _stop)
+    end_on(signal.SIGTERM, end=_stop)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -57,7 +58,7 @@ def _tell(name: str, words: Any) -> None:
         _orphaned.set()
 
 
-def _stop(*_: object) -> None:
+def _stop() -> None:
     if _busy.locked():
         raise Stopped
     os._exit(SIGTERM_STATUS)

@@ -154,9 +154,9 @@ def _child(job: Job, start: int, log: int, count: int) -> None:
         os.dup2(log, 1)
         os.dup2(log, 2)
         from omnitrack.cli.app import execute
-        from omnitrack.cli.failures import stop_on_sigterm
+        from omnitrack.cli.failures import stop_on_signals
 
-        stop_on_sigterm()
+        stop_on_signals()
         if job.memory:
             pages = int(Path("/proc/self/statm").read_text().split()[0])
             most = pages * os.sysconf("SC_PAGE_SIZE") + job.memory

@@ -77,8 +77,8 @@ from pretend_jobs import sleep
 from omnitrack.progress import SILENT
 from omnitrack.workers.cluster import Cluster
 from omnitrack.workers.contract import Job
-from omnitrack.cli.failures import Terminated, stop_on_sigterm
-stop_on_sigterm()
+from omnitrack.cli.failures import Terminated, stop_on_signals
+stop_on_signals()
 try:
     list(Cluster("local", 2, "cpu").run([Job(n, sleep, (Path(sys.argv[1]),)) for n in "abc"], SILENT, 3))
 except Terminated:

@@ -124,8 +124,8 @@ if __name__ == "__main__":
     from omnitrack.progress import SILENT
     from omnitrack.workers.contract import Job, Share
     from omnitrack.workers.processes import Processes
-    from omnitrack.cli.failures import stop_on_sigterm
-    stop_on_sigterm()
+    from omnitrack.cli.failures import stop_on_signals
+    stop_on_signals()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in jobs in the background of a shell
     list(Processes([Share(), Share()]).run([Job(n, sleep, (Path({marks!r}),)) for n in "abc"], SILENT, 3))
 """

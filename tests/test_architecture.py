@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from source_trees import source_tree
 
 import omnitrack
@@ -111,19 +110,15 @@ def room(path: Path) -> str:
     return "omnitrack" if first == "__init__" else first
 
 
-def name(path: Path) -> str:
-    return str(path.relative_to(PACKAGE))
-
-
-@pytest.mark.parametrize("path", FILES, ids=name)
-def test_imports_point_one_way(path: Path) -> None:
-    here = room(path)
-    assert here in ALLOWED, f"a new room {here}: say in ALLOWED what it may import"
-    for line, module in imports(path):
-        parts = module.split(".")
-        if parts[0] == "omnitrack" and len(parts) > 1:
-            other = parts[1] if parts[1] in ALLOWED else "omnitrack"  # `from omnitrack import __version__`
-            assert other in {here, *GROUND, *ALLOWED[here]}, f"{path}:{line}: {here} imports {module}"
+def test_imports_point_one_way() -> None:
+    for path in FILES:
+        here = room(path)
+        assert here in ALLOWED, f"a new room {here}: say in ALLOWED what it may import"
+        for line, module in imports(path):
+            parts = module.split(".")
+            if parts[0] == "omnitrack" and len(parts) > 1:
+                other = parts[1] if parts[1] in ALLOWED else "omnitrack"  # `from omnitrack import __version__`
+                assert other in {here, *GROUND, *ALLOWED[here]}, f"{path}:{line}: {here} imports {module}"
 
 
 def test_every_arrow_is_used_and_points_down() -> None:
@@ -139,16 +134,16 @@ def test_every_arrow_is_used_and_points_down() -> None:
             assert all(floors.index(other) > floors.index(here) for other in others), here
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if room(path) == "motion"], ids=name)
-def test_maths_never_sees_files_or_terminals(path: Path) -> None:
-    for line, module in imports(path):
-        assert module.split(".")[0] not in FORBIDDEN_IN_MATHS, f"{path}:{line}: {module}"
+def test_maths_never_sees_files_or_terminals() -> None:
+    for path in (path for path in FILES if room(path) == "motion"):
+        for line, module in imports(path):
+            assert module.split(".")[0] not in FORBIDDEN_IN_MATHS, f"{path}:{line}: {module}"
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if room(p) in {"cli", "omnitrack", "__main__", "api"}], ids=name)
-def test_the_command_line_imports_nothing_heavy_at_its_top(path: Path) -> None:
-    for line, module in imports(path, top_only=True):
-        assert module.split(".")[0] not in HEAVY, f"{path}:{line}: {module}"
+def test_the_command_line_imports_nothing_heavy_at_its_top() -> None:
+    for path in (path for path in FILES if room(path) in {"cli", "omnitrack", "__main__", "api"}):
+        for line, module in imports(path, top_only=True):
+            assert module.split(".")[0] not in HEAVY, f"{path}:{line}: {module}"
 
 
 def test_this_test_sees_what_it_should(tmp_path: Path) -> None:
@@ -170,9 +165,9 @@ def test_only_what_computes_with_torch_imports_it() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
-def test_functions_fit_on_a_screen(path: Path) -> None:
-    for node in ast.walk(source_tree(path)):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            length = (node.end_lineno or 0) - node.lineno + 1
-            assert length <= 80, f"{path}:{node.lineno}: {node.name} has {length} lines"
+def test_functions_fit_on_a_screen() -> None:
+    for path in FILES:
+        for node in ast.walk(source_tree(path)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                length = (node.end_lineno or 0) - node.lineno + 1
+                assert length <= 80, f"{path}:{node.lineno}: {node.name} has {length} lines"

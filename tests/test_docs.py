@@ -6,7 +6,7 @@ import ast
 import pkgutil
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cache
 from operator import attrgetter
 from pathlib import Path
@@ -79,14 +79,18 @@ def unannotated(tree: ast.Module) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_public_names_are_documented(path: Path) -> None:
-    assert undocumented(source_tree(path)) == []
+def in_files(paths: list[Path], wrong: Callable[[Path], Collection[str]]) -> dict[str, Collection[str]]:
+    """Return what is wrong, by file."""
+    return {name_of(path): found for path in paths if (found := wrong(path))}
 
 
-@pytest.mark.parametrize("path", [*MODULES, *sorted((ROOT / "examples").glob("*.py"))], ids=name_of)
-def test_functions_are_annotated(path: Path) -> None:
-    assert unannotated(source_tree(path)) == []
+def test_public_names_are_documented() -> None:
+    assert in_files(MODULES, lambda path: undocumented(source_tree(path))) == {}
+
+
+def test_functions_are_annotated() -> None:
+    files = [*MODULES, *sorted((ROOT / "examples").glob("*.py"))]
+    assert in_files(files, lambda path: unannotated(source_tree(path))) == {}
 
 
 def test_the_checks_can_fail() -> None:
@@ -203,10 +207,10 @@ def test_examples_of_the_help_parse() -> None:
         assert [wrong for words in examples if (wrong := wrong_line(words))] == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_hints_name_commands_and_settings_that_exist(path: Path) -> None:
-    assert named_commands(literals(path)) <= set(command_line().commands)
-    assert unknown_settings(literals(path)) == []
+def test_hints_name_commands_and_settings_that_exist() -> None:
+    commands = set(command_line().commands)
+    assert in_files(MODULES, lambda path: named_commands(literals(path)) - commands) == {}
+    assert in_files(MODULES, lambda path: unknown_settings(literals(path))) == {}
 
 
 def test_wrong_command_lines_are_found() -> None:
@@ -240,13 +244,23 @@ def test_files_that_texts_name_exist(path: Path) -> None:
     assert named - known - yours == set()
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_names_that_docstrings_point_at_exist(path: Path) -> None:
-    for name in re.findall(r"`(omnitrack(?:\.\w+)+)`", path.read_text(encoding="utf-8")):
-        if name in ENTRY_POINTS or name == "omnitrack.toml":
-            continue
-        try:
-            pkgutil.resolve_name(name)
-        except AttributeError:  # an attribute of a dataclass or a protocol
-            owner, attribute = name.rsplit(".", 1)
-            assert attribute in pkgutil.resolve_name(owner).__annotations__, name
+def exists(name: str) -> bool:
+    try:
+        pkgutil.resolve_name(name)
+    except (AttributeError, ModuleNotFoundError):  # an attribute of a dataclass or a protocol
+        owner, attribute = name.rsplit(".", 1)
+        return attribute in getattr(pkgutil.resolve_name(owner), "__annotations__", {})
+    return True
+
+
+def unknown_names(path: Path) -> list[str]:
+    """Return names in backquotes that are neither in the package nor an entry point."""
+    named = re.findall(r"`(omnitrack(?:\.\w+)+)`", path.read_text(encoding="utf-8"))
+    return [name for name in named if name not in {*ENTRY_POINTS, "omnitrack.toml"} and not exists(name)]
+
+
+def test_names_that_docstrings_point_at_exist(tmp_path: Path) -> None:
+    assert in_files(MODULES, unknown_names) == {}
+    sample = tmp_path / "sample.py"
+    sample.write_text("`omnitrack.units.raster_scale`, `omnitrack.units.nothing`, `omnitrack.toml`", encoding="utf-8")
+    assert unknown_names(sample) == ["omnitrack.units.nothing"]

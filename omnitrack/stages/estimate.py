@@ -14,10 +14,10 @@ from omnitrack.stages.filter import target_distances
 from omnitrack.stages.flow_pairs import pairs_rule
 from omnitrack.stages.graph import Work
 
-# Core seconds on an AMD EPYC without a GPU, for the demo's clip and for 8 frames of 854 x 480 pixels.
-DIS_SECONDS = 2.8e-6  # of dense inverse search, per pair and searched pixel
-FILTER_SECONDS = 0.08  # of chaining, per source and target frame
-STEP_SECONDS = {"cadex": 0.055, "omnimotion": 0.16, "plain_2d": 0.03}  # per step of 1,024 anchors; one core
+# Core seconds without a GPU: of AMD EPYCs, between the faster ones with the extra `fast` and the slower ones without.
+DIS_SECONDS = 2.0e-6  # of dense inverse search and its correction, per pair and searched pixel
+FILTER_SECONDS = 0.06  # of chaining, per source and target frame
+STEP_SECONDS = {"cadex": 0.045, "omnimotion": 0.16, "plain_2d": 0.03}  # per step of 1,024 anchors; one core
 START_SECONDS = 5.0  # of a fit before its first step
 LONG_SECONDS = 600.0  # above this, a faster command is suggested
 SHORTER = ("--end", "48", "--max-size", "480", "--preset", "fast")

@@ -33,7 +33,7 @@ def test_minutes_of_a_fresh_project_by_hand(project: Project) -> None:
     found = estimate(Work(project, load_settings(overrides={"fit.steps": 1000})))
     assert found is not None
     assert (found.frames, found.pairs) == (8, 34)
-    flow, filtering, fit = 34 * 128 * 96 * 2.8e-6 / 2, 0.08 * 64 / 2, 5 + 1000 * 0.055
+    flow, filtering, fit = 34 * 128 * 96 * 2.0e-6 / 2, 0.06 * 64 / 2, 5 + 1000 * 0.045
     assert found.seconds == pytest.approx(flow + filtering + fit)
 
 
@@ -48,18 +48,18 @@ def test_a_long_shot_is_matched_by_keyframes_and_chained_within_a_window(
     pixels = 128 * 96
     for one, pairs, visits in zip(found, (256 * 8, 2 * (7 * 128 - 127)), (256 * 100, 128 * 100), strict=True):
         assert one is not None and one.pairs == pairs
-        assert one.seconds == pytest.approx((pairs * pixels * 2.8e-6 + 0.08 * visits) / 2 + 5 + 1000 * 0.055)
+        assert one.seconds == pytest.approx((pairs * pixels * 2.0e-6 + 0.06 * visits) / 2 + 5 + 1000 * 0.045)
 
 
 def test_what_is_there_takes_no_time(
     filtered_project: Project, matched_project: Project, small_settings: Settings
 ) -> None:
-    fit = 5 + small_settings.fit.steps * 0.055
+    fit = 5 + small_settings.fit.steps * 0.045
     for project, pairs in ((filtered_project, 0), (matched_project, 0)):
         found = estimate(Work(project, small_settings))
         assert found is not None and found.seconds is not None
         assert found.pairs == pairs
-        assert found.seconds == pytest.approx(fit + (0.08 * 64 / 2) * (project is matched_project))
+        assert found.seconds == pytest.approx(fit + (0.06 * 64 / 2) * (project is matched_project))
     leave_fit(filtered_project, small_settings, 0, 1.0, small_settings.fit.steps)
     heard = Notes()
     announce(Work(filtered_project, small_settings), heard)
@@ -71,7 +71,7 @@ def test_long_work_names_what_makes_it_shorter_and_short_work_does_not(project: 
     announce(Work(project, load_settings(overrides={"fit.steps": 1000})), short)
     announce(Work(project, load_settings(overrides={"fit.steps": 20_000})), long)
     assert short.heard == ["8 frames, 34 pairs of them: roughly 1 minute on 2 CPU cores"]
-    assert long.heard[0].endswith("roughly 18 minutes on 2 CPU cores")
+    assert long.heard[0].endswith("roughly 15 minutes on 2 CPU cores")
     assert all(word in long.heard[1] for word in ("--end", "--max-size", "--preset fast"))
 
 

@@ -32,9 +32,9 @@ class _Handler:
         self._end()
 
     def call_again(self, number: int) -> None:
-        """Have the main thread call it as if the signal came once more."""
+        """Send the main thread the signal once more."""
         self._called = False
-        timer = threading.Timer(AGAIN_SECONDS, _thread.interrupt_main, (number,))
+        timer = threading.Timer(AGAIN_SECONDS, _send, (number,))
         timer.daemon = True
         timer.start()
 
@@ -52,6 +52,14 @@ def end_on(*numbers: int, end: Callable[[], None], once: bool = False) -> None:
         signal.signal(number, handler)
     if not isinstance(sys.unraisablehook, _Hook):
         sys.unraisablehook = _Hook(sys.unraisablehook)
+
+
+def _send(number: int) -> None:
+    main = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main is not None and callable(signal.getsignal(number)):
+        signal.pthread_kill(main, number)  # wakes it if it sleeps
+    else:
+        _thread.interrupt_main(signal.Signals(number))
 
 
 class _Hook:

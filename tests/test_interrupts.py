@@ -8,7 +8,7 @@ import sys
 import pytest
 
 LOST = """
-import gc, os, signal, sys, time, weakref
+import os, signal, sys, time, weakref
 from omnitrack.interrupts import end_on
 
 class Stopped(KeyboardInterrupt):
@@ -30,13 +30,19 @@ end_on(signal.SIGTERM, end=end, once=sys.argv[2] == "once")
 class Plain:
     pass
 
-thing = Plain() if sys.argv[1] == "weak reference" else Thing()
-callback = weakref.ref(thing, interrupted)
+if sys.argv[1] == "__del__":
+    thing = Thing()
+else:
+    thing = Plain()
+    reference = weakref.ref(thing, interrupted)
+begin = time.monotonic()
 try:
     del thing
     time.sleep(20)
     print("the signal was lost")
 except Stopped:
+    if time.monotonic() - begin > 10:
+        print("late")
     if sys.argv[2] == "once":
         os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(0.1)

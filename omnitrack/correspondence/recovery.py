@@ -105,7 +105,7 @@ class Recovery:
         lost = np.flatnonzero(self._lost(source, pixels, plain))
         if not len(lost):
             return plain
-        grid = (grid_of or self._last_grid)(source)
+        grid = (grid_of or self.last_grid)(source)
         if grid is None:
             return plain
         of_lost = None if similarity is None else _for_rows(similarity, lost)
@@ -135,7 +135,7 @@ class Recovery:
             lost |= ~plain[t].visible | (rough & (alike < LEAST_ALIKE))
         return lost
 
-    def _last_grid(self, source: int) -> FollowedGrid:
+    def last_grid(self, source: int) -> FollowedGrid:
         """The followed grid of a source frame; the last one is kept."""
         kept = self._grid  # local to this call: other threads may replace it
         if kept is None or kept[0] != source:

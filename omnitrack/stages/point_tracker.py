@@ -87,7 +87,8 @@ class PointTracker:
         features: ClipFeatures | None = None,
         grid_of: Callable[[int], FollowedGrid | None] | None = None,
     ) -> None:
-        self._field, self._settings, self._grid_of = field, settings, grid_of
+        self._field, self._settings = field, settings
+        self._grid_of, self._patient = grid_of, grid_of is None
         learned, believed = None, 0.0
         if features is not None:
             learned = FrameFeatures(features.features, project.size)
@@ -109,6 +110,12 @@ class PointTracker:
         self._frames, self._flows = frames, flows
         gaps, blurred = self._settings.filter.gaps, self._blurred.within(frames)
         self._recovery = Recovery(flows, blurred, len(frames), gaps, self._threshold_px)
+
+    def patient(self) -> PointTracker:
+        """Return a tracker that follows the grids that `grid_of` does not return; it shares the data read so far."""
+        part = copy.copy(self)
+        part._patient = True
+        return part
 
     def followed_grid(self, frame: int) -> FollowedGrid:
         """Return the grid by which lost points of a frame are found again; see `Recovery.followed_grid`."""
@@ -146,13 +153,16 @@ class PointTracker:
             visible = fused_visibility(chained, agreed, visible, pixels, likeness, size) & inside(pixels, size)
         return Cues(chained.confidence, agreed, likeness, self._appearance.texture(pixels, self._frames.start), visible)
 
+    def _grid(self, source: int) -> FollowedGrid | None:
+        """Return the grid of frame `source`, if it is there or there is time to follow it."""
+        there = None if self._grid_of is None else self._grid_of(self._frames[source])
+        return self._recovery.last_grid(source) if there is None and self._patient else there
+
     def _estimates_of_frame(self, source: int, pixels: NDArray[np.float32]) -> FrameEstimates:
         """Return the estimates for pixels (P, 2) of frame `source`."""
         frames = self._frames
         appearance = self._appearance.of(source, pixels, frames.start)
-        given = self._grid_of
-        grid_of = None if given is None else lambda t: given(frames[t])
-        states = self._recovery.follow(source, pixels, appearance.patch_similarity, grid_of)
+        states = self._recovery.follow(source, pixels, appearance.patch_similarity, self._grid)
         chained = chained_track(states, self._threshold_px)
         if self._field is None:
             nowhere = np.zeros(chained.visible.shape, bool)

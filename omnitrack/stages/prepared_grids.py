@@ -13,7 +13,7 @@ class PreparedGrids:
     """The followed grids of some source frames; may be used from several threads.
 
     Args:
-        most_bytes: Memory for grids; once it is used up, no more are wanted.
+        most_bytes: Memory for grids; once it is used up, no more are wanted: only patient queries find points again.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:

@@ -130,7 +130,13 @@ class Tracker(Closing):
             self._warn()
             return True
 
-    def query(self, queries: ArrayLike, frames: range | None = None, pins: ArrayLike | None = None) -> Tracks:
+    def query(
+        self,
+        queries: ArrayLike,
+        frames: range | None = None,
+        pins: ArrayLike | None = None,
+        patient: bool = False,
+    ) -> Tracks:
         """Track query points through all frames: their positions, visibility and confidence.
 
         Convention:
@@ -144,6 +150,7 @@ class Tracker(Closing):
             frames: Frames to return; None for all.
             pins: (M, 4) rows (track, t, x, y): manual positions of tracks in further frames. The points are visible
                 there, and all frames in between are recomputed.
+            patient: Find all lost points again, also if the tracker answers `at_once`.
 
         Returns:
             The tracks; the track of a point does not depend on the other points.
@@ -155,7 +162,7 @@ class Tracker(Closing):
         pinned, kept = checked_pins(self._project, rows, pins), checked_frames(self._project, frames)
         with self._lock, cpu_threads(self._settings.fit.threads):
             self.refresh()
-            return self._answer(rows, pinned, kept)
+            return self._answer(self._points.patient() if patient else self._points, rows, pinned, kept)
 
     def prepare(self) -> bool:
         """Prepare a frame in which queries `at_once` left points lost: from then on, its lost points are found again.
@@ -187,7 +194,9 @@ class Tracker(Closing):
             return True
 
     # --- the work -----------------------------------------------------------------------------------------------
-    def _answer(self, queries: NDArray[np.float32], pins: NDArray[np.float32], kept: Rows) -> Tracks:
+    def _answer(
+        self, tracker: PointTracker, queries: NDArray[np.float32], pins: NDArray[np.float32], kept: Rows
+    ) -> Tracks:
         project = self._project
         known = np.concatenate([np.column_stack([np.arange(len(queries)), queries]).astype(np.float32), pins])
         known = known[np.lexsort((known[:, 1], known[:, 0]))]  # by track and then by frame
@@ -199,7 +208,7 @@ class Tracker(Closing):
             for shot, rows in work:
                 those = np.flatnonzero(inside_shot(frames, shot) & np.isin(points, rows))
                 anchors = Anchors(np.searchsorted(rows, points[those]), frames[those] - shot.start, pixels[those])
-                answer.put(rows, shot, self._points.within(shot).track(anchors, task.advance))
+                answer.put(rows, shot, tracker.within(shot).track(anchors, task.advance))
         tracks = project.to_original(answer.pixels).astype(np.float32)
         tracks[points, frames] = known[:, 2:]
         answer.visible[points, frames] = True

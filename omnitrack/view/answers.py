@@ -66,8 +66,8 @@ class Answers:
         except OmnitrackError as error:
             self.damage = error.message
 
-    def ask(self, points: Sequence[Point]) -> tuple[int, Tracks]:
-        """Return the version that answers, and the N tracks through all frames.
+    def ask(self, points: Sequence[Point], patient: bool = False) -> tuple[int, Tracks]:
+        """Return the version that answers, and the N tracks through all frames; for `patient` see `Tracker.query`.
 
         Raises:
             UnavailableError: There is no flow yet.
@@ -76,7 +76,7 @@ class Answers:
         tracker = self._opened()
         queries, pins = as_rows(points)
         version = tracker.version  # read first: if the answer is newer than its version, it is asked for again
-        tracks = tracker.query(queries, pins=pins)
+        tracks = tracker.query(queries, pins=pins, patient=patient)
         return version, replace(tracks, meta={**tracks.meta, "names": [point.name for point in points]})
 
     def settled(self, points: Sequence[Point]) -> Tracks:
@@ -85,12 +85,10 @@ class Answers:
         Raises:
             OmnitrackError: As for `ask`.
         """
-        while True:
-            version, tracks = self.ask(points)
-            while self.prepare():
-                pass
-            if version == self.version:
-                return tracks
+        self.ask(points)
+        while self.prepare():  # other answers do not wait for that
+            pass
+        return self.ask(points, patient=True)[1]
 
     def prepare(self) -> bool:
         """Prepare to find lost points again in a frame where answers left some; return whether there was one.

@@ -236,6 +236,7 @@ def test_at_once_lost_points_are_found_again_once_that_is_prepared(
             for t in (0, 6):
                 rows = points[:, 0] == t
                 assert (found.tracks[rows] != whole.tracks[rows]).any() == (t in changed)
+            same(tracker.query(points, patient=True), whole)
             assert tracker.prepare() == bool(changed) == (tracker.version == version + 1)
         same(found, whole)
         path = flow_file(fitted).path

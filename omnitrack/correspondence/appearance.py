@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnitrack.compiled_parts import CompiledPart
-from omnitrack.correspondence.blurred_frames import BlurredFrames, sample_spacing
+from omnitrack.correspondence.blurred_frames import BlurredFrames, sample_offsets
 from omnitrack.correspondence.raster import Array, read
 
 PATCH_SIDE = 5  # samples per side
@@ -139,8 +139,7 @@ class FramePatches:
 
     def __init__(self, frames: BlurredFrames) -> None:
         self._frames = frames
-        steps = (np.arange(PATCH_SIDE) - PATCH_SIDE // 2) * sample_spacing(frames.size)
-        self._offsets = np.stack(np.meshgrid(steps, steps)).reshape(2, -1).astype(np.float32)
+        self._offsets = sample_offsets(PATCH_SIDE, frames.size)
 
     def samples(self, frame: int, pixels: Array) -> NDArray[np.uint8]:
         """Samples (P, n) of patches around pixels (P, 2) of a frame; n is the number of samples times 3."""

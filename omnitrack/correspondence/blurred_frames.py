@@ -24,6 +24,12 @@ def sample_spacing(size: tuple[int, int]) -> float:
     return SPACING_PX * raster_scale(size)
 
 
+def sample_offsets(side: int, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Offsets x and y (2, side * side) of a patch's samples from its centre, in pixels of frames of `size`."""
+    steps = (np.arange(side) - side // 2) * sample_spacing(size)
+    return np.stack(np.meshgrid(steps, steps)).reshape(2, -1).astype(np.float32)
+
+
 def blurred_bytes(size: tuple[int, int]) -> int:
     """Memory, in bytes, of a frame of `size` (width, height) as `BlurredFrames` caches it."""
     return 3 * size[0] * size[1]

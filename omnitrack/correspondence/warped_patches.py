@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from omnitrack.compiled_parts import CompiledPart
 from omnitrack.correspondence.appearance import COLOURS, NOISE_LENGTH
-from omnitrack.correspondence.blurred_frames import BlurredFrames, sample_spacing
+from omnitrack.correspondence.blurred_frames import BlurredFrames, sample_offsets
 from omnitrack.correspondence.raster import Array, read
 from omnitrack.units import raster_scale
 
@@ -80,8 +80,7 @@ class WarpedPatches:
 
     def __init__(self, frames: BlurredFrames) -> None:
         self._frames = frames
-        steps = (np.arange(SIDE) - SIDE // 2) * sample_spacing(frames.size)
-        self._offsets = np.stack(np.meshgrid(steps, steps)).reshape(2, -1).astype(np.float32)
+        self._offsets = sample_offsets(SIDE, frames.size)
         weights = np.exp(-(self._offsets**2).sum(0) / (2 * (DEVIATION_PX * raster_scale(frames.size)) ** 2))
         self._weights = np.rint(WEIGHT * weights / weights.sum()).astype(np.int32)
 

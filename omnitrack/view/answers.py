@@ -53,7 +53,10 @@ class Answers:
         return WAITING if self._tracker is None else self._tracker.state
 
     def look(self) -> None:
-        """Read new data of the project, if any, and run a first query so that the next click does not wait."""
+        """Read new data of the project, if any, and run a first query so that the next click does not wait.
+
+        If the queried corner of frame 0 is lost somewhere, frame 0, where most points are placed, is prepared, too.
+        """
         try:
             tracker = self._opened()
             tracker.refresh()

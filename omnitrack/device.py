@@ -68,6 +68,22 @@ def usable_cores() -> int:
     return min(cores, _most_cores) if _most_cores else cores
 
 
+@contextmanager
+def using_cores(count: int) -> Iterator[None]:
+    """Let compiled kernels and OpenCV use only `count` cores in the block, because other processes use the rest."""
+    import cv2
+
+    global _most_cores
+    before = _most_cores, cv2.getNumThreads()
+    try:
+        _most_cores = count
+        cv2.setNumThreads(_most_cores)
+        yield
+    finally:
+        _most_cores = before[0]
+        cv2.setNumThreads(before[1])
+
+
 def limit_cores(count: int) -> None:
     """Use at most `count` cores from now on, because other processes need the rest; 0: all."""
     import cv2

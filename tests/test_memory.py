@@ -30,8 +30,9 @@ from omnitrack.memory import (
 )
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.project import Project
+from omnitrack.project.store import FlowStore
 from omnitrack.stages import frame_jobs
-from omnitrack.stages.frame_jobs import workers_beside
+from omnitrack.stages.frame_jobs import Budget, budget_of
 from omnitrack.stages.init import _SizeFor, init_from_frames
 
 
@@ -63,25 +64,44 @@ def test_no_stage_takes_more_than_there_is(max_gb: float) -> None:
     assert most_workers(8, max_gb, 1e15) == 1
 
 
-@pytest.mark.parametrize(("cores", "max_gb", "workers"), [(64, 1.0, 3), (64, 4.0, 42), (1, 4.0, 1)])
-def test_threads_that_chain_share_what_is_left_beside_the_flow(
-    monkeypatch: pytest.MonkeyPatch, cores: int, max_gb: float, workers: int
-) -> None:
-    """32 frames of 854 x 480 with 258 pairs, of 16,384 points each, by hand: a thread takes 59 + 13.1 MB.
+def flow_of(pairs: int) -> FlowStore:
+    return SimpleNamespace(size=(854, 480), decoded_bytes=pairs * 854 * 480 * 4)  # type: ignore[return-value]
 
-    The flow takes 423 MB, the frames 39 MB. Of 4 GB 3.55 are left: (3,550 - 423 - 39) / 72.1 = 42.8. Of 1 GB 0.55: the
-    cache takes 275 MB of it, and (550 - 275 - 39) / 72.1 = 3.3.
+
+@pytest.mark.parametrize(("cores", "max_gb", "processes"), [(64, 4.0, 5), (1, 4.0, 1), (64, 1.4, 1), (64, 8.0, 10)])
+def test_each_process_caches_all_that_it_reads(
+    monkeypatch: pytest.MonkeyPatch, cores: int, max_gb: float, processes: int
+) -> None:
+    """32 frames of 854 x 480 with 258 pairs, of 16,384 points each, by hand.
+
+    The flow takes 423 MB, the frames 39 MB, a process 160 MB, its points 59 MB and its pixels 13 MB: 694.5 MB in all.
+    Of 4 GB 3.55 are left, for 5.1 of them; of 1.4 GB 0.95, for 1.4; of 8 GB 7.55, for 10.9.
     """
     monkeypatch.setattr(frame_jobs, "usable_cores", lambda: cores)
-    flows = SimpleNamespace(size=(854, 480), decoded_bytes=258 * 854 * 480 * 4)
-    assert workers_beside(flows, 32, 16384, max_gb) == workers  # type: ignore[arg-type]
+    budget = budget_of(flow_of(258), 32, 31, 16384, max_gb)
+    assert budget == Budget(processes, 258 * 854 * 480 * 4, 32 * 854 * 480 * 3)
 
 
-def test_threads_that_find_points_again_take_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As above, by hand: 11,360 points, 1,824 places, 60.2 + 13.1 + 29.2 MB: (3,550 - 423 - 39) / 102.5 = 30.1."""
+def test_jobs_that_find_points_again_take_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As above, by hand: 11,360 points, 1,824 places: 462 + 160 + 60.2 + 13.1 + 29.2 MB, 4.9 times in 3,550."""
     monkeypatch.setattr(frame_jobs, "usable_cores", lambda: 64)
-    flows = SimpleNamespace(size=(854, 480), decoded_bytes=258 * 854 * 480 * 4)
-    assert workers_beside(flows, 32, 11360, 4.0, find_again=True) == 30  # type: ignore[arg-type]
+    assert budget_of(flow_of(258), 32, 31, 11360, 4.0, find_again=True).processes == 4
+
+
+def test_a_job_of_a_long_clip_reads_its_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 202 frames, those up to 50 away: half of the flow, 423 MB, and of the frames, 124 MB; 779 MB in all."""
+    monkeypatch.setattr(frame_jobs, "usable_cores", lambda: 64)
+    budget = budget_of(flow_of(516), 202, 50, 16384, 4.0)
+    assert budget == Budget(4, 258 * 854 * 480 * 4, 101 * 854 * 480 * 3)
+
+
+def test_caches_that_are_too_small_are_shared_by_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As above with ten times the flow, 4.2 GB: of 3.55 GB, 1.775 are for flow and 0.124 for frames, 1.65 for work.
+
+    A process takes 232 MB of those, so 7 share the 1.775 GB, and the 0.53 for frames.
+    """
+    monkeypatch.setattr(frame_jobs, "usable_cores", lambda: 64)
+    assert budget_of(flow_of(5160), 202, 50, 16384, 4.0) == Budget(7, 1_775_000_000 // 7, 532_500_000 // 7)
 
 
 def test_frames_that_wait_to_be_written_have_their_bound() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import h5py
@@ -24,7 +24,6 @@ from omnitrack.correspondence.raster import Array, grid_shape, pixel_grid
 from omnitrack.correspondence.recovery import REACH_FRAMES, Recovery
 from omnitrack.correspondence.revisits import Revisits
 from omnitrack.errors import OmnitrackError
-from omnitrack.memory import cache_bytes, looks_bytes
 from omnitrack.progress import SILENT, Progress
 from omnitrack.project.feature_store import FeatureStore
 from omnitrack.project.filtered import (
@@ -41,7 +40,7 @@ from omnitrack.project.stamps import make_stamp
 from omnitrack.project.store import FlowStore
 from omnitrack.settings import FilterSettings, Settings
 from omnitrack.stages.features import compute_features, wanted_features
-from omnitrack.stages.frame_jobs import Write, workers_beside, write_frames
+from omnitrack.stages.frame_jobs import Budget, FrameWork, budget_of, write_frames
 from omnitrack.stages.hops import hops_stamp, judge_hops
 from omnitrack.stages.matching import find_matches
 
@@ -149,23 +148,23 @@ def chain_from_everywhere(project: Project, settings: Settings, progress: Progre
     Raises:
         OmnitrackError: No flow, damaged flow, gaps below 1, missing features, or a full disk.
     """
-    begin = time.perf_counter()
+    started = time.perf_counter()
     _check_gaps(settings.filter)
     features_stamp, max_gb = wanted_features(project, settings.features), settings.memory.max_gb
-    looks = looks_bytes(max_gb)
-    with (
-        FlowStore(project, cache_bytes=cache_bytes(max_gb)) as flows,
-        nullcontext() if features_stamp is None else FeatureStore(project, looks) as features,
-    ):
+    features_bytes = 0
+    if features_stamp is not None:
+        with FeatureStore(project) as features:
+            features_bytes = features.decoded_bytes
+    with FlowStore(project) as flows:
         stamp = filter_stamp(flows.flow_stamp, settings.filter, features_stamp)
         parts = filtered_file(project).parts(stamp, progress)
-        work = _Chaining(project, flows, settings.filter, features, looks)
-        features_bytes = features.decoded_bytes if features else 0
-        workers = workers_beside(
-            flows, project.num_frames, work.points, max_gb, features_bytes, settings.filter.found_again
-        )
-        write_frames(parts, project.num_frames, work.writer, "filter", progress, workers)
-    seconds = time.perf_counter() - begin
+        points, reach = len(_grid_of(project, settings.filter)[0]), max(_distances_of(project, settings.filter))
+        found_again = settings.filter.found_again
+        budget = budget_of(flows, project.num_frames, reach, points, max_gb, features_bytes, found_again)
+    begin = partial(_Chaining, project, settings.filter, features_stamp is not None, budget)
+    with begin() as work:
+        write_frames(parts, project.num_frames, work, begin, "filter", progress, budget.processes)
+    seconds = time.perf_counter() - started
     parts.merge(stamp, map(frame_name, range(project.num_frames)), seconds)
     return seconds
 
@@ -184,31 +183,45 @@ def finds_again(source: int, shot: range) -> bool:
     return (source - shot.start) % -(-len(shot) // MOST_GRIDS) == 0
 
 
-class _Chaining:
-    """Chains from one source frame at a time; shared by the threads."""
+def _distances_of(project: Project, settings: FilterSettings) -> set[int]:
+    return target_distances(max(map(len, project.shots)), settings.window)
 
-    def __init__(
-        self,
-        project: Project,
-        flows: FlowStore,
-        settings: FilterSettings,
-        features: FeatureStore | None,
-        frames_bytes: int,
-    ) -> None:
+
+def _grid_of(project: Project, settings: FilterSettings) -> tuple[Array, int]:
+    """The densest grid of at most ``filter.grid_points`` pixels, and its stride."""
+    stride = 1
+    while np.prod(grid_shape(project.size, stride)) > settings.grid_points:
+        stride += 1
+    return pixel_grid(project.size, stride), stride
+
+
+class _Chaining(FrameWork):
+    """Chains from one source frame at a time.
+
+    Args:
+        project: Has flow with judged hops.
+        settings: How to chain.
+        with_features: Also compare features, which the project has.
+        budget: What each process may cache.
+    """
+
+    def __init__(self, project: Project, settings: FilterSettings, with_features: bool, budget: Budget) -> None:
         self._project = project
-        self._flows = flows
         self._settings = settings
-        frames = BlurredFrames(project.frame, project.size, frames_bytes)
-        self._appearance = FramePatches(frames)
-        self._features = None if features is None else FrameFeatures(features.features, project.size)
-        self._feature_threshold = settings.feature_threshold or (features.threshold if features else 0.0)
+        self._open = ExitStack()
+        with self._open:
+            flows = self._flows = self._open.enter_context(FlowStore(project, cache_bytes=budget.flow_bytes))
+            frames = BlurredFrames(project.frame, project.size, budget.looks_bytes)
+            self._appearance = FramePatches(frames)
+            self._features, self._feature_threshold = None, settings.feature_threshold
+            if with_features:
+                features = self._open.enter_context(FeatureStore(project, budget.looks_bytes))
+                self._features = FrameFeatures(features.features, project.size)
+                self._feature_threshold = settings.feature_threshold or features.threshold
+            self._open = self._open.pop_all()
         self._threshold_px = settings.cycle_threshold_px
-        self._stride = 1
-        while np.prod(grid_shape(project.size, self._stride)) > settings.grid_points:
-            self._stride += 1
-        self._grid = pixel_grid(project.size, self._stride)
-        self.points = len(self._grid)
-        self._distances = target_distances(max(map(len, project.shots)), settings.window)
+        self._grid, self._stride = _grid_of(project, settings)
+        self._distances = _distances_of(project, settings)
         reach = min(REACH_FRAMES, max(self._distances))
 
         @lru_cache(2)  # of the shots in progress
@@ -224,13 +237,13 @@ class _Chaining:
 
         self._recovery = recovery
 
-    def writer(self, source: int) -> Write:
-        """The job of one source frame, for `Parts.write`."""
+    def close(self) -> None:
+        """Close the flow and the features."""
+        self._open.close()
 
-        def write(file: h5py.File) -> None:
-            write_source(file, self._correspondences(source), self._project.size)
-
-        return write
+    def write(self, source: int, file: h5py.File) -> None:
+        """Chain from a source frame."""
+        write_source(file, self._correspondences(source), self._project.size)
 
     def _correspondences(self, source: int) -> SourceCorrespondences:
         patches = self._appearance.patches(source, self._grid)

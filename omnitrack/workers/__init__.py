@@ -1,1 +1,1 @@
-"""Many clips in parallel: one interface (`contract`), run in this process, by local processes, or by Ray."""
+"""Many clips in parallel, in this process, in others, or on Ray (`contract`); the frames of a clip, by `helpers`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import resource
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,9 +31,11 @@ from omnitrack.project.store import FlowStore
 from omnitrack.settings import MemorySettings, Settings
 from omnitrack.stages.filter import FilterReport, _Chaining, filter_flow, filter_stamp, finds_again, target_distances
 from omnitrack.stages.flow import compute_flow
+from omnitrack.stages.frame_jobs import Budget
 from omnitrack.stages.hops import judge_hops
 from omnitrack.stages.init import init_from_frames
 from omnitrack.synthetic import SyntheticScene, occluder_scene, panorama_scene, translating_scene
+from omnitrack.workers import helpers
 
 
 def with_filter(settings: Settings, **changes: Any) -> Settings:
@@ -409,14 +412,43 @@ def test_gaps_that_lead_nowhere(matched_project: Project, small_settings: Settin
 
 def test_caches_go_when_nothing_uses_them(matched_project: Project, small_settings: Settings) -> None:
     """They hold hundreds of megabytes, and a reference cycle would keep them until some later collection."""
-    with FlowStore(matched_project) as flows:
-        gc.disable()
-        try:
-            work = _Chaining(matched_project, flows, replace(small_settings.filter, found_again=True), None, 1 << 20)
+    settings = replace(small_settings.filter, found_again=True)
+    gc.disable()
+    try:
+        with _Chaining(matched_project, settings, False, Budget(1, 1 << 20, 1 << 20)) as work:
             work._correspondences(0)
             parts = work, work._appearance, work._recovery(matched_project.shot(0))
             alive = [weakref.ref(part) for part in parts]
-            del work, parts
-            assert [reference() for reference in alive] == [None, None, None]
-        finally:
-            gc.enable()
+        del work, parts
+        assert [reference() for reference in alive] == [None, None, None]
+    finally:
+        gc.enable()
+
+
+def test_helpers_change_nothing(
+    matched_project: Project, small_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hops and correspondences of one process and of two are the same bytes."""
+    settings = with_filter(small_settings, found_again=True)
+    monkeypatch.setattr("omnitrack.stages.frame_jobs.usable_cores", lambda: 1)
+    filter_flow(matched_project, settings)
+    alone = contents(matched_project)
+    for name in ("filtered", "hops"):
+        matched_project.product_path(name).unlink()
+    monkeypatch.setattr("omnitrack.stages.frame_jobs.usable_cores", lambda: 2)
+    monkeypatch.setattr(helpers, "HESITATION_SECONDS", 0.0)
+    monkeypatch.setattr(helpers, "WORTH_SECONDS", 0.0)
+    here = []
+    write = _Chaining.write
+
+    def after_a_helper(self: _Chaining, source: int, file: h5py.File) -> None:
+        end = time.monotonic() + 30
+        while not any(filtered_file(matched_project).parts_dir.glob("*.h5")) and time.monotonic() < end:
+            time.sleep(0.02)
+        here.append(source)
+        write(self, source, file)
+
+    monkeypatch.setattr(_Chaining, "write", after_a_helper)  # in this process only
+    filter_flow(matched_project, settings)
+    assert 0 < len(here) < matched_project.num_frames
+    assert contents(matched_project) == alone

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from omnitrack.errors import OmnitrackError
@@ -45,3 +47,34 @@ def sleep(marks: Path, device: str = "", progress: Progress = SILENT) -> None:
     except KeyboardInterrupt:
         (marks / f"saved-{os.getpid()}").touch()
         raise
+
+
+@contextmanager
+def marking(marks: Path, refuses: tuple[int, ...] = (), kills: tuple[int, ...] = ()) -> Iterator[Callable[[int], None]]:
+    """Open numbered jobs: each leaves a mark of its process; some fail in any other process, or kill it."""
+
+    def do(number: int) -> None:
+        print("what a library says")
+        if number in refuses or number in kills:
+            (marks / "tried").touch()
+        if number in refuses:
+            raise ZeroDivisionError("by nought")
+        if number in kills:
+            os.kill(os.getpid(), signal.SIGKILL)
+        (marks / f"{number}-{os.getpid()}").touch()
+
+    yield do
+
+
+@contextmanager
+def lasting(marks: Path) -> Iterator[Callable[[int], None]]:
+    """Open jobs that last until they are stopped, and leave marks of their begin and end."""
+
+    def do(number: int) -> None:
+        try:
+            (marks / f"began-{os.getpid()}").touch()
+            time.sleep(60)
+        finally:
+            (marks / f"ended-{os.getpid()}").touch()
+
+    yield do

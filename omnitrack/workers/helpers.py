@@ -136,12 +136,11 @@ def _started() -> subprocess.Popen[bytes]:
     python = os.fsdecode(multiprocessing.spawn.get_executable() or sys.executable)
     if "python" not in Path(python).name.lower():
         raise OSError(f"{python} is another program, with Python in it")
-    path = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path if folder)
+    begin = f"import sys; sys.path[:] = {sys.path!r}; from omnitrack.workers.in_helper import main; main()"
     return subprocess.Popen(
-        [python, "-m", "omnitrack.workers.in_helper"],
+        [python, "-c", begin],  # not -m, with which Python might import what is in the current directory
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"},
         start_new_session=True,
     )

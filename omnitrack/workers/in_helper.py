@@ -38,7 +38,3 @@ def _read(orders: BinaryIO, numbers: SimpleQueue[int]) -> None:
 
 def _stop() -> None:
     raise KeyboardInterrupt
-
-
-if __name__ == "__main__":
-    main()

@@ -88,6 +88,19 @@ def test_helpers_that_cannot_start(tmp_path: Path, at_once: None, monkeypatch: p
     assert set.union(*done_by(tmp_path, partial(marking, tmp_path), helped=False).values()) == {os.getpid()}
 
 
+def test_a_helper_imports_what_this_process_imports(
+    tmp_path: Path, at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another omnitrack in the current directory would write the results of other code."""
+    other = tmp_path / "current" / "omnitrack"
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text("raise ImportError('another version')", encoding="utf-8")
+    monkeypatch.chdir(other.parent)
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    assert set.union(*done_by(marks, partial(marking, marks)).values()) - {os.getpid()}
+
+
 def test_no_helper_for_what_is_soon_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(helpers, "_started", lambda: pytest.fail("a helper was started"))
     monkeypatch.setattr(helpers, "HESITATION_SECONDS", 0.1)

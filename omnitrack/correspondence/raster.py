@@ -14,8 +14,7 @@ from omnitrack.units import raster_scale
 
 Array = NDArray[np.float32]
 _LONGEST_MAP = 1 << 14  # cv2.remap refuses maps longer than 32767 along one side
-_REMAP_COLUMNS = _PATCH_COLUMNS = 512
-_PLACES_PER_PX = 32  # positions that OpenCV distinguishes in multi-channel images
+_REMAP_COLUMNS = 512
 
 
 def sample(image: NDArray[Any], pixels: Array) -> NDArray[Any]:
@@ -67,27 +66,6 @@ def crop_around(image: NDArray[Any], pixels: Array) -> tuple[NDArray[Any], Array
     left, top = np.floor(lowest).clip(0, (width - 1, height - 1)).astype(int)
     right, bottom = (np.floor(highest).clip(0, (width - 1, height - 1)) + 2).astype(int)
     return image[top:bottom, left:right], pixels - np.array([left, top], np.float32)
-
-
-def patches_around(image: NDArray[Any], pixels: Array) -> tuple[NDArray[Any], Array]:
-    """Like `crop_around`, for an image of two channels or more: the four values around each pixel side by side.
-
-    OpenCV reads these images at the nearest 1/32 of a pixel. Pixels are rounded to that here, so that no bit is lost.
-    """
-    count, (height, width) = len(pixels), image.shape[:2]
-    places = np.rint(pixels * np.float32(_PLACES_PER_PX)).astype(np.int64)
-    corners, rest = places // _PLACES_PER_PX, places % _PLACES_PER_PX
-    columns = min(_PATCH_COLUMNS, max(count, 1))
-    rows = max(-(-count // columns), 1)
-    x, y = np.zeros((2, rows * columns, 2), np.int64)
-    x[:count] = np.clip(corners[:, 0, None] + [0, 1], 0, width - 1)
-    y[:count] = np.clip(corners[:, 1, None] + [0, 1], 0, height - 1)
-    patches = image[y[:, :, None], x[:, None, :]].reshape(rows, columns, 2, 2, -1).transpose(0, 2, 1, 3, 4)
-    index = np.arange(count)
-    first = np.stack([2 * (index % columns), 2 * (index // columns)], -1)
-    return np.ascontiguousarray(patches).reshape(2 * rows, 2 * columns, -1), (first + rest / _PLACES_PER_PX).astype(
-        np.float32
-    )
 
 
 def lengths(vectors: NDArray[np.floating]) -> NDArray[Any]:

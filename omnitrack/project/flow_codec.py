@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from omnitrack.correspondence.flow_steps import steps_to_pixels
+
 STEPS_PER_PX = 32.0  # finer than the error of any estimator
 COMPRESSION = 4  # level of zlib: takes a quarter more time and a twelfth less space than 1
 INTEGER = np.dtype("<i2")
@@ -50,11 +52,6 @@ def decode(encoded: EncodedFlow) -> NDArray[np.float32]:
 def decode_steps(encoded: EncodedFlow) -> NDArray[np.int16]:
     """Return the flow (H, W, 2) in integer steps, which take half the memory of pixels."""
     return np.asarray(cv2.merge(list(np.cumsum(encoded.deltas, axis=1, dtype=np.int16))))
-
-
-def steps_to_pixels(steps: NDArray[np.int16], steps_per_px: float) -> NDArray[np.float32]:
-    """Convert flow in steps to flow in pixels."""
-    return np.multiply(steps, np.float32(1 / steps_per_px), dtype=np.float32)
 
 
 def pack(deltas: NDArray[np.int16]) -> bytes:

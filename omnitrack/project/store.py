@@ -22,20 +22,20 @@ from numpy.typing import NDArray
 from omnitrack.byte_cache import ByteCache
 from omnitrack.closing import Closing
 from omnitrack.config import fingerprint
+from omnitrack.correspondence.flow_steps import FLOW_AT, steps_to_pixels
 from omnitrack.correspondence.flows import FlowSource
 from omnitrack.correspondence.hop_reliability import decode_log_odds, encode_log_odds
 from omnitrack.correspondence.pairs import has_keyframes
-from omnitrack.correspondence.raster import CoarseGrid, crop_around, patches_around, sample
+from omnitrack.correspondence.raster import CoarseGrid, crop_around, sample
 from omnitrack.errors import OmnitrackError
 from omnitrack.hdf5_file import plain_member
 from omnitrack.project.arrays import check_found, open_array, put_array, put_chunks, read_array, read_number
-from omnitrack.project.flow_codec import COMPRESSION, INTEGER, EncodedFlow, decode_steps, pack, steps_to_pixels, unpack
+from omnitrack.project.flow_codec import COMPRESSION, INTEGER, EncodedFlow, decode_steps, pack, unpack
 from omnitrack.project.groups import UNREADABLE, Stamp, checked_attributes, frame_name, frame_of, members_of, stamp_of
 from omnitrack.project.product_file import ProductFile
 from omnitrack.project.project import Project
 
 CACHE_BYTES = 512 * 2**20
-PATCHES_FROM = 400  # numbers per queried pixel in the crop of a flow, above which a patch per pixel is faster
 Pair = tuple[int, int]
 Steps = tuple[NDArray[Any], float]  # as cached, and steps per unit: flow takes half the memory of pixels
 
@@ -98,8 +98,10 @@ class FlowStore(FlowSource, Closing):
 
     @property
     def decoded_bytes(self) -> int:
-        """Memory of all flow as cached."""
-        return len(self._pairs) * 2 * INTEGER.itemsize * self.size[0] * self.size[1]
+        """Memory of all flow as cached, with its confidence, if it has one, and where it is judged."""
+        flow, judged = 2 * INTEGER.itemsize * self.size[0] * self.size[1], len(CoarseGrid.of(self.size).pixels)
+        sure = max((self._sure(pair)[0].nbytes for pair in self.pairs()[:1]), default=0)
+        return len(self._pairs) * (flow + judged + sure)
 
     def pairs(self) -> list[Pair]:
         """Return the ordered pairs (source, target) that have flow, by source and then by target."""
@@ -126,11 +128,7 @@ class FlowStore(FlowSource, Closing):
 
     def flow_at(self, source: int, target: int, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """As `flow`, at pixels (P, 2) only: (P, 2)."""
-        steps, steps_per_px = self._steps((source, target))
-        near, places = crop_around(steps, pixels)
-        if near.size > PATCHES_FROM * len(pixels):
-            near, places = patches_around(near, places)
-        return sample(steps_to_pixels(near, steps_per_px), places)
+        return FLOW_AT.fastest(*self._steps((source, target)), pixels)
 
     def confidence(self, source: int, target: int) -> NDArray[np.float32] | None:
         """Return the estimator's confidence, (H, W) float32 in [0, 1], in a flow; None if it gave none.

@@ -10,7 +10,6 @@ from omnitrack.correspondence.raster import (
     crop_around,
     grid_shape,
     inside,
-    patches_around,
     pixel_grid,
     read,
     sample,
@@ -55,17 +54,6 @@ def test_a_crop_gives_the_same_to_the_last_bit(count: int) -> None:
         np.testing.assert_array_equal(sample(near, places), sample(image, pixels))
     near, _ = crop_around(image, np.array([[20.5, 7]], np.float32))
     assert near.shape == (2, 2, 2), "no more than the four neighbours"
-
-
-@pytest.mark.parametrize("count", [1, 7, 512, 513, 20_000])
-def test_patches_give_the_same_to_the_last_bit(count: int) -> None:
-    """Points inside, beyond the border, and between two of the positions that OpenCV distinguishes."""
-    rng = np.random.default_rng(count)
-    image = rng.normal(size=(60, 80, 2)).astype(np.float32)
-    for pixels in (rng.uniform(-9, 90, (count, 2)), rng.integers(-90, 6000, (count, 2)) / 64):
-        near, places = patches_around(image, pixels.astype(np.float32))
-        assert near.size <= 8 * max(count + 511, 1)
-        np.testing.assert_array_equal(sample(near, places), sample(image, pixels.astype(np.float32)))
 
 
 @pytest.mark.parametrize(("channels", "shape"), [((), (0,)), ((2,), (0, 2))])

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from omnitrack.correspondence import pairs
 from omnitrack.correspondence.pairs import AUTO_BY_LENGTH
-from omnitrack.correspondence.raster import sample
+from omnitrack.correspondence.raster import CoarseGrid, sample
 from omnitrack.errors import OmnitrackError
-from omnitrack.project import store as store_module
 from omnitrack.project.flow_codec import encode
 from omnitrack.project.frames_meta import write_meta
 from omnitrack.project.project import Project
@@ -78,12 +77,8 @@ def test_what_was_stored_is_read(stored: Project) -> None:
     assert 0 < flow_file(stored).bytes() < 3 * FLOW_BYTES
 
 
-@pytest.mark.parametrize("patches_from", [0, 10**9])
-def test_flow_at_pixels_is_the_flow_sampled_there(
-    project: Project, patches_from: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """To the last bit, with steps of both sizes, read pixel by pixel or not; and so is the estimator's confidence."""
-    monkeypatch.setattr(store_module, "PATCHES_FROM", patches_from)
+def test_flow_at_pixels_is_the_flow_sampled_there(project: Project) -> None:
+    """To the last bit, with steps of both sizes; and so is the estimator's confidence."""
     rng = np.random.default_rng(0)
     sure = rng.random((48, 64)).astype(np.float32)
 
@@ -192,7 +187,7 @@ def test_of_a_clip_that_is_matched_by_length_only_long_shots_have_partners(
 
 def test_how_much_all_of_it_takes(stored: Project) -> None:
     with FlowStore(stored) as store:
-        assert store.decoded_bytes == 3 * CACHED_BYTES
+        assert store.decoded_bytes == 3 * (CACHED_BYTES + len(CoarseGrid.of((64, 48)).pixels))
 
 
 def test_many_readers_and_threads_at_once(stored: Project) -> None:

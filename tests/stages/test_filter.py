@@ -25,6 +25,7 @@ from omnitrack.optimize.correspondences import Correspondences
 from omnitrack.progress import Progress, Task
 from omnitrack.project.filtered import filtered_file
 from omnitrack.project.fit_data import read_correspondences
+from omnitrack.project.flow_codec import decode_steps
 from omnitrack.project.frames_meta import write_meta
 from omnitrack.project.project import Project
 from omnitrack.project.store import FlowStore
@@ -452,3 +453,19 @@ def test_helpers_change_nothing(
     filter_flow(matched_project, settings)
     assert 0 < len(here) < matched_project.num_frames
     assert contents(matched_project) == alone
+
+
+def test_each_flow_is_decoded_once(
+    matched_project: Project, small_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cache that is smaller than what all jobs read would be of little use: they read it in the same order."""
+    decoded = []
+    monkeypatch.setattr(
+        "omnitrack.project.store.decode_steps", lambda encoded: decoded.append(1) or decode_steps(encoded)
+    )
+    judge_hops(matched_project, small_settings)
+    with FlowStore(matched_project) as flows:
+        pairs = len(flows.pairs())
+    assert len(decoded) == pairs
+    filter_flow(matched_project, with_filter(small_settings, found_again=True))
+    assert len(decoded) == 2 * pairs

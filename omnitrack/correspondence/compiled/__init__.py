@@ -13,8 +13,9 @@ def trouble() -> str:
     from omnitrack.correspondence.blank_areas import RECURSIVE
     from omnitrack.correspondence.company import MOVED_TOGETHER
     from omnitrack.correspondence.descriptors.comparing import COMPARING
+    from omnitrack.correspondence.flow_steps import FLOW_AT
     from omnitrack.correspondence.local_maps import FITTING
     from omnitrack.correspondence.warped_patches import WEIGHTED_SIMILARITY
 
-    parts = COMPARING, RECURSIVE, SIMILARITY, FITTING, MOVED_TOGETHER, WEIGHTED_SIMILARITY
+    parts = COMPARING, RECURSIVE, SIMILARITY, FITTING, MOVED_TOGETHER, WEIGHTED_SIMILARITY, FLOW_AT
     return next(filter(None, (part.trouble for part in parts)), "")

@@ -14,6 +14,10 @@ Value = TypeVar("Value")
 class ByteCache(Generic[Key, Value]):
     """Keeps the most recently used values; may be used by several threads.
 
+    Where more values than fit are read in the same order again and again, each would be evicted just before it is
+    needed. With rounds (`begin_round`), values used in the current round stay, and a new one that does not fit beside
+    them is not kept.
+
     Args:
         most_bytes: Largest total size of the values.
         bytes_of: Returns the size of a value in bytes.
@@ -23,6 +27,7 @@ class ByteCache(Generic[Key, Value]):
     def __init__(self, most_bytes: float, bytes_of: Callable[[Value], int], least: int = 0) -> None:
         self._most_bytes, self._bytes_of, self._least = most_bytes, bytes_of, least
         self._values: OrderedDict[Key, Value] = OrderedDict()  # most recent last
+        self._in_round: set[Key] | None = None  # what was used in the current round; None without rounds
         self._bytes = 0
         self._lock = threading.Lock()
 
@@ -30,7 +35,7 @@ class ByteCache(Generic[Key, Value]):
         """Return the cached value of a key; None if there is none."""
         with self._lock:
             if key in self._values:
-                self._values.move_to_end(key)
+                self._use(key)
             return self._values.get(key)
 
     def put(self, key: Key, value: Value) -> None:
@@ -40,7 +45,12 @@ class ByteCache(Generic[Key, Value]):
                 self._values[key] = value
                 self._bytes += self._bytes_of(value)
             while len(self._values) > self._least and self._bytes > self._most_bytes:
-                self._bytes -= self._bytes_of(self._values.popitem(last=False)[1])
+                needed = self._in_round is not None and next(iter(self._values)) in self._in_round
+                evicted, gone = self._values.popitem(last=needed)
+                self._bytes -= self._bytes_of(gone)
+                if evicted == key:
+                    return
+            self._use(key)
 
     def through(self, key: Key, make: Callable[[], Value]) -> Value:
         """Return the value of a key, made if it is not cached; several threads may make values at the same time."""
@@ -50,8 +60,18 @@ class ByteCache(Generic[Key, Value]):
             self.put(key, value)
         return value
 
+    def begin_round(self) -> None:
+        """Let the values that are used from now on stay until the next round begins."""
+        with self._lock:
+            self._in_round = set()
+
     def clear(self) -> None:
         """Remove all values."""
         with self._lock:
             self._values.clear()
             self._bytes = 0
+
+    def _use(self, key: Key) -> None:
+        self._values.move_to_end(key)
+        if self._in_round is not None:
+            self._in_round.add(key)

@@ -100,10 +100,12 @@ def test_a_job_of_a_long_clip_reads_its_surroundings(monkeypatch: pytest.MonkeyP
 def test_caches_that_are_too_small_are_shared_by_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """As above with ten times the flow, 4.2 GB: of 3.55 GB, 1.775 are for flow and 0.137 for frames, 1.64 for work.
 
-    A process takes 232 MB of those, so 7 share the 1.775 GB, and the 0.53 for frames.
+    A process takes 232 MB of those, so 7 share the 1.775 GB, and the 0.53 for frames. With 0.45 + 0.232 + 4.653 + 0.137
+    = 5.47 GB, one process would have enough.
     """
     monkeypatch.setattr(frame_jobs, "usable_cores", lambda: 64)
-    assert budget_of(flow_of(5160), 202, 50, 16384, 4.0) == Budget(7, 1_775_000_000 // 7, 532_500_000 // 7)
+    assert budget_of(flow_of(5160), 202, 50, 16384, 4.0) == Budget(7, 1_775_000_000 // 7, 532_500_000 // 7, 5.5)
+    assert budget_of(flow_of(5160), 202, 50, 16384, 5.5).processes == 1
 
 
 def test_frames_that_wait_to_be_written_have_their_bound() -> None:

@@ -96,6 +96,10 @@ class FlowStore(FlowSource, Closing):
         if self._hops is not None:
             self._hops.close()
 
+    def begin_round(self) -> None:
+        """Begin a job that reads the same flow several times: what it reads stays cached, as far as it fits."""
+        self._cache.begin_round()
+
     @property
     def decoded_bytes(self) -> int:
         """Memory of all flow as cached, with its confidence, if it has one, and where it is judged."""

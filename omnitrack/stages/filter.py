@@ -161,6 +161,11 @@ def chain_from_everywhere(project: Project, settings: Settings, progress: Progre
         points, reach = len(_grid_of(project, settings.filter)[0]), max(_distances_of(project, settings.filter))
         found_again = settings.filter.found_again
         budget = budget_of(flows, project.num_frames, reach, points, max_gb, features_bytes, found_again)
+    if budget.enough_gb is not None:
+        progress.note(
+            f"filtering reads flow again and again, because {max_gb:g} GB cannot hold what a frame needs of it:"
+            f" with --max-memory {budget.enough_gb:g}GB it takes a fraction of the time"
+        )
     begin = partial(_Chaining, project, settings.filter, features_stamp is not None, budget)
     with begin() as work:
         write_frames(parts, project.num_frames, work, begin, "filter", progress, budget.processes)
@@ -243,6 +248,7 @@ class _Chaining(FrameWork):
 
     def write(self, source: int, file: h5py.File) -> None:
         """Chain from a source frame."""
+        self._flows.begin_round()
         write_source(file, self._correspondences(source), self._project.size)
 
     def _correspondences(self, source: int) -> SourceCorrespondences:

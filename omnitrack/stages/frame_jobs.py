@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from omnitrack.closing import Closing
 from omnitrack.correspondence.blurred_frames import blurred_bytes
 from omnitrack.correspondence.raster import CoarseGrid
 from omnitrack.device import usable_cores, using_cores
-from omnitrack.memory import cache_bytes, free_bytes, looks_bytes, most_workers
+from omnitrack.memory import BASE_BYTES, GB, cache_bytes, free_bytes, looks_bytes, most_workers
 from omnitrack.progress import Progress
 from omnitrack.project.parts import Parts
 from omnitrack.project.store import FlowStore
@@ -38,11 +39,13 @@ class Budget:
         processes: Number of processes, this one included.
         flow_bytes: Memory of each for cached flow.
         looks_bytes: Memory of each for cached blurred frames, and the same amount for cached features.
+        enough_gb: ``memory.max_gb`` with which one process can cache all that a job reads; None if it can.
     """
 
     processes: int
     flow_bytes: int
     looks_bytes: int
+    enough_gb: float | None = None
 
 
 def budget_of(
@@ -74,11 +77,13 @@ def budget_of(
     each = PROCESS_BYTES + BYTES_PER_POINT * points + BYTES_PER_PIXEL * flows.size[0] * flows.size[1]
     if find_again:
         each += FOUND_BYTES_PER_POINT * points + BYTES_PER_PLACE * len(CoarseGrid.of(flows.size).pixels)
-    if whole := min(usable_cores(), int(free_bytes(max_gb) // (each + flow + frames + features))):
-        return Budget(whole, int(flow), int(max(frames, features)))
+    whole = each + flow + frames + features
+    if processes := min(usable_cores(), int(free_bytes(max_gb) // whole)):
+        return Budget(processes, int(flow), int(max(frames, features)))
     kept = cache_bytes(max_gb) + sum(min(looks_bytes(max_gb), size) for size in (frames, features))
     processes = most_workers(usable_cores(), max_gb, each, kept)
-    return Budget(processes, cache_bytes(max_gb) // processes, looks_bytes(max_gb) // processes)
+    enough_gb = math.ceil(10 * (whole + BASE_BYTES) / GB) / 10
+    return Budget(processes, cache_bytes(max_gb) // processes, looks_bytes(max_gb) // processes, enough_gb)
 
 
 class FrameWork(Closing):

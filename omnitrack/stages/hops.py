@@ -99,6 +99,7 @@ class _Judging(FrameWork):
 
     def write(self, source: int, file: h5py.File) -> None:
         """Judge the hops from a source frame."""
+        self._flows.begin_round()
         evidence = self._evidence.of(source, self._targets[source], self.shares)
         shape = self._evidence.grid.shape
         write_doubts(file, source, {t: self._regressor.log_odds(e).reshape(shape) for t, e in evidence.items()})

@@ -304,9 +304,20 @@ def test_frames_on_either_side_of_the_turn_are_joined(returning: tuple[Project, 
 def test_memory_for_flow_changes_nothing_but_the_time(
     matched_project: Project, filtered_project: Project, small_settings: Settings
 ) -> None:
+    heard: list[str] = []
+    progress = Progress()
+    progress.note = heard.append  # type: ignore[method-assign]
     settings = replace(small_settings, memory=MemorySettings(max_gb=0.0))
-    filter_flow(matched_project, settings)
+    filter_flow(matched_project, settings, progress)
     assert contents(matched_project) == contents(filtered_project)
+    assert (
+        [line for line in heard if line.endswith("with --max-memory 0.7GB it takes a fraction of the time")]
+        == heard
+        != []
+    )
+    matched_project.product_path("filtered").unlink()
+    filter_flow(matched_project, small_settings, progress)
+    assert len(heard) == 1
 
 
 # --- again, and after an interruption ---------------------------------------------------------------------------

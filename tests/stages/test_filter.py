@@ -47,10 +47,10 @@ def read(project: Project) -> Correspondences:
     return read_correspondences(project, torch.device("cpu"), 10**9)
 
 
-def contents(project: Project) -> dict[str, Any]:
-    """Return every array of the filtered correspondences by its path, as bytes so that NaN equals NaN."""
+def contents(project: Project, product: str = "filtered") -> dict[str, Any]:
+    """Return every array of a product by its path, as bytes so that NaN equals NaN."""
     arrays: dict[str, Any] = {}
-    with h5py.File(project.product_path("filtered"), "r") as file:
+    with h5py.File(project.product_path(product), "r") as file:
         file.visititems(
             lambda name, item: arrays.update({name: item[()].tobytes()}) if isinstance(item, h5py.Dataset) else None
         )
@@ -444,8 +444,8 @@ def test_helpers_change_nothing(
     settings = with_filter(small_settings, found_again=True)
     monkeypatch.setattr("omnitrack.stages.frame_jobs.usable_cores", lambda: 1)
     filter_flow(matched_project, settings)
-    alone = contents(matched_project)
-    for name in ("filtered", "hops"):
+    alone = {name: contents(matched_project, name) for name in ("filtered", "hops")}
+    for name in alone:
         matched_project.product_path(name).unlink()
     monkeypatch.setattr("omnitrack.stages.frame_jobs.usable_cores", lambda: 2)
     monkeypatch.setattr(helpers, "HESITATION_SECONDS", 0.0)
@@ -463,7 +463,7 @@ def test_helpers_change_nothing(
     monkeypatch.setattr(_Chaining, "write", after_a_helper)  # in this process only
     filter_flow(matched_project, settings)
     assert 0 < len(here) < matched_project.num_frames
-    assert contents(matched_project) == alone
+    assert {name: contents(matched_project, name) for name in alone} == alone
 
 
 def test_each_flow_is_decoded_once(

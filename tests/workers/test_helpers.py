@@ -101,14 +101,21 @@ def test_a_helper_imports_what_this_process_imports(
     assert set.union(*done_by(marks, partial(marking, marks)).values()) - {os.getpid()}
 
 
-def test_no_helper_for_what_is_soon_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(helpers, "_started", lambda: pytest.fail("a helper was started"))
+@pytest.mark.parametrize(("seconds", "expected"), [(0.02, False), (0.2, True)])
+def test_no_helper_for_what_is_soon_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, expected: bool
+) -> None:
+    """After 0.1 s, more than 2 s of work have to be left."""
+    started: list[bool] = []
+
+    def start() -> None:
+        started.append(True)
+        raise OSError("no helper is needed to see that one was started")
+
+    monkeypatch.setattr(helpers, "_started", start)
     monkeypatch.setattr(helpers, "HESITATION_SECONDS", 0.1)
-
-    def here(number: int) -> None:
-        time.sleep(0.02)
-
-    do_all(range(10), here, partial(marking, tmp_path), 4, lambda _: None)
+    do_all(range(25), lambda _: time.sleep(seconds), partial(marking, tmp_path), 1, lambda _: None)
+    assert bool(started) == expected
 
 
 @posix
